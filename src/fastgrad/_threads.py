@@ -1,0 +1,59 @@
+"""How many threads to use: an argument everywhere, resolved here."""
+
+import os
+
+from fastgrad._kernels import _openmp
+
+if hasattr(os, "register_at_fork"):
+    # libgomp's thread pool does not survive fork(): a child that enters a parallel
+    # region would wait for threads it does not have.
+    os.register_at_fork(before=_openmp.pause)
+
+
+def resolve_num_threads(num_threads: int | None) -> int:
+    """Return the number of threads to use, at least 1.
+
+    Parameters
+    ----------
+    num_threads : int or None
+        A positive number is taken as it is. None means what the machine allows: the
+        smallest of OpenMP's own limit (``OMP_NUM_THREADS``), the CPU affinity of the
+        process and the CPU quota of its container.
+
+    Raises
+    ------
+    TypeError
+        If `num_threads` is neither an integer nor None.
+    ValueError
+        If `num_threads` is not positive.
+    """
+    if num_threads is None:
+        return max(1, min(_openmp.max_threads(), _available_cpus()))
+    if isinstance(num_threads, bool) or not hasattr(num_threads, "__index__"):
+        raise TypeError(
+            "`num_threads` must be a positive integer or None, "
+            f"got {type(num_threads).__name__}."
+        )
+    count = num_threads.__index__()
+    if count < 1:
+        raise ValueError(f"`num_threads` must be positive, got {count}.")
+    return count
+
+
+def _available_cpus() -> int:
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        count = os.cpu_count() or 1
+    quota = _cgroup_quota()
+    return count if quota is None else min(count, quota)
+
+
+def _cgroup_quota() -> int | None:
+    """CPUs the container's quota allows, rounded up; None where there is none."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            limit, period = file.read().split()
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else max(1, -(-int(limit) // int(period)))
