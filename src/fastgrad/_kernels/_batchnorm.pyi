@@ -1,0 +1,31 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+type Floats = NDArray[np.float64]
+type Rows = NDArray[np.floating[Any]]  # (outer, inner, channels), strides as x
+
+WORKSPACE_SIZE: int  # doubles a thread needs
+
+def backward_sums(
+    x: Rows,
+    dy: Rows,
+    mean: Floats,  # (channels,)
+    workspace: Floats,  # (num_threads, WORKSPACE_SIZE)
+    wave: Floats,  # (chunks held at once, 2, channels)
+    sums: Floats,  # (2, 2, channels): sum(dy), sum(dy (x - mean)), each as hi, lo
+    *,
+    num_threads: int,
+) -> None: ...
+def backward(
+    x: Rows,
+    dy: Rows,
+    mean: Floats,
+    a: Floats,
+    b: Floats,
+    c: Floats,
+    dx: Rows,
+    *,
+    num_threads: int,
+) -> None: ...
