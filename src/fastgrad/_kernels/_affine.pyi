@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-type Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 def affine(
     x: NDArray[np.floating[Any]],  # (outer, inner, columns), any strides

@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-type Floats = NDArray[np.float64]
-type Rows = NDArray[np.floating[Any]]  # (outer, inner, channels), strides as x
+Floats = NDArray[np.float64]
+Rows = NDArray[np.floating[Any]]  # (outer, inner, channels), strides as x
 
 WORKSPACE_SIZE: int  # doubles a thread needs
 

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-type Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 CHUNK_ROWS: int  # rows of a chunk
 LANE_COLUMNS: int  # columns of a state are padded to a multiple of this

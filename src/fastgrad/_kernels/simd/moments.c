@@ -91,12 +91,12 @@ INLINE void tile_sums(const void *x, const double *w, ptrdiff_t rows, enum kind 
     out->second = tree_of(second);
 }
 
-/* LANES rows of one column from row i on; NaN beyond the last. */
-INLINE vec rows_at(const void *x, ptrdiff_t i, ptrdiff_t rows, int single)
+/* LANES rows of one column from row i on, with `fill` beyond the last. */
+INLINE vec rows_at(const void *x, ptrdiff_t i, ptrdiff_t rows, double fill, int single)
 {
     if (i + LANES <= rows)
         return load_at(x, i, single);
-    vec v = splat(NAN);
+    vec v = splat(fill);
     for (ptrdiff_t k = i; k < rows; k++)
         v[k - i] = get(x, k, single);
     return v;
@@ -108,29 +108,24 @@ INLINE void column_sums(const void *x, const double *w, ptrdiff_t rows, enum kin
 {
     vec total = {0}, weight = {0}, squares = {0}, first = {0}, second = {0};
     ivec count = {0};
-    ptrdiff_t full = rows / LANES * LANES;
     for (ptrdiff_t i = 0; i < rows; i += LANES) {
-        vec v = rows_at(x, i, rows, single);
-        if (kind == PLAIN && i < full)
+        vec v = rows_at(x, i, rows, kind == PLAIN ? 0.0 : NAN, single);
+        if (kind == PLAIN)
             total += v;
         else
-            add_weights(v, kind == WEIGHTED ? load(w + i) : v, kind == WEIGHTED ? kind : MASKED,
-                        &total, &weight, &squares, &count);
+            add_weights(v, kind == WEIGHTED ? load(w + i) : v, kind, &total, &weight, &squares,
+                        &count);
     }
     double n = kind == PLAIN ? (double)rows : tree(to_double(count));
     out->count[j] = n;
     out->weight[j] = kind == WEIGHTED ? tree(weight) : n;
     out->weight_squares[j] = kind == WEIGHTED ? tree(squares) : n;
-    vec pivot = splat(tree(total) / out->weight[j]);
+    double pivot = tree(total) / out->weight[j];
     for (ptrdiff_t i = 0; i < rows; i += LANES) {
-        vec v = rows_at(x, i, rows, single);
-        if (kind == PLAIN && i < full)
-            add_deviation(v, v, pivot, PLAIN, &first, &second);
-        else
-            add_deviation(v, kind == WEIGHTED ? load(w + i) : v, pivot,
-                          kind == WEIGHTED ? kind : MASKED, &first, &second);
+        vec v = rows_at(x, i, rows, kind == PLAIN ? pivot : NAN, single);
+        add_deviation(v, kind == WEIGHTED ? load(w + i) : v, splat(pivot), kind, &first, &second);
     }
-    out->pivot[j] = pivot[0];
+    out->pivot[j] = pivot;
     out->first[j] = tree(first);
     out->second[j] = tree(second);
 }
