@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +27,21 @@ Floats = NDArray[np.float64]
 
 NO_WEIGHTS = np.empty(0)
 # Rows of a state, as in simd/moments.h.
-COUNT, WEIGHT, WEIGHT_LO, MEAN, MEAN_LO, SQUARES, SQUARES_LO, WEIGHT_SQUARES, EXPONENT = (
-    range(kernel.STATE_SIZE)
-)
+(
+    COUNT,
+    WEIGHT,
+    WEIGHT_LO,
+    MEAN,
+    MEAN_LO,
+    SQUARES,
+    SQUARES_LO,
+    WEIGHT_SQUARES,
+    EXPONENT,
+) = range(kernel.STATE_SIZE)
 # Doubles of chunk states held before they are merged; elements copied at a time.
-_WAVE, _SLAB = 1 << 16, 1 << 18
+_WAVE, _SLAB = 1 << 19, 1 << 18
+# Elements that keep a thread busy for longer than it takes to start it.
+_WORTH_A_THREAD = 1 << 16
 
 
 def empty_state(columns: int) -> Floats:
@@ -48,8 +58,10 @@ def accumulate(
     And which columns have infinities: their state then lacks some chunks.
     """
     state = state.copy()
+    num_threads = min(num_threads, 1 + rows.size // _WORTH_A_THREAD)
     infinite = np.zeros(rows.shape[2], np.uint8)
-    chunks = min(max(_WAVE // max(state.size, 1), 4), 256)
+    chunks = -(-rows.shape[0] * rows.shape[1] // kernel.CHUNK_ROWS)
+    chunks = min(chunks, max(_WAVE // max(state.size, 1), 4))
     wave = np.zeros((chunks, *state.shape))
     workspace = np.empty((num_threads, kernel.WORKSPACE_SIZE))
     kernel.accumulate(
@@ -64,7 +76,7 @@ def _accumulate_finite(*arguments: Any) -> Floats:
     return state
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Accumulator:
     """The moments of the rows seen so far, and the rows of the chunk not yet full.
 
@@ -73,9 +85,9 @@ class Accumulator:
     """
 
     columns: int
-    state: Floats = field(repr=False)
-    open_rows: tuple[Floats, ...] = field(default=(), repr=False)
-    open_weights: tuple[Floats, ...] = field(default=(), repr=False)
+    state: Floats
+    parts: tuple[tuple[Floats, Floats], ...] = ()  # (rows, weights) of the open chunk
+    waiting: int = 0  # rows in the parts
 
     @classmethod
     def of(cls, columns: int) -> Accumulator:
@@ -95,41 +107,35 @@ class Accumulator:
         self, rows: NDArray[Any], weights: Floats | None, num_threads: int
     ) -> Accumulator:
         chunk = kernel.CHUNK_ROWS
-        waiting = sum(len(part) for part in self.open_rows)
-        head = min(len(rows), -waiting % chunk)
+        head = min(len(rows), -self.waiting % chunk)
         whole = head + (len(rows) - head) // chunk * chunk
-        result = self._with_open(rows[:head], weights, slice(0, head))
-        if head == len(rows) and waiting + head < chunk:
+        result = self._with_open(rows, weights, 0, head)
+        if result.waiting % chunk:
             return result
-        state = result._closed(num_threads)
+        state = result._closed()
         if whole > head:
             w = NO_WEIGHTS if weights is None else weights[head:whole]
             state = _accumulate_finite(state, rows[None, head:whole], w, num_threads)
-        return Accumulator(self.columns, state)._with_open(
-            rows[whole:], weights, slice(whole, len(rows))
-        )
+        closed = Accumulator(self.columns, state)
+        return closed._with_open(rows, weights, whole, len(rows))
 
     def _with_open(
-        self, rows: NDArray[Any], weights: Floats | None, part: slice
+        self, rows: NDArray[Any], weights: Floats | None, start: int, stop: int
     ) -> Accumulator:
-        if not len(rows):
+        if start == stop:
             return self
-        copy = rows.astype(np.float64)
+        copy = rows[start:stop].astype(np.float64)
         _tables.refuse_infinities(np.isinf(copy).any(axis=0))
-        w = np.ones(len(rows)) if weights is None else weights[part].copy()
-        return Accumulator(
-            self.columns,
-            self.state,
-            (*self.open_rows, copy),
-            (*self.open_weights, w),
-        )
+        w = np.ones(len(copy)) if weights is None else weights[start:stop].copy()
+        parts = (*self.parts, (copy, w))
+        return Accumulator(self.columns, self.state, parts, self.waiting + len(copy))
 
-    def _closed(self, num_threads: int = 1) -> Floats:
+    def _closed(self) -> Floats:
         """Return the state with the open rows merged in, as a (short) chunk."""
-        if not self.open_rows:
+        if not self.parts:
             return self.state
-        rows, weights = np.concatenate(self.open_rows), np.concatenate(self.open_weights)
-        return _accumulate_finite(self.state, rows[None], weights, num_threads)
+        rows, weights = (np.concatenate(a) for a in zip(*self.parts, strict=True))
+        return _accumulate_finite(self.state, rows[None], weights, 1)
 
     def merged(self, other: Accumulator) -> Accumulator:
         """Return the accumulator of the rows of both."""
@@ -364,11 +370,12 @@ def state_of(
         w = None if weights is None else weights[start : start + step]
         rows = part.reshape(len(part) * inner, columns)
         result = result.updated(rows, w, num_threads)
-    return result._closed(num_threads)
+    return result._closed()
 
 
 def _is_one_axis(x: NDArray[Any], first: int, stop: int) -> bool:
     """Can axes [first, stop) be one, without a copy?"""
     return all(
-        x.strides[k] == x.strides[k + 1] * x.shape[k + 1] for k in range(first, stop - 1)
+        x.strides[k] == x.strides[k + 1] * x.shape[k + 1]
+        for k in range(first, stop - 1)
     )

@@ -96,9 +96,7 @@ def as_weights(weights: object, rows: int, name: str) -> NDArray[np.float64]:
     if array.ndim == 0:
         array = np.full(rows, array)
     if array.shape != (rows,):
-        raise ValueError(
-            f"`{name}` must have shape ({rows},), 1D, got {array.shape}."
-        )
+        raise ValueError(f"`{name}` must have shape ({rows},), 1D, got {array.shape}.")
     good = (array == 0) | ((array >= 1e-30) & (array <= 1e30))
     if not good.all():
         i = int(np.argmin(good))
@@ -185,7 +183,9 @@ def check_same_names(names: NDArray[Any], known: NDArray[Any]) -> None:
     if unseen:
         message += "Feature names unseen at fit time:\n" + _listed(unseen)
     if missing:
-        message += "Feature names seen at fit time, yet now missing:\n" + _listed(missing)
+        message += "Feature names seen at fit time, yet now missing:\n" + _listed(
+            missing
+        )
     if not unseen and not missing:
         message += "Feature names must be in the same order as they were in fit.\n"
     raise ValueError(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +16,7 @@ from fastgrad._threads import resolve_num_threads
 Floats = NDArray[np.float64]
 
 # Doubles of chunk sums held before they are added up.
-_WAVE = 1 << 16
+_WAVE = 1 << 18
 
 
 class Cache(NamedTuple):
@@ -411,7 +411,9 @@ def _normalised(
     num_threads: int,
 ) -> NDArray[Any]:
     y = np.empty_like(x)
-    affine(_as_rows(x, channel), (mean, slope, shift), _as_rows(y, channel), num_threads)
+    affine(
+        _as_rows(x, channel), (mean, slope, shift), _as_rows(y, channel), num_threads
+    )
     return y
 
 
@@ -420,7 +422,8 @@ def _backward_sums(
 ) -> tuple[Floats, Floats]:
     """Return the sums of dy and of dy (x - mean) per channel."""
     channels = len(mean)
-    chunks = min(max(_WAVE // (2 * channels), 4), 256)
+    chunks = -(-x.shape[0] * x.shape[1] // kernel.CHUNK_ROWS)
+    chunks = min(chunks, max(_WAVE // (2 * channels), 4))
     wave = np.empty((chunks, 2, channels))
     workspace = np.empty((num_threads, kernel.WORKSPACE_SIZE))
     sums = np.zeros((2, 2, channels))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -302,7 +302,7 @@ class StandardScaler(Transformer):
         """
         self._must_be_fitted()
         if hasattr(X, "__dask_graph__"):
-            return X.map_blocks(self.transform)
+            return self._blockwise(self.transform, X)
         result = self._apply(X, self._names_of(X), copy, out, inverse=False)
         kind = self._output_kind()
         if kind == "default" or out is not None:
@@ -315,7 +315,7 @@ class StandardScaler(Transformer):
         """Return X · `scale_` + `mean_`; all as in `transform`, always an array."""
         self._must_be_fitted()
         if hasattr(X, "__dask_graph__"):
-            return X.map_blocks(self.inverse_transform)
+            return self._blockwise(self.inverse_transform, X)
         return self._apply(X, None, copy, out, inverse=True)
 
     def fit_transform(
@@ -323,6 +323,12 @@ class StandardScaler(Transformer):
     ) -> Any:
         """Return ``fit(X, y, sample_weight).transform(X)``."""
         return self.fit(X, y, sample_weight).transform(X)
+
+    def _blockwise(self, method: Any, X: Any) -> Any:
+        """Return the Dask array of `method` of each block of rows of `X`."""
+        dtype = _result_dtype(X.dtype)
+        X = X.rechunk({1: -1})
+        return X.map_blocks(method, dtype=dtype, meta=np.empty((0, 0), dtype))
 
     def _apply(
         self, X: Any, names: Any, copy: bool | None, out: Any, *, inverse: bool
@@ -396,14 +402,19 @@ class StandardScaler(Transformer):
                 if names is None
                 else "X has feature names, but {} was fitted without feature names"
             )
-            warnings.warn(message.format(type(self).__name__), UserWarning, stacklevel=3)
+            warnings.warn(
+                message.format(type(self).__name__), UserWarning, stacklevel=3
+            )
         return names
+
+
+def _result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.float64) if dtype.kind in "iub" else dtype.newbyteorder("=")
 
 
 def _target(x: NDArray[Any], out: Any, in_place: bool) -> NDArray[Any]:
     """Return the array to write to."""
-    floats = x.dtype.kind not in "iub"
-    dtype = x.dtype.newbyteorder("=") if floats else np.dtype(np.float64)
+    dtype = _result_dtype(x.dtype)
     if out is None:
         fits = in_place and x.dtype == dtype and x.flags.writeable
         return x if fits else np.empty_like(x, dtype=dtype, subok=False)
@@ -415,10 +426,15 @@ def _target(x: NDArray[Any], out: Any, in_place: bool) -> NDArray[Any]:
     return out
 
 
+def _is_same(x: NDArray[Any], y: NDArray[Any]) -> bool:
+    start, other = (a.__array_interface__["data"][0] for a in (x, y))
+    return bool(start == other and x.strides == y.strides and x.dtype == y.dtype)
+
+
 def _normalise(
     x: NDArray[Any], terms: Any, out: NDArray[Any], num_threads: int
 ) -> None:
-    if np.may_share_memory(x, out) and x.strides != out.strides:
+    if np.may_share_memory(x, out) and not _is_same(x, out):
         x = x.copy()
     if _tables.kernel_ready(x) and _tables.kernel_ready(out) and x.dtype == out.dtype:
         affine(x[None], terms, out[None], num_threads)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # (outer, inner, channels), strides as x
 
+CHUNK_ROWS: int  # rows of a chunk
 WORKSPACE_SIZE: int  # doubles a thread needs
 
 def backward_sums(

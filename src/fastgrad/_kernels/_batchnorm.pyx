@@ -36,6 +36,7 @@ cdef extern from "batchnorm.h" nogil:
 
     const batchnorm_table *batchnorm_pick() noexcept
 
+CHUNK_ROWS = CHUNK
 WORKSPACE_SIZE = BACKWARD_WORKSPACE
 
 # Rows that one task of backward() takes.

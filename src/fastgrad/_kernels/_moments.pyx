@@ -65,7 +65,8 @@ def accumulate(const cython.floating[:, :, :] x, const double[::1] weights,
                                num_threads=num_threads):
                 _chunk(kernel, &view, w, rows, columns, start, task, panels,
                        &workspace[threadid(), 0], wave, &infinite[0])
-            for j in prange(width // LANES, schedule="static", num_threads=num_threads):
+            for j in prange(width // LANES, schedule="static",
+                            num_threads=min(num_threads, width // PANEL + 1)):
                 for k in range(count):
                     kernel.merge(&state[0, j * LANES], width, &wave[k, 0, j * LANES],
                                  width)

@@ -53,14 +53,14 @@ INLINE void chunk(const rows_view *x, const rows_view *dy, const double *mean, p
                         single, out + j, out + ld + j);
         return;
     }
-    pack_tiles(x, row, rows, first, columns, bx, single);
-    pack_tiles(dy, row, rows, first, columns, by, single);
+    const void *tx = pack_tiles(x, row, rows, first, columns, bx, single);
+    const void *ty = pack_tiles(dy, row, rows, first, columns, by, single);
     for (ptrdiff_t j = 0; j < columns; j += LANES) {
         ptrdiff_t width = columns - j < LANES ? columns - j : LANES;
         vec m = {0}, sum, product;
         for (ptrdiff_t k = 0; k < width; k++)
             m[k] = mean[first + j + k];
-        tile_sums(tile_of(bx, j / LANES, single), tile_of(by, j / LANES, single), rows, m, single,
+        tile_sums(tile_of(tx, j / LANES, single), tile_of(ty, j / LANES, single), rows, m, single,
                   &sum, &product);
         for (ptrdiff_t k = 0; k < width; k++) {
             out[j + k] = sum[k];

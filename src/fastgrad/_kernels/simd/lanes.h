@@ -69,18 +69,20 @@ INLINE int is_tiled(const rows_view *v, ptrdiff_t columns)
 INLINE void *aligned(void *p) { return (void *)(((uintptr_t)p + 63) & ~(uintptr_t)63); }
 
 /* Tile b of a panel. */
-INLINE void *tile_of(void *tiles, ptrdiff_t b, int single)
+INLINE const void *tile_of(const void *tiles, ptrdiff_t b, int single)
 {
-    return (char *)tiles + b * TILE * (single ? 4 : 8);
+    return (const char *)tiles + b * TILE * (single ? 4 : 8);
 }
 
-/* Copy rows [row, row + rows) of columns [column, column + columns) into tiles, with
- * zeros up to the next multiple of LANES columns. */
-INLINE void pack_tiles(const rows_view *v, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t column,
-                       ptrdiff_t columns, void *tiles, int single)
+/* Rows [row, row + rows) of columns [column, column + columns) as tiles, with zeros up to
+ * the next multiple of LANES columns; where they are, if they are one tile already. */
+INLINE const void *pack_tiles(const rows_view *v, ptrdiff_t row, ptrdiff_t rows,
+                              ptrdiff_t column, ptrdiff_t columns, void *tiles, int single)
 {
     ptrdiff_t full = columns / LANES, rest = columns % LANES, size = single ? 4 : 8;
     ptrdiff_t n = row / v->inner, s = row % v->inner;
+    if (columns == LANES && v->inner_stride == LANES * size && s + rows <= v->inner)
+        return v->data + n * v->outer_stride + s * v->inner_stride + column * size;
     for (ptrdiff_t i = 0; i < rows; i++) {
         const char *p = v->data + n * v->outer_stride + s * v->inner_stride + column * size;
         char *out = (char *)tiles + i * LANES * size;
@@ -97,6 +99,7 @@ INLINE void pack_tiles(const rows_view *v, ptrdiff_t row, ptrdiff_t rows, ptrdif
             n++;
         }
     }
+    return tiles;
 }
 
 INLINE void pack_run(const char *p, ptrdiff_t stride, ptrdiff_t count, void *out, int single)

@@ -12,43 +12,46 @@
 #include "lanes.h"
 #include "moments.h"
 
-enum kind { PLAIN, MASKED, WEIGHTED };
-
 typedef struct {
     vec count, weight, weight_squares, pivot, first, second;
 } sums;
 
-/* A row takes part when it is not NaN and its weight is positive. */
-INLINE ivec present(vec x, vec w, enum kind kind)
-{
-    return kind == WEIGHTED ? (x == x) & (w > 0.0) : x == x;
-}
+/* Weight and squared weights of a chunk without missing values. */
+typedef struct {
+    double count, weight, squares;
+} totals;
 
-INLINE void add_weights(vec x, vec w, enum kind kind, vec *total, vec *weight, vec *squares,
-                        ivec *count)
+INLINE vec only(ivec mask, vec x) { return (vec)((ivec)x & mask); }
+
+INLINE void add_value(vec x, vec w, int masked, int weighted, vec *total, vec *weight,
+                      vec *squares, ivec *count)
 {
-    ivec here = present(x, w, kind);
-    *count -= here;
-    x = (vec)((ivec)x & here);
-    if (kind == WEIGHTED) {
-        w = (vec)((ivec)w & here);
-        *weight += w;
-        *squares += w * w;
-        x *= w;
+    if (masked) {
+        ivec here = x == x;
+        *count -= here;
+        x = only(here, x);
+        w = only(here, w);
+        if (weighted) {
+            *weight += w;
+            *squares += w * w;
+        }
     }
+    if (weighted)
+        x = x * w;
     *total += x;
 }
 
-INLINE void add_deviation(vec x, vec w, vec pivot, enum kind kind, vec *first, vec *second)
+INLINE void add_deviation(vec x, vec w, vec pivot, int masked, int weighted, vec *first,
+                          vec *second)
 {
     vec t = x - pivot;
-    if (kind != PLAIN)
-        t = (vec)((ivec)t & present(x, w, kind));
-    vec weighted = t;
-    if (kind == WEIGHTED)
-        weighted = t * (vec)((ivec)w & present(x, w, kind));
-    *first += weighted;
-    *second += weighted * t;
+    if (masked)
+        t = only(x == x, t);
+    vec wt = t;
+    if (weighted)
+        wt = t * w;
+    *first += wt;
+    *second += wt * t;
 }
 
 INLINE vec to_double(ivec a)
@@ -56,39 +59,45 @@ INLINE vec to_double(ivec a)
     return (vec){a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]};
 }
 
-/* Sums of LANES columns. */
-INLINE void tile_sums(const void *x, const double *w, ptrdiff_t rows, enum kind kind, int single,
-                      sums *out)
+INLINE int all_finite(vec x)
+{
+    ivec bad = (x - x) != splat(0.0);
+    int64_t any = 0;
+    for (int j = 0; j < LANES; j++)
+        any |= bad[j];
+    return !any;
+}
+
+/* Sums of LANES columns. Without `masked`, false if there may be a missing value. */
+INLINE int tile_sums(const void *x, const double *w, ptrdiff_t rows, const totals *all,
+                     int masked, int weighted, int single, sums *out)
 {
     vec total[LANES] = {0}, weight[LANES] = {0}, squares[LANES] = {0};
-    vec first[LANES] = {0}, second[LANES] = {0}, n, pivot;
+    vec first[LANES] = {0}, second[LANES] = {0}, pivot;
     ivec count = {0};
 #define ADD(i, k)                                                                                \
-    do {                                                                                         \
-        vec row = load_at(x, (i)*LANES, single);                                                 \
-        if (kind == PLAIN)                                                                       \
-            total[k] += row;                                                                     \
-        else                                                                                     \
-            add_weights(row, kind == WEIGHTED ? splat(w[i]) : row, kind, &total[k], &weight[k],  \
-                        &squares[k], &count);                                                    \
-    } while (0)
+    add_value(load_at(x, (i)*LANES, single), splat(weighted ? w[i] : 1.0), masked, weighted,     \
+              &total[k], &weight[k], &squares[k], &count)
     EACH_ROW(ADD);
 #undef ADD
-    n = kind == PLAIN ? splat((double)rows) : to_double(count);
-    out->count = n;
-    out->weight = kind == WEIGHTED ? tree_of(weight) : n;
-    out->weight_squares = kind == WEIGHTED ? tree_of(squares) : n;
+    out->count = masked ? to_double(count) : splat(all->count);
+    out->weight = masked && weighted ? tree_of(weight) : out->count;
+    out->weight_squares = masked && weighted ? tree_of(squares) : out->count;
+    if (!masked && weighted) {
+        out->weight = splat(all->weight);
+        out->weight_squares = splat(all->squares);
+    }
     out->pivot = pivot = tree_of(total) / out->weight;
+    if (!masked && !all_finite(pivot))
+        return 0;
 #define ADD(i, k)                                                                                \
-    do {                                                                                         \
-        vec row = load_at(x, (i)*LANES, single);                                                 \
-        add_deviation(row, kind == WEIGHTED ? splat(w[i]) : row, pivot, kind, &first[k],         \
-                      &second[k]);                                                               \
-    } while (0)
+    add_deviation(load_at(x, (i)*LANES, single), splat(weighted ? w[i] : 1.0), pivot, masked,    \
+                  weighted, &first[k], &second[k])
     EACH_ROW(ADD);
 #undef ADD
     out->first = tree_of(first);
     out->second = tree_of(second);
+    return 1;
 }
 
 /* LANES rows of one column from row i on, with `fill` beyond the last. */
@@ -102,52 +111,55 @@ INLINE vec rows_at(const void *x, ptrdiff_t i, ptrdiff_t rows, double fill, int 
     return v;
 }
 
-/* Sums of one column, into element j of out. */
-INLINE void column_sums(const void *x, const double *w, ptrdiff_t rows, enum kind kind,
-                        int single, int j, sums *out)
+/* The same of one column, into element 0 of out. */
+INLINE int column_sums(const void *x, const double *w, ptrdiff_t rows, const totals *all,
+                       int masked, int weighted, int single, sums *out)
 {
     vec total = {0}, weight = {0}, squares = {0}, first = {0}, second = {0};
     ivec count = {0};
-    for (ptrdiff_t i = 0; i < rows; i += LANES) {
-        vec v = rows_at(x, i, rows, kind == PLAIN ? 0.0 : NAN, single);
-        if (kind == PLAIN)
-            total += v;
-        else
-            add_weights(v, kind == WEIGHTED ? load(w + i) : v, kind, &total, &weight, &squares,
-                        &count);
-    }
-    double n = kind == PLAIN ? (double)rows : tree(to_double(count));
-    out->count[j] = n;
-    out->weight[j] = kind == WEIGHTED ? tree(weight) : n;
-    out->weight_squares[j] = kind == WEIGHTED ? tree(squares) : n;
-    double pivot = tree(total) / out->weight[j];
-    for (ptrdiff_t i = 0; i < rows; i += LANES) {
-        vec v = rows_at(x, i, rows, kind == PLAIN ? pivot : NAN, single);
-        add_deviation(v, kind == WEIGHTED ? load(w + i) : v, splat(pivot), kind, &first, &second);
-    }
-    out->pivot[j] = pivot;
-    out->first[j] = tree(first);
-    out->second[j] = tree(second);
+    for (ptrdiff_t i = 0; i < rows; i += LANES)
+        add_value(rows_at(x, i, rows, masked ? NAN : 0.0, single),
+                  weighted ? load(w + i) : splat(1.0), masked, weighted, &total, &weight,
+                  &squares, &count);
+    out->count[0] = masked ? tree(to_double(count)) : all->count;
+    out->weight[0] = !weighted ? out->count[0] : masked ? tree(weight) : all->weight;
+    out->weight_squares[0] = !weighted ? out->count[0] : masked ? tree(squares) : all->squares;
+    double pivot = out->pivot[0] = tree(total) / out->weight[0];
+    if (!masked && !(pivot - pivot == 0.0))
+        return 0;
+    for (ptrdiff_t i = 0; i < rows; i += LANES)
+        add_deviation(rows_at(x, i, rows, masked ? NAN : pivot, single),
+                      weighted ? load(w + i) : splat(1.0), splat(pivot), masked, weighted, &first,
+                      &second);
+    out->first[0] = tree(first);
+    out->second[0] = tree(second);
+    return 1;
 }
 
-/* Element j of the sums as a state. */
-static void store(const sums *s, int j, double exponent, double *out, ptrdiff_t ld)
+INLINE void put_lanes(double *out, vec x, int columns)
 {
-    double weight = s->weight[j];
-    for (int k = 0; k < STATE_ROWS; k++)
-        out[k * ld] = 0.0;
-    if (!(weight > 0.0))
-        return;
-    double shift = s->first[j] / weight, mean = s->pivot[j] + shift;
-    double back = mean - s->pivot[j];
-    double squares = s->second[j] - s->first[j] * shift;
-    out[COUNT * ld] = s->count[j];
-    out[WEIGHT * ld] = weight;
-    out[MEAN * ld] = mean;
-    out[MEAN_LO * ld] = (s->pivot[j] - (mean - back)) + (shift - back);
-    out[SQUARES * ld] = squares > 0.0 ? squares : 0.0;
-    out[WEIGHT_SQUARES * ld] = s->weight_squares[j];
-    out[EXPONENT * ld] = exponent;
+    if (columns == LANES)
+        *(vec *)out = x;
+    else
+        memcpy(out, &x, columns * sizeof(double));
+}
+
+/* The first columns of the sums as states; an empty one where there is no weight. */
+INLINE void store(const sums *s, int columns, double exponent, double *out, ptrdiff_t ld)
+{
+    ivec some = s->weight > splat(0.0);
+    vec shift = s->first / s->weight, mean = s->pivot + shift, back = mean - s->pivot;
+    vec lo = (s->pivot - (mean - back)) + (shift - back);
+    vec squares = s->second - s->first * shift;
+    put_lanes(out + COUNT * ld, only(some, s->count), columns);
+    put_lanes(out + WEIGHT * ld, only(some, s->weight), columns);
+    put_lanes(out + WEIGHT_LO * ld, splat(0.0), columns);
+    put_lanes(out + MEAN * ld, only(some, mean), columns);
+    put_lanes(out + MEAN_LO * ld, only(some, lo), columns);
+    put_lanes(out + SQUARES * ld, only(some & (squares > splat(0.0)), squares), columns);
+    put_lanes(out + SQUARES_LO * ld, splat(0.0), columns);
+    put_lanes(out + WEIGHT_SQUARES * ld, only(some, s->weight_squares), columns);
+    put_lanes(out + EXPONENT * ld, only(some, splat(exponent)), columns);
 }
 
 /* Data this large or small is scaled, because its squares would not be normal numbers
@@ -155,14 +167,15 @@ static void store(const sums *s, int j, double exponent, double *out, ptrdiff_t 
 #define LARGE 0x1p250
 #define SMALL 0x1p-400
 
-/* May the column be of one value, too large, too small, infinite? Never false where it
- * is; cheap, because it is asked for every column of every chunk. */
-INLINE int is_special(const sums *s, int j)
+/* Which columns may be of one value, too large, too small, infinite? Never false where
+ * they are; cheap, because it is asked for every column of every chunk. */
+INLINE ivec special(const sums *s)
 {
-    double pivot = fabs(s->pivot[j]), second = s->second[j], weight = s->weight[j];
-    return !(pivot < LARGE / 4 && second < 0x1p390)
-           || (pivot < SMALL * 4 && second <= 0x1p-660)
-           || second <= weight * pivot * pivot * 0x1p-92;
+    vec pivot = only(splat(0.0) <= s->pivot, s->pivot) - only(s->pivot < splat(0.0), s->pivot);
+    ivec normal = (pivot < splat(LARGE / 4)) & (s->second < splat(0x1p390));
+    ivec tiny = (pivot < splat(SMALL * 4)) & (s->second <= splat(0x1p-660));
+    ivec nan = s->pivot != s->pivot;
+    return ~normal | tiny | nan | (s->second <= s->weight * pivot * pivot * splat(0x1p-92));
 }
 
 INLINE int all_zero(const void *x, ptrdiff_t stride, ptrdiff_t rows, int single)
@@ -181,7 +194,7 @@ static void store_special(const void *x, ptrdiff_t stride, const double *w, ptrd
     int found = 0, equal = 1;
     for (ptrdiff_t i = 0; i < rows; i++) {
         double v = column[i] = get(x, i * stride, single);
-        if (v != v || (w && !(w[i] > 0.0)))
+        if (v != v)
             continue;
         if (!found)
             value = v;
@@ -195,82 +208,83 @@ static void store_special(const void *x, ptrdiff_t stride, const double *w, ptrd
     double scale = exponent < 0.0 ? 0x1p-600 : exponent > 0.0 ? 0x1p600 : 1.0;
     for (ptrdiff_t i = 0; i < rows; i++)
         column[i] *= scale;
-    sums s;
+    sums s = {0};
     if (w)
-        column_sums(column, w, rows, WEIGHTED, 0, 0, &s);
+        column_sums(column, w, rows, NULL, 1, 1, 0, &s);
     else
-        column_sums(column, w, rows, MASKED, 0, 0, &s);
+        column_sums(column, w, rows, NULL, 1, 0, 0, &s);
     if (equal) {
         s.pivot[0] = value * scale;
         s.first[0] = s.second[0] = 0.0;
     }
     if (isinf(top))
         s.weight[0] = 0.0;
-    store(&s, 0, exponent, out, ld);
+    store(&s, 1, exponent, out, ld);
 }
 
-INLINE void settle(const void *x, ptrdiff_t stride, const double *w, ptrdiff_t rows, int single,
-                   const sums *s, int j, double *out, ptrdiff_t ld, unsigned char *infinite)
+INLINE void settle(const void *x, ptrdiff_t stride, const double *w, ptrdiff_t rows, int columns,
+                   int single, const sums *s, double *out, ptrdiff_t ld, unsigned char *infinite)
 {
-    if (is_special(s, j) && !(s->pivot[j] == 0.0 && all_zero(x, stride, rows, single)))
-        store_special(x, stride, w, rows, single, out, ld, infinite);
-    else
-        store(s, j, 0.0, out, ld);
+    ivec which = special(s);
+    store(s, columns, 0.0, out, ld);
+    for (int j = 0; j < columns; j++) {
+        const char *column = (const char *)x + j * (single ? 4 : 8);
+        if (which[j] && !(s->pivot[j] == 0.0 && all_zero(column, stride, rows, single)))
+            store_special(column, stride, w, rows, single, out + j, ld, infinite + j);
+    }
 }
 
-INLINE int all_finite(vec x)
-{
-    ivec bad = (x - x) != splat(0.0);
-    int64_t any = 0;
-    for (int j = 0; j < LANES; j++)
-        any |= bad[j];
-    return !any;
-}
-
-INLINE void tile(const void *x, const double *w, ptrdiff_t rows, ptrdiff_t columns, int single,
-                 double *out, ptrdiff_t ld, unsigned char *infinite)
+INLINE void tile(const void *x, const double *w, ptrdiff_t rows, const totals *all, int columns,
+                 int single, double *out, ptrdiff_t ld, unsigned char *infinite)
 {
     sums s;
-    if (w)
-        tile_sums(x, w, rows, WEIGHTED, single, &s);
-    else {
-        tile_sums(x, w, rows, PLAIN, single, &s);
-        if (!all_finite(s.pivot))
-            tile_sums(x, w, rows, MASKED, single, &s);
-    }
-    for (int j = 0; j < columns; j++)
-        settle((const char *)x + j * (single ? 4 : 8), LANES, w, rows, single, &s, j, out + j, ld,
-               infinite + j);
+    if (w) {
+        if (!tile_sums(x, w, rows, all, 0, 1, single, &s))
+            tile_sums(x, w, rows, all, 1, 1, single, &s);
+    } else if (!tile_sums(x, w, rows, all, 0, 0, single, &s))
+        tile_sums(x, w, rows, all, 1, 0, single, &s);
+    settle(x, LANES, w, rows, columns, single, &s, out, ld, infinite);
 }
 
-INLINE void column(const void *x, const double *w, ptrdiff_t rows, int single, double *out,
-                   ptrdiff_t ld, unsigned char *infinite)
+INLINE void column(const void *x, const double *w, ptrdiff_t rows, const totals *all, int single,
+                   double *out, ptrdiff_t ld, unsigned char *infinite)
 {
-    sums s;
-    if (w)
-        column_sums(x, w, rows, WEIGHTED, single, 0, &s);
-    else {
-        column_sums(x, w, rows, PLAIN, single, 0, &s);
-        if (!(s.pivot[0] - s.pivot[0] == 0.0))
-            column_sums(x, w, rows, MASKED, single, 0, &s);
+    sums s = {0};
+    if (w) {
+        if (!column_sums(x, w, rows, all, 0, 1, single, &s))
+            column_sums(x, w, rows, all, 1, 1, single, &s);
+    } else if (!column_sums(x, w, rows, all, 0, 0, single, &s))
+        column_sums(x, w, rows, all, 1, 0, single, &s);
+    settle(x, 1, w, rows, 1, single, &s, out, ld, infinite);
+}
+
+static totals total_of(const double *w, ptrdiff_t rows)
+{
+    if (!w)
+        return (totals){(double)rows, (double)rows, (double)rows};
+    vec weight = {0}, squares = {0};
+    for (ptrdiff_t i = 0; i < rows; i += LANES) {
+        weight += load(w + i);
+        squares += load(w + i) * load(w + i);
     }
-    settle(x, 1, w, rows, single, &s, 0, out, ld, infinite);
+    return (totals){(double)rows, tree(weight), tree(squares)};
 }
 
 INLINE void chunk(const rows_view *x, const double *w, ptrdiff_t row, ptrdiff_t rows,
                   ptrdiff_t first, ptrdiff_t columns, void *buffer, double *out, ptrdiff_t ld,
                   unsigned char *infinite, int single)
 {
+    totals all = total_of(w, rows);
     if (is_tiled(x, columns)) {
-        pack_tiles(x, row, rows, first, columns, buffer, single);
+        const void *tiles = pack_tiles(x, row, rows, first, columns, buffer, single);
         for (ptrdiff_t j = 0; j < columns; j += LANES)
-            tile(tile_of(buffer, j / LANES, single), w, rows,
+            tile(tile_of(tiles, j / LANES, single), w, rows, &all,
                  columns - j < LANES ? columns - j : LANES, single, out + j, ld, infinite + j);
         return;
     }
     for (ptrdiff_t j = 0; j < columns; j++)
-        column(pack_column(x, row, rows, first + j, buffer, single), w, rows, single, out + j, ld,
-               infinite + j);
+        column(pack_column(x, row, rows, first + j, buffer, single), w, rows, &all, single,
+               out + j, ld, infinite + j);
 }
 
 static void FG(chunk)(const rows_view *x, const double *weights, ptrdiff_t row, ptrdiff_t rows,

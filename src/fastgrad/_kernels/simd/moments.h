@@ -14,7 +14,7 @@ enum { WORKSPACE = TILES * TILE + LANES };
 typedef struct {
     /* The states of rows [row, row + rows), rows <= CHUNK, of columns [column,
      * column + columns), columns <= PANEL, written to out + k * ld (k < STATE_ROWS).
-     * weights[i], from row `row` on, or NULL. NaN is skipped; infinite[j] is set where
+     * weights[i] > 0, from row `row` on, or NULL. NaN is skipped; infinite[j] is set where
      * column j has an infinity (its state is then empty). */
     void (*chunk)(const rows_view *x, const double *weights, ptrdiff_t row, ptrdiff_t rows,
                   ptrdiff_t column, ptrdiff_t columns, double *workspace, double *out,
