@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._kernels import _affine as kernel
+from fastgrad._threads import useful_threads
 
 Floats = NDArray[np.float64]
 
@@ -24,10 +25,11 @@ def affine(
 ) -> None:
     """Write (x - a) / b, or (x - a) * b + c, to `out`; all (outer, inner, columns).
 
-    Kernels must be able to read and write both (`_tables.kernel_ready`); they may be the
-    same array.
+    Kernels must be able to read and write both (`_tables.kernel_ready`); `out` may be
+    `x` itself.
     """
     a, b, c = terms if len(terms) == 3 else (*terms, _NOTHING)
+    num_threads = useful_threads(num_threads, x.size)
     _, inner, columns = x.shape
     together = _WIDE // max(columns, 1)
     whole = inner // max(together, 1)
@@ -35,9 +37,11 @@ def affine(
         kernel.affine(x, a, b, c, out, num_threads=num_threads)
         return
     cut, wide = whole * together, (1, whole, together * columns)
-    tiled = [np.tile(term, together) for term in (a, b, c)]
+    wide_a, wide_b, wide_c = (np.tile(term, together) for term in (a, b, c))
     view = out[:, :cut].reshape(wide)
-    kernel.affine(x[:, :cut].reshape(wide), *tiled, view, num_threads=num_threads)
+    kernel.affine(
+        x[:, :cut].reshape(wide), wide_a, wide_b, wide_c, view, num_threads=num_threads
+    )
     kernel.affine(x[:, cut:], a, b, c, out[:, cut:], num_threads=num_threads)
 
 

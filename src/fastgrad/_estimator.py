@@ -1,4 +1,4 @@
-"""What scikit-learn asks of a transformer, for classes that do not need scikit-learn."""
+"""What scikit-learn asks of a transformer, without needing scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 class Transformer:
     """Parameters, printing, tags and names of a one-to-one transformer.
 
-    Subclasses have keyword-only constructor arguments, stored unchanged, and the
-    attributes `n_features_in_` and, if there are names, `feature_names_in_` once fitted.
+    Subclasses have keyword-only constructor arguments, stored unchanged, and once
+    fitted `n_features_in_` and, if there are names, `feature_names_in_`.
     """
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -33,8 +33,8 @@ class Transformer:
         for name, value in params.items():
             if name not in known:
                 raise ValueError(
-                    f"Invalid parameter {name!r} for estimator {self}. Valid parameters "
-                    f"are: {known!r}."
+                    f"Invalid parameter {name!r} for estimator {self}. "
+                    f"Valid parameters are: {known!r}."
                 )
             setattr(self, name, value)
         return self

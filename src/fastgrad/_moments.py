@@ -1,9 +1,9 @@
 """Count, mean, variance and standard deviation in one read of the data.
 
-Rows are cut into chunks of 512 by their absolute index. A chunk's moments are taken about
-its own mean in double precision; chunks are merged, in order, in double-double. Whatever
-arrives in between is kept until its chunk is full. So the result is a function of the
-rows alone: the same bits for every batching, memory layout and number of threads.
+Rows are cut into chunks of 512 by their absolute index. A chunk's moments are taken
+about its own mean in double precision; chunks are merged, in order, in double-double.
+Rows that do not fill a chunk are kept until it is full. So the result is a function of
+the rows alone: the same bits for every batching, memory layout and number of threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgrad import _tables
 from fastgrad._kernels import _moments as kernel
-from fastgrad._threads import resolve_num_threads
+from fastgrad._threads import resolve_num_threads, useful_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +40,6 @@ NO_WEIGHTS = np.empty(0)
 ) = range(kernel.STATE_SIZE)
 # Doubles of chunk states held before they are merged; elements copied at a time.
 _WAVE, _SLAB = 1 << 19, 1 << 18
-# Elements that keep a thread busy for longer than it takes to start it.
-_WORTH_A_THREAD = 1 << 16
 
 
 def empty_state(columns: int) -> Floats:
@@ -58,7 +56,7 @@ def accumulate(
     And which columns have infinities: their state then lacks some chunks.
     """
     state = state.copy()
-    num_threads = min(num_threads, 1 + rows.size // _WORTH_A_THREAD)
+    num_threads = useful_threads(num_threads, rows.size)
     infinite = np.zeros(rows.shape[2], np.uint8)
     chunks = -(-rows.shape[0] * rows.shape[1] // kernel.CHUNK_ROWS)
     chunks = min(chunks, max(_WAVE // max(state.size, 1), 4))
@@ -125,7 +123,7 @@ class Accumulator:
         if start == stop:
             return self
         copy = rows[start:stop].astype(np.float64)
-        _tables.refuse_infinities(np.isinf(copy).any(axis=0))
+        _tables.refuse_infinities(np.atleast_1d(np.isinf(copy).any(axis=0)))
         w = np.ones(len(copy)) if weights is None else weights[start:stop].copy()
         parts = (*self.parts, (copy, w))
         return Accumulator(self.columns, self.state, parts, self.waiting + len(copy))
@@ -153,8 +151,8 @@ class Moments:
     """Moments per feature; what :func:`moments` returns.
 
     Moments of parts of a data set, from processes, ranks or files, add up: `a + b` are
-    those of the union, whatever the sizes of the parts, empty ones included. They pickle,
-    and `to_json` / `from_json` keep every bit.
+    those of the union, whatever the sizes of the parts, empty ones included. They
+    pickle, and `to_json` / `from_json` keep every bit.
 
     Attributes
     ----------
@@ -281,8 +279,8 @@ def moments(
         The axes of the samples; None for all.
     weights : array_like of shape (n,), optional
         Non-negative weights of the samples along `axis` (one axis only): zero drops the
-        sample, others are between 1e-30 and 1e30. Means, and variances with `ddof` 0, are
-        the same whether weights are *frequencies* (a sample seen w times) or
+        sample, others are between 1e-30 and 1e30. Means, and variances with `ddof` 0,
+        are the same whether weights are *frequencies* (a sample seen w times) or
         *reliabilities* (inverse variances): only ratios count. For an unbiased variance
         the meaning matters: with frequencies it is ``ddof=1``, M2 / (Σw − 1); with
         reliabilities it is ``m.var * k / (k - 1)``, k = ``m.effective_count``, from
@@ -308,16 +306,18 @@ def moments(
     Notes
     -----
     One read of `x`, without a copy of floats in any regular layout; other types are
-    converted slab by slab. The standard deviation has at least 15 correct digits whatever
-    the offset of the data, and is right where its square over- or underflows.
+    converted slab by slab. The standard deviation has at least 15 correct digits
+    whatever the offset of the data, and is right where its square over- or underflows.
 
     Examples
     --------
     >>> import numpy as np
     >>> import fastgrad as fg
-    >>> m = fg.moments([[1.0, 2.0], [3.0, np.nan], [5.0, 6.0]])
-    >>> m
-    Moments(count=[3 2], mean=[3. 4.], var=[2.66666667 4.        ], std=[1.63299316 2.        ])
+    >>> m = fg.moments([[1.0, 2.0], [3.0, np.nan], [9.0, 6.0]], ddof=1)
+    >>> m.count, m.mean
+    (array([3, 2]), array([4.33333333, 4.        ]))
+    >>> m.std
+    array([4.163332  , 2.82842712])
     >>> a, b = fg.moments([1.0, 2.0, 3.0, 4.0]), fg.moments([10.0, 20.0])
     >>> (a + b).count, (a + b).mean
     (np.int64(6), np.float64(6.666666666666667))
@@ -358,11 +358,11 @@ def state_of(
     columns, inner = math.prod(features), math.prod(samples[1:])
     views = _is_one_axis(moved, 1, len(axes)) and _is_one_axis(moved, len(axes), x.ndim)
     if views and _tables.kernel_ready(x) and (weights is None or weights.all()):
-        rows = moved.reshape(samples[0], inner, columns)
+        view: NDArray[Any] = moved.reshape(samples[0], inner, columns)
         if len(axes) == 1:
-            rows = rows.transpose(1, 0, 2)
-        w = NO_WEIGHTS if weights is None else weights
-        return _accumulate_finite(empty_state(columns), rows, w, num_threads)
+            view = view.transpose(1, 0, 2)
+        every = NO_WEIGHTS if weights is None else weights
+        return _accumulate_finite(empty_state(columns), view, every, num_threads)
     result = Accumulator.of(columns)
     step = max(1, _SLAB // max(1, inner * columns))
     for start in range(0, samples[0], step):
@@ -374,7 +374,7 @@ def state_of(
 
 
 def _is_one_axis(x: NDArray[Any], first: int, stop: int) -> bool:
-    """Can axes [first, stop) be one, without a copy?"""
+    """Tell whether axes [first, stop) can be one, without a copy."""
     return all(
         x.strides[k] == x.strides[k + 1] * x.shape[k + 1]
         for k in range(first, stop - 1)

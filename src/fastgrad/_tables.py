@@ -1,4 +1,4 @@
-"""What people call a table: arrays, nested lists, data frames. Turned into NumPy here."""
+"""What people call a table (arrays, lists, data frames), turned into NumPy."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def as_numbers(x: object, name: str) -> NDArray[Any]:
     """
     if hasattr(x, "toarray") and hasattr(x, "nnz"):
         raise TypeError(
-            f"`{name}` must be dense, got a sparse {type(x).__name__}: sparse data is not "
-            "supported, pass X.toarray()."
+            f"`{name}` must be dense, got a sparse {type(x).__name__}: sparse data is "
+            "not supported, pass X.toarray()."
         )
     array: NDArray[Any] = _from_frame(x) if hasattr(x, "columns") else np.asarray(x)
     if array.dtype.kind == "c":
@@ -54,7 +54,7 @@ def _to_float(array: NDArray[Any], name: str) -> NDArray[np.float64]:
 
 
 def _is_small_float(dtype: np.dtype[Any]) -> bool:
-    """Is this one of ml_dtypes' floats, bfloat16 and the like?"""
+    """Tell bfloat16 and the like, of ml_dtypes, from other types."""
     return dtype.kind == "V" and dtype.names is None and np.can_cast(dtype, np.float64)
 
 
@@ -107,7 +107,7 @@ def as_weights(weights: object, rows: int, name: str) -> NDArray[np.float64]:
 
 
 def kernel_ready(x: NDArray[Any]) -> bool:
-    """Can kernels read `x` where it is: native float32 or float64 at whole strides?"""
+    """Tell whether kernels can read `x`: native float32 or float64, whole strides."""
     return (
         x.dtype in (np.float32, np.float64)
         and x.dtype.isnative
@@ -196,7 +196,7 @@ def _listed(names: list[str]) -> str:
 
 
 def is_chunks(x: object) -> bool:
-    """Is `x` an iterable of chunks, rather than array-like?"""
+    """Tell an iterable of chunks from what is array-like."""
     arrays = ("__array__", "__array_interface__", "__len__", "columns")
     return isinstance(x, Iterable) and not any(hasattr(x, name) for name in arrays)
 

@@ -11,7 +11,7 @@ from fastgrad import _tables
 from fastgrad._affine import affine
 from fastgrad._kernels import _batchnorm as kernel
 from fastgrad._moments import NO_WEIGHTS, Moments, accumulate, empty_state
-from fastgrad._threads import resolve_num_threads
+from fastgrad._threads import resolve_num_threads, useful_threads
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class Cache(NamedTuple):
     gamma, beta : float64 array of shape (channels,)
     mean, var : float64 array of shape (channels,)
         Of the batch; `var` divides by the number of samples (it is biased).
-    count : int
+    samples : int
         Samples of each channel.
     axis : int
         Channel axis.
@@ -45,7 +45,7 @@ class Cache(NamedTuple):
     beta: Floats
     mean: Floats
     var: Floats
-    count: int
+    samples: int
     axis: int
     eps: float
     dtype: np.dtype[Any]
@@ -106,7 +106,7 @@ def batch_norm(
     >>> import fastgrad as fg
     >>> y, cache = fg.batch_norm([[1.0], [2.0], [3.0], [4.0]], [1.0], [0.0])
     >>> y.ravel()
-    array([-1.34163541, -0.44721180,  0.44721180,  1.34163541])
+    array([-1.34163542, -0.44721181,  0.44721181,  1.34163542])
     >>> cache.mean, cache.var
     (array([2.5]), array([1.25]))
     """
@@ -159,8 +159,8 @@ def batch_norm_backward(
 
     dβ = Σ dy,  dγ = Σ dy x̂,  dx = γ r (dy − dβ / n − x̂ dγ / n).
 
-    Two reads of `x` and `dy` and one write. Sums are taken in double, chunk by chunk, and
-    added up in double-double.
+    Two reads of `x` and `dy` and one write. Sums are taken in double, chunk by chunk,
+    and added up in double-double.
 
     Examples
     --------
@@ -170,8 +170,8 @@ def batch_norm_backward(
     >>> dbeta
     array([1.])
     """
-    threads = resolve_num_threads(num_threads)
     x, mean = cache.x, cache.mean
+    threads = useful_threads(resolve_num_threads(num_threads), x.size)
     given = _tables.as_numbers(dy, "dy")
     if given.shape != x.shape:
         raise ValueError(f"`dy` must have shape {x.shape}, got {given.shape}.")
@@ -184,7 +184,7 @@ def batch_norm_backward(
     total, product = _backward_sums(rows, dy_rows, mean, threads)
     r = 1.0 / np.sqrt(cache.var + cache.eps)
     dx = np.empty_like(x)
-    a, b, c = total / cache.count, product / cache.count * r * r, cache.gamma * r
+    a, b, c = total / cache.samples, product / cache.samples * r * r, cache.gamma * r
     out = _as_rows(dx, cache.axis)
     kernel.backward(rows, dy_rows, mean, a, b, c, out, num_threads=threads)
     return dx.astype(cache.dtype, copy=False), product * r, total
@@ -205,8 +205,8 @@ class BatchNorm:
         How running statistics move with each batch, in the sense of `convention`. None:
         they are the plain average of all batches so far.
     convention : {"torch", "keras"}, default "torch"
-        "torch": `momentum` is the weight of the new batch, 0.1 say; "keras": that of the
-        old value, 0.99 say.
+        "torch": `momentum` is the weight of the new batch, 0.1 say; "keras": that of
+        the old value, 0.99 say.
     unbiased : bool, default True
         Whether `running_var` is fed the unbiased variance of the batch, n / (n − 1)
         times the biased one that normalises the batch; as torch does.
@@ -283,8 +283,8 @@ class BatchNorm:
         ----------
         x : array_like with `num_features` channels
         training : bool, default True
-            True: as `batch_norm`, and update the running statistics. False: normalise by
-            the running statistics, and change nothing.
+            True: as `batch_norm`, and update the running statistics. False: normalise
+            by the running statistics, and change nothing.
 
         Returns
         -------
@@ -323,7 +323,7 @@ class BatchNorm:
             new = self.momentum if torch else 1.0 - self.momentum
         var = cache.var
         if self.unbiased:
-            var = var * (cache.count / (cache.count - 1))
+            var = var * (cache.samples / (cache.samples - 1))
         self.running_mean = _moved(self.running_mean, cache.mean, new)
         self.running_var = _moved(self.running_var, var, new)
 

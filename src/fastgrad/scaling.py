@@ -71,9 +71,10 @@ class _Seen:
 class StandardScaler(Transformer):
     """Subtract the mean and divide by the standard deviation, feature by feature.
 
-    A drop-in for scikit-learn's, which it does not need. NaN is a missing value: skipped
-    by `fit`, kept by `transform`. The statistics of any sequence of `partial_fit` are,
-    bit for bit, those of one `fit` on all rows, for any layout and number of threads.
+    A drop-in for scikit-learn's, which it does not need. NaN is a missing value:
+    skipped by `fit`, kept by `transform`. The statistics of any sequence of
+    `partial_fit` are, bit for bit, those of one `fit` on all rows, for any layout and
+    number of threads.
 
     Parameters
     ----------
@@ -183,8 +184,8 @@ class StandardScaler(Transformer):
     ) -> Self:
         """Add the rows of `X` to what was seen before.
 
-        Parameters and exceptions are those of `fit`; after an exception the scaler is as
-        it was. The cost is that of the new rows.
+        Parameters and exceptions are those of `fit`; after an exception the scaler is
+        as it was. The cost is that of the new rows.
         """
         self._must_not_be_frozen()
         before = self._seen if self.__sklearn_is_fitted__() else None
@@ -265,8 +266,8 @@ class StandardScaler(Transformer):
         Returns
         -------
         Drift
-            ``z`` = (mean of X − `mean_`) / (`scale_` √(1/n + 1/m)), ``ratio`` = std of X
-            / `scale_`, with n and m the (effective) samples of the two.
+            ``z`` = (mean of X − `mean_`) / (`scale_` √(1/n + 1/m)) and ``ratio`` = std
+            of X / `scale_`, with n and m the (effective) samples of the two.
         """
         self._must_be_fitted()
         x = _tables.as_matrix(X, "X")
@@ -397,13 +398,14 @@ class StandardScaler(Transformer):
         """Return the feature names of new data; warn if only one side has names."""
         names = _tables.feature_names(X)
         if (names is None) != (self._seen.names is None):
-            message = (
-                "X does not have valid feature names, but {} was fitted with feature names"
-                if names is None
-                else "X has feature names, but {} was fitted without feature names"
-            )
+            here, there = ("does not have valid", "with")
+            if names is not None:
+                here, there = ("has", "without")
             warnings.warn(
-                message.format(type(self).__name__), UserWarning, stacklevel=3
+                f"X {here} feature names, but {type(self).__name__} was fitted {there} "
+                "feature names",
+                UserWarning,
+                stacklevel=3,
             )
         return names
 

@@ -1,4 +1,4 @@
-"""Normalise a (outer, inner, columns) array: (x - a) / b, or (x - a) * b + c, per column.
+"""Normalise a (outer, inner, columns) array: (x - a) / b or (x - a) * b + c by column.
 
 Any strides. Where columns are adjacent in memory the loop runs along rows, else along
 columns; runs of rows are the parallel tasks. One rounding to the type of the data.

@@ -2,9 +2,9 @@
 
     dx = ((dy - a) - (x - mean) * b) * c,   with a, b from sum(dy), sum(dy (x - mean))
 
-``backward_sums`` takes chunks of 512 rows by panels of 128 channels in parallel and adds
-them up in the order of the rows, in double-double, wave by wave. ``backward`` runs along
-whatever is contiguous: channels (NHWC) or the positions of one channel (NCHW).
+``backward_sums`` takes chunks of 512 rows by panels of 128 channels in parallel and
+adds them up in the order of the rows, in double-double, wave by wave. ``backward`` runs
+along what is contiguous: channels (NHWC) or the positions of one channel (NCHW).
 """
 
 cimport cython

@@ -3,9 +3,9 @@
     mean = sum(w x) / sum(w),  M2 = sum(w (x - mean)^2)
 
 x is (outer, inner, columns) with any strides; its rows are outer * inner. Chunks of 512
-rows and panels of 128 columns are the parallel tasks; their states are then merged in the
-order of the rows, LANES columns to a task. Chunks come in waves, so that the workspace
-does not grow with the number of rows.
+rows and panels of 128 columns are the parallel tasks; their states are then merged in
+the order of the rows, LANES columns to a task. Chunks come in waves, so that the
+workspace does not grow with the number of rows.
 """
 
 cimport cython
@@ -29,7 +29,8 @@ cdef extern from "moments.h" nogil:
                    Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
                    double *workspace, double *out, Py_ssize_t ld,
                    unsigned char *infinite) noexcept nogil
-        void merge(double *a, Py_ssize_t lda, const double *b, Py_ssize_t ldb) noexcept nogil
+        void merge(double *a, Py_ssize_t lda, const double *b,
+                   Py_ssize_t ldb) noexcept nogil
 
     const moments_table *moments_pick() noexcept
 

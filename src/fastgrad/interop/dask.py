@@ -49,21 +49,24 @@ def moments(x: Any, *, weights: Any = None, ddof: float = 0) -> Moments:
 
 def accumulator(x: Any, weights: Any = None) -> Accumulator:
     """Return the moments of a Dask array, as of `Accumulator.updated`."""
-    import dask
-    import dask.array as da
+    import dask.array
+    import dask.base
+    from dask.delayed import delayed
 
+    array: Any = dask.array  # partly typed
+    base: Any = dask.base
     if x.ndim != 2:
         raise ValueError(f"`X` must have shape (samples, features), got {x.ndim}D.")
     x = x.rechunk({1: -1})
     blocks = x.to_delayed().ravel()
-    state = dask.delayed(_block_state)
+    state = delayed(_block_state)
     if weights is None:
         parts = [state(block) for block in blocks]
     else:
-        w = da.asarray(weights).rechunk({0: x.chunks[0]}).to_delayed()
+        w = array.asarray(weights).rechunk({0: x.chunks[0]}).to_delayed()
         parts = [state(block, part) for block, part in zip(blocks, w, strict=True)]
     result = Accumulator.of(x.shape[1])
-    for part in dask.compute(*parts):
+    for part in base.compute(*parts):
         result = result.merged(Accumulator(x.shape[1], part))
     return result
 
