@@ -225,6 +225,11 @@ def entry_name(block: str, index: tuple[int, ...]) -> str:
     return f"{block}[{', '.join(map(str, index))}]" if index else block
 
 
+def named_leaves(structure: Any) -> list[tuple[str, Any]]:
+    """Return the name and value of every leaf of a nest, whatever the values are."""
+    return [(name or "params", value) for name, _, value in _walk(structure, "", "")]
+
+
 def _children(value: Any) -> list[tuple[str, str, Any]] | None:
     """Name, path and value of a container's members; None for a leaf."""
     if isinstance(value, Mapping):
