@@ -469,7 +469,29 @@ def make_losses(
         return WorkersLosses(loss, nest, bar, reduction, workers)
     if engine == "vectorized":
         return VectorizedLosses(loss, nest, bar, reduction)
-    return PythonLosses(loss, nest, bar, reduction)
+    python = PythonLosses(loss, nest, bar, reduction)
+    if engine == "python":
+        return python
+    return _compiled(python, reduction, engine, num_threads)
+
+
+def _compiled(
+    python: PythonLosses, reduction: str | None, engine: str, num_threads: int | None
+) -> Losses:
+    """Return the loss traced, or, where `engine` leaves the choice, as it is."""
+    from fastgrad.compiled import TraceError, compile_losses
+
+    try:
+        return compile_losses(python, reduction, num_threads)
+    except TraceError as error:
+        if engine == "compiled":
+            raise ValueError(
+                f'`engine="compiled"` needs a loss that can be traced: {error}.'
+            ) from error
+        python.fallback = str(error)
+        return python
+    finally:
+        python.restore()
 
 
 def _choose_engine(

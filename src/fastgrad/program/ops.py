@@ -274,7 +274,7 @@ def _contract_derivative(
 def view_of(x: NDArray[Any], ints: Sequence[int], shape: tuple[int, ...]) -> Any:
     """Strided view: input index = offset + sum of step * output index."""
     offset, moves = ints[: x.ndim], ints[x.ndim :]
-    x = np.ascontiguousarray(x)
+    x = np.array(x, order="C", copy=None)
     start = sum(o * s for o, s in zip(offset, x.strides, strict=True)) // x.itemsize
     strides = [
         0 if moves[2 * d] < 0 else moves[2 * d + 1] * x.strides[moves[2 * d]]

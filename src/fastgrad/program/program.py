@@ -44,10 +44,9 @@ class Program:
         self.nest = nest
         self.parameters = list(parameters)
         self.result = result
-        self.nodes = plan.topological(result)
-        present = set(self.nodes)
-        # An unused parameter still has a number, so that it can be perturbed.
-        self.nodes = [p for p in self.parameters if p not in present] + self.nodes
+        # Parameters first, used or not: they are perturbed before anything runs.
+        rest = [n for n in plan.topological(result) if n.op != "parameter"]
+        self.nodes = self.parameters + rest
         self._number = {node: i for i, node in enumerate(self.nodes)}
         self._replayer: Replayer | None = None
         self._use_kernels_at_theta()
@@ -296,20 +295,32 @@ def trace_nest(
         Traced(node, np.asarray(leaf).dtype, Memory(owned=False))
         for node, leaf in zip(parameters, nest.leaves, strict=True)
     ]
-    try:
-        with np.errstate(all="ignore"):
-            result = loss(nest.rebuild(traced))
-    except TraceError:
-        raise
-    except Exception as error:
-        raise TraceError(f"fails while traced: {type(error).__name__}: {error}") from error
-    node = _scalar(result, reduction)
+    node = _scalar(_traced_call(loss, nest.rebuild(traced)), reduction)
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)
     program = Program(nest, parameters, node)
     if len(program.nodes) > MAX_OPERATIONS:
         raise TraceError(f"has {len(program.nodes):,} operations", source)
     return program
+
+
+def _traced_call(loss: Callable[[Any], Any], params: Any) -> Any:
+    """What the loss returns; TraceError for whatever it raises, or caught of ours."""
+    graph.latest_error.set(None)
+    try:
+        with np.errstate(all="ignore"):
+            result = loss(params)
+    except TraceError:
+        raise
+    except Exception as error:
+        raise TraceError(
+            f"fails while traced: {type(error).__name__}: {error}",
+            graph.raising_line(error),
+        ) from error
+    swallowed = graph.latest_error.get()
+    if swallowed is not None:
+        raise swallowed
+    return result
 
 
 def _scalar(result: Any, reduction: str | None) -> Node:
