@@ -1,5 +1,6 @@
 """The gradient check: the one story, told in order."""
 
+import dataclasses
 import time
 from concurrent.futures import Executor
 from typing import Any
@@ -7,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from fastgrad.differences import Index
-from fastgrad.gradients import Analytic, analytic_gradient
 from fastgrad.losses import Losses, make_losses
 from fastgrad.noise import calibrate
 from fastgrad.numerical import check_method, refuse_lost_step
 from fastgrad.report import GradientReport
 from fastgrad.summary import summarize
-from fastgrad.verdict import judge
+from fastgrad.verdict import Gradient, judge
 
 
 def check_gradient(
@@ -119,11 +119,38 @@ def check_gradient(
         num_threads=num_threads,
         progress=progress,
     ) as losses:
-        analytic = analytic_gradient(losses, grads, rtol)
+        gradient = _gradient(losses, grads, rtol)
         index = covered(losses, coverage, rng)
         if step is not None:
             refuse_lost_step(losses, index, step)
         calibration = calibrate(losses, rng, method=method, step=step)
-        entries = judge(losses, calibration, analytic, index, rng)
-        report = summarize(losses, analytic, entries, calibration, rng)
+        entries = judge(losses, calibration, gradient, index, rng)
+        report = summarize(losses, entries, calibration, rng)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
+
+
+def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> Index:
+    """Return the entries to check: all, or so many random ones of each block."""
+    offsets = losses.nest.offsets
+    if coverage == "full":
+        return np.arange(losses.nest.size)
+    if isinstance(coverage, bool) or not isinstance(coverage, int | np.integer):
+        raise ValueError(
+            '`coverage` must be "full", "locate" or the number of entries of each '
+            f"block, got {coverage!r}."
+        )
+    if coverage < 1:
+        raise ValueError(f"`coverage` must be positive, got {coverage}.")
+    parts = [
+        start + np.sort(rng.choice(size, min(size, coverage), replace=False))
+        for start, size in zip(offsets, np.diff(offsets), strict=False)
+    ]
+    return np.concatenate(parts).astype(np.int64)
+
+
+def _gradient(losses: Losses, grads: Any, rtol: float | None) -> Gradient:
+    if grads is None:
+        grads = losses.grads
+    elif callable(grads):
+        grads = grads(losses.nest.structure)
+    return Gradient.of(losses.nest.flatten(grads, "grads"), rtol)

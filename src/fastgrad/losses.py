@@ -141,7 +141,7 @@ class PythonLosses(Losses):
         reduction: str | None = None,
     ) -> None:
         super().__init__(loss, nest, progress)
-        self._saved = [leaf.copy() for leaf in nest.leaves]
+        self._saved = nest.snapshot()
         self._returned = Returned(reduction)
         result = self.evaluate()
         self.grads = grads_of(result)
@@ -177,7 +177,7 @@ class PythonLosses(Losses):
             with self._restoring(f"with `params` moved by {time} times a direction"):
                 for leaf, step in zip(self.nest.leaves, steps, strict=True):
                     np.add(leaf, time * step, out=leaf, casting="same_kind")
-                moved = [leaf.copy() for leaf in self.nest.leaves]
+                moved = self.nest.snapshot()
                 result = self.loss(self.nest.structure)
                 self._count(1)
                 self._refuse_mutation(moved)
@@ -205,9 +205,7 @@ class PythonLosses(Losses):
 
     def restore(self) -> None:
         """See `Losses.restore`."""
-        self.nest.reattach()
-        for leaf, saved in zip(self.nest.leaves, self._saved, strict=True):
-            leaf[...] = saved
+        self.nest.restore(self._saved)
 
     def _in_block(self, block: int, entries: Integers, values: Vector) -> list[float]:
         """Return the differences for entries of one block.
@@ -252,20 +250,10 @@ class PythonLosses(Losses):
             self.restore()
 
     def _refuse_mutation(self, expected: list[AnyArray]) -> None:
-        for name, leaf, before in zip(
-            self.nest.names, self.nest.leaves, expected, strict=True
-        ):
-            if not np.array_equal(leaf, before):
-                self.restore()
-                raise ValueError(
-                    f"`loss` must not change its parameters, but it changed {name}."
-                )
-        if not self.nest.is_intact():
+        change = self.nest.change_since(expected)
+        if change is not None:
             self.restore()
-            raise ValueError(
-                "`loss` must not change its parameters, but it put other arrays in "
-                "their place."
-            )
+            raise ValueError(f"`loss` must not change its parameters, but it {change}.")
 
 
 class WorkersLosses(PythonLosses):

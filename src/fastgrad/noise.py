@@ -46,7 +46,9 @@ class Calibration:
     block : ndarray of int64, shape (P,)
         The block of each entry.
     method : str
-        ``"central"``, ``"forward"`` or ``"complex"``.
+        ``"central"``, ``"forward"``, ``"complex"`` or ``"ridders"``.
+    fixed : float or None
+        The step that was asked for, if it was.
     """
 
     scale: Array
@@ -55,6 +57,7 @@ class Calibration:
     truncation: Array
     block: Index
     method: str
+    fixed: float | None
 
     def pairs(self, losses: Losses, index: Index) -> Pairs:
         """Measure the loss on both sides of entries, at their steps."""
@@ -173,7 +176,7 @@ def calibrate(
         pairs, scale[index], noise[owner], owner, len(noise), method, step is None
     )
     chosen = np.full(losses.nest.size, step) if step else _binary(scale, relative[block])
-    return Calibration(scale, chosen, noise, truncation, block, method)
+    return Calibration(scale, chosen, noise, truncation, block, method, step)
 
 
 def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:

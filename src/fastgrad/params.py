@@ -5,14 +5,14 @@ tuples, dataclasses, any of these in each other. A `Nest` remembers the structur
 gives every entry a number (its place in one long vector) and a name (``W1[3, 17]``).
 """
 
-import copy
-import dataclasses
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastgrad.nests import contents, matching, put_back, rebuild, walk
 
 Vector = NDArray[np.float64]
 AnyArray = NDArray[Any]
@@ -69,7 +69,7 @@ class Nest:
     """
 
     def __init__(self, params: Any) -> None:
-        entries = list(_walk(params, "", ""))
+        entries = list(walk(params))
         values = [value for _, _, value in entries]
         self.names = [name or "params" for name, _, _ in entries]
         self._paths = [path for _, path, _ in entries]
@@ -85,7 +85,7 @@ class Nest:
         self._template = params
         own = all(map(operator.is_, self.leaves, values))
         self.structure = params if own else self.rebuild(self.leaves)
-        self._contents = list(_contents(self.structure))
+        self._contents = list(contents(self.structure))
 
     def block_of(self, index: Any) -> Any:
         """Return the block number of entry `index` (an int, or an array of them)."""
@@ -104,7 +104,7 @@ class Nest:
 
     def rebuild(self, leaves: Sequence[Any]) -> Any:
         """Return the structure of the parameters with these leaves, as they are."""
-        return _rebuild(self._template, iter(leaves))
+        return rebuild(self._template, iter(leaves))
 
     def flatten(self, structure: Any, what: str = "params") -> list[AnyArray]:
         """Return the arrays of `structure`, checked to be built like the parameters.
@@ -129,7 +129,7 @@ class Nest:
         ValueError
             If keys, lengths or shapes differ from the parameters'.
         """
-        found = list(_matching(self._template, structure, what, "params"))
+        found = list(matching(self._template, structure, what, "params"))
         arrays = [_real_array(value, label) for value, label in found]
         wrong = [
             f"`{label}` must have shape {shape}, as `params{path}`, got {array.shape}."
@@ -181,28 +181,32 @@ class Nest:
 
     def private_copy(self) -> "Nest":
         """Return the same nest over copies of all its arrays."""
-        return Nest(self.rebuild([leaf.copy() for leaf in self.leaves]))
+        return Nest(self.rebuild(self.snapshot()))
 
-    def is_intact(self) -> bool:
-        """Whether `structure` still holds `leaves`, and nothing else."""
-        found = [value for _, _, value in _walk(self.structure, "", "")]
+    def snapshot(self) -> list[AnyArray]:
+        """Return copies of `leaves`, to `restore` or to compare with."""
+        return [leaf.copy() for leaf in self.leaves]
+
+    def restore(self, snapshot: Sequence[AnyArray]) -> None:
+        """Make `structure` hold `leaves`, with the values of the snapshot."""
+        if not self._is_intact():
+            for container, members in self._contents:
+                put_back(container, members)
+        for leaf, saved in zip(self.leaves, snapshot, strict=True):
+            leaf[...] = saved
+
+    def change_since(self, snapshot: Sequence[AnyArray]) -> str | None:
+        """Return what somebody did to the parameters, None if nothing."""
+        for name, leaf, saved in zip(self.names, self.leaves, snapshot, strict=True):
+            if not np.array_equal(leaf, saved):
+                return f"changed {name}"
+        return None if self._is_intact() else "put other arrays in their place"
+
+    def _is_intact(self) -> bool:
+        found = [value for _, _, value in walk(self.structure)]
         return len(found) == len(self.leaves) and all(
             map(operator.is_, found, self.leaves)
         )
-
-    def reattach(self) -> None:
-        """Put `leaves` back in `structure`, if something replaced them there."""
-        if self.is_intact():
-            return
-        for container, members in self._contents:
-            if isinstance(container, dict):
-                container.clear()
-                container.update(members)
-            elif isinstance(container, list):
-                container[:] = members.values()
-            else:
-                for name, member in members.items():
-                    object.__setattr__(container, name, member)
 
     def _refuse_nonsense(self) -> None:
         if self.size == 0:
@@ -223,59 +227,6 @@ class Nest:
 def entry_name(block: str, index: tuple[int, ...]) -> str:
     """Return ``W1[3, 17]``; a 0-d block's only entry is the block's name."""
     return f"{block}[{', '.join(map(str, index))}]" if index else block
-
-
-def named_leaves(structure: Any) -> list[tuple[str, Any]]:
-    """Return the name and value of every leaf of a nest, whatever the values are."""
-    return [(name or "params", value) for name, _, value in _walk(structure, "", "")]
-
-
-def _children(value: Any) -> list[tuple[str, str, Any]] | None:
-    """Name, path and value of a container's members; None for a leaf."""
-    if isinstance(value, Mapping):
-        return [(str(key), _subscript(key), v) for key, v in value.items()]
-    fields = _fields(value)
-    if fields is not None:
-        return [(name, f".{name}", getattr(value, name)) for name in fields]
-    if isinstance(value, list | tuple):
-        return [(str(i), f"[{i}]", v) for i, v in enumerate(value)]
-    return None
-
-
-def _subscript(key: Any) -> str:
-    return f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"
-
-
-def _fields(value: Any) -> Sequence[str] | None:
-    """Return the field names of a dataclass or a named tuple."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [field.name for field in dataclasses.fields(value)]
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return list(value._fields)
-    return None
-
-
-def _walk(value: Any, name: str, path: str) -> Iterator[tuple[str, str, Any]]:
-    """Name, path and value of every leaf, depth first."""
-    children = _children(value)
-    if children is None:
-        yield name, path, value
-        return
-    for key, step, child in children:
-        yield from _walk(child, f"{name}.{key}" if name else key, path + step)
-
-
-def _contents(value: Any) -> Iterator[tuple[Any, dict[Any, Any]]]:
-    """Yield every container that can be changed, with what it holds now."""
-    fields = _fields(value)
-    if isinstance(value, dict):
-        yield value, dict(value)
-    elif isinstance(value, list):
-        yield value, dict(enumerate(value))
-    elif fields is not None and not isinstance(value, tuple):
-        yield value, {name: getattr(value, name) for name in fields}
-    for _, _, child in _children(value) or ():
-        yield from _contents(child)
 
 
 def _as_leaf(value: Any, label: str) -> AnyArray:
@@ -302,92 +253,6 @@ def _real_array(value: Any, label: str) -> AnyArray:
         got = type(value).__name__ if array.dtype.kind == "O" else str(array.dtype)
         raise TypeError(f"`{label}` must be an array of real numbers, got {got}.")
     return array
-
-
-def _matching(
-    template: Any, value: Any, what: str, original: str
-) -> Iterator[tuple[Any, str]]:
-    """Walk `value` along `template`; yield its leaves with their labels."""
-    children = _children(template)
-    if children is None:
-        if isinstance(value, Mapping) or value is None:
-            raise TypeError(
-                f"`{what}` must be an array, as `{original}`, "
-                f"got {type(value).__name__}."
-            )
-        yield value, what
-        return
-    members = _members(template, value, what, original)
-    for (_, step, child), member in zip(children, members, strict=True):
-        yield from _matching(child, member, what + step, original + step)
-
-
-def _members(template: Any, value: Any, what: str, original: str) -> list[Any]:
-    """Return the members of `value` in the order of `template`'s."""
-    if isinstance(template, Mapping):
-        if not isinstance(value, Mapping):
-            raise TypeError(
-                f"`{what}` must be a dict, as `{original}`, got {type(value).__name__}."
-            )
-        missing = [key for key in template if key not in value]
-        extra = [key for key in value if key not in template]
-        if missing or extra:
-            raise ValueError(
-                f"`{what}` must have the keys of `{original}`, got "
-                f"{list(value)} for {list(template)}."
-            )
-        return [value[key] for key in template]
-    fields = _fields(template)
-    if fields is not None and not isinstance(value, list | tuple):
-        missing = [name for name in fields if not hasattr(value, name)]
-        if missing:
-            raise TypeError(
-                f"`{what}` must have the fields {list(fields)}, as `{original}`, "
-                f"got {type(value).__name__}."
-            )
-        return [getattr(value, name) for name in fields]
-    size = len(template if fields is None else fields)
-    if not isinstance(value, list | tuple):
-        raise TypeError(
-            f"`{what}` must be a {type(template).__name__}, as `{original}`, "
-            f"got {type(value).__name__}."
-        )
-    if len(value) != size:
-        raise ValueError(
-            f"`{what}` must have {size} members, as `{original}`, got {len(value)}."
-        )
-    return list(value)
-
-
-def _rebuild(template: Any, leaves: Iterator[Any]) -> Any:
-    children = _children(template)
-    if children is None:
-        return next(leaves)
-    members = [_rebuild(child, leaves) for _, _, child in children]
-    if isinstance(template, Mapping):
-        return _like_mapping(template, members)
-    fields = _fields(template)
-    if isinstance(template, tuple):
-        make = template._make if hasattr(template, "_make") else tuple
-        return make(members)
-    if fields is None:
-        result = copy.copy(template)
-        result[:] = members
-        return result
-    result = copy.copy(template)
-    for name, member in zip(fields, members, strict=True):
-        object.__setattr__(result, name, member)  # frozen dataclasses too
-    return result
-
-
-def _like_mapping(template: Mapping[Any, Any], members: list[Any]) -> Any:
-    """Return a dict of the same kind (OrderedDict, ...) with these values."""
-    items = zip(template, members, strict=True)
-    if not isinstance(template, dict):
-        return dict(items)
-    result = copy.copy(template)
-    result.update(items)
-    return result
 
 
 def _shared_pairs(names: list[str], leaves: list[AnyArray]) -> list[tuple[str, str]]:

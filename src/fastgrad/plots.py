@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.params import named_leaves
+from fastgrad.nests import named_leaves
 from fastgrad.report import GradientReport
 from fastgrad.report_html import wrong_map
 from fastgrad.report_text import headline

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastgrad.params import entry_name, named_leaves
+from fastgrad.nests import named_leaves
+from fastgrad.params import entry_name
 
 Verdict = Literal["correct", "wrong", "undecided"]
 

@@ -1,13 +1,14 @@
 """From a verdict on each entry to a report on the gradient."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from fastgrad.differences import Array, Flags
+from fastgrad.differences import Array
 from fastgrad.losses import Losses
 from fastgrad.noise import Calibration
-from fastgrad.report import Block, Cause, GradientReport, Verdict, WrongEntry
+from fastgrad.report import Block, GradientReport, Verdict, WrongEntry
 from fastgrad.verdict import (
     CORRECT,
     KINK,
@@ -20,7 +21,33 @@ from fastgrad.verdict import (
 )
 
 
-def summarize_blocks(
+def summarize(
+    losses: Losses,
+    entries: Judgement,
+    calibration: Calibration,
+    rng: np.random.Generator,
+) -> GradientReport:
+    """Return the report on the entries judged."""
+    blocks = _blocks(losses, entries, calibration)
+    return GradientReport(
+        verdict=_verdict(np.bincount(entries.kind, minlength=5)),
+        relative_error=relative_error(entries),
+        blocks=blocks,
+        wrong=wrong_entries(losses, entries),
+        numerical=_spread(losses, entries, entries.numerical),
+        analytic=_spread(losses, entries, entries.analytic),
+        error=_spread(losses, entries, entries.error),
+        evaluations=losses.evaluations,
+        engine=losses.engine,
+        threads=getattr(losses, "num_threads", 1),
+        method=calibration.method,
+        step=calibration.fixed,
+        fallback=losses.fallback,
+        notes=tuple(_notes(blocks, planted_errors(entries, rng))),
+    )
+
+
+def _blocks(
     losses: Losses, entries: Judgement, calibration: Calibration
 ) -> tuple[Block, ...]:
     """Return the result for each block."""
@@ -103,12 +130,6 @@ def planted_errors(entries: Judgement, rng: np.random.Generator) -> dict[int, bo
     return caught
 
 
-def overall(blocks: tuple[Block, ...], entries: Judgement) -> Verdict:
-    """Return the verdict on the gradient: the worst of the blocks that say anything."""
-    count = np.bincount(entries.kind, minlength=5)
-    return _verdict(count)
-
-
 def _verdict(count: Any) -> Verdict:
     """Wrong if any entry is; correct if no entry is open and any was verified."""
     if count[WRONG]:
@@ -118,16 +139,26 @@ def _verdict(count: Any) -> Verdict:
     return "correct"
 
 
-def summarize(losses, entries, calibration, rng, *, eps, rtol, method, step, seconds):
-    blocks = summarize_blocks(losses, entries, calibration)
-    full = np.full(losses.nest.size, np.nan)
-    numerical, analytic, error = full.copy(), full.copy(), full.copy()
-    numerical[entries.index] = entries.numerical
-    analytic[entries.index] = entries.analytic
-    error[entries.index] = entries.error
-    un = losses.nest.unvector
-    return GradientReport(
-        overall(blocks, entries), relative_error(entries), blocks,
-        wrong_entries(losses, entries), (), un(numerical), un(analytic), un(error),
-        losses.evaluations, losses.engine, seconds, 1, method, step, losses.fallback,
-    )
+def _spread(losses: Losses, entries: Judgement, values: Array) -> Any:
+    """Return values of the entries checked in the structure of the parameters."""
+    whole = np.full(losses.nest.size, np.nan)
+    whole[entries.index] = values
+    return losses.nest.unvector(whole)
+
+
+def _notes(blocks: tuple[Block, ...], caught: dict[int, bool]) -> Iterator[str]:
+    """Yield what else there is to know about the check's power."""
+    if caught:
+        yield (
+            f"control: {sum(caught.values())} of {len(caught)} planted errors of 1 % "
+            "caught"
+        )
+    blind = [blocks[b].name for b, seen in caught.items() if not seen]
+    if blind:
+        yield f"no power against errors of 1 % in {', '.join(blind)}"
+    silent = [b.name for b in blocks if b.checked and b.unobservable == b.checked]
+    if silent:
+        yield (
+            f"nothing to see in {', '.join(silent)}: the loss does not respond, and "
+            "both gradients are zero"
+        )

@@ -6,9 +6,10 @@ is called correct where an error of the entry's own size could hide in the bar.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from fastgrad.differences import (
     RUNGS,
@@ -28,12 +29,42 @@ Kinds = NDArray[np.uint8]
 CORRECT, WRONG, UNDECIDED, KINK, UNOBSERVABLE = range(5)
 
 # What a correct gradient may differ by, from its own arithmetic.
-_RTOL = {np.float64: 1e-6, np.float32: 1e-3, np.float16: 3e-2}
+_RTOL: dict[Any, float] = {np.float64: 1e-6, np.float32: 1e-3, np.float16: 3e-2}
 
 _DECISIVE = 0.1  # of an entry: a wider bar decides nothing
 _GOOD = 2e-3  # of an entry: a wider bar is worth another try
 _FIRST_ROUND = 64  # suspects of each block tried again before the rest
 _WORTHWHILE = 0.1  # share of them that must clear up for the rest to be tried too
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """The gradient under test.
+
+    Attributes
+    ----------
+    value : ndarray of float64, shape (P,)
+    eps, rtol : ndarray of float64, shape (number of blocks,)
+        The rounding unit of each block, and the relative difference that does not
+        matter there.
+    """
+
+    value: Array
+    eps: Array
+    rtol: Array
+
+    @classmethod
+    def of(cls, leaves: list[NDArray[Any]], rtol: float | None) -> "Gradient":
+        """Return the gradient in these arrays, one per block."""
+        dtypes = [
+            leaf.dtype.type if leaf.dtype.type in _RTOL else np.float64
+            for leaf in leaves
+        ]
+        return cls(
+            np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in leaves]),
+            np.array([np.finfo(dtype).eps for dtype in dtypes], dtype=np.float64),
+            np.array([_RTOL[dtype] if rtol is None else rtol for dtype in dtypes]),
+        )
 
 
 @dataclass(slots=True)
@@ -66,26 +97,13 @@ class Judgement:
     response: Array
     kind: Kinds
 
-    def of_block(self, block: int) -> Flags:
-        """Return the mask of one block's entries."""
-        return self.block == block
-
-
-def default_rtol(dtype: DTypeLike) -> float:
-    """Return the relative difference that does not matter in gradients of a dtype."""
-    return _RTOL.get(np.dtype(dtype).type, 1e-6)
-
 
 def judge(
     losses: Losses,
     calibration: Calibration,
-    analytic: Array,
+    gradient: Gradient,
     index: Index,
     rng: np.random.Generator,
-    *,
-    precision: Array,
-    rtol: Array,
-    keep: bool = False,
 ) -> Judgement:
     """Judge entries of a gradient.
 
@@ -93,43 +111,32 @@ def judge(
     ----------
     losses : Losses
     calibration : Calibration
-    analytic : ndarray of float64, shape (P,)
-        The gradient under test.
+    gradient : Gradient
     index : ndarray of int64, shape (n,)
         Which entries; sorted.
     rng : Generator
         Picks the suspects that are tried again first.
-    precision, rtol : ndarray of float64, shape (number of blocks,)
-        The rounding unit of each block's gradient, and the relative difference that
-        does not matter.
-    keep : bool
-        Report the slopes at the steps of the calibration even where better are known.
 
     Returns
     -------
     Judgement
     """
     pairs = calibration.pairs(losses, index)
-    result = first_verdict(pairs, calibration, analytic, index, precision, rtol)
-    first = result.numerical.copy() if keep else None
-    _try_again(losses, calibration, result, rng)
-    if first is not None:
-        result.numerical = first
-    return result
+    entries = first_verdict(pairs, calibration, gradient, index)
+    _try_again(losses, calibration, entries, rng)
+    return entries
 
 
 def first_verdict(
     pairs: Pairs,
     calibration: Calibration,
-    analytic: Array,
+    gradient: Gradient,
     index: Index,
-    precision: Array,
-    rtol: Array,
 ) -> Judgement:
     """Judge by one pair for each entry."""
     block = calibration.block[index]
     scale = calibration.scale[index]
-    own = analytic[index]
+    own, eps = gradient.value[index], gradient.eps
     forward = calibration.method == "forward"
     numerical = pairs.forward if forward else pairs.central
     error = calibration.error(pairs, index)
@@ -142,9 +149,9 @@ def first_verdict(
             np.max(size * scale, initial=0.0, where=np.isfinite(own)),
             float(np.nanmedian(np.where(np.isfinite(bend), bend, 0.0))),
         )
-        floor = 100 * precision[block] * large / scale
-        rounding = 32 * precision * _largest(size, block, len(precision))
-        tolerance = rounding[block] + rtol[block] * np.fmax(size, np.abs(numerical))
+        floor = 100 * eps[block] * large / scale
+        rounding = 32 * eps * _largest(size, block, len(eps))
+        tolerance = rounding[block] + gradient.rtol[block] * np.fmax(size, np.abs(numerical))
     result = Judgement(
         index,
         block,
