@@ -175,7 +175,9 @@ def calibrate(
     relative, truncation = _compare_rungs(
         pairs, scale[index], noise[owner], owner, len(noise), method, step is None
     )
-    chosen = np.full(losses.nest.size, step) if step else _binary(scale, relative[block])
+    chosen = (
+        np.full(losses.nest.size, step) if step else _binary(scale, relative[block])
+    )
     return Calibration(scale, chosen, noise, truncation, block, method, step)
 
 
@@ -262,7 +264,9 @@ def _compare_rungs(
         cost = np.maximum(bars, 4 * truncation)
         if choose:
             known = ladder(pairs, noise)
-            off = np.where(known.kink[:, None], 0, np.abs(slopes - known.value[:, None]))
+            off = np.where(
+                known.kink[:, None], 0, np.abs(slopes - known.value[:, None])
+            )
             cost = np.fmax(cost, off)
         cost = np.where(np.isfinite(cost), cost, np.inf) * scale[:, None]
         truncation = np.where(np.isfinite(truncation), truncation, 0) * scale[:, None]

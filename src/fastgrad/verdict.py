@@ -151,7 +151,9 @@ def first_verdict(
         )
         floor = 100 * eps[block] * large / scale
         rounding = 32 * eps * _largest(size, block, len(eps))
-        tolerance = rounding[block] + gradient.rtol[block] * np.fmax(size, np.abs(numerical))
+        tolerance = rounding[block] + gradient.rtol[block] * np.fmax(
+            size, np.abs(numerical)
+        )
     result = Judgement(
         index,
         block,
@@ -262,9 +264,7 @@ def _ladder_verdict(
     slopes = ladder(pairs, calibration.noise[entries.block[which]])
     outside = entries.kind[which] == WRONG
     better = outside | slopes.kink | (slopes.error < entries.error[which])
-    entries.numerical[which] = np.where(
-        better, slopes.value, entries.numerical[which]
-    )
+    entries.numerical[which] = np.where(better, slopes.value, entries.numerical[which])
     entries.error[which] = np.where(better, slopes.error, entries.error[which])
     part = take(entries, which)
     entries.kind[which] = _with_kinks(part, slopes)
