@@ -1,4 +1,4 @@
-"""fastgrad: is a gradient wrong, where, and why?
+"""Is a gradient wrong, where, and why.
 
 Examples
 --------

@@ -479,7 +479,8 @@ def _compiled(
     python: PythonLosses, reduction: str | None, engine: str, num_threads: int | None
 ) -> Losses:
     """Return the loss traced, or, where `engine` leaves the choice, as it is."""
-    from fastgrad.compiled import TraceError, compile_losses
+    from fastgrad.compiled import compile_losses
+    from fastgrad.program.graph import TraceError
 
     try:
         return compile_losses(python, reduction, num_threads)
