@@ -1,6 +1,11 @@
-"""fastgrad: is a gradient wrong, where, and why?"""
+"""fastgrad says whether a gradient is wrong, where, and why."""
 
 from importlib import metadata
+
+from fastgrad.check import check_gradient
+from fastgrad.numerical import numerical_gradient
+
+__all__ = ["check_gradient", "numerical_gradient"]
 
 
 def __getattr__(name: str) -> str:

@@ -248,7 +248,7 @@ class _Generators:
 
     def _states(self) -> dict[str, str]:
         states = {f"`{k}`": str(g.state) for k, g in self._reachable.items()}
-        states["NumPy's global generator"] = str(np.random.get_state(legacy=False))
+        states["NumPy's global generator"] = str(np.random.get_state())  # noqa: NPY002
         return states
 
 

@@ -45,8 +45,8 @@ class CallbackLosses(Losses):
             )
         # LowLevelCallable is a tuple that hides its first member, the capsule.
         self._function = tuple.__getitem__(loss, 0), match["data"] is not None
-        self._threads = resolve_num_threads(num_threads)
-        self._thetas = np.tile(self.theta, (self._threads, 1))
+        self.num_threads = resolve_num_threads(num_threads)
+        self._thetas = np.tile(self.theta, (self.num_threads, 1))
         self.base = 0.0
         self.base = float(self.along(np.zeros(nest.size), [0.0])[0])
         if not np.isfinite(self.base):
@@ -66,7 +66,7 @@ class CallbackLosses(Losses):
                 np.ascontiguousarray(value[batch]),
                 self._thetas,
                 out,
-                num_threads=self._threads,
+                num_threads=self.num_threads,
             )
 
         return self._in_batches(run, len(index)), None
@@ -84,7 +84,7 @@ class CallbackLosses(Losses):
                 np.ascontiguousarray(t[batch]),
                 self._thetas,
                 out,
-                num_threads=self._threads,
+                num_threads=self.num_threads,
             )
 
         return self._in_batches(run, len(t))
@@ -96,7 +96,7 @@ class CallbackLosses(Losses):
     def _in_batches(self, run: Any, count: int) -> Vector:
         """Fill the differences batch by batch, so that Ctrl-C is seen in between."""
         out = np.empty(count)
-        start, size = 0, self._threads
+        start, size = 0, self.num_threads
         while start < count:
             batch = slice(start, min(start + size, count))
             began = time.perf_counter()
@@ -109,7 +109,7 @@ class CallbackLosses(Losses):
         return out - self.base
 
     def _refuse_mutation(self) -> None:
-        if (self._thetas != self.theta).any():
+        if np.not_equal(self._thetas, self.theta).any():
             self._thetas[:] = self.theta
             raise ValueError("`loss` must not change its parameters, but it did.")
 

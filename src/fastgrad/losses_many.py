@@ -1,4 +1,4 @@
-"""Losses at many points at once: by a vectorised loss, or by the workers of an executor."""
+"""Losses at many points at once: a vectorised loss, or the workers of an executor."""
 
 import os
 from collections.abc import Callable
