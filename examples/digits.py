@@ -16,7 +16,7 @@ from fastgrad.demo import load_digits
 
 
 def initialize(rng):
-    """He for the relu layer, Xavier for the others; biases zero."""
+    """Use He for the relu layer, Xavier for the others; biases are zero."""
     return {
         "W1": rng.standard_normal((128, 64)) * np.sqrt(2 / 64),
         "b1": np.zeros((128, 1)),
@@ -35,14 +35,14 @@ def forward(params, X):
 
 
 def cross_entropy(params, X, Y):
-    """Mean over the samples of -log softmax(z3) at the right digit."""
+    """Return the mean over the samples of -log softmax(z3) at the right digit."""
     *_, z3 = forward(params, X)
     z3 = z3 - np.max(z3, axis=0)
     return np.mean(np.log(np.sum(np.exp(z3), axis=0)) - np.sum(z3 * Y, axis=0))
 
 
 def backward(params, X, Y, bug=False):
-    """The gradient of cross_entropy; `bug` forgets the derivative of tanh."""
+    """Return the gradient of cross_entropy; `bug` forgets the derivative of tanh."""
     a1, a2, z3 = forward(params, X)
     p = np.exp(z3 - np.max(z3, axis=0))
     p /= np.sum(p, axis=0)
@@ -62,7 +62,7 @@ def backward(params, X, Y, bug=False):
 
 
 def train(params, X, Y, rng, epochs=20, batch=32, rate=0.1):
-    """Plain stochastic gradient descent, in place."""
+    """Train by plain stochastic gradient descent, in place."""
     for _ in range(epochs):
         order = rng.permutation(X.shape[1])
         for start in range(0, len(order), batch):

@@ -6,6 +6,7 @@ not be carried out.
 
 import argparse
 import importlib.util
+import os
 import platform
 import sys
 import traceback
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _UsageError as error:
         print(f"fastgrad: {error}", file=sys.stderr)
         return FAILED
+    except BrokenPipeError:  # piped into something that has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except Exception:
         traceback.print_exc()
         return FAILED
@@ -43,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit status: 0 correct, 1 wrong or undecided, 2 could not be checked",
     )
     parser.add_argument(
-        "--version", action="version", version=f"fastgrad {metadata.version('fastgrad')}"
+        "--version",
+        action="version",
+        version=f"fastgrad {metadata.version('fastgrad')}",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -59,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "file",
         type=Path,
-        help="defines `loss` and `params`, and `grads` unless loss returns (loss, grads)",
+        help="defines loss, params and grads (or a loss that returns (loss, grads))",
     )
     check.add_argument("--html", type=Path, help="write the report to this file too")
     check.set_defaults(run=_check)
@@ -67,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="how fastgrad was built and what it found")
     info.set_defaults(run=_info)
 
-    selftest = commands.add_parser("selftest", help="see whether this installation works")
+    selftest = commands.add_parser(
+        "selftest", help="see whether this installation works"
+    )
     selftest.set_defaults(run=_selftest)
     return parser
 
@@ -112,7 +120,7 @@ def _load(path: Path) -> Any:
 
 
 def _info(options: argparse.Namespace) -> int:
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index]
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     lines = {
         "fastgrad": metadata.version("fastgrad"),
         "OpenMP": "on" if _openmp.openmp_enabled() else "off",

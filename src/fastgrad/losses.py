@@ -12,10 +12,9 @@ what they were after every call, whatever happened in it.
 
 import abc
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from fastgrad.params import AnyArray, Nest, Vector
 from fastgrad.progress import Progress
 from fastgrad.returned import FLOATS, Returned, grads_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
@@ -66,6 +68,8 @@ class Losses(abc.ABC):
         self.progress = progress
         self.theta: Vector = nest.join(nest.leaves)
         self.evaluations = 0
+        # A loss with dropout would leave NumPy's global generator further on.
+        self._random_state = np.random.get_state()  # noqa: NPY002
 
     def evaluate(self) -> Any:
         """Return what the user's function returns at theta, where there is one.
@@ -121,6 +125,7 @@ class Losses(abc.ABC):
         trace: TracebackType | None,
     ) -> None:
         self.restore()
+        np.random.set_state(self._random_state)  # noqa: NPY002
         self.progress.close()
 
     def _count(self, evaluations: int) -> None:
@@ -267,7 +272,7 @@ def make_losses(
     engine: str = "auto",
     reduction: str | None = None,
     vectorized: bool = False,
-    workers: Executor | None = None,
+    workers: "Executor | None" = None,
     num_threads: int | None = None,
     progress: bool | None = None,
 ) -> Losses:
@@ -324,7 +329,7 @@ def make_losses(
 
 
 def _choose_engine(
-    loss: Any, engine: str, vectorized: bool, workers: Executor | None
+    loss: Any, engine: str, vectorized: bool, workers: "Executor | None"
 ) -> str:
     """Return the engine the arguments ask for, "auto" if they leave it open."""
     if engine not in _ENGINES:

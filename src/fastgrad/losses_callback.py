@@ -109,10 +109,10 @@ class CallbackLosses(Losses):
         return out - self.base
 
     def _refuse_mutation(self) -> None:
-        if np.not_equal(self._thetas, self.theta).any():
+        if any(not np.array_equal(row, self.theta) for row in self._thetas):
             self._thetas[:] = self.theta
             raise ValueError("`loss` must not change its parameters, but it did.")
 
     def _refuse_outside(self, index: Any) -> None:
-        if index.size and not (0 <= index.min() and index.max() < self.nest.size):
+        if index.size and (index.min() < 0 or index.max() >= self.nest.size):
             raise IndexError(f"`index` must be in [0, {self.nest.size}).")

@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +11,9 @@ from fastgrad.losses import Flags, Losses, PythonLosses, as_entries, by_block
 from fastgrad.params import AnyArray, Nest, Vector
 from fastgrad.progress import Progress
 from fastgrad.returned import Returned
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 _STACK_BYTES = 2**26  # of stacked parameters in one vectorised call
 _MAX_STACK = 1024
@@ -38,7 +40,7 @@ class WorkersLosses(PythonLosses):
         nest: Nest,
         progress: Progress,
         reduction: str | None,
-        workers: Executor,
+        workers: "Executor",
     ) -> None:
         _refuse_shared(nest, "workers")
         super().__init__(loss, nest, progress, reduction)
@@ -66,7 +68,7 @@ class WorkersLosses(PythonLosses):
 
     def _gather(self, calls: list[tuple[str, Any, Any]]) -> Vector:
         """Run the calls on the workers; their results in order, whoever was first."""
-        futures: list[Future[tuple[Vector, int]]] = []
+        futures: "list[Future[tuple[Vector, int]]]" = []
         parts = [np.empty(0)]
         try:
             for call in calls:

@@ -5,7 +5,6 @@ reads is in `report_text` and `report_html`, how it is drawn in `plots`.
 """
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -257,6 +256,8 @@ class GradientReport:
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return `to_dict` as JSON; what is not finite becomes a string, ``"nan"``."""
+        import json
+
         return json.dumps(_finite(self.to_dict()), indent=indent, allow_nan=False)
 
     def to_html(self) -> str:

@@ -1,6 +1,6 @@
 """Does this installation work? A few facts that must hold on any machine.
 
-Each function in `CHECKS` returns whether its docstring is true.
+To add one: a function that returns whether it holds, and a line in `CHECKS`.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,11 @@ from fastgrad.check import check_gradient
 Array = NDArray[np.float64]
 
 
-def correct_gradient() -> bool:
-    """A correct gradient is found correct."""
+def _correct_gradient() -> bool:
     return check_gradient(_loss, _params(), _gradient).ok
 
 
-def planted_error() -> bool:
-    """One entry that is 1 % off is found, and no other."""
+def _planted_error() -> bool:
     params = _params()
     grads = _gradient(params)
     grads["W"][2, 1] *= 1.01
@@ -28,15 +26,13 @@ def planted_error() -> bool:
     return [(entry.block, entry.index) for entry in report.wrong] == [("W", (2, 1))]
 
 
-def same_everywhere() -> bool:
-    """The fastest engine and the Python function agree."""
+def _same_everywhere() -> bool:
     fast = check_gradient(_loss, _params(), _gradient).numerical
     plain = check_gradient(_loss, _params(), _gradient, engine="python").numerical
     return all(np.allclose(fast[name], plain[name], rtol=1e-6) for name in plain)
 
 
-def parameters_untouched() -> bool:
-    """Parameters are bit for bit what they were, even if the loss fails."""
+def _parameters_untouched() -> bool:
     params, before = _params(), _params()
 
     def loss(p: dict[str, Array]) -> Any:
@@ -51,20 +47,22 @@ def parameters_untouched() -> bool:
     return False
 
 
-CHECKS: list[Callable[[], bool]] = [
-    correct_gradient,
-    planted_error,
-    same_everywhere,
-    parameters_untouched,
-]
+CHECKS: dict[str, Callable[[], bool]] = {
+    "a correct gradient is found correct": _correct_gradient,
+    "one entry that is 1 % off is found, and no other": _planted_error,
+    "the fastest engine and the Python function agree": _same_everywhere,
+    "parameters are restored bit for bit, even if the loss fails": (
+        _parameters_untouched
+    ),
+}
 
 
 def run() -> bool:
     """Print each fact and whether it holds; return whether all do."""
-    results = [check() for check in CHECKS]
-    for check, holds in zip(CHECKS, results, strict=True):
-        fact = (check.__doc__ or check.__name__).splitlines()[0]
-        print(f"{'ok    ' if holds else 'FAILED'}  {fact}")
+    results = []
+    for fact, holds in CHECKS.items():
+        results.append(holds())
+        print(f"{'ok    ' if results[-1] else 'FAILED'}  {fact}")
     return all(results)
 
 
