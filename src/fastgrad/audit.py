@@ -259,7 +259,8 @@ def _reachable_generators(function: Any) -> Iterator[tuple[str, Any]]:
     code = getattr(function, "__code__", None)
     found = dict(getattr(owner, "__dict__", {}))
     if code is not None:
-        found |= {k: function.__globals__.get(k) for k in code.co_names}
+        names = set(code.co_names) & set(function.__globals__)
+        found |= {name: function.__globals__[name] for name in names}
         cells = function.__closure__ or ()
         found |= {
             name: cell.cell_contents

@@ -68,7 +68,7 @@ class WorkersLosses(PythonLosses):
 
     def _gather(self, calls: list[tuple[str, Any, Any]]) -> Vector:
         """Run the calls on the workers; their results in order, whoever was first."""
-        futures: "list[Future[tuple[Vector, int]]]" = []
+        futures: list[Future[tuple[Vector, int]]] = []
         parts = [np.empty(0)]
         try:
             for call in calls:
