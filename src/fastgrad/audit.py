@@ -74,14 +74,15 @@ def audit_loss(losses: Losses, *, seed: int = 0) -> list[Finding]:
     """
     direction = _random_direction(losses.nest, losses.theta, seed)
     generators = _Generators(losses.loss)
-    first = _DISTANCES[0]
     # At theta, elsewhere, and at theta again: a loss that remembers is noticed.
-    changes = losses.along(direction, [0.0, first, 0.0, -first, 0.0])
-    drift = changes[[0, 2, 4]]
+    drift, changes = [losses.repeat()], []
+    for distance in _DISTANCES[:2]:
+        changes.append(losses.along(direction, distance)[0])
+        drift.append(losses.repeat())
     eps = max(float(np.finfo(dtype).eps) for dtype in losses.nest.dtypes)
     if np.abs(drift).max() > _ROUNDINGS * eps * abs(losses.base):
         return [_nondeterministic(losses, drift, generators.moved())]
-    if not changes[[1, 3]].any():
+    if not any(changes):
         _refuse_constant(losses, direction)
     return []
 
@@ -201,7 +202,7 @@ def _close(nest: Nest, a: list[AnyArray], b: list[AnyArray]) -> bool:
     return True
 
 
-def _nondeterministic(losses: Losses, drift: Vector, generators: list[str]) -> Finding:
+def _nondeterministic(losses: Losses, drift: list[float], generators: list[str]) -> Finding:
     values = ", ".join(f"{losses.base + change:.9g}" for change in (0.0, *drift))
     reason = "it is random, as dropout is, or keeps a state between calls"
     if generators:

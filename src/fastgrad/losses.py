@@ -52,7 +52,9 @@ class Losses(abc.ABC):
     grads : nest or None
         What a loss that returns ``(loss, grads)`` returned as grads at theta.
     fallback : str or None
-        Why a faster engine was not used.
+        Why a faster engine was not used: the line and the reason.
+    num_threads : int
+        Threads of fastgrad's own kernels.
     progress : Progress
         Advanced by every evaluation.
     """
@@ -61,6 +63,8 @@ class Losses(abc.ABC):
     base: float
     grads: Any = None
     fallback: str | None = None
+    num_threads: int = 1
+    random_state: Any = None  # of NumPy's global generator, which the loss may use
 
     def __init__(self, loss: Any, nest: Nest, progress: Progress) -> None:
         self.loss = loss
@@ -68,8 +72,6 @@ class Losses(abc.ABC):
         self.progress = progress
         self.theta: Vector = nest.join(nest.leaves)
         self.evaluations = 0
-        # A loss with dropout would leave NumPy's global generator further on.
-        self._random_state = np.random.get_state()  # noqa: NPY002
 
     def evaluate(self) -> Any:
         """Return what the user's function returns at theta, where there is one.
@@ -78,6 +80,10 @@ class Losses(abc.ABC):
         theta does.
         """
         return None
+
+    def repeat(self) -> float:
+        """Return J(theta) - base, by the user's function once more."""
+        return float(self.along(np.zeros(self.nest.size), [0.0])[0])
 
     @abc.abstractmethod
     def at_entries(
@@ -125,7 +131,8 @@ class Losses(abc.ABC):
         trace: TracebackType | None,
     ) -> None:
         self.restore()
-        np.random.set_state(self._random_state)  # noqa: NPY002
+        if self.random_state is not None:
+            np.random.set_state(self.random_state)  # noqa: NPY002
         self.progress.close()
 
     def _count(self, evaluations: int) -> None:
@@ -315,17 +322,59 @@ def make_losses(
     ...     losses.at_entries([0, 1], [1.5, 3.0])[0]
     array([1.25, 5.  ])
     """
+    engine = _choose_engine(loss, engine, vectorized, workers)
+    random_state = np.random.get_state()  # noqa: NPY002
+    try:
+        losses = _make(
+            loss, Nest(params), Progress(progress), engine, reduction, workers, num_threads
+        )
+    except BaseException:
+        np.random.set_state(random_state)  # noqa: NPY002
+        raise
+    losses.random_state = random_state
+    return losses
+
+
+def _make(
+    loss: Any,
+    nest: Nest,
+    progress: Progress,
+    engine: str,
+    reduction: str | None,
+    workers: "Executor | None",
+    num_threads: int | None,
+) -> Losses:
     from fastgrad import losses_callback, losses_many
 
-    engine = _choose_engine(loss, engine, vectorized, workers)
-    nest, bar = Nest(params), Progress(progress)
     if engine == "callback":
-        return losses_callback.CallbackLosses(loss, nest, bar, num_threads)
-    if workers is not None:
-        return losses_many.WorkersLosses(loss, nest, bar, reduction, workers)
+        return losses_callback.CallbackLosses(loss, nest, progress, num_threads)
+    if engine == "workers":
+        return losses_many.WorkersLosses(loss, nest, progress, reduction, workers)
     if engine == "vectorized":
-        return losses_many.VectorizedLosses(loss, nest, bar, reduction)
-    return PythonLosses(loss, nest, bar, reduction)
+        return losses_many.VectorizedLosses(loss, nest, progress, reduction)
+    python = PythonLosses(loss, nest, progress, reduction)
+    if engine == "python":
+        return python
+    return _compiled(python, reduction, engine, num_threads)
+
+
+def _compiled(
+    python: PythonLosses, reduction: str | None, engine: str, num_threads: int | None
+) -> Losses:
+    """Return the loss traced, or, where `engine` leaves the choice, as it is."""
+    from fastgrad.compiled import TraceError, compile_losses
+
+    try:
+        return compile_losses(python, reduction, num_threads)
+    except TraceError as error:
+        if engine == "compiled":
+            raise ValueError(
+                f'`engine="compiled"` needs a loss that can be traced: {error}.'
+            ) from error
+        python.fallback = str(error)
+        return python
+    finally:
+        python.restore()
 
 
 def _choose_engine(

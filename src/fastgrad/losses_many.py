@@ -13,7 +13,7 @@ from fastgrad.progress import Progress
 from fastgrad.returned import Returned
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Future
 
 _STACK_BYTES = 2**26  # of stacked parameters in one vectorised call
 _MAX_STACK = 1024
@@ -40,7 +40,7 @@ class WorkersLosses(PythonLosses):
         nest: Nest,
         progress: Progress,
         reduction: str | None,
-        workers: "Executor",
+        workers: Any,
     ) -> None:
         _refuse_shared(nest, "workers")
         super().__init__(loss, nest, progress, reduction)

@@ -120,25 +120,6 @@ class Cause:
     residual: float | None = None
 
 
-@dataclass(frozen=True)
-class Fallback:
-    """Why the loss could not be compiled, and was called as a function instead.
-
-    Attributes
-    ----------
-    reason : str
-        What stopped the trace.
-    line : str or None
-        Where, ``model.py:12: if z.max() > 0:``.
-    """
-
-    reason: str
-    line: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.reason} ({self.line})" if self.line else self.reason
-
-
 class GradientError(AssertionError):
     """A gradient did not pass its check; `report` says why."""
 
@@ -187,8 +168,8 @@ class GradientReport:
         The difference formula, ``"central"``.
     step : float or None
         The step that was asked for; None where it was chosen per block.
-    fallback : Fallback or None
-        Why a faster engine was not used.
+    fallback : str or None
+        Why the loss was not compiled: the line that stopped it and the reason.
     notes : tuple of str
         Anything else worth knowing.
     """
@@ -207,7 +188,7 @@ class GradientReport:
     threads: int = 1
     method: str = "central"
     step: float | None = None
-    fallback: Fallback | None = None
+    fallback: str | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -4,6 +4,7 @@ import linecache
 import os
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,10 +45,26 @@ def calling_line() -> Source:
     return Source(frame.f_code.co_filename, frame.f_lineno)
 
 
+def raising_line(error: BaseException) -> Source | None:
+    """The innermost such line in the traceback of an error."""
+    found, entry = None, error.__traceback__
+    while entry is not None:
+        file = entry.tb_frame.f_code.co_filename
+        if not file.startswith(_PACKAGES):
+            found = Source(file, entry.tb_lineno)
+        entry = entry.tb_next
+    return found
+
+
+#: The latest TraceError: a loss may have caught it, and then what follows is not the loss.
+latest_error: ContextVar["TraceError | None"] = ContextVar("latest_error", default=None)
+
+
 class TraceError(Exception):
     """A loss does something that cannot be traced; says what, and on which line."""
 
     def __init__(self, reason: str, source: Source | None = None) -> None:
+        latest_error.set(self)
         self.reason = reason
         self.source = source or calling_line()
         code = self.source.code
@@ -110,17 +127,11 @@ def apply(
 
 
 def view(
-    x: Node,
-    offset: Sequence[int],
-    moves: Sequence[int],
-    shape: tuple[int, ...],
-    label: str,
+    x: Node, offset: Sequence[int], moves: Sequence[int], shape: tuple[int, ...], label: str
 ) -> Node:
     """Strided view of `x`; see `ops.view_of`."""
     ints = (*offset, *moves)
-    return apply(
-        "view", [x], ints, label=label, value=ops.view_of(x.value, ints, shape)
-    )
+    return apply("view", [x], ints, label=label, value=ops.view_of(x.value, ints, shape))
 
 
 def transpose(x: Node, axes: Sequence[int], label: str) -> Node:

@@ -210,9 +210,7 @@ def _prod_derivative(
     zeros = (x == 0).sum(axis=axes, keepdims=True)
     rest = np.prod(np.where(x == 0, 1.0, x), axis=axes, keepdims=True)
     with np.errstate(divide="ignore"):
-        others = np.where(
-            zeros == 0, rest / x, np.where((x == 0) & (zeros == 1), rest, 0)
-        )
+        others = np.where(zeros == 0, rest / x, np.where((x == 0) & (zeros == 1), rest, 0))
     return (_expand(g, ints, x.shape) * others,)
 
 
@@ -276,7 +274,7 @@ def _contract_derivative(
 def view_of(x: NDArray[Any], ints: Sequence[int], shape: tuple[int, ...]) -> Any:
     """Strided view: input index = offset + sum of step * output index."""
     offset, moves = ints[: x.ndim], ints[x.ndim :]
-    x = np.ascontiguousarray(x)
+    x = np.array(x, order="C", copy=None)
     start = sum(o * s for o, s in zip(offset, x.strides, strict=True)) // x.itemsize
     strides = [
         0 if moves[2 * d] < 0 else moves[2 * d + 1] * x.strides[moves[2 * d]]

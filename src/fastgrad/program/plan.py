@@ -148,12 +148,9 @@ def choose_order(replayer: Replayer, value: int, shape: tuple[int, ...]) -> Bund
         axes = fixed + free
         middle = size // max(line, 1) // 2 * line
         count = min(BUNDLE // 2, line)
-        moved = tuple(shape[d] for d in axes)
-        at = np.unravel_index(np.arange(middle, middle + count), moved)
-        entry = np.ravel_multi_index(
-            tuple(at[axes.index(d)] for d in range(ndim)), shape
-        )
-        _, cost = replayer.spread(value, np.atleast_1d(entry).astype(np.int64))
+        moved = np.arange(size).reshape(shape).transpose(axes)
+        entry = moved.reshape(-1)[middle : middle + count]
+        _, cost = replayer.spread(value, entry.astype(np.int64))
         order = BundleOrder(shape, axes, line, cost)
         # A fixed price per bundle: finding the boxes, calling the kernels.
         total = order.bundles * (cost + 50 * 1.0)

@@ -44,10 +44,9 @@ class Program:
         self.nest = nest
         self.parameters = list(parameters)
         self.result = result
-        self.nodes = plan.topological(result)
-        present = set(self.nodes)
-        # An unused parameter still has a number, so that it can be perturbed.
-        self.nodes = [p for p in self.parameters if p not in present] + self.nodes
+        # Parameters first, used or not: they are perturbed before anything runs.
+        rest = [n for n in plan.topological(result) if n.op != "parameter"]
+        self.nodes = self.parameters + rest
         self._number = {node: i for i, node in enumerate(self.nodes)}
         self._replayer: Replayer | None = None
         self._use_kernels_at_theta()
@@ -69,7 +68,9 @@ class Program:
 
         Then an unperturbed lane differs from theta by exactly zero.
         """
-        inexact = [node for node in self.operations if ops.PRIMITIVES[node.op].inexact]
+        inexact = [
+            node for node in self.operations if ops.PRIMITIVES[node.op].inexact
+        ]
         if not inexact:
             return
         replayer = plan.make_replayer(self.nodes, self.result, 1)
@@ -136,15 +137,7 @@ class Program:
         out, crossed = np.empty(n), np.empty(n, dtype=np.uint8)
         for first, last in _slices(n_bundles, threads):
             replayer.run(
-                start,
-                value,
-                local,
-                delta,
-                out,
-                crossed,
-                first,
-                last,
-                num_threads=threads,
+                start, value, local, delta, out, crossed, first, last, num_threads=threads
             )
             if progress is not None:
                 progress(int(start[last]), n)
@@ -165,9 +158,7 @@ class Program:
         ]
         t = np.asarray(t, dtype=np.float64)
         parts = [
-            self.replayer(1).run_along(
-                directions, np.ascontiguousarray(t[i : i + BUNDLE])
-            )
+            self.replayer(1).run_along(directions, np.ascontiguousarray(t[i : i + BUNDLE]))
             for i in range(0, len(t), BUNDLE)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
@@ -175,10 +166,7 @@ class Program:
     # ---- printing
 
     def __str__(self) -> str:
-        lines = [
-            f"{len(self.operations)} operations, {self.nest.size:,} parameters",
-            "",
-        ]
+        lines = [f"{len(self.operations)} operations, {self.nest.size:,} parameters", ""]
         lines += _table(
             ("", "operation", "shape", "of", "line"),
             [self._describe(i, node) for i, node in enumerate(self.operations, 1)],
@@ -300,36 +288,39 @@ def trace_nest(
     """As `trace`, for parameters already taken apart."""
     source = graph.calling_line()
     parameters = [
-        Node(
-            "parameter",
-            (),
-            (),
-            np.array(leaf, dtype=np.float64, order="C"),
-            name,
-            source,
-        )
+        Node("parameter", (), (), np.array(leaf, dtype=np.float64, order="C"), name, source)
         for name, leaf in zip(nest.names, nest.leaves, strict=True)
     ]
     traced = [
         Traced(node, np.asarray(leaf).dtype, Memory(owned=False))
         for node, leaf in zip(parameters, nest.leaves, strict=True)
     ]
-    try:
-        with np.errstate(all="ignore"):
-            result = loss(nest.rebuild(traced))
-    except TraceError:
-        raise
-    except Exception as error:
-        raise TraceError(
-            f"fails while traced: {type(error).__name__}: {error}"
-        ) from error
-    node = _scalar(result, reduction)
+    node = _scalar(_traced_call(loss, nest.rebuild(traced)), reduction)
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)
     program = Program(nest, parameters, node)
     if len(program.nodes) > MAX_OPERATIONS:
         raise TraceError(f"has {len(program.nodes):,} operations", source)
     return program
+
+
+def _traced_call(loss: Callable[[Any], Any], params: Any) -> Any:
+    """What the loss returns; TraceError for whatever it raises, or caught of ours."""
+    graph.latest_error.set(None)
+    try:
+        with np.errstate(all="ignore"):
+            result = loss(params)
+    except TraceError:
+        raise
+    except Exception as error:
+        raise TraceError(
+            f"fails while traced: {type(error).__name__}: {error}",
+            graph.raising_line(error),
+        ) from error
+    swallowed = graph.latest_error.get()
+    if swallowed is not None:
+        raise swallowed
+    return result
 
 
 def _scalar(result: Any, reduction: str | None) -> Node:
@@ -345,3 +336,5 @@ def _scalar(result: Any, reduction: str | None) -> Node:
     if node.value.size != 1:
         raise TraceError(f"returns an array of shape {node.shape}")
     return graph.reshape(node, (), "loss")
+
+

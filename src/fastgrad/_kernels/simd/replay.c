@@ -542,15 +542,17 @@ static void view_row(const fg_value *value, const fg_box *box, const fg_box *out
                      const int64_t *start, int axis, int64_t step, double *to, int64_t n)
 {
     int64_t steps[MAX_NDIM], first = 0, inside = n, from = 0;
+    int beside = 0; /* whether the whole row lies outside the box */
     box_steps(box, value->ndim, steps);
     for (int a = 0; a < value->ndim; a++) {
         const int64_t low = box->lo[a] - start[a], high = low + box->n[a] - 1;
         if (a == axis)
             inside = steps_within(low, high, step, n, &first);
-        else if (low > 0 || high < 0)
-            inside = 0;
+        else
+            beside |= low > 0 || high < 0;
         from += (start[a] - box->lo[a]) * steps[a];
     }
+    inside = beside ? 0 : inside;
     if (inside < n)
         clear(to, n);
     const int64_t move = axis >= 0 ? step * steps[axis] : 0;
