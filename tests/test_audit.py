@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastgrad.audit import audit_gradients, audit_loss
+from fastgrad.check import check_gradient
 from fastgrad.losses import make_losses
 
 X = np.array([[1.0, -2.0, 0.5], [0.25, 1.0, 3.0]])
@@ -234,3 +235,40 @@ def test_gradients_that_make_no_sense(gradients, error, message):
     with pytest.raises(error, match=message):
         audited_gradients(gradients, structure=structure)
     assert np.array_equal(structure["W"], params()["W"])
+
+
+def test_a_random_loss_in_a_report():
+    """Nothing is compared: undecided, after a handful of evaluations."""
+    rng = np.random.default_rng(0)
+    report = check_gradient(lambda p: loss(p) + rng.random(), params(), grads)
+    assert report.verdict == "undecided"
+    assert [cause.code for cause in report.causes] == ["nondeterministic"]
+    assert report.checked == 0
+    assert report.evaluations < 20
+    assert np.isnan(report.numerical["W"]).all()
+
+
+def test_accumulation_in_a_report():
+    """The first gradient is right, and yet the verdict is wrong."""
+    total = np.zeros((2, 2))
+
+    def accumulating(p):
+        total[...] += grads(p)["W"]
+        return {"W": total, "b": grads(p)["b"]}
+
+    report = check_gradient(loss, params(), accumulating)
+    assert report.verdict == "wrong"
+    assert report.wrong == ()
+    assert [cause.code for cause in report.causes] == ["accumulation"]
+    assert [block.verdict for block in report.blocks] == ["wrong", "correct"]
+
+
+def test_gradients_that_the_loss_overwrites():
+    """Gradients are taken as they were given, whatever the loss does to them."""
+    given = grads(params())
+
+    def careless(p):
+        given["W"][...] = 7
+        return loss(p)
+
+    assert check_gradient(careless, params(), given).ok

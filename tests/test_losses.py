@@ -231,7 +231,7 @@ def test_any_array_is_moved_in_place(leaf):
 
 
 def test_tied_weights_move_together():
-    """An array that is in the nest twice has one value: its uses are counted together."""
+    """An array that is in the nest twice has one value, whose uses add up."""
     w = np.ones(3)
     with make_losses(
         lambda p: float(p["E"][0] + 2 * p["D"][0]), {"E": w, "D": w}, engine="python"
@@ -408,11 +408,11 @@ def test_losses_that_are_not_finite_elsewhere():
 def test_random_state_is_restored():
     """A loss that draws from NumPy's global generator leaves no trace in it."""
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
-    with make_losses(
-        lambda w: float(w[0] * np.random.rand()),
-        np.ones(1),
-        engine="python",  # noqa: NPY002
-    ) as losses:
+
+    def random(w):
+        return float(w[0] * np.random.rand())  # noqa: NPY002
+
+    with make_losses(random, np.ones(1), engine="python") as losses:
         first, second = losses.along([0.0], [0.0, 0.0])
         assert first != second
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002

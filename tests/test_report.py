@@ -172,6 +172,7 @@ class Tags(HTMLParser):
         self.open, self.images, self.references, self.text = [], [], [], ""
 
     def handle_starttag(self, tag, attrs):
+        """Note what opens, and what it refers to."""
         attrs = dict(attrs)
         self.references += [attrs[k] for k in ("src", "href") if k in attrs]
         if tag == "img":
@@ -180,9 +181,11 @@ class Tags(HTMLParser):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
+        """Close what was opened last."""
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        """Collect the text."""
         self.text += data
 
 

@@ -6,6 +6,7 @@ adds to what it returned last time is wrong whatever its first result is. Calls 
 make no sense raise; the rest are findings, which become the causes of a report.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from fastgrad.losses import Losses
 from fastgrad.params import AnyArray, Nest, Vector
-from fastgrad.report import Cause, Verdict
+from fastgrad.report import Block, Cause, GradientReport, Verdict
 from fastgrad.returned import grads_of
 
 # A repeated evaluation may differ by this many roundings (threads that sum in another
@@ -123,6 +124,53 @@ def audit_gradients(grads: Any, losses: Losses) -> tuple[list[AnyArray], list[Fi
     return first, findings
 
 
+def unchecked(
+    losses: Losses, gradients: list[AnyArray], findings: list[Finding]
+) -> GradientReport:
+    """Return the report where the findings leave nothing to compare."""
+    nest = losses.nest
+    nan = nest.unvector(np.full(nest.size, np.nan))
+    return GradientReport(
+        verdict="undecided",
+        relative_error=float("nan"),
+        blocks=tuple(
+            Block(name, tuple(shape), "undecided", float("nan"), checked=0)
+            for name, shape in zip(nest.names, nest.shapes, strict=True)
+        ),
+        causes=tuple(finding.cause for finding in findings),
+        numerical=nan,
+        analytic=nest.unvector(nest.join(gradients)),
+        error=nan,
+        evaluations=losses.evaluations,
+        engine=losses.engine,
+        threads=losses.num_threads,
+        fallback=losses.fallback,
+    )
+
+
+def concluded(report: GradientReport, findings: list[Finding]) -> GradientReport:
+    """Return the report with what the findings say about it."""
+    for finding in findings:
+        cause, verdict = finding.cause, finding.verdict
+        blocks = tuple(
+            dataclasses.replace(block, verdict=_worse(block.verdict, verdict))
+            if block.name in cause.blocks
+            else block
+            for block in report.blocks
+        )
+        report = dataclasses.replace(
+            report,
+            verdict=_worse(report.verdict, verdict),
+            blocks=blocks,
+            causes=(cause, *report.causes),
+        )
+    return report
+
+
+def _worse(a: Verdict, b: Verdict) -> Verdict:
+    return "wrong" if "wrong" in (a, b) else "undecided" if "undecided" in (a, b) else a
+
+
 def _source_of_gradients(grads: Any, losses: Losses) -> Callable[[], list[AnyArray]]:
     """Return a function that computes the gradients afresh, at theta, as copies."""
     nest = losses.nest
@@ -164,7 +212,7 @@ def _nonfinite(nest: Nest, grads: list[AnyArray]) -> Iterator[Finding]:
     if bad.size:
         blocks = tuple(nest.names[b] for b in np.unique(nest.block_of(bad)))
         message = (
-            f"{bad.size:,} entries of the gradient are not finite, the first "
+            f"entries that are not finite: {bad.size:,}, the first "
             f"{nest.label(bad[0])} = {vector[bad[0]]}."
         )
         yield Finding("wrong", Cause("nonfinite", blocks, message))
@@ -202,7 +250,9 @@ def _close(nest: Nest, a: list[AnyArray], b: list[AnyArray]) -> bool:
     return True
 
 
-def _nondeterministic(losses: Losses, drift: list[float], generators: list[str]) -> Finding:
+def _nondeterministic(
+    losses: Losses, drift: list[float], generators: list[str]
+) -> Finding:
     values = ", ".join(f"{losses.base + change:.9g}" for change in (0.0, *drift))
     reason = "it is random, as dropout is, or keeps a state between calls"
     if generators:

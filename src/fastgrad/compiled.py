@@ -126,6 +126,7 @@ def _compare(where: str, got: float, expected: float, python: PythonLosses) -> N
     tolerance = 1e4 * eps * abs(python.base) + eps**0.4 * abs(expected)
     if np.isfinite(expected) and not abs(got - expected) <= tolerance:
         raise TraceError(
-            f"the traced program gives {got:.17g} {where}, the function {expected:.17g}",
+            f"the traced program gives {got:.17g} {where}, the function "
+            f"{expected:.17g}",
             calling_line(),
         )

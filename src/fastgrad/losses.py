@@ -326,7 +326,13 @@ def make_losses(
     random_state = np.random.get_state()  # noqa: NPY002
     try:
         losses = _make(
-            loss, Nest(params), Progress(progress), engine, reduction, workers, num_threads
+            loss,
+            Nest(params),
+            Progress(progress),
+            engine,
+            reduction,
+            workers,
+            num_threads,
         )
     except BaseException:
         np.random.set_state(random_state)  # noqa: NPY002
@@ -362,7 +368,8 @@ def _compiled(
     python: PythonLosses, reduction: str | None, engine: str, num_threads: int | None
 ) -> Losses:
     """Return the loss traced, or, where `engine` leaves the choice, as it is."""
-    from fastgrad.compiled import TraceError, compile_losses
+    from fastgrad.compiled import compile_losses
+    from fastgrad.program.graph import TraceError
 
     try:
         return compile_losses(python, reduction, num_threads)

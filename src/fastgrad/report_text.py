@@ -18,7 +18,7 @@ _WIDTH = 88
 def render(report: GradientReport) -> str:
     """Return the report as text."""
     sections = [
-        [headline(report), usual_reading(report.relative_error)],
+        [headline(report), *usual_reading(report)],
         _block_table(report.blocks),
         list(_worst_entries(report)),
         list(_causes(report)),
@@ -39,12 +39,13 @@ def headline(report: GradientReport) -> str:
     return f"Gradient {report.verdict.upper()}: {checked}, {', '.join(counts)}"
 
 
-def usual_reading(error: float) -> str:
-    """Return the textbook's number beside the values people compare it with."""
-    return (
-        f"relative error |n - a| / (|n| + |a|) = {error:.1e} "
-        "(1e-7 great, 1e-5 look again, 1e-3 a bug)"
-    )
+def usual_reading(report: GradientReport) -> Iterator[str]:
+    """Yield the textbook's number beside the values people compare it with."""
+    if report.checked:
+        yield (
+            f"relative error |n - a| / (|n| + |a|) = {report.relative_error:.1e} "
+            "(1e-7 great, 1e-5 look again, 1e-3 a bug)"
+        )
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
@@ -93,10 +94,12 @@ def entry_rows(report: GradientReport, shown: int) -> list[list[str]]:
 def how_lines(report: GradientReport) -> Iterator[str]:
     """Yield how the numbers were computed, and what else there is to know."""
     step = "steps chosen by block" if report.step is None else f"step {report.step:g}"
+    differences = f"{report.method} differences, {step}"
     threads = f"{report.threads} thread{'s' * (report.threads != 1)}"
     yield (
-        f"{report.method} differences, {step}; {report.engine} engine, {threads}, "
-        f"{report.evaluations:,} evaluations of the loss in {report.seconds:.2g} s"
+        f"{differences if report.checked else 'no differences taken'}; "
+        f"{report.engine} engine, {threads}, {report.evaluations:,} evaluations of "
+        f"the loss in {report.seconds:.2g} s"
     )
     if report.fallback is not None:
         yield f"not compiled: {report.fallback}"
