@@ -1,8 +1,11 @@
 """Losses from a traced program, once it has proved to be the user's function."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastgrad._threads import resolve_num_threads
 from fastgrad.losses import Flags, Losses, PythonLosses
 from fastgrad.params import Vector
 from fastgrad.program.graph import TraceError, calling_line
@@ -27,8 +30,8 @@ class CompiledLosses(Losses):
         self.base = python.base
         self.grads = python.grads
         self.evaluations = python.evaluations
+        self.num_threads = resolve_num_threads(num_threads)
         self._python = python
-        self._num_threads = num_threads
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`; float64 holds every value."""
@@ -48,7 +51,7 @@ class CompiledLosses(Losses):
             done = now
 
         difference, crossed = self.program.at_entries(
-            index, delta, num_threads=self._num_threads, progress=advance
+            index, delta, num_threads=self.num_threads, progress=advance
         )
         self.evaluations += len(index)
         return difference, crossed
@@ -59,6 +62,16 @@ class CompiledLosses(Losses):
         self.evaluations += len(t)
         self.progress.advance(len(t))
         return self.program.along(np.asarray(direction, dtype=np.float64), t)
+
+    def evaluate(self) -> Any:
+        """See `Losses.evaluate`."""
+        self.evaluations += 1
+        return self._python.evaluate()
+
+    def repeat(self) -> float:
+        """See `Losses.repeat`; by the function, not the program."""
+        self.evaluations += 1
+        return self._python.repeat()
 
     def restore(self) -> None:
         """Put the parameters back: tracing or a check of the trace may move them."""
@@ -113,6 +126,7 @@ def _compare(where: str, got: float, expected: float, python: PythonLosses) -> N
     tolerance = 1e4 * eps * abs(python.base) + eps**0.4 * abs(expected)
     if np.isfinite(expected) and not abs(got - expected) <= tolerance:
         raise TraceError(
-            f"traced, it is {got:.17g} {where}; the function gives {expected:.17g}",
+            f"the traced program gives {got:.17g} {where}, the function "
+            f"{expected:.17g}",
             calling_line(),
         )

@@ -142,7 +142,7 @@ def permuted(function: Callable[..., Any]) -> Callable[..., Node]:
 
 
 def squeeze(x: Node, axis: Axis = None, *, label: str) -> Node:
-    return graph.reshape(x, np.squeeze(x.value, axis).shape, label)  # type: ignore[arg-type]
+    return graph.reshape(x, np.squeeze(x.value, axis).shape, label)
 
 
 def expand_dims(x: Node, axis: Any, *, label: str) -> Node:
@@ -213,11 +213,8 @@ def pad(
 def sliding_windows(
     x: Node, window_shape: Any, axis: Any = None, *, label: str, **kwargs: Any
 ) -> Node:
-    windows = (
-        (window_shape,) if isinstance(window_shape, (int, np.integer)) else window_shape
-    )
     axes = normalize_axes(axis, x.value.ndim)
-    shape = sliding_window_view(x.value, windows, axes).shape
+    shape = sliding_window_view(x.value, window_shape, axes).shape
     moves = [k for d in range(x.value.ndim) for k in (d, 1)]
     moves += [k for a in axes for k in (a, 1)]
     return graph.view(x, [0] * x.value.ndim, moves, shape, label)
