@@ -244,7 +244,7 @@ class HingeClassifier(Problem):
 
 
 class WideNet(Problem):
-    """A larger relu network, 20,000 parameters, for checkers that sample or search."""
+    """A larger relu network, 18,380 parameters, for checkers that sample or search."""
 
     name = "wide_net"
 
@@ -255,12 +255,13 @@ class WideNet(Problem):
         batch: int = 16,
         features: int = 100,
         hidden: int = 150,
+        middle: int = 20,
         classes: int = 10,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.x = rng.normal(size=(batch, features))
         self.y = one_hot(rng.integers(classes, size=batch), classes)
-        sizes = (features, hidden, 20, classes)
+        sizes = (features, hidden, middle, classes)
         self.depth = len(sizes) - 1
         self.params = {}
         for i in range(self.depth):
@@ -291,9 +292,10 @@ class WideNet(Problem):
             grads[f"b{i}"] = np.sum(dz, axis=0)
             dz = dz @ params[f"W{i}"].T * (inputs[i] > 0)
         if bug == "one_entry_of_many":
-            grads["W0"][57, 101] += 0.1 * np.std(grads["W0"])
+            grads["W0"][-1, -1] += 0.1 * np.std(grads["W0"])
         if bug == "one_column_of_many":
-            grads["W0"][:, 101] = 0.0
+            column = np.argmax(np.sum(grads["W0"] ** 2, axis=0))
+            grads["W0"][:, column] = 0.0
         if bug == "rounded_to_bfloat16":
             grads = {name: _to_bfloat16(grad) for name, grad in grads.items()}
         return {name: grads[name] for name in params}

@@ -369,7 +369,7 @@ BUGS = (
         BatchNormNet,
         "local_derivative",
         ("W",),
-        "1 / sqrt is applied to what is already the inverse deviation.",
+        "What is already the inverse deviation is put through 1 / sqrt again.",
         operation="sqrt",
         link="https://github.com/flagos-ai/FlagGems/issues/5222",
     ),
