@@ -8,7 +8,6 @@ the rows alone: the same bits for every batching, memory layout and number of th
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -253,11 +252,15 @@ class Moments:
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON."""
+        import json
+
         return json.dumps(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str) -> Moments:
         """Return the moments that `to_json` wrote."""
+        import json
+
         return cls.from_dict(json.loads(text))
 
 

@@ -1,0 +1,28 @@
+"""The examples in docstrings."""
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = [
+    "fastgrad._moments",
+    "fastgrad.audit",
+    "fastgrad.batchnorm",
+    "fastgrad.check",
+    "fastgrad.demo",
+    "fastgrad.interop.dask",
+    "fastgrad.losses",
+    "fastgrad.params",
+    "fastgrad.progress",
+    "fastgrad.returned",
+    "fastgrad.scaling",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    """Every module listed has examples, and they run as printed."""
+    results = doctest.testmod(importlib.import_module(name))
+    assert results.attempted > 0
+    assert results.failed == 0
