@@ -7,15 +7,15 @@
 #include "batchnorm.h"
 #include "lanes.h"
 
-INLINE void tile_sums(const void *x, const void *dy, ptrdiff_t rows, vec mean, int single,
-                      vec *sum, vec *product)
+INLINE void tile_sums(const void *x, ptrdiff_t pitch_x, const void *dy, ptrdiff_t pitch,
+                      ptrdiff_t rows, vec mean, int single, vec *sum, vec *product)
 {
     vec s[LANES] = {0}, p[LANES] = {0};
 #define ADD(i, k)                                                                                \
     do {                                                                                         \
-        vec g = load_at(dy, (i)*LANES, single);                                                  \
+        vec g = load_at(dy, (i)*pitch, single);                                                  \
         s[k] += g;                                                                               \
-        p[k] += g * (load_at(x, (i)*LANES, single) - mean);                                      \
+        p[k] += g * (load_at(x, (i)*pitch_x, single) - mean);                                      \
     } while (0)
     EACH_ROW(ADD);
 #undef ADD
@@ -53,19 +53,15 @@ INLINE void chunk(const rows_view *x, const rows_view *dy, const double *mean, p
                         single, out + j, out + ld + j);
         return;
     }
-    const void *tx = pack_tiles(x, row, rows, first, columns, bx, single);
-    const void *ty = pack_tiles(dy, row, rows, first, columns, by, single);
+    panel tx = pack_tiles(x, row, rows, first, columns, bx, single);
+    panel ty = pack_tiles(dy, row, rows, first, columns, by, single);
     for (ptrdiff_t j = 0; j < columns; j += LANES) {
-        ptrdiff_t width = columns - j < LANES ? columns - j : LANES;
-        vec m = {0}, sum, product;
-        for (ptrdiff_t k = 0; k < width; k++)
-            m[k] = mean[first + j + k];
-        tile_sums(tile_of(tx, j / LANES, single), tile_of(ty, j / LANES, single), rows, m, single,
-                  &sum, &product);
-        for (ptrdiff_t k = 0; k < width; k++) {
-            out[j + k] = sum[k];
-            out[ld + j + k] = product[k];
-        }
+        ptrdiff_t start = tile_start(j, columns);
+        vec sum, product;
+        tile_sums(tile_at(&tx, j, columns, single), tx.pitch, tile_at(&ty, j, columns, single),
+                  ty.pitch, rows, load(mean + first + start), single, &sum, &product);
+        *(vec *)(out + start) = sum;
+        *(vec *)(out + ld + start) = product;
     }
 }
 

@@ -16,8 +16,9 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Rows that packing prefetches ahead. */
+/* Rows that packing prefetches ahead, and bytes of a row short enough not to pack. */
 #define AHEAD 8
+#define NARROW 512
 
 typedef double vec __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 typedef int64_t ivec __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
@@ -63,43 +64,55 @@ INLINE vec tree_of(const vec *a)
 
 INLINE int is_tiled(const rows_view *v, ptrdiff_t columns)
 {
-    return v->column_stride == (v->single ? 4 : 8) && columns >= 4;
+    return v->column_stride == (v->single ? 4 : 8) && columns >= LANES;
 }
 
 INLINE void *aligned(void *p) { return (void *)(((uintptr_t)p + 63) & ~(uintptr_t)63); }
 
-/* Tile b of a panel. */
-INLINE const void *tile_of(const void *tiles, ptrdiff_t b, int single)
+/* Tiles of a panel: tile b starts `step` elements after tile b - 1, its rows are `pitch`
+ * elements apart. */
+typedef struct {
+    const void *data;
+    ptrdiff_t step, pitch;
+} panel;
+
+/* Column where the tile of column j begins: the last tile is moved back to be full. */
+INLINE ptrdiff_t tile_start(ptrdiff_t j, ptrdiff_t columns)
 {
-    return (const char *)tiles + b * TILE * (single ? 4 : 8);
+    return j + LANES <= columns ? j : columns - LANES;
 }
 
-/* Rows [row, row + rows) of columns [column, column + columns) as tiles, with zeros up to
- * the next multiple of LANES columns; where they are, if they are one tile already. */
-INLINE const void *pack_tiles(const rows_view *v, ptrdiff_t row, ptrdiff_t rows,
-                              ptrdiff_t column, ptrdiff_t columns, void *tiles, int single)
+INLINE const void *tile_at(const panel *p, ptrdiff_t j, ptrdiff_t columns, int single)
 {
-    ptrdiff_t full = columns / LANES, rest = columns % LANES, size = single ? 4 : 8;
-    ptrdiff_t n = row / v->inner, s = row % v->inner;
-    if (columns == LANES && v->inner_stride == LANES * size && s + rows <= v->inner)
-        return v->data + n * v->outer_stride + s * v->inner_stride + column * size;
+    ptrdiff_t offset = p->pitch == LANES ? j / LANES * p->step : tile_start(j, columns);
+    return (const char *)p->data + offset * (single ? 4 : 8);
+}
+
+/* Rows [row, row + rows) of columns [column, column + columns), columns >= LANES, as a
+ * panel: where they are if rows are short and adjacent, else copied to `buffer`. */
+INLINE panel pack_tiles(const rows_view *v, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t column,
+                        ptrdiff_t columns, void *buffer, int single)
+{
+    ptrdiff_t size = single ? 4 : 8, n = row / v->inner, s = row % v->inner;
+    ptrdiff_t last = tile_start(columns - 1, columns);
+    if (v->inner_stride > 0 && v->inner_stride <= NARROW && s + rows <= v->inner)
+        return (panel){v->data + n * v->outer_stride + s * v->inner_stride + column * size, LANES,
+                       v->inner_stride / size};
     for (ptrdiff_t i = 0; i < rows; i++) {
         const char *p = v->data + n * v->outer_stride + s * v->inner_stride + column * size;
-        char *out = (char *)tiles + i * LANES * size;
+        char *out = (char *)buffer + i * LANES * size;
         for (ptrdiff_t k = 0; k < columns * size; k += 64)
             __builtin_prefetch(p + AHEAD * v->inner_stride + k);
-        for (ptrdiff_t b = 0; b < full; b++, p += LANES * size, out += TILE * size)
-            memcpy(out, p, LANES * size);
-        if (rest) {
-            memset(out, 0, LANES * size);
-            memcpy(out, p, rest * size);
-        }
+        for (ptrdiff_t j = 0; j + LANES <= columns; j += LANES, out += TILE * size)
+            memcpy(out, p + j * size, LANES * size);
+        if (columns % LANES)
+            memcpy(out, p + last * size, LANES * size);
         if (++s == v->inner) {
             s = 0;
             n++;
         }
     }
-    return tiles;
+    return (panel){buffer, TILE, LANES};
 }
 
 INLINE void pack_run(const char *p, ptrdiff_t stride, ptrdiff_t count, void *out, int single)
