@@ -21,10 +21,12 @@ cdef extern from "batchnorm.h" nogil:
         Py_ssize_t outer_stride, inner_stride, column_stride, inner
         int single
 
+    ctypedef struct block:
+        Py_ssize_t row, rows, column, columns
+
     ctypedef struct batchnorm_table:
         void chunk(const rows_view *x, const rows_view *dy, const double *mean,
-                   Py_ssize_t row, Py_ssize_t rows, Py_ssize_t column,
-                   Py_ssize_t columns, double *workspace, double *out,
+                   const block *now, double *workspace, double *out,
                    Py_ssize_t ld) noexcept nogil
         void add(double *hi, double *lo, const double *value,
                  Py_ssize_t columns) noexcept nogil
@@ -82,11 +84,12 @@ cdef inline void _chunk(const batchnorm_table *kernel, const rows_view *views,
                         const double *mean, Py_ssize_t rows, Py_ssize_t columns,
                         Py_ssize_t start, Py_ssize_t task, Py_ssize_t panels,
                         double *workspace, double[:, :, ::1] wave) noexcept nogil:
-    cdef Py_ssize_t slot = task // panels, column = task % panels * PANEL
-    cdef Py_ssize_t row = (start + slot) * CHUNK
-    kernel.chunk(&views[0], &views[1], mean, row, min(CHUNK, rows - row), column,
-                 min(PANEL, columns - column), workspace, &wave[slot, 0, column],
-                 wave.shape[2])
+    cdef Py_ssize_t slot = task // panels
+    cdef block now
+    now.row, now.column = (start + slot) * CHUNK, task % panels * PANEL
+    now.rows, now.columns = min(CHUNK, rows - now.row), min(PANEL, columns - now.column)
+    kernel.chunk(&views[0], &views[1], mean, &now, workspace,
+                 &wave[slot, 0, now.column], wave.shape[2])
 
 
 def backward(const cython.floating[:, :, :] x, const cython.floating[:, :, :] dy,

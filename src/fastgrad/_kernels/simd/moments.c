@@ -270,36 +270,38 @@ static totals total_of(const double *w, ptrdiff_t rows)
     return (totals){(double)rows, tree(weight), tree(squares)};
 }
 
-INLINE void chunk(const rows_view *x, const double *w, ptrdiff_t row, ptrdiff_t rows,
-                  ptrdiff_t first, ptrdiff_t columns, void *buffer, double *out, ptrdiff_t ld,
-                  unsigned char *infinite, int single)
+INLINE void chunk(const rows_view *x, const double *w, const block *now, const block *next,
+                  void *buffer, double *out, ptrdiff_t ld, unsigned char *infinite, int single)
 {
+    ptrdiff_t rows = now->rows, columns = now->columns;
     totals all = total_of(w, rows);
     if (is_tiled(x, columns)) {
-        panel tiles = pack_tiles(x, row, rows, first, columns, buffer, single);
+        panel tiles = pack_tiles(x, now, buffer, single);
         for (ptrdiff_t j = 0; j < columns; j += LANES) {
             ptrdiff_t start = tile_start(j, columns);
+            if (columns > LANES)
+                prefetch_part(x, next, j / LANES, (columns + LANES - 1) / LANES);
             tile(tile_at(&tiles, j, columns, single), tiles.pitch, w, rows, &all, single,
                  out + start, ld, infinite + start);
         }
         return;
     }
     for (ptrdiff_t j = 0; j < columns; j++)
-        column(pack_column(x, row, rows, first + j, buffer, single), w, rows, &all, single,
-               out + j, ld, infinite + j);
+        column(pack_column(x, now, j, buffer, single), w, rows, &all, single, out + j, ld,
+               infinite + j);
 }
 
-static void FG(chunk)(const rows_view *x, const double *weights, ptrdiff_t row, ptrdiff_t rows,
-                      ptrdiff_t first, ptrdiff_t columns, double *workspace, double *out,
-                      ptrdiff_t ld, unsigned char *infinite)
+static void FG(chunk)(const rows_view *x, const double *weights, const block *now,
+                      const block *next, double *workspace, double *out, ptrdiff_t ld,
+                      unsigned char *infinite)
 {
     double padded[CHUNK] = {0}, *w = NULL; /* whole vectors of weights */
     if (weights)
-        w = memcpy(padded, weights, sizeof(double) * rows);
+        w = memcpy(padded, weights, sizeof(double) * now->rows);
     if (x->single)
-        chunk(x, w, row, rows, first, columns, aligned(workspace), out, ld, infinite, 1);
+        chunk(x, w, now, next, aligned(workspace), out, ld, infinite, 1);
     else
-        chunk(x, w, row, rows, first, columns, aligned(workspace), out, ld, infinite, 0);
+        chunk(x, w, now, next, aligned(workspace), out, ld, infinite, 0);
 }
 
 /* Double-double arithmetic on LANES columns. No FMA: exact either way, and the same bits
