@@ -43,20 +43,26 @@ INLINE void column_sums(const void *x, const void *dy, ptrdiff_t rows, double me
 }
 
 INLINE void chunk(const rows_view *x, const rows_view *dy, const double *mean, const block *now,
-                  double *bx, double *by, double *out, ptrdiff_t ld, int single)
+                  const block *next, double *bx, double *by, double *out, ptrdiff_t ld,
+                  int single)
 {
     ptrdiff_t columns = now->columns;
     mean += now->column;
     if (!is_tiled(x, columns)) {
-        for (ptrdiff_t j = 0; j < columns; j++)
+        for (ptrdiff_t j = 0; j < columns; j++) {
+            prefetch_column(x, now, j + 1);
+            prefetch_column(dy, now, j + 1);
             column_sums(pack_column(x, now, j, bx, single), pack_column(dy, now, j, by, single),
                         now->rows, mean[j], single, out + j, out + ld + j);
+        }
         return;
     }
     panel tx = pack_tiles(x, now, bx, single), ty = pack_tiles(dy, now, by, single);
     for (ptrdiff_t j = 0; j < columns; j += LANES) {
         ptrdiff_t start = tile_start(j, columns);
         vec sum, product;
+        prefetch_part(x, next, j / LANES, (columns + LANES - 1) / LANES);
+        prefetch_part(dy, next, j / LANES, (columns + LANES - 1) / LANES);
         tile_sums(tile_at(&tx, j, columns, single), tile_at(&ty, j, columns, single), tx.pitch,
                   now->rows, load(mean + start), single, &sum, &product);
         *(vec *)(out + start) = sum;
@@ -65,13 +71,14 @@ INLINE void chunk(const rows_view *x, const rows_view *dy, const double *mean, c
 }
 
 static void FG(chunk)(const rows_view *x, const rows_view *dy, const double *mean,
-                      const block *now, double *workspace, double *out, ptrdiff_t ld)
+                      const block *now, const block *next, double *workspace, double *out,
+                      ptrdiff_t ld)
 {
     double *bx = aligned(workspace), *by = bx + TILES * TILE;
     if (x->single)
-        chunk(x, dy, mean, now, bx, by, out, ld, 1);
+        chunk(x, dy, mean, now, next, bx, by, out, ld, 1);
     else
-        chunk(x, dy, mean, now, bx, by, out, ld, 0);
+        chunk(x, dy, mean, now, next, bx, by, out, ld, 0);
 }
 
 static void FG(add)(double *hi, double *lo, const double *value, ptrdiff_t columns)

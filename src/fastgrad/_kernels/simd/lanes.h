@@ -130,6 +130,16 @@ INLINE void prefetch_part(const rows_view *v, const block *b, ptrdiff_t part, pt
     }
 }
 
+/* Bring column j of a block into L1, if it is contiguous and there is one. */
+INLINE void prefetch_column(const rows_view *v, const block *b, ptrdiff_t j)
+{
+    ptrdiff_t n = b->row / v->inner, s = b->row % v->inner, size = v->single ? 4 : 8;
+    const char *p = v->data + (b->column + j) * v->column_stride + n * v->outer_stride + s * size;
+    if (j < b->columns && v->inner_stride == size)
+        for (ptrdiff_t k = 0; k < b->rows * size; k += 64)
+            __builtin_prefetch(p + k);
+}
+
 INLINE void pack_run(const char *p, ptrdiff_t stride, ptrdiff_t count, void *out, int single)
 {
     if (stride == (single ? 4 : 8))

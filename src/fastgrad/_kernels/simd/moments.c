@@ -286,9 +286,11 @@ INLINE void chunk(const rows_view *x, const double *w, const block *now, const b
         }
         return;
     }
-    for (ptrdiff_t j = 0; j < columns; j++)
+    for (ptrdiff_t j = 0; j < columns; j++) {
+        prefetch_column(x, now, j + 1);
         column(pack_column(x, now, j, buffer, single), w, rows, &all, single, out + j, ld,
                infinite + j);
+    }
 }
 
 static void FG(chunk)(const rows_view *x, const double *weights, const block *now,
