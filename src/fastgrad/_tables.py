@@ -97,7 +97,7 @@ def as_weights(weights: object, rows: int, name: str) -> NDArray[np.float64]:
         array = np.full(rows, array)
     if array.shape != (rows,):
         raise ValueError(f"`{name}` must have shape ({rows},), 1D, got {array.shape}.")
-    if rows and 1e-30 <= array.min() and array.max() <= 1e30:
+    if rows and array.min() >= 1e-30 and array.max() <= 1e30:
         return array
     good = (array == 0) | ((array >= 1e-30) & (array <= 1e30))
     if not good.all():

@@ -36,9 +36,9 @@ cdef extern from "moments.h" nogil:
 
     const moments_table *moments_pick() noexcept
 
-# Tasks a thread takes at a time: it prefetches the next one of its turn.
 cdef enum:
-    TURN = 4
+    TURN = 4        # tasks a thread takes at a time: it prefetches the next of its turn
+    MERGES = 16384  # column merges that are worth a thread
 
 CHUNK_ROWS = CHUNK
 LANE_COLUMNS = LANES
@@ -73,7 +73,7 @@ def accumulate(const cython.floating[:, :, :] x, const double[::1] weights,
                 _chunk(kernel, &view, w, rows, columns, start, task, panels,
                        &workspace[threadid(), 0], wave, &infinite[0])
             for j in prange(width // LANES, schedule="static",
-                            num_threads=min(num_threads, width // PANEL + 1)):
+                            num_threads=min(num_threads, 1 + count * width // MERGES)):
                 for k in range(count):
                     kernel.merge(&state[0, j * LANES], width, &wave[k, 0, j * LANES],
                                  width)
