@@ -327,6 +327,21 @@ def test_every_simd_level_passes(level):
     )
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_the_gradient_by_reverse_mode_agrees_with_differences(name):
+    loss, params = make(name)
+    program = trace(loss, params)
+    n = program.nest.size
+    h = 1e-6
+    up, kink_up = program.at_entries(np.arange(n), np.full(n, h))
+    down, kink_down = program.at_entries(np.arange(n), np.full(n, -h))
+    assert not (kink_up | kink_down).any()
+    numerical = (up - down) / (2 * h)
+    analytic = program.nest.vector(program.gradient())
+    scale = np.abs(numerical).max() + 1
+    np.testing.assert_allclose(analytic, numerical, rtol=1e-7, atol=2e-9 * scale)
+
+
 def test_kinks_are_seen_exactly():
     w = np.array([0.5, -0.5, 1e-4, -1e-4, 0.0])
     kinds = {

@@ -13,6 +13,7 @@ from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import resolve_num_threads
 from fastgrad.params import Nest
 from fastgrad.program import functions, graph, ops, plan
+from fastgrad.program.gradient import backpropagate
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.traced import Memory, Traced
 
@@ -162,6 +163,28 @@ class Program:
             for i in range(0, len(t), BUNDLE)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
+
+    def gradient(self) -> Any:
+        """The gradient at the traced parameters, by reverse mode over the operations.
+
+        Analytic: it uses the derivative rule of every operation, and is no witness
+        against itself. At a tie of a maximum it is a subgradient.
+
+        Returns
+        -------
+        nest of arrays
+            In the structure of the parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastgrad as fg
+        >>> fg.trace(lambda x: (x**2).sum(), np.array([1.0, 3.0])).gradient()
+        array([2., 6.])
+        """
+        found = backpropagate(self.nodes, self.result)
+        leaves = [found.get(p, np.zeros(p.shape)) for p in self.parameters]
+        return self.nest.unvector(self.nest.join(leaves))
 
     # ---- printing
 

@@ -132,21 +132,20 @@ KERNEL_1(lanes_erf, vec_libm_erf(x) - f0)
 KERNEL_1(lanes_erfc, vec_libm_erfc(x) - f0)
 KERNEL_1(lanes_lgamma, vec_libm_log_gamma(x) - f0)
 
-/* Other sides of zero, or of a step. */
-#define SIDES(x, x0) (((x) > 0.0) ^ ((x0) > 0.0)) | (((x) < 0.0) ^ ((x0) < 0.0))
-INLINE vd vec_abs_difference(vd x, vd x0, vd dx, vi *side)
+/* The gap between the two changed sign; zero is a sign of its own. */
+INLINE vi vec_sides(vd gap, vd gap0) { return (gap * gap0 <= 0.0) & (gap != gap0); }
+/* |x| - f0 = max(x, -x) - f0, of which the branch that stays is exact. */
+INLINE vd vec_abs_difference(vd dx, vd x0, vd f0, vi *side)
 {
-    *side = SIDES(x, x0);
-    vd same = vec_select(x0 < 0.0, -dx, dx);
-    vd size = vec_select(x < 0.0, -x, x), size0 = vec_select(x0 < 0.0, -x0, x0);
-    return vec_select(*side, size - size0, same);
+    *side = vec_sides(x0 + dx, x0);
+    return vec_larger(dx + (x0 - f0), -dx - (x0 + f0));
 }
 INLINE vd vec_step_difference(vd f, vd f0, vi *side)
 {
     *side = f != f0;
     return f - f0;
 }
-KERNEL_1(lanes_abs, vec_abs_difference(x, x0, dx, &side))
+KERNEL_1(lanes_abs, vec_abs_difference(dx, x0, f0, &side))
 KERNEL_1(lanes_sign, vec_step_difference(vec_sign(x), f0, &side))
 KERNEL_1(lanes_floor, vec_step_difference(vec_libm_floor(x), f0, &side))
 KERNEL_1(lanes_ceil, vec_step_difference(vec_libm_ceil(x), f0, &side))
@@ -154,12 +153,18 @@ KERNEL_1(lanes_rint, vec_step_difference(vec_libm_rint(x), f0, &side))
 KERNEL_1(lanes_trunc, vec_step_difference(vec_libm_trunc(x), f0, &side))
 KERNEL_1(lanes_not, vec_step_difference(vec_one_where(x == 0.0), f0, &side))
 
-/* The winner of x and y: its own difference where it also won at theta. */
-INLINE vd vec_winner(vi won, vi won0, vi tied, vi tied0, vd x, vd y, vd dx, vd dy, vd f0,
-                     vi *side)
+/* max(x, y) - f0 = max(dx + (x0 - f0), dy + (y0 - f0)): exact where the winner stays,
+ * since its own term is then dx + 0 or dy + 0. */
+#define FROM_RESULT(x0, f0, dx) ((dx) + ((x0) - (f0)))
+INLINE vd vec_maximum_difference(vd x, vd y, vd gap0, vi *side)
 {
-    *side = (won ^ won0) | (tied ^ tied0);
-    return vec_select(*side, vec_select(won, x, y) - f0, vec_select(won, dx, dy));
+    *side = vec_sides(x - y, gap0);
+    return vec_keep_nan(x, vec_larger(x, y));
+}
+INLINE vd vec_minimum_difference(vd x, vd y, vd gap0, vi *side)
+{
+    *side = vec_sides(x - y, gap0);
+    return vec_keep_nan(x, vec_smaller(x, y));
 }
 
 KERNEL_2(lanes_add, dx + dy)
@@ -167,9 +172,11 @@ KERNEL_2(lanes_subtract, dx - dy)
 KERNEL_2(lanes_multiply, dx * y + x0 * dy)
 KERNEL_2(lanes_divide, (dx - f0 * dy) / y)
 KERNEL_2(lanes_maximum,
-         vec_winner(x > y, x0 > y0, x == y, x0 == y0, x, y, dx, dy, f0, &side))
+         vec_maximum_difference(FROM_RESULT(x0, f0, dx), FROM_RESULT(y0, f0, dy), x0 - y0,
+                                &side))
 KERNEL_2(lanes_minimum,
-         vec_winner(x < y, x0 < y0, x == y, x0 == y0, x, y, dx, dy, f0, &side))
+         vec_minimum_difference(FROM_RESULT(x0, f0, dx), FROM_RESULT(y0, f0, dy), x0 - y0,
+                                &side))
 KERNEL_2(lanes_power, vec_libm_pow(x, y) - f0)
 KERNEL_2(lanes_logaddexp, vec_logaddexp(x, y) - f0)
 KERNEL_2(lanes_arctan2, vec_libm_atan2(x, y) - f0)

@@ -12,6 +12,9 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define VEC_BYTES 64
@@ -37,8 +40,35 @@ INLINE vd vec_select(vi mask, vd yes, vd no)
 {
     return (vd)((mask & (vi)yes) | (~mask & (vi)no));
 }
-INLINE vd vec_max(vd x, double floor) { return vec_select(x < floor, vec_splat(floor), x); }
-INLINE vd vec_min(vd x, double top) { return vec_select(x > top, vec_splat(top), x); }
+/* The larger, the smaller; y where either is NaN, as the instructions have it. */
+#if VEC_BYTES == 64
+INLINE vd vec_larger(vd x, vd y) { return (vd)_mm512_max_pd((__m512d)x, (__m512d)y); }
+INLINE vd vec_smaller(vd x, vd y) { return (vd)_mm512_min_pd((__m512d)x, (__m512d)y); }
+#elif VEC_BYTES == 32
+INLINE vd vec_larger(vd x, vd y) { return (vd)_mm256_max_pd((__m256d)x, (__m256d)y); }
+INLINE vd vec_smaller(vd x, vd y) { return (vd)_mm256_min_pd((__m256d)x, (__m256d)y); }
+#elif defined(__SSE2__)
+INLINE vd vec_larger(vd x, vd y) { return (vd)_mm_max_pd((__m128d)x, (__m128d)y); }
+INLINE vd vec_smaller(vd x, vd y) { return (vd)_mm_min_pd((__m128d)x, (__m128d)y); }
+#else
+INLINE vd vec_larger(vd x, vd y) { return vec_select(x > y, x, y); }
+INLINE vd vec_smaller(vd x, vd y) { return vec_select(x < y, x, y); }
+#endif
+/* y, but x where x is NaN */
+INLINE vd vec_keep_nan(vd x, vd y)
+{
+#if VEC_BYTES == 64
+    const __mmask8 nan = _mm512_cmp_pd_mask((__m512d)x, (__m512d)x, _CMP_UNORD_Q);
+    return (vd)_mm512_mask_mov_pd((__m512d)y, nan, (__m512d)x);
+#else
+    return vec_select(x != x, x, y);
+#endif
+}
+/* x within [low, high]; NaN stays */
+INLINE vd vec_clamp(vd x, double low, double high)
+{
+    return vec_smaller(vec_splat(high), vec_larger(vec_splat(low), x));
+}
 
 #define LOG2E 0x1.71547652b82fep+0
 #define LN2_HI 0x1.62e42fee00000p-1
@@ -76,7 +106,7 @@ INLINE vd vec_expm1_reduced(vd r)
 INLINE vd vec_exp(vd x)
 {
     vi k;
-    vd r = vec_reduce_ln2(vec_min(vec_max(x, -746.0), 710.0), &k);
+    vd r = vec_reduce_ln2(vec_clamp(x, -746.0, 710.0), &k);
     vd p = 1.0 + vec_expm1_reduced(r);
     /* 2^k in two factors: k reaches -1076 and 1024, beyond one exponent */
     vi half = k >> 1;
@@ -86,7 +116,7 @@ INLINE vd vec_exp(vd x)
 INLINE vd vec_expm1(vd x)
 {
     vi k;
-    vd r = vec_reduce_ln2(vec_min(vec_max(x, -40.0), 710.0), &k);
+    vd r = vec_reduce_ln2(vec_clamp(x, -40.0, 710.0), &k);
     vd half = vec_pow2(k - 1);
     vd y = 2.0 * (half * vec_expm1_reduced(r) + (half - 0.5));
     return vec_select(x == 0.0, x, y);
@@ -96,7 +126,7 @@ INLINE vd vec_expm1(vd x)
 INLINE vd vec_tanh(vd x)
 {
     vi k;
-    vd r = vec_reduce_ln2(vec_min(vec_max(2.0 * x, -44.0), 44.0), &k);
+    vd r = vec_reduce_ln2(vec_clamp(2.0 * x, -44.0, 44.0), &k);
     vd scale = vec_pow2(k);
     vd e = scale * vec_expm1_reduced(r) + (scale - 1.0);
     return e / (e + 2.0);
