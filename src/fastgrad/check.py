@@ -1,5 +1,6 @@
 """The gradient check: the one story, told in order."""
 
+import copy
 import dataclasses
 import time
 from concurrent.futures import Executor
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.differences import Index
 from fastgrad.losses import Losses, make_losses
 from fastgrad.noise import calibrate
@@ -109,6 +111,8 @@ def check_gradient(
     started = time.perf_counter()
     method = check_method(method, step)
     rng = np.random.default_rng(seed)
+    if grads is not None and not callable(grads):
+        grads = copy.deepcopy(grads)  # the loss may write into them
     with make_losses(
         loss,
         params,
@@ -119,13 +123,19 @@ def check_gradient(
         num_threads=num_threads,
         progress=progress,
     ) as losses:
-        gradient = _gradient(losses, grads, rtol)
+        arrays, findings = audit_gradients(grads, losses)
+        about_loss = audit_loss(losses, seed=seed)
+        findings += about_loss
+        gradient = Gradient.of(arrays, rtol)
         index = covered(losses, coverage, rng)
         if step is not None:
             refuse_lost_step(losses, index, step)
+        if about_loss:
+            report = unchecked(losses, arrays, findings)
+            return dataclasses.replace(report, seconds=time.perf_counter() - started)
         calibration = calibrate(losses, rng, method=method, step=step)
         entries = judge(losses, calibration, gradient, index, rng)
-        report = summarize(losses, entries, calibration, rng)
+        report = concluded(summarize(losses, entries, calibration, rng), findings)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
@@ -146,11 +156,3 @@ def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> In
         for start, size in zip(offsets, np.diff(offsets), strict=False)
     ]
     return np.concatenate(parts).astype(np.int64)
-
-
-def _gradient(losses: Losses, grads: Any, rtol: float | None) -> Gradient:
-    if grads is None:
-        grads = losses.grads
-    elif callable(grads):
-        grads = grads(losses.nest.structure)
-    return Gradient.of(losses.nest.flatten(grads, "grads"), rtol)

@@ -57,7 +57,7 @@ def body(report: GradientReport) -> str:
     parts = [
         f"<style>{_STYLE}</style>",
         f'<h1 class="{report.verdict}">{html.escape(headline(report))}</h1>',
-        f"<p>{html.escape(usual_reading(report.relative_error))}</p>",
+        *(f"<p>{html.escape(line)}</p>" for line in usual_reading(report)),
         *_causes(report),
         "<h2>Blocks</h2>",
         _table(block_rows(report.blocks), [block.verdict for block in report.blocks]),

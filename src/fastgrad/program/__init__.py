@@ -1,0 +1,14 @@
+"""Traced programs: an ordinary NumPy loss as a list of array operations.
+
+- `ops`: the primitives, each once: value and derivative.
+- `graph`: recording them, with the user's source line.
+- `functions`: NumPy's functions in terms of the primitives.
+- `traced`: the array that records.
+- `plan`: memory and bundles for the kernels in ``_kernels/_replay``.
+- `program`: `trace` and `Program`.
+"""
+
+from fastgrad.program.graph import TraceError
+from fastgrad.program.program import Program, trace
+
+__all__ = ["Program", "TraceError", "trace"]
