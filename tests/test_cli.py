@@ -76,7 +76,7 @@ def test_check_where_the_loss_returns_both(check):
         ("", "model.py must define `loss` and `params`."),
         ("1 / 0", "ZeroDivisionError"),
         (MODEL.replace('"W": np.array', '"V": np.array'), "KeyError: 'W'"),
-        (MODEL.replace("np.sum(", "("), "pass `reduction="),
+        (MODEL.replace("np.sum(", "("), "fastgrad: `loss` returned an array of shape"),
     ],
 )
 def test_check_that_cannot_be_carried_out(check, text, message):
@@ -84,6 +84,7 @@ def test_check_that_cannot_be_carried_out(check, text, message):
     status, out, err = check(text)
     assert status == 2
     assert message in err
+    assert ("Traceback" in err) == ("Error" in message)
     assert out == ""
 
 

@@ -34,10 +34,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # piped into something that has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if _is_ours(error):
+            print(f"fastgrad: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
         return FAILED
     return status
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether fastgrad refused something, rather than the user's file failing."""
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    return isinstance(error, TypeError | ValueError) and (
+        Path(innermost).parent == Path(__file__).parent
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

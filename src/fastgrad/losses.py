@@ -108,7 +108,7 @@ class Losses(abc.ABC):
         """Return `value` as the dtypes of the entries `index` store it."""
         index, value = as_entries(index, value)
         out = value.copy()
-        for b, here in by_block(self.nest, index):
+        for b, here in self.nest.by_block(index):
             out[here] = out[here].astype(self.nest.dtypes[b])
         return out
 
@@ -178,7 +178,7 @@ class PythonLosses(Losses):
         """See `Losses.at_entries`."""
         index, value = as_entries(index, value)
         out = np.empty(len(index))
-        for block, here in by_block(self.nest, index):
+        for block, here in self.nest.by_block(index):
             entries = index[here] - self.nest.offsets[block]
             out[here] = self._in_block(block, entries, value[here])
         self._refuse_mutation(self._saved)
@@ -206,7 +206,7 @@ class PythonLosses(Losses):
         leaves = [leaf.astype(np.complex128) for leaf in self.nest.leaves]
         structure = self.nest.rebuild(leaves)
         out = np.empty(len(index))
-        for block, here in by_block(self.nest, index):
+        for block, here in self.nest.by_block(index):
             flat = leaves[block].flat
             for k in here:
                 entry = int(index[k] - self.nest.offsets[block])
@@ -428,16 +428,6 @@ def as_entries(index: ArrayLike, value: ArrayLike) -> tuple[Integers, Vector]:
     index = np.atleast_1d(np.asarray(index, dtype=np.int64))
     value = np.broadcast_to(np.asarray(value, dtype=np.float64), index.shape)
     return index, value
-
-
-def by_block(nest: Nest, index: Integers) -> Iterator[tuple[int, Integers]]:
-    """Yield each block met in `index`, with the positions in `index` that are in it."""
-    blocks = nest.block_of(index)
-    order = np.argsort(blocks, kind="stable")
-    edges = np.flatnonzero(np.diff(blocks[order])) + 1
-    for here in np.split(order, edges):
-        if here.size:
-            yield int(blocks[here[0]]), here
 
 
 def _add_note(error: BaseException, where: str) -> None:

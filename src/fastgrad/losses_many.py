@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgrad.losses import Flags, Losses, PythonLosses, as_entries, by_block
+from fastgrad.losses import Flags, Losses, PythonLosses, as_entries
 from fastgrad.params import AnyArray, Nest, Vector
 from fastgrad.progress import Progress
 from fastgrad.returned import Returned
@@ -141,7 +141,7 @@ class VectorizedLosses(Losses):
         for chunk in self._chunks(len(index)):
             here, new = index[chunk], value[chunk]
             leaves = self._stacked(len(here))
-            for block, rows in by_block(self.nest, here):
+            for block, rows in self.nest.by_block(here):
                 flat = leaves[block].reshape(len(here), -1)
                 flat[rows, here[rows] - self.nest.offsets[block]] = new[rows]
             out[chunk] = self._differences(leaves, len(here))

@@ -81,12 +81,17 @@ def wrong_entries(losses: Losses, entries: Judgement) -> tuple[WrongEntry, ...]:
     with np.errstate(all="ignore"):
         off = np.abs(entries.analytic - entries.numerical)[wrong]
     order = wrong[np.argsort(-np.where(np.isfinite(off), off, np.inf), kind="stable")]
-    found = []
-    for k in order.tolist():
-        name, where = losses.nest.locate(int(entries.index[k]))
-        numbers = (entries.analytic[k], entries.numerical[k], entries.error[k])
-        found.append(WrongEntry(name, where, *map(float, numbers)))
-    return tuple(found)
+    places = losses.nest.locate_all(entries.index[order])
+    numbers = zip(
+        entries.analytic[order].tolist(),
+        entries.numerical[order].tolist(),
+        entries.error[order].tolist(),
+        strict=True,
+    )
+    return tuple(
+        WrongEntry(name, where, *values)
+        for (name, where), values in zip(places, numbers, strict=True)
+    )
 
 
 def relative_error(entries: Judgement) -> float:
