@@ -93,7 +93,7 @@ def delta_orthogonal(
     out: Array | None = None,
     num_threads: int | None = None,
 ) -> Array:
-    """Return a convolution that is an orthogonal matrix at its central tap, 0 elsewhere.
+    """Return a convolution: an orthogonal matrix at its central tap, 0 elsewhere.
 
     With periodic borders such a convolution keeps the length of every input, as
     `orthogonal` does not (Xiao et al., 2018).
@@ -109,7 +109,8 @@ def delta_orthogonal(
     Examples
     --------
     >>> w = delta_orthogonal((8, 4, 3, 3), seed=1)
-    >>> bool(np.allclose(w[:, :, 1, 1].T @ w[:, :, 1, 1], np.eye(4))), int((w != 0).sum())
+    >>> tap = w[:, :, 1, 1]
+    >>> bool(np.allclose(tap.T @ tap, np.eye(4))), int((w != 0).sum())
     (True, 32)
     """
     target, weight = _start(shape, layout, groups, dtype, out)

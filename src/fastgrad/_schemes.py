@@ -67,7 +67,7 @@ def variance_scaling(
     mode : {"fan_in", "fan_out", "fan_avg", "fan_geo"}
         Which fan: inputs, outputs, their arithmetic or their geometric mean.
     distribution : {"normal", "uniform", "truncated_normal"}
-        The last is cut off at two deviations; its deviation after that is the right one.
+        The last is cut off at two deviations; `scale` sets the variance after that.
     seed : int, SeedSequence or Generator
         A generator is advanced by four 32-bit words, whatever the size of the tensor.
     name : str

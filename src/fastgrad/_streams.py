@@ -1,7 +1,7 @@
 """Streams of random numbers: element i of a tensor is a function of (seed, name, i)."""
 
 import hashlib
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastgrad._kernels import _philox
 from fastgrad._threads import resolve_num_threads
 
-Seed = "int | np.random.SeedSequence | np.random.Generator"
+Seed: TypeAlias = "int | np.random.SeedSequence | np.random.Generator"
 Array = NDArray[Any]
 
 _DTYPES = {
@@ -23,7 +23,7 @@ _STEP = 1 << 28
 
 
 def as_sequence(
-    seed: "int | np.random.SeedSequence | np.random.Generator",
+    seed: Seed,
 ) -> np.random.SeedSequence:
     """Return the seed sequence of `seed`; a generator gives up 128 bits for one."""
     if isinstance(seed, np.random.SeedSequence):
@@ -53,14 +53,14 @@ def stream_key(sequence: np.random.SeedSequence, name: str) -> NDArray[np.uint32
         spawn_key=(*sequence.spawn_key, *words),
         pool_size=sequence.pool_size,
     )
-    return child.generate_state(4, np.uint32)
+    return child.generate_state(4).astype(np.uint32)
 
 
 def as_shape(shape: int | tuple[int, ...]) -> tuple[int, ...]:
     """Return `shape` as a tuple of lengths that are not negative."""
     lengths = (shape,) if hasattr(shape, "__index__") else shape
     try:
-        lengths = tuple(length.__index__() for length in lengths)  # type: ignore[union-attr]
+        lengths = tuple(length.__index__() for length in lengths)
     except (AttributeError, TypeError):
         raise TypeError(
             f"`shape` must be a tuple of integers, got {shape!r}."

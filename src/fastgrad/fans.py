@@ -67,8 +67,8 @@ def fans(
     """
     axes = weight_axes(shape, layout, groups)
     kernel = math.prod(shape[axis] for axis in axes.spatial)
-    steps = (stride,) * len(axes.spatial) if isinstance(stride, int) else tuple(stride)
-    if len(steps) != len(axes.spatial) or any(step < 1 for step in steps):
+    steps = stride if isinstance(stride, tuple) else (stride,) * len(axes.spatial)
+    if len(steps) != len(axes.spatial) or not _positive(stride):
         raise ValueError(
             "`stride` must be a positive integer or one for each of the "
             f"{len(axes.spatial)} spatial axes, got {stride}."
@@ -107,3 +107,7 @@ def weight_axes(shape: tuple[int, ...], layout: str, groups: int) -> Axes:
             f"got {groups}."
         )
     return axes
+
+
+def _positive(stride: int | tuple[int, ...]) -> bool:
+    return min(stride if isinstance(stride, tuple) else (stride,), default=1) >= 1

@@ -47,7 +47,7 @@ def layer_spread(m: Moments, width: int) -> Spread:
     active = 1 - m.silent
     if not m.square or active <= 0:
         return Spread(-math.inf, 0.0)
-    cv2 = max(active * m.fourth / m.square**2 - 1, 1e-15)
+    cv2 = max(active * m.kurtosis - 1, 1e-15)
     if m.silent < 1e-12:
         count, share = np.array([float(width)]), np.ones(1)
     else:
@@ -78,7 +78,8 @@ def lyapunov_spectrum(width: int) -> Float64:
 
 def digamma(x: Float64) -> Float64:
     """Return psi(x), the derivative of log gamma, for positive x."""
-    x, below = np.asarray(x, dtype=np.float64), 0.0
+    x = np.asarray(x, dtype=np.float64)
+    below = np.zeros_like(x)
     for _ in range(10):
         below, x = below + np.where(x < 10, 1 / x, 0), np.where(x < 10, x + 1, x)
     y = 1 / x**2
@@ -88,7 +89,8 @@ def digamma(x: Float64) -> Float64:
 
 def trigamma(x: Float64) -> Float64:
     """Return psi'(x) for positive x."""
-    x, below = np.asarray(x, dtype=np.float64), 0.0
+    x = np.asarray(x, dtype=np.float64)
+    below = np.zeros_like(x)
     for _ in range(10):
         below, x = below + np.where(x < 10, 1 / x**2, 0), np.where(x < 10, x + 1, x)
     y = 1 / x**2
@@ -97,7 +99,10 @@ def trigamma(x: Float64) -> Float64:
 
 
 def _horner(coefficients: tuple[float, ...], y: Float64) -> Float64:
-    return np.polynomial.polynomial.polyval(y, coefficients)
+    total: Float64 = np.zeros_like(y)
+    for coefficient in reversed(coefficients):
+        total = total * y + coefficient
+    return total
 
 
 def _binomial(n: int, p: float) -> Float64:
@@ -105,4 +110,5 @@ def _binomial(n: int, p: float) -> Float64:
     k = np.arange(1, n + 1)
     log_factorial = np.append(0.0, np.cumsum(np.log(k)))
     log_choose = log_factorial[n] - log_factorial[k] - log_factorial[n - k]
-    return np.exp(log_choose + k * math.log(p) + (n - k) * math.log1p(-p))
+    chance: Float64 = np.exp(log_choose + k * math.log(p) + (n - k) * math.log1p(-p))
+    return chance

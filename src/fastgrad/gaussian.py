@@ -34,9 +34,9 @@ class Moments(NamedTuple):
 
     mean: float  # E phi(x)
     square: float  # E phi(x)^2
-    fourth: float  # E phi(x)^4
+    kurtosis: float  # E phi(x)^4 / (E phi(x)^2)^2
     slope_square: float  # E phi'(x)^2
-    slope_fourth: float  # E phi'(x)^4
+    slope_kurtosis: float  # E phi'(x)^4 / (E phi'(x)^2)^2
     elasticity: float  # d log E phi(x)^2 / d log q
     silent: float  # P(phi(x) = 0)
 
@@ -61,17 +61,20 @@ def moments(activation: AnyActivation, q: float = 1.0) -> Moments:
         raise ValueError(f"`q` must be positive and finite, got {q}.")
     if SMALL <= q <= LARGE:
         return _moments(phi, q)
-    # Every expectation is a power of q out there.
     end, inner = (SMALL, 4 * SMALL) if q < SMALL else (LARGE, LARGE / 4)
-    power = math.log(q / end) / math.log(end / inner)
-    return Moments(
-        *(
-            float(at_end * (at_end / at_inner) ** power) if at_inner else 0.0
-            for at_end, at_inner in zip(
-                _moments(phi, end), _moments(phi, inner), strict=True
-            )
-        )
-    )
+    pairs = zip(_moments(phi, end), _moments(phi, inner), strict=True)
+    return Moments(*(_extrapolate(q / end, end / inner, *pair) for pair in pairs))
+
+
+def _extrapolate(ratio: float, step: float, at_end: float, at_inner: float) -> float:
+    """Return a power law through the last two points, `ratio` beyond the end."""
+    if not (at_end and at_inner):
+        return at_end
+    power = math.log(at_end / at_inner) / math.log(step)
+    half_integer = round(2 * power) / 2
+    if abs(power - half_integer) < 0.01:  # as of all activations in use
+        power = half_integer
+    return at_end * ratio**power
 
 
 def correlation(activation: AnyActivation, c: float, q: float) -> float:
@@ -79,8 +82,8 @@ def correlation(activation: AnyActivation, c: float, q: float) -> float:
 
     Notes
     -----
-    With x, y = sqrt(q) (a s ± b t), s and t independent: a rule in t for each s, with an
-    edge wherever x or y crosses a kink. About 10⁵ evaluations of the activation.
+    With x, y = sqrt(q) (a s ± b t), s and t independent: a rule in t for each s, with
+    an edge wherever x or y crosses a kink. About 10⁵ evaluations of the activation.
 
     Examples
     --------
@@ -120,22 +123,18 @@ def normal_expectation(function: Callable[[Float64], Float64], edges: Float64) -
 def find_root(function: Callable[[float], float], low: float, high: float) -> float:
     """Return a root between two points of opposite sign (the Illinois method)."""
     f_low, f_high = function(low), function(high)
-    middle = low
+    last = math.inf
     for _ in range(200):
-        if f_low == f_high:
+        root = low if f_low == f_high else low - f_low * (high - low) / (f_high - f_low)
+        value = function(root)
+        if value == 0 or abs(root - last) < 1e-15 * max(1, abs(root)):
             break
-        middle = high - f_high * (high - low) / (f_high - f_low)
-        value = function(middle)
-        if value == 0 or abs(high - low) < 1e-14 * max(1, abs(middle)):
-            break
-        if (value > 0) != (f_high > 0):
-            low, f_low = high, f_high
+        if (value > 0) == (f_high > 0):
+            high, f_high, f_low = root, value, f_low / 2
         else:
-            f_low /= 2
-        if abs(middle - high) < 1e-15 * max(1, abs(middle)):
-            break
-        high, f_high = middle, value
-    return middle
+            low, f_low, f_high = root, value, f_high / 2
+        last = root
+    return root
 
 
 @lru_cache(maxsize=256)
@@ -145,18 +144,18 @@ def _moments(phi: Activation, q: float) -> Moments:
     half = (z[:, -1:] - z[:, :1]) / (NODES[-1] - NODES[0])
     # Overflows far out, where the normal distribution gives no weight.
     y = np.clip(phi(root * z), -1e75, 1e75)
-    slope = y @ DERIVATIVE.T / (half * root)
+    slope = (y - y[:, :1]) @ DERIVATIVE.T / (half * root)
 
     def mean(values: Float64) -> float:
         return float((weights * values).sum())
 
-    square = mean(y**2)
+    square, slope_square = mean(y**2), mean(slope**2)
     return Moments(
         mean(y),
         square,
-        mean(y**4),
-        mean(slope**2),
-        mean(slope**4),
+        mean(y**4) / square**2 if square else 0.0,
+        slope_square,
+        mean(slope**4) / slope_square**2 if slope_square else 0.0,
         root * mean(y * slope * z) / square if square else 0.0,
         mean((y == 0).astype(np.float64)),
     )

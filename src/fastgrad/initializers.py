@@ -6,8 +6,8 @@ the seed, the tensor's name and i only: not of the number of threads, the stride
 4 units in its last place; float16 and bfloat16 values are the float32 one rounded.
 
 All schemes are called alike, ``scheme(shape, *, seed=0, name="", layout="OI", groups=1,
-transposed=False, dtype=None, out=None, num_threads=None)``; the parameters are described
-at `variance_scaling`.
+transposed=False, dtype=None, out=None, num_threads=None)``; `variance_scaling`
+describes the parameters.
 """
 
 import dataclasses
@@ -124,9 +124,9 @@ def initialize(
         (tuples of integers, or one integer) or arrays, which stand for their shape and,
         if `dtype` is not given, their dtype.
     scheme : str, callable or mapping
-        For leaves of two axes and more: the name of a scheme of this module, a function called as they are, or a mapping from
-        patterns of names (``"decoder.*.W"``, as in the shell) to these; the first
-        pattern that fits counts.
+        For leaves of two axes and more: the name of a scheme of this module, a function
+        called as they are, or a mapping from patterns of names (``"decoder.*.W"``, as
+        in the shell) to these; the first pattern that fits counts.
     bias : float or mapping
         The value of leaves of one axis or none, or a mapping from patterns to values.
     seed : int, SeedSequence or Generator
@@ -219,8 +219,7 @@ def _map_leaves(make: Callable[[Any, str], Array], node: Any, path: str) -> Any:
         made = {name: below(name, getattr(node, name)) for name in names}
         return dataclasses.replace(node, **made)
     if hasattr(node, "_fields"):
-        names = zip(node._fields, node, strict=True)
-        return type(node)(*(below(name, child) for name, child in names))
+        return type(node)(*map(below, node._fields, node))
     if isinstance(node, list):
         return [below(i, child) for i, child in enumerate(node)]
     if isinstance(node, tuple) and not all(hasattr(n, "__index__") for n in node):
@@ -234,6 +233,6 @@ def _as_words(name: str, values: ArrayLike, count: int) -> NDArray[np.uint32]:
         raise ValueError(f"`{name}` must have shape (..., {count}), got {words.shape}.")
     if words.dtype.kind not in "ui":
         raise TypeError(f"`{name}` must be of 32-bit integers, got {words.dtype}.")
-    if words.size and not (0 <= words.min() and words.max() < 2**32):
+    if words.size and (words.min() < 0 or words.max() >= 2**32):
         raise ValueError(f"`{name}` must hold words from 0 to 2**32 - 1.")
     return words.astype(np.uint32)

@@ -1,5 +1,4 @@
-"""Mean-field theory of deep networks: what happens to signals on average, and how much
-one network differs from that.
+"""Mean-field theory of deep networks: the size of signals and gradients by layer.
 
 In a wide layer of weights of variance sigma_w² / fan_in and biases of variance sigma_b²
 a pre-activation is normal with some variance q, and depth acts on numbers: on q, on the
@@ -15,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.activations import as_activation
-from fastgrad.finite_width import layer_spread
+from fastgrad.finite_width import Spread, layer_spread
 from fastgrad.gaussian import (
     LARGE,
     SMALL,
     AnyActivation,
+    Moments,
     correlation,
     find_root,
     moments,
@@ -46,7 +46,7 @@ class MeanField:
     >>> tanh = MeanField("tanh", sigma_w=1.5**0.5, sigma_b=0.05**0.5)
     >>> q = tanh.fixed_point()
     >>> round(q, 9), round(tanh.chi(q), 9), round(tanh.correlation_depth(), 3)
-    (0.29935..., ...)
+    (0.418037201, 0.938636268, 15.791)
     """
 
     activation: AnyActivation
@@ -132,22 +132,54 @@ class MeanField:
         width : int, optional
             Also give the spread between networks of this width.
         """
-        log2_q, chi, drift, spread = np.zeros((4, depth))
-        mean = variance = 0.0
+        log_q, slope, drift, variance = np.zeros((4, depth))
+        log_q[0] = math.log(q)
         for layer in range(depth):
-            log2_q[layer], drift[layer], spread[layer] = math.log2(q), mean, variance
-            m = moments(self.activation, q)
-            chi[layer] = self.sigma_w**2 * m.slope_square
-            after = self.sigma_w**2 * m.square + self.sigma_b**2
-            if width is not None:
-                share = self.sigma_w**2 * m.square / after
-                step = layer_spread(m, width)
-                mean = share * (m.elasticity * mean + step.mean)
-                variance = share**2 * (m.elasticity**2 * variance + step.variance)
-            q = after
-        growth = np.log2(chi)
-        backward = np.append(np.cumsum(growth[:0:-1])[::-1], 0.0)
-        return Curves(log2_q, chi, backward, drift, spread**0.5)
+            here = self._step(log_q[layer])
+            slope[layer] = here.chi
+            if layer + 1 < depth:
+                log_q[layer + 1] = here.log_q
+                if width is not None:
+                    spread = self._spread(
+                        log_q[layer] + drift[layer], variance[layer], width
+                    )
+                    drift[layer + 1] = spread.mean - here.log_q
+                    variance[layer + 1] = spread.variance
+        with np.errstate(divide="ignore"):
+            growth = np.log2(slope)
+        backward = np.append(np.cumsum(growth[-2::-1])[::-1], 0.0)
+        return Curves(log_q / math.log(2), slope, backward, drift, np.sqrt(variance))
+
+    def _step(self, log_q: float) -> "_Step":
+        """Return what one layer does, whether or not its variance is a float64."""
+        inside = min(max(log_q, -600.0), 600.0)
+        m = moments(self.activation, math.exp(inside))
+        signal = self.sigma_w**2 * m.square
+        after = signal + self.sigma_b**2
+        if after == 0:
+            return _Step(-math.inf, 0.0, 0.0, m)
+        share = signal / after
+        log_after = math.log(after) + share * m.elasticity * (log_q - inside)
+        return _Step(log_after, self.sigma_w**2 * m.slope_square, share, m)
+
+    def _spread(self, mean: float, variance: float, width: int) -> Spread:
+        """Return the spread of log q after a layer, by three points before it."""
+        means, variances = np.zeros((2, 3))
+        for i, offset in enumerate((-1, 0, 1)):
+            step = self._step(mean + offset * math.sqrt(3 * variance))
+            layer = layer_spread(step.moments, width)
+            means[i] = step.log_q + step.share * layer.mean
+            variances[i] = step.share**2 * layer.variance
+        weights = np.array([1, 4, 1]) / 6
+        after = float(weights @ means)
+        return Spread(after, float(weights @ (variances + (means - after) ** 2)))
+
+
+class _Step(NamedTuple):
+    log_q: float  # of the next layer
+    chi: float
+    share: float  # of its variance that comes from the weights
+    moments: Moments
 
 
 class Curves(NamedTuple):
@@ -199,7 +231,7 @@ def jacobian_moments(
     (1.0, 20.0)
     """
     m = moments(activation, q)
-    one_layer = m.slope_fourth / m.slope_square**2 - (1 if orthogonal else 0)
+    one_layer = m.slope_kurtosis - (1 if orthogonal else 0)
     return JacobianMoments(
         (sigma_w**2 * m.slope_square) ** depth, float(depth * one_layer)
     )
@@ -242,4 +274,47 @@ def dead_probability(batch: int, correlation: float = 0.0) -> float:
         return 0.5 if correlation else 0.5**batch
     ratio = math.sqrt(correlation / (1 - correlation) / 2)
     cdf = np.vectorize(lambda t: math.erfc(-t * ratio) / 2, otypes=[np.float64])
-    return normal_expectation(lambda t: cdf(t) ** batch, np.array([0.0]))
+    steep = np.arange(-9, 10) / ratio
+    return normal_expectation(lambda t: cdf(t) ** batch, steep)
+
+
+# log2 of the largest number, the least normal one and half the least one.
+_RANGES = {
+    "float16": (math.log2(65504), -14.0, -25.0),
+    "bfloat16": (math.log2(255) + 120, -126.0, -134.0),
+    "float32": (128.0, -126.0, -150.0),
+    "float64": (1024.0, -1022.0, -1075.0),
+}
+
+
+def first_depth_outside(
+    log2_growth: float, dtype: str, *, subnormal: bool = False
+) -> int | None:
+    """Return the first depth at which ``2**(log2_growth * depth)`` leaves a dtype.
+
+    Parameters
+    ----------
+    log2_growth : float
+        Growth of the signal's size (not of its square) a layer.
+    dtype : {"float16", "bfloat16", "float32", "float64"}
+    subnormal : bool
+        Count subnormal numbers as fitting: only zero does not.
+
+    Returns
+    -------
+    int or None
+        None if there is no growth.
+
+    Examples
+    --------
+    >>> first_depth_outside(-1.0, "float16"), first_depth_outside(-2.5, "float32")
+    (15, 51)
+    """
+    if dtype not in _RANGES:
+        raise ValueError(f"`dtype` must be one of {', '.join(_RANGES)}, got {dtype!r}.")
+    largest, normal, zero = _RANGES[dtype]
+    if log2_growth > 0:
+        return math.floor(largest / log2_growth) + 1
+    if log2_growth < 0 and subnormal:
+        return math.ceil(zero / log2_growth)
+    return math.floor(normal / log2_growth) + 1 if log2_growth < 0 else None

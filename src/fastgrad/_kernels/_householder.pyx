@@ -2,10 +2,10 @@
 
 Q = H_0 H_1 ... H_(q-1) D, with H_k the reflection that takes a vector of p - k normals
 to a multiple of the first axis and D the signs of those multiples, is uniform over the
-p x q matrices with orthonormal columns (Stewart, 1980). Reflections are applied 32 at a
-time, as I - V U^-1 V', U being the upper triangle of V'V with half its diagonal (Joffrain
-et al., 2006). Layout: V is (blocks, p, 32), Q is (panels of 32 columns, p, 32). Parallel
-axes: blocks, then panels.
+p x q matrices with orthonormal columns (Stewart, 1980). Reflections are applied 32 at
+a time, as I - V U^-1 V', U being the upper triangle of V'V with half its diagonal
+(Joffrain et al., 2006). Layout: V is (blocks, p, 32), Q is (panels of 32 columns, p,
+32). Parallel axes: blocks, then panels.
 """
 
 from cython.parallel cimport prange

@@ -10,6 +10,7 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cython.parallel cimport prange
+from libc.math cimport frexp, ldexp
 from libc.stdint cimport int64_t, uint32_t
 
 cdef extern from "philox.h" nogil:
@@ -22,6 +23,8 @@ cdef extern from "philox.h" nogil:
         int64_t offset
         int law
         double scale
+        double fraction
+        double power
         double inside
         double outside
 
@@ -64,12 +67,15 @@ def fill(object out, const uint32_t[::1] key, int law, double scale, double insi
     """Write places `start` .. `stop` - 1 of `out`; place 0 takes element `offset`."""
     cdef philox_draw draw
     cdef philox_array array
+    cdef int exponent
     cdef Py_buffer view
     cdef const philox_table *kernels = philox_pick()
     cdef int64_t first, chunk, chunks = (stop - start + CHUNK - 1) // CHUNK
     draw.key[0], draw.key[1] = key[0], key[1]
     draw.stream[0], draw.stream[1] = key[2], key[3]
     draw.offset = offset
+    draw.fraction = frexp(scale, &exponent)
+    draw.power = ldexp(1.0, exponent)
     draw.law, draw.scale, draw.inside, draw.outside = law, scale, inside, outside
     PyObject_GetBuffer(out, &view, PyBUF_STRIDED | PyBUF_WRITABLE)
     try:

@@ -1,6 +1,5 @@
 #include "philox.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "dispatch.h"
@@ -81,7 +80,7 @@ static inline void group_words(const struct philox_draw *draw, uint64_t group, w
 #define ROOT_HALF 0x3F3504F3
 #define LOG_TERMS 4
 #define SIN_TERMS 4
-#define COS_TERMS 5
+#define COS_TERMS 4
 #define LOG2_HEAD 0x1.62e4p-1f
 #define LOG2_TAIL 0x1.7f7d1cf79abcap-20f
 #define PI_HEAD 0x1.92p-31f
@@ -96,7 +95,7 @@ static inline void group_words(const struct philox_draw *draw, uint64_t group, w
 #define ROOT_HALF 0x3FE6A09E667F3BCD
 #define LOG_TERMS 11
 #define SIN_TERMS 7
-#define COS_TERMS 8
+#define COS_TERMS 7
 #define LOG2_HEAD 0x1.62e42fefa2p-1
 #define LOG2_TAIL 0x1.9ef35793c7673p-41
 #define PI_HEAD 0x1.921fb544p-31

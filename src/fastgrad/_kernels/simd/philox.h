@@ -27,6 +27,7 @@ struct philox_draw {
     int64_t offset; /* the element that the array's first place takes */
     int law;
     double scale;
+    double fraction, power; /* their product is scale, power a power of two */
     double inside, outside; /* truncated: probability kept, and cut off at each end */
 };
 

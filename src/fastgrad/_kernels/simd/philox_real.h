@@ -59,8 +59,9 @@ static inline REAL R(log_unit)(int32_t m)
 }
 
 /* Box & Muller: two words to two independent normals. The angle 2 pi (b + 1/2) / 2^32
- * is a number of quarter turns and pi / 2^32 times an odd integer, whose two halves
- * are multiplied apart: the head of the product is exact. */
+ * is a number of quarter turns and t, pi / 2^32 times an odd integer. The integer's two
+ * halves are multiplied apart, so that `head` is exact, and t's own rounding is made up
+ * for: float32 values are within 4 ulp of the float64 ones. */
 static inline void R(normal_pair)(uint32_t a, uint32_t b, REAL square, REAL power,
                                   REAL *x, REAL *y)
 {
@@ -68,32 +69,33 @@ static inline void R(normal_pair)(uint32_t a, uint32_t b, REAL square, REAL powe
         (REAL)(-1 / 6.), (REAL)(1 / 120.), (REAL)(-1 / 5040.), (REAL)(1 / 362880.),
         (REAL)(-1 / 39916800.), (REAL)(1 / 6227020800.), (REAL)(-1 / 1307674368000.)};
     static const REAL cosines[] = {
-        (REAL)(-1 / 2.), (REAL)(1 / 24.), (REAL)(-1 / 720.), (REAL)(1 / 40320.),
-        (REAL)(-1 / 3628800.), (REAL)(1 / 479001600.), (REAL)(-1 / 87178291200.),
-        (REAL)(1 / 20922789888000.)};
+        (REAL)(1 / 24.), (REAL)(-1 / 720.), (REAL)(1 / 40320.), (REAL)(-1 / 3628800.),
+        (REAL)(1 / 479001600.), (REAL)(-1 / 87178291200.), (REAL)(1 / 20922789888000.)};
     const REAL r = SQRT(R(log_unit)((int32_t)(a >> 1)) * square) * power;
     const uint32_t quarter = (b + 0x20000000u) >> 30;
     const int32_t odd = (int32_t)(2 * (b - (quarter << 30)) + 1);
-    const REAL upper = (REAL)(odd & ~0xFFFF), lower = (REAL)(odd & 0xFFFF);
-    const REAL head = upper * PI_HEAD;
-    const REAL rest = upper * PI_TAIL + lower * (REAL)(3.14159265358979323846 * 0x1p-32);
+    const int32_t upper = (odd + 0x8000) & ~0xFFFF;
+    const REAL head = (REAL)upper * PI_HEAD;
+    const REAL rest = (REAL)upper * PI_TAIL +
+                      (REAL)(odd - upper) * (REAL)(3.14159265358979323846 * 0x1p-32);
     const REAL t = head + rest;
+    const REAL error = head - t + rest;
     const REAL z = t * t;
     const REAL s = head + (rest + t * (z * POLY(sines, z, SIN_TERMS)));
-    const REAL c = (REAL)1 + z * POLY(cosines, z, COS_TERMS);
-    const REAL u = quarter & 1 ? s : c;
-    const REAL v = quarter & 1 ? c : s;
+    const REAL down = (REAL)0.5 * z;
+    const REAL c = 1 - down;
+    const REAL tail = z * z * POLY(cosines, z, COS_TERMS);
+    const REAL cosine = c + ((1 - c - down) + (tail - t * error));
+    const REAL u = quarter & 1 ? s : cosine;
+    const REAL v = quarter & 1 ? cosine : s;
     *x = (quarter + 1) & 2 ? -r * u : r * u;
     *y = quarter & 2 ? -r * v : r * v;
 }
 
 static inline void R(normal_group)(words w, const struct philox_draw *draw, REAL *out)
 {
-    /* scale = fraction * 2^exponent: the square neither over- nor underflows */
-    int exponent;
-    const double fraction = frexp(draw->scale, &exponent);
-    const REAL square = (REAL)(-2 * fraction * fraction);
-    const REAL power = (REAL)ldexp(1, exponent);
+    const REAL square = (REAL)(-2 * draw->fraction * draw->fraction);
+    const REAL power = (REAL)draw->power;
     for (int pair = 0; pair < 4; pair += 2)
         for (int j = 0; j < LANES; j++)
             R(normal_pair)(w[pair][j], w[pair + 1][j], square, power,
