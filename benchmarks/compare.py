@@ -36,7 +36,9 @@ def numpy_loop(loss, params, entries):
     offsets = np.cumsum([0] + [a.size for a in params.values()])
     flats = [a.reshape(-1) for a in params.values()]
     block = np.searchsorted(offsets, entries, side="right") - 1
-    work = [(flats[b], int(i - offsets[b])) for b, i in zip(block, entries, strict=True)]
+    work = [
+        (flats[b], int(i - offsets[b])) for b, i in zip(block, entries, strict=True)
+    ]
     began = time.perf_counter()
     for flat, i in work:
         before = flat[i]
@@ -142,7 +144,9 @@ def maximum_rate():
     """np.maximum with zero, elements per second, in cache."""
     x = np.linspace(-2, 2, 4096)
     out = np.empty_like(x)
-    return 500 * x.size / best(lambda: [np.maximum(x, 0.0, out=out) for _ in range(500)])
+    return (
+        500 * x.size / best(lambda: [np.maximum(x, 0.0, out=out) for _ in range(500)])
+    )
 
 
 def floor_seconds(activation, threads):

@@ -15,16 +15,25 @@ Examples
 'wrong'
 """
 
+from fastgrad._moments import Moments, moments
+from fastgrad.batchnorm import BatchNorm, batch_norm, batch_norm_backward
 from fastgrad.check import check_gradient
 from fastgrad.numerical import numerical_gradient
 from fastgrad.program import Program, TraceError, trace
 from fastgrad.report import GradientReport
+from fastgrad.scaling import StandardScaler
 
 __all__ = [
+    "BatchNorm",
     "GradientReport",
+    "Moments",
     "Program",
+    "StandardScaler",
     "TraceError",
+    "batch_norm",
+    "batch_norm_backward",
     "check_gradient",
+    "moments",
     "numerical_gradient",
     "trace",
 ]
