@@ -15,7 +15,7 @@ from fastgrad.returned import Returned
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-_STACK_BYTES = 2**26  # of stacked parameters in one vectorised call
+_STACK_BYTES = 2**24  # of stacked parameters in one vectorised call
 _MAX_STACK = 1024
 _CHUNKS_PER_WORKER = 4
 
@@ -124,6 +124,10 @@ class VectorizedLosses(Losses):
         super().__init__(loss, nest, progress)
         self._returned = Returned(reduction)
         self._stack = int(np.clip(_STACK_BYTES // (8 * nest.size), 1, _MAX_STACK))
+        rows = max(2, self._stack)
+        self._buffers = [
+            np.empty((rows, *leaf.shape), leaf.dtype) for leaf in nest.leaves
+        ]
         # Two points, so that a loss that is not vectorised is noticed.
         self._base = self._returned.at_theta(self._call(self._stacked(2), 2)[0])
         self.base = self._returned.combine(self._base)
@@ -165,10 +169,11 @@ class VectorizedLosses(Losses):
         return [slice(i, i + self._stack) for i in range(0, count, self._stack)]
 
     def _stacked(self, count: int) -> list[AnyArray]:
-        return [
-            np.broadcast_to(leaf, (count, *leaf.shape)).copy()
-            for leaf in self.nest.leaves
-        ]
+        """Return theta `count` times, in arrays that are used again."""
+        stacked = [buffer[:count] for buffer in self._buffers]
+        for stack, leaf in zip(stacked, self.nest.leaves, strict=True):
+            stack[...] = leaf
+        return stacked
 
     def _call(self, leaves: list[AnyArray], count: int) -> list[Any]:
         result = self.loss(self.nest.rebuild(leaves))
