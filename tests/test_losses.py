@@ -350,13 +350,11 @@ def test_parameters_come_back_after_exceptions(error, call):
 
     own = params()
     arguments = (DIRECTION, TIMES) if call == "along" else (INDEX, VALUE)
-    with (
-        make_losses(fails, own, engine="python") as losses,
-        pytest.raises(error, match="mine") as caught,
-    ):
-        getattr(losses, call)(*arguments)
-    assert np.array_equal(own["W"], W)
-    assert np.array_equal(own["b"], B)
+    with make_losses(fails, own, engine="python") as losses:
+        with pytest.raises(error, match="mine") as caught:
+            getattr(losses, call)(*arguments)
+        assert np.array_equal(own["W"], W)
+        assert np.array_equal(own["b"], B)
     if call == "along" and error is ZeroDivisionError:
         assert "moved by 1.0 times a direction" in caught.value.__notes__[0]
 
