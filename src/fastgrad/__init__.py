@@ -1,4 +1,4 @@
-"""fastgrad: is a gradient wrong, where, and why?
+"""fastgrad says whether a gradient is wrong, where, and why.
 
 Examples
 --------
@@ -14,8 +14,6 @@ Examples
 >>> report.verdict
 'wrong'
 """
-
-from importlib import metadata
 
 from fastgrad.check import check_gradient
 from fastgrad.numerical import numerical_gradient
@@ -34,5 +32,7 @@ __all__ = [
 
 def __getattr__(name: str) -> str:
     if name == "__version__":
+        from importlib import metadata  # 15 ms
+
         return metadata.version("fastgrad")
     raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")

@@ -7,7 +7,6 @@ import numpy as np
 
 from fastgrad.differences import (
     EPS,
-    KAPPA,
     RUNGS,
     Array,
     Index,

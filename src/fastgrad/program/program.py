@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import resolve_num_threads
 from fastgrad.params import Nest
-from fastgrad.program import functions, graph, ops, plan
+from fastgrad.program import graph, ops, plan, reductions
 from fastgrad.program.gradient import backpropagate
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.traced import Memory, Traced
@@ -69,9 +69,7 @@ class Program:
 
         Then an unperturbed lane differs from theta by exactly zero.
         """
-        inexact = [
-            node for node in self.operations if ops.PRIMITIVES[node.op].inexact
-        ]
+        inexact = [node for node in self.operations if ops.PRIMITIVES[node.op].inexact]
         if not inexact:
             return
         replayer = plan.make_replayer(self.nodes, self.result, 1)
@@ -138,7 +136,15 @@ class Program:
         out, crossed = np.empty(n), np.empty(n, dtype=np.uint8)
         for first, last in _slices(n_bundles, threads):
             replayer.run(
-                start, value, local, delta, out, crossed, first, last, num_threads=threads
+                start,
+                value,
+                local,
+                delta,
+                out,
+                crossed,
+                first,
+                last,
+                num_threads=threads,
             )
             if progress is not None:
                 progress(int(start[last]), n)
@@ -159,7 +165,9 @@ class Program:
         ]
         t = np.asarray(t, dtype=np.float64)
         parts = [
-            self.replayer(1).run_along(directions, np.ascontiguousarray(t[i : i + BUNDLE]))
+            self.replayer(1).run_along(
+                directions, np.ascontiguousarray(t[i : i + BUNDLE])
+            )
             for i in range(0, len(t), BUNDLE)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
@@ -189,7 +197,10 @@ class Program:
     # ---- printing
 
     def __str__(self) -> str:
-        lines = [f"{len(self.operations)} operations, {self.nest.size:,} parameters", ""]
+        lines = [
+            f"{len(self.operations)} operations, {self.nest.size:,} parameters",
+            "",
+        ]
         lines += _table(
             ("", "operation", "shape", "of", "line"),
             [self._describe(i, node) for i, node in enumerate(self.operations, 1)],
@@ -204,8 +215,8 @@ class Program:
         lines += ["", *_table(("parameter", "shape", "one entry reaches"), rows), ""]
         naive = 2 * self.nest.size * full
         lines.append(
-            f"checking every entry: {2 * total:.3g} floating-point operations; "
-            f"with whole forward passes {2 * naive:.3g} ({naive / max(total, 1):.0f} times)"
+            f"checking every entry: {2 * total:.3g} floating-point operations; with "
+            f"whole forward passes {2 * naive:.3g} ({naive / max(total, 1):.0f} times)"
         )
         return "\n".join(lines)
 
@@ -268,7 +279,7 @@ def trace(
 ) -> Program:
     """Record a loss written in NumPy as a program.
 
-    The loss is called once, with arrays that record what NumPy is asked to do with them.
+    The loss is called once, with arrays that record what NumPy is asked to do.
 
     Parameters
     ----------
@@ -311,7 +322,14 @@ def trace_nest(
     """As `trace`, for parameters already taken apart."""
     source = graph.calling_line()
     parameters = [
-        Node("parameter", (), (), np.array(leaf, dtype=np.float64, order="C"), name, source)
+        Node(
+            "parameter",
+            (),
+            (),
+            np.array(leaf, dtype=np.float64, order="C"),
+            name,
+            source,
+        )
         for name, leaf in zip(nest.names, nest.leaves, strict=True)
     ]
     traced = [
@@ -354,10 +372,8 @@ def _scalar(result: Any, reduction: str | None) -> Node:
         raise TraceError("returns a value that does not come from its parameters")
     node = result.node
     if reduction is not None and node.value.ndim:
-        reduce = functions.mean if reduction == "mean" else functions.sum_
+        reduce = reductions.mean if reduction == "mean" else reductions.sum_
         node = reduce(node, label=f"reduction={reduction!r}")
     if node.value.size != 1:
         raise TraceError(f"returns an array of shape {node.shape}")
     return graph.reshape(node, (), "loss")
-
-
