@@ -116,6 +116,7 @@ def _scale(python: PythonLosses) -> NDArray[np.float64]:
         [
             np.full(leaf.size, np.sqrt(np.mean(np.square(leaf, dtype=float))) or 1.0)
             for leaf in python.nest.leaves
+            if leaf.size
         ]
     )
 

@@ -181,7 +181,8 @@ class VectorizedLosses(Losses):
         return self._returned.rows(result, count)
 
     def _differences(self, leaves: list[AnyArray], count: int) -> list[float]:
-        values = self._call(leaves, count)
+        with np.errstate(all="ignore"):
+            values = self._call(leaves, count)
         return [self._returned.difference(value, self._base) for value in values]
 
 
