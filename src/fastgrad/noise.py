@@ -25,7 +25,8 @@ from fastgrad.differences import (
 from fastgrad.losses import Losses
 
 _POINTS = 7
-_SPACINGS = 2.0 ** -np.array([20.0, 27.0, 13.0, 34.0])  # of the scale; tried in order
+# Of the scale; tried in order. Close first: from afar, anything rough looks like noise.
+_SPACINGS = 2.0 ** -np.array([30.0, 22.0, 14.0, 36.0])
 _SAMPLES = 6  # per block, at most
 
 
@@ -89,7 +90,8 @@ def ecnoise(values: Array) -> tuple[Array, Flags]:
         Standard deviations; where `found` is not set, an upper bound.
     found : ndarray of bool, shape (n,)
         False where the points are so close that half the values are the same, or so
-        far apart that the values are not noise alone.
+        far apart that the values are not noise alone. Where the loss moves in steps of
+        its own rounding the bound is infinite.
 
     Examples
     --------
@@ -114,8 +116,17 @@ def ecnoise(values: Array) -> tuple[Array, Flags]:
         here = ~found & level & both_signs[k]
         noise = np.where(here, sizes[k], noise)
         found |= here
-    flat = (np.diff(values, axis=1) == 0).sum(axis=1) >= m / 2
-    return np.where(flat, np.inf, noise), found & ~flat
+    change = np.diff(values, axis=1)
+    flat = (change == 0).sum(axis=1) >= m / 2
+    return np.where(flat | (~found & _stairs(change)), np.inf, noise), found & ~flat
+
+
+def _stairs(change: Array) -> Flags:
+    """Whether changes are few times a quantum: no noise shows, but it is there."""
+    size = np.abs(change)
+    quantum = np.min(np.where(size > 0, size, np.inf), axis=1, keepdims=True)
+    count = size / quantum
+    return ((count == np.rint(count)) & (count < 1000)).all(axis=1)
 
 
 def parameter_scale(theta: Array, offsets: Index) -> Array:
@@ -201,7 +212,7 @@ def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
             bound, found = ecnoise(change.reshape(grid.shape))
         even = (np.abs(stored - value).reshape(grid.shape) < 0.01 * gap[:, None]).all(1)
         bound = np.where(even & np.isfinite(bound), bound, np.inf)
-        noise[todo] = np.where(found & even, bound, np.minimum(noise[todo], bound))
+        noise[todo] = np.minimum(noise[todo], bound)
         todo = todo[~(found & even)]
         if todo.size == 0:
             break

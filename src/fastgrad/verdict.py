@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.differences import (
+    FAR_RATIO,
+    FAR_RUNGS,
     RUNGS,
     Array,
     Flags,
@@ -35,6 +37,9 @@ _DECISIVE = 0.1  # of an entry: a wider bar decides nothing
 _GOOD = 2e-3  # of an entry: a wider bar is worth another try
 _FIRST_ROUND = 64  # suspects of each block tried again before the rest
 _WORTHWHILE = 0.1  # share of them that must clear up for the rest to be tried too
+_MANY = 0.1  # of a block: fewer suspects are all tried again
+_CHUNK = 2048
+_SHARP = 0.1  # of the slope: a change this large over one step may be a kink
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,8 @@ class Judgement:
         An analytic derivative below this is zero but for rounding.
     response : ndarray of float64
         The steepest one-sided slope seen.
+    kinked : ndarray of bool
+        Whether there may be a kink between the points of the first pass.
     kind : ndarray of uint8
         `CORRECT`, `WRONG`, `UNDECIDED`, `KINK` or `UNOBSERVABLE`.
     """
@@ -95,6 +102,7 @@ class Judgement:
     tolerance: Array
     floor: Array
     response: Array
+    kinked: Flags
     kind: Kinds
 
 
@@ -142,6 +150,7 @@ def first_verdict(
     error = calibration.error(pairs, index)
     with np.errstate(all="ignore"):
         error = np.where(np.isfinite(numerical + error), error, np.inf)
+        kinked = np.abs(pairs.jump) > 4 * error
         response = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
         bend = np.abs(pairs.jump) / pairs.span * scale**2
         size = np.abs(own)
@@ -150,10 +159,9 @@ def first_verdict(
             float(np.nanmedian(np.where(np.isfinite(bend), bend, 0.0))),
         )
         floor = 100 * eps[block] * large / scale
-        rounding = 32 * eps * _largest(size, block, len(eps))
-        tolerance = rounding[block] + gradient.rtol[block] * np.fmax(
-            size, np.abs(numerical)
-        )
+        rounding = 32 * eps * _largest(size * scale, block, len(eps))
+        tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
+        tolerance += rounding[block] / scale
     result = Judgement(
         index,
         block,
@@ -163,6 +171,7 @@ def first_verdict(
         tolerance,
         floor,
         response,
+        kinked & _suspicious(pairs, response),
         np.empty(len(index), dtype=np.uint8),
     )
     result.kind = classify(result)
@@ -197,27 +206,35 @@ def _try_again(
 ) -> None:
     """Try other steps where the first did not settle it; update `entries`.
 
-    Of each block a few suspects come first. If hardly any clears up, the block is wrong
-    throughout (or too noisy throughout) and the rest is judged by the bars of the first
-    pass, after these have been compared with what the few have shown.
+    Of each block a few suspects come first. If hardly any clears up and there are very
+    many, the block is wrong throughout (or too noisy throughout), and the rest is
+    judged by the bars of the first pass, widened by what the few have shown.
     """
-    alarm = np.abs(entries.analytic - entries.numerical)
-    alarm = ~(alarm <= entries.error + entries.tolerance)
     suspects = rng.permutation(np.flatnonzero(_unsettled(entries)))
-    rest = []
-    for block in np.unique(entries.block[suspects]):
-        own = suspects[entries.block[suspects] == block]
-        few, others = own[:_FIRST_ROUND], own[_FIRST_ROUND:]
-        before = entries.numerical[few].copy(), entries.error[few].copy()
-        _ladder_verdict(losses, calibration, entries, few)
-        settled = entries.kind[few] != WRONG
-        settled &= ~_unsettled(entries)[few]
-        if others.size and settled.mean() >= _WORTHWHILE:
-            rest.append(others)
-        elif others.size:
-            _judge_by_example(entries, few, before, others)
-    if rest:
-        _ladder_verdict(losses, calibration, entries, _affordable(rest, alarm))
+    if suspects.size == 0:
+        return
+    owner = entries.block[suspects]
+    groups = [suspects[owner == block] for block in np.unique(owner)]
+    first = [group[:_FIRST_ROUND] for group in groups]
+    before = [
+        (entries.numerical[few].copy(), entries.error[few].copy()) for few in first
+    ]
+    _ladder_verdict(losses, calibration, entries, np.concatenate(first))
+    second = []
+    for group, few, seen in zip(groups, first, before, strict=True):
+        rest = group[_FIRST_ROUND:]
+        settled = (entries.kind[few] != WRONG) & ~_unsettled(entries)[few]
+        many = rest.size > _MANY * np.count_nonzero(
+            entries.block == entries.block[few[0]]
+        )
+        if many and settled.mean() < _WORTHWHILE:
+            unclear = entries.kinked[rest]
+            _judge_by_example(entries, few, seen, rest[~unclear])
+            rest = rest[unclear]
+        second.append(rest)
+    again = _affordable(entries, np.concatenate(second))
+    for start in range(0, len(again), _CHUNK):
+        _ladder_verdict(losses, calibration, entries, again[start : start + _CHUNK])
 
 
 def _unsettled(entries: Judgement) -> Flags:
@@ -226,17 +243,20 @@ def _unsettled(entries: Judgement) -> Flags:
         size = np.fmax(np.abs(entries.analytic), np.abs(entries.numerical))
         vague = entries.error > _GOOD * size
         at_rest = np.abs(entries.analytic) <= entries.floor
+    passed = (entries.kind == CORRECT) & ~at_rest & vague
+    passed |= (entries.kind == CORRECT) & entries.kinked
     open_case = (entries.kind == WRONG) | (entries.kind == UNDECIDED)
-    open_case &= np.isfinite(entries.analytic)
-    return open_case | ((entries.kind == CORRECT) & vague & ~at_rest)
+    return passed | (open_case & np.isfinite(entries.analytic))
 
 
-def _affordable(rest: list[Index], alarm: Flags) -> Index:
-    """All who are outside their bars; of the merely vague, one entry in ten."""
-    everyone = np.concatenate(rest)
-    outside = everyone[alarm[everyone]]
-    vague = everyone[~alarm[everyone]][: len(alarm) // 10]
-    return np.sort(np.concatenate([outside, vague]))
+def _affordable(entries: Judgement, which: Index) -> Index:
+    """All whose derivatives differ; of the merely vague, one entry in ten."""
+    with np.errstate(all="ignore"):
+        off = np.abs(entries.analytic - entries.numerical)[which]
+        near = off <= (entries.error + entries.tolerance)[which]
+    vague = which[near]
+    vague = vague[np.argsort(entries.kind[vague] != UNDECIDED, kind="stable")]
+    return np.concatenate([which[~near], vague[: max(_CHUNK, len(entries.kind) // 10)]])
 
 
 def _judge_by_example(
@@ -258,16 +278,38 @@ def _ladder_verdict(
 ) -> None:
     """Measure a ladder of steps for some entries, and judge them by it."""
     which = np.sort(which)
-    index = entries.index[which]
-    step = np.exp2(np.rint(np.log2(calibration.scale[index])))[:, None] * RUNGS
-    pairs = entry_pairs(losses, index, step)
-    slopes = ladder(pairs, calibration.noise[entries.block[which]])
-    outside = entries.kind[which] == WRONG
-    better = outside | slopes.kink | (slopes.error < entries.error[which])
-    entries.numerical[which] = np.where(better, slopes.value, entries.numerical[which])
-    entries.error[which] = np.where(better, slopes.error, entries.error[which])
+    index, noise = entries.index[which], calibration.noise[entries.block[which]]
+    scale = np.exp2(np.rint(np.log2(calibration.scale[index])))[:, None]
+    slopes = ladder(entry_pairs(losses, index, scale * RUNGS), noise)
+    better = (entries.kind[which] == WRONG) | slopes.kink
+    _adopt(entries, which, slopes, better | (slopes.error < entries.error[which]))
     part = take(entries, which)
     entries.kind[which] = _with_kinks(part, slopes)
+    noisy = _unsettled(take(entries, which)) & (entries.kind[which] != WRONG)
+    noisy &= ~slopes.kink
+    if noisy.any():
+        _look_far(losses, entries, which[noisy], scale[noisy], noise[noisy])
+
+
+def _look_far(
+    losses: Losses, entries: Judgement, which: Index, scale: Array, noise: Array
+) -> None:
+    """Try large steps where noise hides the slope at small ones."""
+    try:
+        pairs = entry_pairs(losses, entries.index[which], scale * FAR_RUNGS)
+    except Exception:  # the loss cannot be computed that far away
+        return
+    slopes = ladder(pairs, noise, FAR_RATIO)
+    apart = np.abs(slopes.value - entries.numerical[which])
+    better = ~slopes.kink & (slopes.error < entries.error[which])
+    better &= apart <= slopes.error + entries.error[which]
+    _adopt(entries, which, slopes, better)
+    entries.kind[which] = classify(take(entries, which))
+
+
+def _adopt(entries: Judgement, which: Index, slopes: Slopes, better: Flags) -> None:
+    entries.numerical[which[better]] = slopes.value[better]
+    entries.error[which[better]] = slopes.error[better]
 
 
 def _with_kinks(entries: Judgement, slopes: Slopes) -> Kinds:
@@ -286,6 +328,15 @@ def take(entries: Judgement, which: Index) -> Judgement:
     return Judgement(
         *(getattr(entries, name)[which] for name in Judgement.__dataclass_fields__)
     )
+
+
+def _suspicious(pairs: Pairs, response: Array) -> Flags:
+    """Whether a kink between the points may have gone unnoticed."""
+    if pairs.crossed is not None:
+        return pairs.crossed
+    with np.errstate(all="ignore"):
+        suspicious: Flags = np.abs(pairs.jump) > _SHARP * response
+    return suspicious
 
 
 def _largest(size: Array, block: Index, blocks: int) -> Array:
