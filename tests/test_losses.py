@@ -4,6 +4,7 @@ import ctypes
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from fractions import Fraction
+from pickle import PicklingError
 
 import numpy as np
 import pytest
@@ -144,6 +145,17 @@ def test_workers(make):
             assert losses.engine == "workers"
             assert losses.evaluations > 23
         assert workers.submit(int, 3).result() == 3  # left open
+
+
+def test_processes_need_a_loss_that_can_be_pickled():
+    """A lambda cannot be sent to a process: the error says what to do."""
+    with (
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as workers,
+        make_losses(lambda p: loss(p), params(), workers=workers) as losses,
+        pytest.raises((PicklingError, AttributeError)) as caught,
+    ):
+        losses.at_entries(INDEX, VALUE)
+    assert "loss that can be pickled" in caught.value.__notes__[0]
 
 
 def test_a_failing_worker():

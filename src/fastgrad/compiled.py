@@ -43,6 +43,7 @@ class CompiledLosses(Losses):
         """See `Losses.at_entries`."""
         index = np.asarray(index, dtype=np.int64)
         delta = np.asarray(value, dtype=np.float64) - self.theta[index]
+        self.progress.expect(len(index))
         done = 0
 
         def advance(now: int, _: int) -> None:

@@ -181,6 +181,7 @@ class PythonLosses(Losses):
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
         index, value = as_entries(index, value)
+        self.progress.expect(len(index))
         out = np.empty(len(index))
         for block, here in self.nest.by_block(index):
             entries = index[here] - self.nest.offsets[block]

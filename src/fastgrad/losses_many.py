@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pickle import PicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class WorkersLosses(PythonLosses):
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
         index, value = as_entries(index, value)
+        self.progress.expect(len(index))
         chunks = self._chunks(len(index))
         calls = [("at_entries", index[chunk], value[chunk]) for chunk in chunks]
         return self._gather(calls), None
@@ -85,6 +87,10 @@ class WorkersLosses(PythonLosses):
                 part, evaluations = future.result()
                 parts.append(part)
                 self._count(evaluations)
+        except (PicklingError, AttributeError) as error:
+            if "pickle" in str(error):
+                error.add_note("fastgrad: processes need a loss that can be pickled.")
+            raise
         finally:
             for future in futures:
                 future.cancel()
@@ -141,6 +147,7 @@ class VectorizedLosses(Losses):
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
         index, value = as_entries(index, value)
+        self.progress.expect(len(index))
         out = np.empty(len(index))
         for chunk in self._chunks(len(index)):
             here, new = index[chunk], value[chunk]

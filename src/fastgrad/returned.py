@@ -91,7 +91,7 @@ class Returned:
 
     def rows(self, result: Any, count: int) -> list[Value]:
         """Return the values in the result of a vectorised loss of `count` points."""
-        array = _numbers(result)
+        array = _numbers(_loss_of(result))
         if array.ndim == 0 or len(array) != count:
             raise ValueError(
                 f"`loss` with `vectorized=True` must return one loss for each of the "
