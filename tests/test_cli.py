@@ -38,7 +38,8 @@ def check(tmp_path, capsys, monkeypatch):
         path.write_text(text)
         (tmp_path / "helper.py").write_text(f"factor = {factor}")
         monkeypatch.setattr(sys, "path", [*sys.path])
-        monkeypatch.setattr(sys, "modules", {**sys.modules})
+        for name in ("helper", "_checked_model"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
         status = main(["check", str(path), *options])
         return status, *capsys.readouterr()
 

@@ -15,10 +15,14 @@ Examples
 'wrong'
 """
 
-from fastgrad.check import check_gradient
-from fastgrad.numerical import numerical_gradient
-from fastgrad.program import Program, TraceError, trace
-from fastgrad.report import GradientReport
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastgrad.check import check_gradient
+    from fastgrad.numerical import numerical_gradient
+    from fastgrad.program import Program, TraceError, trace
+    from fastgrad.report import GradientReport
 
 __all__ = [
     "GradientReport",
@@ -29,10 +33,26 @@ __all__ = [
     "trace",
 ]
 
+# Imported when first used: importing fastgrad costs next to nothing beyond NumPy.
+_HOME = {
+    "GradientReport": "report",
+    "Program": "program",
+    "TraceError": "program",
+    "check_gradient": "check",
+    "numerical_gradient": "numerical",
+    "trace": "program",
+}
 
-def __getattr__(name: str) -> str:
+
+def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib import metadata  # 15 ms
+        return import_module("importlib.metadata").version("fastgrad")
+    if name not in _HOME:
+        raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
+    value = getattr(import_module(f"fastgrad.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
 
-        return metadata.version("fastgrad")
-    raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
