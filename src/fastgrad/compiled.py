@@ -43,6 +43,7 @@ class CompiledLosses(Losses):
         """See `Losses.at_entries`."""
         index = np.asarray(index, dtype=np.int64)
         delta = np.asarray(value, dtype=np.float64) - self.theta[index]
+        self.progress.expect(len(index))
         done = 0
 
         def advance(now: int, _: int) -> None:
@@ -116,6 +117,7 @@ def _scale(python: PythonLosses) -> NDArray[np.float64]:
         [
             np.full(leaf.size, np.sqrt(np.mean(np.square(leaf, dtype=float))) or 1.0)
             for leaf in python.nest.leaves
+            if leaf.size
         ]
     )
 
