@@ -378,17 +378,21 @@ def _compiled(
     from fastgrad.compiled import compile_losses
     from fastgrad.program.graph import TraceError
 
+    losses: Losses = python
     try:
-        return compile_losses(python, reduction, num_threads)
+        losses = compile_losses(python, reduction, num_threads)
     except TraceError as error:
         if engine == "compiled":
             raise ValueError(
                 f'`engine="compiled"` needs a loss that can be traced: {error}.'
             ) from error
         python.fallback = str(error)
-        return python
     finally:
         python.restore()
+    # A model may keep values of its last call for its backward pass: those of theta.
+    python.evaluate()
+    losses.evaluations = python.evaluations
+    return losses
 
 
 def _choose_engine(
