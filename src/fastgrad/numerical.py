@@ -7,7 +7,6 @@ import numpy as np
 
 from fastgrad.differences import (
     EPS,
-    KAPPA,
     RUNGS,
     Array,
     Index,
@@ -158,6 +157,15 @@ def ridders_slopes(losses: Losses, index: Index, calibration: Calibration) -> Sl
             for name in Slopes.__dataclass_fields__
         )
     )
+
+
+def slopes_by(
+    method: str, losses: Losses, index: Index, calibration: Calibration
+) -> Slopes:
+    """Return the derivatives by ``"complex"`` or ``"ridders"``."""
+    if method == "complex":
+        return complex_slopes(losses, index, calibration.fixed)
+    return ridders_slopes(losses, index, calibration)
 
 
 def _slopes(

@@ -74,7 +74,9 @@ def _power(x: Node, y: Node, label: str) -> Node:
 def _sigmoid(x: Node, label: str) -> Node:
     e = elementwise("exp", elementwise("negative", x, label=label), label=label)
     one = _number(1.0)
-    return elementwise("reciprocal", elementwise("add", one, e, label=label), label=label)
+    return elementwise(
+        "reciprocal", elementwise("add", one, e, label=label), label=label
+    )
 
 
 def _xlogy(x: Node, y: Node, label: str) -> Node:
@@ -103,7 +105,10 @@ _COMPOSED: dict[str, Callable[..., Node]] = {
     "log_expit": lambda x, label: elementwise(
         "negative",
         elementwise(
-            "logaddexp", _number(0.0), elementwise("negative", x, label=label), label=label
+            "logaddexp",
+            _number(0.0),
+            elementwise("negative", x, label=label),
+            label=label,
         ),
         label=label,
     ),
@@ -193,7 +198,10 @@ def _var(
         "subtract", x, mean(x, axes, keepdims=True, label=label), label=label
     )
     squares = sum_(
-        elementwise("square", centred, label=label), axes, keepdims=keepdims, label=label
+        elementwise("square", centred, label=label),
+        axes,
+        keepdims=keepdims,
+        label=label,
     )
     count = math.prod(x.shape[a] for a in axes) - ddof
     return elementwise("divide", squares, _number(count), label=label)
@@ -308,7 +316,12 @@ def _dot(x: Node, y: Node, *, label: str) -> Node:
     ly = _LETTERS[x.value.ndim : x.value.ndim + y.value.ndim]
     summed = ly[-2] if len(ly) > 1 else ly[-1]
     return contract(
-        x, y, lx, ly.replace(summed, lx[-1]), lx[:-1] + ly.replace(summed, ""), label=label
+        x,
+        y,
+        lx,
+        ly.replace(summed, lx[-1]),
+        lx[:-1] + ly.replace(summed, ""),
+        label=label,
     )
 
 

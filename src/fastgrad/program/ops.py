@@ -210,7 +210,9 @@ def _prod_derivative(
     zeros = (x == 0).sum(axis=axes, keepdims=True)
     rest = np.prod(np.where(x == 0, 1.0, x), axis=axes, keepdims=True)
     with np.errstate(divide="ignore"):
-        others = np.where(zeros == 0, rest / x, np.where((x == 0) & (zeros == 1), rest, 0))
+        others = np.where(
+            zeros == 0, rest / x, np.where((x == 0) & (zeros == 1), rest, 0)
+        )
     return (_expand(g, ints, x.shape) * others,)
 
 

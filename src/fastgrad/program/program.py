@@ -69,9 +69,7 @@ class Program:
 
         Then an unperturbed lane differs from theta by exactly zero.
         """
-        inexact = [
-            node for node in self.operations if ops.PRIMITIVES[node.op].inexact
-        ]
+        inexact = [node for node in self.operations if ops.PRIMITIVES[node.op].inexact]
         if not inexact:
             return
         replayer = plan.make_replayer(self.nodes, self.result, 1)
@@ -138,7 +136,15 @@ class Program:
         out, crossed = np.empty(n), np.empty(n, dtype=np.uint8)
         for first, last in _slices(n_bundles, threads):
             replayer.run(
-                start, value, local, delta, out, crossed, first, last, num_threads=threads
+                start,
+                value,
+                local,
+                delta,
+                out,
+                crossed,
+                first,
+                last,
+                num_threads=threads,
             )
             if progress is not None:
                 progress(int(start[last]), n)
@@ -159,7 +165,9 @@ class Program:
         ]
         t = np.asarray(t, dtype=np.float64)
         parts = [
-            self.replayer(1).run_along(directions, np.ascontiguousarray(t[i : i + BUNDLE]))
+            self.replayer(1).run_along(
+                directions, np.ascontiguousarray(t[i : i + BUNDLE])
+            )
             for i in range(0, len(t), BUNDLE)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
@@ -189,7 +197,10 @@ class Program:
     # ---- printing
 
     def __str__(self) -> str:
-        lines = [f"{len(self.operations)} operations, {self.nest.size:,} parameters", ""]
+        lines = [
+            f"{len(self.operations)} operations, {self.nest.size:,} parameters",
+            "",
+        ]
         lines += _table(
             ("", "operation", "shape", "of", "line"),
             [self._describe(i, node) for i, node in enumerate(self.operations, 1)],
@@ -311,7 +322,14 @@ def trace_nest(
     """As `trace`, for parameters already taken apart."""
     source = graph.calling_line()
     parameters = [
-        Node("parameter", (), (), np.array(leaf, dtype=np.float64, order="C"), name, source)
+        Node(
+            "parameter",
+            (),
+            (),
+            np.array(leaf, dtype=np.float64, order="C"),
+            name,
+            source,
+        )
         for name, leaf in zip(nest.names, nest.leaves, strict=True)
     ]
     traced = [
@@ -359,5 +377,3 @@ def _scalar(result: Any, reduction: str | None) -> Node:
     if node.value.size != 1:
         raise TraceError(f"returns an array of shape {node.shape}")
     return graph.reshape(node, (), "loss")
-
-

@@ -368,5 +368,3 @@ def _in_place(symbol: str) -> Callable[..., Any]:
 
 for _name in ("add", "sub", "mul", "truediv", "pow", "matmul"):
     setattr(Traced, f"__i{_name}__", _in_place(_name if _name != "pow" else "pow"))
-
-
