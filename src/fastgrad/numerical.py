@@ -101,7 +101,7 @@ def numerical_gradient(
     ) as losses:
         index = np.arange(losses.nest.size)
         rng = np.random.default_rng(seed)
-        slopes = _slopes(losses, index, method, step, return_error, rng)
+        slopes = slopes_of(losses, index, method, step, return_error, rng)
     unvector = losses.nest.unvector
     if return_error:
         return unvector(slopes.value), unvector(slopes.error)
@@ -168,7 +168,7 @@ def slopes_by(
     return ridders_slopes(losses, index, calibration)
 
 
-def _slopes(
+def slopes_of(
     losses: Losses,
     index: Index,
     method: str,
@@ -176,6 +176,7 @@ def _slopes(
     with_error: bool,
     rng: np.random.Generator,
 ) -> Slopes:
+    """Return the derivatives of some entries, with error bars if asked for."""
     if method == "complex":
         return complex_slopes(losses, index, step)
     if step is not None:
