@@ -6,13 +6,17 @@ import importlib
 import pytest
 
 MODULES = [
+    "fastgrad._moments",
     "fastgrad.audit",
+    "fastgrad.batchnorm",
     "fastgrad.check",
     "fastgrad.demo",
+    "fastgrad.interop.dask",
     "fastgrad.losses",
     "fastgrad.params",
     "fastgrad.progress",
     "fastgrad.returned",
+    "fastgrad.scaling",
 ]
 
 

@@ -1,4 +1,4 @@
-"""fastgrad: is a gradient wrong, where, and why?
+"""fastgrad says whether a gradient is wrong, where, and why.
 
 Examples
 --------
@@ -15,18 +15,25 @@ Examples
 'wrong'
 """
 
-from importlib import metadata
-
+from fastgrad._moments import Moments, moments
+from fastgrad.batchnorm import BatchNorm, batch_norm, batch_norm_backward
 from fastgrad.check import check_gradient
 from fastgrad.numerical import numerical_gradient
 from fastgrad.program import Program, TraceError, trace
 from fastgrad.report import GradientReport
+from fastgrad.scaling import StandardScaler
 
 __all__ = [
+    "BatchNorm",
     "GradientReport",
+    "Moments",
     "Program",
+    "StandardScaler",
     "TraceError",
+    "batch_norm",
+    "batch_norm_backward",
     "check_gradient",
+    "moments",
     "numerical_gradient",
     "trace",
 ]
@@ -34,5 +41,7 @@ __all__ = [
 
 def __getattr__(name: str) -> str:
     if name == "__version__":
+        from importlib import metadata  # 15 ms
+
         return metadata.version("fastgrad")
     raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import resolve_num_threads
 from fastgrad.params import Nest
-from fastgrad.program import functions, graph, ops, plan
+from fastgrad.program import graph, ops, plan, reductions
 from fastgrad.program.gradient import backpropagate
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.traced import Memory, Traced
@@ -215,8 +215,8 @@ class Program:
         lines += ["", *_table(("parameter", "shape", "one entry reaches"), rows), ""]
         naive = 2 * self.nest.size * full
         lines.append(
-            f"checking every entry: {2 * total:.3g} floating-point operations; "
-            f"with whole forward passes {2 * naive:.3g} ({naive / max(total, 1):.0f} times)"
+            f"checking every entry: {2 * total:.3g} floating-point operations; with "
+            f"whole forward passes {2 * naive:.3g} ({naive / max(total, 1):.0f} times)"
         )
         return "\n".join(lines)
 
@@ -279,7 +279,7 @@ def trace(
 ) -> Program:
     """Record a loss written in NumPy as a program.
 
-    The loss is called once, with arrays that record what NumPy is asked to do with them.
+    The loss is called once, with arrays that record what NumPy is asked to do.
 
     Parameters
     ----------
@@ -372,7 +372,7 @@ def _scalar(result: Any, reduction: str | None) -> Node:
         raise TraceError("returns a value that does not come from its parameters")
     node = result.node
     if reduction is not None and node.value.ndim:
-        reduce = functions.mean if reduction == "mean" else functions.sum_
+        reduce = reductions.mean if reduction == "mean" else reductions.sum_
         node = reduce(node, label=f"reduction={reduction!r}")
     if node.value.size != 1:
         raise TraceError(f"returns an array of shape {node.shape}")

@@ -6,7 +6,6 @@ NumPy's protocols and become a constant: whatever needs numbers raises `TraceErr
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
@@ -14,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from fastgrad.program import functions, graph
+from fastgrad.program import functions, graph, shapes, ufuncs
 from fastgrad.program.graph import Node, TraceError
 
 #: ufunc.reduce and the function of the same meaning.
@@ -171,7 +170,7 @@ class Traced(NDArrayOperatorsMixin):
 
     def __getitem__(self, key: Any) -> Traced:
         key = _constant_key(key, self, "reading")
-        node = functions.index(self.node, key, "[...]")
+        node = shapes.index(self.node, key, "[...]")
         shares = node.op == "view" or node is self.node
         if shares:
             self._memory.has_views = True
@@ -180,12 +179,12 @@ class Traced(NDArrayOperatorsMixin):
     def __setitem__(self, key: Any, value: Any) -> None:
         new = node_of(value)
         if isinstance(key, Traced) and key.shape == self.shape and not new.value.ndim:
-            node = functions.elementwise(
+            node = ufuncs.elementwise(
                 "where", key.node, new, self.node, label="[...] ="
             )
         else:
             key = _constant_key(key, self, "writing")
-            node = functions.assign(self.node, key, new, "[...] =")
+            node = shapes.assign(self.node, key, new, "[...] =")
         self._overwrite(node)
 
     def _overwrite(self, node: Node) -> None:
@@ -229,17 +228,20 @@ def _store(node: Node, dtype: np.dtype[Any], out: Any, label: str) -> Any:
 
 
 def _ufunc_dtype(name: str, inputs: Any) -> np.dtype[Any]:
-    if name in functions.BOOLEAN:
+    if name in ufuncs.BOOLEAN:
         return np.dtype(bool)
     return _result_dtype(inputs)
 
 
 def _result_dtype(inputs: Any) -> np.dtype[Any]:
     dtypes = [
-        x if isinstance(x, (int, float)) and not isinstance(x, bool)
-        else x.dtype if isinstance(x, Traced) else np.asarray(x).dtype
+        x
+        if isinstance(x, (int, float)) and not isinstance(x, bool)
+        else x.dtype
+        if isinstance(x, Traced)
+        else np.asarray(x).dtype
         for x in inputs
-    ]  # fmt: skip
+    ]
     dtype = np.result_type(*dtypes)
     return dtype if dtype.kind == "f" else np.dtype(float)
 
@@ -282,7 +284,7 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     meaning, positions = functions.FUNCTIONS[function]
     out = kwargs.pop("out", None)
     _drop_dtype(kwargs, label)
-    kwargs = {k: v for k, v in kwargs.items() if v is not np._NoValue}  # type: ignore[attr-defined]
+    kwargs = {k: v for k, v in kwargs.items() if v is not np._NoValue}
     if function is np.where and len(args) != 3:
         raise TraceError("np.where with one argument")
     arrays = [args[i] for i in positions if i < len(args)]
@@ -343,10 +345,27 @@ def _shape_method(function: Any) -> Callable[..., Any]:
     return method
 
 
-for _name in (
-    "sum", "mean", "max", "min", "prod", "var", "std", "cumsum", "dot", "ravel",
-    "swapaxes", "squeeze", "take", "repeat", "diagonal", "trace", "clip", "copy", "round",
-):  # fmt: skip
+for _name in [
+    "sum",
+    "mean",
+    "max",
+    "min",
+    "prod",
+    "var",
+    "std",
+    "cumsum",
+    "dot",
+    "ravel",
+    "swapaxes",
+    "squeeze",
+    "take",
+    "repeat",
+    "diagonal",
+    "trace",
+    "clip",
+    "copy",
+    "round",
+]:
     setattr(Traced, _name, _method(getattr(np, _name)))
 Traced.flatten = _method(np.ravel)  # type: ignore[attr-defined]
 Traced.reshape = _shape_method(np.reshape)  # type: ignore[attr-defined]
