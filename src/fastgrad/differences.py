@@ -1,10 +1,10 @@
 """Difference formulas: slopes, and how far they can be trusted.
 
 Everything here works on *pairs*, the loss on both sides of a point, whichever way the
-losses are computed and whatever is moved: one entry, or all along a direction. One pair
-gives a slope; a *ladder* of pairs, each step an eighth of the one before, gives the best
-slope with an error bar that was measured: extrapolation (Ridders) where the loss is
-smooth, and the two one-sided slopes where it has a kink.
+losses are computed and whatever is moved: one entry, or all along a direction. One
+pair gives a slope. A *ladder* of pairs, each step an eighth of the one before, gives
+the best slope with an error bar that was measured: extrapolation (Ridders) where the
+loss is smooth, and the two one-sided slopes where it has a kink.
 """
 
 from dataclasses import dataclass
@@ -152,7 +152,7 @@ def entry_pairs(losses: Losses, index: Index, step: Array) -> Pairs:
 
 
 def direction_pairs(losses: Losses, direction: Array, step: Array) -> Pairs:
-    """Measure the loss on both sides along one direction, for each step (shape (k,))."""
+    """Measure the loss on both sides along a direction, for steps of shape (k,)."""
     with np.errstate(all="ignore"):
         difference = losses.along(direction, np.concatenate([step, -step]))
     k = len(step)
@@ -202,7 +202,7 @@ def _over(difference: Array, distance: Array) -> Array:
 
 
 def _scatter(slopes: Array, span: Array) -> Array:
-    """Noise of each row, as its finest steps show it."""
+    """Return the noise of each row, as its finest steps show it."""
     finest = slopes[:, -4:]
     noise = np.abs(np.diff(finest, axis=1)) * span[:, -finest.shape[1] + 1 :]
     counted = np.sort(np.where(np.isfinite(noise), noise, np.inf), axis=1)
@@ -228,7 +228,7 @@ def _kinked(pairs: Pairs, bars: Array) -> Array:
 def _best(
     slopes: Array, bars: Array, kinked: Array, ratio: float
 ) -> tuple[Array, Array]:
-    """The estimate with the smallest bar among those all finer slopes agree with."""
+    """Return the estimate with the smallest bar that all finer slopes agree with."""
     finer = _levels(slopes, bars, ratio)[0]
     reach = np.where(np.isfinite(finer[1]), finer[1], bars) + kinked
     best = np.full(len(slopes), np.nan)
@@ -245,7 +245,7 @@ def _best(
 
 
 def _levels(slopes: Array, bars: Array, ratio: float) -> list[tuple[Array, Array]]:
-    """Estimates ending at each rung with their errors, extrapolated 0, 1, 2 times."""
+    """Return estimates ending at each rung, and errors, extrapolated 0, 1, 2 times."""
     levels = []
     gain, value, bar = ratio**2, slopes, bars
     for level in range(3):
@@ -280,7 +280,7 @@ def _truncation(value: Array, ratio: float, *, plain: bool) -> Array:
 
 
 def _one_sided(pairs: Pairs, noise: Array, ratio: float) -> tuple[Flags, Array, Array]:
-    """Whether each row has a kink at its point, and the slopes on its two sides."""
+    """Return whether each row has a kink at its point, and the slopes beside it."""
     rows = np.arange(len(pairs.plus))
     jump = np.abs(pairs.jump)
     bars = KAPPA * np.sqrt(2) * noise[:, None] / pairs.h_plus
