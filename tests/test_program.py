@@ -528,3 +528,22 @@ def test_many_small_blocks_of_all_ranks():
     n = program.nest.size
     got, _ = program.at_entries(np.arange(n), np.full(n, 0.5))
     np.testing.assert_allclose(got, 1 - 0.125)
+
+
+def test_rounding_bounds_the_scatter_of_replayed_differences():
+    rng = np.random.default_rng(2)
+    loss, params = make("cross_entropy")
+    program = trace(loss, params)
+    n = program.nest.size
+    # Steps so small that only rounding is left, against the slope.
+    delta = rng.normal(size=(200, n)) * 1e-13
+    index = np.tile(np.arange(n), 200)
+    got, _ = program.at_entries(index, delta.ravel())
+    slope = program.nest.vector(program.gradient())
+    scatter = np.std(got.reshape(200, n) - delta * slope, axis=0)
+    assert scatter.max() <= program.rounding
+    assert scatter.max() >= 0.01 * program.rounding
+
+
+def test_a_polynomial_has_no_rounding_to_speak_of():
+    assert trace(lambda w: (w**2).sum() + 1e6, np.ones(3)).rounding == 0.0

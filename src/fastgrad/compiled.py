@@ -27,6 +27,7 @@ class CompiledLosses(Losses):
     ) -> None:
         super().__init__(python.loss, python.nest, python.progress)
         self.program = program
+        self.rounding = program.rounding
         self.base = python.base
         self.grads = python.grads
         self.evaluations = python.evaluations

@@ -48,6 +48,8 @@ class Losses(abc.ABC):
         All parameters as one vector.
     base : float
         J(theta).
+    rounding : float
+        A standard deviation of differences that the engine knows they have at least.
     evaluations : int
         How many losses have been evaluated so far.
     loss : callable
@@ -64,6 +66,7 @@ class Losses(abc.ABC):
 
     engine: str
     base: float
+    rounding: float = 0.0
     grads: Any = None
     fallback: str | None = None
     num_threads: int = 1

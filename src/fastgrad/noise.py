@@ -182,6 +182,7 @@ def calibrate(
     owner = block[index]
     noise = measure_noise(losses, index, scale[index])
     noise = _pool(noise, owner, len(offsets) - 1, losses.base)
+    noise = np.maximum(noise, losses.rounding)
     # The complex step is none on the real axis.
     given = None if method == "complex" else step
     steps = scale[index, None] * RUNGS if given is None else _fixed_rungs(given, index)

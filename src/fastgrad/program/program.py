@@ -172,6 +172,24 @@ class Program:
         ]
         return np.concatenate(parts) if parts else np.empty(0)
 
+    @cached_property
+    def rounding(self) -> float:
+        """Standard deviation of a replayed difference from rounding, at most.
+
+        Only functions that are evaluated as such (exp, tanh, 1/x, ...) round relative
+        to their value; everything else rounds relative to the difference. Each element
+        of such a value is off by about an ulp, which reaches the loss through its
+        derivative there.
+        """
+        gradients = backpropagate(self.nodes, self.result)
+        total = 0.0
+        with np.errstate(all="ignore"):
+            for node in self.operations:
+                if ops.PRIMITIVES[node.op].inexact or node.op in ("reciprocal", "prod"):
+                    effect = gradients[node] * node.value
+                    total += float(np.square(effect[np.isfinite(effect)]).sum())
+        return float(np.finfo(np.float64).eps * np.sqrt(total))
+
     def gradient(self) -> Any:
         """The gradient at the traced parameters, by reverse mode over the operations.
 
