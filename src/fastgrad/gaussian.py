@@ -74,7 +74,7 @@ def _extrapolate(ratio: float, step: float, at_end: float, at_inner: float) -> f
     half_integer = round(2 * power) / 2
     if abs(power - half_integer) < 0.01:  # as of all activations in use
         power = half_integer
-    return at_end * ratio**power
+    return float(at_end * ratio**power)
 
 
 def correlation(activation: AnyActivation, c: float, q: float) -> float:

@@ -1,0 +1,46 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+CODES: dict[str, int]
+BUNDLE: int
+
+def map_elementwise(
+    name: str, x: NDArray[np.float64], out: NDArray[np.float64]
+) -> None: ...
+
+class Replayer:
+    num_threads: int
+    def __init__(
+        self,
+        values: Sequence[tuple[tuple[int, ...], NDArray[np.float64], int]],
+        ops: Sequence[tuple[int, Sequence[int], int, Sequence[int]]],
+        out: int,
+        scratch: Sequence[int],
+        work_size: int,
+        num_threads: int,
+    ) -> None: ...
+    def evaluate(self, op: int) -> NDArray[np.float64]: ...
+    def run(
+        self,
+        start: NDArray[np.int64],
+        value: NDArray[np.int32],
+        index: NDArray[np.int64],
+        delta: NDArray[np.float64],
+        out: NDArray[np.float64],
+        crossed: NDArray[np.uint8],
+        first: int,
+        last: int,
+        *,
+        num_threads: int,
+    ) -> None: ...
+    def run_along(
+        self,
+        directions: Sequence[tuple[int, NDArray[np.float64]]],
+        t: NDArray[np.float64],
+    ) -> NDArray[np.float64]: ...
+    def full_cost(self, parameters: Sequence[int]) -> float: ...
+    def spread(
+        self, value: int, index: NDArray[np.int64]
+    ) -> tuple[list[tuple[tuple[int, ...], tuple[int, ...]] | None], float]: ...

@@ -1,0 +1,305 @@
+"""Replay of a traced program, a bundle of perturbed evaluations at a time.
+
+Formula: for each lane l, J(theta + delta_l e_{i_l}) - J(theta), by running the program.
+Layout: see simd/replay.h (a bundle is 8 lanes; the lane is the last axis everywhere).
+Parallel axis: bundles, which are independent, so the bits do not depend on threads.
+"""
+
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+import numpy as np
+
+
+cdef extern from "replay.h":
+    enum: LANES
+    enum: MAX_NDIM
+    ctypedef struct fg_value:
+        int64_t size
+        int64_t shape[8]
+        int64_t stride[8]
+        const double *base
+        int64_t slot
+        int32_t ndim
+    ctypedef struct fg_op:
+        int32_t code
+        int32_t n_in
+        int32_t in_ "in"[3]
+        int32_t out
+        const int32_t *many
+        const int64_t *ints
+    ctypedef struct fg_box:
+        int64_t lo[8]
+        int64_t n[8]
+        double *d
+        int32_t live
+    ctypedef struct fg_program:
+        int32_t n_values
+        int32_t n_ops
+        int32_t out
+        int64_t scratch[3]
+        const fg_value *values
+        const fg_op *ops
+    ctypedef struct fg_state:
+        fg_box *boxes
+        double *work
+        int64_t crossed[8]
+        double cost
+    ctypedef struct fg_replay:
+        void (*run)(const fg_program *, fg_state *, int) noexcept nogil
+        void (*evaluate)(const fg_program *, fg_state *, int, double *) noexcept nogil
+        void (*map)(int, int64_t, const double *, double *) noexcept nogil
+    const fg_replay fg_replay_base
+
+cdef extern from *:
+    """
+    #include "dispatch.h"
+    static const fg_replay *fg_pick_replay(void) { return FG_PICK(fg_replay); }
+    """
+    const fg_replay *fg_pick_replay() noexcept nogil
+
+
+cdef extern from *:
+    """
+    #define FG_NAME(code, name) #name,
+    static const char *const fg_names[FG_N_CODES] = { FG_OPERATIONS(FG_NAME) };
+    """
+    const char *fg_names[1]
+    enum: FG_N_CODES
+
+#: The number of each operation the kernels know, by name.
+CODES = {fg_names[i].decode(): i for i in range(FG_N_CODES)}
+#: Perturbed evaluations in a bundle.
+BUNDLE = LANES
+
+
+def map_elementwise(str name, const double[::1] x, double[::1] out):
+    """One elementwise operation on an array: the kernels' exp, log, tanh, ..."""
+    if x.shape[0] != out.shape[0]:
+        raise ValueError("`out` must be as long as `x`.")
+    if x.shape[0]:
+        fg_pick_replay().map(CODES[name], x.shape[0], &x[0], &out[0])
+
+
+cdef void seed_entries(const fg_value *value, fg_box *box, double *work,
+                       const int64_t *index, const double *delta, int64_t n) noexcept nogil:
+    """The box around n entries of one parameter, lane l perturbing the l-th of them."""
+    cdef int64_t at, rest, low, high, size = 1
+    cdef int64_t l
+    cdef int d
+    for d in range(value.ndim):
+        low = value.shape[d]
+        high = -1
+        for l in range(n):
+            at = (index[l] // value.stride[d]) % value.shape[d]
+            low = min(low, at)
+            high = max(high, at)
+        box.lo[d] = low
+        box.n[d] = high - low + 1
+        size *= box.n[d]
+    box.live = 1
+    box.d = work + value.slot
+    memset(box.d, 0, size * LANES * sizeof(double))
+    for l in range(n):
+        rest = 0
+        for d in range(value.ndim):
+            at = (index[l] // value.stride[d]) % value.shape[d]
+            rest = rest * box.n[d] + at - box.lo[d]
+        box.d[rest * LANES + l] = delta[l]
+
+
+cdef class Replayer:
+    """A program packed for the kernels, with workspaces for `num_threads` threads.
+
+    values: (shape, value at theta as contiguous float64, slot in the workspace) each;
+    ops: (code, numbers of the inputs, number of the output, int64 parameters) each.
+    """
+
+    cdef fg_program program
+    cdef fg_value *values
+    cdef fg_op *ops
+    cdef fg_state *states
+    cdef readonly int num_threads
+    cdef list keep
+    cdef object work
+
+    def __cinit__(self, values, ops, int out, scratch, int64_t work_size,
+                  int num_threads):
+        cdef int i, d
+        cdef const double[::1] base
+        cdef const int32_t[::1] inputs
+        cdef const int64_t[::1] ints
+        cdef double[:, ::1] work
+        self.values = <fg_value *> calloc(max(1, len(values)), sizeof(fg_value))
+        self.ops = <fg_op *> calloc(max(1, len(ops)), sizeof(fg_op))
+        self.states = <fg_state *> calloc(num_threads, sizeof(fg_state))
+        if not (self.values and self.ops and self.states):
+            raise MemoryError
+        self.keep = []
+        for i, (shape, array, slot) in enumerate(values):
+            base = array.reshape(-1)
+            self.keep.append(base)
+            self.values[i].ndim = len(shape)
+            self.values[i].size = base.shape[0]
+            self.values[i].base = &base[0] if base.shape[0] else NULL
+            self.values[i].slot = slot
+            stride = 1
+            for d in reversed(range(len(shape))):
+                self.values[i].shape[d] = shape[d]
+                self.values[i].stride[d] = stride
+                stride *= shape[d]
+        for i, (code, numbers, target, parameters) in enumerate(ops):
+            inputs = np.array(numbers, dtype=np.int32)
+            ints = np.array([*parameters, 0], dtype=np.int64)
+            self.keep += [inputs, ints]
+            self.ops[i].code = code
+            self.ops[i].n_in = len(numbers)
+            for d in range(min(3, len(numbers))):
+                self.ops[i].in_[d] = numbers[d]
+            self.ops[i].many = &inputs[0]
+            self.ops[i].out = target
+            self.ops[i].ints = &ints[0]
+        self.program.n_values = len(values)
+        self.program.n_ops = len(ops)
+        self.program.out = out
+        for i in range(3):
+            self.program.scratch[i] = scratch[i]
+        self.program.values = self.values
+        self.program.ops = self.ops
+        self.num_threads = num_threads
+        # Pages are committed as they are first touched; rows are 64-byte aligned.
+        buffer = np.empty(num_threads * work_size + 8)
+        offset = (-buffer.ctypes.data // 8) % 8
+        self.work = buffer[offset:offset + num_threads * work_size].reshape(
+            num_threads, work_size)
+        work = self.work
+        for i in range(num_threads):
+            self.states[i].work = &work[i, 0] if work_size else NULL
+            self.states[i].boxes = <fg_box *> calloc(max(1, len(values)), sizeof(fg_box))
+            if not self.states[i].boxes:
+                raise MemoryError
+
+    def __dealloc__(self):
+        cdef int i
+        if self.states:
+            for i in range(self.num_threads):
+                free(self.states[i].boxes)
+        free(self.states)
+        free(self.values)
+        free(self.ops)
+
+    def evaluate(self, int op):
+        """Value at theta of an elementwise operation, as the lane kernels compute it."""
+        cdef double[::1] out = np.empty(self.values[self.ops[op].out].size)
+        if out.shape[0]:
+            fg_pick_replay().evaluate(&self.program, &self.states[0], op, &out[0])
+        return np.asarray(out)
+
+    def run(self, const int64_t[::1] start, const int32_t[::1] value,
+            const int64_t[::1] index, const double[::1] delta, double[::1] out,
+            uint8_t[::1] crossed, int64_t first, int64_t last, *, int num_threads):
+        """Evaluate bundles first..last-1; bundle b perturbs entries start[b]..start[b+1]-1.
+
+        index: entry within the parameter value[b]; delta: change of that entry.
+        out: OUT, difference of the result; crossed: OUT, 1 where a kink was crossed.
+        """
+        cdef int64_t b
+        for b in prange(first, last, schedule="dynamic", nogil=True,
+                        num_threads=min(num_threads, self.num_threads)):
+            self.run_bundle(&self.states[threadid()], value[b], start[b],
+                            start[b + 1] - start[b], &index[0], &delta[0], &out[0],
+                            &crossed[0])
+
+    cdef void run_bundle(self, fg_state *state, int value, int64_t start, int64_t n,
+                         const int64_t *index, const double *delta, double *out,
+                         uint8_t *crossed) noexcept nogil:
+        cdef int64_t l
+        cdef fg_box *result = &state.boxes[self.program.out]
+        self.forget(state)
+        seed_entries(&self.values[value], &state.boxes[value], state.work,
+                     index + start, delta + start, n)
+        fg_pick_replay().run(&self.program, state, 0)
+        for l in range(n):
+            out[start + l] = result.d[l] if result.live else 0.0
+            crossed[start + l] = state.crossed[l] != 0
+
+    cdef void forget(self, fg_state *state) noexcept nogil:
+        cdef int i
+        for i in range(self.program.n_values):
+            state.boxes[i].live = 0
+        memset(state.crossed, 0, sizeof(state.crossed))
+        state.cost = 0
+
+    def run_along(self, directions, const double[::1] t):
+        """Difference of the result at theta + t[k] * direction, for at most 8 t.
+
+        directions: (number of the parameter, direction as contiguous float64) pairs.
+        """
+        cdef fg_state *state = &self.states[0]
+        cdef const double[::1] direction
+        cdef double *lanes
+        cdef fg_box *box
+        cdef fg_value *value
+        cdef int64_t i
+        cdef int l, d, number
+        if t.shape[0] > LANES:
+            raise ValueError(f"`t` must hold at most {LANES} numbers.")
+        self.forget(state)
+        for number, array in directions:
+            direction = array
+            value = &self.values[number]
+            box = &state.boxes[number]
+            box.live = value.size > 0
+            box.d = state.work + value.slot
+            for d in range(value.ndim):
+                box.lo[d] = 0
+                box.n[d] = value.shape[d]
+            with nogil:
+                for i in range(value.size):
+                    lanes = box.d + i * LANES
+                    for l in range(LANES):
+                        lanes[l] = direction[i] * t[l] if l < t.shape[0] else 0.0
+        with nogil:
+            fg_pick_replay().run(&self.program, state, 0)
+        box = &state.boxes[self.program.out]
+        return np.array([box.d[l] if box.live else 0.0 for l in range(t.shape[0])])
+
+    def full_cost(self, parameters):
+        """Floating-point work of one whole forward pass, in multiply-adds."""
+        cdef fg_state *state = &self.states[0]
+        cdef int number, d
+        self.forget(state)
+        for number in parameters:
+            state.boxes[number].live = self.values[number].size > 0
+            for d in range(self.values[number].ndim):
+                state.boxes[number].lo[d] = 0
+                state.boxes[number].n[d] = self.values[number].shape[d]
+        fg_pick_replay().run(&self.program, state, 1)
+        return state.cost
+
+    def spread(self, int value, const int64_t[::1] index):
+        """How far a bundle that perturbs these entries reaches: boxes and cost.
+
+        Returns the (start, length) of the box of every value, None where unperturbed,
+        and the floating-point work of one lane, in multiply-adds.
+        """
+        cdef fg_state *state = &self.states[0]
+        cdef double[::1] zeros = np.zeros(LANES)
+        cdef int i, d
+        self.forget(state)
+        # Boxes only: the lanes of the parameter are not needed, but are cheap.
+        seed_entries(&self.values[value], &state.boxes[value], state.work, &index[0],
+                     &zeros[0], index.shape[0])
+        fg_pick_replay().run(&self.program, state, 1)
+        boxes = []
+        for i in range(self.program.n_values):
+            box = state.boxes[i]
+            if not box.live:
+                boxes.append(None)
+                continue
+            ndim = self.values[i].ndim
+            boxes.append((tuple([box.lo[d] for d in range(ndim)]),
+                          tuple([box.n[d] for d in range(ndim)])))
+        return boxes, state.cost

@@ -1,0 +1,244 @@
+/* Contractions (matmul, einsum, tensordot) of one bundle.
+ *
+ * d(AB) = dA B0 + A0 dB + dA dB, each term over the boxes of its perturbed operands
+ * only. A term with one perturbed operand is a matrix product of scalars S (base values)
+ * with lane vectors L:   O[p, q, :] += sum_k S[p, k] L[q, k, :]
+ * and runs in register tiles of TILE_P x TILE_Q lane vectors: each vector loaded serves
+ * TILE_P multiply-adds, each scalar TILE_Q.
+ */
+#ifndef FASTGRAD_CONTRACT_H
+#define FASTGRAD_CONTRACT_H
+
+#include "replay.h"
+#include "vecmath.h"
+
+#if VEC_BYTES == 64
+#define TILE_P 12
+#define TILE_Q 2
+#elif VEC_BYTES == 32
+#define TILE_P 6
+#define TILE_Q 1
+#else
+#define TILE_P 2
+#define TILE_Q 1
+#endif
+#define LANE_VECS (LANES / VEC_LEN)
+static const double NOTHING[LANES] = {0};
+
+INLINE void scalar_tile(const int np, const int nq, int64_t nk, const double *s,
+                        int64_t sp, int64_t sk, const double *l, int64_t lq, int64_t lk,
+                        double *o, int64_t op, int64_t oq, int accumulate)
+{
+    vd acc[TILE_P][TILE_Q * LANE_VECS];
+    for (int p = 0; p < np; p++)
+        for (int q = 0; q < nq; q++)
+            for (int v = 0; v < LANE_VECS; v++)
+                acc[p][q * LANE_VECS + v] =
+                    vec_load(accumulate ? o + p * op + q * oq + v * VEC_LEN : NOTHING);
+    for (int64_t k = 0; k < nk; k++) {
+        vd x[TILE_Q * LANE_VECS];
+#pragma GCC unroll 8
+        for (int q = 0; q < nq; q++)
+#pragma GCC unroll 8
+            for (int v = 0; v < LANE_VECS; v++)
+                x[q * LANE_VECS + v] = vec_load(l + q * lq + k * lk + v * VEC_LEN);
+#pragma GCC unroll 16
+        for (int p = 0; p < np; p++) {
+            const vd scalar = vec_splat(s[p * sp + k * sk]);
+#pragma GCC unroll 8
+            for (int v = 0; v < nq * LANE_VECS; v++)
+                acc[p][v] += scalar * x[v];
+        }
+    }
+    for (int p = 0; p < np; p++)
+        for (int q = 0; q < nq; q++)
+            for (int v = 0; v < LANE_VECS; v++)
+                vec_store(o + p * op + q * oq + v * VEC_LEN, acc[p][q * LANE_VECS + v]);
+}
+
+/* One tile column of a given width nq, np rows: np a compile-time constant each. */
+#define TILE_CASE(N)                                                                   \
+    case N:                                                                            \
+        if (N <= TILE_P)                                                               \
+            scalar_tile(N <= TILE_P ? N : 1, nq, nk, s, sp, sk, l, lq, lk, o, op, oq,  \
+                        accumulate);                                                   \
+        break;
+INLINE void scalar_tile_rows(int np, const int nq, int64_t nk, const double *s,
+                             int64_t sp, int64_t sk, const double *l, int64_t lq,
+                             int64_t lk, double *o, int64_t op, int64_t oq,
+                             int accumulate)
+{
+    switch (np) {
+        TILE_CASE(1) TILE_CASE(2) TILE_CASE(3) TILE_CASE(4) TILE_CASE(5) TILE_CASE(6)
+        TILE_CASE(7) TILE_CASE(8) TILE_CASE(9) TILE_CASE(10) TILE_CASE(11) TILE_CASE(12)
+    }
+}
+
+static void scalar_tile_wide(int np, int64_t nk, const double *s, int64_t sp, int64_t sk,
+                             const double *l, int64_t lq, int64_t lk, double *o,
+                             int64_t op, int64_t oq, int accumulate)
+{
+    scalar_tile_rows(np, TILE_Q, nk, s, sp, sk, l, lq, lk, o, op, oq, accumulate);
+}
+
+static void scalar_tile_narrow(int np, int64_t nk, const double *s, int64_t sp,
+                               int64_t sk, const double *l, int64_t lq, int64_t lk,
+                               double *o, int64_t op, int64_t oq, int accumulate)
+{
+    scalar_tile_rows(np, 1, nk, s, sp, sk, l, lq, lk, o, op, oq, accumulate);
+}
+
+/* O[p, q] (+)= s[p] l[q]: bound by the stores, so write along the shorter stride. */
+static void outer_product(int64_t np, int64_t nq, const double *s, int64_t sp,
+                          const double *l, int64_t lq, double *o, int64_t op, int64_t oq,
+                          int accumulate)
+{
+    const int rows_outside = oq <= op;
+    const int64_t n1 = rows_outside ? np : nq, n2 = rows_outside ? nq : np;
+    const int64_t s1 = rows_outside ? sp : 0, s2 = rows_outside ? 0 : sp;
+    const int64_t l1 = rows_outside ? 0 : lq, l2 = rows_outside ? lq : 0;
+    const int64_t o1 = rows_outside ? op : oq, o2 = rows_outside ? oq : op;
+    for (int64_t i = 0; i < n1; i++)
+        for (int64_t j = 0; j < n2; j++) {
+            const vd scalar = vec_splat(s[i * s1 + j * s2]);
+            for (int v = 0; v < LANE_VECS; v++) {
+                double *at = o + i * o1 + j * o2 + v * VEC_LEN;
+                vd product = scalar * vec_load(l + i * l1 + j * l2 + v * VEC_LEN);
+                if (accumulate)
+                    product += vec_load(at);
+                vec_store(at, product);
+            }
+        }
+}
+
+static void scalar_product(int64_t np, int64_t nq, int64_t nk, const double *s,
+                           int64_t sp, int64_t sk, const double *l, int64_t lq,
+                           int64_t lk, double *o, int64_t op, int64_t oq, int accumulate)
+{
+    if (nk == 1) {
+        outer_product(np, nq, s, sp, l, lq, o, op, oq, accumulate);
+        return;
+    }
+    /* rows in equal blocks: 10 is one block of 10, 16 is 8 + 8 */
+    const int64_t blocks = (np + TILE_P - 1) / TILE_P;
+    for (int64_t q = 0; q < nq;) {
+        const int wide = nq - q >= TILE_Q;
+        for (int64_t b = 0; b < blocks; b++) {
+            const int64_t first = np * b / blocks, last = np * (b + 1) / blocks;
+            (wide ? scalar_tile_wide : scalar_tile_narrow)(
+                (int)(last - first), nk, s + first * sp, sp, sk, l + q * lq, lq, lk,
+                o + first * op + q * oq, op, oq, accumulate);
+        }
+        q += wide ? TILE_Q : 1;
+    }
+}
+
+/* O[p, q, :] += sum_k X[p, k, :] Y[q, k, :]: both operands perturbed. */
+#define PAIR_P 4
+#define PAIR_Q 2
+static void lane_product(int64_t np, int64_t nq, int64_t nk, const double *x, int64_t xp,
+                         int64_t xk, const double *y, int64_t yq, int64_t yk, double *o,
+                         int64_t op, int64_t oq, int accumulate)
+{
+    for (int64_t p0 = 0; p0 < np; p0 += PAIR_P)
+        for (int64_t q0 = 0; q0 < nq; q0 += PAIR_Q)
+            for (int v = 0; v < LANE_VECS; v++) {
+                const int64_t pn = np - p0 < PAIR_P ? np - p0 : PAIR_P;
+                const int64_t qn = nq - q0 < PAIR_Q ? nq - q0 : PAIR_Q;
+                const double *xt = x + p0 * xp + v * VEC_LEN, *yt = y + q0 * yq + v * VEC_LEN;
+                double *ot = o + p0 * op + q0 * oq + v * VEC_LEN;
+                vd acc[PAIR_P][PAIR_Q] = {{{0}}};
+                if (pn == PAIR_P && qn == PAIR_Q) {
+                    for (int64_t k = 0; k < nk; k++)
+#pragma GCC unroll 4
+                        for (int p = 0; p < PAIR_P; p++)
+#pragma GCC unroll 2
+                            for (int q = 0; q < PAIR_Q; q++)
+                                acc[p][q] += vec_load(xt + p * xp + k * xk)
+                                             * vec_load(yt + q * yq + k * yk);
+                } else {
+                    for (int64_t k = 0; k < nk; k++)
+                        for (int p = 0; p < pn; p++)
+                            for (int q = 0; q < qn; q++)
+                                acc[p][q] += vec_load(xt + p * xp + k * xk)
+                                             * vec_load(yt + q * yq + k * yk);
+                }
+                for (int p = 0; p < pn; p++)
+                    for (int q = 0; q < qn; q++) {
+                        double *at = ot + p * op + q * oq;
+                        if (accumulate)
+                            acc[p][q] += vec_load(at);
+                        vec_store(at, acc[p][q]);
+                    }
+            }
+}
+
+/* One label of a term: its length, and the step it makes in both operands and output. */
+typedef struct {
+    int64_t n, x, y, o;
+} loop;
+
+enum { ROLE_P, ROLE_Q, ROLE_K, ROLE_BATCH, N_ROLES };
+
+static int loop_role(loop l)
+{
+    return !l.o ? ROLE_K : !l.y ? ROLE_P : !l.x ? ROLE_Q : ROLE_BATCH;
+}
+
+/* Merge loops that walk all three arrays as one longer loop would. */
+static int merge_loops(loop *loops, int n)
+{
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) {
+            if (i == j || loop_role(loops[i]) != loop_role(loops[j]))
+                continue;
+            if (loops[i].x == loops[j].n * loops[j].x && loops[i].y == loops[j].n * loops[j].y
+                && loops[i].o == loops[j].n * loops[j].o) {
+                loops[j].n *= loops[i].n;
+                loops[i] = loops[--n];
+                return merge_loops(loops, n);
+            }
+        }
+    return n;
+}
+
+/* One term. x indexes p and k, y indexes q and k; x is scalars (base) or lanes, y lanes.
+ * Steps of loops are in doubles. */
+static void contract_term(loop *loops, int n, const double *x, int x_is_lanes,
+                          const double *y, double *o, int accumulate)
+{
+    n = merge_loops(loops, n);
+    /* The longest loop of each role runs in the tile kernel, the others around it. */
+    loop inner[N_ROLES - 1] = {{1, 0, 0, 0}, {1, 0, 0, 0}, {1, 0, 0, 0}};
+    loop outer[MAX_LABELS];
+    int n_outer = 0;
+    for (int i = 0; i < n; i++) {
+        int role = loop_role(loops[i]);
+        loop spare = loops[i];
+        if (role != ROLE_BATCH && spare.n > inner[role].n) {
+            spare = inner[role];
+            inner[role] = loops[i];
+        }
+        if (spare.n > 1)
+            outer[n_outer++] = spare;
+    }
+    const loop p = inner[ROLE_P], q = inner[ROLE_Q], k = inner[ROLE_K];
+    int64_t at[MAX_LABELS] = {0};
+    for (;;) {
+        (x_is_lanes ? lane_product : scalar_product)(p.n, q.n, k.n, x, p.x, k.x, y, q.y,
+                                                     k.y, o, p.o, q.o, accumulate);
+        int d = n_outer - 1;
+        for (; d >= 0; d--) {
+            x += outer[d].x, y += outer[d].y, o += outer[d].o;
+            if (++at[d] < outer[d].n)
+                break;
+            x -= outer[d].n * outer[d].x, y -= outer[d].n * outer[d].y;
+            o -= outer[d].n * outer[d].o;
+            at[d] = 0;
+        }
+        if (d < 0)
+            return;
+    }
+}
+
+#endif

@@ -1,0 +1,817 @@
+/* Replay of a traced program for one bundle of lanes: how a perturbation spreads (the
+ * box rule of each operation) and what it does (its lane kernel). See replay.h for the
+ * layout. One thread runs one bundle; threads share nothing but the program.
+ */
+#include "replay.h"
+
+#include "contract.h"
+#include "dispatch.h"
+#include "elementwise.h"
+
+static const double ZEROS[LANES] = {0};
+
+static int64_t box_size(const fg_box *box, int ndim)
+{
+    int64_t size = 1;
+    for (int d = 0; d < ndim; d++)
+        size *= box->n[d];
+    return size;
+}
+
+/* Steps, in doubles, of the lanes of a box stored in C order. */
+static void box_steps(const fg_box *box, int ndim, int64_t *step)
+{
+    int64_t next = LANES;
+    for (int d = ndim - 1; d >= 0; d--) {
+        step[d] = next;
+        next *= box->n[d];
+    }
+}
+
+/* Grow [lo, lo + n) to cover [other, other + length). */
+static void cover(int64_t *lo, int64_t *n, int64_t other, int64_t length)
+{
+    const int64_t end = *lo + *n > other + length ? *lo + *n : other + length;
+    *lo = *lo < other ? *lo : other;
+    *n = end - *lo;
+}
+
+static void clear(double *d, int64_t n_elements)
+{
+    memset(d, 0, (size_t)n_elements * LANES * sizeof(double));
+}
+
+static void copy(double *to, const double *from, int64_t n_elements)
+{
+    memcpy(to, from, (size_t)n_elements * LANES * sizeof(double));
+}
+
+/* Copy a box into a larger one that contains it; `shift` is added to its position. */
+static void copy_into(const fg_box *to, const fg_box *from, int ndim, const int64_t *shift)
+{
+    int64_t at[MAX_NDIM] = {0}, step[MAX_NDIM];
+    box_steps(to, ndim, step);
+    const int64_t row = ndim ? from->n[ndim - 1] : 1;
+    const double *source = from->d;
+    for (;;) {
+        double *target = to->d;
+        for (int d = 0; d < ndim; d++)
+            target += (from->lo[d] + shift[d] + at[d] - to->lo[d]) * step[d];
+        copy(target, source, row);
+        source += row * LANES;
+        int d = ndim - 2;
+        for (; d >= 0; d--) {
+            if (++at[d] < from->n[d])
+                break;
+            at[d] = 0;
+        }
+        if (d < 0)
+            return;
+    }
+}
+
+/* ---- elementwise ----------------------------------------------------------------- */
+
+typedef struct {
+    int64_t n, lane[3], base[3], out0;
+} element_loop;
+
+/* One loop fewer where the outer of two neighbours continues the inner. */
+static int merge_element_loops(element_loop *loops, int n, int n_in)
+{
+    int last = 0;
+    for (int d = 1; d < n; d++) {
+        element_loop *a = &loops[last], *b = &loops[d];
+        int joined = a->out0 == b->n * b->out0;
+        for (int i = 0; i < n_in; i++)
+            joined &= a->lane[i] == b->n * b->lane[i] && a->base[i] == b->n * b->base[i];
+        if (joined) {
+            b->n *= a->n;
+            loops[last] = *b;
+        } else {
+            loops[++last] = *b;
+        }
+    }
+    return n ? last + 1 : 0;
+}
+
+/* Run `kernel` over the box of the output. Operands: lanes d[i] (NULL: unperturbed), laid
+ * out as boxes box[i]; at_theta: values themselves instead of differences. */
+static void elementwise_box(const fg_program *g, const fg_op *op, elementwise kernel,
+                            const int *order, const fg_box *box, const fg_box *out,
+                            int64_t *crossed, int at_theta)
+{
+    const fg_value *target = &g->values[op->out];
+    const int ndim = target->ndim;
+    element_loop loops[MAX_NDIM];
+    operand in[3];
+    int64_t steps[3][MAX_NDIM];
+    for (int i = 0; i < op->n_in; i++) {
+        const fg_value *value = &g->values[op->in[order[i]]];
+        const fg_box *b = &box[order[i]];
+        in[i].d = b->live ? b->d : ZEROS;
+        in[i].base = value->base;
+        box_steps(b, value->ndim, steps[i]);
+    }
+    const double *out0 = at_theta ? ZEROS : target->base;
+    int n_loops = 0;
+    for (int d = 0; d < ndim; d++) {
+        element_loop l = {out->n[d], {0}, {0}, at_theta ? 0 : target->stride[d]};
+        out0 += out->lo[d] * l.out0;
+        for (int i = 0; i < op->n_in; i++) {
+            const fg_value *value = &g->values[op->in[order[i]]];
+            const int a = d - (ndim - value->ndim);
+            if (a < 0 || value->shape[a] == 1)
+                continue;
+            l.base[i] = value->stride[a];
+            l.lane[i] = box[order[i]].live ? steps[i][a] : 0;
+            in[i].base += out->lo[d] * l.base[i];
+        }
+        if (l.n > 1)
+            loops[n_loops++] = l;
+    }
+    n_loops = merge_element_loops(loops, n_loops, op->n_in);
+    element_loop inner = {1, {0}, {0}, 0};
+    if (n_loops)
+        inner = loops[--n_loops];
+    for (int i = 0; i < op->n_in; i++) {
+        in[i].step = inner.lane[i];
+        in[i].base_step = inner.base[i];
+    }
+    int64_t at[MAX_NDIM] = {0};
+    double *to = out->d;
+    for (;;) {
+        kernel(inner.n, in, out0, inner.out0, to, crossed);
+        to += inner.n * LANES;
+        int d = n_loops - 1;
+        for (; d >= 0; d--) {
+            const element_loop *l = &loops[d];
+            const int64_t move = ++at[d] < l->n ? 1 : 1 - l->n;
+            out0 += move * l->out0;
+            for (int i = 0; i < op->n_in; i++) {
+                in[i].d += move * l->lane[i];
+                in[i].base += move * l->base[i];
+            }
+            if (move == 1)
+                break;
+            at[d] = 0;
+        }
+        if (d < 0)
+            return;
+    }
+}
+
+/* The box of an elementwise result covers those of its perturbed inputs. */
+static void elementwise_cover(const fg_program *g, const fg_state *st, const fg_op *op,
+                              fg_box *out)
+{
+    const fg_value *target = &g->values[op->out];
+    int first = 1;
+    for (int i = 0; i < op->n_in; i++) {
+        const fg_value *value = &g->values[op->in[i]];
+        const fg_box *box = &st->boxes[op->in[i]];
+        if (!box->live)
+            continue;
+        for (int d = 0; d < target->ndim; d++) {
+            const int a = d - (target->ndim - value->ndim);
+            const int whole = a < 0 || value->shape[a] == 1;
+            const int64_t lo = whole ? 0 : box->lo[a];
+            const int64_t n = whole ? target->shape[d] : box->n[a];
+            if (first)
+                out->lo[d] = lo, out->n[d] = n;
+            else
+                cover(&out->lo[d], &out->n[d], lo, n);
+        }
+        first = 0;
+    }
+}
+
+static void run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
+                            fg_box *out, int measure)
+{
+    const fg_value *target = &g->values[op->out];
+    elementwise kernel = ELEMENTWISE[op->code].kernel;
+    elementwise_cover(g, st, op, out);
+    if (measure) {
+        st->cost += ELEMENTWISE[op->code].cost * (double)box_size(out, target->ndim);
+        return;
+    }
+    /* Bring each perturbed operand to the box of the result, with zeros around it. */
+    fg_box box[3];
+    for (int i = 0; i < op->n_in; i++) {
+        const fg_value *value = &g->values[op->in[i]];
+        box[i] = st->boxes[op->in[i]];
+        if (!box[i].live)
+            continue;
+        fg_box grown = box[i];
+        int differs = 0;
+        for (int a = 0; a < value->ndim; a++) {
+            const int d = a + target->ndim - value->ndim;
+            if (value->shape[a] != 1) {
+                grown.lo[a] = out->lo[d];
+                grown.n[a] = out->n[d];
+                differs |= grown.n[a] != box[i].n[a];
+            }
+        }
+        if (differs) {
+            static const int64_t nowhere[MAX_NDIM] = {0};
+            grown.d = st->work + g->scratch[i];
+            clear(grown.d, box_size(&grown, value->ndim));
+            copy_into(&grown, &box[i], value->ndim, nowhere);
+            box[i] = grown;
+        }
+    }
+    int order[3] = {0, 1, 2};
+    if (op->n_in == 2 && box[0].live != box[1].live) {
+        const int live = box[1].live;
+        if (op->code == FG_MULTIPLY) {
+            kernel = lanes_scale;
+            order[0] = live, order[1] = 1 - live;
+        }
+        /* x + constant, in place: nothing to do */
+        if ((op->code == FG_ADD || (op->code == FG_SUBTRACT && !live))
+            && box[live].d == out->d)
+            return;
+    }
+    elementwise_box(g, op, kernel, order, box, out, st->crossed, 0);
+}
+
+static void evaluate_elementwise(const fg_program *g, fg_state *st, int number, double *y)
+{
+    const fg_op *op = &g->ops[number];
+    const fg_value *target = &g->values[op->out];
+    const int order[3] = {0, 1, 2};
+    fg_box box[3] = {{{0}}};
+    fg_box out = {{0}};
+    for (int d = 0; d < target->ndim; d++)
+        out.n[d] = target->shape[d];
+    out.d = st->work + target->slot;
+    int64_t crossed[LANES];
+    elementwise_box(g, op, ELEMENTWISE[op->code].kernel, order, box, &out, crossed, 1);
+    for (int64_t i = 0; i < target->size; i++)
+        y[i] = out.d[i * LANES];
+}
+
+/* ---- reductions ------------------------------------------------------------------ */
+
+static void run_sum(const fg_program *g, const fg_op *op, const fg_box *box,
+                    const fg_box *out)
+{
+    const fg_value *value = &g->values[op->in[0]];
+    const int ndim = value->ndim, last = ndim - 1;
+    int64_t step[MAX_NDIM] = {0}, kept = LANES, at[MAX_NDIM] = {0};
+    for (int d = last; d >= 0; d--)
+        if (!op->ints[d]) {
+            step[d] = kept;
+            kept *= box->n[d];
+        }
+    clear(out->d, kept / LANES);
+    const int64_t row = box->n[last];
+    const double *x = box->d;
+    double *y = out->d;
+    for (;;) {
+        if (op->ints[last]) {
+            vd acc[N_VECS];
+            for (int v = 0; v < N_VECS; v++)
+                acc[v] = vec_load(y + v * VEC_LEN);
+            for (int64_t i = 0; i < row; i++)
+                for (int v = 0; v < N_VECS; v++)
+                    acc[v] += vec_load(x + i * LANES + v * VEC_LEN);
+            for (int v = 0; v < N_VECS; v++)
+                vec_store(y + v * VEC_LEN, acc[v]);
+        } else {
+            for (int64_t i = 0; i < row * LANES; i += VEC_LEN)
+                vec_store(y + i, vec_load(y + i) + vec_load(x + i));
+        }
+        x += row * LANES;
+        int d = last - 1;
+        for (; d >= 0; d--) {
+            y += step[d];
+            if (++at[d] < box->n[d])
+                break;
+            y -= box->n[d] * step[d];
+            at[d] = 0;
+        }
+        if (d < 0)
+            return;
+    }
+}
+
+/* max or prod over whole axes: also of the elements outside the box, which stay. */
+static void fold_element(const fg_op *op, const fg_value *value, const fg_box *box,
+                         const int64_t *steps, const double *base, const double *lanes,
+                         double out0, double *out, int64_t *crossed)
+{
+    vd best[N_VECS];
+    vi winner[N_VECS], tied[N_VECS];
+    double best0 = 0.0;
+    int64_t winner0 = -1, tied0 = 0, number = 0, at[MAX_NDIM] = {0};
+    for (int v = 0; v < N_VECS; v++) {
+        best[v] = vec_splat(1.0);
+        winner[v] = (vi){0} - 1;
+        tied[v] = (vi){0};
+    }
+    for (;; number++) {
+        const double *b = base, *l = lanes;
+        int inside = 1;
+        for (int d = 0; d < value->ndim; d++)
+            if (op->ints[d]) {
+                b += at[d] * value->stride[d];
+                l += (at[d] - box->lo[d]) * steps[d];
+                inside &= at[d] >= box->lo[d] && at[d] < box->lo[d] + box->n[d];
+            }
+        for (int v = 0; v < N_VECS; v++) {
+            const vd x = *b + vec_load((inside ? l + v * VEC_LEN : ZEROS));
+            if (op->code == FG_PROD) {
+                best[v] *= x;
+                continue;
+            }
+            const vi better = (winner[v] < 0) | (x > best[v]);
+            tied[v] = ~better & (tied[v] | (x == best[v]));
+            best[v] = vec_select(better, x, best[v]);
+            winner[v] = (better & number) | (~better & winner[v]);
+        }
+        const int better0 = winner0 < 0 || *b > best0;
+        tied0 = !better0 && (tied0 || *b == best0);
+        best0 = better0 ? *b : best0;
+        winner0 = better0 ? number : winner0;
+        int d = value->ndim - 1;
+        for (; d >= 0; d--) {
+            if (!op->ints[d])
+                continue;
+            if (++at[d] < value->shape[d])
+                break;
+            at[d] = 0;
+        }
+        if (d < 0)
+            break;
+    }
+    for (int v = 0; v < N_VECS; v++) {
+        vec_store(out + v * VEC_LEN, best[v] - out0);
+        if (op->code == FG_MAX)
+            *(vi *)(crossed + v * VEC_LEN) |= (winner[v] != winner0) | (tied[v] != -tied0);
+    }
+}
+
+static void run_fold(const fg_program *g, fg_state *st, const fg_op *op, const fg_box *box,
+                     const fg_box *out)
+{
+    const fg_value *value = &g->values[op->in[0]], *target = &g->values[op->out];
+    int64_t steps[MAX_NDIM], at[MAX_NDIM] = {0};
+    box_steps(box, value->ndim, steps);
+    double *y = out->d;
+    for (;;) {
+        const double *base = value->base, *lanes = box->d, *out0 = target->base;
+        for (int d = 0, k = 0; d < value->ndim; d++)
+            if (!op->ints[d]) {
+                base += (box->lo[d] + at[d]) * value->stride[d];
+                lanes += at[d] * steps[d];
+                out0 += (box->lo[d] + at[d]) * target->stride[k++];
+            }
+        fold_element(op, value, box, steps, base, lanes, *out0, y, st->crossed);
+        y += LANES;
+        int d = value->ndim - 1;
+        for (; d >= 0; d--) {
+            if (op->ints[d])
+                continue;
+            if (++at[d] < box->n[d])
+                break;
+            at[d] = 0;
+        }
+        if (d < 0)
+            return;
+    }
+}
+
+static void run_reduction(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                          int measure)
+{
+    const fg_value *value = &g->values[op->in[0]];
+    const fg_box *box = &st->boxes[op->in[0]];
+    double read = 1;
+    for (int d = 0, k = 0; d < value->ndim; d++) {
+        if (!op->ints[d])
+            out->lo[k] = box->lo[d], out->n[k++] = box->n[d];
+        read *= (double)(op->ints[d] && op->code != FG_SUM ? value->shape[d] : box->n[d]);
+    }
+    st->cost += (op->code == FG_SUM ? 1 : 6) * read;
+    if (measure)
+        return;
+    if (op->code == FG_SUM)
+        run_sum(g, op, box, out);
+    else
+        run_fold(g, st, op, box, out);
+}
+
+static void run_cumsum(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                       int measure)
+{
+    const fg_value *value = &g->values[op->in[0]];
+    const fg_box *box = &st->boxes[op->in[0]];
+    const int axis = (int)op->ints[0];
+    for (int d = 0; d < value->ndim; d++)
+        out->lo[d] = box->lo[d], out->n[d] = box->n[d];
+    out->n[axis] = value->shape[axis] - box->lo[axis];
+    st->cost += (double)box_size(out, value->ndim);
+    if (measure)
+        return;
+    int64_t outer = 1, inner = LANES;
+    for (int d = 0; d < value->ndim; d++)
+        if (d < axis)
+            outer *= box->n[d];
+        else if (d > axis)
+            inner *= box->n[d];
+    const double *x = box->d;
+    double *y = out->d;
+    for (int64_t i = 0; i < outer; i++)
+        for (int64_t j = 0; j < out->n[axis]; j++, y += inner) {
+            for (int64_t k = 0; k < inner; k++)
+                y[k] = (j ? y[k - inner] : 0.0) + (j < box->n[axis] ? x[k] : 0.0);
+            x += j < box->n[axis] ? inner : 0;
+        }
+}
+
+/* ---- contraction ----------------------------------------------------------------- */
+
+static void run_contract(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                         int measure)
+{
+    const fg_value *va = &g->values[op->in[0]], *vb = &g->values[op->in[1]];
+    const fg_box *a = &st->boxes[op->in[0]], *b = &st->boxes[op->in[1]];
+    const int n_labels = (int)op->ints[0];
+    const int64_t *axes = op->ints + 1;
+    int64_t lo[3][MAX_LABELS], n[3][MAX_LABELS]; /* per term, per label */
+    int used[3] = {a->live, b->live, a->live && b->live};
+
+    for (int l = 0; l < n_labels; l++) {
+        const int64_t ia = axes[3 * l], ib = axes[3 * l + 1], ic = axes[3 * l + 2];
+        const int64_t length = ia >= 0 ? va->shape[ia] : vb->shape[ib];
+        const int in_a = a->live && ia >= 0, in_b = b->live && ib >= 0;
+        lo[0][l] = in_a ? a->lo[ia] : 0, n[0][l] = in_a ? a->n[ia] : length;
+        lo[1][l] = in_b ? b->lo[ib] : 0, n[1][l] = in_b ? b->n[ib] : length;
+        if (used[2]) {
+            const int64_t first = lo[0][l] > lo[1][l] ? lo[0][l] : lo[1][l];
+            const int64_t end0 = lo[0][l] + n[0][l], end1 = lo[1][l] + n[1][l];
+            lo[2][l] = first;
+            n[2][l] = (end0 < end1 ? end0 : end1) - first;
+            used[2] = n[2][l] > 0;
+        }
+        if (ic >= 0) {
+            const int t = a->live ? 0 : 1;
+            out->lo[ic] = lo[t][l], out->n[ic] = n[t][l];
+            if (a->live && b->live)
+                cover(&out->lo[ic], &out->n[ic], lo[1][l], n[1][l]);
+        }
+    }
+    for (int t = 0; t < 3; t++)
+        if (used[t]) {
+            double work = 1;
+            for (int l = 0; l < n_labels; l++)
+                work *= (double)n[t][l];
+            st->cost += work;
+        }
+    if (measure)
+        return;
+
+    int64_t step_a[MAX_NDIM], step_b[MAX_NDIM], step_o[MAX_NDIM];
+    const int ndim = g->values[op->out].ndim;
+    box_steps(a, va->ndim, step_a);
+    box_steps(b, vb->ndim, step_b);
+    box_steps(out, ndim, step_o);
+    /* Add into zeros where terms overlap or a sum runs outside the tile kernel. */
+    int n_summed = 0;
+    for (int l = 0; l < n_labels; l++)
+        n_summed += axes[3 * l + 2] < 0;
+    const int accumulate = (a->live && b->live) || n_summed > 1;
+    if (accumulate)
+        clear(out->d, box_size(out, ndim));
+
+    for (int t = 0; t < 3; t++) {
+        if (!used[t])
+            continue;
+        /* x: the base operand, or a's lanes; y: the perturbed operand, b's lanes */
+        const int swap = t == 0;
+        const double *pa = t == 1 ? va->base : a->d, *pb = t == 0 ? vb->base : b->d;
+        double *o = out->d;
+        loop loops[MAX_LABELS];
+        int n_loops = 0;
+        for (int l = 0; l < n_labels; l++) {
+            const int64_t ia = axes[3 * l], ib = axes[3 * l + 1], ic = axes[3 * l + 2];
+            int64_t sa = 0, sb = 0, so = 0;
+            if (ia >= 0) {
+                sa = t == 1 ? va->stride[ia] : step_a[ia];
+                pa += (lo[t][l] - (t == 1 ? 0 : a->lo[ia])) * sa;
+            }
+            if (ib >= 0) {
+                sb = t == 0 ? vb->stride[ib] : step_b[ib];
+                pb += (lo[t][l] - (t == 0 ? 0 : b->lo[ib])) * sb;
+            }
+            if (ic >= 0) {
+                so = step_o[ic];
+                o += (lo[t][l] - out->lo[ic]) * so;
+            }
+            if (n[t][l] > 1)
+                loops[n_loops++] = (loop){n[t][l], swap ? sb : sa, swap ? sa : sb, so};
+        }
+        contract_term(loops, n_loops, swap ? pb : pa, t == 2, swap ? pa : pb, o, accumulate);
+    }
+}
+
+/* ---- shape ----------------------------------------------------------------------- */
+
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    const int64_t q = a / b;
+    return q - ((a % b != 0) && ((a < 0) != (b < 0)));
+}
+
+/* The o in [0, length) with low <= step * o <= high: *first and their number. */
+static int64_t steps_within(int64_t low, int64_t high, int64_t step, int64_t length,
+                            int64_t *first)
+{
+    int64_t begin = step > 0 ? -floor_div(-low, step) : -floor_div(-high, step);
+    int64_t end = step > 0 ? floor_div(high, step) : floor_div(low, step);
+    begin = begin > 0 ? begin : 0;
+    end = end < length - 1 ? end : length - 1;
+    *first = begin;
+    return end >= begin ? end - begin + 1 : 0;
+}
+
+/* One row (last output axis) of a view whose window axes may step outside the box. */
+static void view_row(const fg_value *value, const fg_box *box, const fg_box *out,
+                     const int64_t *start, int axis, int64_t step, double *to, int64_t n)
+{
+    int64_t steps[MAX_NDIM], first = 0, inside = n, from = 0;
+    int beside = 0; /* whether the whole row lies outside the box */
+    box_steps(box, value->ndim, steps);
+    for (int a = 0; a < value->ndim; a++) {
+        const int64_t low = box->lo[a] - start[a], high = low + box->n[a] - 1;
+        if (a == axis)
+            inside = steps_within(low, high, step, n, &first);
+        else
+            beside |= low > 0 || high < 0;
+        from += (start[a] - box->lo[a]) * steps[a];
+    }
+    inside = beside ? 0 : inside;
+    if (inside < n)
+        clear(to, n);
+    const int64_t move = axis >= 0 ? step * steps[axis] : 0;
+    for (int64_t i = first; i < first + inside; i++)
+        copy(to + i * LANES, box->d + from + i * move, 1);
+}
+
+static int view_cover(const fg_value *value, const fg_value *target, const fg_op *op,
+                      const fg_box *box, fg_box *out)
+{
+    const int64_t *offset = op->ints, *moves = op->ints + value->ndim;
+    int64_t low[MAX_NDIM] = {0}, high[MAX_NDIM] = {0}; /* reach of all output axes */
+    for (int d = 0; d < target->ndim; d++)
+        if (moves[2 * d] >= 0) {
+            const int64_t reach = moves[2 * d + 1] * (target->shape[d] - 1);
+            *(reach < 0 ? &low[moves[2 * d]] : &high[moves[2 * d]]) += reach;
+        }
+    for (int a = 0; a < value->ndim; a++)
+        if (offset[a] + high[a] < box->lo[a] || offset[a] + low[a] >= box->lo[a] + box->n[a])
+            return 0;
+    for (int d = 0; d < target->ndim; d++) {
+        const int64_t a = moves[2 * d], step = moves[2 * d + 1];
+        out->lo[d] = 0;
+        out->n[d] = target->shape[d];
+        if (a < 0 || step == 0)
+            continue;
+        const int64_t reach = step * (target->shape[d] - 1);
+        const int64_t low_others = low[a] - (reach < 0 ? reach : 0);
+        const int64_t high_others = high[a] - (reach > 0 ? reach : 0);
+        out->n[d] = steps_within(box->lo[a] - offset[a] - high_others,
+                                 box->lo[a] + box->n[a] - 1 - offset[a] - low_others, step,
+                                 target->shape[d], &out->lo[d]);
+        if (!out->n[d])
+            return 0;
+    }
+    return 1;
+}
+
+static int run_view(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                    int measure)
+{
+    const fg_value *value = &g->values[op->in[0]], *target = &g->values[op->out];
+    const fg_box *box = &st->boxes[op->in[0]];
+    const int64_t *offset = op->ints, *moves = op->ints + value->ndim;
+    if (!view_cover(value, target, op, box, out))
+        return 0;
+    st->cost += (double)box_size(out, target->ndim);
+    if (measure)
+        return 1;
+    const int last = target->ndim - 1;
+    const int64_t row = target->ndim ? out->n[last] : 1;
+    const int axis = target->ndim ? (int)moves[2 * last] : -1;
+    const int64_t step = target->ndim ? moves[2 * last + 1] : 0;
+    int64_t at[MAX_NDIM] = {0};
+    double *to = out->d;
+    for (;; to += row * LANES) {
+        int64_t start[MAX_NDIM];
+        for (int a = 0; a < value->ndim; a++)
+            start[a] = offset[a];
+        for (int d = 0; d < target->ndim; d++)
+            if (moves[2 * d] >= 0)
+                start[moves[2 * d]] += moves[2 * d + 1] * (out->lo[d] + at[d]);
+        view_row(value, box, out, start, axis, step, to, row);
+        int d = last - 1;
+        for (; d >= 0; d--) {
+            if (++at[d] < out->n[d])
+                break;
+            at[d] = 0;
+        }
+        if (d < 0)
+            return 1;
+    }
+}
+
+/* The box of a group of axes after a reshape: covers the flat range of the old box. */
+static void reshape_group(const fg_value *value, const fg_box *box, int a, int na,
+                          const fg_value *target, fg_box *out, int d, int nd)
+{
+    int64_t low = 0, high = 0, rest = 1;
+    for (int i = a; i < a + na; i++) {
+        low = low * value->shape[i] + box->lo[i];
+        high = high * value->shape[i] + box->lo[i] + box->n[i] - 1;
+    }
+    for (int i = d; i < d + nd; i++)
+        rest *= target->shape[i];
+    int differ = 0;
+    for (int i = d; i < d + nd; i++) {
+        rest /= target->shape[i];
+        const int64_t first = low / rest, end = high / rest;
+        low -= first * rest, high -= end * rest;
+        out->lo[i] = differ ? 0 : first;
+        out->n[i] = differ ? target->shape[i] : end - first + 1;
+        differ |= first != end;
+    }
+}
+
+static void reshape_scatter(const fg_value *value, const fg_box *box,
+                            const fg_value *target, const fg_box *out, const int64_t *ints)
+{
+    int64_t at[MAX_NDIM] = {0}, step[MAX_NDIM];
+    box_steps(out, target->ndim, step);
+    const double *from = box->d;
+    clear(out->d, box_size(out, target->ndim));
+    for (;; from += LANES) {
+        double *to = out->d;
+        for (int64_t group = 0, a = 0, d = 0; group < ints[0]; group++) {
+            const int64_t a1 = a + ints[1 + 2 * group], d1 = d + ints[2 + 2 * group];
+            int64_t flat = 0;
+            for (; a < a1; a++)
+                flat = flat * value->shape[a] + box->lo[a] + at[a];
+            for (int64_t i = d1 - 1; i >= d; i--) {
+                to += (flat % target->shape[i] - out->lo[i]) * step[i];
+                flat /= target->shape[i];
+            }
+            d = d1;
+        }
+        copy(to, from, 1);
+        int d = value->ndim - 1;
+        for (; d >= 0; d--) {
+            if (++at[d] < box->n[d])
+                break;
+            at[d] = 0;
+        }
+        if (d < 0)
+            return;
+    }
+}
+
+static void run_reshape(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                        int measure)
+{
+    const fg_value *value = &g->values[op->in[0]], *target = &g->values[op->out];
+    const fg_box *box = &st->boxes[op->in[0]];
+    for (int64_t group = 0, a = 0, d = 0; group < op->ints[0]; group++) {
+        const int64_t na = op->ints[1 + 2 * group], nd = op->ints[2 + 2 * group];
+        reshape_group(value, box, (int)a, (int)na, target, out, (int)d, (int)nd);
+        a += na, d += nd;
+    }
+    const int64_t size = box_size(out, target->ndim);
+    st->cost += (double)size;
+    if (measure)
+        return;
+    if (size == box_size(box, value->ndim)) {
+        if (out->d != box->d)
+            copy(out->d, box->d, size);
+    } else {
+        reshape_scatter(value, box, target, out, op->ints);
+    }
+}
+
+static int run_take(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                    int measure)
+{
+    const fg_value *target = &g->values[op->out];
+    const fg_box *box = &st->boxes[op->in[0]];
+    const int64_t n = op->ints[0], *index = op->ints + 1;
+    int64_t first = n, last = -1;
+    for (int64_t i = 0; i < n; i++)
+        if (index[i] >= box->lo[0] && index[i] < box->lo[0] + box->n[0]) {
+            first = i < first ? i : first;
+            last = i;
+        }
+    if (last < 0)
+        return 0;
+    for (int d = 1; d < target->ndim; d++)
+        out->lo[d] = box->lo[d], out->n[d] = box->n[d];
+    out->lo[0] = first;
+    out->n[0] = last - first + 1;
+    const int64_t size = box_size(out, target->ndim), row = size / out->n[0];
+    st->cost += (double)size + 0.25 * (double)n;
+    if (measure)
+        return 1;
+    for (int64_t i = first; i <= last; i++) {
+        const int64_t at = index[i] - box->lo[0];
+        double *to = out->d + (i - first) * row * LANES;
+        if (at >= 0 && at < box->n[0])
+            copy(to, box->d + at * row * LANES, row);
+        else
+            clear(to, row);
+    }
+    return 1;
+}
+
+static void run_place(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                      int measure)
+{
+    const int ndim = g->values[op->out].ndim;
+    int n_live = 0;
+    for (int i = 0; i < op->n_in; i++) {
+        const fg_box *box = &st->boxes[op->many[i]];
+        const int64_t *offset = op->ints + i * ndim;
+        if (!box->live)
+            continue;
+        for (int d = 0; d < ndim; d++)
+            if (n_live)
+                cover(&out->lo[d], &out->n[d], box->lo[d] + offset[d], box->n[d]);
+            else
+                out->lo[d] = box->lo[d] + offset[d], out->n[d] = box->n[d];
+        n_live++;
+    }
+    const int64_t size = box_size(out, ndim);
+    st->cost += (double)size;
+    if (measure)
+        return;
+    if (n_live > 1)
+        clear(out->d, size);
+    for (int i = 0; i < op->n_in; i++)
+        if (st->boxes[op->many[i]].live)
+            copy_into(out, &st->boxes[op->many[i]], ndim, op->ints + i * ndim);
+}
+
+/* ---- the program ----------------------------------------------------------------- */
+
+static int any_live(const fg_state *st, const fg_op *op)
+{
+    for (int i = 0; i < op->n_in; i++)
+        if (st->boxes[op->many[i]].live)
+            return 1;
+    return 0;
+}
+
+static void run_program(const fg_program *g, fg_state *st, int measure)
+{
+    for (int i = 0; i < g->n_ops; i++) {
+        const fg_op *op = &g->ops[i];
+        fg_box *out = &st->boxes[op->out];
+        out->live = any_live(st, op);
+        if (!out->live)
+            continue;
+        out->d = st->work + g->values[op->out].slot;
+        if (op->code < FG_SUM)
+            run_elementwise(g, st, op, out, measure);
+        else if (op->code <= FG_PROD)
+            run_reduction(g, st, op, out, measure);
+        else if (op->code == FG_CUMSUM)
+            run_cumsum(g, st, op, out, measure);
+        else if (op->code == FG_CONTRACT)
+            run_contract(g, st, op, out, measure);
+        else if (op->code == FG_VIEW)
+            out->live = run_view(g, st, op, out, measure);
+        else if (op->code == FG_RESHAPE)
+            run_reshape(g, st, op, out, measure);
+        else if (op->code == FG_TAKE)
+            out->live = run_take(g, st, op, out, measure);
+        else
+            run_place(g, st, op, out, measure);
+    }
+}
+
+static void map(int which, int64_t n, const double *x, double *y)
+{
+    double out[LANES];
+    int64_t crossed[LANES];
+    for (int64_t i = 0; i < n; i++) {
+        const operand in = {ZEROS, x + i, 0, 0};
+        ELEMENTWISE[which].kernel(1, &in, ZEROS, 0, out, crossed);
+        y[i] = out[0];
+    }
+}
+
+extern const fg_replay FG(fg_replay);
+const fg_replay FG(fg_replay) = {run_program, evaluate_elementwise, map};

@@ -1,0 +1,162 @@
+"""Walking nests: dicts, lists, tuples, named tuples and dataclasses of anything.
+
+Members of a nest are reached by a name (``encoder.0.W``), used for blocks, and by a
+path (``["encoder"][0].W``), used in messages.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+
+def named_leaves(structure: Any) -> list[tuple[str, Any]]:
+    """Return the name and value of every leaf of a nest, whatever the values are."""
+    return [(name or "params", value) for name, _, value in walk(structure)]
+
+
+def walk(value: Any, name: str = "", path: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Name, path and value of every leaf, depth first."""
+    children = _children(value)
+    if children is None:
+        yield name, path, value
+        return
+    for key, step, child in children:
+        yield from walk(child, f"{name}.{key}" if name else key, path + step)
+
+
+def _children(value: Any) -> list[tuple[str, str, Any]] | None:
+    """Name, path and value of a container's members; None for a leaf."""
+    if isinstance(value, Mapping):
+        return [(str(key), _subscript(key), v) for key, v in value.items()]
+    fields = _fields(value)
+    if fields is not None:
+        return [(name, f".{name}", getattr(value, name)) for name in fields]
+    if isinstance(value, list | tuple):
+        return [(str(i), f"[{i}]", v) for i, v in enumerate(value)]
+    return None
+
+
+def _subscript(key: Any) -> str:
+    return f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"
+
+
+def _fields(value: Any) -> Sequence[str] | None:
+    """Return the field names of a dataclass or a named tuple."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [field.name for field in dataclasses.fields(value)]
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return list(value._fields)
+    return None
+
+
+def contents(value: Any) -> Iterator[tuple[Any, dict[Any, Any]]]:
+    """Yield every container that can be changed, with what it holds now."""
+    fields = _fields(value)
+    if isinstance(value, dict):
+        yield value, dict(value)
+    elif isinstance(value, list):
+        yield value, dict(enumerate(value))
+    elif fields is not None and not isinstance(value, tuple):
+        yield value, {name: getattr(value, name) for name in fields}
+    for _, _, child in _children(value) or ():
+        yield from contents(child)
+
+
+def put_back(container: Any, members: dict[Any, Any]) -> None:
+    """Make a container hold what `contents` said it did."""
+    if isinstance(container, dict):
+        container.clear()
+        container.update(members)
+    elif isinstance(container, list):
+        container[:] = members.values()
+    else:
+        for name, member in members.items():
+            object.__setattr__(container, name, member)
+
+
+def matching(
+    template: Any, value: Any, what: str, original: str
+) -> Iterator[tuple[Any, str]]:
+    """Walk `value` along `template`; yield its leaves with their labels."""
+    children = _children(template)
+    if children is None:
+        if isinstance(value, Mapping) or value is None:
+            raise TypeError(
+                f"`{what}` must be an array, as `{original}`, "
+                f"got {type(value).__name__}."
+            )
+        yield value, what
+        return
+    members = _members(template, value, what, original)
+    for (_, step, child), member in zip(children, members, strict=True):
+        yield from matching(child, member, what + step, original + step)
+
+
+def _members(template: Any, value: Any, what: str, original: str) -> list[Any]:
+    """Return the members of `value` in the order of `template`'s."""
+    if isinstance(template, Mapping):
+        if not isinstance(value, Mapping):
+            raise TypeError(
+                f"`{what}` must be a dict, as `{original}`, got {type(value).__name__}."
+            )
+        missing = [key for key in template if key not in value]
+        extra = [key for key in value if key not in template]
+        if missing or extra:
+            raise ValueError(
+                f"`{what}` must have the keys of `{original}`, got "
+                f"{list(value)} for {list(template)}."
+            )
+        return [value[key] for key in template]
+    fields = _fields(template)
+    if fields is not None and not isinstance(value, list | tuple):
+        missing = [name for name in fields if not hasattr(value, name)]
+        if missing:
+            raise TypeError(
+                f"`{what}` must have the fields {list(fields)}, as `{original}`, "
+                f"got {type(value).__name__}."
+            )
+        return [getattr(value, name) for name in fields]
+    size = len(template if fields is None else fields)
+    if not isinstance(value, list | tuple):
+        raise TypeError(
+            f"`{what}` must be a {type(template).__name__}, as `{original}`, "
+            f"got {type(value).__name__}."
+        )
+    if len(value) != size:
+        raise ValueError(
+            f"`{what}` must have {size} members, as `{original}`, got {len(value)}."
+        )
+    return list(value)
+
+
+def rebuild(template: Any, leaves: Iterator[Any]) -> Any:
+    """Return a nest built like `template` from these leaves."""
+    children = _children(template)
+    if children is None:
+        return next(leaves)
+    members = [rebuild(child, leaves) for _, _, child in children]
+    if isinstance(template, Mapping):
+        return _like_mapping(template, members)
+    fields = _fields(template)
+    if isinstance(template, tuple):
+        make = template._make if hasattr(template, "_make") else tuple
+        return make(members)
+    if fields is None:
+        result = copy.copy(template)
+        result[:] = members
+        return result
+    result = copy.copy(template)
+    for name, member in zip(fields, members, strict=True):
+        object.__setattr__(result, name, member)  # frozen dataclasses too
+    return result
+
+
+def _like_mapping(template: Mapping[Any, Any], members: list[Any]) -> Any:
+    """Return a dict of the same kind (OrderedDict, ...) with these values."""
+    items = zip(template, members, strict=True)
+    if not isinstance(template, dict):
+        return dict(items)
+    result = copy.copy(template)
+    result.update(items)
+    return result

@@ -1,0 +1,220 @@
+"""Values of a traced program: what was computed, from what, on which source line."""
+
+import linecache
+import os
+import sys
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.program import ops
+
+#: Most axes an array of a program can have (the kernels' MAX_NDIM).
+MAX_NDIM = 8
+_PACKAGES = (
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep,
+    os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A line of the user's code."""
+
+    file: str
+    line: int
+
+    @property
+    def code(self) -> str:
+        """The text of the line, if its file can be read."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.file)}, line {self.line}"
+
+
+def calling_line() -> Source:
+    """The innermost line that is neither fastgrad's nor NumPy's."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGES):
+        frame = frame.f_back
+    return Source(frame.f_code.co_filename, frame.f_lineno)
+
+
+def raising_line(error: BaseException) -> Source | None:
+    """The innermost such line in the traceback of an error."""
+    found, entry = None, error.__traceback__
+    while entry is not None:
+        file = entry.tb_frame.f_code.co_filename
+        if not file.startswith(_PACKAGES):
+            found = Source(file, entry.tb_lineno)
+        entry = entry.tb_next
+    return found
+
+
+#: The latest TraceError. A loss may have caught it; what it then does is not the loss.
+latest_error: ContextVar["TraceError | None"] = ContextVar("latest_error", default=None)
+
+
+class TraceError(Exception):
+    """A loss does something that cannot be traced; says what, and on which line."""
+
+    def __init__(self, reason: str, source: Source | None = None) -> None:
+        latest_error.set(self)
+        self.reason = reason
+        self.source = source or calling_line()
+        code = self.source.code
+        super().__init__(f"{self.source}: {reason}" + (f" ({code})" if code else ""))
+
+
+@dataclass(eq=False)
+class Node:
+    """One array of a program."""
+
+    #: A primitive of `ops.PRIMITIVES`, "parameter" or "constant".
+    op: str
+    inputs: tuple["Node", ...]
+    ints: tuple[int, ...]
+    #: Its value at theta, contiguous float64.
+    value: NDArray[np.float64]
+    #: As the user wrote it, e.g. "np.tanh"; the block's name for a parameter.
+    label: str
+    source: Source
+    #: Whether it depends on a parameter.
+    active: bool = field(default=True)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.value.shape
+
+
+def constant(value: Any) -> Node:
+    """A node for an array that does not depend on the parameters (copied)."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TraceError(f"uses a constant of dtype {array.dtype}")
+    data = np.array(array, dtype=np.float64, order="C")
+    return Node("constant", (), (), data, "constant", calling_line(), active=False)
+
+
+def apply(
+    op: str,
+    inputs: Sequence[Node],
+    ints: Sequence[int] = (),
+    *,
+    label: str,
+    value: NDArray[np.float64] | None = None,
+) -> Node:
+    """Record one primitive; `value` where it does not follow from the ints."""
+    if value is None:
+        with np.errstate(all="ignore"):
+            value = ops.PRIMITIVES[op].evaluate([x.value for x in inputs], ints)
+    value = np.asarray(value, dtype=np.float64)
+    if not value.flags.c_contiguous:
+        value = np.ascontiguousarray(value)
+    if value.ndim > MAX_NDIM:
+        raise TraceError(f"makes an array of {value.ndim} axes; at most {MAX_NDIM}")
+    active = any(x.active for x in inputs)
+    return Node(op, tuple(inputs), tuple(ints), value, label, calling_line(), active)
+
+
+# ---- shape operations in terms of the primitives view, reshape, take, place ----------
+
+
+def view(
+    x: Node,
+    offset: Sequence[int],
+    moves: Sequence[int],
+    shape: tuple[int, ...],
+    label: str,
+) -> Node:
+    """Strided view of `x`; see `ops.view_of`."""
+    ints = (*offset, *moves)
+    return apply(
+        "view", [x], ints, label=label, value=ops.view_of(x.value, ints, shape)
+    )
+
+
+def transpose(x: Node, axes: Sequence[int], label: str) -> Node:
+    """`x` with its axes in another order."""
+    if list(axes) == list(range(x.value.ndim)):
+        return x
+    moves = [k for axis in axes for k in (axis, 1)]
+    shape = tuple(x.shape[axis] for axis in axes)
+    return view(x, [0] * x.value.ndim, moves, shape, label)
+
+
+def expand(x: Node, axes: Sequence[int], label: str) -> Node:
+    """`x` with axes of length 1 inserted at positions `axes` of the result."""
+    ndim = x.value.ndim + len(axes)
+    shape = [1] * ndim
+    kept = [d for d in range(ndim) if d not in axes]
+    for axis, d in enumerate(kept):
+        shape[d] = x.shape[axis]
+    return reshape(x, tuple(shape), label)
+
+
+def broadcast_to(x: Node, shape: tuple[int, ...], label: str) -> Node:
+    """`x` repeated along axes of length 1 and new leading axes."""
+    if x.shape == shape:
+        return x
+    np.broadcast_shapes(x.shape, shape)
+    lead = len(shape) - x.value.ndim
+    moves: list[int] = []
+    for d in range(len(shape)):
+        stretched = d < lead or x.shape[d - lead] != shape[d]
+        moves += [-1, 0] if stretched else [d - lead, 1]
+    return view(x, [0] * x.value.ndim, moves, shape, label)
+
+
+def reshape(x: Node, shape: tuple[int, ...], label: str) -> Node:
+    """`x` with the same elements in C order and another shape."""
+    if shape == x.shape:
+        return x
+    ints = reshape_groups(x.shape, shape)
+    return apply("reshape", [x], ints, label=label, value=x.value.reshape(shape))
+
+
+def reshape_groups(old: tuple[int, ...], new: tuple[int, ...]) -> list[int]:
+    """The finest groups of axes of equal products: n, then (n_old, n_new) of each."""
+    if 0 in old:
+        return [1, len(old), len(new)]
+    groups: list[list[int]] = []
+    a = d = 0
+    while a < len(old) and d < len(new):
+        a0, d0, p, q = a, d, old[a], new[d]
+        a, d = a + 1, d + 1
+        while p != q:
+            if p < q:
+                p, a = p * old[a], a + 1
+            else:
+                q, d = q * new[d], d + 1
+        groups.append([a - a0, d - d0])
+    if not groups:
+        groups = [[0, 0]]
+    # What is left has length 1.
+    groups[-1][0] += len(old) - a
+    groups[-1][1] += len(new) - d
+    return [len(groups), *(n for group in groups for n in group)]
+
+
+def take(x: Node, index: NDArray[np.intp], label: str) -> Node:
+    """`x[index]` along the first axis, for a vector of indices within bounds."""
+    return apply("take", [x], (index.size, *index.tolist()), label=label)
+
+
+def place(
+    inputs: Sequence[Node],
+    offsets: Sequence[Sequence[int]],
+    fill: NDArray[np.float64],
+    label: str,
+) -> Node:
+    """The inputs laid into a copy of `fill`."""
+    ints = [k for offset in offsets for k in offset]
+    value = ops.place([x.value for x in inputs], ints, fill)
+    return apply("place", inputs, ints, label=label, value=value)

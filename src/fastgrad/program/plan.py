@@ -1,0 +1,196 @@
+"""From a graph to what the kernels run: numbers, memory, and bundles of entries."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad._kernels._replay import BUNDLE, CODES, Replayer
+from fastgrad.program import ops
+from fastgrad.program.graph import Node
+
+
+def topological(result: Node) -> list[Node]:
+    """Every node that `result` depends on, inputs before outputs."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack: list[tuple[Node, Iterable[Node]]] = [(result, iter(result.inputs))]
+    seen.add(result)
+    while stack:
+        node, inputs = stack[-1]
+        for x in inputs:
+            if x not in seen:
+                seen.add(x)
+                stack.append((x, iter(x.inputs)))
+                break
+        else:
+            order.append(node)
+            stack.pop()
+    return order
+
+
+def assign_slots(nodes: Sequence[Node], result: Node) -> tuple[dict[Node, int], int]:
+    """Where in the workspace the lanes of each active node live, and its length.
+
+    Linear scan: a slot is free again after the last use of its node, and an elementwise
+    operation takes over the slot of an input of its shape that it is the last to use.
+    Offsets and length are in doubles.
+    """
+    last_use = {x: i for i, node in enumerate(nodes) for x in node.inputs}
+    last_use[result] = len(nodes)
+    slots: dict[Node, int] = {}
+    free: list[tuple[int, int]] = []  # (size, offset)
+    end = 0
+    for i, node in enumerate(nodes):
+        if not node.active:
+            continue
+        ended = [
+            x for x in dict.fromkeys(node.inputs)
+            if x.active and x.op != "parameter" and last_use[x] == i
+        ]  # fmt: skip
+        same = [x for x in ended if x.shape == node.shape]
+        # A reshape keeps the order of its elements; the others move them.
+        if same and node.op in ops.ELEMENTWISE:
+            slots[node] = slots[same[0]]
+            ended.remove(same[0])
+        else:
+            size = node.value.size * BUNDLE
+            fitting = [block for block in free if block[0] >= size]
+            if fitting:
+                block = min(fitting)
+                free.remove(block)
+                slots[node] = block[1]
+                if block[0] > size:
+                    free.append((block[0] - size, block[1] + size))
+            else:
+                slots[node] = end
+                end += size
+        free += [(x.value.size * BUNDLE, slots[x]) for x in ended]
+    return slots, end
+
+
+def make_replayer(nodes: Sequence[Node], result: Node, num_threads: int) -> Replayer:
+    """Pack a graph for the kernels; `nodes` in topological order."""
+    slots, end = assign_slots(nodes, result)
+    number = {node: i for i, node in enumerate(nodes)}
+    values = [(node.shape, node.value, slots.get(node, 0)) for node in nodes]
+    packed = [
+        (CODES[node.op], [number[x] for x in node.inputs], number[node], node.ints)
+        for node in nodes
+        if node.active and node.op != "parameter"
+    ]
+    widest = max(
+        (
+            x.value.size
+            for node in nodes
+            if node.active and len(node.inputs) > 1 and node.op in ops.ELEMENTWISE
+            for x in node.inputs
+        ),
+        default=0,
+    )
+    scratch = [end + i * widest * BUNDLE for i in range(3)]
+    return Replayer(
+        values, packed, number[result], scratch, end + 3 * widest * BUNDLE, num_threads
+    )
+
+
+@dataclass(frozen=True)
+class BundleOrder:
+    """In which order the entries of a block are bundled.
+
+    Entries of one *line* differ only along the `free` axes. A bundle stays within a
+    line, so that its box stays small: for ``W @ x`` the lines are the rows of W, for
+    ``x @ W`` its columns.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]  # fixed axes, then free axes
+    line: int  # entries in a line
+    cost: float  # of one bundle, multiply-adds per lane
+
+    def position(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Position of entries (flat, C order) in the bundling order."""
+        if self.axes == tuple(range(len(self.axes))):
+            return index
+        at = np.unravel_index(index, self.shape)
+        moved = tuple(self.shape[axis] for axis in self.axes)
+        return np.asarray(
+            np.ravel_multi_index(tuple(at[axis] for axis in self.axes), moved)
+        )
+
+    @property
+    def bundles(self) -> int:
+        """Number of bundles for two evaluations of every entry."""
+        return math.prod(self.shape) // max(self.line, 1) * -(-2 * self.line // BUNDLE)
+
+
+def choose_order(replayer: Replayer, value: int, shape: tuple[int, ...]) -> BundleOrder:
+    """The cheapest order, by the cost of a bundle in the middle of the block."""
+    ndim = len(shape)
+    size = math.prod(shape)
+    if ndim <= 4:
+        candidates = list(
+            itertools.chain.from_iterable(
+                itertools.combinations(range(ndim), n) for n in range(ndim + 1)
+            )
+        )
+    else:
+        candidates = [(), *((d,) for d in range(ndim))]
+    best: tuple[float, BundleOrder] | None = None
+    for fixed in candidates:
+        free = tuple(d for d in range(ndim) if d not in fixed)
+        line = math.prod(shape[d] for d in free)
+        axes = fixed + free
+        middle = size // max(line, 1) // 2 * line
+        count = min(BUNDLE // 2, line)
+        moved = np.arange(size).reshape(shape).transpose(axes)
+        entry = moved.reshape(-1)[middle : middle + count]
+        _, cost = replayer.spread(value, entry.astype(np.int64))
+        order = BundleOrder(shape, axes, line, cost)
+        # A fixed price per bundle: finding the boxes, calling the kernels.
+        total = order.bundles * (cost + 50 * 1.0)
+        if best is None or total < best[0]:
+            best = (total, order)
+    assert best is not None
+    return best[1]
+
+
+def make_bundles(
+    block: NDArray[np.int64],
+    index: NDArray[np.int64],
+    orders: Sequence[BundleOrder],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Group requests (entry `index` of parameter `block`) into bundles.
+
+    Returns the permutation that sorts the requests into bundling order, and where in it
+    each bundle starts (and, last, the number of requests).
+    """
+    position = np.empty_like(index)
+    line = np.empty_like(index)
+    for b, order in enumerate(orders):
+        chosen = block == b if len(orders) > 1 else slice(None)
+        position[chosen] = order.position(index[chosen])
+        line[chosen] = position[chosen] // max(order.line, 1)
+    if _sorted(block, position):
+        by_order = np.arange(len(index))
+    else:
+        by_order = np.lexsort((position, block))
+        block, line = block[by_order], line[by_order]
+    new_line = np.empty(len(index), dtype=bool)
+    new_line[:1] = True
+    new_line[1:] = (block[1:] != block[:-1]) | (line[1:] != line[:-1])
+    begin = np.flatnonzero(new_line)
+    rank = np.arange(len(index)) - np.repeat(begin, np.diff(begin, append=len(index)))
+    return by_order, np.append(np.flatnonzero(rank % BUNDLE == 0), len(index))
+
+
+def _sorted(block: NDArray[np.int64], position: NDArray[np.int64]) -> bool:
+    earlier = (block[1:] < block[:-1]) | (
+        (block[1:] == block[:-1]) & (position[1:] < position[:-1])
+    )
+    return not earlier.any()

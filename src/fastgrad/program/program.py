@@ -1,0 +1,379 @@
+"""A traced loss: print it, replay it, differentiate it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad._kernels._replay import BUNDLE, Replayer
+from fastgrad._threads import resolve_num_threads
+from fastgrad.params import Nest
+from fastgrad.program import graph, ops, plan, reductions
+from fastgrad.program.gradient import backpropagate
+from fastgrad.program.graph import Node, TraceError
+from fastgrad.program.traced import Memory, Traced
+
+#: Most operations a program may have; beyond, Python is as good.
+MAX_OPERATIONS = 200_000
+#: Wanted duration of one call into the kernels, during which Ctrl-C has to wait.
+_SLICE_SECONDS = 0.05
+
+Progress = Callable[[int, int], None]
+
+
+class Program:
+    """A loss as a list of array operations, with its value at the traced parameters.
+
+    Made by `trace`. Printing it shows every operation with its source line, how far a
+    perturbation of each parameter spreads, and what checking every entry will cost.
+
+    Attributes
+    ----------
+    nest : Nest
+        The parameters: names, shapes.
+    nodes : list of Node
+        Parameters, constants and operations, inputs before outputs.
+    value : float
+        The loss at the traced parameters.
+    """
+
+    def __init__(self, nest: Nest, parameters: Sequence[Node], result: Node) -> None:
+        self.nest = nest
+        self.parameters = list(parameters)
+        self.result = result
+        # Parameters first, used or not: they are perturbed before anything runs.
+        rest = [n for n in plan.topological(result) if n.op != "parameter"]
+        self.nodes = self.parameters + rest
+        self._number = {node: i for i, node in enumerate(self.nodes)}
+        self._replayer: Replayer | None = None
+        self._use_kernels_at_theta()
+
+    @property
+    def value(self) -> float:
+        """The loss at the traced parameters."""
+        return float(self.result.value)
+
+    @property
+    def operations(self) -> list[Node]:
+        """The nodes that compute something, in order."""
+        return [n for n in self.nodes if n.active and n.op != "parameter"]
+
+    # ---- replay
+
+    def _use_kernels_at_theta(self) -> None:
+        """Let the lane kernels' own exp, log, ... define those values at theta.
+
+        Then an unperturbed lane differs from theta by exactly zero.
+        """
+        inexact = [node for node in self.operations if ops.PRIMITIVES[node.op].inexact]
+        if not inexact:
+            return
+        replayer = plan.make_replayer(self.nodes, self.result, 1)
+        number = {node: i for i, node in enumerate(self.operations)}
+        for node in inexact:
+            value = replayer.evaluate(number[node])
+            node.value[...] = value.reshape(node.shape)
+
+    def replayer(self, num_threads: int) -> Replayer:
+        """Return the packed program with workspaces for so many threads."""
+        if self._replayer is None or self._replayer.num_threads < num_threads:
+            self._replayer = plan.make_replayer(self.nodes, self.result, num_threads)
+        return self._replayer
+
+    @cached_property
+    def orders(self) -> list[plan.BundleOrder]:
+        """How the entries of each block are bundled."""
+        replayer = self.replayer(1)
+        return [
+            plan.choose_order(replayer, self._number[p], p.shape)
+            if p.value.size
+            else plan.BundleOrder(p.shape, tuple(range(p.value.ndim)), 0, 0.0)
+            for p in self.parameters
+        ]
+
+    def at_entries(
+        self,
+        index: NDArray[np.int64],
+        delta: NDArray[np.float64],
+        *,
+        num_threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Replay with one entry changed, for many entries.
+
+        Parameters
+        ----------
+        index : int64 array of shape (n,)
+            Entries, counted through all parameters.
+        delta : float64 array of shape (n,)
+            Change of that entry.
+        num_threads : int, optional
+            Number of threads; the bits of the result do not depend on it.
+        progress : callable, optional
+            Called with (done, n) about every 50 ms.
+
+        Returns
+        -------
+        difference : float64 array of shape (n,)
+            J(theta + delta[k] e_index[k]) - J(theta).
+        crossed : bool array of shape (n,)
+            Whether a maximum, abs, where, ... was on another side than at theta.
+        """
+        threads = resolve_num_threads(num_threads)
+        replayer = self.replayer(threads)
+        offsets = np.asarray(self.nest.offsets, dtype=np.int64)
+        block = np.searchsorted(offsets, index, side="right") - 1
+        local = index - offsets[block]
+        by_order, start = plan.make_bundles(block, local, self.orders)
+        n, n_bundles = len(index), len(start) - 1
+        numbers = np.array([self._number[p] for p in self.parameters], dtype=np.int32)
+        value = numbers[block[by_order[start[:-1]]]]
+        local, delta = local[by_order], np.asarray(delta, dtype=np.float64)[by_order]
+        out, crossed = np.empty(n), np.empty(n, dtype=np.uint8)
+        for first, last in _slices(n_bundles, threads):
+            replayer.run(
+                start,
+                value,
+                local,
+                delta,
+                out,
+                crossed,
+                first,
+                last,
+                num_threads=threads,
+            )
+            if progress is not None:
+                progress(int(start[last]), n)
+        difference, sides = np.empty(n), np.empty(n, dtype=bool)
+        difference[by_order] = out
+        sides[by_order] = crossed
+        return difference, sides
+
+    def along(
+        self, direction: NDArray[np.float64], t: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """J(theta + t[k] * direction) - J(theta), for each k."""
+        directions = [
+            (self._number[p], np.ascontiguousarray(direction[a:b], dtype=np.float64))
+            for p, a, b in zip(
+                self.parameters, self.nest.offsets, self.nest.offsets[1:], strict=False
+            )
+        ]
+        t = np.asarray(t, dtype=np.float64)
+        parts = [
+            self.replayer(1).run_along(
+                directions, np.ascontiguousarray(t[i : i + BUNDLE])
+            )
+            for i in range(0, len(t), BUNDLE)
+        ]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def gradient(self) -> Any:
+        """The gradient at the traced parameters, by reverse mode over the operations.
+
+        Analytic: it uses the derivative rule of every operation, and is no witness
+        against itself. At a tie of a maximum it is a subgradient.
+
+        Returns
+        -------
+        nest of arrays
+            In the structure of the parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastgrad as fg
+        >>> fg.trace(lambda x: (x**2).sum(), np.array([1.0, 3.0])).gradient()
+        array([2., 6.])
+        """
+        found = backpropagate(self.nodes, self.result)
+        leaves = [found.get(p, np.zeros(p.shape)) for p in self.parameters]
+        return self.nest.unvector(self.nest.join(leaves))
+
+    # ---- printing
+
+    def __str__(self) -> str:
+        lines = [
+            f"{len(self.operations)} operations, {self.nest.size:,} parameters",
+            "",
+        ]
+        lines += _table(
+            ("", "operation", "shape", "of", "line"),
+            [self._describe(i, node) for i, node in enumerate(self.operations, 1)],
+        )
+        full = self.replayer(1).full_cost([self._number[p] for p in self.parameters])
+        rows, total = [], 0.0
+        for name, parameter, order in zip(
+            self.nest.names, self.parameters, self.orders, strict=True
+        ):
+            total += order.bundles * order.cost * BUNDLE
+            rows.append((name, _shape(parameter.shape), self._spread(parameter, full)))
+        lines += ["", *_table(("parameter", "shape", "one entry reaches"), rows), ""]
+        naive = 2 * self.nest.size * full
+        lines.append(
+            f"checking every entry: {2 * total:.3g} floating-point operations; with "
+            f"whole forward passes {2 * naive:.3g} ({naive / max(total, 1):.0f} times)"
+        )
+        return "\n".join(lines)
+
+    def _describe(self, i: int, node: Node) -> tuple[str, ...]:
+        inputs = ", ".join(self._name(x) for x in node.inputs)
+        where = f"{node.source}: {node.source.code}" if node.source.code else ""
+        return f"%{i}", node.label, _shape(node.shape), inputs, where
+
+    def _name(self, node: Node) -> str:
+        if node.op == "parameter":
+            return node.label
+        if not node.active:
+            flat = node.value.reshape(-1)
+            return f"{flat[0]:g}" if flat.size == 1 else f"const {_shape(node.shape)}"
+        return f"%{self.operations.index(node) + 1}"
+
+    def _spread(self, parameter: Node, full: float) -> str:
+        if not parameter.value.size:
+            return "nothing"
+        middle = np.array([parameter.value.size // 2], dtype=np.int64)
+        boxes, cost = self.replayer(1).spread(self._number[parameter], middle)
+        reached = [
+            f"%{i} {_shape(box[1])}"
+            for i, node in enumerate(self.operations, 1)
+            if (box := boxes[self._number[node]]) and box[1] != node.shape
+        ]
+        text = ", ".join(reached[:4]) + (", ..." if len(reached) > 4 else "")
+        share = f"{100 * cost / full:.2g} % of a forward pass" if full else ""
+        return "; ".join(part for part in (text, share) if part)
+
+
+def _slices(n_bundles: int, threads: int) -> Any:
+    """Ranges of bundles that take about `_SLICE_SECONDS` each."""
+    import time
+
+    first, size = 0, 4 * threads
+    while first < n_bundles:
+        last = min(first + size, n_bundles)
+        began = time.perf_counter()
+        yield first, last
+        elapsed = max(time.perf_counter() - began, 1e-6)
+        size = max(threads, min(int(size * _SLICE_SECONDS / elapsed), 8 * size))
+        first = last
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) if shape else "scalar"
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in (header, *rows)
+    ]
+
+
+def trace(
+    loss: Callable[[Any], Any], params: Any, *, reduction: str | None = None
+) -> Program:
+    """Record a loss written in NumPy as a program.
+
+    The loss is called once, with arrays that record what NumPy is asked to do.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params)`` returns a number, or an array of per-sample losses with
+        `reduction`, or ``(loss, grads)``.
+    params : array or nest of arrays
+        Where to trace: any nest of dicts, lists, tuples and dataclasses.
+    reduction : {"mean", "sum"}, optional
+        How an array of per-sample losses becomes one number.
+
+    Returns
+    -------
+    Program
+        Replays the loss with entries of `params` perturbed; computes in float64.
+
+    Raises
+    ------
+    TraceError
+        If the loss does something that cannot be traced: it says what and where.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgrad as fg
+    >>> x = np.ones((3, 5))
+    >>> program = fg.trace(lambda p: np.tanh(p["W"] @ x).sum(), {"W": np.eye(4, 3)})
+    >>> len(program.operations)
+    3
+    >>> round(program.value, 6)
+    11.423912
+    """
+    nest = Nest(params)
+    return trace_nest(loss, nest, reduction=reduction)
+
+
+def trace_nest(
+    loss: Callable[[Any], Any], nest: Nest, *, reduction: str | None = None
+) -> Program:
+    """As `trace`, for parameters already taken apart."""
+    source = graph.calling_line()
+    parameters = [
+        Node(
+            "parameter",
+            (),
+            (),
+            np.array(leaf, dtype=np.float64, order="C"),
+            name,
+            source,
+        )
+        for name, leaf in zip(nest.names, nest.leaves, strict=True)
+    ]
+    traced = [
+        Traced(node, np.asarray(leaf).dtype, Memory(owned=False))
+        for node, leaf in zip(parameters, nest.leaves, strict=True)
+    ]
+    node = _scalar(_traced_call(loss, nest.rebuild(traced)), reduction)
+    if not node.active:
+        raise TraceError("does not depend on the argument it was traced with", source)
+    program = Program(nest, parameters, node)
+    if len(program.nodes) > MAX_OPERATIONS:
+        raise TraceError(f"has {len(program.nodes):,} operations", source)
+    return program
+
+
+def _traced_call(loss: Callable[[Any], Any], params: Any) -> Any:
+    """What the loss returns; TraceError for whatever it raises, or caught of ours."""
+    graph.latest_error.set(None)
+    try:
+        with np.errstate(all="ignore"):
+            result = loss(params)
+    except TraceError:
+        raise
+    except Exception as error:
+        raise TraceError(
+            f"fails while traced: {type(error).__name__}: {error}",
+            graph.raising_line(error),
+        ) from error
+    swallowed = graph.latest_error.get()
+    if swallowed is not None:
+        raise swallowed
+    return result
+
+
+def _scalar(result: Any, reduction: str | None) -> Node:
+    """The node of the loss itself."""
+    if isinstance(result, tuple) and len(result) == 2:
+        result = result[0]
+    if not isinstance(result, Traced):
+        raise TraceError("returns a value that does not come from its parameters")
+    node = result.node
+    if reduction is not None and node.value.ndim:
+        reduce = reductions.mean if reduction == "mean" else reductions.sum_
+        node = reduce(node, label=f"reduction={reduction!r}")
+    if node.value.size != 1:
+        raise TraceError(f"returns an array of shape {node.shape}")
+    return graph.reshape(node, (), "loss")

@@ -1,0 +1,164 @@
+"""From a verdict on each entry to a report on the gradient."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastgrad.differences import Array
+from fastgrad.losses import Losses
+from fastgrad.noise import Calibration
+from fastgrad.report import Block, GradientReport, Verdict, WrongEntry
+from fastgrad.verdict import (
+    CORRECT,
+    KINK,
+    UNDECIDED,
+    UNOBSERVABLE,
+    WRONG,
+    Judgement,
+    classify,
+    take,
+)
+
+
+def summarize(
+    losses: Losses,
+    entries: Judgement,
+    calibration: Calibration,
+    rng: np.random.Generator,
+) -> GradientReport:
+    """Return the report on the entries judged."""
+    blocks = _blocks(losses, entries, calibration)
+    return GradientReport(
+        verdict=_verdict(np.bincount(entries.kind, minlength=5)),
+        relative_error=relative_error(entries),
+        blocks=blocks,
+        wrong=wrong_entries(losses, entries),
+        numerical=_spread(losses, entries, entries.numerical),
+        analytic=_spread(losses, entries, entries.analytic),
+        error=_spread(losses, entries, entries.error),
+        evaluations=losses.evaluations,
+        engine=losses.engine,
+        threads=getattr(losses, "num_threads", 1),
+        method=calibration.method,
+        step=calibration.fixed,
+        fallback=losses.fallback,
+        notes=tuple(_notes(blocks, planted_errors(entries, rng))),
+    )
+
+
+def _blocks(
+    losses: Losses, entries: Judgement, calibration: Calibration
+) -> tuple[Block, ...]:
+    """Return the result for each block."""
+    nest = losses.nest
+    blocks = []
+    for b, (name, shape) in enumerate(zip(nest.names, nest.shapes, strict=True)):
+        own = take(entries, entries.block == b)
+        count = np.bincount(own.kind, minlength=5)
+        steps = calibration.step[nest.offsets[b] : nest.offsets[b + 1]]
+        blocks.append(
+            Block(
+                name,
+                tuple(shape),
+                _verdict(count),
+                relative_error(own),
+                len(own.kind),
+                int(count[WRONG]),
+                int(count[UNDECIDED]),
+                int(count[KINK]),
+                int(count[UNOBSERVABLE]),
+                detection_limit(own),
+                float(np.median(steps)) if steps.size else None,
+            )
+        )
+    return tuple(blocks)
+
+
+def wrong_entries(losses: Losses, entries: Judgement) -> tuple[WrongEntry, ...]:
+    """Return all wrong entries, the worst first."""
+    wrong = np.flatnonzero(entries.kind == WRONG)
+    with np.errstate(all="ignore"):
+        off = np.abs(entries.analytic - entries.numerical)[wrong]
+    order = wrong[np.argsort(-np.where(np.isfinite(off), off, np.inf), kind="stable")]
+    found = []
+    for k in order.tolist():
+        name, where = losses.nest.locate(int(entries.index[k]))
+        numbers = (entries.analytic[k], entries.numerical[k], entries.error[k])
+        found.append(WrongEntry(name, where, *map(float, numbers)))
+    return tuple(found)
+
+
+def relative_error(entries: Judgement) -> float:
+    """Return norm(n - a) / (norm(n) + norm(a)), kinks left out; 0 for 0 / 0.
+
+    Scaled first, so that squares neither overflow nor vanish.
+    """
+    smooth = (entries.kind != KINK) & np.isfinite(entries.numerical)
+    a, n = entries.analytic[smooth], entries.numerical[smooth]
+    if not np.isfinite(a).all():
+        return float("nan")
+    largest = max(np.max(np.abs(a), initial=0.0), np.max(np.abs(n), initial=0.0))
+    if largest == 0:
+        return 0.0
+    a, n = a / largest, n / largest
+    total = np.linalg.norm(n) + np.linalg.norm(a)
+    return float(np.linalg.norm(n - a) / total)
+
+
+def detection_limit(entries: Judgement) -> float:
+    """Return the size above which an error in a verified entry would be called wrong."""
+    verified = entries.kind == CORRECT
+    limit = 2 * entries.error[verified] + entries.tolerance[verified]
+    return float(limit.max()) if limit.size else float("nan")
+
+
+def planted_errors(entries: Judgement, rng: np.random.Generator) -> dict[int, bool]:
+    """Corrupt one verified entry of each block by 1 % (in a copy): is it caught?
+
+    The control of the check itself; it needs no evaluation.
+    """
+    caught = {}
+    for b in np.unique(entries.block):
+        verified = np.flatnonzero((entries.block == b) & (entries.kind == CORRECT))
+        if verified.size == 0:
+            continue
+        one = take(entries, rng.choice(verified, 1))
+        typical = np.sqrt(np.mean(entries.analytic[verified] ** 2))
+        one.analytic = one.analytic + 0.01 * np.maximum(np.abs(one.analytic), typical)
+        caught[int(b)] = bool(classify(one)[0] == WRONG)
+    return caught
+
+
+def _verdict(count: Any) -> Verdict:
+    """Wrong if any entry is; correct if no entry is open and any was verified."""
+    if count[WRONG]:
+        return "wrong"
+    if count[UNDECIDED] or not count[CORRECT] + count[KINK]:
+        return "undecided"
+    return "correct"
+
+
+def _spread(losses: Losses, entries: Judgement, values: Array) -> Any:
+    """Return values of the entries checked in the structure of the parameters."""
+    whole = np.full(losses.nest.size, np.nan)
+    whole[entries.index] = values
+    return losses.nest.unvector(whole)
+
+
+def _notes(blocks: tuple[Block, ...], caught: dict[int, bool]) -> Iterator[str]:
+    """Yield what else there is to know about the check's power."""
+    if caught:
+        yield (
+            f"control: {sum(caught.values())} of {len(caught)} planted errors of 1 % "
+            "caught"
+        )
+    blind = [blocks[b].name for b, seen in caught.items() if not seen]
+    if blind:
+        yield f"no power against errors of 1 % in {', '.join(blind)}"
+    silent = [b.name for b in blocks if b.checked and b.unobservable == b.checked]
+    if silent:
+        yield (
+            f"nothing to see in {', '.join(silent)}: the loss does not respond, and "
+            "both gradients are zero"
+        )

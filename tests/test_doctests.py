@@ -1,0 +1,24 @@
+"""The examples in docstrings."""
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = [
+    "fastgrad.audit",
+    "fastgrad.check",
+    "fastgrad.demo",
+    "fastgrad.losses",
+    "fastgrad.params",
+    "fastgrad.progress",
+    "fastgrad.returned",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    """Every module listed has examples, and they run as printed."""
+    results = doctest.testmod(importlib.import_module(name))
+    assert results.attempted > 0
+    assert results.failed == 0
