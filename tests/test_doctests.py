@@ -6,10 +6,19 @@ import importlib
 import pytest
 
 MODULES = [
+    "fastgrad._isometries",
+    "fastgrad._schemes",
+    "fastgrad.activations",
     "fastgrad.audit",
     "fastgrad.check",
     "fastgrad.demo",
+    "fastgrad.fans",
+    "fastgrad.finite_width",
+    "fastgrad.gains",
+    "fastgrad.gaussian",
+    "fastgrad.initializers",
     "fastgrad.losses",
+    "fastgrad.meanfield",
     "fastgrad.params",
     "fastgrad.progress",
     "fastgrad.returned",

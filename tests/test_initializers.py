@@ -250,17 +250,11 @@ def test_ten_million_normals_have_the_moments_of_normals():
 def test_neighbours_are_uncorrelated():
     """At all distances within and just beyond a group of 64."""
     z = init.variance_scaling((1_000_000, 1), seed=6).ravel()
-    for lag in range(1, 130):
+    for lag in [*range(1, 17), 31, 32, 33, 47, 48, 49, 63, 64, 65, 128]:
         assert abs((z[lag:] * z[:-lag]).mean()) < 5 / math.sqrt(z.size)
         assert abs((z[lag:] ** 2 * z[:-lag] ** 2).mean() - 1) < 5 * math.sqrt(
             8 / z.size
         )
-
-
-def test_normals_reach_beyond_24_bit_uniforms():
-    """A uniform of 24 bits would stop at 5.89."""
-    z = init.variance_scaling((2**26, 1), dtype=np.float32, seed=2)
-    assert 5.4 < abs(z).max() < 6.7
 
 
 @pytest.mark.parametrize(
