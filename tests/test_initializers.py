@@ -147,6 +147,22 @@ def test_a_memory_map_is_filled_in_place(tmp_path):
     assert np.array_equal(again, init.he_normal((40, 50), seed=2, dtype=np.float32))
 
 
+def test_a_refused_call_leaves_the_output_alone():
+    """Arguments are checked before anything is written."""
+    out = np.full((3, 4, 3), 7.0)
+    for call in (
+        lambda: init.he_normal((3, 4, 3), out=out, seed=-1),
+        lambda: init.he_normal((3, 4, 3), out=out, num_threads=0),
+        lambda: init.orthogonal((3, 4, 3), out=out, gain=math.inf),
+        lambda: init.delta_orthogonal((3, 4, 3), out=out),
+        lambda: init.delta_orthogonal((3, 4, 3), out=out, transposed=True, seed=-1),
+        lambda: init.identity((3, 4, 3), out=out, groups=2),
+    ):
+        with pytest.raises(ValueError, match="`"):
+            call()
+    assert np.all(out == 7)
+
+
 # --- of the right size ---
 
 

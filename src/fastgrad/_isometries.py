@@ -9,7 +9,6 @@ from fastgrad._kernels import _householder, _philox
 from fastgrad._streams import (
     Array,
     Seed,
-    as_sequence,
     as_shape,
     destination,
     draw,
@@ -71,7 +70,7 @@ def orthogonal(
     True
     """
     target, blocks = _start(shape, gain, layout, groups, transposed, dtype, out)
-    key = stream_key(as_sequence(seed), name)
+    key = stream_key(seed, name)
     threads = resolve_num_threads(num_threads)
     start = 0
     for block in blocks:
@@ -125,7 +124,7 @@ def delta_orthogonal(
             f"`shape` must not have fewer outputs ({rows}) than inputs ({columns}) "
             "in a group."
         )
-    key = stream_key(as_sequence(seed), name)
+    key = stream_key(seed, name)
     threads = resolve_num_threads(num_threads)
     target[...] = 0
     start = 0
@@ -200,7 +199,7 @@ def _start(
     dtype: DTypeLike | None,
     out: Array | None,
 ) -> tuple[Array, list[Array]]:
-    """Return the array to write to, and views (outputs, inputs, spatial) of its groups."""
+    """Return the array to write to, and its groups as (outputs, inputs, spatial)."""
     if not math.isfinite(gain):
         raise ValueError(f"`gain` must be finite, got {gain}.")
     lengths = as_shape(shape)

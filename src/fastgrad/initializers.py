@@ -31,7 +31,7 @@ from fastgrad._schemes import (
     xavier_normal,
     xavier_uniform,
 )
-from fastgrad._streams import Array, Seed, as_sequence, as_shape, destination
+from fastgrad._streams import Array, Seed, as_shape, destination, fixed_seed
 from fastgrad.fans import Fans, fans
 from fastgrad.gains import Gain, ResidualScale, critical_init, gain, residual_scale
 
@@ -164,7 +164,7 @@ def initialize(
     >>> params["gamma"]
     array([1., 1., 1., 1.])
     """
-    sequence = as_sequence(seed)
+    fixed = fixed_seed(seed)
 
     def make(leaf: Any, path: str) -> Array:
         is_array = isinstance(leaf, np.ndarray)
@@ -176,7 +176,7 @@ def initialize(
             return out
         return _as_scheme(_pick("scheme", scheme, path))(
             shape,
-            seed=sequence,
+            seed=fixed,
             name=path,
             layout=layout,
             dtype=kind,
