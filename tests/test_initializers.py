@@ -485,6 +485,16 @@ def test_schemes_and_biases_by_pattern():
     assert not shapes["W1"].any()
 
 
+def test_biases_kept_as_columns_are_biases():
+    """By name, since a weight may be a column too."""
+    shapes = {"W1": (8, 1), "b1": (8, 1), "head": {"bias": (1, 8), "back": (8, 8)}}
+    params = init.initialize(shapes, bias=0.5)
+    assert np.all(params["b1"] == 0.5)
+    assert np.all(params["head"]["bias"] == 0.5)
+    assert np.all(params["W1"] != 0.5)
+    assert np.all(params["head"]["back"] != 0.5)
+
+
 def test_a_generator_seeds_a_whole_nest_once():
     """Four words in all, and a different network each time."""
     rng, twin = np.random.default_rng(5), np.random.default_rng(5)

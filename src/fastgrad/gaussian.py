@@ -48,7 +48,8 @@ def moments(activation: AnyActivation, q: float = 1.0) -> Moments:
     ----------
     activation : str, callable or Activation
     q : float
-        Positive. Below 1e-10 and above 1e8 they are extrapolated.
+        Positive. Below 1e-10 and above 1e8 they are extrapolated; values of the
+        activation are clipped at ±1e75.
 
     Examples
     --------
@@ -74,7 +75,8 @@ def _extrapolate(ratio: float, step: float, at_end: float, at_inner: float) -> f
     half_integer = round(2 * power) / 2
     if abs(power - half_integer) < 0.01:  # as of all activations in use
         power = half_integer
-    return float(at_end * ratio**power)
+    with np.errstate(over="ignore", under="ignore"):
+        return float(at_end * np.float64(ratio) ** power)
 
 
 def correlation(activation: AnyActivation, c: float, q: float) -> float:
