@@ -7,9 +7,11 @@ import pytest
 
 MODULES = [
     "fastgrad._isometries",
+    "fastgrad._moments",
     "fastgrad._schemes",
     "fastgrad.activations",
     "fastgrad.audit",
+    "fastgrad.batchnorm",
     "fastgrad.check",
     "fastgrad.demo",
     "fastgrad.fans",
@@ -17,11 +19,13 @@ MODULES = [
     "fastgrad.gains",
     "fastgrad.gaussian",
     "fastgrad.initializers",
+    "fastgrad.interop.dask",
     "fastgrad.losses",
     "fastgrad.meanfield",
     "fastgrad.params",
     "fastgrad.progress",
     "fastgrad.returned",
+    "fastgrad.scaling",
 ]
 
 

@@ -332,11 +332,7 @@ def trace_nest(
         )
         for name, leaf in zip(nest.names, nest.leaves, strict=True)
     ]
-    traced = [
-        Traced(node, np.asarray(leaf).dtype, Memory(owned=False))
-        for node, leaf in zip(parameters, nest.leaves, strict=True)
-    ]
-    node = _scalar(_traced_call(loss, nest.rebuild(traced)), reduction)
+    node = _scalar(_record(loss, nest, parameters), reduction)
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)
     program = Program(nest, parameters, node)
@@ -345,12 +341,17 @@ def trace_nest(
     return program
 
 
-def _traced_call(loss: Callable[[Any], Any], params: Any) -> Any:
+def _record(loss: Callable[[Any], Any], nest: Nest, parameters: Sequence[Node]) -> Any:
     """What the loss returns; TraceError for whatever it raises, or caught of ours."""
+    token = graph.current_trace.set(object())
     graph.latest_error.set(None)
     try:
+        traced = [
+            Traced(node, np.asarray(leaf).dtype, Memory(owned=False))
+            for node, leaf in zip(parameters, nest.leaves, strict=True)
+        ]
         with np.errstate(all="ignore"):
-            result = loss(params)
+            result = loss(nest.rebuild(traced))
     except TraceError:
         raise
     except Exception as error:
@@ -358,6 +359,8 @@ def _traced_call(loss: Callable[[Any], Any], params: Any) -> Any:
             f"fails while traced: {type(error).__name__}: {error}",
             graph.raising_line(error),
         ) from error
+    finally:
+        graph.current_trace.reset(token)
     swallowed = graph.latest_error.get()
     if swallowed is not None:
         raise swallowed
