@@ -60,7 +60,7 @@ _HOME = {
     "numerical_gradient": "numerical",
     "trace": "program",
 }
-_MODULES = ("initializers", "zoo")
+_MODULES = ("initializers", "meanfield", "zoo")
 
 
 def __getattr__(name: str) -> Any:
