@@ -15,10 +15,14 @@ from fastgrad.program import ops
 
 #: Most axes an array of a program can have (the kernels' MAX_NDIM).
 MAX_NDIM = 8
-_PACKAGES = (
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep,
-    os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
-)
+_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PACKAGES = (_HOME + os.sep, os.path.dirname(os.path.abspath(np.__file__)) + os.sep)
+#: Parts of fastgrad that play the user.
+_EXAMPLES = tuple(os.path.join(_HOME, name, "") for name in ("zoo", "demo"))
+
+
+def _is_internal(file: str) -> bool:
+    return file.startswith(_PACKAGES) and not file.startswith(_EXAMPLES)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Source:
 def calling_line() -> Source:
     """The innermost line that is neither fastgrad's nor NumPy's."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGES):
+    while frame.f_back is not None and _is_internal(frame.f_code.co_filename):
         frame = frame.f_back
     return Source(frame.f_code.co_filename, frame.f_lineno)
 
@@ -50,12 +54,14 @@ def raising_line(error: BaseException) -> Source | None:
     found, entry = None, error.__traceback__
     while entry is not None:
         file = entry.tb_frame.f_code.co_filename
-        if not file.startswith(_PACKAGES):
+        if not _is_internal(file):
             found = Source(file, entry.tb_lineno)
         entry = entry.tb_next
     return found
 
 
+#: The trace that is going on, if any: what identifies its arrays.
+current_trace: ContextVar[object | None] = ContextVar("current_trace", default=None)
 #: The latest TraceError. A loss may have caught it; what it then does is not the loss.
 latest_error: ContextVar["TraceError | None"] = ContextVar("latest_error", default=None)
 
