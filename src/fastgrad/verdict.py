@@ -270,14 +270,22 @@ def _unsettled(entries: Judgement) -> Flags:
     return passed | (open_case & np.isfinite(entries.analytic))
 
 
+def _outside(entries: Judgement) -> Flags:
+    """Whether the gradient is outside its bar: a suspect, but not yet guilty."""
+    with np.errstate(all="ignore"):
+        off = np.abs(entries.analytic - entries.numerical)
+        inside: Flags = off <= entries.error + entries.tolerance
+    return ~inside
+
+
 def _affordable(entries: Judgement, which: Index) -> Index:
     """All whose derivatives differ; of the merely vague, one entry in ten."""
-    with np.errstate(all="ignore"):
-        off = np.abs(entries.analytic - entries.numerical)[which]
-        near = off <= (entries.error + entries.tolerance)[which]
-    vague = which[near]
+    outside = _outside(take(entries, which))
+    vague = which[~outside]
     vague = vague[np.argsort(entries.kind[vague] != UNDECIDED, kind="stable")]
-    return np.concatenate([which[~near], vague[: max(_CHUNK, len(entries.kind) // 10)]])
+    return np.concatenate(
+        [which[outside], vague[: max(_CHUNK, len(entries.kind) // 10)]]
+    )
 
 
 def _judge_by_example(
@@ -302,7 +310,7 @@ def _ladder_verdict(
     index, noise = entries.index[which], calibration.noise[entries.block[which]]
     scale = np.exp2(np.rint(np.log2(calibration.scale[index])))[:, None]
     slopes = ladder(entry_pairs(losses, index, scale * RUNGS), noise)
-    better = (entries.kind[which] == WRONG) | slopes.kink
+    better = _outside(take(entries, which)) | slopes.kink
     _adopt(entries, which, slopes, better | (slopes.error < entries.error[which]))
     part = take(entries, which)
     entries.kind[which] = _with_kinks(part, slopes)
