@@ -238,4 +238,5 @@ def _with_error(
 
 def _plain(value: Array, error: Array) -> Slopes:
     nowhere = np.full_like(value, np.nan)
-    return Slopes(value, error, np.zeros(value.shape, dtype=bool), nowhere, nowhere)
+    smooth = np.zeros(value.shape, dtype=bool)
+    return Slopes(value, error, smooth, nowhere, nowhere, nowhere)

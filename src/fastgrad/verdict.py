@@ -205,6 +205,7 @@ def classify(entries: Judgement) -> Kinds:
         size = np.fmax(np.abs(a), np.abs(n))
         near = off <= error + entries.tolerance
         zero = (np.abs(a) <= entries.floor) & (size <= error + entries.tolerance)
+        zero &= np.isfinite(n)
         # At a stationary point the slope is zero and the loss still responds.
         doubt = np.where(zero, error + entries.tolerance, error)
         decisive = doubt <= _DECISIVE * np.where(zero, entries.response, size)
@@ -267,7 +268,8 @@ def _unsettled(entries: Judgement) -> Flags:
     sharp = entries.jump > np.maximum(4 * entries.error, _SHARP * entries.response)
     passed |= (entries.kind == CORRECT) & sharp
     open_case = (entries.kind == WRONG) | (entries.kind == UNDECIDED)
-    return passed | (open_case & np.isfinite(entries.analytic))
+    unsettled: Flags = passed | (open_case & np.isfinite(entries.analytic))
+    return unsettled
 
 
 def _outside(entries: Judgement) -> Flags:
@@ -348,8 +350,7 @@ def _with_kinks(entries: Judgement, slopes: Slopes) -> Kinds:
     outside = np.fmax(low - entries.analytic, entries.analytic - high)
     at_kink = np.full(len(low), UNDECIDED, dtype=np.uint8)
     at_kink[outside <= entries.tolerance] = KINK
-    # The bars are in `low` and `high` once; half a slope apart is beyond them twice.
-    at_kink[outside > entries.tolerance + 0.5 * slopes.error] = WRONG
+    at_kink[outside > entries.tolerance + slopes.slack] = WRONG  # twice the bar
     return np.where(slopes.kink, at_kink, classify(entries))
 
 
