@@ -218,9 +218,10 @@ def _with_error(
     other = wider.forward if forward else wider.central
     with np.errstate(all="ignore"):
         known = calibration.error(pairs, index)
-        change = np.abs(other - value) / (3 if forward else 15)
-        error = known + 2 * change
-        odd = ~(change <= known)
+        change = np.abs(other - value)
+        # Noise, if it is more here than where it was measured, or curvature.
+        error = known + change / 2
+        odd = ~(change <= 4 * known)
         # A slope that jumps by as much at both steps: a kink, not curvature.
         jumps = np.abs(pairs.jump) > 0.5 * np.abs(wider.jump)
         odd |= jumps & (np.abs(pairs.jump) > 8 * known)
