@@ -118,13 +118,23 @@ def ecnoise(values: Array) -> tuple[Array, Flags]:
         here = ~found & level & both_signs[k]
         noise = np.where(here, sizes[k], noise)
         found |= here
-    size = np.abs(np.diff(values, axis=1))
-    flat = (size == 0).sum(axis=1) >= m / 2
-    quantum = np.min(np.where(size > 0, size, np.inf), axis=1)
-    count = size / quantum[:, None]
-    stairs = ((count == np.rint(count)) & (count < 1000)).all(axis=1)
-    bound = np.where(found | ~stairs, noise, _ROUNDED * quantum)
+    change = np.diff(values, axis=1)
+    flat = (change == 0).sum(axis=1) >= m / 2
+    quantum = _quantum(change)
+    bound = np.where(found | np.isnan(quantum), noise, _ROUNDED * quantum)
     return np.where(flat, np.inf, bound), found & ~flat
+
+
+def _quantum(change: Array) -> Array:
+    """Return what rows of changes are small multiples of; nan where nothing."""
+    size = np.abs(change)
+    apart = np.abs(size[:, :, None] - size[:, None, :]).reshape(len(size), -1)
+    sizes = np.concatenate([size, apart], axis=1)
+    least = np.min(np.where(sizes > 0, sizes, np.inf), axis=1)
+    with np.errstate(all="ignore"):
+        count = size / least[:, None]
+    stairs = ((count == np.rint(count)) & (count < 1000)).all(axis=1)
+    return np.where(stairs & np.isfinite(least), least, np.nan)
 
 
 def parameter_scale(theta: Array, offsets: Index) -> Array:
@@ -232,14 +242,29 @@ def noise_along(losses: Losses, scale: Array, rng: np.random.Generator) -> float
         bound = float(np.fmin(bound, noise[0]))
         if found[0]:
             break
-    return bound if np.isfinite(bound) else EPS * abs(losses.base)
+    return bound if np.isfinite(bound) else _coarseness(losses, direction)
+
+
+def _coarseness(losses: Losses, direction: Array) -> float:
+    """Return the noise of a loss that does not respond to small changes.
+
+    It is rounded to few digits if large changes show stairs; or really constant.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            values = losses.along(direction, np.linspace(-1, 1, _POINTS))
+    except Exception:  # the loss cannot be computed that far away
+        values = np.zeros(_POINTS)
+    quantum = float(_quantum(np.diff(values)[None])[0])
+    usual = EPS * abs(losses.base)
+    return _ROUNDED * quantum if quantum > 1e4 * usual else usual
 
 
 def _sample(offsets: Index, rng: np.random.Generator) -> Index:
     """Pick a few entries of each block, in order; a budget keeps them few in all."""
     sizes = np.diff(offsets)
     budget = max(12, int(offsets[-1]) // 250)
-    wanted = np.minimum(np.clip(-(-sizes // 100), 2, _SAMPLES), sizes)
+    wanted = np.minimum(np.clip(-(-sizes // 25), 2, _SAMPLES), sizes)
     if wanted.sum() > budget:
         blocks = int(np.count_nonzero(sizes))
         wanted = np.minimum(wanted, max(1, budget // blocks))

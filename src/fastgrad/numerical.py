@@ -212,7 +212,8 @@ def _with_error(
     `keep` keeps the values at the steps of the calibration.
     """
     pairs = calibration.pairs(losses, index)
-    wider = entry_pairs(losses, index, 4 * calibration.step[index])
+    # Not a power of two: that would round in the same way.
+    wider = entry_pairs(losses, index, 3 * calibration.step[index])
     forward = calibration.method == "forward"
     value = pairs.forward if forward else pairs.central
     other = wider.forward if forward else wider.central
