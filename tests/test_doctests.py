@@ -6,14 +6,23 @@ import importlib
 import pytest
 
 MODULES = [
+    "fastgrad._isometries",
     "fastgrad._moments",
+    "fastgrad._schemes",
+    "fastgrad.activations",
     "fastgrad.audit",
     "fastgrad.batchnorm",
     "fastgrad.check",
     "fastgrad.demo",
+    "fastgrad.fans",
+    "fastgrad.finite_width",
+    "fastgrad.gains",
+    "fastgrad.gaussian",
+    "fastgrad.initializers",
     "fastgrad.interop.dask",
     "fastgrad.jacobian",
     "fastgrad.losses",
+    "fastgrad.meanfield",
     "fastgrad.monitor",
     "fastgrad.noise",
     "fastgrad.numerical",

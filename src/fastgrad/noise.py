@@ -191,6 +191,7 @@ def calibrate(
     if not np.isfinite(noise).any():  # no response: they may all be dead by chance
         noise[:] = noise_along(losses, scale, rng)
     noise = _pool(noise, owner, len(offsets) - 1)
+    noise = np.maximum(noise, losses.rounding)
     # The complex step is none on the real axis.
     given = None if method == "complex" else step
     steps = scale[index, None] * RUNGS if given is None else _fixed_rungs(given, index)
