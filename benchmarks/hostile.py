@@ -21,7 +21,7 @@ class Condition:
     params: Params
     grads: Callable[[Params], Params]
     options: dict[str, Any] = field(default_factory=dict)
-    # Float32 inside: 1 % errors may be beyond what can be measured.
+    # Noise, or cancellation: some entries may be beyond what can be measured.
     coarse: bool = False
 
 
@@ -255,15 +255,26 @@ def _functions(seed: int) -> Iterator[Condition]:
     rng = np.random.default_rng(seed + 2)
     size = 400
 
-    def separable(name: str, x: Any, f: Any, df: Any) -> Condition:
+    def separable(
+        name: str, x: Any, f: Any, df: Any, coarse: bool = False
+    ) -> Condition:
         return Condition(
-            name, lambda p: np.sum(f(p["x"])), {"x": x}, lambda p: {"x": df(p["x"])}
+            name,
+            lambda p: np.sum(f(p["x"])),
+            {"x": x},
+            lambda p: {"x": df(p["x"])},
+            coarse=coarse,
         )
 
     x = rng.normal(size=size)
     decades = np.exp(rng.uniform(np.log(1e-6), np.log(1e6), size))
+    # Most terms are below the rounding of the largest.
     yield separable(
-        "exp(20 x)", x, lambda x: np.exp(20 * x), lambda x: 20 * np.exp(20 * x)
+        "exp(20 x)",
+        x,
+        lambda x: np.exp(20 * x),
+        lambda x: 20 * np.exp(20 * x),
+        coarse=True,
     )
     yield separable(
         "sin(1000 x)", x, lambda x: np.sin(1e3 * x), lambda x: 1e3 * np.cos(1e3 * x)

@@ -58,13 +58,13 @@ def test_planted_errors_are_found(name, engine):
     rng = np.random.default_rng(0)
     right = c.grads(c.params)
     grads = {k: np.array(v, dtype=np.float64) for k, v in right.items()}
-    # What is zero but for rounding has no 1 % that could be seen.
-    largest = max(np.abs(g).max(initial=0.0) for g in grads.values())
+    first = fg.check_gradient(c.loss, c.params, right, engine=engine, **c.options)
     planted = set()
     for k, g in grads.items():
-        for i in np.argwhere(
-            (np.abs(g) > 1e-11 * largest) & (rng.random(g.shape) < 0.1)
-        ):
+        # Where the noise leaves 1 % to be seen, which is nearly everywhere.
+        seen = np.asarray(first.error[k]) < 0.004 * np.abs(g)
+        assert seen.mean() > 0.6 or not g.any() or k == "b"
+        for i in np.argwhere(seen & (rng.random(g.shape) < 0.1)):
             g[tuple(i)] *= 1.01
             planted.add((k, tuple(i.tolist())))
     report = fg.check_gradient(c.loss, c.params, grads, engine=engine, **c.options)
