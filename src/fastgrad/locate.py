@@ -2,9 +2,9 @@
 
 Along a Gaussian direction u the derivative of the loss minus g.u is e.u, e being the
 error of the gradient g: zero if g is right, and beyond the noise if it is wrong, be it
-in a single entry. That is linear in the entries, so a block that is wrong is halved until
-the wrong entries are left; of two halves one is measured and the other follows by
-subtraction. One wrong entry of P takes about 2 log2(P) evaluations, k of them
+in a single entry. That is linear in the entries, so a block that is wrong is halved
+until the wrong entries are left; of two halves one is measured and the other follows
+by subtraction. One wrong entry of P takes about 2 log2(P) evaluations, k of them
 2 k (log2(P / k) + 1).
 
 Directions are Gaussian, never of signs: two equal and opposite errors cancel along half
