@@ -203,6 +203,24 @@ def ladder(pairs: Pairs, noise: Array, ratio: float = RATIO) -> Slopes:
     return Slopes(value, error, kink, left, right, slack)
 
 
+def converges(pairs: Pairs, noise: Array, ratio: float) -> Flags:
+    """Return whether the slopes of each row approach a limit as smooth losses do.
+
+    Then every change that is more than noise is smaller than the one before by about
+    ratio^2. A loss with many kinks changes its slope as fast at small steps as at large
+    ones, and what large steps agree on need not be its derivative.
+    """
+    with np.errstate(all="ignore"):
+        change = np.abs(np.diff(pairs.central, axis=1))
+        bars = KAPPA * np.sqrt(2) * noise[:, None] / pairs.span
+        clear = change > bars[:, 1:] + bars[:, :-1]
+        shrinks = change[:, 1:] < change[:, :-1] / (0.6 * ratio**2)
+    significant = clear[:, 1:] & clear[:, :-1]
+    # Far out a smooth loss may be anything: the two finest ratios decide.
+    finest = np.cumsum(significant[:, ::-1], axis=1)[:, ::-1] <= 2
+    return ~(significant & finest & ~shrinks).any(axis=1)
+
+
 def _over(difference: Array, distance: Array) -> Array:
     with np.errstate(all="ignore"):
         return difference / distance

@@ -19,6 +19,7 @@ from fastgrad.differences import (
     Flags,
     Index,
     Slopes,
+    converges,
     entry_pairs,
     ladder,
 )
@@ -325,7 +326,10 @@ def _ladder_verdict(
 def _look_far(
     losses: Losses, entries: Judgement, which: Index, scale: Array, noise: Array
 ) -> None:
-    """Try large steps where noise hides the slope at small ones."""
+    """Try large steps where noise hides the slope at small ones.
+
+    They can clear an entry; what they hold against it stays undecided.
+    """
     try:
         pairs = entry_pairs(losses, entries.index[which], scale * FAR_RUNGS)
     except Exception:  # the loss cannot be computed that far away
@@ -333,9 +337,13 @@ def _look_far(
     slopes = ladder(pairs, noise, FAR_RATIO)
     apart = np.abs(slopes.value - entries.numerical[which])
     better = ~slopes.kink & (slopes.error < entries.error[which])
+    better &= converges(pairs, noise, FAR_RATIO)
     better &= apart <= slopes.error + entries.error[which]
     _adopt(entries, which, slopes, better)
-    entries.kind[which] = classify(take(entries, which))
+    kind = classify(take(entries, which))
+    # Kinks between far points may shift the slope by more than they let show: that is
+    # a reason for doubt, not for a verdict of wrong.
+    entries.kind[which] = np.where(better & (kind == WRONG), UNDECIDED, kind)
 
 
 def _adopt(entries: Judgement, which: Index, slopes: Slopes, better: Flags) -> None:
