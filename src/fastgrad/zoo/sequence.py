@@ -1,0 +1,362 @@
+"""Recurrent networks, unrolled, with weights tied through time."""
+
+from typing import Any
+
+import numpy as np
+
+from fastgrad.zoo._functions import sigmoid
+from fastgrad.zoo._registry import Array, Bug, Params, Problem
+
+
+class RecurrentNet(Problem):
+    """A tanh recurrent network with a target at each step."""
+
+    name = "recurrent_net"
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        batch: int = 4,
+        steps: int = 5,
+        features: int = 3,
+        hidden: int = 6,
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self.x = rng.normal(size=(steps, batch, features))
+        self.y = rng.normal(size=(steps, batch))
+        self.params = {
+            "Wx": rng.normal(size=(features, hidden)) / features**0.5,
+            "Wh": rng.normal(size=(hidden, hidden)) / hidden**0.5,
+            "b": rng.normal(size=hidden) * 0.3,
+            "v": rng.normal(size=hidden) / hidden**0.5,
+            "c": rng.normal(size=1) * 0.3,
+            "h0": rng.normal(size=hidden) * 0.3,
+        }
+        self.scratch = np.zeros((batch, hidden))
+
+    def forward(self, params: Params) -> tuple[list[Array], list[Array]]:
+        """Return the states, from the initial one on, and the predictions."""
+        h = params["h0"] + np.zeros((self.x.shape[1], 1))
+        states, predictions = [h], []
+        for x in self.x:
+            h = np.tanh(x @ params["Wx"] + h @ params["Wh"] + params["b"])
+            states.append(h)
+            predictions.append(h @ params["v"] + params["c"])
+        return states, predictions
+
+    def loss(self, params: Params) -> Any:
+        """Return the squared errors of all steps, averaged over samples."""
+        _, predictions = self.forward(params)
+        errors = [
+            np.sum((p - y) ** 2) for p, y in zip(predictions, self.y, strict=True)
+        ]
+        return sum(errors) / self.x.shape[1]
+
+    def grads(self, params: Params, bug: str | None = None) -> Params:
+        """Return the gradient."""
+        steps, n = self.y.shape
+        states, predictions = self.forward(params)
+        grads = {name: np.zeros_like(value) for name, value in params.items()}
+        carried = np.zeros_like(states[0])
+        if bug == "carried_buffer_not_cleared":
+            carried = self.scratch
+        for t in reversed(range(steps)):
+            before, h = states[t], states[t + 1]
+            derror = 2 * (predictions[t] - self.y[t]) / n
+            grads["v"] += h.T @ derror
+            grads["c"] += np.sum(derror)
+            dh = np.outer(derror, params["v"]) + carried
+            if bug == "later_steps_not_carried":
+                dh = np.outer(derror, params["v"])
+            if bug == "carried_assigned_over" and t < steps - 1:
+                dh = carried
+            if bug == "truncated_through_time" and t == steps - 3:
+                dh = np.outer(derror, params["v"])
+            dz = dh * (1 - h**2)
+            if bug == "state_derivative_missing":
+                dz = dh
+            if bug == "carried_added_behind_activation":
+                dz = np.outer(derror, params["v"]) * (1 - h**2) + carried
+            grads["Wx"] += self.x[t].T @ dz
+            if bug == "state_of_wrong_step":
+                before = h
+            if bug == "last_step_overwrites":
+                grads["Wh"] *= 0
+            grads["Wh"] += before.T @ dz
+            grads["b"] += np.sum(dz, axis=0)
+            carried = dz @ params["Wh"].T
+            if bug == "carried_gradient_clipped":
+                carried = np.clip(carried, -0.02, 0.02)
+            if bug == "recurrent_weight_not_transposed":
+                carried = dz @ params["Wh"]
+        grads["h0"] += np.sum(carried, axis=0)
+        self.scratch = carried
+        if bug == "initial_state_left_zero":
+            grads["h0"] *= 0
+        if bug == "initial_state_of_one_sample":
+            grads["h0"] = carried[0]
+        return grads
+
+
+class LSTM(Problem):
+    """An LSTM read out from its last state and its last cell."""
+
+    name = "lstm"
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        batch: int = 4,
+        steps: int = 4,
+        features: int = 3,
+        hidden: int = 4,
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self.x = rng.normal(size=(steps, batch, features))
+        self.y = rng.normal(size=batch)
+        self.params = {}
+        for gate in "ifog":
+            shape = (features + hidden, hidden)
+            self.params[f"W{gate}"] = rng.normal(size=shape) * 0.6
+            self.params[f"b{gate}"] = rng.normal(size=hidden) * 0.3
+        self.params["v"] = rng.normal(size=hidden)
+        self.params["u"] = rng.normal(size=hidden)
+
+    def forward(self, params: Params) -> tuple[list[tuple[Array, ...]], Array, Array]:
+        """Return each step's input, gates and cells, then the last state and cell."""
+        h = c = np.zeros((self.x.shape[1], len(params["v"])))
+        steps = []
+        for x in self.x:
+            s = np.concatenate([x, h], axis=1)
+            i = sigmoid(s @ params["Wi"] + params["bi"])
+            f = sigmoid(s @ params["Wf"] + params["bf"])
+            o = sigmoid(s @ params["Wo"] + params["bo"])
+            g = np.tanh(s @ params["Wg"] + params["bg"])
+            before, c = c, f * c + i * g
+            h = o * np.tanh(c)
+            steps.append((s, i, f, o, g, before, c))
+        return steps, h, c
+
+    def loss(self, params: Params) -> Any:
+        """Return half the mean squared error of the readout."""
+        _, h, c = self.forward(params)
+        return 0.5 * np.mean((h @ params["v"] + c @ params["u"] - self.y) ** 2)
+
+    def grads(self, params: Params, bug: str | None = None) -> Params:
+        """Return the gradient."""
+        steps, h, c = self.forward(params)
+        derror = (h @ params["v"] + c @ params["u"] - self.y) / len(self.y)
+        grads = {name: np.zeros_like(value) for name, value in params.items()}
+        grads["v"], grads["u"] = h.T @ derror, c.T @ derror
+        dh, dc = np.outer(derror, params["v"]), np.outer(derror, params["u"])
+        if bug == "last_cell_state_dropped":
+            dc = np.zeros_like(dc)
+        for s, i, f, o, g, before, cell in reversed(steps):
+            t = np.tanh(cell)
+            dcell = dc + dh * o * (1 - t**2)
+            if bug == "cell_tanh_derivative_missing":
+                dcell = dc + dh * o
+            df = dcell * before * f * (1 - f)
+            if bug == "forget_gate_sigmoid_for_derivative":
+                df = dcell * before * f
+            dgates = {
+                "i": dcell * g * i * (1 - i),
+                "f": df,
+                "o": dh * t * o * (1 - o),
+                "g": dcell * i * (1 - g**2),
+            }
+            ds = np.zeros_like(s)
+            for gate, dz in dgates.items():
+                grads[f"W{gate}"] += s.T @ dz
+                if bug == "output_gate_error_in_three_gates":
+                    grads[f"b{gate}"] += np.sum(dgates["o"], axis=0)
+                else:
+                    grads[f"b{gate}"] += np.sum(dz, axis=0)
+                ds += dz @ params[f"W{gate}"].T
+            dc = dcell * f
+            if bug == "cell_path_not_carried":
+                dc = np.zeros_like(dc)
+            dh = ds[:, self.x.shape[2] :]
+            if bug == "state_path_not_carried":
+                dh = np.zeros_like(dh)
+        if bug == "averaged_over_time":
+            for gate in "ifog":
+                grads[f"W{gate}"] /= len(steps)
+                grads[f"b{gate}"] /= len(steps)
+        return grads
+
+
+GATES = tuple(f"{kind}{gate}" for gate in "ifog" for kind in "Wb")
+
+BUGS = (
+    Bug(
+        "later_steps_not_carried",
+        RecurrentNet,
+        "accumulation",
+        ("Wx", "Wh", "b", "h0"),
+        "The gradient of a state is taken from its own output, not from later steps.",
+        operation="matmul",
+        also=("partial",),
+        link="https://github.com/qixianbiao/RNN/issues/2",
+    ),
+    Bug(
+        "carried_assigned_over",
+        RecurrentNet,
+        "accumulation",
+        ("Wx", "Wh", "b", "h0"),
+        "The gradient from later steps is assigned over that of the step's own output.",
+        operation="matmul",
+    ),
+    Bug(
+        "truncated_through_time",
+        RecurrentNet,
+        "accumulation",
+        ("Wx", "Wh", "b", "h0"),
+        "The gradient is cut between two steps in the middle of the sequence.",
+        operation="matmul",
+        also=("partial",),
+    ),
+    Bug(
+        "state_derivative_missing",
+        RecurrentNet,
+        "local_derivative",
+        ("Wx", "Wh", "b", "h0"),
+        "The derivative of tanh is left out at each step.",
+        operation="tanh",
+    ),
+    Bug(
+        "carried_added_behind_activation",
+        RecurrentNet,
+        "local_derivative",
+        ("Wx", "Wh", "b", "h0"),
+        "The gradient from later steps is not multiplied by the derivative of tanh.",
+        operation="tanh",
+    ),
+    Bug(
+        "state_of_wrong_step",
+        RecurrentNet,
+        "geometry",
+        ("Wh",),
+        "The recurrent weight's gradient uses the new state, not the previous one.",
+        operation="matmul",
+        also=("stale", "local_derivative"),
+    ),
+    Bug(
+        "last_step_overwrites",
+        RecurrentNet,
+        "accumulation",
+        ("Wh",),
+        "Each step assigns the shared weight's gradient instead of adding to it.",
+        operation="matmul",
+        also=("partial",),
+        link="https://github.com/sony/nnabla/pull/532",
+    ),
+    Bug(
+        "recurrent_weight_not_transposed",
+        RecurrentNet,
+        "layout",
+        ("Wx", "Wh", "b", "h0"),
+        "The gradient is carried back by the recurrent weight, not its transpose.",
+        operation="matmul",
+        link="https://github.com/pulp-platform/pulp-trainlib/issues/3",
+    ),
+    Bug(
+        "initial_state_left_zero",
+        RecurrentNet,
+        "zero",
+        ("h0",),
+        "The initial state never receives a gradient.",
+    ),
+    Bug(
+        "initial_state_of_one_sample",
+        RecurrentNet,
+        "reduction",
+        ("h0",),
+        "The initial state's gradient is that of the first sample, not the sum.",
+        operation="add",
+        also=("partial",),
+    ),
+    Bug(
+        "last_cell_state_dropped",
+        LSTM,
+        "accumulation",
+        GATES,
+        "What the loss reads from the last cell is not passed back.",
+        operation="matmul",
+        link="https://github.com/deeplearning4j/deeplearning4j/issues/8838",
+    ),
+    Bug(
+        "cell_tanh_derivative_missing",
+        LSTM,
+        "local_derivative",
+        GATES,
+        "The derivative of tanh at the cell is left out.",
+        operation="tanh",
+    ),
+    Bug(
+        "forget_gate_sigmoid_for_derivative",
+        LSTM,
+        "local_derivative",
+        GATES,
+        "The forget gate's gradient is multiplied by its value, not by its derivative.",
+        operation="sigmoid",
+        link="https://github.com/CaptainE/RNN-LSTM-in-numpy/issues/1",
+    ),
+    Bug(
+        "output_gate_error_in_three_gates",
+        LSTM,
+        "layout",
+        ("bi", "bf", "bg"),
+        "Three gates' bias gradients are computed from the output gate's error.",
+        link="https://github.com/lhnguyen102/cuTAGI/issues/77",
+    ),
+    Bug(
+        "cell_path_not_carried",
+        LSTM,
+        "accumulation",
+        GATES,
+        "The cell's gradient is not carried to the step before.",
+        operation="multiply",
+    ),
+    Bug(
+        "state_path_not_carried",
+        LSTM,
+        "accumulation",
+        GATES,
+        "The state's gradient is not carried to the step before.",
+        operation="matmul",
+        link="https://github.com/CaptainE/RNN-LSTM-in-numpy/issues/1",
+    ),
+    Bug(
+        "averaged_over_time",
+        LSTM,
+        "scale",
+        GATES,
+        "The gates' gradients are averaged over the steps, not summed.",
+        also=("reduction",),
+        link="https://datascience.stackexchange.com/questions/30850/"
+        "gradientchecking-can-i-blame-float-precision",
+    ),
+    Bug(
+        "carried_buffer_not_cleared",
+        RecurrentNet,
+        "stale",
+        ("Wx", "Wh", "b", "h0"),
+        "The buffer of the carried gradient still holds the last call's values.",
+        also=("accumulation",),
+        link="https://github.com/BVLC/caffe/pull/6186",
+        wrong_from_call=2,
+    ),
+    Bug(
+        "carried_gradient_clipped",
+        RecurrentNet,
+        "clipped",
+        ("Wx", "Wh", "b", "h0"),
+        "The gradient is clipped to 0.02 as it is carried from step to step.",
+        operation="matmul",
+    ),
+)
+
+PROBLEMS = (RecurrentNet, LSTM)
