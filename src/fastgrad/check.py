@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.differences import Index
+from fastgrad.differences import Array, Index
 from fastgrad.losses import Losses, make_losses
 from fastgrad.noise import calibrate
 from fastgrad.numerical import check_method, refuse_lost_step
-from fastgrad.report import GradientReport
+from fastgrad.report import Cause, GradientReport
 from fastgrad.summary import summarize
-from fastgrad.verdict import Gradient, judge
+from fastgrad.verdict import KINK, WRONG, Gradient, Judgement, judge
 
 
 def check_gradient(
@@ -126,7 +126,37 @@ def check_gradient(
         calibration = calibrate(losses, rng, method=method, step=step)
         entries = judge(losses, calibration, gradient, index, rng)
         report = summarize(losses, entries, calibration, rng)
+        if report.verdict == "wrong":
+            causes = _causes(losses, gradient, entries, grads)
+            report = dataclasses.replace(report, causes=causes)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
+
+
+def _causes(
+    losses: Losses, gradient: Gradient, entries: Judgement, grads: Any
+) -> tuple[Cause, ...]:
+    """Return why the gradient is wrong."""
+    from fastgrad.causes import name_causes
+
+    def again() -> Array:
+        return losses.nest.vector(grads(losses.nest.structure), "grads")
+
+    def whole(values: Any, elsewhere: Any) -> Any:
+        result = np.full(losses.nest.size, elsewhere)
+        result[entries.index] = values
+        return result
+
+    return name_causes(
+        losses.nest,
+        losses.theta,
+        gradient.value,
+        whole(entries.numerical, np.nan),
+        whole(entries.error + entries.tolerance, np.inf),
+        whole(entries.kind == WRONG, False),
+        whole(entries.kind != KINK, True),
+        program=getattr(losses, "program", None),
+        again=again if callable(grads) else None,
+    )
 
 
 def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> Index:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from fastgrad.program import ops
 
 #: Most axes an array of a program can have (the kernels' MAX_NDIM).
 MAX_NDIM = 8
+_TRACER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _PACKAGES = (
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep,
+    os.path.dirname(_TRACER[:-1]) + os.sep,
     os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
 )
+_ZOO = os.path.join(os.path.dirname(_TRACER[:-1]), "zoo") + os.sep
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,9 @@ class Source:
 
     file: str
     line: int
+    #: Which calls were running, to the instruction: the same for each turn of a loop,
+    #: different for two calls of a function or two operations on one line.
+    site: int = field(default=0, compare=False, repr=False)
 
     @property
     def code(self) -> str:
@@ -39,10 +45,21 @@ class Source:
 
 def calling_line() -> Source:
     """The innermost line that is neither fastgrad's nor NumPy's."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGES):
+    frame: FrameType | None = sys._getframe(1)
+    assert frame is not None
+    while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
         frame = frame.f_back
-    return Source(frame.f_code.co_filename, frame.f_lineno)
+    file, line, site = frame.f_code.co_filename, frame.f_lineno, 0
+    # The user's own calls, out to where fastgrad called the loss.
+    while frame is not None and not frame.f_code.co_filename.startswith(_TRACER):
+        site = hash((site, frame.f_code.co_filename, frame.f_lineno, frame.f_lasti))
+        frame = frame.f_back
+    return Source(file, line, site)
+
+
+def _is_ours(file: str) -> bool:
+    # The zoo's losses stand for a user's.
+    return file.startswith(_PACKAGES) and not file.startswith(_ZOO)
 
 
 def raising_line(error: BaseException) -> Source | None:
@@ -50,7 +67,7 @@ def raising_line(error: BaseException) -> Source | None:
     found, entry = None, error.__traceback__
     while entry is not None:
         file = entry.tb_frame.f_code.co_filename
-        if not file.startswith(_PACKAGES):
+        if not _is_ours(file):
             found = Source(file, entry.tb_lineno)
         entry = entry.tb_next
     return found
