@@ -58,14 +58,18 @@ def main():
     total = sum(count.values())
     for outcome, n in count.most_common():
         print(f"{outcome:14} {n:5}  {100 * n / total:5.1f} %")
-    print(f"located        {total - wrong_place:5}  {100 * (1 - wrong_place / total):5.1f} %")
+    print(
+        f"located        {total - wrong_place:5}  {100 * (1 - wrong_place / total):5.1f} %"
+    )
     if args.correct:
         accused = [
             type(problem).__name__
             for problem in zoo.variations(args.correct)
             if fg.check_gradient(*problem.case(), engine=args.engine).verdict == "wrong"
         ]
-        print(f"correct gradients accused: {len(accused)} of {args.correct} {accused[:5]}")
+        print(
+            f"correct gradients accused: {len(accused)} of {args.correct} {accused[:5]}"
+        )
 
 
 if __name__ == "__main__":

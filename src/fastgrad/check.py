@@ -127,19 +127,29 @@ def check_gradient(
         entries = judge(losses, calibration, gradient, index, rng)
         report = summarize(losses, entries, calibration, rng)
         if report.verdict == "wrong":
-            causes = _causes(losses, gradient, entries, grads)
+            causes = _causes(losses, gradient, entries, grads, reduction)
             report = dataclasses.replace(report, causes=causes)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
 def _causes(
-    losses: Losses, gradient: Gradient, entries: Judgement, grads: Any
+    losses: Losses,
+    gradient: Gradient,
+    entries: Judgement,
+    grads: Any,
+    reduction: str | None,
 ) -> tuple[Cause, ...]:
     """Return why the gradient is wrong."""
     from fastgrad.causes import name_causes
 
-    def again() -> Array:
-        return losses.nest.vector(grads(losses.nest.structure), "grads")
+    def call(step: float) -> Array:
+        saved = losses.nest.snapshot()
+        try:
+            for leaf in losses.nest.leaves:
+                leaf += (step * (leaf + 1)).astype(leaf.dtype)
+            return losses.nest.vector(grads(losses.nest.structure), "grads")
+        finally:
+            losses.nest.restore(saved)
 
     def whole(values: Any, elsewhere: Any) -> Any:
         result = np.full(losses.nest.size, elsewhere)
@@ -154,8 +164,8 @@ def _causes(
         whole(entries.error + entries.tolerance, np.inf),
         whole(entries.kind == WRONG, False),
         whole(entries.kind != KINK, True),
-        program=getattr(losses, "program", None),
-        again=again if callable(grads) else None,
+        program=_program(losses, reduction),
+        call=call if callable(grads) else None,
     )
 
 
@@ -184,3 +194,18 @@ def _gradient(losses: Losses, grads: Any, rtol: float | None) -> Gradient:
     elif callable(grads):
         grads = grads(losses.nest.structure)
     return Gradient.of(losses.nest.flatten(grads, "grads"), rtol)
+
+
+def _program(losses: Losses, reduction: str | None) -> Any:
+    """The loss as a program: also where another engine computed it, if it traces."""
+    from fastgrad.program.program import TraceError, trace_nest
+
+    program = getattr(losses, "program", None)
+    if program is not None or losses.engine != "python" or losses.fallback is not None:
+        return program
+    try:
+        return trace_nest(losses.loss, losses.nest, reduction=reduction)
+    except TraceError:
+        return None
+    finally:
+        losses.restore()

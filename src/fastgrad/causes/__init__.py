@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.counterfactuals import counterfactuals
 from fastgrad.causes.evidence import Block, Evidence, Guess, join
-from fastgrad.causes.mistakes import stretched
+from fastgrad.causes.normalizations import stretched
+from fastgrad.causes.places import whereabouts
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.signatures import signatures
 from fastgrad.params import Nest
@@ -26,6 +27,7 @@ from fastgrad.program.program import Program
 from fastgrad.report import Cause
 
 Array = NDArray[np.float64]
+_NEAR = 0.7  # in cost: as plausible as the best
 _SHOWN = 3  # guesses about the same blocks that cannot be told apart
 
 
@@ -39,7 +41,7 @@ def name_causes(
     smooth: NDArray[np.bool_],
     *,
     program: Program | None = None,
-    again: Callable[[], Array] | None = None,
+    call: Callable[[float], Array] | None = None,
 ) -> tuple[Cause, ...]:
     """Return why a gradient is wrong, what explains most first.
 
@@ -57,8 +59,8 @@ def name_causes(
         Entries that are not at a kink of the loss.
     program : Program, optional
         The traced loss.
-    again : callable, optional
-        Returns the gradient under test once more.
+    call : callable, optional
+        Calls the user's gradient: ``call(step)`` returns it at `theta` + `step`.
 
     Returns
     -------
@@ -70,7 +72,7 @@ def name_causes(
         return ()
     reverse = Reverse(program) if program is not None else None
     evidence = gather(nest, theta, given, numerical, error, wrong, smooth, reverse)
-    guesses = list(_repeated(evidence, nest, given, again))
+    guesses = [] if call is None else list(_called_again(evidence, given, call))
     guesses += signatures(evidence)
     if reverse is not None and evidence.exact:
         guesses += counterfactuals(evidence, reverse)
@@ -115,7 +117,23 @@ def gather(
                 _spread(reverse, b),
             )
         )
-    return Evidence(blocks, _counts(reverse, nest), exact)
+    evidence = Evidence(blocks, _counts(reverse, nest), exact)
+    if reverse is not None and exact:
+        evidence.bends = _bends(evidence, reverse)
+    return evidence
+
+
+def _bends(evidence: Evidence, reverse: Reverse) -> bool:
+    """Whether the right gradient changes with the parameters."""
+    moved = {
+        p: p.value * (1 + _ELSEWHERE) + _ELSEWHERE
+        for p in reverse.program.parameters
+        if p in reverse.number
+    }
+    return any(
+        not np.allclose(new, block.right, rtol=1e-9, atol=0)
+        for new, block in zip(reverse.replayed(moved), evidence.blocks, strict=True)
+    )
 
 
 def _eps(nest: Nest, given: Array) -> float:
@@ -154,39 +172,59 @@ def _counts(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
         return counts
     for node in reverse.nodes:
         for x in node.inputs:
-            if not x.active and x.value.ndim == 0 and abs(x.value) not in (0.0, 1.0, 2.0):
+            if (
+                not x.active
+                and x.value.ndim == 0
+                and abs(x.value) not in (0.0, 1.0, 2.0)
+            ):
                 c = float(abs(x.value))
                 counts.setdefault(c, f"{c:.6g}, a constant in {x.source}")
     for node in reverse.nodes:
         for axis, n in enumerate(node.shape):
             counts.setdefault(float(n), f"{n}, axis {axis} of {node.label}")
-        counts.setdefault(float(node.value.size), f"{node.value.size}, all of {node.label}")
+        counts.setdefault(
+            float(node.value.size), f"{node.value.size}, all of {node.label}"
+        )
     return {n: name for n, name in counts.items() if n not in (0.0, 1.0, 2.0)}
 
 
-def _repeated(
-    evidence: Evidence, nest: Nest, given: Array, again: Callable[[], Array] | None
+#: Relative step to another point, far beyond rounding.
+_ELSEWHERE = 1e-3
+
+
+def _called_again(
+    evidence: Evidence, given: Array, call: Callable[[float], Array]
 ) -> Iterator[Guess]:
-    """The gradient of a second call, where it differs."""
-    if again is None:
-        return
-    second = again()
-    if np.array_equal(second, given, equal_nan=True):
-        return
-    grown = second - given
-    blocks = {}
-    for b, part in enumerate(nest.split(grown)):
-        residual = float(np.abs(part - evidence.blocks[b].right).max(initial=0))
-        if evidence.blocks[b].is_wrong:
-            blocks[b] = residual
-    yield Guess(
-        "accumulation",
-        blocks,
-        "a second call at the same point returns another gradient: it grows from call "
-        "to call",
-        "start each call from zero",
-        cost=0.5,
+    """What a second call returns, at the same point and at another."""
+    second = call(0.0)
+    wrong = dict.fromkeys(evidence.wrong, 0.0)
+    if not np.array_equal(second, given, equal_nan=True):
+        yield _grown(evidence, second - given, wrong)
+    elif np.array_equal(call(_ELSEWHERE), given) and evidence.bends:
+        yield Guess(
+            "stale",
+            wrong,
+            "the gradient is the same at another point, where the right one is not: it "
+            "was computed for earlier parameters",
+            "compute it anew in each call",
+            cost=0.5,
+        )
+
+
+def _grown(evidence: Evidence, change: Array, wrong: dict[int, float]) -> Guess:
+    parts = np.split(change, np.cumsum([b.right.size for b in evidence.blocks])[:-1])
+    grows = all(
+        np.allclose(part, block.right.ravel(), rtol=1e-3, atol=10 * block.bar.max())
+        for part, block in zip(parts, evidence.blocks, strict=True)
     )
+    if grows:
+        text = "a second call at the same point returns as much more: it adds up"
+        return Guess("accumulation", wrong, text, "start each call from zero", cost=0.5)
+    text = (
+        "a second call at the same point returns another gradient: something is left "
+    )
+    text += "over from call to call"
+    return Guess("stale", wrong, text, "start each call anew", cost=0.5)
 
 
 def _rank(
@@ -207,7 +245,8 @@ def _rank(
             same = left & set(other.blocks) == covered and bool(other.against) == bool(
                 best.against
             )
-            if same and other.code not in codes and len(codes) < _SHOWN:
+            near = other.cost <= best.cost + _NEAR
+            if same and near and other.code not in codes and len(codes) < _SHOWN:
                 codes.add(other.code)
                 yield _cause(evidence, other, useful)
         left -= covered
@@ -219,8 +258,14 @@ def _cause(evidence: Evidence, guess: Guess, all_guesses: list[Guess]) -> Cause:
     node = guess.node
     if node is None:
         # Somebody may know the operation.
-        same = [g for g in all_guesses if g.node is not None and not g.against
-                and set(g.blocks) == set(guess.blocks) and g.code == guess.code]
+        same = [
+            g
+            for g in all_guesses
+            if g.node is not None
+            and not g.against
+            and set(g.blocks) == set(guess.blocks)
+            and g.code == guess.code
+        ]
         node = min(same, key=lambda g: g.cost).node if same else None
     blocks = tuple(evidence.blocks[b].name for b in sorted(guess.blocks))
     known = [r for r in guess.blocks.values() if np.isfinite(r)]
@@ -246,16 +291,19 @@ def _line(node: Node | None) -> str | None:
     return f"{node.source.file}:{node.source.line}" + (f": {code}" if code else "")
 
 
-def _unknown(
-    evidence: Evidence, left: list[int], reverse: Reverse | None
-) -> Cause:
+def _unknown(evidence: Evidence, left: list[int], reverse: Reverse | None) -> Cause:
     blocks = tuple(evidence.blocks[b].name for b in left)
     node = None
     if reverse is not None:
         bits = sum(1 << b for b in left)
-        cover = [n for n in reverse.nodes if n.inputs and reverse.reached[n] & bits == bits]
+        cover = [
+            n for n in reverse.nodes if n.inputs and reverse.reached[n] & bits == bits
+        ]
         node = cover[0] if cover else None
     message = f"no known mistake gives the gradient of {join(blocks)}"
+    places = [(evidence.blocks[b].name, whereabouts(evidence.blocks[b])) for b in left]
+    for name, where in places:
+        message += f"; {name} is wrong only {where}" if where else ""
     if node is not None:
         message += f"; everything wrong is behind {_said(node)}"
     return Cause("unknown", blocks, message, _line(node))

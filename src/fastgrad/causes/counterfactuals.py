@@ -6,185 +6,231 @@ batch size where an average is), and the number follows by least squares. Or it 
 something else altogether, out of the table in `mistakes`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from fastgrad.causes.evidence import Array, Evidence, Guess, fit, join
-from fastgrad.causes.mistakes import Mistake, mistakes, stretched
-from fastgrad.causes.reverse import Reverse, Sends, elementwise, rightly
+from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
+from fastgrad.causes.mistakes import Mistake, mistakes
+from fastgrad.causes.normalizations import is_statistic, stretched
+from fastgrad.causes.reverse import Instead, Reverse, Sends
 from fastgrad.program.graph import Node
 
 Change = Sequence[Array | None]
 
-#: Constant factors that may be wrong beside another mistake.
-_BESIDES = (-1.0, 2.0, 0.5, -2.0, -0.5)
-
 
 def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
-    """Return every mistake in the program that gives the gradient under test."""
+    """Return mistakes in the program that give the gradient under test.
+
+    First those that explain all wrong blocks and touch no right one; only where there is
+    none, those that explain some.
+    """
     wrong = sum(1 << b for b in evidence.wrong)
-    groups = [
-        group
-        for group in reversed(reverse.groups)
-        if any(reverse.reached[node] & wrong for node in group)
-    ]
-    found: list[Guess] = []
-    statistics: list[tuple[Guess, Change, Any]] = []
-    for group in groups:
-        found += _edges(evidence, reverse, group, statistics)
-    found += _several_statistics(evidence, reverse, statistics)
-    for group in groups:
-        found += _table(evidence, reverse, group)
+    groups = list(reversed(reverse.groups))
+    covering = [g for g in groups if _reach(reverse, g) & wrong == wrong]
+    found = _search(evidence, reverse, covering, strict=True)
+    if not found:
+        touching = [g for g in groups if _reach(reverse, g) & wrong]
+        found = _search(evidence, reverse, touching, strict=False)
     return found
 
 
-def match(
-    evidence: Evidence, change: Change, factor: float = 1.0
-) -> tuple[dict[int, float], int]:
-    """Return the residuals of blocks that this change explains, and how many not."""
-    explained, against = {}, 0
-    for b, (block, moved) in enumerate(zip(evidence.blocks, change, strict=True)):
-        if moved is None:
+def _reach(reverse: Reverse, group: list[Node]) -> int:
+    bits = 0
+    for node in group:
+        bits |= reverse.reached[node]
+    return bits
+
+
+def _search(
+    evidence: Evidence, reverse: Reverse, groups: list[list[Node]], *, strict: bool
+) -> list[Guess]:
+    found: list[Guess] = []
+    for group in groups:
+        found += _edges(evidence, reverse, group, strict)
+        found += _table(evidence, reverse, group, strict)
+    if not found:
+        found += _other_values(evidence, reverse, groups)
+    return found + list(_several_statistics(evidence, reverse, groups))
+
+
+def _other_values(
+    evidence: Evidence, reverse: Reverse, groups: list[list[Node]]
+) -> Iterator[Guess]:
+    """The gradient at values that lack a shift of the forward pass, as by noise."""
+    for node in (n for group in groups if len(group) == 1 for n in group):
+        shift = [x for x in node.inputs if not x.active and x.value.size > 1]
+        if node.op not in ("add", "subtract") or not shift or len(node.inputs) < 2:
             continue
-        with np.errstate(all="ignore"):
-            guess = block.right + factor * moved
+        (moved,) = (x for x in node.inputs if x.active)
+        value = np.broadcast_to(moved.value, node.shape).copy()
+        gradient = reverse.replayed({node: value})
+        watch = Watch(evidence, 1.0)
+        for b, (block, other) in enumerate(zip(evidence.blocks, gradient, strict=True)):
+            if not watch(b, other - block.right):
+                break
+        else:
+            text = "the gradient is taken at the values before {op}, not at those after"
+            yield watch.guess("stale", text, 3.6, node)
+
+
+class Watch:
+    """Compares each block's change with its error as soon as it is known.
+
+    The gradient of a block is guessed to be ``right + base + factor * (moved - base)``.
+
+    Parameters
+    ----------
+    factor : float or None
+        None where it follows from the first block that it explains.
+    base : sequence of ndarray or None, optional
+    strict : bool
+        Whether to give up at the first block that is not explained.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        factor: float | None,
+        *,
+        base: Change | None = None,
+        strict: bool = True,
+    ) -> None:
+        self.evidence = evidence
+        self.factor = factor
+        self.explained: dict[int, float] = {}
+        self.entries = 0
+        self.against = 0
+        self.strict = strict
+        self._base = base or [None] * len(evidence.blocks)
+
+    def __call__(self, b: int, moved: Array | None) -> bool:
+        """Say whether to go on."""
+        block, base = self.evidence.blocks[b], self._base[b]
+        base = np.zeros(()) if base is None else base
+        moved = base if moved is None else moved
         if not block.is_wrong:
-            against += bool((np.abs(factor * moved) > 3 * block.bar).any())
-            continue
-        residual = block.residual(guess)
-        if residual is not None:
-            explained[b] = residual
-        elif (np.abs(factor * moved) > 3 * block.bar).any():
-            against += 1
-    return explained, against
+            self.against += self._moves(block, base, moved)
+        elif not np.any(moved) and not np.any(base):
+            return not self.strict
+        elif not self._explains(b, block, base, moved):
+            self.against += 1
+        if self.strict:
+            return not self.against
+        return self.against <= len(self.explained) + 1
 
-
-def _best_factor(evidence: Evidence, change: Change) -> float | None:
-    """The multiple of the change that is nearest to the error of the largest block."""
-    candidates = [
-        (moved.size, b)
-        for b, moved in enumerate(change)
-        if moved is not None and evidence.blocks[b].is_wrong and np.any(moved)
-    ]
-    for _, b in sorted(candidates, reverse=True)[:2]:
-        block, moved = evidence.blocks[b], change[b]
-        assert moved is not None
-        known = block.known
-        if not np.isfinite(moved).all() or not np.isfinite(block.off[known]).all():
-            return None
-        c = fit(block.off[known], moved[known])
-        if c is None:
-            continue
+    def _moves(self, block: Block, base: Any, moved: Any) -> bool:
+        factor = 1.0 if self.factor is None else self.factor
         with np.errstate(all="ignore"):
-            if block.residual(block.right + c[0] * moved) is not None:
-                return float(c[0])
-    return None
+            change = np.abs(base + factor * (moved - base))
+        return not bool((change <= 3 * block.bar).all())
+
+    def _explains(self, b: int, block: Block, base: Any, moved: Any) -> bool:
+        factor = self.factor
+        with np.errstate(all="ignore"):
+            step, off = moved - base, block.off - base
+            if factor is None:
+                if not np.isfinite(step).all() or not np.isfinite(off).all():
+                    return False
+                step = np.broadcast_to(step, off.shape)
+                c = fit(off[block.known], step[block.known])
+                if c is None:
+                    return False
+                factor = 1.0 if abs(c[0] - 1) < 1e-6 else float(c[0])
+            residual = block.residual(block.right + base + factor * step)
+        if residual is None:
+            return False
+        self.factor = factor
+        self.explained[b] = residual
+        self.entries += int(np.count_nonzero(step))
+        return True
+
+    @property
+    def certain(self) -> bool:
+        """Whether a factor found is more than one number read off another."""
+        factor = self.factor or 0.0
+        if abs(factor) < 1e-6:
+            return False
+        return self.entries > 3 or self.evidence.factor(factor) is not None
+
+    def guess(self, code: str, text: str, cost: float, node: Node) -> Guess:
+        """Return what has been found."""
+        return Guess(
+            code, self.explained, text, cost=cost, node=node, against=self.against
+        )
 
 
 # ---- edges --------------------------------------------------------------------------------
 
 
 def _edges(
-    evidence: Evidence,
-    reverse: Reverse,
-    group: list[Node],
-    statistics: list[Any],
+    evidence: Evidence, reverse: Reverse, group: list[Node], strict: bool
 ) -> Iterator[Guess]:
-    for i, x in enumerate(group[0].inputs):
-        if not x.active:
+    wrong = sum(1 << b for b in evidence.wrong)
+    for i in range(len(group[0].inputs)):
+        nodes = [n for n in group if n.inputs[i].active]
+        reach = _reached_by(reverse, dict.fromkeys(nodes, Instead(i, _nothing)))
+        if not reach & wrong or (strict and reach & wrong != wrong):
             continue
-        for which, nodes in _turns_of_loop(group):
-            change = reverse.change(dict.fromkeys(nodes, _without(i)))
-            if all(moved is None for moved in change):
-                continue
-            if len(nodes) == len(group) and is_statistic(group[0], i):
-                statistics.append((group[0], i, change))
-            guess = _edge(evidence, reverse, nodes, i, change, which)
-            if guess is not None:
-                yield guess
-        if len(group) > 1:
-            yield from _loop(evidence, reverse, group, i)
+        for which, some in _turns_of_loop(nodes, strict):
+            watch = Watch(evidence, None, strict=strict)
+            reverse.change(dict.fromkeys(some, Instead(i, _nothing)), watch)
+            if watch.explained and watch.factor is not None:
+                yield from _edge(evidence, reverse, some[0], i, which, watch)
+        if len(nodes) > 1:
+            yield from _loop(evidence, reverse, nodes, i, strict)
 
 
-def _without(i: int, factor: float = 0.0) -> Sends:
-    def sends(node: Node, g: Array) -> list[tuple[Node, Any]]:
-        sent = rightly(node, g)
-        x, part = sent[i]
-        sent[i] = (x, factor * np.asarray(part))
-        return sent
-
-    return sends
+def _nothing(node: Node, g: Array) -> float:
+    return 0.0
 
 
-def _turns_of_loop(group: list[Node]) -> Iterator[tuple[str, list[Node]]]:
-    yield "", group
+def _turns_of_loop(group: list[Node], strict: bool) -> Iterator[tuple[str, list[Node]]]:
+    if group:
+        yield "", group
     if len(group) > 2:
         yield "in all turns of the loop but the first", group[1:]
         yield "in all turns of the loop but the last", group[:-1]
-    if 1 < len(group) <= 24:
+    if 1 < len(group) <= (24 if strict else 4):
         for k, node in enumerate(group):
             yield f"in turn {k} of the loop", [node]
 
 
 def _loop(
-    evidence: Evidence, reverse: Reverse, group: list[Node], i: int
+    evidence: Evidence, reverse: Reverse, group: list[Node], i: int, strict: bool
 ) -> Iterator[Guess]:
     """Factors in every turn of a loop, whose powers do not add up linearly."""
     for factor in (-1.0, 2.0, 0.5):
-        change = reverse.change(dict.fromkeys(group, _without(i, factor)))
-        explained, against = match(evidence, change)
-        if explained:
+
+        def part(node: Node, g: Array, factor: float = factor) -> Any:
+            return factor * np.asarray(reverse.send(node, g)[i])
+
+        watch = Watch(evidence, 1.0, strict=strict)
+        reverse.change(dict.fromkeys(group, Instead(i, part)), watch)
+        if watch.explained:
             code, text, cost = _read(evidence, reverse, group[0], i, factor)
-            yield Guess(
-                code, explained, text, cost=cost + 0.3, node=group[0],
-                gradient=_gradient(evidence, change), against=against,
-            )  # fmt: skip
+            yield watch.guess(code, text, cost + 0.3, group[0])
 
 
 def _edge(
-    evidence: Evidence,
-    reverse: Reverse,
-    nodes: list[Node],
-    i: int,
-    change: Change,
-    which: str,
-) -> Guess | None:
-    s = _best_factor(evidence, change)
-    if s is None:
-        return None
-    kept = 1 - s
+    evidence: Evidence, reverse: Reverse, node: Node, i: int, which: str, watch: Watch
+) -> Iterator[Guess]:
+    kept = 1 - (watch.factor or 0.0)
     kept = 0.0 if abs(kept) < 1e-6 else kept
-    explained, against = match(evidence, change, s)
-    if not explained:
-        return None
-    entries = sum(
-        int(np.count_nonzero(change[b])) for b in explained if change[b] is not None
-    )
-    if entries < 3 and kept and evidence.factor(kept) is None:
-        return None
-    code, text, cost = _read(evidence, reverse, nodes[0], i, kept)
-    if kept == 0 and _all_zero(evidence, explained):
+    if kept and watch.entries < 3 and evidence.factor(kept) is None:
+        return
+    code, text, cost = _read(evidence, reverse, node, i, kept)
+    if kept == 0 and _all_zero(evidence, watch.explained):
         code, cost = "zero", min(cost, 3.0)
     if which:
         text, cost = f"{text}, {which}", cost + 0.2
-    return Guess(
-        code, explained, text, cost=cost, node=nodes[0],
-        gradient=_gradient(evidence, change, s), against=against,
-    )  # fmt: skip
+    yield watch.guess(code, text, cost, node)
 
 
 def _all_zero(evidence: Evidence, explained: dict[int, float]) -> bool:
     return not any(np.any(evidence.blocks[b].given) for b in explained)
-
-
-def _gradient(evidence: Evidence, change: Change, factor: float = 1.0) -> list[Array]:
-    return [
-        block.right if moved is None else block.right + factor * moved
-        for block, moved in zip(evidence.blocks, change, strict=True)
-    ]
 
 
 def _read(
@@ -199,11 +245,18 @@ def _read(
     if kept == 0:
         if node.op in ("where", "maximum", "minimum", "abs"):
             text = f"{{op}} passes no gradient to {what}"
-            return "local_derivative", text, 3.3
+            return "local_derivative", text, 3.0
         text = f"the gradient that {{op}} sends to {what} is not added"
         return "accumulation", text, 3.2 if several else 4.2
     if abs(kept + 1) < 1e-6:
-        natural = node.op in ("subtract", "negative", "cos", "arccos", "reciprocal", "divide")
+        natural = node.op in (
+            "subtract",
+            "negative",
+            "cos",
+            "arccos",
+            "reciprocal",
+            "divide",
+        )
         text = f"what {{op}} sends to {what} has the wrong sign"
         return "local_derivative", text, 2.9 if natural else 4.2
     constants = [y.value for j, y in enumerate(node.inputs) if j != i and not y.active]
@@ -212,7 +265,7 @@ def _read(
         if node.op == "divide" and i == 0 and c:
             c = 1 / c
         for power, how in ((-1, "left out"), (1, "applied twice")):
-            if c and abs(kept * c ** -power - 1) < 1e-7:
+            if c and abs(kept * c**-power - 1) < 1e-7:
                 return _constant_factor(node, c, how)
     if abs(kept - 2) < 1e-6 or abs(kept - 0.5) < 1e-6:
         if node.op == "square":
@@ -247,7 +300,7 @@ def _read_statistic(
         return "cross_term", text, 2.9
     text = f"the term of the statistic in {{op}} is multiplied by {kept:.6g}"
     if abs(kept - count) < 1e-6 * count or abs(kept * count - 1) < 1e-6:
-        return "reduction", f"{text}: sum and mean over {count} are mixed up", 3.0
+        return "reduction", f"{text}: sum and mean over {count} are mixed up", 2.7
     return "cross_term", text, 3.4
 
 
@@ -257,117 +310,94 @@ def _ordinal(i: int) -> str:
 
 # ---- statistics of normalisations -----------------------------------------------------------
 
-_LOCAL = ("sum", "view", "reshape")
-
-
-def _local(node: Node, limit: int = 60) -> set[Node]:
-    """The node and what it comes from by elementwise operations and sums."""
-    found, stack = {node}, [node]
-    while stack and len(found) < limit:
-        here = stack.pop()
-        if not (elementwise(here) or here.op in _LOCAL):
-            continue
-        for x in here.inputs:
-            if x.active and x not in found:
-                found.add(x)
-                stack.append(x)
-    return found
-
-
-def is_statistic(node: Node, i: int) -> bool:
-    """Whether input `i` is a sum over the very values it is combined with."""
-    if len(node.inputs) != 2 or not elementwise(node) or not stretched(node, i):
-        return False
-    other = node.inputs[1 - i]
-    if not other.active:
-        return False
-    mine = _local(node.inputs[i])
-    sums = [n for n in mine if n.op == "sum"]
-    beside = _local(other)
-    return any(n.inputs[0] in beside or _local(n) & beside for n in sums)
-
 
 def _several_statistics(
-    evidence: Evidence, reverse: Reverse, statistics: list[Any]
+    evidence: Evidence, reverse: Reverse, groups: list[list[Node]]
 ) -> Iterator[Guess]:
     """Terms of two statistics, say mean and variance, that are both wrong."""
-    for one, other in list(combinations(statistics, 2))[:40]:
-        first, second = one[2], other[2]
-        for b in evidence.wrong:
-            block = evidence.blocks[b]
-            if first[b] is None or second[b] is None or block.given.size < 4:
+    statistics = [
+        (group[0], reverse.change(dict.fromkeys(group, Instead(i, _nothing))))
+        for group in groups
+        for i in range(len(group[0].inputs))
+        if is_statistic(group[0], i)
+    ]
+    for (node, first), (_, second) in list(combinations(statistics, 2))[:40]:
+        assert first is not None
+        assert second is not None
+        for b in evidence.wrong[:1]:
+            c = _two_factors(evidence.blocks[b], first[b], second[b])
+            if c is None:
                 continue
-            if not np.isfinite(first[b]).all() or not np.isfinite(second[b]).all():
-                continue
-            c = fit(block.off[block.known], first[b][block.known], second[b][block.known])
-            if c is None or np.abs(c).min() < 1e-7:
-                continue
-            change = [
-                None if p is None or q is None else c[0] * p + c[1] * q
-                for p, q in zip(first, second, strict=True)
-            ]
-            explained, against = match(evidence, change)
-            if not explained:
-                continue
-            kept = 1 - c
-            kept[np.abs(kept) < 1e-6] = 0
-            shown = join([f"{k:.4g}" for k in kept])
-            text = (
-                "both statistics are treated as constants"
-                if not kept.any()
-                else f"the terms of both statistics in {{op}} are multiplied by {shown}"
-            )
-            yield Guess(
-                "cross_term", explained, text, cost=3.3 if not kept.any() else 3.9,
-                node=one[0], gradient=_gradient(evidence, change), against=against,
-            )  # fmt: skip
-            break
+            watch = Watch(evidence, 1.0)
+            for k, (p, q) in enumerate(zip(first, second, strict=True)):
+                both = None if p is None or q is None else c[0] * p + c[1] * q
+                if not watch(k, both):
+                    break
+            else:
+                yield watch.guess(*_read_statistics(1 - c), node)
+
+
+def _two_factors(block: Block, one: Array | None, two: Array | None) -> Array | None:
+    if one is None or two is None or block.given.size < 4:
+        return None
+    if not np.isfinite([one, two]).all() or not np.isfinite(block.off).all():
+        return None
+    c = fit(block.off[block.known], one[block.known], two[block.known])
+    return None if c is None or np.abs(c).min() < 1e-7 else c
+
+
+def _read_statistics(kept: Array) -> tuple[str, str, float]:
+    kept = np.where(np.abs(kept) < 1e-6, 0.0, kept)
+    if not kept.any():
+        return "cross_term", "both statistics behind {op} are treated as constants", 3.3
+    shown = join([f"{k:.4g}" for k in kept])
+    text = f"the terms of both statistics behind {{op}} are multiplied by {shown}"
+    return "cross_term", text, 3.9
 
 
 # ---- the table ------------------------------------------------------------------------------
 
 
 def _table(
-    evidence: Evidence, reverse: Reverse, group: list[Node]
+    evidence: Evidence, reverse: Reverse, group: list[Node], strict: bool
 ) -> Iterator[Guess]:
     dropped: Change | None = None
+    wrong = sum(1 << b for b in evidence.wrong)
     for mistake in mistakes(reverse, group):
+        reach = _reached_by(reverse, mistake.broken)
+        if not reach & wrong or (strict and reach & wrong != wrong):
+            continue
+        if mistake.constant and dropped is None:
+            dropped = reverse.change(dict.fromkeys(group, lambda node, g: []))
+        watch = Watch(
+            evidence,
+            None if mistake.constant or mistake.step else 1.0,
+            base=dropped if mistake.constant else None,
+            strict=strict,
+        )
         try:
             with np.errstate(all="ignore"):
-                change = reverse.change(mistake.broken)
+                reverse.change(mistake.broken, watch)
         except (ValueError, IndexError):
             continue  # shapes that do not fit: nobody's code
-        guess = _as_is(evidence, mistake, change)
-        if guess is None and mistake.constant:
-            if dropped is None:
-                dropped = reverse.change(dict.fromkeys(group, lambda node, g: []))
-            guess = _with_constant(evidence, mistake, change, dropped)
-        if guess is not None:
-            yield guess
+        if watch.explained and watch.certain:
+            yield _as_guess(evidence, mistake, watch)
 
 
-def _as_is(evidence: Evidence, mistake: Mistake, change: Change) -> Guess | None:
-    explained, against = match(evidence, change)
-    if not explained:
-        return None
-    return Guess(
-        mistake.code, explained, mistake.text, cost=mistake.cost, node=mistake.node,
-        gradient=_gradient(evidence, change), against=against,
-    )  # fmt: skip
+def _reached_by(reverse: Reverse, broken: Mapping[Node, Sends]) -> int:
+    """The parameters whose gradients may change, as bits."""
+    bits = 0
+    for node, sends in broken.items():
+        to = node.inputs[sends.i] if isinstance(sends, Instead) else node
+        bits |= reverse.reached.get(to, 0)
+    return bits
 
 
-def _with_constant(
-    evidence: Evidence, mistake: Mistake, change: Change, dropped: Change
-) -> Guess | None:
-    """The mistake, times a usual constant."""
-    for factor in _BESIDES:
-        scaled = [
-            None if p is None or q is None else q + factor * (p - q)
-            for p, q in zip(change, dropped, strict=True)
-        ]
-        guess = _as_is(evidence, mistake, scaled)
-        if guess is not None:
-            guess.text += f" (times {factor:g})"
-            guess.cost += 0.9
-            return guess
-    return None
+def _as_guess(evidence: Evidence, mistake: Mistake, watch: Watch) -> Guess:
+    factor = watch.factor
+    if factor is None or factor == 1 or mistake.step:
+        return watch.guess(mistake.code, mistake.text, mistake.cost, mistake.node)
+    name = evidence.factor(factor)
+    text = f"{mistake.text}, and it is multiplied by {factor:.6g}"
+    cost = mistake.cost + (0.9 if name else 1.5)
+    return watch.guess(mistake.code, text, cost, mistake.node)

@@ -99,8 +99,6 @@ class Guess:
         Guesses of one code and key in different blocks are one guess.
     node : Node or None
         The operation it blames.
-    gradient : list of ndarray or None
-        What the whole gradient would be.
     against : int
         Blocks that it changes and that are not so.
     """
@@ -112,7 +110,6 @@ class Guess:
     cost: float = 5.0
     key: Any = None
     node: Any = None
-    gradient: list[Array] | None = None
     against: int = 0
 
 
@@ -127,11 +124,14 @@ class Evidence:
         Numbers a factor may equal, and what they are: ``{32.0: "32, an axis of z1"}``.
     exact : bool
         Whether `right` comes from the program, and so is known to rounding.
+    bends : bool
+        Whether the right gradient is known to change with the parameters.
     """
 
     blocks: list[Block]
     counts: dict[float, str] = field(default_factory=dict)
     exact: bool = False
+    bends: bool = False
 
     @property
     def wrong(self) -> list[int]:

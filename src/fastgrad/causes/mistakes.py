@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.reverse import Reverse, Sends, elementwise, rightly
+from fastgrad.causes.normalizations import deviations, forms, normalization, stretched
+from fastgrad.causes.reverse import Instead, Reverse, Sends, einsum, elementwise
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
 
@@ -33,6 +34,8 @@ class Mistake:
         How far-fetched it is.
     constant : bool
         Whether a constant factor may be wrong besides.
+    step : bool
+        Whether any multiple of the change is the same mistake.
     """
 
     code: str
@@ -40,6 +43,7 @@ class Mistake:
     broken: dict[Node, Sends]
     cost: float = 5.0
     constant: bool = False
+    step: bool = False
 
     @property
     def node(self) -> Node:
@@ -54,30 +58,15 @@ def mistakes(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         yield from _derivatives(group, node.inputs[0].value)
     if len(node.inputs) == 2 and elementwise(node):
         yield from _operands(group)
-    for kind in (_composites, *_TABLE.get(node.op, ())):
+    for kind in (_composites, _normalizations, *_TABLE.get(node.op, ())):
         yield from kind(reverse, group)
     yield from _broadcasts(reverse, group)
     yield from _upstream(reverse, group)
+    yield from _of_function(reverse, group)
 
 
 def _everywhere(group: Sequence[Node], sends: Sends) -> dict[Node, Sends]:
     return {node: sends for node in group}
-
-
-def replace(i: int, part: Callable[[Node, Array], Any]) -> Sends:
-    """Sends in which input `i` receives something else."""
-
-    def sends(node: Node, g: Array) -> list[tuple[Node, Any]]:
-        sent = rightly(node, g)
-        value = part(node, g)
-        x = node.inputs[i]
-        if np.shape(value) != x.shape:
-            value = ops.unbroadcast(np.broadcast_to(value, np.broadcast_shapes(
-                np.shape(value), x.shape)), x.shape)
-        sent[i] = (x, value)
-        return sent
-
-    return sends
 
 
 # ---- derivatives of functions of one value --------------------------------------------
@@ -186,8 +175,10 @@ def _derivatives(group: list[Node], x: Array) -> Iterator[Mistake]:
             with np.errstate(all="ignore"):
                 return g * slope(_value(op, u), u)
 
-        text = "the derivative of {op} leaves out the constant that is added to its input"
-        broken = _everywhere(group, replace(0, without))
+        text = (
+            "the derivative of {op} leaves out the constant that is added to its input"
+        )
+        broken = _everywhere(group, Instead(0, without))
         yield Mistake("local_derivative", text, broken, 3.5)
 
 
@@ -206,6 +197,52 @@ def _composites(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         yield from _softmax(group)
     if all(_log_softmax_input(node) is not None for node in group):
         yield from _log_softmax(group)
+
+
+def _normalizations(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    """The closed form of a normalisation's gradient, with a term wrong."""
+    one = normalization(group[0])
+    if one is not None:
+        for code, text, form in forms(one):
+
+            def sends(n: Node, g: Array, form: Any = form) -> list[tuple[Node, Any]]:
+                found = normalization(n)
+                assert found is not None
+                return [(found.x, form(found, g))]
+
+            yield Mistake(code, text, _everywhere(group, sends), 3.1)
+    for k, (how, _) in enumerate(deviations(reverse, group[0])):
+        broken: dict[Node, Sends] = {}
+        for node in group:
+            found = list(deviations(reverse, node))
+            if k < len(found):
+                broken |= _another_value(reverse, node, found[k][1])
+        text = f"the backward pass of {{op}} {how}"
+        yield Mistake("local_derivative", text, broken, 3.5)
+
+
+def _another_value(reverse: Reverse, node: Node, value: Array) -> dict[Node, Sends]:
+    """Derivatives of a value and of what uses it, computed with another value."""
+
+    def own(n: Node, g: Array) -> Any:
+        x = [y.value for y in n.inputs]
+        with np.errstate(all="ignore"):
+            return ops.PRIMITIVES[n.op].derivative(g, value, x, n.ints)[0]
+
+    broken: dict[Node, Sends] = {node: Instead(0, own)}
+    for user, _ in reverse.users[node]:
+        if not elementwise(user):
+            continue
+
+        def used(n: Node, g: Array) -> list[tuple[Node, Any]]:
+            x = [value if y is node else y.value for y in n.inputs]
+            with np.errstate(all="ignore"):
+                out = ops.PRIMITIVES[n.op].evaluate(x, n.ints)
+                parts = ops.PRIMITIVES[n.op].derivative(g, out, x, n.ints)
+            return list(zip(n.inputs, parts, strict=True))
+
+        broken[user] = used
+    return broken
 
 
 def _is_one(node: Node) -> bool:
@@ -233,6 +270,37 @@ def _plain(node: Node) -> Node:
     return node
 
 
+def _prelu(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    """max(x, 0) + slope * min(x, 0), whose side is read from the output."""
+    if any(_prelu_inputs(node) is None for node in group):
+        return
+
+    def sends(node: Node, g: Array) -> list[tuple[Node, Any]]:
+        x, slope = _prelu_inputs(node) or (node, node)
+        on = node.value > 0
+        off = g * np.where(on, 0.0, x.value)
+        return [
+            (x, g * np.where(on, 1.0, slope.value)),
+            (slope, ops.unbroadcast(off, slope.shape)),
+        ]
+
+    text = "the side of {op} is read from the sign of its output, not of its input"
+    yield Mistake("mask", text, _everywhere(group, sends), 3.2)
+
+
+def _prelu_inputs(node: Node) -> tuple[Node, Node] | None:
+    if len(node.inputs) != 2:
+        return None
+    for on, product in (node.inputs, node.inputs[::-1]):
+        if on.op != "maximum" or product.op != "multiply":
+            continue
+        for slope, off in (product.inputs, product.inputs[::-1]):
+            shared = [x for x in on.inputs if x in off.inputs and x.active]
+            if off.op == "minimum" and shared:
+                return shared[0], slope
+    return None
+
+
 def _softmax_input(node: Node) -> tuple[Node, int] | None:
     """The x and the axis of exp(x) / sum(exp(x))."""
     if node.op != "divide" or node.inputs[0].op != "exp":
@@ -255,6 +323,11 @@ def _log_softmax_input(node: Node) -> tuple[Node, int] | None:
     x = total.inputs[0].inputs[0]
     axes = [d for d, reduced in enumerate(total.ints) if reduced]
     return (x, axes[0]) if x is node.inputs[0] and len(axes) == 1 else None
+
+
+def _extreme(x: Array) -> Any:
+    """The entry of the largest magnitude."""
+    return x.flat[np.argmax(np.abs(x))]
 
 
 def _softmax(group: list[Node]) -> Iterator[Mistake]:
@@ -303,6 +376,8 @@ def _log_softmax(group: list[Node]) -> Iterator[Mistake]:
             "cross_term", lambda g, p, axis: g - p),
         "the log-softmax has the diagonal 1 - p of its Jacobian only": (
             "cross_term", lambda g, p, axis: g * (1 - p)),
+        "places that are masked out behind the log-softmax receive p all the same": (
+            "mask", lambda g, p, axis: g - p * _extreme(np.sum(g, axis, keepdims=True))),
         "the log-softmax is taken for a softmax": (
             "local_derivative",
             lambda g, p, axis: p * (g - np.sum(g * p, axis=axis, keepdims=True))),
@@ -355,7 +430,7 @@ def _factor(group: list[Node], i: int) -> Iterator[Mistake]:
             with np.errstate(all="ignore"):
                 return g * factor(node)
 
-        return _everywhere(group, replace(i, part))
+        return _everywhere(group, Instead(i, part))
 
     if mask:
         top = float(value.max())
@@ -369,7 +444,9 @@ def _factor(group: list[Node], i: int) -> Iterator[Mistake]:
             "mask", "the mask of {op} is inverted",
             by(lambda n: n.inputs[1 - i].value.max() - n.inputs[1 - i].value), 3.0,
         )  # fmt: skip
-        yield Mistake("mask", "the mask of {op} is inverted", by(lambda n: 1 - kept(n)), 3.0)
+        yield Mistake(
+            "mask", "the mask of {op} is inverted", by(lambda n: 1 - kept(n)), 3.0
+        )
         if top != 1:
             text = f"the factor {top:.6g} beside the mask of {{op}} is left out"
             yield Mistake("scale", text, by(kept), 3.0)
@@ -403,7 +480,7 @@ def _quotient(group: list[Node]) -> Iterator[Mistake]:
             with np.errstate(all="ignore"):
                 return g * factor(n.value, x, y)
 
-        return _everywhere(group, replace(i, part))
+        return _everywhere(group, Instead(i, part))
 
     scalar = node.inputs[1].value.ndim == 0 and not node.inputs[1].active
     if node.inputs[0].active and not scalar:
@@ -435,7 +512,7 @@ def _power(group: list[Node]) -> Iterator[Mistake]:
             with np.errstate(all="ignore"):
                 return g * factor(n.value, n.inputs[0].value, n.inputs[1].value)
 
-        return _everywhere(group, replace(0, part))
+        return _everywhere(group, Instead(0, part))
 
     for text, factor in (
         ("the derivative of {op} is left out", lambda out, x, y: 1.0),
@@ -459,7 +536,7 @@ def _kink(group: list[Node]) -> Iterator[Mistake]:
             def part(n: Node, g: Array) -> Any:
                 return g * factor(g, n.value, n.inputs[i].value, n.inputs[1 - i].value)
 
-            return _everywhere(group, replace(i, part))
+            return _everywhere(group, Instead(i, part))
 
         for code, text, factor in (
             ("local_derivative", "the derivative of {op} is left out",
@@ -509,24 +586,6 @@ def _where(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
 # ---- reductions and broadcasts -----------------------------------------------------------
 
 
-def stretched(node: Node, i: int) -> tuple[int, ...]:
-    """The axes of the result along which input `i` is repeated."""
-    x = node.inputs[i]
-    if node.op == "view":
-        moves = node.ints[x.value.ndim :]
-        return tuple(
-            d for d in range(node.value.ndim)
-            if moves[2 * d] < 0 and node.shape[d] > 1
-        )  # fmt: skip
-    if not elementwise(node):
-        return ()
-    lead = node.value.ndim - x.value.ndim
-    return tuple(
-        d for d in range(node.value.ndim)
-        if node.shape[d] > 1 and (d < lead or x.shape[d - lead] == 1)
-    )  # fmt: skip
-
-
 def _unreduced(node: Node, i: int, g: Array) -> Array:
     """What would go to input `i` before it is summed over the repeated axes."""
     x = node.inputs[i]
@@ -543,8 +602,9 @@ def _reduced(node: Node, i: int, full: Array) -> Array:
     """Sum over the repeated axes, into the shape of the input."""
     x = node.inputs[i]
     if node.op == "view":
-        return np.asarray(ops.PRIMITIVES["view"].derivative(
-            full, node.value, [x.value], node.ints)[0])
+        return np.asarray(
+            ops.PRIMITIVES["view"].derivative(full, node.value, [x.value], node.ints)[0]
+        )
     return ops.unbroadcast(full, x.shape)
 
 
@@ -599,11 +659,13 @@ def _one_of(group: list[Node], i: int, axes: tuple[int, ...]) -> Iterator[Mistak
                 return _reduced(n, i, full)
 
             many = isinstance(where, slice)
-            text = f"the gradient of an input that {{op}} repeats has {which} of its " + (
-                "uses" if many else "use"
-            ) + f" along axis {chosen if len(chosen) > 1 else chosen[0]} only"
+            text = (
+                f"the gradient of an input that {{op}} repeats has {which} of its "
+                + ("uses" if many else "use")
+                + f" along axis {chosen if len(chosen) > 1 else chosen[0]} only"
+            )
             code = "geometry" if many else "reduction"
-            broken = _everywhere(group, replace(i, part))
+            broken = _everywhere(group, Instead(i, part))
             yield Mistake(code, text, broken, 3.6)
     assert node is group[0]
 
@@ -621,7 +683,7 @@ def _wrong_axes(group: list[Node], i: int, axes: tuple[int, ...]) -> Iterator[Mi
             return _reduced(n, i, _unreduced(n, i, g) / count)
 
         text = f"the gradient that {{op}} sends down is averaged over axes {chosen}"
-        yield Mistake("reduction", text, _everywhere(group, replace(i, averaged)), 3.5)
+        yield Mistake("reduction", text, _everywhere(group, Instead(i, averaged)), 3.5)
     for n_axes in range(1, node.value.ndim):
         for chosen in combinations(range(node.value.ndim), n_axes):
             shape = tuple(n for d, n in enumerate(node.shape) if d not in chosen)
@@ -634,7 +696,7 @@ def _wrong_axes(group: list[Node], i: int, axes: tuple[int, ...]) -> Iterator[Mi
 
             text = f"the gradient that {{op}} sends down is summed over axes {chosen}, "
             text += f"not {axes}"
-            yield Mistake("reduction", text, _everywhere(group, replace(i, other)), 3.4)
+            yield Mistake("reduction", text, _everywhere(group, Instead(i, other)), 3.4)
 
 
 def _sum(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
@@ -657,18 +719,24 @@ def _sum(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
             text = f"only {which} along axis {chosen} receives the gradient of {{op}}"
             count = int(np.prod([node.inputs[0].shape[d] for d in axes]))
             assert count >= 1
-            yield Mistake(code, text, _everywhere(group, replace(0, part)), 3.7, True)
+            yield Mistake(code, text, _everywhere(group, Instead(0, part)), 3.7, True)
+
+
+#: Usual tolerances within which values are taken to be equal.
+_TOLERANCES = [m * 10.0**e for e in range(-8, 1) for m in (1, 2, 3, 5)]
 
 
 def _max(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     """The gradient of a maximum goes to its winner."""
 
-    def by(share: Callable[[Array, Array, tuple[int, ...]], Array]) -> dict[Node, Sends]:
+    def by(
+        share: Callable[[Array, Array, tuple[int, ...]], Array],
+    ) -> dict[Node, Sends]:
         def part(n: Node, g: Array) -> Any:
             axes = tuple(d for d, reduced in enumerate(n.ints) if reduced)
             return np.expand_dims(g, axes) * share(n.inputs[0].value, n.value, axes)
 
-        return _everywhere(group, replace(0, part))
+        return _everywhere(group, Instead(0, part))
 
     def count(x: Array, axes: tuple[int, ...]) -> Any:
         return np.prod([x.shape[d] for d in axes])
@@ -684,8 +752,8 @@ def _max(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
 
     def near(tolerance: float) -> Callable[..., Array]:
         return lambda x, out, axes: (
-            np.abs(x - np.expand_dims(out, axes)) <= tolerance
-        ) * 1.0
+            (np.abs(x - np.expand_dims(out, axes)) <= tolerance) * 1.0
+        )
 
     def crossed(x: Array, out: Array, axes: tuple[int, ...]) -> Array:
         won = (x == np.expand_dims(out, axes)) * 1.0
@@ -695,6 +763,12 @@ def _max(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
 
     yield Mistake("mask", "all entries receive the gradient of {op}, not its winner",
                   by(lambda x, out, axes: np.ones(x.shape)), 3.2, True)  # fmt: skip
+    yield Mistake(
+        "mask",
+        "the gradient of {op} is shared by all entries, as of an average",
+        by(lambda x, out, axes: np.full(x.shape, 1 / count(x, axes))),
+        3.2,
+    )
     yield Mistake("mask", "the first entry receives the gradient of {op}, not its winner",
                   by(first), 3.2)  # fmt: skip
     yield Mistake("mask", "the last entry receives the gradient of {op}, not its winner",
@@ -703,8 +777,10 @@ def _max(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
                   by(smallest), 3.2)  # fmt: skip
     yield Mistake("mask", "the winner's places along two axes of {op} are exchanged",
                   by(crossed), 3.2)  # fmt: skip
-    for tolerance in (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.1, 0.2, 0.5, 1.0):
-        text = f"all entries within {tolerance:g} of the largest receive the gradient of"
+    for tolerance in _TOLERANCES:
+        text = (
+            f"all entries within {tolerance:g} of the largest receive the gradient of"
+        )
         yield Mistake("mask", text + " {op}", by(near(tolerance)), 3.5)
     yield from _winner_of_all(group)
 
@@ -720,7 +796,7 @@ def _winner_of_all(group: list[Node]) -> Iterator[Mistake]:
 
     for rule in (part, total):
         text = "only the largest of the whole array receives the gradient of {op}"
-        yield Mistake("mask", text, _everywhere(group, replace(0, rule)), 3.4)
+        yield Mistake("mask", text, _everywhere(group, Instead(0, rule)), 3.4)
 
 
 def _cumsum(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
@@ -731,7 +807,7 @@ def _cumsum(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         ),
     }
     for text, part in table.items():
-        yield Mistake("accumulation", text, _everywhere(group, replace(0, part)), 3.2)
+        yield Mistake("accumulation", text, _everywhere(group, Instead(0, part)), 3.2)
 
 
 # ---- products, gathers and views --------------------------------------------------------
@@ -748,26 +824,30 @@ def _contract(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
 
 def _product(node: Node, i: int, g: Array, other: Array) -> Any:
     """What input `i` of a contraction receives, with this for the other input."""
-    inputs = [other, other]
-    inputs[i] = node.inputs[i].value
     x, y, out = ops.contraction_labels(node.ints)
     mine, theirs = (x, y) if i == 0 else (y, x)
-    return np.einsum(g, out, other, theirs, mine, optimize=True)
+    return einsum(g, out, other, theirs, mine)
 
 
-def _turns(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Callable[[Array], Array]]]:
+def _turns(
+    shape: tuple[int, ...],
+) -> Iterator[tuple[str, str, Callable[[Array], Array]]]:
     """Ways to misplace the elements of an array that keep its shape."""
     for a, b in combinations(range(len(shape)), 2):
         if shape[a] == shape[b] > 1:
-            yield "layout", f"axes {a} and {b} exchanged", (
-                lambda x, a=a, b=b: np.swapaxes(x, a, b)
+            yield (
+                "layout",
+                f"axes {a} and {b} exchanged",
+                (lambda x, a=a, b=b: np.swapaxes(x, a, b)),
             )
     long = [d for d, n in enumerate(shape) if n > 1]
     if len(shape) > 2:
         for n in (1, 2):
             for axes in combinations(long, n):
-                yield "geometry", f"axes {axes} reversed", (
-                    lambda x, axes=axes: np.flip(x, axes)
+                yield (
+                    "geometry",
+                    f"axes {axes} reversed",
+                    (lambda x, axes=axes: np.flip(x, axes)),
                 )
 
 
@@ -780,14 +860,14 @@ def _operand_moved(group: list[Node], i: int) -> Iterator[Mistake]:
         text = f"the derivative of {{op}} uses its other operand with {how}"
         if how == "axes 0 and 1 exchanged":
             text = "the derivative of {op} lacks a transpose"
-        yield Mistake(code, text, _everywhere(group, replace(i, part)), 3.3)
+        yield Mistake(code, text, _everywhere(group, Instead(i, part)), 3.3)
     for code, how, turn in _turns(group[0].shape):
 
         def upstream(n: Node, g: Array, turn: Any = turn) -> Any:
             return _product(n, i, turn(g), n.inputs[1 - i].value)
 
         text = f"what comes down to {{op}} is used with {how}"
-        yield Mistake(code, text, _everywhere(group, replace(i, upstream)), 3.4)
+        yield Mistake(code, text, _everywhere(group, Instead(i, upstream)), 3.4)
 
 
 def _result_moved(group: list[Node], i: int) -> Iterator[Mistake]:
@@ -798,7 +878,7 @@ def _result_moved(group: list[Node], i: int) -> Iterator[Mistake]:
             return turn(_product(n, i, g, n.inputs[1 - i].value))
 
         text = f"the gradient that {{op}} sends down has {how}"
-        yield Mistake(code, text, _everywhere(group, replace(i, part)), 3.4)
+        yield Mistake(code, text, _everywhere(group, Instead(i, part)), 3.4)
 
 
 def _part_of_sum(group: list[Node], i: int) -> Iterator[Mistake]:
@@ -819,7 +899,7 @@ def _part_of_sum(group: list[Node], i: int) -> Iterator[Mistake]:
             text = f"only {which} along axis {axis} of {{op}} counts for the gradient"
             many = isinstance(where, slice)
             code = "geometry" if many else "partial"
-            yield Mistake(code, text, _everywhere(group, replace(i, part)), 3.7)
+            yield Mistake(code, text, _everywhere(group, Instead(i, part)), 3.7)
 
 
 def _operand_replaced(reverse: Reverse, group: list[Node], i: int) -> Iterator[Mistake]:
@@ -834,23 +914,23 @@ def _operand_replaced(reverse: Reverse, group: list[Node], i: int) -> Iterator[M
             "its place",
             lambda n: reverse.gradient.get(n.inputs[1 - i]),
         ))  # fmt: skip
+        table.append((
+            "local_derivative", "the gradient of the other operand of {op} is used in "
+            "its place",
+            lambda n: np.asarray(reverse.parts(n)[1 - i]),
+        ))  # fmt: skip
+    table.append((
+        "local_derivative", "the other operand of {op} is left out",
+        lambda n: np.ones(n.inputs[1 - i].shape),
+    ))  # fmt: skip
     if base.inputs and elementwise(base) and base.inputs[0].shape == other.shape:
         table.append((
             "local_derivative", "the derivative of {op} uses the value before "
             f"{base.label} where that after it is due",
             lambda n: n.inputs[1 - i].inputs[0].value if n.inputs[1 - i].inputs else None,
         ))  # fmt: skip
-    if len(group) > 1:
-        for shift, which in ((1, "previous"), (-1, "next")):
-            turn = {n: m for n, m in zip(group[shift:], group, strict=False)} if (
-                shift > 0
-            ) else {n: m for n, m in zip(group, group[1:], strict=False)}
-            table.append((
-                "stale", f"the derivative of {{op}} uses its other operand of the {which} "
-                "turn of the loop",
-                lambda n, turn=turn: turn[n].inputs[1 - i].value if n in turn else None,
-            ))  # fmt: skip
-    table += _neighbours(reverse, group, i)
+    table += _other_turns(reverse, group, i)
+    yield from _updated_operand(reverse, group, i)
     for code, text, value in table:
 
         def part(n: Node, g: Array, value: Any = value) -> Any:
@@ -859,35 +939,42 @@ def _operand_replaced(reverse: Reverse, group: list[Node], i: int) -> Iterator[M
                 found = n.inputs[1 - i].value
             return _product(n, i, g, found)
 
-        yield Mistake(code, text, _everywhere(group, replace(i, part)), 3.5)
+        yield Mistake(code, text, _everywhere(group, Instead(i, part)), 3.5)
 
 
-def _neighbours(
+def _updated_operand(reverse: Reverse, group: list[Node], i: int) -> Iterator[Mistake]:
+    """The other operand has been moved along its gradient already, by any step."""
+    if not group[0].inputs[1 - i].active:
+        return
+    text = "the derivative of {op} uses its other operand after it has been updated"
+
+    def part(n: Node, g: Array) -> Any:
+        right = _product(n, i, g, n.inputs[1 - i].value)
+        return right + _product(n, i, g, np.asarray(reverse.parts(n)[1 - i]))
+
+    yield Mistake("stale", text, _everywhere(group, Instead(i, part)), 3.6, step=True)
+
+
+def _other_turns(
     reverse: Reverse, group: list[Node], i: int
 ) -> list[tuple[str, str, Callable[[Node], Array | None]]]:
-    """Values of the same shape that follow from the product within a few operations."""
-    shape = group[0].inputs[1 - i].shape
-    found: list[Any] = []
-    if len(group) > 1:
-
-        def following(n: Node) -> Array | None:
-            node = n
-            for _ in range(6):
-                users = [u for u, _ in reverse.users.get(node, ())]
-                if not users:
-                    return None
-                node = users[0]
-                if node.shape == shape and not any(
-                    u.op == "add" for u, _ in reverse.users.get(node, ())[:1]
-                ):
-                    return node.value
-            return None
-
-        found.append((
-            "stale", "the derivative of {op} uses the state after it, not the one before",
-            following,
-        ))  # fmt: skip
-    return found
+    """The other operand of the turn before or after; states that are carried along."""
+    if len(group) < 2 or not group[-1].inputs[1 - i].active:
+        return []
+    producer = group[-1].inputs[1 - i]
+    states = next((g for g in reverse.groups if producer in g), [])
+    before = {n: m.inputs[1 - i].value for n, m in zip(group[1:], group, strict=False)}
+    after = {n: m.inputs[1 - i].value for n, m in zip(group, group[1:], strict=False)}
+    if len(states) >= len(group) - 1:
+        # The states that the turns make, the last one's too.
+        made = states[-len(group) :] if len(states) >= len(group) else states
+        after.update({n: m.value for n, m in zip(group, made, strict=False)})
+    return [
+        ("stale", "the derivative of {op} uses the state before the one that is due",
+         before.get),
+        ("stale", "the derivative of {op} uses the state after the one that is due",
+         after.get),
+    ]  # fmt: skip
 
 
 def _take(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
@@ -899,7 +986,7 @@ def _take(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
             rule(total, np.asarray(n.ints[1:]), g)
             return total
 
-        return _everywhere(group, replace(0, part))
+        return _everywhere(group, Instead(0, part))
 
     def last(total: Array, index: Array, g: Array) -> None:
         for k, row in enumerate(index):
@@ -908,6 +995,20 @@ def _take(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     def first(total: Array, index: Array, g: Array) -> None:
         for k, row in reversed(list(enumerate(index))):
             total[row] = g[k]
+
+    def rows(n: Node) -> int:
+        """How many rows the array of indices has."""
+        users = [u for u, _ in reverse.users[n] if u.op == "reshape"]
+        tail = n.inputs[0].value.ndim - 1
+        lead = users[0].shape[: users[0].value.ndim - tail] if users else ()
+        return lead[0] if len(lead) > 1 else 1
+
+    def each(total: Array, index: Array, g: Array) -> None:
+        n = rows(group[0])
+        for index_, g_ in zip(np.split(index, n), np.split(g, n), strict=True):
+            part = np.zeros_like(total)
+            last(part, index_, g_)
+            total += part
 
     def averaged(total: Array, index: Array, g: Array) -> None:
         np.add.at(total, index, g)
@@ -928,17 +1029,12 @@ def _take(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         return rule
 
     def gathered(total: Array, index: Array, g: Array) -> None:
-        if len(g) >= len(total):
-            total[...] = g[: len(total)]
-        rows = index[index < len(g)][: len(total)]
-        if len(rows) == len(total):
-            total[...] = g[rows]
-        elif len(rows):
-            total[: len(rows)] = g[rows]
+        total[...] = g[np.arange(len(total)) % len(g)]
 
     for code, text, rule in (
         ("duplicate_index", "of rows that {op} takes several times only the last counts",
          last),
+        ("duplicate_index", "of indices that a row of {op} repeats only one counts", each),
         ("duplicate_index", "of rows that {op} takes several times only the first counts",
          first),
         ("duplicate_index", "the gradients of rows that {op} takes several times are "
@@ -971,7 +1067,7 @@ def _view(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
                 return moved
 
             text = f"the gradient of the input of {{op}} is shifted along axis {axis}"
-            yield Mistake("geometry", text, _everywhere(group, replace(0, part)), 3.5)
+            yield Mistake("geometry", text, _everywhere(group, Instead(0, part)), 3.5)
     yield from _view_turned(group)
 
 
@@ -984,7 +1080,7 @@ def _view_turned(group: list[Node]) -> Iterator[Mistake]:
             )[0]
 
         text = f"what comes down to {{op}} is used with {how}"
-        yield Mistake(code, text, _everywhere(group, replace(0, part)), 3.5)
+        yield Mistake(code, text, _everywhere(group, Instead(0, part)), 3.5)
     for axis, n in enumerate(group[0].shape):
         if n < 2:
             continue
@@ -992,13 +1088,15 @@ def _view_turned(group: list[Node]) -> Iterator[Mistake]:
 
             def some(n: Node, g: Array, axis: int = axis, where: Any = where) -> Any:
                 return ops.PRIMITIVES["view"].derivative(
-                    g * _kept(n.shape, (axis,), where), n.value, [n.inputs[0].value],
+                    g * _kept(n.shape, (axis,), where),
+                    n.value,
+                    [n.inputs[0].value],
                     n.ints,
                 )[0]
 
             code = "geometry" if isinstance(where, slice) else "partial"
             text = f"only {which} along axis {axis} of {{op}} counts for the gradient"
-            yield Mistake(code, text, _everywhere(group, replace(0, some)), 3.8)
+            yield Mistake(code, text, _everywhere(group, Instead(0, some)), 3.8)
 
 
 def _place(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
@@ -1010,16 +1108,19 @@ def _place(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
             continue
         offset = node.ints[i * ndim : (i + 1) * ndim]
         room = [n - o - m for n, o, m in zip(node.shape, offset, x.shape, strict=True)]
-        for name, start in (("corner", [0] * ndim),
-                            ("far corner", [o + r for o, r in zip(offset, room,
-                                                                   strict=True)])):
+        for name, start in (
+            ("corner", [0] * ndim),
+            ("far corner", [o + r for o, r in zip(offset, room, strict=True)]),
+        ):
 
             def part(n: Node, g: Array, start: Any = start, i: int = i) -> Any:
                 shape = n.inputs[i].shape
-                return g[tuple(slice(o, o + m) for o, m in zip(start, shape, strict=True))]
+                return g[
+                    tuple(slice(o, o + m) for o, m in zip(start, shape, strict=True))
+                ]
 
             text = f"the gradient of the padded array of {{op}} is cut at its {name}"
-            yield Mistake("geometry", text, _everywhere(group, replace(i, part)), 3.0)
+            yield Mistake("geometry", text, _everywhere(group, Instead(i, part)), 3.0)
 
 
 # ---- what comes down ----------------------------------------------------------------------
@@ -1031,13 +1132,52 @@ def _upstream(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         return
 
     def ones(n: Node, g: Array) -> list[tuple[Node, Any]]:
-        return rightly(n, np.ones(n.shape))
+        return reverse.rightly(n, np.ones(n.shape))
 
     text = "the gradient that comes down to {op} is taken to be ones"
     yield Mistake("upstream", text, _everywhere(group, ones), 3.9)
 
 
+_OF_VALUE: tuple[tuple[str, Callable[[Array], Array]], ...] = (
+    ("exp", lambda v: np.exp(-v)),
+    ("log", lambda v: v),
+    ("square", lambda v: 1 / (2 * v)),
+)
+
+
+def _of_function(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    """The gradient with respect to a function of the value, not to the value."""
+    for name, slope in _OF_VALUE:
+
+        def sends(n: Node, g: Array, slope: Any = slope) -> list[tuple[Node, Any]]:
+            with np.errstate(all="ignore"):
+                return reverse.rightly(n, g * slope(n.value))
+
+        text = f"the gradient is that of the {name} of {{op}}, not of its value"
+        yield Mistake("reparametrized", text, _everywhere(group, sends), 3.9)
+
+
+def _mean_of_means(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    """A masked mean taken row by row, then averaged over rows."""
+    for i in (0, 1):
+        mask, x = group[0].inputs[1 - i], group[0].inputs[i]
+        if mask.active or not x.active or mask.value.ndim < 2 or mask.shape != x.shape:
+            continue
+        for axis in range(mask.value.ndim):
+
+            def part(n: Node, g: Array, axis: int = axis, i: int = i) -> Any:
+                m = n.inputs[1 - i].value
+                count = m.sum(axis=axis, keepdims=True)
+                share = np.divide(m, count, out=np.zeros(m.shape), where=count != 0)
+                return (g * m).sum() * share / (m.size / m.shape[axis])
+
+            text = f"the mean over {{op}} is taken along axis {axis}, then averaged"
+            yield Mistake("reduction", text, _everywhere(group, Instead(i, part)), 3.3)
+
+
 _TABLE: dict[str, tuple[Callable[[Reverse, list[Node]], Iterator[Mistake]], ...]] = {
+    "add": (_prelu,),
+    "multiply": (_mean_of_means,),
     "where": (_where,),
     "sum": (_sum,),
     "max": (_max,),

@@ -17,7 +17,9 @@ def _transposed(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
         moved = right.transpose(axes)
         residual = block.residual(moved.reshape(shape))
         if residual is not None:
-            how = "is transposed" if right.ndim == 2 else f"has its axes in order {axes}"
+            how = (
+                "is transposed" if right.ndim == 2 else f"has its axes in order {axes}"
+            )
             advice = "transpose it"
             if moved.shape != shape:
                 how, advice = "has its elements in Fortran order", "reshape in C order"
@@ -51,7 +53,9 @@ def _symmetric(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     if c is not None and abs(c[1]) > 1e-6:
         residual = block.residual(c[0] * right + c[1] * right.T)
         if residual is not None:
-            text = f"the gradient is {c[0]:.4g} of itself plus {c[1]:.4g} of its transpose"
+            text = (
+                f"the gradient is {c[0]:.4g} of itself plus {c[1]:.4g} of its transpose"
+            )
             yield Guess("layout", {b: residual}, text, "do not symmetrise", cost=2.5)
 
 
@@ -160,37 +164,46 @@ def _conjugate(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
 
 
 def _partial(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
-    """Wrong in one entry, in a few rows, or in a rectangle; right elsewhere."""
+    """One entry wrong; or some rows (columns, ...) zero or scaled; right elsewhere."""
     wrong, size = block.wrong & block.known, block.given.size
     count = int(wrong.sum())
-    if count == 0 or size < 3 or count > 0.55 * size:
+    where = whereabouts(block)
+    if size < 3 or where is None:
         return
-    yield from _diagonal(b, block)
-    where = np.argwhere(wrong)
-    region = [np.unique(column) for column in where.T]
-    within = int(np.prod([len(r) for r in region]))
-    full = [len(r) == n for r, n in zip(region, block.given.shape, strict=True)]
     if count == 1:
-        text = f"one entry is wrong: {block.name}{where[0].tolist()}"
-    elif within == count and sum(full) >= len(full) - 1 and not all(full):
-        axis = full.index(False)
-        text = f"wrong only at {_few(region[axis])} of axis {axis}"
-    else:
+        text = f"one entry is wrong, {where}"
+        yield Guess("partial", {b: float("nan")}, text, "look at what sets it", cost=3)
         return
-    zero = not np.any(block.given[wrong])
-    text += ", where the gradient is zero" if zero else ""
-    cost = 3.0 if count == 1 else 4.0 if zero else 4.4
-    yield Guess("partial", {b: float("nan")}, text, "look at what sets it", cost)
+    c = fit(block.given[wrong], block.right[wrong])
+    k = float(c[0]) if c is not None else 0.0
+    guess = np.where(wrong, k * block.right, block.right)
+    residual = block.residual(guess)
+    if residual is not None:
+        how = (
+            f"{k:.6g} times what it should be" if np.any(block.given[wrong]) else "zero"
+        )
+        text = f"the gradient is {how} {where}, and right elsewhere"
+        cost = 4.0 if how == "zero" else 4.4
+        yield Guess("partial", {b: residual}, text, "look at what sets it", cost)
 
 
-def _few(numbers: Array) -> str:
-    shown = ", ".join(map(str, numbers[:6].tolist()))
-    return f"index {shown}" + (", ..." if len(numbers) > 6 else "")
-
-
-def _diagonal(b: int, block: Block) -> Iterator[Guess]:
-    return
-    yield
+def whereabouts(block: Block) -> str | None:
+    """Where in a block it is wrong, if that is one entry or a few rows or columns."""
+    wrong = block.wrong & block.known
+    count = int(wrong.sum())
+    if count == 0 or count > 0.55 * wrong.size:
+        return None
+    where = np.argwhere(wrong)
+    if count == 1:
+        return f"at {where[0].tolist()}"
+    region = [np.unique(column) for column in where.T]
+    full = [len(r) == n for r, n in zip(region, wrong.shape, strict=True)]
+    whole = int(np.prod([len(r) for r in region])) == count
+    if whole and sum(full) == len(full) - 1:
+        axis = full.index(False)
+        shown = ", ".join(map(str, region[axis][:6].tolist()))
+        return f"at index {shown}{', ...' * (len(region[axis]) > 6)} of axis {axis}"
+    return None
 
 
 def _diagonal_only(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:

@@ -1,11 +1,13 @@
 """Reverse mode with something broken: how the gradient changes, and nothing else.
 
 Gradients above the broken operation are the right ones, and derivatives are linear in
-what comes down: so only the change is propagated, from the broken operation down.
+what comes down: so only the change is propagated, from the broken operation down, and
+only until somebody has seen enough.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,8 +20,24 @@ from fastgrad.program.graph import Node
 from fastgrad.program.program import Program
 
 Array = NDArray[np.float64]
-#: What a broken operation sends down: (node, gradient of its output) -> [(to, part)].
-Sends = Callable[[Node, Array], Iterable[tuple[Node, Any]]]
+
+
+@dataclass(frozen=True)
+class Instead:
+    """Input `i` of an operation receives `part(node, g)`, the others what is right."""
+
+    i: int
+    part: Callable[[Node, Array], Any]
+
+
+#: What a broken operation sends down: instead of one part; or everything,
+#: (node, gradient of its output) -> [(to, part)].
+Sends = Instead | Callable[[Node, Array], Iterable[tuple[Node, Any]]]
+#: Told each parameter's change as soon as it is known; stops it all by saying False.
+Watch = Callable[[int, Array | None], bool]
+
+_SMALL = 20_000  # multiplications, below which planning a contraction is dearer
+_NEUTRAL = 1e-12  # of what comes down: a maximum whose gradient cancels
 
 
 class Reverse:
@@ -35,16 +53,53 @@ class Reverse:
     def __init__(self, program: Program) -> None:
         self.program = program
         with np.errstate(all="ignore"):
-            self.gradient = backpropagate(program.nodes, program.result)
+            self.gradient = backpropagate(
+                program.nodes, program.result, dict.fromkeys(program.nodes, self.send)
+            )
         self.nodes = [n for n in program.nodes if n in self.gradient]
         self.number = {node: i for i, node in enumerate(self.nodes)}
-        self._parts: dict[Node, Sequence[Any]] = {}
+        self._parts: dict[Node, list[Any]] = {}
+        self._finished: dict[int, list[int]] = defaultdict(list)
+        for b, p in enumerate(program.parameters):
+            users = [self.number[u] for u, _ in self.users.get(p, ())]
+            self._finished[min(users, default=-1)].append(b)
 
-    def parts(self, node: Node) -> Sequence[Any]:
+    # ---- derivatives
+
+    @cached_property
+    def _slopes(self) -> dict[Node, list[Any]]:
+        return {}
+
+    def send(self, node: Node, g: Array) -> list[Any]:
+        """What the node sends to its inputs; None for constants."""
+        if elementwise(node):
+            return [
+                ops.unbroadcast(_times(g, slope), x.shape) if x.active else None
+                for x, slope in zip(node.inputs, self._slope(node), strict=True)
+            ]
+        if node.op == "contract":
+            return _contraction(node, g)
+        return list(derivative(node, g))
+
+    def _slope(self, node: Node) -> list[Any]:
+        """Derivatives of an elementwise operation, in the shape of its result."""
+        if node not in self._slopes:
+            inputs = [np.broadcast_to(x.value, node.shape) for x in node.inputs]
+            rule = ops.PRIMITIVES[node.op].derivative
+            with np.errstate(all="ignore"):
+                slopes = rule(np.ones(node.shape), node.value, inputs, node.ints)
+            self._slopes[node] = [np.asarray(s) for s in slopes]
+        return self._slopes[node]
+
+    def rightly(self, node: Node, g: Array) -> list[tuple[Node, Any]]:
+        """What the node sends when it is not broken, with where to."""
+        return list(zip(node.inputs, self.send(node, g), strict=True))
+
+    def parts(self, node: Node) -> list[Any]:
         """What the node rightly sends to its inputs."""
         if node not in self._parts:
             with np.errstate(all="ignore"):
-                self._parts[node] = derivative(node, self.gradient[node])
+                self._parts[node] = self.send(node, self.gradient[node])
         return self._parts[node]
 
     def part(self, node: Node, i: int) -> Array:
@@ -65,16 +120,21 @@ class Reverse:
     def groups(self) -> list[list[Node]]:
         """Operations that are the same piece of code, run again in a loop."""
         groups: dict[Any, list[Node]] = defaultdict(list)
-        seen: dict[Any, int] = defaultdict(int)
+        # One call of NumPy may make several operations of one kind.
+        depth: dict[Node, int] = {}
         for node in self.nodes:
             if not node.inputs:
                 continue
-            # One call of NumPy may make several operations of one kind.
-            last = groups.get((node.source.site, node.op, node.label))
-            key = (node.source.site, node.op, node.label)
-            if last and last[-1] in node.inputs:
-                seen[key] += 1
-            groups[(*key, node.ints if node.op in ("sum", "contract") else ())].append(node)
+            depth[node] = max(
+                (
+                    depth.get(x, 0) + (x.op != node.op)
+                    for x in node.inputs
+                    if x.inputs and x.source.site == node.source.site
+                ),
+                default=0,
+            )
+            key = (node.source.site, node.op, node.label, depth[node])
+            groups[key].append(node)
         return list(groups.values())
 
     @cached_property
@@ -88,45 +148,130 @@ class Reverse:
                     bits[node] |= bits.get(x, 0)
         return bits
 
-    def change(self, broken: Mapping[Node, Sends]) -> list[Array | None]:
-        """The change of each parameter's gradient if these operations send otherwise."""
-        change: dict[Node, Array] = {}
-        for node in reversed(self.nodes[: 1 + max(self.number[n] for n in broken)]):
-            if not node.inputs:
-                continue
-            moved = change.get(node)
-            if node in broken:
-                g = self.gradient[node] if moved is None else self.gradient[node] + moved
-                sent = list(broken[node](node, g))
-                sent += [(x, -self.part(node, i)) for i, x in enumerate(node.inputs)
-                         if x.active]
-            elif moved is not None:
-                sent = list(zip(node.inputs, derivative(node, moved), strict=True))
+    @cached_property
+    def _neutral(self) -> set[Node]:
+        """Maxima that are only subtracted for safety: their gradient cancels."""
+        return {
+            node
+            for node in self.nodes
+            if node.op == "max"
+            and np.abs(self.gradient[node]).max(initial=0)
+            <= _NEUTRAL * max(self._above(node), default=0)
+        }
+
+    def _above(self, node: Node) -> Iterator[float]:
+        """Sizes of the gradients of what uses a value, other than by reshaping it."""
+        for user, _ in self.users[node]:
+            if user.op in ("reshape", "view"):
+                yield from self._above(user)
             else:
-                continue
-            for x, part in sent:
-                if x.active and part is not None:
+                yield float(np.abs(self.gradient[user]).max(initial=0))
+
+    def change(
+        self, broken: Mapping[Node, Sends], watch: Watch | None = None
+    ) -> list[Array | None] | None:
+        """The change of each parameter's gradient if these operations send otherwise.
+
+        None if `watch` stopped it.
+        """
+        change: dict[Node, Array] = {}
+        parameters = self.program.parameters
+        start = max(self.number[n] for n in broken)
+        for k in range(start, -1, -1):
+            node = self.nodes[k]
+            moved = change.pop(node, None) if node.inputs else None
+            for x, part in self._sent(node, moved, broken.get(node)):
+                if x.active and part is not None and x not in self._neutral:
                     part = np.broadcast_to(part, x.shape)
                     change[x] = change[x] + part if x in change else part
-        return [change.get(p) for p in self.program.parameters]
+            if watch is not None:
+                for b in self._finished.get(k, ()):
+                    if not watch(b, change.get(parameters[b])):
+                        return None
+        return [change.get(p) for p in parameters]
 
-    def ancestors(self, node: Node, limit: int = 200) -> set[Node]:
-        """Values the node depends on, parameters left out; at most so many."""
-        found: set[Node] = set()
-        stack = [node]
-        while stack and len(found) < limit:
-            for x in stack.pop().inputs:
-                if x.active and x.op != "parameter" and x not in found:
-                    found.add(x)
-                    stack.append(x)
-        return found
+    def _sent(
+        self, node: Node, moved: Array | None, sends: Sends | None
+    ) -> list[tuple[Node, Any]]:
+        if sends is None:
+            return [] if moved is None else self.rightly(node, moved)
+        g = self.gradient[node] if moved is None else self.gradient[node] + moved
+        if not isinstance(sends, Instead):
+            sent = list(sends(node, g))
+            return sent + [
+                (x, -self.part(node, i)) for i, x in enumerate(node.inputs) if x.active
+            ]
+        i, x = sends.i, node.inputs[sends.i]
+        part = np.asarray(sends.part(node, g))
+        full = np.broadcast_shapes(part.shape, x.shape)
+        part = ops.unbroadcast(np.broadcast_to(part, full), x.shape)
+        sent = [(x, part - self.part(node, i))]
+        if moved is not None:
+            others = enumerate(self.rightly(node, moved))
+            sent += [pair for k, pair in others if k != i]
+        return sent
 
-
-def rightly(node: Node, g: Array) -> list[tuple[Node, Any]]:
-    """What the node sends when it is not broken."""
-    return list(zip(node.inputs, derivative(node, g), strict=True))
+    def replayed(self, values: Mapping[Node, Array]) -> list[Array]:
+        """The gradient of the parameters if these values had been others."""
+        moved: dict[Node, Node] = {}
+        nodes = []
+        for node in self.nodes:
+            inputs = tuple(moved.get(x, x) for x in node.inputs)
+            if node in values or inputs != node.inputs:
+                value = values.get(node)
+                if value is None:
+                    value = _evaluate(node, inputs)
+                moved[node] = Node(
+                    node.op, inputs, node.ints, value, node.label, node.source
+                )
+            nodes.append(moved.get(node, node))
+        with np.errstate(all="ignore"):
+            found = backpropagate(nodes, moved[self.program.result])
+        return [
+            found.get(moved.get(p, p), np.zeros(p.shape))
+            for p in self.program.parameters
+        ]
 
 
 def elementwise(node: Node) -> bool:
     """Whether the operation works entry by entry."""
     return node.op in ops.ELEMENTWISE
+
+
+def _times(g: Array, slope: Array) -> Any:
+    """Product in which nothing comes from nothing, even at a pole."""
+    with np.errstate(all="ignore"):
+        product = g * slope
+    if not np.isfinite(product).all():
+        product = np.where(g == 0, 0.0, product)
+    return product
+
+
+def _contraction(node: Node, g: Array) -> list[Any]:
+    x, y, out = ops.contraction_labels(node.ints)
+    return [
+        einsum(g, out, node.inputs[1].value, y, x) if node.inputs[0].active else None,
+        einsum(g, out, node.inputs[0].value, x, y) if node.inputs[1].active else None,
+    ]
+
+
+def einsum(a: Array, la: list[int], b: Array, lb: list[int], out: list[int]) -> Array:
+    """Einstein summation, planned only where that pays."""
+    if 0 in a.strides + b.strides:  # BLAS takes no repeated rows
+        a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    sizes = dict(zip(la + lb, a.shape + b.shape, strict=True))
+    optimize = int(np.prod(list(sizes.values()))) > _SMALL
+    return np.asarray(np.einsum(a, la, b, lb, out, optimize=optimize))
+
+
+def _evaluate(node: Node, inputs: Sequence[Node]) -> Array:
+    """The operation's value at other inputs."""
+    values = [x.value for x in inputs]
+    if node.op == "view":
+        return np.array(ops.view_of(values[0], node.ints, node.shape))
+    if node.op == "reshape":
+        return values[0].reshape(node.shape)
+    if node.op == "place":
+        return ops.place(values, node.ints, node.value)
+    with np.errstate(all="ignore"):
+        return np.asarray(ops.PRIMITIVES[node.op].evaluate(values, node.ints))

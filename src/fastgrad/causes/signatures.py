@@ -177,9 +177,7 @@ def _penalty_on_some(b: int, block: Block) -> Iterator[Guess]:
         )
 
 
-def _scale_beside_penalty(
-    evidence: Evidence, b: int, block: Block
-) -> Iterator[Guess]:
+def _scale_beside_penalty(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     """The data's part scaled, the penalty's part right."""
     known = block.known
     if block.given.size < 4:
@@ -243,17 +241,16 @@ def _bfloat16(x: Array) -> Array:
 
 
 def _clipped(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
-    limit = float(np.abs(block.given).max())
+    limit = float(np.abs(block.given).max(initial=0))
     at_limit = np.abs(block.given) >= limit * (1 - 1e-12)
     residual = block.residual(np.clip(block.right, -limit, limit))
-    if residual is not None and limit:
-        cost = 1.5 if at_limit.sum() > 1 else 6.0
+    if residual is not None and limit and at_limit.sum() > 1:
         yield Guess(
             "clipped",
             {b: residual},
             f"entries are clipped to {limit:.6g}",
             "check the gradient before clipping it",
-            cost,
+            cost=1.5,
             key=round(limit, 12),
         )
 

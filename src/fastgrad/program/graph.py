@@ -144,11 +144,17 @@ def apply(
 
 
 def view(
-    x: Node, offset: Sequence[int], moves: Sequence[int], shape: tuple[int, ...], label: str
+    x: Node,
+    offset: Sequence[int],
+    moves: Sequence[int],
+    shape: tuple[int, ...],
+    label: str,
 ) -> Node:
     """Strided view of `x`; see `ops.view_of`."""
     ints = (*offset, *moves)
-    return apply("view", [x], ints, label=label, value=ops.view_of(x.value, ints, shape))
+    return apply(
+        "view", [x], ints, label=label, value=ops.view_of(x.value, ints, shape)
+    )
 
 
 def transpose(x: Node, axes: Sequence[int], label: str) -> Node:
