@@ -18,6 +18,11 @@ CAUSES = {
     *("geometry", "zero", "partial", "upstream", "stale", "precision", "clipped"),
     *("conjugate", "reparametrized", "nonfinite", "nondeterministic", "mutated"),
 }
+OPERATIONS = {
+    *(None, "getitem", "sigmoid", "softmax", "log_softmax", "sliding_window_view"),
+    *dir(np),
+    *dir(np.linalg),
+}
 SEEDS = range(6)
 
 by_problem = pytest.mark.parametrize("problem", zoo.problems(), ids=lambda p: p.name)
@@ -119,6 +124,7 @@ def test_statement_of_bug_is_complete(bug):
     assert bug.description[0] == bug.description[0].upper()
     assert bug.description.endswith(".")
     assert len(bug.description) < 90
+    assert bug.operation in OPERATIONS
     assert bug.link is None or bug.link.startswith("https://")
 
 

@@ -1,4 +1,4 @@
-"""fastgrad: is a gradient wrong, where, and why?
+"""fastgrad says whether a gradient is wrong, where, and why.
 
 Examples
 --------
@@ -15,24 +15,65 @@ Examples
 'wrong'
 """
 
-from importlib import metadata
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from fastgrad.check import check_gradient
-from fastgrad.numerical import numerical_gradient
-from fastgrad.program import Program, TraceError, trace
-from fastgrad.report import GradientReport
+if TYPE_CHECKING:
+    from fastgrad import initializers, zoo
+    from fastgrad._moments import Moments, moments
+    from fastgrad.batchnorm import BatchNorm, batch_norm, batch_norm_backward
+    from fastgrad.check import check_gradient
+    from fastgrad.numerical import numerical_gradient
+    from fastgrad.program import Program, TraceError, trace
+    from fastgrad.report import GradientReport
+    from fastgrad.scaling import StandardScaler
 
 __all__ = [
+    "BatchNorm",
     "GradientReport",
+    "Moments",
     "Program",
+    "StandardScaler",
     "TraceError",
+    "batch_norm",
+    "batch_norm_backward",
     "check_gradient",
+    "initializers",
+    "moments",
     "numerical_gradient",
     "trace",
+    "zoo",
 ]
 
+# Imported when first used: importing fastgrad costs next to nothing beyond NumPy.
+_HOME = {
+    "BatchNorm": "batchnorm",
+    "GradientReport": "report",
+    "Moments": "_moments",
+    "Program": "program",
+    "StandardScaler": "scaling",
+    "TraceError": "program",
+    "batch_norm": "batchnorm",
+    "batch_norm_backward": "batchnorm",
+    "check_gradient": "check",
+    "moments": "_moments",
+    "numerical_gradient": "numerical",
+    "trace": "program",
+}
+_MODULES = ("initializers", "meanfield", "zoo")
 
-def __getattr__(name: str) -> str:
+
+def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return metadata.version("fastgrad")
-    raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
+        return import_module("importlib.metadata").version("fastgrad")
+    if name in _MODULES:
+        return import_module(f"fastgrad.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
+    value = getattr(import_module(f"fastgrad.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

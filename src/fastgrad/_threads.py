@@ -40,6 +40,15 @@ def resolve_num_threads(num_threads: int | None) -> int:
     return count
 
 
+# Array elements that keep a thread busy for longer than it takes to start it.
+_ELEMENTS_PER_THREAD = 1 << 16
+
+
+def useful_threads(num_threads: int, elements: int) -> int:
+    """Return how many of the threads are worth starting for a pass over an array."""
+    return min(num_threads, 1 + elements // _ELEMENTS_PER_THREAD)
+
+
 def _available_cpus() -> int:
     try:
         count = len(os.sched_getaffinity(0))

@@ -1,5 +1,6 @@
 """The gradient check: the one story, told in order."""
 
+import copy
 import dataclasses
 import time
 from concurrent.futures import Executor
@@ -7,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.differences import Array, Index
+from fastgrad.locate import locate
 from fastgrad.losses import Losses, make_losses
 from fastgrad.noise import calibrate
 from fastgrad.numerical import check_method, refuse_lost_step
 from fastgrad.report import Cause, GradientReport
-from fastgrad.summary import summarize
+from fastgrad.summary import summarize, summarize_search
 from fastgrad.verdict import KINK, WRONG, Gradient, Judgement, judge
 
 
@@ -109,6 +112,8 @@ def check_gradient(
     started = time.perf_counter()
     method = check_method(method, step)
     rng = np.random.default_rng(seed)
+    if grads is not None and not callable(grads):
+        grads = copy.deepcopy(grads)  # the loss may write into them
     with make_losses(
         loss,
         params,
@@ -119,60 +124,33 @@ def check_gradient(
         num_threads=num_threads,
         progress=progress,
     ) as losses:
-        gradient = _gradient(losses, grads, rtol)
+        arrays, findings = audit_gradients(grads, losses)
+        about_loss = audit_loss(losses, seed=seed)
+        findings += about_loss
+        gradient = Gradient.of(arrays, rtol)
         index = covered(losses, coverage, rng)
-        if step is not None:
+        if step is not None and method != "complex":
             refuse_lost_step(losses, index, step)
-        calibration = calibrate(losses, rng, method=method, step=step)
-        entries = judge(losses, calibration, gradient, index, rng)
-        report = summarize(losses, entries, calibration, rng)
+        if about_loss:
+            report = unchecked(losses, arrays, findings)
+            return dataclasses.replace(report, seconds=time.perf_counter() - started)
+        if coverage == "locate":
+            report = summarize_search(losses, *locate(losses, gradient, rng))
+        else:
+            calibration = calibrate(losses, rng, method=method, step=step)
+            entries = judge(losses, calibration, gradient, index, rng)
+            report = summarize(losses, entries, calibration, rng)
         if report.verdict == "wrong":
             causes = _causes(losses, gradient, entries, grads, reduction)
             report = dataclasses.replace(report, causes=causes)
+        report = concluded(report, findings)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
-
-
-def _causes(
-    losses: Losses,
-    gradient: Gradient,
-    entries: Judgement,
-    grads: Any,
-    reduction: str | None,
-) -> tuple[Cause, ...]:
-    """Return why the gradient is wrong."""
-    from fastgrad.causes import name_causes
-
-    def call(step: float) -> Array:
-        saved = losses.nest.snapshot()
-        try:
-            for leaf in losses.nest.leaves:
-                leaf += (step * (leaf + 1)).astype(leaf.dtype)
-            return losses.nest.vector(grads(losses.nest.structure), "grads")
-        finally:
-            losses.nest.restore(saved)
-
-    def whole(values: Any, elsewhere: Any) -> Any:
-        result = np.full(losses.nest.size, elsewhere)
-        result[entries.index] = values
-        return result
-
-    return name_causes(
-        losses.nest,
-        losses.theta,
-        gradient.value,
-        whole(entries.numerical, np.nan),
-        whole(entries.error + entries.tolerance, np.inf),
-        whole(entries.kind == WRONG, False),
-        whole(entries.kind != KINK, True),
-        program=_program(losses, reduction),
-        call=call if callable(grads) else None,
-    )
 
 
 def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> Index:
     """Return the entries to check: all, or so many random ones of each block."""
     offsets = losses.nest.offsets
-    if coverage == "full":
+    if coverage in ("full", "locate"):
         return np.arange(losses.nest.size)
     if isinstance(coverage, bool) or not isinstance(coverage, int | np.integer):
         raise ValueError(
@@ -188,17 +166,50 @@ def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> In
     return np.concatenate(parts).astype(np.int64)
 
 
-def _gradient(losses: Losses, grads: Any, rtol: float | None) -> Gradient:
-    if grads is None:
-        grads = losses.grads
-    elif callable(grads):
-        grads = grads(losses.nest.structure)
-    return Gradient.of(losses.nest.flatten(grads, "grads"), rtol)
+def _causes(
+    losses: Losses,
+    gradient: Gradient,
+    entries: Judgement,
+    grads: Any,
+    reduction: str | None,
+) -> tuple[Cause, ...]:
+    """Return why the gradient is wrong."""
+    from fastgrad.causes import name_causes
+
+    nest = losses.nest
+
+    def elsewhere(step: float) -> Array:
+        """Return the user's gradient at theta moved by `step` (1 + theta)."""
+        saved = nest.snapshot()
+        try:
+            for leaf in nest.leaves:
+                leaf += (step * (leaf + 1)).astype(leaf.dtype)
+            return nest.vector(grads(nest.structure), "grads")
+        finally:
+            nest.restore(saved)
+
+    def whole(values: Any, otherwise: Any) -> Any:
+        result = np.full(nest.size, otherwise)
+        result[entries.index] = values
+        return result
+
+    return name_causes(
+        nest,
+        losses.theta,
+        gradient.value,
+        whole(entries.numerical, np.nan),
+        whole(entries.error + entries.tolerance, np.inf),
+        whole(entries.kind == WRONG, False),
+        whole(entries.kind != KINK, True),
+        program=_program(losses, reduction),
+        elsewhere=elsewhere if callable(grads) else None,
+    )
 
 
 def _program(losses: Losses, reduction: str | None) -> Any:
-    """The loss as a program: also where another engine computed it, if it traces."""
-    from fastgrad.program.program import TraceError, trace_nest
+    """Return the loss as a program; where another engine was asked for, too."""
+    from fastgrad.program import TraceError
+    from fastgrad.program.program import trace_nest
 
     program = getattr(losses, "program", None)
     if program is not None or losses.engine != "python" or losses.fallback is not None:

@@ -1,8 +1,11 @@
 """Losses from a traced program, once it has proved to be the user's function."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastgrad._threads import resolve_num_threads
 from fastgrad.losses import Flags, Losses, PythonLosses
 from fastgrad.params import Vector
 from fastgrad.program.graph import TraceError, calling_line
@@ -24,11 +27,12 @@ class CompiledLosses(Losses):
     ) -> None:
         super().__init__(python.loss, python.nest, python.progress)
         self.program = program
+        self.rounding = program.rounding
         self.base = python.base
         self.grads = python.grads
         self.evaluations = python.evaluations
+        self.num_threads = resolve_num_threads(num_threads)
         self._python = python
-        self._num_threads = num_threads
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`; float64 holds every value."""
@@ -40,6 +44,7 @@ class CompiledLosses(Losses):
         """See `Losses.at_entries`."""
         index = np.asarray(index, dtype=np.int64)
         delta = np.asarray(value, dtype=np.float64) - self.theta[index]
+        self.progress.expect(len(index))
         done = 0
 
         def advance(now: int, _: int) -> None:
@@ -48,7 +53,7 @@ class CompiledLosses(Losses):
             done = now
 
         difference, crossed = self.program.at_entries(
-            index, delta, num_threads=self._num_threads, progress=advance
+            index, delta, num_threads=self.num_threads, progress=advance
         )
         self.evaluations += len(index)
         return difference, crossed
@@ -59,6 +64,16 @@ class CompiledLosses(Losses):
         self.evaluations += len(t)
         self.progress.advance(len(t))
         return self.program.along(np.asarray(direction, dtype=np.float64), t)
+
+    def evaluate(self) -> Any:
+        """See `Losses.evaluate`."""
+        self.evaluations += 1
+        return self._python.evaluate()
+
+    def repeat(self) -> float:
+        """See `Losses.repeat`; by the function, not the program."""
+        self.evaluations += 1
+        return self._python.repeat()
 
     def restore(self) -> None:
         """Put the parameters back: tracing or a check of the trace may move them."""
@@ -93,7 +108,6 @@ def compile_losses(
     got = [*compiled.along(direction, t), *compiled.at_entries(entry, moved)[0]]
     for a, b in zip(got, expected, strict=True):
         _compare("at perturbed parameters", a, b, python)
-    compiled.evaluations = python.evaluations
     return compiled
 
 
@@ -103,6 +117,7 @@ def _scale(python: PythonLosses) -> NDArray[np.float64]:
         [
             np.full(leaf.size, np.sqrt(np.mean(np.square(leaf, dtype=float))) or 1.0)
             for leaf in python.nest.leaves
+            if leaf.size
         ]
     )
 
@@ -113,6 +128,7 @@ def _compare(where: str, got: float, expected: float, python: PythonLosses) -> N
     tolerance = 1e4 * eps * abs(python.base) + eps**0.4 * abs(expected)
     if np.isfinite(expected) and not abs(got - expected) <= tolerance:
         raise TraceError(
-            f"the traced program gives {got:.17g} {where}, the function {expected:.17g}",
+            f"the traced program gives {got:.17g} {where}, the function "
+            f"{expected:.17g}",
             calling_line(),
         )

@@ -1,10 +1,10 @@
 """Difference formulas: slopes, and how far they can be trusted.
 
 Everything here works on *pairs*, the loss on both sides of a point, whichever way the
-losses are computed and whatever is moved: one entry, or all along a direction. One pair
-gives a slope; a *ladder* of pairs, each step an eighth of the one before, gives the best
-slope with an error bar that was measured: extrapolation (Ridders) where the loss is
-smooth, and the two one-sided slopes where it has a kink.
+losses are computed and whatever is moved: one entry, or all along a direction. One
+pair gives a slope. A *ladder* of pairs, each step an eighth of the one before, gives
+the best slope with an error bar that was measured: extrapolation (Ridders) where the
+loss is smooth, and the two one-sided slopes where it has a kink.
 """
 
 from dataclasses import dataclass
@@ -29,6 +29,9 @@ RATIO = 8.0
 # Of the scale of an entry. The largest keeps within the domain of most losses, the
 # smallest passes most kinks by; powers of two make theta +- h exact.
 RUNGS = 2.0 ** -np.arange(6.0, 34.0, 3.0)
+# Where noise hides the slope at these, steps as large as the entry itself.
+FAR_RATIO = 2.0
+FAR_RUNGS = 2.0 ** np.arange(1.0, -6.0, -1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +152,14 @@ def entry_pairs(losses: Losses, index: Index, step: Array) -> Pairs:
 
 
 def direction_pairs(losses: Losses, direction: Array, step: Array) -> Pairs:
-    """Measure the loss on both sides along one direction, for each step (shape (k,))."""
+    """Measure the loss on both sides along a direction, for steps of shape (k,)."""
     with np.errstate(all="ignore"):
         difference = losses.along(direction, np.concatenate([step, -step]))
     k = len(step)
     return Pairs(difference[:k], difference[k:], step, step.copy(), None)
 
 
-def ladder(pairs: Pairs, noise: Array) -> Slopes:
+def ladder(pairs: Pairs, noise: Array, ratio: float = RATIO) -> Slopes:
     """Return the best slope a ladder of steps gives.
 
     Plain, once and twice extrapolated differences compete. An estimate is believed if
@@ -167,9 +170,10 @@ def ladder(pairs: Pairs, noise: Array) -> Slopes:
     Parameters
     ----------
     pairs : Pairs of shape (n, k)
-        Along each row the steps shrink by `RATIO`.
+        Along each row the steps shrink by `ratio`.
     noise : ndarray of float64, shape (n,)
         Standard deviation of a loss difference.
+    ratio : float
 
     Returns
     -------
@@ -183,8 +187,8 @@ def ladder(pairs: Pairs, noise: Array) -> Slopes:
         slopes = np.where(usable, slopes, np.nan)
         noise = np.fmax(noise, _scatter(slopes, pairs.span))
         bars = KAPPA * np.sqrt(2) * noise[:, None] / pairs.span + pairs.rounding()
-        value, error = _best(slopes, bars, _kinked(pairs, noise))
-        kink, left, right = _one_sided(pairs, noise)
+        value, error = _best(slopes, bars, _kinked(pairs, bars), ratio)
+        kink, left, right = _one_sided(pairs, noise, ratio)
         if pairs.crossed is not None:
             kink &= pairs.crossed[:, -1]
     value = np.where(kink, (left + right) / 2, value)
@@ -198,7 +202,7 @@ def _over(difference: Array, distance: Array) -> Array:
 
 
 def _scatter(slopes: Array, span: Array) -> Array:
-    """Noise of each row, as its finest steps show it."""
+    """Return the noise of each row, as its finest steps show it."""
     finest = slopes[:, -4:]
     noise = np.abs(np.diff(finest, axis=1)) * span[:, -finest.shape[1] + 1 :]
     counted = np.sort(np.where(np.isfinite(noise), noise, np.inf), axis=1)
@@ -206,22 +210,30 @@ def _scatter(slopes: Array, span: Array) -> Array:
     return np.where(np.isfinite(median), median, 0.0)
 
 
-def _kinked(pairs: Pairs, noise: Array) -> Array:
-    """What a kink between the two points may add to the error of each slope."""
+def _kinked(pairs: Pairs, bars: Array) -> Array:
+    """Return what a kink between the two points may add to the error of each slope.
+
+    Half the jump of the slope, unless that is seen to shrink as smooth losses make it.
+    What finer steps show for certain holds for the coarser ones.
+    """
     jump = np.abs(pairs.jump)
-    significant = jump * pairs.span > 8 * KAPPA * noise[:, None]
-    stays = np.zeros_like(significant)
+    stays = np.ones(jump.shape, dtype=bool)
     stays[:, 1:] = jump[:, 1:] > 0.5 * jump[:, :-1]
-    return np.where(significant & stays, jump / 2, 0.0)
+    half = np.where(stays & np.isfinite(jump), jump / 2, 0.0)
+    certain = np.where(np.isfinite(bars), np.maximum(half - 2 * bars, 0), 0.0)
+    finer = np.maximum.accumulate(certain[:, ::-1], axis=1)[:, ::-1]
+    return np.maximum(half, finer)
 
 
-def _best(slopes: Array, bars: Array, kinked: Array) -> tuple[Array, Array]:
-    """The estimate with the smallest bar among those all finer slopes agree with."""
-    finer = _levels(slopes, bars)[0]
+def _best(
+    slopes: Array, bars: Array, kinked: Array, ratio: float
+) -> tuple[Array, Array]:
+    """Return the estimate with the smallest bar that all finer slopes agree with."""
+    finer = _levels(slopes, bars, ratio)[0]
     reach = np.where(np.isfinite(finer[1]), finer[1], bars) + kinked
     best = np.full(len(slopes), np.nan)
     error = np.full(len(slopes), np.inf)
-    for values, errors in _levels(slopes, bars):
+    for values, errors in _levels(slopes, bars, ratio):
         for k in range(slopes.shape[1]):
             value, own = values[:, k], errors[:, k] + kinked[:, k]
             apart = np.abs(slopes[:, k + 1 :] - value[:, None])
@@ -232,25 +244,43 @@ def _best(slopes: Array, bars: Array, kinked: Array) -> tuple[Array, Array]:
     return best, error
 
 
-def _levels(slopes: Array, bars: Array) -> list[tuple[Array, Array]]:
-    """Estimates ending at each rung with their errors, extrapolated 0, 1, 2 times."""
+def _levels(slopes: Array, bars: Array, ratio: float) -> list[tuple[Array, Array]]:
+    """Return estimates ending at each rung, and errors, extrapolated 0, 1, 2 times."""
     levels = []
-    gain, value, bar = RATIO**2, slopes, bars
+    gain, value, bar = ratio**2, slopes, bars
     for level in range(3):
-        change = np.full_like(value, np.nan)
-        change[:, 1:] = np.abs(np.diff(value, axis=1))
-        # An extrapolated value is not assumed to follow its asymptotic law.
-        truncation = 2 * change / (gain - 1) if level == 0 else change
+        truncation = _truncation(value, ratio, plain=level == 0)
         levels.append((value, bar + truncation))
         better, wider = np.full_like(value, np.nan), np.full_like(bar, np.nan)
         better[:, 1:] = (gain * value[:, 1:] - value[:, :-1]) / (gain - 1)
         wider[:, 1:] = (gain * bar[:, 1:] + bar[:, :-1]) / (gain - 1)
-        gain, value, bar = gain * RATIO**2, better, wider
+        gain, value, bar = gain * ratio**2, better, wider
     return levels
 
 
-def _one_sided(pairs: Pairs, noise: Array) -> tuple[Flags, Array, Array]:
-    """Whether each row has a kink at its point, and the slopes on its two sides."""
+def _truncation(value: Array, ratio: float, *, plain: bool) -> Array:
+    """Return how far each estimate may be from the limit, by how they change.
+
+    By the last change, or an earlier one that has had no time to die out. Only plain
+    differences are trusted to be better than that, as far as changes were seen to
+    shrink. Steps close to each other may agree by chance: one change is not enough.
+    """
+    change = np.full_like(value, np.nan)
+    change[:, 1:] = np.abs(np.diff(value, axis=1))
+    lasting = change.copy()
+    for k in range(2, value.shape[1]):
+        lasting[:, k] = np.fmax(change[:, k], lasting[:, k - 1] / ratio**2)
+        lasting[np.isnan(change[:, k]), k] = np.nan
+    if ratio < 4:
+        lasting[:, 1:][np.isnan(change[:, :-1])] = np.nan
+    elif plain:
+        shrinking = change[:, 2:] / change[:, 1:-1]
+        lasting[:, 2:] *= np.clip(2 * shrinking, 2 / (ratio - 1) ** 2, 1)
+    return lasting
+
+
+def _one_sided(pairs: Pairs, noise: Array, ratio: float) -> tuple[Flags, Array, Array]:
+    """Return whether each row has a kink at its point, and the slopes beside it."""
     rows = np.arange(len(pairs.plus))
     jump = np.abs(pairs.jump)
     bars = KAPPA * np.sqrt(2) * noise[:, None] / pairs.h_plus
@@ -268,7 +298,7 @@ def _one_sided(pairs: Pairs, noise: Array) -> tuple[Flags, Array, Array]:
     sides = []
     for slope in (pairs.backward, pairs.forward):
         here, coarser = slope[rows, last], slope[rows, before]
-        error = bars[rows, last] + np.abs(here - coarser) / (RATIO - 1)
+        error = bars[rows, last] + np.abs(here - coarser) / (ratio - 1)
         sides.append((here, error))
     (left, left_error), (right, right_error) = sides
     rising = right >= left

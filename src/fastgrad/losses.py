@@ -11,12 +11,10 @@ what they were after every call, whatever happened in it.
 """
 
 import abc
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,13 +23,16 @@ from fastgrad.params import AnyArray, Nest, Vector
 from fastgrad.progress import Progress
 from fastgrad.returned import FLOATS, Returned, grads_of
 
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
+# A perturbed point may lie outside the domain of the loss.
+_QUIETLY = np.errstate(all="ignore")
+
 _ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
-_STACK_BYTES = 2**26  # of stacked parameters in one vectorised call
-_MAX_STACK = 1024
-_CHUNKS_PER_WORKER = 4
 
 
 class Losses(abc.ABC):
@@ -47,6 +48,8 @@ class Losses(abc.ABC):
         All parameters as one vector.
     base : float
         J(theta).
+    rounding : float
+        A standard deviation of differences that the engine knows they have at least.
     evaluations : int
         How many losses have been evaluated so far.
     loss : callable
@@ -54,15 +57,20 @@ class Losses(abc.ABC):
     grads : nest or None
         What a loss that returns ``(loss, grads)`` returned as grads at theta.
     fallback : str or None
-        Why a faster engine was not used.
+        Why a faster engine was not used: the line and the reason.
+    num_threads : int
+        Threads of fastgrad's own kernels.
     progress : Progress
         Advanced by every evaluation.
     """
 
     engine: str
     base: float
+    rounding: float = 0.0
     grads: Any = None
     fallback: str | None = None
+    num_threads: int = 1
+    random_state: Any = None  # of NumPy's global generator, which the loss may use
 
     def __init__(self, loss: Any, nest: Nest, progress: Progress) -> None:
         self.loss = loss
@@ -70,6 +78,18 @@ class Losses(abc.ABC):
         self.progress = progress
         self.theta: Vector = nest.join(nest.leaves)
         self.evaluations = 0
+
+    def evaluate(self) -> Any:
+        """Return what the user's function returns at theta, where there is one.
+
+        It leaves the function's own caches, which the gradient may read, as a call at
+        theta does.
+        """
+        return None
+
+    def repeat(self) -> float:
+        """Return J(theta) - base, by the user's function once more."""
+        return float(self.along(np.zeros(self.nest.size), [0.0])[0])
 
     @abc.abstractmethod
     def at_entries(
@@ -92,9 +112,9 @@ class Losses(abc.ABC):
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """Return `value` as the dtypes of the entries `index` store it."""
-        index, value = _entries(index, value)
+        index, value = as_entries(index, value)
         out = value.copy()
-        for b, here in _by_block(self.nest, index):
+        for b, here in self.nest.by_block(index):
             out[here] = out[here].astype(self.nest.dtypes[b])
         return out
 
@@ -117,6 +137,8 @@ class Losses(abc.ABC):
         trace: TracebackType | None,
     ) -> None:
         self.restore()
+        if self.random_state is not None:
+            np.random.set_state(self.random_state)  # noqa: NPY002
         self.progress.close()
 
     def _count(self, evaluations: int) -> None:
@@ -149,25 +171,28 @@ class PythonLosses(Losses):
         self.base = self._returned.combine(self._base)
 
     def evaluate(self) -> Any:
-        """Return what the user's function returns at theta, whatever that is."""
+        """See `Losses.evaluate`."""
         with self._restoring("at `params` as given"):
             result = self.loss(self.nest.structure)
             self._count(1)
             self._refuse_mutation(self._saved)
         return result
 
+    @_QUIETLY
     def at_entries(
         self, index: ArrayLike, value: ArrayLike
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
-        index, value = _entries(index, value)
+        index, value = as_entries(index, value)
+        self.progress.expect(len(index))
         out = np.empty(len(index))
-        for block, here in _by_block(self.nest, index):
+        for block, here in self.nest.by_block(index):
             entries = index[here] - self.nest.offsets[block]
             out[here] = self._in_block(block, entries, value[here])
         self._refuse_mutation(self._saved)
         return out, None
 
+    @_QUIETLY
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
         """See `Losses.along`."""
         steps = self.nest.split(np.asarray(direction, dtype=np.float64))
@@ -184,13 +209,14 @@ class PythonLosses(Losses):
                 out[k] = self._returned.difference(result, self._base)
         return out
 
+    @_QUIETLY
     def imaginary(self, index: ArrayLike, h: ArrayLike) -> Vector:
         """See `Losses.imaginary`; the loss gets complex128 copies."""
-        index, h = _entries(index, h)
+        index, h = as_entries(index, h)
         leaves = [leaf.astype(np.complex128) for leaf in self.nest.leaves]
         structure = self.nest.rebuild(leaves)
         out = np.empty(len(index))
-        for block, here in _by_block(self.nest, index):
+        for block, here in self.nest.by_block(index):
             flat = leaves[block].flat
             for k in here:
                 entry = int(index[k] - self.nest.offsets[block])
@@ -212,7 +238,7 @@ class PythonLosses(Losses):
 
         The hot loop: everything in it is paid once per evaluation.
         """
-        leaf = self.nest.leaves[block]
+        leaf = np.asarray(self.nest.leaves[block])
         flat = leaf.reshape(-1) if leaf.flags.c_contiguous else leaf.flat
         loss, structure, advance = self.loss, self.nest.structure, self.progress.advance
         base, difference = self._base, self._returned.difference
@@ -256,162 +282,6 @@ class PythonLosses(Losses):
             raise ValueError(f"`loss` must not change its parameters, but it {change}.")
 
 
-class WorkersLosses(PythonLosses):
-    """The user's function, called by the workers of an executor, chunk by chunk.
-
-    Each chunk has its own copy of the parameters, so a loss that reads a model's arrays
-    instead of its argument cannot be used. With processes the loss must be picklable.
-
-    Parameters
-    ----------
-    workers : concurrent.futures.Executor
-        Or anything with its `submit`. It is left open.
-    """
-
-    engine = "workers"
-
-    def __init__(
-        self,
-        loss: Callable[[Any], Any],
-        nest: Nest,
-        progress: Progress,
-        reduction: str | None,
-        workers: Executor,
-    ) -> None:
-        _refuse_shared(nest, "workers")
-        super().__init__(loss, nest, progress, reduction)
-        self._workers = workers
-
-    def at_entries(
-        self, index: ArrayLike, value: ArrayLike
-    ) -> tuple[Vector, Flags | None]:
-        """See `Losses.at_entries`."""
-        index, value = _entries(index, value)
-        chunks = self._chunks(len(index))
-        calls = [("at_entries", index[chunk], value[chunk]) for chunk in chunks]
-        return self._gather(calls), None
-
-    def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
-        """See `Losses.along`."""
-        t = np.atleast_1d(np.asarray(t, dtype=np.float64))
-        chunks = self._chunks(len(t))
-        return self._gather([("along", direction, t[chunk]) for chunk in chunks])
-
-    def _chunks(self, count: int) -> list[slice]:
-        workers = getattr(self._workers, "_max_workers", None) or os.cpu_count() or 1
-        size = max(1, -(-count // (workers * _CHUNKS_PER_WORKER)))
-        return [slice(i, i + size) for i in range(0, count, size)]
-
-    def _gather(self, calls: list[tuple[str, Any, Any]]) -> Vector:
-        """Run the calls on the workers; their results in order, whoever was first."""
-        futures: list[Future[tuple[Vector, int]]] = []
-        parts = [np.empty(0)]
-        try:
-            for call in calls:
-                futures.append(
-                    self._workers.submit(
-                        _in_worker,
-                        self.loss,
-                        self.nest.structure,
-                        self._returned.reduction,
-                        *call,
-                    )
-                )
-            for future in futures:
-                part, evaluations = future.result()
-                parts.append(part)
-                self._count(evaluations)
-        finally:
-            for future in futures:
-                future.cancel()
-        return np.concatenate(parts)
-
-
-def _in_worker(
-    loss: Callable[[Any], Any],
-    params: Any,
-    reduction: str | None,
-    method: str,
-    *arguments: Any,
-) -> tuple[Vector, int]:
-    nest = Nest(params).private_copy()
-    with PythonLosses(loss, nest, Progress(show=False), reduction) as losses:
-        result = getattr(losses, method)(*arguments)
-        return result[0] if method == "at_entries" else result, losses.evaluations
-
-
-class VectorizedLosses(Losses):
-    """A loss that takes K stacked parameter sets and returns K losses.
-
-    Every array it gets has a leading axis of length K; it returns an array of shape
-    (K,), or (K, samples) with ``reduction=``. It gets copies, never the user's arrays.
-    """
-
-    engine = "vectorized"
-
-    def __init__(
-        self,
-        loss: Callable[[Any], Any],
-        nest: Nest,
-        progress: Progress,
-        reduction: str | None = None,
-    ) -> None:
-        _refuse_shared(nest, "vectorized")
-        super().__init__(loss, nest, progress)
-        self._returned = Returned(reduction)
-        self._stack = int(np.clip(_STACK_BYTES // (8 * nest.size), 1, _MAX_STACK))
-        # Two points, so that a loss that is not vectorised is noticed.
-        self._base = self._returned.at_theta(self._call(self._stacked(2), 2)[0])
-        self.base = self._returned.combine(self._base)
-
-    def at_entries(
-        self, index: ArrayLike, value: ArrayLike
-    ) -> tuple[Vector, Flags | None]:
-        """See `Losses.at_entries`."""
-        index, value = _entries(index, value)
-        out = np.empty(len(index))
-        for chunk in self._chunks(len(index)):
-            here, new = index[chunk], value[chunk]
-            leaves = self._stacked(len(here))
-            for block, rows in _by_block(self.nest, here):
-                flat = leaves[block].reshape(len(here), -1)
-                flat[rows, here[rows] - self.nest.offsets[block]] = new[rows]
-            out[chunk] = self._differences(leaves, len(here))
-        return out, None
-
-    def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
-        """See `Losses.along`."""
-        steps = self.nest.split(np.asarray(direction, dtype=np.float64))
-        t = np.atleast_1d(np.asarray(t, dtype=np.float64))
-        out = np.empty(len(t))
-        for chunk in self._chunks(len(t)):
-            times = t[chunk]
-            leaves = self._stacked(len(times))
-            for leaf, step in zip(leaves, steps, strict=True):
-                moves = np.multiply.outer(times, step)
-                np.add(leaf, moves, out=leaf, casting="same_kind")
-            out[chunk] = self._differences(leaves, len(times))
-        return out
-
-    def _chunks(self, count: int) -> list[slice]:
-        return [slice(i, i + self._stack) for i in range(0, count, self._stack)]
-
-    def _stacked(self, count: int) -> list[AnyArray]:
-        return [
-            np.broadcast_to(leaf, (count, *leaf.shape)).copy()
-            for leaf in self.nest.leaves
-        ]
-
-    def _call(self, leaves: list[AnyArray], count: int) -> list[Any]:
-        result = self.loss(self.nest.rebuild(leaves))
-        self._count(count)
-        return self._returned.rows(result, count)
-
-    def _differences(self, leaves: list[AnyArray], count: int) -> list[float]:
-        values = self._call(leaves, count)
-        return [self._returned.difference(value, self._base) for value in values]
-
-
 def make_losses(
     loss: Any,
     params: Any,
@@ -419,7 +289,7 @@ def make_losses(
     engine: str = "auto",
     reduction: str | None = None,
     vectorized: bool = False,
-    workers: Executor | None = None,
+    workers: "Executor | None" = None,
     num_threads: int | None = None,
     progress: bool | None = None,
 ) -> Losses:
@@ -463,13 +333,42 @@ def make_losses(
     array([1.25, 5.  ])
     """
     engine = _choose_engine(loss, engine, vectorized, workers)
-    nest, bar = Nest(params), Progress(progress)
+    random_state = np.random.get_state()  # noqa: NPY002
+    try:
+        losses = _make(
+            loss,
+            Nest(params),
+            Progress(progress),
+            engine,
+            reduction,
+            workers,
+            num_threads,
+        )
+    except BaseException:
+        np.random.set_state(random_state)  # noqa: NPY002
+        raise
+    losses.random_state = random_state
+    return losses
+
+
+def _make(
+    loss: Any,
+    nest: Nest,
+    progress: Progress,
+    engine: str,
+    reduction: str | None,
+    workers: "Executor | None",
+    num_threads: int | None,
+) -> Losses:
+    from fastgrad import losses_callback, losses_many
+
+    if engine == "callback":
+        return losses_callback.CallbackLosses(loss, nest, progress, num_threads)
     if engine == "workers":
-        assert workers is not None
-        return WorkersLosses(loss, nest, bar, reduction, workers)
+        return losses_many.WorkersLosses(loss, nest, progress, reduction, workers)
     if engine == "vectorized":
-        return VectorizedLosses(loss, nest, bar, reduction)
-    python = PythonLosses(loss, nest, bar, reduction)
+        return losses_many.VectorizedLosses(loss, nest, progress, reduction)
+    python = PythonLosses(loss, nest, progress, reduction)
     if engine == "python":
         return python
     return _compiled(python, reduction, engine, num_threads)
@@ -479,23 +378,28 @@ def _compiled(
     python: PythonLosses, reduction: str | None, engine: str, num_threads: int | None
 ) -> Losses:
     """Return the loss traced, or, where `engine` leaves the choice, as it is."""
-    from fastgrad.compiled import TraceError, compile_losses
+    from fastgrad.compiled import compile_losses
+    from fastgrad.program.graph import TraceError
 
+    losses: Losses = python
     try:
-        return compile_losses(python, reduction, num_threads)
+        losses = compile_losses(python, reduction, num_threads)
     except TraceError as error:
         if engine == "compiled":
             raise ValueError(
                 f'`engine="compiled"` needs a loss that can be traced: {error}.'
             ) from error
         python.fallback = str(error)
-        return python
     finally:
         python.restore()
+    # A model may keep values of its last call for its backward pass: those of theta.
+    python.evaluate()
+    losses.evaluations = python.evaluations
+    return losses
 
 
 def _choose_engine(
-    loss: Any, engine: str, vectorized: bool, workers: Executor | None
+    loss: Any, engine: str, vectorized: bool, workers: "Executor | None"
 ) -> str:
     """Return the engine the arguments ask for, "auto" if they leave it open."""
     if engine not in _ENGINES:
@@ -533,29 +437,11 @@ def _is_low_level(loss: Any) -> bool:
     return type(loss).__name__ == "LowLevelCallable" and isinstance(loss, tuple)
 
 
-def _entries(index: ArrayLike, value: ArrayLike) -> tuple[Integers, Vector]:
+def as_entries(index: ArrayLike, value: ArrayLike) -> tuple[Integers, Vector]:
+    """Return entry numbers and values as vectors of the same length."""
     index = np.atleast_1d(np.asarray(index, dtype=np.int64))
     value = np.broadcast_to(np.asarray(value, dtype=np.float64), index.shape)
     return index, value
-
-
-def _by_block(nest: Nest, index: Integers) -> Iterator[tuple[int, Integers]]:
-    """Yield each block met in `index`, with the positions in `index` that are in it."""
-    blocks = nest.block_of(index)
-    order = np.argsort(blocks, kind="stable")
-    edges = np.flatnonzero(np.diff(blocks[order])) + 1
-    for here in np.split(order, edges):
-        if here.size:
-            yield int(blocks[here[0]]), here
-
-
-def _refuse_shared(nest: Nest, argument: str) -> None:
-    if nest.shared:
-        one, other = nest.shared[0]
-        raise ValueError(
-            f"`{argument}` needs parameters that do not share memory, but {one} and "
-            f"{other} do."
-        )
 
 
 def _add_note(error: BaseException, where: str) -> None:

@@ -6,6 +6,7 @@ h^2 |J'''| / 6, so the best step and the error bar follow from the noise and fro
 fast the slope changes. Both are measured here, on a few entries of each block.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,8 @@ from fastgrad.differences import (
 from fastgrad.losses import Losses
 
 _POINTS = 7
-_SPACINGS = 2.0 ** -np.array([20.0, 27.0, 13.0, 34.0])  # of the scale; tried in order
+# Of the scale; tried in order. Close first: from afar, anything rough looks like noise.
+_SPACINGS = 2.0 ** -np.array([30.0, 22.0, 14.0, 36.0])
 _SAMPLES = 6  # per block, at most
 
 
@@ -89,7 +91,8 @@ def ecnoise(values: Array) -> tuple[Array, Flags]:
         Standard deviations; where `found` is not set, an upper bound.
     found : ndarray of bool, shape (n,)
         False where the points are so close that half the values are the same, or so
-        far apart that the values are not noise alone.
+        far apart that the values are not noise alone. Where the loss moves in steps of
+        its own rounding the bound is infinite.
 
     Examples
     --------
@@ -114,8 +117,17 @@ def ecnoise(values: Array) -> tuple[Array, Flags]:
         here = ~found & level & both_signs[k]
         noise = np.where(here, sizes[k], noise)
         found |= here
-    flat = (np.diff(values, axis=1) == 0).sum(axis=1) >= m / 2
-    return np.where(flat, np.inf, noise), found & ~flat
+    change = np.diff(values, axis=1)
+    flat = (change == 0).sum(axis=1) >= m / 2
+    return np.where(flat | (~found & _stairs(change)), np.inf, noise), found & ~flat
+
+
+def _stairs(change: Array) -> Flags:
+    """Whether changes are few times a quantum: no noise shows, but it is there."""
+    size = np.abs(change)
+    quantum = np.min(np.where(size > 0, size, np.inf), axis=1, keepdims=True)
+    count = size / quantum
+    return ((count == np.rint(count)) & (count < 1000)).all(axis=1)
 
 
 def parameter_scale(theta: Array, offsets: Index) -> Array:
@@ -126,7 +138,7 @@ def parameter_scale(theta: Array, offsets: Index) -> Array:
     entries span many decades has no typical size, and each entry its own.
     """
     scale = np.abs(theta)
-    blocks = [scale[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    blocks = [scale[a:b] for a, b in itertools.pairwise(offsets)]
     typical = [float(np.median(s[s > 0])) for s in blocks if s.any()]
     default = float(np.median(typical)) if typical else 1.0
     for own in blocks:
@@ -170,14 +182,17 @@ def calibrate(
     owner = block[index]
     noise = measure_noise(losses, index, scale[index])
     noise = _pool(noise, owner, len(offsets) - 1, losses.base)
-    steps = scale[index, None] * RUNGS if step is None else _fixed_rungs(step, index)
+    noise = np.maximum(noise, losses.rounding)
+    # The complex step is none on the real axis.
+    given = None if method == "complex" else step
+    steps = scale[index, None] * RUNGS if given is None else _fixed_rungs(given, index)
     pairs = entry_pairs(losses, index, steps)
     relative, truncation = _compare_rungs(
-        pairs, scale[index], noise[owner], owner, len(noise), method, step is None
+        pairs, scale[index], noise[owner], owner, len(noise), method, given is None
     )
-    chosen = (
-        np.full(losses.nest.size, step) if step else _binary(scale, relative[block])
-    )
+    chosen = _binary(scale, relative[block])
+    if given is not None:
+        chosen = np.full(losses.nest.size, float(given))
     return Calibration(scale, chosen, noise, truncation, block, method, step)
 
 
@@ -201,7 +216,7 @@ def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
             bound, found = ecnoise(change.reshape(grid.shape))
         even = (np.abs(stored - value).reshape(grid.shape) < 0.01 * gap[:, None]).all(1)
         bound = np.where(even & np.isfinite(bound), bound, np.inf)
-        noise[todo] = np.where(found & even, bound, np.minimum(noise[todo], bound))
+        noise[todo] = np.minimum(noise[todo], bound)
         todo = todo[~(found & even)]
         if todo.size == 0:
             break
@@ -209,12 +224,13 @@ def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
 
 
 def _sample(offsets: Index, rng: np.random.Generator) -> Index:
-    """A few entries of each block, in order; a budget keeps them few in all."""
+    """Pick a few entries of each block, in order; a budget keeps them few in all."""
     sizes = np.diff(offsets)
     budget = max(12, int(offsets[-1]) // 250)
     wanted = np.minimum(np.clip(-(-sizes // 100), 2, _SAMPLES), sizes)
     if wanted.sum() > budget:
-        wanted = np.minimum(wanted, max(1, budget // max(1, np.count_nonzero(sizes))))
+        blocks = int(np.count_nonzero(sizes))
+        wanted = np.minimum(wanted, max(1, budget // blocks))
         first = rng.permutation(np.flatnonzero(wanted))[:budget]
         wanted[np.setdiff1d(np.arange(len(sizes)), first)] = 0
     chosen = [
@@ -236,7 +252,7 @@ def _pool(noise: Array, owner: Index, blocks: int, base: float) -> Array:
 
 
 def _fixed_rungs(step: float, index: Index) -> Array:
-    """The step asked for, and the next coarser one that shows its truncation."""
+    """Return the step asked for after a coarser one that shows its truncation."""
     return np.broadcast_to(step * np.array([RATIO, 1.0]), (len(index), 2)).copy()
 
 
@@ -283,7 +299,7 @@ def _compare_rungs(
 
 
 def _cheapest(cost: Array) -> int:
-    """The rung with the least typical error, each sample measured by its own best."""
+    """Return the rung with the least typical error, relative to each one's best."""
     least = cost.min(axis=1, keepdims=True)
     usable = np.isfinite(least[:, 0]) & (least[:, 0] > 0)
     if not usable.any():

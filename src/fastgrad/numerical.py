@@ -7,7 +7,6 @@ import numpy as np
 
 from fastgrad.differences import (
     EPS,
-    KAPPA,
     RUNGS,
     Array,
     Index,
@@ -102,7 +101,7 @@ def numerical_gradient(
     ) as losses:
         index = np.arange(losses.nest.size)
         rng = np.random.default_rng(seed)
-        slopes = _slopes(losses, index, method, step, return_error, rng)
+        slopes = slopes_of(losses, index, method, step, return_error, rng)
     unvector = losses.nest.unvector
     if return_error:
         return unvector(slopes.value), unvector(slopes.error)
@@ -160,7 +159,16 @@ def ridders_slopes(losses: Losses, index: Index, calibration: Calibration) -> Sl
     )
 
 
-def _slopes(
+def slopes_by(
+    method: str, losses: Losses, index: Index, calibration: Calibration
+) -> Slopes:
+    """Return the derivatives by ``"complex"`` or ``"ridders"``."""
+    if method == "complex":
+        return complex_slopes(losses, index, calibration.fixed)
+    return ridders_slopes(losses, index, calibration)
+
+
+def slopes_of(
     losses: Losses,
     index: Index,
     method: str,
@@ -168,6 +176,7 @@ def _slopes(
     with_error: bool,
     rng: np.random.Generator,
 ) -> Slopes:
+    """Return the derivatives of some entries, with error bars if asked for."""
     if method == "complex":
         return complex_slopes(losses, index, step)
     if step is not None:

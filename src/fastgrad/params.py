@@ -6,7 +6,8 @@ gives every entry a number (its place in one long vector) and a name (``W1[3, 17
 """
 
 import operator
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,10 @@ class Nest:
     """
 
     def __init__(self, params: Any) -> None:
-        entries = list(walk(params))
+        try:
+            entries = list(walk(params))
+        except RecursionError:
+            raise ValueError("`params` must not contain itself.") from None
         values = [value for _, _, value in entries]
         self.names = [name or "params" for name, _, _ in entries]
         self._paths = [path for _, path, _ in entries]
@@ -97,6 +101,28 @@ class Nest:
         block = self.block_of(index)
         where = np.unravel_index(index - self.offsets[block], self.shapes[block])
         return self.names[block], tuple(int(i) for i in where)
+
+    def locate_all(self, index: NDArray[np.int64]) -> list[tuple[str, tuple[int, ...]]]:
+        """Return what `locate` does for each of many entries."""
+        found: list[tuple[str, tuple[int, ...]]] = [("", ())] * len(index)
+        for block, here in self.by_block(index):
+            name, shape = self.names[block], self.shapes[block]
+            axes = np.unravel_index(index[here] - self.offsets[block], shape or (1,))
+            places = zip(*(axis.tolist() for axis in axes), strict=True)
+            for k, place in zip(here.tolist(), places, strict=True):
+                found[k] = name, place if shape else ()
+        return found
+
+    def by_block(
+        self, index: NDArray[np.int64]
+    ) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Yield each block that `index` meets, with the positions in `index` it has."""
+        blocks = self.block_of(index)
+        order = np.argsort(blocks, kind="stable")
+        edges = np.flatnonzero(np.diff(blocks[order])) + 1
+        for here in np.split(order, edges):
+            if here.size:
+                yield int(blocks[here[0]]), here
 
     def label(self, index: int) -> str:
         """Return the name of entry `index`, as in ``W1[3, 17]``."""
@@ -211,8 +237,8 @@ class Nest:
     def _refuse_nonsense(self) -> None:
         if self.size == 0:
             raise ValueError("`params` must have at least one entry, got none.")
-        for name in self.names:
-            if self.names.count(name) > 1:
+        for name, count in Counter(self.names).items():
+            if count > 1:
                 raise ValueError(f"`params` has two blocks named {name!r}.")
         for leaf, path in zip(self.leaves, self._paths, strict=True):
             finite = np.isfinite(leaf)

@@ -31,7 +31,8 @@ class Progress:
     """
 
     def __init__(self, show: bool | None = None, total: int | None = None) -> None:
-        self.show = sys.stderr.isatty() if show is None else show
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        self.show = terminal if show is None else show
         self.total = total
         self.done = 0
         self._bar: Any = None

@@ -5,7 +5,6 @@ reads is in `report_text` and `report_html`, how it is drawn in `plots`.
 """
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -121,25 +120,6 @@ class Cause:
     residual: float | None = None
 
 
-@dataclass(frozen=True)
-class Fallback:
-    """Why the loss could not be compiled, and was called as a function instead.
-
-    Attributes
-    ----------
-    reason : str
-        What stopped the trace.
-    line : str or None
-        Where, ``model.py:12: if z.max() > 0:``.
-    """
-
-    reason: str
-    line: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.reason} ({self.line})" if self.line else self.reason
-
-
 class GradientError(AssertionError):
     """A gradient did not pass its check; `report` says why."""
 
@@ -188,8 +168,8 @@ class GradientReport:
         The difference formula, ``"central"``.
     step : float or None
         The step that was asked for; None where it was chosen per block.
-    fallback : Fallback or None
-        Why a faster engine was not used.
+    fallback : str or None
+        Why the loss was not compiled: the line that stopped it and the reason.
     notes : tuple of str
         Anything else worth knowing.
     """
@@ -208,7 +188,7 @@ class GradientReport:
     threads: int = 1
     method: str = "central"
     step: float | None = None
-    fallback: Fallback | None = None
+    fallback: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -257,6 +237,8 @@ class GradientReport:
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return `to_dict` as JSON; what is not finite becomes a string, ``"nan"``."""
+        import json
+
         return json.dumps(_finite(self.to_dict()), indent=indent, allow_nan=False)
 
     def to_html(self) -> str:

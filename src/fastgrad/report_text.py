@@ -14,17 +14,11 @@ SHOWN = 10  # of the wrong entries, and of blocks when there are very many
 _MAX_BLOCKS = 60
 _WIDTH = 88
 
-HEADINGS = {
-    "correct": "CORRECT",
-    "wrong": "WRONG",
-    "undecided": "UNDECIDED",
-}
-
 
 def render(report: GradientReport) -> str:
     """Return the report as text."""
     sections = [
-        [headline(report), usual_reading(report.relative_error)],
+        [headline(report), *usual_reading(report)],
         _block_table(report.blocks),
         list(_worst_entries(report)),
         list(_causes(report)),
@@ -39,25 +33,19 @@ def headline(report: GradientReport) -> str:
     checked = f"{report.checked:,} of {total:,} entries checked"
     if report.checked == total:
         checked = f"all {total:,} entries checked"
-    counts = [
-        f"{sum(getattr(block, field) for block in report.blocks):,} {word}"
-        for field, word in (
-            ("wrong", "wrong"),
-            ("undecided", "undecided"),
-            ("at_kink", "at a kink"),
-            ("unobservable", "unobservable"),
-        )
-        if field == "wrong" or any(getattr(block, field) for block in report.blocks)
+    counts = [f"{len(report.wrong):,} wrong"] + [
+        f"{sum(count):,} {word}" for word, count in _rare_counts(report.blocks).items()
     ]
-    return f"Gradient {HEADINGS[report.verdict]}: {checked}, {', '.join(counts)}"
+    return f"Gradient {report.verdict.upper()}: {checked}, {', '.join(counts)}"
 
 
-def usual_reading(error: float) -> str:
-    """Return the textbook's number beside the values people compare it with."""
-    return (
-        f"relative error |n - a| / (|n| + |a|) = {error:.1e}  "
-        "(usual scale: 1e-7 great, 1e-5 look again, 1e-3 a bug)"
-    )
+def usual_reading(report: GradientReport) -> Iterator[str]:
+    """Yield the textbook's number beside the values people compare it with."""
+    if report.checked:
+        yield (
+            f"relative error |n - a| / (|n| + |a|) = {report.relative_error:.1e} "
+            "(1e-7 great, 1e-5 look again, 1e-3 a bug)"
+        )
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
@@ -74,21 +62,16 @@ def table(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
 
 def block_rows(blocks: Sequence[Block]) -> list[list[str]]:
     """Return the table of blocks, its heading first."""
-    heading = "block,shape,verdict,checked,wrong,undecided,at kink,unobservable"
-    rows = [[*heading.split(","), "rel. error", "detects from"]]
-    for block in blocks:
-        counts = (
-            block.checked,
-            block.wrong,
-            block.undecided,
-            block.at_kink,
-            block.unobservable,
-        )
+    rare = _rare_counts(blocks)
+    first = ["block", "shape", "verdict", "checked", "wrong"]
+    rows = [[*first, *rare, "rel. error", "detects from"]]
+    for k, block in enumerate(blocks):
+        counts = [block.checked, block.wrong, *(count[k] for count in rare.values())]
         rows.append(
             [
                 block.name,
                 "×".join(map(str, block.shape)) or "scalar",
-                HEADINGS[block.verdict] if block.verdict != "correct" else "correct",
+                "correct" if block.verdict == "correct" else block.verdict.upper(),
                 *(f"{count:,}" for count in counts),
                 _short(block.relative_error),
                 _short(block.detection_limit),
@@ -111,14 +94,26 @@ def entry_rows(report: GradientReport, shown: int) -> list[list[str]]:
 def how_lines(report: GradientReport) -> Iterator[str]:
     """Yield how the numbers were computed, and what else there is to know."""
     step = "steps chosen by block" if report.step is None else f"step {report.step:g}"
+    differences = f"{report.method} differences, {step}"
     threads = f"{report.threads} thread{'s' * (report.threads != 1)}"
     yield (
-        f"{report.method} differences, {step}; {report.engine} engine, {threads}, "
-        f"{report.evaluations:,} evaluations of the loss in {report.seconds:.2g} s"
+        f"{differences if report.checked else 'no differences taken'}; "
+        f"{report.engine} engine, {threads}, {report.evaluations:,} evaluations of "
+        f"the loss in {report.seconds:.2g} s"
     )
     if report.fallback is not None:
         yield f"not compiled: {report.fallback}"
     yield from report.notes
+
+
+def _rare_counts(blocks: Sequence[Block]) -> dict[str, list[int]]:
+    """Return the counts that are usually zero, where they are not, by block."""
+    counts = {
+        "undecided": [block.undecided for block in blocks],
+        "at a kink": [block.at_kink for block in blocks],
+        "unobservable": [block.unobservable for block in blocks],
+    }
+    return {word: count for word, count in counts.items() if any(count)}
 
 
 def _block_table(blocks: Sequence[Block]) -> list[str]:

@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.differences import (
+    FAR_RATIO,
+    FAR_RUNGS,
     RUNGS,
     Array,
     Flags,
     Index,
-    Pairs,
     Slopes,
     entry_pairs,
     ladder,
 )
 from fastgrad.losses import Losses
 from fastgrad.noise import Calibration
+from fastgrad.numerical import slopes_by
 
 Kinds = NDArray[np.uint8]
 
@@ -35,6 +37,9 @@ _DECISIVE = 0.1  # of an entry: a wider bar decides nothing
 _GOOD = 2e-3  # of an entry: a wider bar is worth another try
 _FIRST_ROUND = 64  # suspects of each block tried again before the rest
 _WORTHWHILE = 0.1  # share of them that must clear up for the rest to be tried too
+_MANY = 0.1  # of a block: fewer suspects are all tried again
+_CHUNK = 2048
+_SHARP = 0.1  # of the slope: a change this large over one step may be a kink
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,10 @@ class Judgement:
         An analytic derivative below this is zero but for rounding.
     response : ndarray of float64
         The steepest one-sided slope seen.
+    jump : ndarray of float64
+        By how much the two one-sided slopes of the first pass differ.
+    crossed : ndarray of bool
+        Whether the program saw a kink between the two points.
     kind : ndarray of uint8
         `CORRECT`, `WRONG`, `UNDECIDED`, `KINK` or `UNOBSERVABLE`.
     """
@@ -95,6 +104,8 @@ class Judgement:
     tolerance: Array
     floor: Array
     response: Array
+    jump: Array
+    crossed: Flags
     kind: Kinds
 
 
@@ -121,52 +132,69 @@ def judge(
     -------
     Judgement
     """
-    pairs = calibration.pairs(losses, index)
-    entries = first_verdict(pairs, calibration, gradient, index)
+    entries = _first_pass(losses, calibration, gradient, index)
+    measured = entries.numerical.copy()
     _try_again(losses, calibration, entries, rng)
+    if calibration.fixed is not None:  # report what that step gives
+        moved = np.abs(measured - entries.numerical)
+        entries.error = np.where(moved > 0, entries.error + moved, entries.error)
+        entries.numerical = measured
     return entries
 
 
-def first_verdict(
-    pairs: Pairs,
-    calibration: Calibration,
-    gradient: Gradient,
-    index: Index,
+def _first_pass(
+    losses: Losses, calibration: Calibration, gradient: Gradient, index: Index
 ) -> Judgement:
-    """Judge by one pair for each entry."""
-    block = calibration.block[index]
-    scale = calibration.scale[index]
-    own, eps = gradient.value[index], gradient.eps
-    forward = calibration.method == "forward"
-    numerical = pairs.forward if forward else pairs.central
-    error = calibration.error(pairs, index)
-    with np.errstate(all="ignore"):
-        error = np.where(np.isfinite(numerical + error), error, np.inf)
+    """Measure every entry once, by the method asked for, and judge by that."""
+    method, block = calibration.method, calibration.block[index]
+    own, nowhere = gradient.value[index], np.zeros(len(index))
+    jump, crossed, bend = nowhere, nowhere.astype(bool), nowhere
+    if method in ("complex", "ridders"):
+        slopes = slopes_by(method, losses, index, calibration)
+        value, error = slopes.value, slopes.error
+        response = np.abs(value)
+    else:
+        pairs = calibration.pairs(losses, index)
+        value = pairs.forward if method == "forward" else pairs.central
+        error = calibration.error(pairs, index)
         response = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
-        bend = np.abs(pairs.jump) / pairs.span * scale**2
-        size = np.abs(own)
-        large = max(
-            np.max(size * scale, initial=0.0, where=np.isfinite(own)),
-            float(np.nanmedian(np.where(np.isfinite(bend), bend, 0.0))),
-        )
-        floor = 100 * eps[block] * large / scale
-        rounding = 32 * eps * _largest(size, block, len(eps))
-        tolerance = rounding[block] + gradient.rtol[block] * np.fmax(
-            size, np.abs(numerical)
-        )
-    result = Judgement(
-        index,
-        block,
-        own,
-        numerical,
-        error,
-        tolerance,
-        floor,
-        response,
-        np.empty(len(index), dtype=np.uint8),
+        jump = np.abs(pairs.jump)
+        bend = np.where(np.isfinite(jump), jump, 0) / pairs.span
+        crossed = crossed if pairs.crossed is None else pairs.crossed
+    error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
+    tolerance, floor = _allowances(gradient, calibration, index, value, bend)
+    kind = np.empty(len(index), dtype=np.uint8)
+    entries = Judgement(
+        *(index, block, own, value, error, tolerance, floor, response, jump),
+        crossed,
+        kind,
     )
-    result.kind = classify(result)
-    return result
+    entries.kind = classify(entries)
+    return entries
+
+
+def _allowances(
+    gradient: Gradient,
+    calibration: Calibration,
+    index: Index,
+    numerical: Array,
+    bend: Array,
+) -> tuple[Array, Array]:
+    """Return what the gradient's own rounding excuses, and what it makes of zeros.
+
+    Compared across entries as changes of the loss, so that units do not matter.
+    """
+    block, scale = calibration.block[index], calibration.scale[index]
+    size, eps = np.abs(gradient.value[index]), gradient.eps
+    with np.errstate(all="ignore"):
+        effect = np.where(np.isfinite(size), size * scale, 0.0)
+        curvature = float(np.median(bend * scale**2)) if len(index) else 0.0
+        floor = 100 * eps[block] * max(effect.max(initial=0.0), curvature) / scale
+        largest = np.zeros(len(eps))
+        np.maximum.at(largest, block, effect)
+        tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
+        tolerance += 32 * (eps * largest)[block] / scale
+    return tolerance, floor
 
 
 def classify(entries: Judgement) -> Kinds:
@@ -178,7 +206,8 @@ def classify(entries: Judgement) -> Kinds:
         near = off <= error + entries.tolerance
         zero = (np.abs(a) <= entries.floor) & (size <= error + entries.tolerance)
         # At a stationary point the slope is zero and the loss still responds.
-        decisive = error <= _DECISIVE * np.where(zero, entries.response, size)
+        doubt = np.where(zero, error + entries.tolerance, error)
+        decisive = doubt <= _DECISIVE * np.where(zero, entries.response, size)
         wrong = (off > 2 * error + entries.tolerance) | ~np.isfinite(a)
     kind = np.full(len(a), UNDECIDED, dtype=np.uint8)
     # So small that the gradient's own rounding hides its sign.
@@ -197,27 +226,35 @@ def _try_again(
 ) -> None:
     """Try other steps where the first did not settle it; update `entries`.
 
-    Of each block a few suspects come first. If hardly any clears up, the block is wrong
-    throughout (or too noisy throughout) and the rest is judged by the bars of the first
-    pass, after these have been compared with what the few have shown.
+    Of each block a few suspects come first. If hardly any clears up and there are very
+    many, the block is wrong throughout (or too noisy throughout), and the rest is
+    judged by the bars of the first pass, widened by what the few have shown.
     """
-    alarm = np.abs(entries.analytic - entries.numerical)
-    alarm = ~(alarm <= entries.error + entries.tolerance)
     suspects = rng.permutation(np.flatnonzero(_unsettled(entries)))
-    rest = []
-    for block in np.unique(entries.block[suspects]):
-        own = suspects[entries.block[suspects] == block]
-        few, others = own[:_FIRST_ROUND], own[_FIRST_ROUND:]
-        before = entries.numerical[few].copy(), entries.error[few].copy()
-        _ladder_verdict(losses, calibration, entries, few)
-        settled = entries.kind[few] != WRONG
-        settled &= ~_unsettled(entries)[few]
-        if others.size and settled.mean() >= _WORTHWHILE:
-            rest.append(others)
-        elif others.size:
-            _judge_by_example(entries, few, before, others)
-    if rest:
-        _ladder_verdict(losses, calibration, entries, _affordable(rest, alarm))
+    if suspects.size == 0:
+        return
+    owner = entries.block[suspects]
+    groups = [suspects[owner == block] for block in np.unique(owner)]
+    first = [group[:_FIRST_ROUND] for group in groups]
+    before = [
+        (entries.numerical[few].copy(), entries.error[few].copy()) for few in first
+    ]
+    _ladder_verdict(losses, calibration, entries, np.concatenate(first))
+    second = []
+    for group, few, seen in zip(groups, first, before, strict=True):
+        rest = group[_FIRST_ROUND:]
+        settled = (entries.kind[few] != WRONG) & ~_unsettled(entries)[few]
+        many = rest.size > _MANY * np.count_nonzero(
+            entries.block == entries.block[few[0]]
+        )
+        if many and settled.mean() < _WORTHWHILE:
+            unclear = _explained_by_kink(entries, rest)
+            _judge_by_example(entries, few, seen, rest[~unclear])
+            rest = rest[unclear]
+        second.append(rest)
+    again = _affordable(entries, np.concatenate(second))
+    for start in range(0, len(again), _CHUNK):
+        _ladder_verdict(losses, calibration, entries, again[start : start + _CHUNK])
 
 
 def _unsettled(entries: Judgement) -> Flags:
@@ -226,17 +263,21 @@ def _unsettled(entries: Judgement) -> Flags:
         size = np.fmax(np.abs(entries.analytic), np.abs(entries.numerical))
         vague = entries.error > _GOOD * size
         at_rest = np.abs(entries.analytic) <= entries.floor
+    passed = (entries.kind == CORRECT) & ~at_rest & vague
+    sharp = entries.jump > np.maximum(4 * entries.error, _SHARP * entries.response)
+    passed |= (entries.kind == CORRECT) & sharp
     open_case = (entries.kind == WRONG) | (entries.kind == UNDECIDED)
-    open_case &= np.isfinite(entries.analytic)
-    return open_case | ((entries.kind == CORRECT) & vague & ~at_rest)
+    return passed | (open_case & np.isfinite(entries.analytic))
 
 
-def _affordable(rest: list[Index], alarm: Flags) -> Index:
-    """All who are outside their bars; of the merely vague, one entry in ten."""
-    everyone = np.concatenate(rest)
-    outside = everyone[alarm[everyone]]
-    vague = everyone[~alarm[everyone]][: len(alarm) // 10]
-    return np.sort(np.concatenate([outside, vague]))
+def _affordable(entries: Judgement, which: Index) -> Index:
+    """All whose derivatives differ; of the merely vague, one entry in ten."""
+    with np.errstate(all="ignore"):
+        off = np.abs(entries.analytic - entries.numerical)[which]
+        near = off <= (entries.error + entries.tolerance)[which]
+    vague = which[near]
+    vague = vague[np.argsort(entries.kind[vague] != UNDECIDED, kind="stable")]
+    return np.concatenate([which[~near], vague[: max(_CHUNK, len(entries.kind) // 10)]])
 
 
 def _judge_by_example(
@@ -258,16 +299,38 @@ def _ladder_verdict(
 ) -> None:
     """Measure a ladder of steps for some entries, and judge them by it."""
     which = np.sort(which)
-    index = entries.index[which]
-    step = np.exp2(np.rint(np.log2(calibration.scale[index])))[:, None] * RUNGS
-    pairs = entry_pairs(losses, index, step)
-    slopes = ladder(pairs, calibration.noise[entries.block[which]])
-    outside = entries.kind[which] == WRONG
-    better = outside | slopes.kink | (slopes.error < entries.error[which])
-    entries.numerical[which] = np.where(better, slopes.value, entries.numerical[which])
-    entries.error[which] = np.where(better, slopes.error, entries.error[which])
+    index, noise = entries.index[which], calibration.noise[entries.block[which]]
+    scale = np.exp2(np.rint(np.log2(calibration.scale[index])))[:, None]
+    slopes = ladder(entry_pairs(losses, index, scale * RUNGS), noise)
+    better = (entries.kind[which] == WRONG) | slopes.kink
+    _adopt(entries, which, slopes, better | (slopes.error < entries.error[which]))
     part = take(entries, which)
     entries.kind[which] = _with_kinks(part, slopes)
+    noisy = _unsettled(take(entries, which)) & (entries.kind[which] != WRONG)
+    noisy &= ~slopes.kink
+    if noisy.any():
+        _look_far(losses, entries, which[noisy], scale[noisy], noise[noisy])
+
+
+def _look_far(
+    losses: Losses, entries: Judgement, which: Index, scale: Array, noise: Array
+) -> None:
+    """Try large steps where noise hides the slope at small ones."""
+    try:
+        pairs = entry_pairs(losses, entries.index[which], scale * FAR_RUNGS)
+    except Exception:  # the loss cannot be computed that far away
+        return
+    slopes = ladder(pairs, noise, FAR_RATIO)
+    apart = np.abs(slopes.value - entries.numerical[which])
+    better = ~slopes.kink & (slopes.error < entries.error[which])
+    better &= apart <= slopes.error + entries.error[which]
+    _adopt(entries, which, slopes, better)
+    entries.kind[which] = classify(take(entries, which))
+
+
+def _adopt(entries: Judgement, which: Index, slopes: Slopes, better: Flags) -> None:
+    entries.numerical[which[better]] = slopes.value[better]
+    entries.error[which[better]] = slopes.error[better]
 
 
 def _with_kinks(entries: Judgement, slopes: Slopes) -> Kinds:
@@ -282,14 +345,17 @@ def _with_kinks(entries: Judgement, slopes: Slopes) -> Kinds:
     return np.where(slopes.kink, at_kink, classify(entries))
 
 
-def take(entries: Judgement, which: Index) -> Judgement:
+def take(entries: Judgement, which: Index | Flags) -> Judgement:
+    """Return some of the entries, as copies."""
     return Judgement(
         *(getattr(entries, name)[which] for name in Judgement.__dataclass_fields__)
     )
 
 
-def _largest(size: Array, block: Index, blocks: int) -> Array:
-    largest = np.zeros(blocks)
-    known = np.isfinite(size)
-    np.maximum.at(largest, block[known], size[known])
-    return largest
+def _explained_by_kink(entries: Judgement, which: Index) -> Flags:
+    """Whether a kink between the two points may be all that is wrong."""
+    part = take(entries, which)
+    with np.errstate(all="ignore"):
+        off = np.abs(part.analytic - part.numerical)
+        explained: Flags = part.crossed | (off <= part.jump + 2 * part.error)
+    return explained

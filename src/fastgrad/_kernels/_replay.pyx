@@ -63,20 +63,13 @@ cdef extern from *:
 
 cdef extern from *:
     """
-    static const char *const fg_names[FG_N_CODES] = {
-        "exp", "expm1", "log", "log1p", "tanh", "sqrt", "square", "abs", "sign",
-        "reciprocal", "negative", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
-        "sinh", "cosh", "arcsinh", "arccosh", "arctanh", "exp2", "log2", "log10",
-        "cbrt", "erf", "erfc", "lgamma", "floor", "ceil", "rint", "trunc", "not",
-        "add", "subtract", "multiply", "divide", "maximum", "minimum", "power",
-        "logaddexp", "arctan2", "hypot", "greater", "greater_equal", "equal",
-        "not_equal", "and", "or", "where", "sum", "max", "prod", "cumsum", "contract",
-        "view", "reshape", "take", "place"};
+    #define FG_NAME(code, name) #name,
+    static const char *const fg_names[FG_N_CODES] = { FG_OPERATIONS(FG_NAME) };
     """
     const char *fg_names[1]
     enum: FG_N_CODES
 
-#: The number of each operation the kernels know, by name (the order of replay.h).
+#: The number of each operation the kernels know, by name.
 CODES = {fg_names[i].decode(): i for i in range(FG_N_CODES)}
 #: Perturbed evaluations in a bundle.
 BUNDLE = LANES

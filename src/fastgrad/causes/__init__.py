@@ -41,7 +41,7 @@ def name_causes(
     smooth: NDArray[np.bool_],
     *,
     program: Program | None = None,
-    call: Callable[[float], Array] | None = None,
+    elsewhere: Callable[[float], Array] | None = None,
 ) -> tuple[Cause, ...]:
     """Return why a gradient is wrong, what explains most first.
 
@@ -59,8 +59,8 @@ def name_causes(
         Entries that are not at a kink of the loss.
     program : Program, optional
         The traced loss.
-    call : callable, optional
-        Calls the user's gradient: ``call(step)`` returns it at `theta` + `step`.
+    elsewhere : callable, optional
+        Of a relative step: the user's gradient at other parameters.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def name_causes(
         return ()
     reverse = Reverse(program) if program is not None else None
     evidence = gather(nest, theta, given, numerical, error, wrong, smooth, reverse)
-    guesses = [] if call is None else list(_called_again(evidence, given, call))
+    guesses = [] if elsewhere is None else list(_stale(evidence, given, elsewhere))
     guesses += signatures(evidence)
     if reverse is not None and evidence.exact:
         guesses += counterfactuals(evidence, reverse)
@@ -192,39 +192,19 @@ def _counts(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
 _ELSEWHERE = 1e-3
 
 
-def _called_again(
-    evidence: Evidence, given: Array, call: Callable[[float], Array]
+def _stale(
+    evidence: Evidence, given: Array, elsewhere: Callable[[float], Array]
 ) -> Iterator[Guess]:
-    """What a second call returns, at the same point and at another."""
-    second = call(0.0)
-    wrong = dict.fromkeys(evidence.wrong, 0.0)
-    if not np.array_equal(second, given, equal_nan=True):
-        yield _grown(evidence, second - given, wrong)
-    elif np.array_equal(call(_ELSEWHERE), given) and evidence.bends:
+    """The same gradient at another point, where the right one differs."""
+    if evidence.bends and np.array_equal(elsewhere(_ELSEWHERE), given):
         yield Guess(
             "stale",
-            wrong,
+            dict.fromkeys(evidence.wrong, 0.0),
             "the gradient is the same at another point, where the right one is not: it "
             "was computed for earlier parameters",
             "compute it anew in each call",
             cost=0.5,
         )
-
-
-def _grown(evidence: Evidence, change: Array, wrong: dict[int, float]) -> Guess:
-    parts = np.split(change, np.cumsum([b.right.size for b in evidence.blocks])[:-1])
-    grows = all(
-        np.allclose(part, block.right.ravel(), rtol=1e-3, atol=10 * block.bar.max())
-        for part, block in zip(parts, evidence.blocks, strict=True)
-    )
-    if grows:
-        text = "a second call at the same point returns as much more: it adds up"
-        return Guess("accumulation", wrong, text, "start each call from zero", cost=0.5)
-    text = (
-        "a second call at the same point returns another gradient: something is left "
-    )
-    text += "over from call to call"
-    return Guess("stale", wrong, text, "start each call anew", cost=0.5)
 
 
 def _rank(

@@ -2,7 +2,8 @@
 
 - `ops`: the primitives, each once: value and derivative.
 - `graph`: recording them, with the user's source line.
-- `functions`: NumPy's functions in terms of the primitives.
+- `ufuncs`, `reductions`, `products`, `shapes`: NumPy's functions in their terms;
+  `functions` is the table of them.
 - `traced`: the array that records.
 - `plan`: memory and bundles for the kernels in ``_kernels/_replay``.
 - `program`: `trace` and `Program`.

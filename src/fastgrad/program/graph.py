@@ -16,12 +16,15 @@ from fastgrad.program import ops
 
 #: Most axes an array of a program can have (the kernels' MAX_NDIM).
 MAX_NDIM = 8
-_TRACER = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_PACKAGES = (
-    os.path.dirname(_TRACER[:-1]) + os.sep,
-    os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
-)
-_ZOO = os.path.join(os.path.dirname(_TRACER[:-1]), "zoo") + os.sep
+_TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PACKAGES = (_HOME + os.sep, os.path.dirname(os.path.abspath(np.__file__)) + os.sep)
+#: Parts of fastgrad that play the user.
+_EXAMPLES = tuple(os.path.join(_HOME, name, "") for name in ("zoo", "demo"))
+
+
+def _is_internal(file: str) -> bool:
+    return file.startswith(_PACKAGES) and not file.startswith(_EXAMPLES)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def calling_line() -> Source:
     """The innermost line that is neither fastgrad's nor NumPy's."""
     frame: FrameType | None = sys._getframe(1)
     assert frame is not None
-    while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
+    while frame.f_back is not None and _is_internal(frame.f_code.co_filename):
         frame = frame.f_back
     file, line, site = frame.f_code.co_filename, frame.f_lineno, 0
     # The user's own calls, out to where fastgrad called the loss.
@@ -57,23 +60,20 @@ def calling_line() -> Source:
     return Source(file, line, site)
 
 
-def _is_ours(file: str) -> bool:
-    # The zoo's losses stand for a user's.
-    return file.startswith(_PACKAGES) and not file.startswith(_ZOO)
-
-
 def raising_line(error: BaseException) -> Source | None:
     """The innermost such line in the traceback of an error."""
     found, entry = None, error.__traceback__
     while entry is not None:
         file = entry.tb_frame.f_code.co_filename
-        if not _is_ours(file):
+        if not _is_internal(file):
             found = Source(file, entry.tb_lineno)
         entry = entry.tb_next
     return found
 
 
-#: The latest TraceError: a loss may have caught it, and then what follows is not the loss.
+#: The trace that is going on, if any: what identifies its arrays.
+current_trace: ContextVar[object | None] = ContextVar("current_trace", default=None)
+#: The latest TraceError. A loss may have caught it; what it then does is not the loss.
 latest_error: ContextVar["TraceError | None"] = ContextVar("latest_error", default=None)
 
 

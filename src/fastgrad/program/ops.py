@@ -1,9 +1,9 @@
 """The primitive operations a program is made of, each defined once.
 
 For each: its value in NumPy, and its derivative (the vector-Jacobian product), which
-only the analytic side uses: naming a bug, and `Program.gradient`. The numerical gradient
-never does. How a perturbation spreads and what it does is in ``_kernels/simd``, under
-the same names.
+only the analytic side uses: naming a bug, and `Program.gradient`. The numerical
+gradient never does. How a perturbation spreads and what it does is in
+``_kernels/simd``, under the same names.
 """
 
 import math
@@ -26,7 +26,7 @@ class Primitive:
 
     evaluate: Callable[[Sequence[Array], Sequence[int]], Array]
     derivative: Derivative
-    #: Evaluated by the lane kernels at theta too, whose last bits may differ from NumPy.
+    #: At theta the lane kernels evaluate it too: its last bits may differ from NumPy.
     inexact: bool = False
     #: Constant between jumps: its derivative is zero everywhere.
     steps: bool = False
@@ -210,7 +210,9 @@ def _prod_derivative(
     zeros = (x == 0).sum(axis=axes, keepdims=True)
     rest = np.prod(np.where(x == 0, 1.0, x), axis=axes, keepdims=True)
     with np.errstate(divide="ignore"):
-        others = np.where(zeros == 0, rest / x, np.where((x == 0) & (zeros == 1), rest, 0))
+        others = np.where(
+            zeros == 0, rest / x, np.where((x == 0) & (zeros == 1), rest, 0)
+        )
     return (_expand(g, ints, x.shape) * others,)
 
 
@@ -253,9 +255,13 @@ def contraction_labels(ints: Sequence[int]) -> tuple[list[int], list[int], list[
     return x, y, out
 
 
+#: With labels as lists, a form its types leave out.
+_einsum: Any = np.einsum
+
+
 def _contract(inputs: Sequence[Array], ints: Sequence[int]) -> Array:
     x, y, out = contraction_labels(ints)
-    return np.einsum(inputs[0], x, inputs[1], y, out, optimize=True)
+    return np.asarray(_einsum(inputs[0], x, inputs[1], y, out, optimize=True))
 
 
 def _contract_derivative(
@@ -263,8 +269,8 @@ def _contract_derivative(
 ) -> tuple[Array, Array]:
     x, y, o = contraction_labels(ints)
     return (
-        np.einsum(g, o, inputs[1], y, x, optimize=True),
-        np.einsum(g, o, inputs[0], x, y, optimize=True),
+        _einsum(g, o, inputs[1], y, x, optimize=True),
+        _einsum(g, o, inputs[0], x, y, optimize=True),
     )
 
 
@@ -290,7 +296,8 @@ def _view_derivative(
 ) -> tuple[Array]:
     (x,) = inputs
     source = view_of(np.arange(x.size).reshape(x.shape), ints, g.shape)
-    total = np.bincount(source.reshape(-1), weights=g.reshape(-1), minlength=x.size)
+    total = np.zeros(x.size)
+    np.add.at(total, source.reshape(-1), g.reshape(-1))
     return (total.reshape(x.shape),)
 
 

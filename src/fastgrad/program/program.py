@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import resolve_num_threads
 from fastgrad.params import Nest
-from fastgrad.program import functions, graph, ops, plan
+from fastgrad.program import graph, ops, plan, reductions
 from fastgrad.program.gradient import backpropagate
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.traced import Memory, Traced
@@ -69,9 +69,7 @@ class Program:
 
         Then an unperturbed lane differs from theta by exactly zero.
         """
-        inexact = [
-            node for node in self.operations if ops.PRIMITIVES[node.op].inexact
-        ]
+        inexact = [node for node in self.operations if ops.PRIMITIVES[node.op].inexact]
         if not inexact:
             return
         replayer = plan.make_replayer(self.nodes, self.result, 1)
@@ -138,7 +136,15 @@ class Program:
         out, crossed = np.empty(n), np.empty(n, dtype=np.uint8)
         for first, last in _slices(n_bundles, threads):
             replayer.run(
-                start, value, local, delta, out, crossed, first, last, num_threads=threads
+                start,
+                value,
+                local,
+                delta,
+                out,
+                crossed,
+                first,
+                last,
+                num_threads=threads,
             )
             if progress is not None:
                 progress(int(start[last]), n)
@@ -159,10 +165,30 @@ class Program:
         ]
         t = np.asarray(t, dtype=np.float64)
         parts = [
-            self.replayer(1).run_along(directions, np.ascontiguousarray(t[i : i + BUNDLE]))
+            self.replayer(1).run_along(
+                directions, np.ascontiguousarray(t[i : i + BUNDLE])
+            )
             for i in range(0, len(t), BUNDLE)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
+
+    @cached_property
+    def rounding(self) -> float:
+        """Standard deviation of a replayed difference from rounding, at most.
+
+        Only functions that are evaluated as such (exp, tanh, 1/x, ...) round relative
+        to their value; everything else rounds relative to the difference. Each element
+        of such a value is off by about an ulp, which reaches the loss through its
+        derivative there.
+        """
+        gradients = backpropagate(self.nodes, self.result)
+        total = 0.0
+        with np.errstate(all="ignore"):
+            for node in self.operations:
+                if ops.PRIMITIVES[node.op].inexact or node.op in ("reciprocal", "prod"):
+                    effect = gradients[node] * node.value
+                    total += float(np.square(effect[np.isfinite(effect)]).sum())
+        return float(np.finfo(np.float64).eps * np.sqrt(total))
 
     def gradient(self) -> Any:
         """The gradient at the traced parameters, by reverse mode over the operations.
@@ -189,7 +215,10 @@ class Program:
     # ---- printing
 
     def __str__(self) -> str:
-        lines = [f"{len(self.operations)} operations, {self.nest.size:,} parameters", ""]
+        lines = [
+            f"{len(self.operations)} operations, {self.nest.size:,} parameters",
+            "",
+        ]
         lines += _table(
             ("", "operation", "shape", "of", "line"),
             [self._describe(i, node) for i, node in enumerate(self.operations, 1)],
@@ -204,8 +233,8 @@ class Program:
         lines += ["", *_table(("parameter", "shape", "one entry reaches"), rows), ""]
         naive = 2 * self.nest.size * full
         lines.append(
-            f"checking every entry: {2 * total:.3g} floating-point operations; "
-            f"with whole forward passes {2 * naive:.3g} ({naive / max(total, 1):.0f} times)"
+            f"checking every entry: {2 * total:.3g} floating-point operations; with "
+            f"whole forward passes {2 * naive:.3g} ({naive / max(total, 1):.0f} times)"
         )
         return "\n".join(lines)
 
@@ -268,7 +297,7 @@ def trace(
 ) -> Program:
     """Record a loss written in NumPy as a program.
 
-    The loss is called once, with arrays that record what NumPy is asked to do with them.
+    The loss is called once, with arrays that record what NumPy is asked to do.
 
     Parameters
     ----------
@@ -311,14 +340,17 @@ def trace_nest(
     """As `trace`, for parameters already taken apart."""
     source = graph.calling_line()
     parameters = [
-        Node("parameter", (), (), np.array(leaf, dtype=np.float64, order="C"), name, source)
+        Node(
+            "parameter",
+            (),
+            (),
+            np.array(leaf, dtype=np.float64, order="C"),
+            name,
+            source,
+        )
         for name, leaf in zip(nest.names, nest.leaves, strict=True)
     ]
-    traced = [
-        Traced(node, np.asarray(leaf).dtype, Memory(owned=False))
-        for node, leaf in zip(parameters, nest.leaves, strict=True)
-    ]
-    node = _scalar(_traced_call(loss, nest.rebuild(traced)), reduction)
+    node = _scalar(_record(loss, nest, parameters), reduction)
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)
     program = Program(nest, parameters, node)
@@ -327,12 +359,17 @@ def trace_nest(
     return program
 
 
-def _traced_call(loss: Callable[[Any], Any], params: Any) -> Any:
+def _record(loss: Callable[[Any], Any], nest: Nest, parameters: Sequence[Node]) -> Any:
     """What the loss returns; TraceError for whatever it raises, or caught of ours."""
+    token = graph.current_trace.set(object())
     graph.latest_error.set(None)
     try:
+        traced = [
+            Traced(node, np.asarray(leaf).dtype, Memory(owned=False))
+            for node, leaf in zip(parameters, nest.leaves, strict=True)
+        ]
         with np.errstate(all="ignore"):
-            result = loss(params)
+            result = loss(nest.rebuild(traced))
     except TraceError:
         raise
     except Exception as error:
@@ -340,6 +377,8 @@ def _traced_call(loss: Callable[[Any], Any], params: Any) -> Any:
             f"fails while traced: {type(error).__name__}: {error}",
             graph.raising_line(error),
         ) from error
+    finally:
+        graph.current_trace.reset(token)
     swallowed = graph.latest_error.get()
     if swallowed is not None:
         raise swallowed
@@ -354,10 +393,8 @@ def _scalar(result: Any, reduction: str | None) -> Node:
         raise TraceError("returns a value that does not come from its parameters")
     node = result.node
     if reduction is not None and node.value.ndim:
-        reduce = functions.mean if reduction == "mean" else functions.sum_
+        reduce = reductions.mean if reduction == "mean" else reductions.sum_
         node = reduce(node, label=f"reduction={reduction!r}")
     if node.value.size != 1:
         raise TraceError(f"returns an array of shape {node.shape}")
     return graph.reshape(node, (), "loss")
-
-

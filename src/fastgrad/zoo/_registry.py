@@ -71,7 +71,9 @@ class Bug:
     description : str
         What the code does wrong, in one sentence.
     operation : str or None
-        The operation of the loss whose derivative is wrong, where there is one.
+        The operation of the loss whose derivative is wrong, where there is one: a NumPy
+        function's name, ``getitem``, or ``sigmoid``, ``softmax``, ``log_softmax`` for
+        what the loss writes out.
     link : str or None
         A public report of such a bug.
     also : tuple of str

@@ -270,12 +270,13 @@ class MultidimensionalScaling(Problem):
     """Points whose distances are to match given ones; their own distance is 0."""
 
     name = "multidimensional_scaling"
+    batched = False
 
-    def __init__(self, *, seed: int = 0, batch: int = 10) -> None:
+    def __init__(self, *, seed: int = 0, size: int = 10) -> None:
         rng = np.random.default_rng(seed)
-        self.target = rng.uniform(1, 3, size=(batch, batch))
-        self.other = 1 - np.eye(batch)
-        self.params = {"X": rng.normal(size=(batch, 2))}
+        self.target = rng.uniform(1, 3, size=(size, size))
+        self.other = 1 - np.eye(size)
+        self.params = {"X": rng.normal(size=(size, 2))}
 
     def distances(self, params: Params) -> tuple[Array, Array]:
         """Return the difference and the distance of each pair."""

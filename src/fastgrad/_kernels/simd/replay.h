@@ -14,37 +14,43 @@
 #define MAX_NDIM 8
 #define MAX_LABELS 16
 
-enum fg_code {
-    /* elementwise, one input */
-    FG_EXP, FG_EXPM1, FG_LOG, FG_LOG1P, FG_TANH, FG_SQRT, FG_SQUARE, FG_ABS, FG_SIGN,
-    FG_RECIPROCAL, FG_NEGATIVE, FG_SIN, FG_COS, FG_TAN, FG_ARCSIN, FG_ARCCOS, FG_ARCTAN,
-    FG_SINH, FG_COSH, FG_ARCSINH, FG_ARCCOSH, FG_ARCTANH, FG_EXP2, FG_LOG2, FG_LOG10,
-    FG_CBRT, FG_ERF, FG_ERFC, FG_LGAMMA, FG_FLOOR, FG_CEIL, FG_RINT, FG_TRUNC, FG_NOT,
-    /* elementwise, two inputs */
-    FG_ADD, FG_SUBTRACT, FG_MULTIPLY, FG_DIVIDE, FG_MAXIMUM, FG_MINIMUM, FG_POWER,
-    FG_LOGADDEXP, FG_ARCTAN2, FG_HYPOT, FG_GREATER, FG_GREATER_EQUAL, FG_EQUAL,
-    FG_NOT_EQUAL, FG_AND, FG_OR,
-    /* elementwise, three inputs: condition, value where true, value where false */
-    FG_WHERE,
-    /* over axes; ints: 1 for each reduced input axis */
-    FG_SUM, FG_MAX, FG_PROD,
-    /* along one axis; ints: the axis */
-    FG_CUMSUM,
-    /* two operands, summed over shared labels; ints: n_labels, then per label its axis
-     * in the first input, in the second and in the output (-1 where it has none) */
-    FG_CONTRACT,
-    /* input index = offset + sum of step * output index; ints: per input axis its offset,
-     * then per output axis the input axis it moves along (-1: broadcast) and its step */
-    FG_VIEW,
-    /* same elements, other shape; ints: n_groups, then per group its number of input and
-     * of output axes (the products of whose lengths agree) */
-    FG_RESHAPE,
-    /* output[i, ...] = input[index[i], ...]; ints: n, index */
-    FG_TAKE,
-    /* inputs laid into a larger array at offsets; ints: per input, per axis the offset */
-    FG_PLACE,
-    FG_N_CODES
-};
+/* Every operation: its code and its name. The parameters ("ints") of those that have any:
+ *
+ * sum, max, prod   1 for each input axis that is reduced, 0 for the others
+ * cumsum           the axis
+ * contract         n_labels, then per label its axis in the first input, in the second
+ *                  and in the output (-1 where it has none)
+ * view             input index = offset + sum of step * output index: per input axis its
+ *                  offset, then per output axis the input axis it moves along (-1:
+ *                  broadcast) and its step
+ * reshape          n_groups, then per group its number of input and of output axes (the
+ *                  products of whose lengths agree)
+ * take             n, then n indices into the first axis
+ * place            per input, per axis, its offset in the output
+ */
+#define FG_ELEMENTWISE_1(X) \
+    X(EXP, exp) X(EXPM1, expm1) X(LOG, log) X(LOG1P, log1p) X(TANH, tanh) \
+    X(SQRT, sqrt) X(SQUARE, square) X(ABS, abs) X(SIGN, sign) \
+    X(RECIPROCAL, reciprocal) X(NEGATIVE, negative) X(SIN, sin) X(COS, cos) \
+    X(TAN, tan) X(ARCSIN, arcsin) X(ARCCOS, arccos) X(ARCTAN, arctan) X(SINH, sinh) \
+    X(COSH, cosh) X(ARCSINH, arcsinh) X(ARCCOSH, arccosh) X(ARCTANH, arctanh) \
+    X(EXP2, exp2) X(LOG2, log2) X(LOG10, log10) X(CBRT, cbrt) X(ERF, erf) \
+    X(ERFC, erfc) X(LGAMMA, lgamma) X(FLOOR, floor) X(CEIL, ceil) X(RINT, rint) \
+    X(TRUNC, trunc) X(NOT, not)
+#define FG_ELEMENTWISE_2(X) \
+    X(ADD, add) X(SUBTRACT, subtract) X(MULTIPLY, multiply) X(DIVIDE, divide) \
+    X(MAXIMUM, maximum) X(MINIMUM, minimum) X(POWER, power) X(LOGADDEXP, logaddexp) \
+    X(ARCTAN2, arctan2) X(HYPOT, hypot) X(GREATER, greater) \
+    X(GREATER_EQUAL, greater_equal) X(EQUAL, equal) X(NOT_EQUAL, not_equal) \
+    X(AND, and) X(OR, or)
+#define FG_OPERATIONS(X) \
+    FG_ELEMENTWISE_1(X) FG_ELEMENTWISE_2(X) X(WHERE, where) \
+    X(SUM, sum) X(MAX, max) X(PROD, prod) X(CUMSUM, cumsum) X(CONTRACT, contract) \
+    X(VIEW, view) X(RESHAPE, reshape) X(TAKE, take) X(PLACE, place)
+
+#define FG_CODE(code, name) FG_##code,
+enum fg_code { FG_OPERATIONS(FG_CODE) FG_N_CODES };
+#undef FG_CODE
 
 typedef struct {
     int64_t size;

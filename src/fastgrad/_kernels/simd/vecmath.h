@@ -119,7 +119,7 @@ INLINE vd vec_expm1(vd x)
     vd r = vec_reduce_ln2(vec_clamp(x, -40.0, 710.0), &k);
     vd half = vec_pow2(k - 1);
     vd y = 2.0 * (half * vec_expm1_reduced(r) + (half - 0.5));
-    return vec_select(x == 0.0, x, y);
+    return vec_select(x * x < 0x1p-108, x, y);
 }
 
 /* tanh x = e / (e + 2) with e = expm1(2x); 22 is where it rounds to 1 */

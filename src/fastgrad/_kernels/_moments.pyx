@@ -1,0 +1,94 @@
+"""Moments of the columns of a block of rows: ``simd/moments.c`` over chunks.
+
+    mean = sum(w x) / sum(w),  M2 = sum(w (x - mean)^2)
+
+x is (outer, inner, columns) with any strides; its rows are outer * inner. Chunks of 512
+rows and panels of 128 columns are the parallel tasks; their states are then merged in
+the order of the rows, LANES columns to a task. Chunks come in waves, so that the
+workspace does not grow with the number of rows.
+"""
+
+cimport cython
+from cython.parallel cimport prange, threadid
+
+cdef extern from "moments.h" nogil:
+    enum:
+        LANES
+        CHUNK
+        PANEL
+        STATE_ROWS
+        WORKSPACE
+
+    ctypedef struct rows_view:
+        const char *data
+        Py_ssize_t outer_stride, inner_stride, column_stride, inner
+        int single
+
+    ctypedef struct moments_table:
+        void chunk(const rows_view *x, const double *weights, Py_ssize_t row,
+                   Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
+                   double *workspace, double *out, Py_ssize_t ld,
+                   unsigned char *infinite) noexcept nogil
+        void merge(double *a, Py_ssize_t lda, const double *b,
+                   Py_ssize_t ldb) noexcept nogil
+
+    const moments_table *moments_pick() noexcept
+
+CHUNK_ROWS = CHUNK
+LANE_COLUMNS = LANES
+STATE_SIZE = STATE_ROWS
+WORKSPACE_SIZE = WORKSPACE
+
+
+def accumulate(const cython.floating[:, :, :] x, const double[::1] weights,
+               double[:, ::1] workspace, double[:, :, ::1] wave, double[:, ::1] state,
+               unsigned char[::1] infinite, *, int num_threads):
+    """Merge the moments of x into state; see the stub for shapes."""
+    cdef const moments_table *kernel = moments_pick()
+    cdef rows_view view
+    cdef Py_ssize_t rows = x.shape[0] * x.shape[1], columns = x.shape[2]
+    cdef Py_ssize_t panels = (columns + PANEL - 1) // PANEL
+    cdef Py_ssize_t chunks = (rows + CHUNK - 1) // CHUNK
+    cdef Py_ssize_t width = state.shape[1], start = 0, count, task, j, k
+    cdef const double *w = NULL
+    if rows == 0 or columns == 0:
+        return
+    if weights.shape[0]:
+        w = &weights[0]
+    view.data = <const char *> &x[0, 0, 0]
+    view.outer_stride, view.inner_stride = x.strides[0], x.strides[1]
+    view.column_stride, view.inner = x.strides[2], x.shape[1]
+    view.single = sizeof(cython.floating) == 4
+    with nogil:
+        while start < chunks:
+            count = min(wave.shape[0], chunks - start)
+            for task in prange(count * panels, schedule="dynamic",
+                               num_threads=num_threads):
+                _chunk(kernel, &view, w, rows, columns, start, task, panels,
+                       &workspace[threadid(), 0], wave, &infinite[0])
+            for j in prange(width // LANES, schedule="static",
+                            num_threads=min(num_threads, width // PANEL + 1)):
+                for k in range(count):
+                    kernel.merge(&state[0, j * LANES], width, &wave[k, 0, j * LANES],
+                                 width)
+            start = start + count
+
+
+cdef inline void _chunk(const moments_table *kernel, const rows_view *view,
+                        const double *w, Py_ssize_t rows, Py_ssize_t columns,
+                        Py_ssize_t start, Py_ssize_t task, Py_ssize_t panels,
+                        double *workspace, double[:, :, ::1] wave,
+                        unsigned char *infinite) noexcept nogil:
+    cdef Py_ssize_t slot = task // panels, column = task % panels * PANEL
+    cdef Py_ssize_t row = (start + slot) * CHUNK
+    kernel.chunk(view, w + row if w != NULL else NULL, row, min(CHUNK, rows - row),
+                 column, min(PANEL, columns - column), workspace,
+                 &wave[slot, 0, column], wave.shape[2], infinite + column)
+
+
+def merge(double[:, ::1] state, const double[:, ::1] other):
+    """Merge other into state, both (STATE_SIZE, columns padded to LANE_COLUMNS)."""
+    cdef const moments_table *kernel = moments_pick()
+    cdef Py_ssize_t width = state.shape[1], j
+    for j in range(0, width, LANES):
+        kernel.merge(&state[0, j], width, &other[0, j], width)

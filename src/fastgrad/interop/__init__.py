@@ -1,0 +1,1 @@
+"""fastgrad with other libraries: one module each, imported only when used."""

@@ -1,0 +1,265 @@
+"""Nests of arrays, their vector and the names of their entries."""
+
+from collections import OrderedDict, namedtuple
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fastgrad.params import Nest
+
+Pair = namedtuple("Pair", "w b")
+
+
+@dataclass
+class Layer:
+    """A layer as people write them."""
+
+    W: object
+    b: object
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A dataclass that refuses assignment."""
+
+    W: object
+
+
+CYCLIC = [1.0]
+CYCLIC.append(CYCLIC)
+
+ARRAYS = hnp.arrays(
+    dtype=st.sampled_from([np.float32, np.float64]),
+    shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+    elements=st.floats(-8, 8, width=32),
+)
+LEAVES = ARRAYS | st.floats(-8, 8)
+NESTS = st.recursive(
+    LEAVES,
+    lambda child: (
+        st.dictionaries(st.text("abcW12", min_size=1, max_size=3), child, max_size=3)
+        | st.lists(child, max_size=3)
+        | st.lists(child, max_size=3).map(tuple)
+        | st.builds(Layer, child, child)
+        | st.builds(Pair, child, child)
+        | st.builds(Frozen, child)
+    ),
+    max_leaves=6,
+)
+
+
+def flat(nest):
+    """Return all numbers of a nest, by a twin of the walk under test."""
+    if isinstance(nest, dict):
+        return [x for child in nest.values() for x in flat(child)]
+    if isinstance(nest, Layer):
+        return flat(nest.W) + flat(nest.b)
+    if isinstance(nest, Frozen):
+        return flat(nest.W)
+    if isinstance(nest, list | tuple):
+        return [x for child in nest for x in flat(child)]
+    return [float(x) for x in np.ravel(nest)]
+
+
+@given(NESTS)
+def test_vector_and_back(params):
+    """The vector holds all numbers in order; unvector rebuilds the structure."""
+    numbers = flat(params)
+    if not numbers:
+        with pytest.raises(ValueError, match="at least one entry"):
+            Nest(params)
+        return
+    nest = Nest(params)
+    vector = nest.vector(params)
+    assert vector.tolist() == numbers
+    back = nest.unvector(vector)
+    assert type(back) is (np.float64 if isinstance(params, float) else type(params))
+    assert flat(back) == numbers
+    assert Nest(back).names == nest.names
+
+
+@given(NESTS.filter(flat), st.data())
+def test_locate_names_the_number_in_the_vector(params, data):
+    """The entry that locate names holds the number at that place of the vector."""
+    nest = Nest(params)
+    index = data.draw(st.integers(0, nest.size - 1))
+    name, where = nest.locate(index)
+    assert nest.leaves[nest.names.index(name)][where] == nest.vector(params)[index]
+
+
+@given(NESTS.filter(flat), st.data())
+def test_locate_all_is_locate_of_each(params, data):
+    """Many entries at once, in any order and repeated, are located as one by one."""
+    nest = Nest(params)
+    index = data.draw(st.lists(st.integers(0, nest.size - 1), max_size=9))
+    found = nest.locate_all(np.array(index, dtype=np.int64))
+    assert found == [nest.locate(i) for i in index]
+
+
+def test_names():
+    """Blocks are named by their path, joined with dots."""
+    params = {
+        "encoder": [Layer(np.ones((2, 3)), 1.5), Pair(np.ones(()), np.ones((0, 4)))],
+        7: (np.ones(2, np.float32),),
+    }
+    nest = Nest(params)
+    assert nest.names == [
+        "encoder.0.W",
+        "encoder.0.b",
+        "encoder.1.w",
+        "encoder.1.b",
+        "7.0",
+    ]
+    assert nest.offsets.tolist() == [0, 6, 7, 8, 8, 10]
+    assert nest.block_of(np.array([5, 6, 7, 8, 9])).tolist() == [0, 1, 2, 4, 4]
+    assert [nest.label(i) for i in (5, 6, 9)] == [
+        "encoder.0.W[1, 2]",
+        "encoder.0.b",
+        "7.0[1]",
+    ]
+    assert Nest(np.ones(2)).label(1) == "params[1]"
+
+
+def test_writable_arrays_are_the_users_own():
+    """Structure and arrays are handed on as they are, whatever their strides."""
+    base = np.arange(24.0).reshape(4, 6)
+    params = {"a": base[::2, ::3], "b": np.asfortranarray(base), "c": base.T.copy().T}
+    nest = Nest(params)
+    assert nest.structure is params
+    assert all(leaf is a for leaf, a in zip(nest.leaves, params.values(), strict=True))
+    assert nest.vector(params)[:4].tolist() == [0.0, 3.0, 12.0, 15.0]
+
+
+def test_floats_and_read_only_arrays_are_copied():
+    """What cannot be moved in place is replaced by something that can."""
+    fixed = np.ones(3)
+    fixed.flags.writeable = False
+    own = np.ones(2)
+    params = OrderedDict(fixed=fixed, number=2.5, own=own)
+    nest = Nest(params)
+    assert type(nest.structure) is OrderedDict
+    assert nest.structure["own"] is own
+    for leaf in nest.leaves:
+        leaf += 1
+    assert fixed.tolist() == [1.0, 1.0, 1.0]
+    assert params["number"] == 2.5
+    assert nest.structure["number"] == 3.5
+
+
+def test_read_only_mappings():
+    """A mapping that is no dict is rebuilt as one where it has to be."""
+    nest = Nest(MappingProxyType({"w": 1.0}))
+    assert nest.structure == {"w": 1.0}
+
+
+def test_shared_memory_is_noticed():
+    """Tied weights and overlapping views share memory; columns of one array do not."""
+    W = np.ones((4, 4))
+    nest = Nest({"E": W, "D": W.T, "row": W[1], "other": np.ones(4)})
+    assert sorted(nest.shared) == [("D", "row"), ("E", "D"), ("E", "row")]
+    assert Nest([W[:, 0], W[:, 1]]).shared == []
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        (
+            {"W": np.ones(2, int)},
+            TypeError,
+            r'`params\["W"\]` must be float16, .*int64',
+        ),
+        ({"W": np.ones(2, complex)}, TypeError, "got complex128"),
+        ({"W": np.ones(2, np.longdouble)}, TypeError, "must be float16, float32 or f"),
+        ({"W": np.array([None])}, TypeError, "got object"),
+        ({"W": [1.0, 2]}, TypeError, r'`params\["W"\]\[1\]` .* got int'),
+        ({"W": None}, TypeError, "got NoneType"),
+        (Layer(np.ones(1), "relu"), TypeError, r"`params\.b` .* got str"),
+        ({"W": np.array([[1, np.nan]])}, ValueError, r"finite, got nan at \[0, 1\]"),
+        ({"W": np.inf}, ValueError, r"must be finite, got inf at \[\]"),
+        ({}, ValueError, "at least one entry"),
+        (np.ones((0, 3)), ValueError, "at least one entry"),
+        ({"a": {"b": 1.0}, "a.b": 1.0}, ValueError, "two blocks named 'a.b'"),
+        (CYCLIC, ValueError, "must not contain itself"),
+    ],
+)
+def test_parameters_that_make_no_sense(params, error, message):
+    """Each is refused with the name of the entry."""
+    with pytest.raises(error, match=message):
+        Nest(params)
+
+
+@pytest.mark.parametrize(
+    ("grads", "error", "message"),
+    [
+        (
+            {"W": np.ones((3, 2)), "b": np.ones(2)},
+            ValueError,
+            r'`grads\["W"\]` must have shape \(2, 3\), as `params\["W"\]`, got \(3, ',
+        ),
+        ({"W": np.ones((2, 3))}, ValueError, "must have the keys of `params`"),
+        ({"W": 1.0, "b": 1.0, "c": 1.0}, ValueError, "must have the keys of `params`"),
+        ([np.ones((2, 3)), np.ones(2)], TypeError, "must be a dict, as `params`"),
+        (None, TypeError, "must be a dict, as `params`, got NoneType"),
+        ({"W": None, "b": np.ones(2)}, TypeError, r'`grads\["W"\]` must be an array'),
+        (
+            {"W": {"x": 1.0}, "b": np.ones(2)},
+            TypeError,
+            "must be an array, .* got dict",
+        ),
+        ({"W": 1j * np.ones((2, 3)), "b": np.ones(2)}, TypeError, "got complex128"),
+        ({"W": [[1.0], [1.0, 2.0]], "b": np.ones(2)}, TypeError, "got list"),
+    ],
+)
+def test_gradients_of_another_structure(grads, error, message):
+    """Each is refused, naming the gradient and the parameter."""
+    nest = Nest({"W": np.ones((2, 3)), "b": np.ones(2)})
+    with pytest.raises(error, match=message):
+        nest.vector(grads, "grads")
+
+
+def test_all_wrong_shapes_are_named():
+    """One error names every block whose shape is wrong."""
+    nest = Nest([np.ones(2), np.ones(3), np.ones(4)])
+    with pytest.raises(ValueError, match=r"grads\[0\](.|\n)*grads\[2\]"):
+        nest.vector([np.ones(3), np.ones(3), np.ones(3)], "grads")
+
+
+def test_a_vector_for_a_list_of_numbers():
+    """Who gives a list of numbers may give the gradient as an array."""
+    nest = Nest([1.0, 2.0])
+    assert nest.vector(np.array([3.0, 4.0]), "grads").tolist() == [3.0, 4.0]
+    with pytest.raises(TypeError, match="must be a list, as `params`, got float"):
+        nest.vector(3.0, "grads")
+    with pytest.raises(ValueError, match="must have 2 members"):
+        nest.vector(np.ones(3), "grads")
+
+
+def test_wrong_number_of_members():
+    """Lists must have as many members as the parameters'."""
+    with pytest.raises(ValueError, match="must have 2 members, as `params`, got 3"):
+        Nest((1.0, 2.0)).vector([1.0, 2.0, 3.0], "grads")
+
+
+def test_containers_are_put_back():
+    """What the loss replaced or removed in the structure comes back."""
+    W, layer, extra = np.ones(2), Layer(np.ones(1), np.ones(1)), [np.ones(3)]
+    params = {"W": W, "layer": layer, "list": extra}
+    nest = Nest(params)
+    saved, b = nest.snapshot(), layer.b
+    W[0] = 5
+    assert nest.change_since(saved) == "changed W"
+    layer.b = np.zeros(7)
+    del params["W"]
+    params["new"] = 1.0
+    extra.append(2.0)
+    nest.restore(saved)
+    assert nest.change_since(saved) is None
+    assert list(params) == ["W", "layer", "list"]
+    assert params["W"] is W
+    assert layer.b is b
+    assert len(extra) == 1

@@ -1,0 +1,236 @@
+"""Reports: what they say, as text, JSON, HTML and figures."""
+
+import base64
+import copy
+import io
+import json
+import pickle
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from fastgrad.report import (
+    Block,
+    Cause,
+    GradientError,
+    GradientReport,
+    WrongEntry,
+)
+
+
+def make_report(rows=20, verdict="wrong", **changes):
+    """Return a report on W1 (with row 3 wrong) and b1, made by hand."""
+    numerical = {"W1": np.full((rows, 8), 2.0), "b1": np.arange(1.0, 5.0)}
+    analytic = copy.deepcopy(numerical)
+    analytic["b1"] += 1e-11
+    wrong = ()
+    if verdict == "wrong":
+        analytic["W1"][3] *= 32 + np.arange(8)
+        wrong = tuple(
+            WrongEntry("W1", (3, j), analytic["W1"][3, j], 2.0, 1e-10)
+            for j in reversed(range(8))
+        )
+    fields = {
+        "verdict": verdict,
+        "relative_error": 0.25,
+        "blocks": (
+            Block("W1", (rows, 8), verdict, 0.25, rows * 8, len(wrong), at_kink=2),
+            Block("b1", (4,), "correct", 2e-12, 4, detection_limit=3e-9),
+        ),
+        "wrong": wrong,
+        "causes": (
+            Cause(
+                "scale", ("W1",), "divide by m = 32 & more", "net.py:12: a < b", 1e-9
+            ),
+        ),
+        "numerical": numerical,
+        "analytic": analytic,
+        "evaluations": 12345,
+        "seconds": 0.5,
+        "threads": 2,
+        "fallback": "net.py:9: a branch on a traced value",
+        "notes": ("control: 2 of 2",),
+    }
+    return GradientReport(**(fields | changes))
+
+
+def test_truth_and_errors():
+    """Only a correct gradient is true, and only it does not raise."""
+    right = make_report(verdict="correct")
+    assert right
+    assert right.ok
+    right.raise_if_wrong()
+    for verdict in ("wrong", "undecided"):
+        report = make_report(verdict=verdict)
+        assert not report
+        with pytest.raises(AssertionError, match=verdict.upper()) as caught:
+            report.raise_if_wrong()
+        assert caught.value.report is report
+    assert isinstance(caught.value, GradientError)
+
+
+def test_the_error_survives_pickling():
+    """Test runners that use processes pass it on."""
+    error = pickle.loads(pickle.dumps(GradientError(make_report())))
+    assert error.report.wrong == make_report().wrong
+    assert "WRONG" in str(error)
+
+
+def test_the_text_in_its_order():
+    """Verdict, table, worst entries, cause, how: in this order, all in it."""
+    text = str(make_report())
+    parts = [
+        r"^Gradient WRONG: all 164 entries checked, 8 wrong, 2 at a kink$",
+        r"relative error .* = 2\.5e-01",
+        r"^block +shape +verdict +checked +wrong +at a kink +rel. error +detects from$",
+        r"^W1 +20×8 +WRONG +160 +8 +2 +2\.5e-01 +-$",
+        r"^b1 +4 +correct +4 +0 +0 +2\.0e-12 +3\.0e-09$",
+        r"^W1\[3, 7\] +7\.800000e\+01 +2\.000000e\+00 +7\.600000e\+01 +± 1e-10$",
+        r"scale \(W1\): divide by m = 32 & more",
+        r"net\.py:12: a < b",
+        r"undone: 1e-09",
+        r"12,345\s+evaluations\s+of\s+the\s+loss\s+in\s+0\.5\s+s",
+        r"not compiled: net\.py:9: a branch on a traced value",
+        r"control: 2 of 2",
+    ]
+    places = [re.search(part, text, re.MULTILINE) for part in parts]
+    assert None not in places
+    assert [m.start() for m in places] == sorted(m.start() for m in places)
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_text_is_short_and_says_what_it_leaves_out():
+    """Ten entries are printed, the rest counted; the report holds all."""
+    entries = tuple(WrongEntry("W1", (i, 0), 2.0, 1.0, 0.1) for i in range(1000))
+    report = make_report(1000, wrong=entries)
+    text = str(report)
+    assert "... 990 more in `report.wrong`" in text
+    assert len(text.splitlines()) < 40
+    assert len(report.to_dict()["wrong"]) == 1000
+
+
+def test_very_many_blocks():
+    """Of hundreds of blocks those that are not correct are shown."""
+    blocks = tuple(
+        Block(f"layer.{i}", (2,), "wrong" if i == 77 else "correct", 0.0, 2)
+        for i in range(300)
+    )
+    text = str(make_report(blocks=blocks))
+    assert "layer.77" in text
+    assert "... 299 more blocks in `report.blocks`" in text
+
+
+def test_part_of_the_entries():
+    """With partial coverage the text says how many entries were looked at."""
+    text = str(make_report(blocks=(Block("W", (100, 10), "correct", 0.0, 30),)))
+    assert "30 of 1,000 entries checked" in text
+
+
+def test_scalars_and_empty_blocks():
+    """A block without an axis, and one without entries, are listed."""
+    blocks = (
+        Block("c", (), "correct", 0.0, 1),
+        Block("none", (0, 3), "correct", 0.0, 0),
+    )
+    text = str(make_report(blocks=blocks, wrong=()))
+    assert re.search(r"^c +scalar +correct +1 ", text, re.MULTILINE)
+    assert re.search(r"^none +0×3 +correct +0 ", text, re.MULTILINE)
+    assert WrongEntry("c", (), 1.0, 2.0, 0.1).name == "c"
+
+
+def test_dict_and_json_agree_and_are_complete():
+    """Every field is there; JSON gives the same back."""
+    report = make_report(relative_error=np.float64(0.25))
+    found = report.to_dict()
+    assert found["ok"] is False
+    assert found["numerical"]["b1"] == [1.0, 2.0, 3.0, 4.0]
+    assert found["blocks"][0]["at_kink"] == 2
+    assert found["wrong"][0]["index"] == [3, 7]
+    assert found["causes"][0]["code"] == "scale"
+    assert found["fallback"] == "net.py:9: a branch on a traced value"
+    assert found["error"] is None
+    again = json.loads(report.to_json())
+    again["blocks"][0]["detection_limit"] = found["blocks"][0]["detection_limit"]
+    assert again == found
+
+
+def test_json_knows_no_nan():
+    """What JSON cannot hold becomes a string."""
+    report = make_report(relative_error=np.nan, numerical=np.array([np.inf, 1.0]))
+    found = json.loads(report.to_json(), parse_constant=pytest.fail)
+    assert found["relative_error"] == "nan"
+    assert found["numerical"] == {"params": ["inf", 1.0]}
+
+
+class Tags(HTMLParser):
+    """Collects what a page consists of, checking that tags are closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.images, self.references, self.text = [], [], [], ""
+
+    def handle_starttag(self, tag, attrs):
+        """Note what opens, and what it refers to."""
+        attrs = dict(attrs)
+        self.references += [attrs[k] for k in ("src", "href") if k in attrs]
+        if tag == "img":
+            self.images.append(attrs["src"])
+        if tag not in ("img", "br", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        """Close what was opened last."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        """Collect the text."""
+        self.text += data
+
+
+def test_html_is_whole_and_needs_no_other_file():
+    """All tags are closed, text is escaped, and images are inside."""
+    page = Tags()
+    page.feed(make_report().to_html())
+    assert page.open == []
+    assert "divide by m = 32 & more" in page.text
+    assert "net.py:12: a < b" in page.text
+    assert "W1[3, 7]" in page.text
+    assert all(url.startswith("data:image/png;base64,") for url in page.references)
+
+
+def test_the_map_in_html_shows_where():
+    """The picture of W1 is red in row 3 and nowhere else."""
+    pyplot = pytest.importorskip("matplotlib.image")
+    page = Tags()
+    page.feed(make_report().to_html())
+    [image] = page.images
+    data = io.BytesIO(base64.b64decode(image.partition(",")[2]))
+    picture = pyplot.imread(data)
+    assert picture.shape[:2] == (20, 8)
+    red = picture[..., 0] > picture[..., 1] + 0.3
+    assert red[3].all()
+    assert red.sum() == 8
+
+
+def test_large_blocks_have_small_maps():
+    """A wrong entry of a huge block is still one pixel of a small picture."""
+    from fastgrad.report_html import wrong_map
+
+    block = Block("W", (5000, 10, 300), "wrong", 1.0, 15_000_000, 1)
+    entry = WrongEntry("W", (4999, 9, 299), 1.0, 0.0, 0.1)
+    picture = wrong_map(block, [entry])
+    assert picture.shape == (256, 256)
+    assert np.argwhere(picture).tolist() == [[255, 255]]
+
+
+@pytest.mark.parametrize("verdict", ["wrong", "correct"])
+def test_plot(verdict):
+    """The figure has a line for each block, and a map if anything is wrong."""
+    pytest.importorskip("matplotlib")
+    figure = make_report(verdict=verdict).plot()
+    labels = [line.get_label() for line in figure.axes[0].lines]
+    assert {"W1", "b1"} <= set(labels)
+    assert len(figure.axes) == (2 if verdict == "wrong" else 1)
+    figure.savefig(io.BytesIO())
