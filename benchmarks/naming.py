@@ -58,9 +58,8 @@ def main():
     total = sum(count.values())
     for outcome, n in count.most_common():
         print(f"{outcome:14} {n:5}  {100 * n / total:5.1f} %")
-    print(
-        f"located        {total - wrong_place:5}  {100 * (1 - wrong_place / total):5.1f} %"
-    )
+    right_place = total - wrong_place
+    print(f"{'located':14} {right_place:5}  {100 * right_place / total:5.1f} %")
     if args.correct:
         accused = [
             type(problem).__name__

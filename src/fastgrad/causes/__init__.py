@@ -10,7 +10,6 @@ test, within the error bars, in whole blocks. Nothing that merely looks alike is
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,9 +1,9 @@
 """What the gradient would be with one mistake at one operation, and whether it is.
 
 Two kinds of guesses come from the program. What one operation sends to one input may be
-multiplied by a number (zero where a use is forgotten, two where it is counted twice, the
-batch size where an average is), and the number follows by least squares. Or it may be
-something else altogether, out of the table in `mistakes`.
+multiplied by a number (zero where a use is forgotten, two where it is counted twice,
+the batch size where an average is), and the number follows by least squares. Or it may
+be something else altogether, out of the `bank`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.causes.bank import mistakes_at
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
-from fastgrad.causes.mistakes import Mistake, mistakes
+from fastgrad.causes.mistakes import Mistake
 from fastgrad.causes.normalizations import is_statistic, stretched
 from fastgrad.causes.reverse import Instead, Reverse, Sends
 from fastgrad.program.graph import Node
@@ -24,8 +25,8 @@ Change = Sequence[Array | None]
 def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
     """Return mistakes in the program that give the gradient under test.
 
-    First those that explain all wrong blocks and touch no right one; only where there is
-    none, those that explain some.
+    First those that explain all wrong blocks and touch no right one; only where there
+    is none, those that explain some.
     """
     wrong = sum(1 << b for b in evidence.wrong)
     groups = list(reversed(reverse.groups))
@@ -162,7 +163,7 @@ class Watch:
         )
 
 
-# ---- edges --------------------------------------------------------------------------------
+# ---- edges ---------------------------------------------------------------------------
 
 
 def _edges(
@@ -308,7 +309,7 @@ def _ordinal(i: int) -> str:
     return ("first", "second", "third")[i] if i < 3 else f"{i + 1}th"
 
 
-# ---- statistics of normalisations -----------------------------------------------------------
+# ---- statistics of normalisations ----------------------------------------------------
 
 
 def _several_statistics(
@@ -355,7 +356,7 @@ def _read_statistics(kept: Array) -> tuple[str, str, float]:
     return "cross_term", text, 3.9
 
 
-# ---- the table ------------------------------------------------------------------------------
+# ---- the table -----------------------------------------------------------------------
 
 
 def _table(
@@ -363,7 +364,7 @@ def _table(
 ) -> Iterator[Guess]:
     dropped: Change | None = None
     wrong = sum(1 << b for b in evidence.wrong)
-    for mistake in mistakes(reverse, group):
+    for mistake in mistakes_at(reverse, group):
         reach = _reached_by(reverse, mistake.broken)
         if not reach & wrong or (strict and reach & wrong != wrong):
             continue

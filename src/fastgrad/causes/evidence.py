@@ -167,7 +167,7 @@ class Evidence:
 
 
 def fit(target: Array, *terms: Array) -> Array | None:
-    """Least-squares coefficients of `terms`, scaled first; None if they are too alike."""
+    """Least-squares coefficients of `terms`; None if they are too alike."""
     columns = [np.ravel(term) for term in terms]
     sizes = [float(np.linalg.norm(column)) for column in columns]
     if target.size < len(terms) or not all(np.isfinite(s) and s > 0 for s in sizes):

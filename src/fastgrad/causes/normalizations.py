@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.reverse import Reverse, elementwise
+from fastgrad.causes.mistakes import Mistake, everywhere
+from fastgrad.causes.reverse import Instead, Reverse, Sends, elementwise
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
 
@@ -26,16 +27,16 @@ def stretched(node: Node, i: int) -> tuple[int, ...]:
     if node.op == "view":
         moves = node.ints[x.value.ndim :]
         return tuple(
-            d for d in range(node.value.ndim)
-            if moves[2 * d] < 0 and node.shape[d] > 1
-        )  # fmt: skip
+            d for d in range(node.value.ndim) if moves[2 * d] < 0 and node.shape[d] > 1
+        )
     if not elementwise(node):
         return ()
     lead = node.value.ndim - x.value.ndim
     return tuple(
-        d for d in range(node.value.ndim)
+        d
+        for d in range(node.value.ndim)
         if node.shape[d] > 1 and (d < lead or x.shape[d - lead] == 1)
-    )  # fmt: skip
+    )
 
 
 def _local(node: Node, limit: int = 60) -> set[Node]:
@@ -143,22 +144,46 @@ def _form(
 
 def forms(one: Normalization) -> Iterator[tuple[str, str, _Form]]:
     """Yield (code, text, gradient of x) of wrong closed forms."""
-    yield ("local_derivative", "the division by the deviation of {op} is left out",
-           lambda o, g: _form(o, g, inverse=1.0))  # fmt: skip
-    yield ("local_derivative", "the division by the deviation of {op} is done twice",
-           lambda o, g: _form(o, g, inverse=o.inverse**2))  # fmt: skip
-    yield ("local_derivative", "{op} multiplies by the deviation where it is to divide",
-           lambda o, g: _form(o, g, inverse=1 / o.inverse))  # fmt: skip
-    yield ("cross_term", "the term of the mean is left out behind {op}",
-           lambda o, g: _form(o, g, mean=False))  # fmt: skip
-    yield ("cross_term", "the term of the variance is left out behind {op}",
-           lambda o, g: _form(o, g, slope=False))  # fmt: skip
-    yield ("cross_term", "both statistics of {op} are treated as constants",
-           lambda o, g: _form(o, g, mean=False, slope=False))  # fmt: skip
-    yield ("cross_term", "both statistics of {op} are constants, its deviation left out",
-           lambda o, g: _form(o, g, mean=False, slope=False, inverse=1.0))  # fmt: skip
-    yield ("reduction", "sum and mean are mixed up behind {op}",
-           lambda o, g: _form(o, g, reduce=np.sum if o.mean else np.mean))  # fmt: skip
+    yield (
+        "local_derivative",
+        "the division by the deviation of {op} is left out",
+        lambda o, g: _form(o, g, inverse=1.0),
+    )
+    yield (
+        "local_derivative",
+        "the division by the deviation of {op} is done twice",
+        lambda o, g: _form(o, g, inverse=o.inverse**2),
+    )
+    yield (
+        "local_derivative",
+        "{op} multiplies by the deviation where it is to divide",
+        lambda o, g: _form(o, g, inverse=1 / o.inverse),
+    )
+    yield (
+        "cross_term",
+        "the term of the mean is left out behind {op}",
+        lambda o, g: _form(o, g, mean=False),
+    )
+    yield (
+        "cross_term",
+        "the term of the variance is left out behind {op}",
+        lambda o, g: _form(o, g, slope=False),
+    )
+    yield (
+        "cross_term",
+        "both statistics of {op} are treated as constants",
+        lambda o, g: _form(o, g, mean=False, slope=False),
+    )
+    yield (
+        "cross_term",
+        "both statistics and the deviation of {op} are left out",
+        lambda o, g: _form(o, g, mean=False, slope=False, inverse=1.0),
+    )
+    yield (
+        "reduction",
+        "sum and mean are mixed up behind {op}",
+        lambda o, g: _form(o, g, reduce=np.sum if o.mean else np.mean),
+    )
     shape = one.node.shape
     for n in range(1, len(shape) + 1):
         for axes in combinations(range(len(shape)), n):
@@ -170,12 +195,15 @@ def forms(one: Normalization) -> Iterator[tuple[str, str, _Form]]:
                     lambda o, g, axes=axes: _form(o, g, axes=axes),
                 )
     if len(shape) == 2 and shape[0] == shape[1]:
-        yield ("reduction", "the terms behind {op} are subtracted along the wrong axis",
-               lambda o, g: _form(o, g, crosswise=True))  # fmt: skip
+        yield (
+            "reduction",
+            "the terms behind {op} are subtracted along the wrong axis",
+            lambda o, g: _form(o, g, crosswise=True),
+        )
 
 
 def deviations(reverse: Reverse, node: Node) -> Iterator[tuple[str, Array]]:
-    """Other values that are mistaken for the value of a function, as for a deviation."""
+    """Other values that are mistaken for that of a function, as for a deviation."""
     if len(node.inputs) != 1 or not elementwise(node) or not node.inputs[0].active:
         return
     x = node.inputs[0]
@@ -192,3 +220,49 @@ def deviations(reverse: Reverse, node: Node) -> Iterator[tuple[str, Array]]:
     yield "uses its input", x.value
     with np.errstate(all="ignore"):
         yield "applies it to its inverse", value(1 / node.value)
+
+
+def normalizations(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    """The closed form of a normalisation's gradient, with a term wrong."""
+    one = normalization(group[0])
+    if one is not None:
+        for code, text, form in forms(one):
+
+            def sends(n: Node, g: Array, form: Any = form) -> list[tuple[Node, Any]]:
+                found = normalization(n)
+                assert found is not None
+                return [(found.x, form(found, g))]
+
+            yield Mistake(code, text, everywhere(group, sends), 3.1)
+    for k, (how, _) in enumerate(deviations(reverse, group[0])):
+        broken: dict[Node, Sends] = {}
+        for node in group:
+            found = list(deviations(reverse, node))
+            if k < len(found):
+                broken |= _another_value(reverse, node, found[k][1])
+        text = f"the backward pass of {{op}} {how}"
+        yield Mistake("local_derivative", text, broken, 3.5)
+
+
+def _another_value(reverse: Reverse, node: Node, value: Array) -> dict[Node, Sends]:
+    """Derivatives of a value and of what uses it, computed with another value."""
+
+    def own(n: Node, g: Array) -> Any:
+        x = [y.value for y in n.inputs]
+        with np.errstate(all="ignore"):
+            return ops.PRIMITIVES[n.op].derivative(g, value, x, n.ints)[0]
+
+    broken: dict[Node, Sends] = {node: Instead(0, own)}
+    for user, _ in reverse.users[node]:
+        if not elementwise(user):
+            continue
+
+        def used(n: Node, g: Array) -> list[tuple[Node, Any]]:
+            x = [value if y is node else y.value for y in n.inputs]
+            with np.errstate(all="ignore"):
+                out = ops.PRIMITIVES[n.op].evaluate(x, n.ints)
+                parts = ops.PRIMITIVES[n.op].derivative(g, out, x, n.ints)
+            return list(zip(n.inputs, parts, strict=True))
+
+        broken[user] = used
+    return broken

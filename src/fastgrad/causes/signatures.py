@@ -1,8 +1,8 @@
 """Mistakes that show in the numbers alone, whichever way losses are computed.
 
 Each signature takes a wrong block and yields what it may be; `merge` joins what several
-blocks have in common. The supposed mistake is done to the right gradient, and has to give
-the gradient under test to within the error bars.
+blocks have in common. The supposed mistake is done to the right gradient, and has to
+give the gradient under test to within the error bars.
 """
 
 from collections.abc import Callable, Iterable, Iterator
