@@ -18,6 +18,9 @@ from fastgrad.report import Cause, GradientReport
 from fastgrad.summary import summarize, summarize_search
 from fastgrad.verdict import KINK, WRONG, Gradient, Judgement, judge
 
+# Findings after which the numbers of one call say nothing.
+_OF_CALLS = {"accumulation", "nondeterministic"}
+
 
 def check_gradient(
     loss: Any,
@@ -135,18 +138,16 @@ def check_gradient(
             report = unchecked(losses, arrays, findings)
             return dataclasses.replace(report, seconds=time.perf_counter() - started)
         if coverage == "locate":
-            report = summarize_search(losses, *locate(losses, gradient, rng))
+            searches, entries, calibration = locate(losses, gradient, rng)
+            report = summarize_search(losses, searches, entries, calibration)
         else:
             calibration = calibrate(losses, rng, method=method, step=step)
             entries = judge(losses, calibration, gradient, index, rng)
             report = summarize(losses, entries, calibration, rng)
-        found = {finding.cause.code for finding in findings}
-        if report.verdict == "wrong" and not found & {
-            "accumulation",
-            "nondeterministic",
-        }:
+        codes = {finding.cause.code for finding in findings}
+        if report.verdict == "wrong" and not codes & _OF_CALLS:
             causes = _causes(losses, gradient, entries, grads, reduction)
-            causes = tuple(cause for cause in causes if cause.code not in found)
+            causes = tuple(cause for cause in causes if cause.code not in codes)
             report = dataclasses.replace(report, causes=causes)
         report = concluded(report, findings)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
@@ -179,7 +180,7 @@ def _causes(
     reduction: str | None,
 ) -> tuple[Cause, ...]:
     """Return why the gradient is wrong."""
-    from fastgrad.causes import name_causes
+    from fastgrad.causes import Measured, name_causes
 
     nest = losses.nest
 
@@ -198,14 +199,18 @@ def _causes(
         result[entries.index] = values
         return result
 
-    return name_causes(
-        nest,
-        losses.theta,
+    measured = Measured(
         gradient.value,
         whole(entries.numerical, np.nan),
         whole(entries.error + entries.tolerance, np.inf),
         whole(entries.kind == WRONG, False),
         whole(entries.kind != KINK, True),
+        gradient.eps,
+    )
+    return name_causes(
+        nest,
+        losses.theta,
+        measured,
         program=_program(losses, reduction),
         elsewhere=elsewhere if callable(grads) else None,
     )

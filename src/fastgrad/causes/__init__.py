@@ -10,13 +10,13 @@ test, within the error bars, in whole blocks. Nothing that merely looks alike is
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.counterfactuals import counterfactuals
-from fastgrad.causes.evidence import Block, Evidence, Guess, join
-from fastgrad.causes.normalizations import stretched
+from fastgrad.causes.counterfactuals import MOST_WORK, counterfactuals
+from fastgrad.causes.evidence import Evidence, Guess, Measured, gather, join
 from fastgrad.causes.places import whereabouts
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.signatures import signatures
@@ -33,11 +33,7 @@ _SHOWN = 3  # guesses about the same blocks that cannot be told apart
 def name_causes(
     nest: Nest,
     theta: Array,
-    given: Array,
-    numerical: Array,
-    error: Array,
-    wrong: NDArray[np.bool_],
-    smooth: NDArray[np.bool_],
+    measured: Measured,
     *,
     program: Program | None = None,
     elsewhere: Callable[[float], Array] | None = None,
@@ -48,18 +44,14 @@ def name_causes(
     ----------
     nest : Nest
         The parameters' structure.
-    theta, given : ndarray of float64, shape (P,)
-        The parameters, and the gradient under test.
-    numerical, error : ndarray of float64, shape (P,)
-        The gradient measured and its error bar; nan and inf where it was not.
-    wrong : ndarray of bool, shape (P,)
-        Entries that are wrong.
-    smooth : ndarray of bool, shape (P,)
-        Entries that are not at a kink of the loss.
+    theta : ndarray of float64, shape (P,)
+        The parameters.
+    measured : Measured
+        The gradient under test, beside the numerical one.
     program : Program, optional
         The traced loss.
     elsewhere : callable, optional
-        Of a relative step: the user's gradient at other parameters.
+        Of a relative step: the gradient under test at other parameters.
 
     Returns
     -------
@@ -67,59 +59,49 @@ def name_causes(
         Empty only if nothing is wrong. ``unknown``, with its location, where no
         mistake fits.
     """
-    if not wrong.any():
+    if not measured.wrong.any():
         return ()
     reverse = Reverse(program) if program is not None else None
-    evidence = gather(nest, theta, given, numerical, error, wrong, smooth, reverse)
-    guesses = [] if elsewhere is None else list(_stale(evidence, given, elsewhere))
-    guesses += signatures(evidence)
+    evidence = gather(nest, theta, measured, reverse)
+    guesses: list[Guess] = []
+    if elsewhere is not None and reverse is not None and evidence.exact:
+        guesses += _stale(evidence, reverse, measured.given, elsewhere)
+    guesses += _guesses(evidence, reverse)
+    chosen, left = _choose(evidence, guesses, set(evidence.wrong))
+    if left:
+        behind, left = _behind(evidence, reverse, chosen, left)
+        chosen += behind
+    causes = [_cause(evidence, guess, guesses) for guess in chosen]
+    return (*causes, *([_unknown(evidence, sorted(left), reverse)] if left else []))
+
+
+def _guesses(evidence: Evidence, reverse: Reverse | None) -> list[Guess]:
+    found = signatures(evidence)
     if reverse is not None and evidence.exact:
-        guesses += counterfactuals(evidence, reverse)
-    return tuple(_rank(evidence, guesses, reverse))
+        found += counterfactuals(evidence, reverse)
+    return found
 
 
-def gather(
-    nest: Nest,
-    theta: Array,
+#: Relative step to another point, far beyond rounding.
+_ELSEWHERE = 1e-3
+
+
+def _stale(
+    evidence: Evidence,
+    reverse: Reverse,
     given: Array,
-    numerical: Array,
-    error: Array,
-    wrong: NDArray[np.bool_],
-    smooth: NDArray[np.bool_],
-    reverse: Reverse | None,
-) -> Evidence:
-    """Return the evidence, with the program's own gradient if it can be trusted."""
-    right, bar, exact = numerical, 3 * error, False
-    known = np.isfinite(numerical) & np.isfinite(error) & smooth
-    if reverse is not None:
-        analytic = _program_gradient(nest, reverse)
-        with np.errstate(all="ignore"):
-            off = np.abs(analytic - numerical) > 3 * error + 1e-5 * np.abs(analytic)
-        if np.isfinite(analytic).all() and off[known].mean() <= 0.01:
-            right, exact = analytic, True
-            bar, known = np.zeros_like(right), smooth.copy()
-    eps = _eps(nest, given)
-    blocks = []
-    for b, (name, start, stop, shape) in enumerate(
-        zip(nest.names, nest.offsets, nest.offsets[1:], nest.shapes, strict=False)
-    ):
-        own = slice(start, stop)
-        largest = float(np.max(np.abs(right[own]), initial=0, where=known[own]))
-        blocks.append(
-            Block(
-                name,
-                *(v[own].reshape(shape) for v in (theta, given, right)),
-                (bar[own] + (1e-9 + 64 * eps) * largest).reshape(shape),
-                known[own].reshape(shape),
-                wrong[own].reshape(shape),
-                eps,
-                _spread(reverse, b),
-            )
+    elsewhere: Callable[[float], Array],
+) -> Iterator[Guess]:
+    """The same gradient at another point, where the right one differs."""
+    if _bends(evidence, reverse) and np.array_equal(elsewhere(_ELSEWHERE), given):
+        yield Guess(
+            "stale",
+            dict.fromkeys(evidence.wrong, 0.0),
+            "the gradient is the same at another point, where the right one is not: it "
+            "was computed for earlier parameters",
+            "compute it anew in each call",
+            cost=0.5,
         )
-    evidence = Evidence(blocks, _counts(reverse, nest), exact)
-    if reverse is not None and exact:
-        evidence.bends = _bends(evidence, reverse)
-    return evidence
 
 
 def _bends(evidence: Evidence, reverse: Reverse) -> bool:
@@ -135,102 +117,55 @@ def _bends(evidence: Evidence, reverse: Reverse) -> bool:
     )
 
 
-def _eps(nest: Nest, given: Array) -> float:
-    single = np.array_equal(given.astype(np.float32), given)
-    types = {dtype.type for dtype in nest.dtypes}
-    return 6e-8 if single and types != {np.float64} else 2.2e-16
-
-
-def _program_gradient(nest: Nest, reverse: Reverse) -> Array:
-    leaves = [
-        reverse.gradient.get(p, np.zeros(p.shape)) for p in reverse.program.parameters
-    ]
-    return nest.join(leaves)
-
-
-def _spread(reverse: Reverse | None, b: int) -> tuple[int, ...]:
-    """Over how many places the program repeats block `b`, one number per axis."""
-    if reverse is None:
-        return ()
-    for node, i in reverse.users.get(reverse.program.parameters[b], ()):
-        axes = stretched(node, i)
-        if axes:
-            return tuple(node.shape[d] for d in axes)
-    return ()
-
-
-def _counts(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
-    """Numbers that a factor may equal: axis lengths and constants of the loss."""
-    counts: dict[float, str] = {}
-    if reverse is None:
-        for name, shape in zip(nest.names, nest.shapes, strict=True):
-            for axis, n in enumerate(shape):
-                counts.setdefault(float(n), f"{n}, axis {axis} of {name}")
-        for n in range(2, 4097):
-            counts.setdefault(float(n), f"{n}")
-        return counts
-    for node in reverse.nodes:
-        for x in node.inputs:
-            if (
-                not x.active
-                and x.value.ndim == 0
-                and abs(x.value) not in (0.0, 1.0, 2.0)
-            ):
-                c = float(abs(x.value))
-                counts.setdefault(c, f"{c:.6g}, a constant in {x.source}")
-    for node in reverse.nodes:
-        for axis, n in enumerate(node.shape):
-            counts.setdefault(float(n), f"{n}, axis {axis} of {node.label}")
-        counts.setdefault(
-            float(node.value.size), f"{node.value.size}, all of {node.label}"
-        )
-    return {n: name for n, name in counts.items() if n not in (0.0, 1.0, 2.0)}
-
-
-#: Relative step to another point, far beyond rounding.
-_ELSEWHERE = 1e-3
-
-
-def _stale(
-    evidence: Evidence, given: Array, elsewhere: Callable[[float], Array]
-) -> Iterator[Guess]:
-    """The same gradient at another point, where the right one differs."""
-    if evidence.bends and np.array_equal(elsewhere(_ELSEWHERE), given):
-        yield Guess(
-            "stale",
-            dict.fromkeys(evidence.wrong, 0.0),
-            "the gradient is the same at another point, where the right one is not: it "
-            "was computed for earlier parameters",
-            "compute it anew in each call",
-            cost=0.5,
-        )
-
-
-def _rank(
-    evidence: Evidence, guesses: list[Guess], reverse: Reverse | None
-) -> Iterator[Cause]:
-    """Yield the best explanation, then the best of what it leaves, and so on."""
-    left = set(evidence.wrong)
-    while left:
-        useful = [g for g in guesses if left & set(g.blocks)]
-        if not useful:
-            break
+def _choose(
+    evidence: Evidence, guesses: list[Guess], left: set[int]
+) -> tuple[list[Guess], set[int]]:
+    """Return the best guess, the best about what it leaves, and so on; and the rest."""
+    chosen: list[Guess] = []
+    while useful := [guess for guess in guesses if left & set(guess.blocks)]:
         useful.sort(key=lambda g: (g.against > 0, -len(left & set(g.blocks)), g.cost))
         best = useful[0]
         covered = left & set(best.blocks)
-        yield _cause(evidence, best, useful)
+        chosen.append(best)
         codes = {best.code}
         for other in useful[1:]:
-            same = left & set(other.blocks) == covered and bool(other.against) == bool(
-                best.against
-            )
+            same = left & set(other.blocks) == covered and other.against == best.against
             near = other.cost <= best.cost + _NEAR
             if same and near and other.code not in codes and len(codes) < _SHOWN:
                 codes.add(other.code)
-                yield _cause(evidence, other, useful)
-        left -= covered
-    if left:
-        yield _unknown(evidence, sorted(left), reverse)
+                chosen.append(other)
+        left = left - covered
+    return chosen, left
+
+
+def _behind(
+    evidence: Evidence, reverse: Reverse | None, chosen: list[Guess], left: set[int]
+) -> tuple[list[Guess], set[int]]:
+    """A second mistake, in blocks that the first one touches but does not explain."""
+    found: list[Guess] = []
+    for first in chosen:
+        changed = {b: evidence.blocks[b] for b in left}
+        if first.change:
+            changed = {
+                b: replace(block, right=block.right + first.change[b])
+                for b, block in changed.items()
+                if b in first.change
+            }
+            guesses = signatures(evidence.gathered(changed))
+        elif first.factor:
+            changed = {
+                b: replace(block, given=block.given / first.factor)
+                for b, block in changed.items()
+            }
+            guesses = _guesses(evidence.gathered(changed), reverse)
+        else:
+            continue
+        second, rest = _choose(evidence, guesses, left & set(changed))
+        for guess in second:
+            guess.text += f" (besides: {first.code})"
+        found += second
+        left = rest | (left - set(changed))
+    return found, left
 
 
 def _cause(evidence: Evidence, guess: Guess, all_guesses: list[Guess]) -> Cause:
@@ -285,7 +220,9 @@ def _unknown(evidence: Evidence, left: list[int], reverse: Reverse | None) -> Ca
         message += f"; {name} is wrong only {where}" if where else ""
     if node is not None:
         message += f"; everything wrong is behind {_said(node)}"
+    if reverse is not None and reverse.work > MOST_WORK:
+        message += "; not all mistakes were tried, as the loss has so many operations"
     return Cause("unknown", blocks, message, _line(node))
 
 
-__all__ = ["name_causes"]
+__all__ = ["Measured", "name_causes"]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.functions import derivatives, prelus, sigmoids
+from fastgrad.causes.gathers import gathers
 from fastgrad.causes.mistakes import Mistake, everywhere
 from fastgrad.causes.normalizations import normalizations
 from fastgrad.causes.operands import (
@@ -21,7 +22,6 @@ from fastgrad.causes.products import paddings, products, views
 from fastgrad.causes.reductions import (
     broadcasts,
     cumulative_sums,
-    gathers,
     maxima,
     sums,
 )

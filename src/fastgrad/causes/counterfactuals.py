@@ -15,11 +15,14 @@ import numpy as np
 from fastgrad.causes.bank import mistakes_at
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
 from fastgrad.causes.mistakes import Mistake
-from fastgrad.causes.normalizations import is_statistic, stretched
-from fastgrad.causes.reverse import Instead, Reverse, Sends
+from fastgrad.causes.normalizations import is_statistic
+from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
 from fastgrad.program.graph import Node
 
 Change = Sequence[Array | None]
+
+#: Operations gone through in search of a mistake: a few seconds.
+MOST_WORK = 200_000
 
 
 def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
@@ -50,6 +53,8 @@ def _search(
 ) -> list[Guess]:
     found: list[Guess] = []
     for group in groups:
+        if reverse.work > MOST_WORK:
+            break
         found += _edges(evidence, reverse, group, strict)
         found += _table(evidence, reverse, group, strict)
     if not found:
@@ -103,12 +108,19 @@ class Watch:
         self.factor = factor
         self.explained: dict[int, float] = {}
         self.entries = 0
+        self.change: dict[int, Array] = {}
         self.against = 0
         self.strict = strict
         self._base = base or [None] * len(evidence.blocks)
 
     def __call__(self, b: int, moved: Array | None) -> bool:
         """Say whether to go on."""
+        go_on = self._compare(b, moved)
+        if not go_on:
+            self.explained.clear()
+        return go_on
+
+    def _compare(self, b: int, moved: Array | None) -> bool:
         block, base = self.evidence.blocks[b], self._base[b]
         base = np.zeros(()) if base is None else base
         moved = base if moved is None else moved
@@ -118,6 +130,8 @@ class Watch:
             return not self.strict
         elif not self._explains(b, block, base, moved):
             self.against += 1
+            if not self.strict and self.factor is not None:
+                self.change[b] = base + self.factor * (moved - base)
         if self.strict:
             return not self.against
         return self.against <= len(self.explained) + 1
@@ -159,7 +173,13 @@ class Watch:
     def guess(self, code: str, text: str, cost: float, node: Node) -> Guess:
         """Return what has been found."""
         return Guess(
-            code, self.explained, text, cost=cost, node=node, against=self.against
+            code,
+            self.explained,
+            text,
+            cost=cost,
+            node=node,
+            against=self.against,
+            change=self.change,
         )
 
 
@@ -370,19 +390,23 @@ def _table(
             continue
         if mistake.constant and dropped is None:
             dropped = reverse.change(dict.fromkeys(group, lambda node, g: []))
-        watch = Watch(
-            evidence,
-            None if mistake.constant or mistake.step else 1.0,
-            base=dropped if mistake.constant else None,
-            strict=strict,
-        )
-        try:
-            with np.errstate(all="ignore"):
-                reverse.change(mistake.broken, watch)
-        except (ValueError, IndexError):
-            continue  # shapes that do not fit: nobody's code
-        if watch.explained and watch.certain:
-            yield _as_guess(evidence, mistake, watch)
+        # Where blocks may differ, the first one's factor need not be the others'.
+        factors = (None,) if strict or mistake.step else (1.0, None)
+        for factor in factors if mistake.constant or mistake.step else (1.0,):
+            base = dropped if mistake.constant else None
+            watch = Watch(evidence, factor, base=base, strict=strict)
+            if _tried(reverse, mistake, watch):
+                yield _as_guess(evidence, mistake, watch)
+                break
+
+
+def _tried(reverse: Reverse, mistake: Mistake, watch: Watch) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            reverse.change(mistake.broken, watch)
+    except (ValueError, IndexError):
+        return False  # shapes that do not fit: nobody's code
+    return bool(watch.explained) and watch.certain
 
 
 def _reached_by(reverse: Reverse, broken: Mapping[Node, Sends]) -> int:

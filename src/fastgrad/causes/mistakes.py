@@ -5,6 +5,7 @@ Every mistake is done to all turns of a loop at once, as in code.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -98,7 +99,7 @@ def turns(
             yield (
                 "layout",
                 f"axes {a} and {b} exchanged",
-                (lambda x, a=a, b=b: np.swapaxes(x, a, b)),
+                partial(np.swapaxes, axis1=a, axis2=b),
             )
     long = [d for d, n in enumerate(shape) if n > 1]
     if len(shape) > 2:
@@ -107,5 +108,5 @@ def turns(
                 yield (
                     "geometry",
                     f"axes {axes} reversed",
-                    (lambda x, axes=axes: np.flip(x, axes)),
+                    partial(np.flip, axis=axes),
                 )

@@ -6,6 +6,7 @@ write by hand, so its terms are what they get wrong.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -13,30 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.mistakes import Mistake, everywhere
-from fastgrad.causes.reverse import Instead, Reverse, Sends, elementwise
+from fastgrad.causes.reverse import Instead, Reverse, Sends, elementwise, stretched
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]
 _LOCAL = ("sum", "view", "reshape")
-
-
-def stretched(node: Node, i: int) -> tuple[int, ...]:
-    """The axes of the result along which input `i` is repeated."""
-    x = node.inputs[i]
-    if node.op == "view":
-        moves = node.ints[x.value.ndim :]
-        return tuple(
-            d for d in range(node.value.ndim) if moves[2 * d] < 0 and node.shape[d] > 1
-        )
-    if not elementwise(node):
-        return ()
-    lead = node.value.ndim - x.value.ndim
-    return tuple(
-        d
-        for d in range(node.value.ndim)
-        if node.shape[d] > 1 and (d < lead or x.shape[d - lead] == 1)
-    )
 
 
 def _local(node: Node, limit: int = 60) -> set[Node]:
@@ -188,12 +171,8 @@ def forms(one: Normalization) -> Iterator[tuple[str, str, _Form]]:
     for n in range(1, len(shape) + 1):
         for axes in combinations(range(len(shape)), n):
             if axes != one.axes:
-                yield (
-                    "reduction",
-                    f"the terms behind {{op}} are averaged over axes {axes}, not "
-                    f"{one.axes}",
-                    lambda o, g, axes=axes: _form(o, g, axes=axes),
-                )
+                text = f"the terms behind {{op}} are averaged over axes {axes}, not "
+                yield "reduction", text + f"{one.axes}", partial(_form, axes=axes)
     if len(shape) == 2 and shape[0] == shape[1]:
         yield (
             "reduction",

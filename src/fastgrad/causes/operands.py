@@ -36,7 +36,6 @@ def _factor(group: list[Node], i: int) -> Iterator[Mistake]:
 
     if mask:
         top = float(value.max())
-        kept = lambda n: (n.inputs[1 - i].value != 0) * 1.0  # noqa: E731
         yield Mistake("mask", "the mask of {op} is left out", by(lambda n: 1.0), 3.0)
         yield Mistake(
             "mask",
@@ -51,11 +50,14 @@ def _factor(group: list[Node], i: int) -> Iterator[Mistake]:
             3.0,
         )
         yield Mistake(
-            "mask", "the mask of {op} is inverted", by(lambda n: 1 - kept(n)), 3.0
+            "mask",
+            "the mask of {op} is inverted",
+            by(lambda n: n.inputs[1 - i].value == 0),
+            3.0,
         )
         if top != 1:
             text = f"the factor {top:.6g} beside the mask of {{op}} is left out"
-            yield Mistake("scale", text, by(kept), 3.0)
+            yield Mistake("scale", text, by(lambda n: n.inputs[1 - i].value != 0), 3.0)
         return
     if value.ndim or other.active:
         text = "the other factor of {op} is left out"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import combinations, permutations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit
 
@@ -88,7 +89,7 @@ def _permuted(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     yield from _shifted(b, block)
 
 
-def _order(given: Array, right: Array) -> Array | None:
+def _order(given: Array, right: Array) -> NDArray[np.intp] | None:
     """For each row of `given` the row of `right` that it equals; None if not so."""
     if len(given) > 4096:
         return None
@@ -210,9 +211,9 @@ def _diagonal_only(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     if block.given.ndim != 2 or min(block.given.shape) < 2:
         return
     for name, kept in (
-        ("diagonal", np.eye(*block.given.shape, dtype=bool)),
-        ("lower triangle", np.tri(*block.given.shape, dtype=bool)),
-        ("upper triangle", ~np.tri(*block.given.shape, k=-1, dtype=bool)),
+        ("diagonal", np.eye(*block.given.shape) > 0),
+        ("lower triangle", np.tri(*block.given.shape) > 0),
+        ("upper triangle", np.triu(np.ones(block.given.shape)) > 0),
     ):
         residual = block.residual(np.where(kept, block.right, 0.0))
         if residual is not None:

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.mistakes import SOME, Mistake, everywhere, kept, subsets
-from fastgrad.causes.normalizations import stretched
-from fastgrad.causes.reverse import Instead, Reverse, Sends
+from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
 
@@ -157,7 +156,7 @@ def maxima(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         return kept(x.shape, axes, -1)
 
     def smallest(x: Array, out: Array, axes: tuple[int, ...]) -> Array:
-        return (x == x.min(axis=axes, keepdims=True)) * 1.0
+        return np.asarray((x == x.min(axis=axes, keepdims=True)) * 1.0)
 
     def near(tolerance: float) -> Callable[..., Array]:
         return lambda x, out, axes: (
@@ -165,7 +164,7 @@ def maxima(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         )
 
     def crossed(x: Array, out: Array, axes: tuple[int, ...]) -> Array:
-        won = (x == np.expand_dims(out, axes)) * 1.0
+        won = np.asarray((x == np.expand_dims(out, axes)) * 1.0)
         if len(axes) == 2 and x.shape[axes[0]] == x.shape[axes[1]]:
             return won.swapaxes(*axes)
         return won
@@ -236,87 +235,3 @@ def cumulative_sums(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     }
     for text, part in table.items():
         yield Mistake("accumulation", text, everywhere(group, Instead(0, part)), 3.2)
-
-
-def gathers(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
-    """Rows taken several times receive several gradients, to be added."""
-
-    def by(rule: Callable[[Array, Array, Array], None]) -> dict[Node, Sends]:
-        def part(n: Node, g: Array) -> Any:
-            total = np.zeros(n.inputs[0].shape)
-            rule(total, np.asarray(n.ints[1:]), g)
-            return total
-
-        return everywhere(group, Instead(0, part))
-
-    def last(total: Array, index: Array, g: Array) -> None:
-        for k, row in enumerate(index):
-            total[row] = g[k]
-
-    def first(total: Array, index: Array, g: Array) -> None:
-        for k, row in reversed(list(enumerate(index))):
-            total[row] = g[k]
-
-    def rows(n: Node) -> int:
-        """How many rows the array of indices has."""
-        users = [u for u, _ in reverse.users[n] if u.op == "reshape"]
-        tail = n.inputs[0].value.ndim - 1
-        lead = users[0].shape[: users[0].value.ndim - tail] if users else ()
-        return lead[0] if len(lead) > 1 else 1
-
-    def each(total: Array, index: Array, g: Array) -> None:
-        n = rows(group[0])
-        for index_, g_ in zip(np.split(index, n), np.split(g, n), strict=True):
-            part = np.zeros_like(total)
-            last(part, index_, g_)
-            total += part
-
-    def averaged(total: Array, index: Array, g: Array) -> None:
-        np.add.at(total, index, g)
-        count = np.maximum(np.bincount(index, minlength=len(total)), 1)
-        total /= count.reshape(-1, *[1] * (total.ndim - 1))
-
-    def shifted(by: int) -> Callable[[Array, Array, Array], None]:
-        def rule(total: Array, index: Array, g: Array) -> None:
-            np.add.at(total, (index + by) % len(total), g)
-
-        return rule
-
-    def cut(by: int) -> Callable[[Array, Array, Array], None]:
-        def rule(total: Array, index: Array, g: Array) -> None:
-            inside = (index + by >= 0) & (index + by < len(total))
-            np.add.at(total, (index + by)[inside], g[inside])
-
-        return rule
-
-    def gathered(total: Array, index: Array, g: Array) -> None:
-        total[...] = g[np.arange(len(total)) % len(g)]
-
-    for code, text, rule in (
-        ("duplicate_index", "of rows that {op} takes twice only the last counts", last),
-        (
-            "duplicate_index",
-            "of indices repeated in a row of {op} only one counts",
-            each,
-        ),
-        (
-            "duplicate_index",
-            "of rows that {op} takes twice only the first counts",
-            first,
-        ),
-        (
-            "duplicate_index",
-            "the gradients of rows that {op} takes twice are averaged, not added",
-            averaged,
-        ),
-        (
-            "duplicate_index",
-            "the derivative of {op} gathers where it is to scatter",
-            gathered,
-        ),
-        ("geometry", "the indices of {op} are one too large", shifted(1)),
-        ("geometry", "the indices of {op} are one too small", shifted(-1)),
-        ("geometry", "the indices of {op} are one too large", cut(1)),
-        ("geometry", "the indices of {op} are one too small", cut(-1)),
-    ):
-        yield Mistake(code, text, by(rule), 3.0)

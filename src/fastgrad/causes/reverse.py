@@ -37,6 +37,7 @@ Sends = Instead | Callable[[Node, Array], Iterable[tuple[Node, Any]]]
 Watch = Callable[[int, Array | None], bool]
 
 _SMALL = 20_000  # multiplications, below which planning a contraction is dearer
+_LARGE = 50_000  # entries, that cost as much as another operation
 _NEUTRAL = 1e-12  # of what comes down: a maximum whose gradient cancels
 
 
@@ -58,6 +59,8 @@ class Reverse:
             )
         self.nodes = [n for n in program.nodes if n in self.gradient]
         self.number = {node: i for i, node in enumerate(self.nodes)}
+        #: Operations gone through so far, large arrays counted several times.
+        self.work = 0.0
         self._parts: dict[Node, list[Any]] = {}
         self._finished: dict[int, list[int]] = defaultdict(list)
         for b, p in enumerate(program.parameters):
@@ -193,8 +196,12 @@ class Reverse:
     def _sent(
         self, node: Node, moved: Array | None, sends: Sends | None
     ) -> list[tuple[Node, Any]]:
+        if sends is None and moved is None:
+            return []
+        self.work += 1 + sum(x.value.size for x in node.inputs) / _LARGE
         if sends is None:
-            return [] if moved is None else self.rightly(node, moved)
+            assert moved is not None
+            return self.rightly(node, moved)
         g = self.gradient[node] if moved is None else self.gradient[node] + moved
         if not isinstance(sends, Instead):
             sent = list(sends(node, g))
@@ -238,6 +245,24 @@ def elementwise(node: Node) -> bool:
     return node.op in ops.ELEMENTWISE
 
 
+def stretched(node: Node, i: int) -> tuple[int, ...]:
+    """The axes of the result along which input `i` is repeated."""
+    x = node.inputs[i]
+    if node.op == "view":
+        moves = node.ints[x.value.ndim :]
+        return tuple(
+            d for d in range(node.value.ndim) if moves[2 * d] < 0 and node.shape[d] > 1
+        )
+    if not elementwise(node):
+        return ()
+    lead = node.value.ndim - x.value.ndim
+    return tuple(
+        d
+        for d in range(node.value.ndim)
+        if node.shape[d] > 1 and (d < lead or x.shape[d - lead] == 1)
+    )
+
+
 def _times(g: Array, slope: Array) -> Any:
     """Product in which nothing comes from nothing, even at a pole."""
     with np.errstate(all="ignore"):
@@ -261,7 +286,8 @@ def einsum(a: Array, la: list[int], b: Array, lb: list[int], out: list[int]) -> 
         a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     sizes = dict(zip(la + lb, a.shape + b.shape, strict=True))
     optimize = int(np.prod(list(sizes.values()))) > _SMALL
-    return np.asarray(np.einsum(a, la, b, lb, out, optimize=optimize))
+    operands: list[Any] = [a, la, b, lb, out]
+    return np.asarray(np.einsum(*operands, optimize=optimize))
 
 
 def _evaluate(node: Node, inputs: Sequence[Node]) -> Array:

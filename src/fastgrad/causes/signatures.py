@@ -84,15 +84,30 @@ def _scale(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     name = evidence.factor(factor)
     if int((block.right[block.known] != 0).sum()) < 2 and name is None:
         return
-    yield _scaled(block, b, factor, name, residual)
+    yield _scaled(evidence, block, b, factor, name, residual)
+
+
+def _only_biases(evidence: Evidence, factor: float) -> bool:
+    """Whether vectors are off by a whole number, and all matrices are right."""
+    if evidence.exact or factor <= 0:
+        return False
+    n = max(factor, 1 / factor)
+    matrix = [sum(k > 1 for k in block.given.shape) > 1 for block in evidence.blocks]
+    wrong = [matrix[b] for b in evidence.wrong]
+    return n > 1.5 and abs(n - round(n)) < 1e-6 * n and any(matrix) and not any(wrong)
 
 
 def _scaled(
-    block: Block, b: int, factor: float, name: str | None, residual: float
+    evidence: Evidence,
+    block: Block,
+    b: int,
+    factor: float,
+    name: str | None,
+    residual: float,
 ) -> Guess:
     if abs(factor + 1) < 1e-6:
         text = "the sign is wrong: minus the gradient matches"
-        return Guess("sign", {b: residual}, text, "negate it", cost=2)
+        return Guess("sign", {b: residual}, text, "negate it", cost=2, factor=-1.0)
     averaged = block.spread and abs(factor * _count(block) - 1) < 1e-6
     if averaged:
         text = (
@@ -100,6 +115,13 @@ def _scaled(
             f"{_count(block)} uses of each entry"
         )
         return Guess("reduction", {b: residual}, text, "sum", cost=2, key="averaged")
+    if _only_biases(evidence, factor):
+        how = "averaged" if factor < 1 else "summed"
+        uses = _number(max(factor, 1 / factor))
+        text = f"the gradient is {how} over {uses} uses of each entry, and that of the "
+        text += "weights is right"
+        advice = "sum" if factor < 1 else "average"
+        return Guess("reduction", {b: residual}, text, advice, cost=2.4, key=how)
     what = f", which is {name}" if name else ""
     text = f"`grads / {_number(factor)}` matches{what}"
     advice = f"divide by {_number(factor)}"
@@ -107,7 +129,9 @@ def _scaled(
         advice = f"multiply by {_number(1 / factor)}"
         text = f"`grads * {_number(1 / factor)}` matches{what}"
     cost = 2.5 if name else 4.5
-    return Guess("scale", {b: residual}, text, advice, cost, key=round(factor, 9))
+    return Guess(
+        "scale", {b: residual}, text, advice, cost, key=round(factor, 9), factor=factor
+    )
 
 
 def _count(block: Block) -> int:
@@ -190,7 +214,7 @@ def _scale_beside_penalty(evidence: Evidence, b: int, block: Block) -> Iterator[
     residual = block.residual(guess)
     if residual is None or abs(c[1]) * np.abs(block.theta).max() <= block.bar.max():
         return
-    found = _scaled(block, b, factor, evidence.factor(factor), residual)
+    found = _scaled(evidence, block, b, factor, evidence.factor(factor), residual)
     found.cost += 0.2
     found.text += f" for the data's part, beside a penalty of {c[1] / (1 - factor):.6g}"
     yield found
@@ -198,7 +222,7 @@ def _scale_beside_penalty(evidence: Evidence, b: int, block: Block) -> Iterator[
 
 def _precision(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     given, right = block.given, block.right
-    formats = {
+    formats: dict[str, Callable[[Array], Array]] = {
         "integers": np.trunc,
         "nearest integers": np.rint,
         "float16": lambda x: x.astype(np.float16).astype(float),

@@ -48,7 +48,7 @@ def softmaxes(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         return
 
     def jacobian(g: Array, p: Array, axis: int) -> Array:
-        return p * (g - np.sum(g * p, axis=axis, keepdims=True))
+        return np.asarray(p * (g - np.sum(g * p, axis=axis, keepdims=True)))
 
     def other(g: Array, p: Array, axis: int) -> Array:
         return jacobian(g, p, (axis - 1) % g.ndim if g.ndim > 1 else axis)
