@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.functions import derivatives, prelus, sigmoids
+from fastgrad.causes.functions import chains, derivatives, prelus, sigmoids
 from fastgrad.causes.gathers import gathers
 from fastgrad.causes.mistakes import Mistake, everywhere
 from fastgrad.causes.normalizations import normalizations
@@ -98,6 +98,7 @@ def _clipped(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
 
 _ANYWHERE: tuple[Kind, ...] = (
     derivatives,
+    chains,
     sigmoids,
     softmaxes,
     log_softmaxes,

@@ -121,7 +121,11 @@ def _unary(
 def derivatives(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     """Yield mistakes in the derivative of an elementwise primitive."""
     op = group[0].op
-    if len(group[0].inputs) != 1 or not elementwise(group[0]):
+    if not elementwise(group[0]):
+        return
+    if op == "logaddexp":
+        yield from _softplus(group)
+    if len(group[0].inputs) != 1:
         return
     if ops.PRIMITIVES[op].steps or op == "negative":
         return
@@ -143,6 +147,51 @@ def derivatives(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         )
         broken = everywhere(group, Instead(0, without))
         yield Mistake("local_derivative", text, broken, 3.5)
+
+
+def _softplus(group: list[Node]) -> Iterator[Mistake]:
+    """Yield mistakes in the derivative of logaddexp(0, x)."""
+    if sum(x.active for x in group[0].inputs) == 1:
+        yield from _unary(
+            group,
+            lambda node: next(x for x in node.inputs if x.active),
+            lambda out, x: np.exp(x - out),
+            lambda x: np.logaddexp(0.0, x),
+        )
+
+
+def chains(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    """Yield functions in a row, say log(1 + exp(x)), whose slope is left out."""
+    for length in range(2, 7):
+        starts = {node: _start(node, length) for node in group}
+        x = starts[group[0]]
+        if x is None or any(start is None for start in starts.values()):
+            return
+        of_parameter = x.op == "parameter"
+        code = "reparametrized" if of_parameter else "local_derivative"
+        what = x.label if of_parameter else "its innermost argument"
+        for how, factor in (
+            (f"the derivative of {{op}} with respect to {what} is left out", 0),
+            (f"the value of {{op}} is used for its derivative by {what}", 1),
+        ):
+
+            def sends(
+                node: Node, g: Array, factor: int = factor, starts: Any = starts
+            ) -> list[tuple[Node, Any]]:
+                return [(starts[node], g * node.value if factor else g)]
+
+            yield Mistake(code, how, everywhere(group, sends), 3.3 + factor, True)
+
+
+def _start(node: Node, length: int) -> Node | None:
+    """Where a chain of so many elementwise functions of one value begins."""
+    shape = node.shape
+    for _ in range(length):
+        active = [x for x in node.inputs if x.active]
+        if not elementwise(node) or len(active) != 1 or active[0].shape != shape:
+            return None
+        (node,) = active
+    return node
 
 
 def sigmoids(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:

@@ -90,6 +90,10 @@ def subsets(axes: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [s for n in range(1, len(axes) + 1) for s in combinations(axes, n)]
 
 
+def _fortran(x: Array) -> Array:
+    return x.ravel().reshape(x.shape, order="F")
+
+
 def turns(
     shape: tuple[int, ...],
 ) -> Iterator[tuple[str, str, Callable[[Array], Array]]]:
@@ -102,6 +106,8 @@ def turns(
                 partial(np.swapaxes, axis1=a, axis2=b),
             )
     long = [d for d, n in enumerate(shape) if n > 1]
+    if len(long) > 1:
+        yield "layout", "its elements in Fortran order", _fortran
     if len(shape) > 2:
         for n in (1, 2):
             for axes in combinations(long, n):

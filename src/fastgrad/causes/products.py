@@ -16,7 +16,7 @@ from fastgrad.causes.mistakes import (
     subsets,
     turns,
 )
-from fastgrad.causes.reverse import Instead, Reverse, einsum, elementwise
+from fastgrad.causes.reverse import Instead, Reverse, einsum, elementwise, labels
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
 
@@ -35,7 +35,7 @@ def products(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
 
 def _product(node: Node, i: int, g: Array, other: Array) -> Any:
     """What input `i` of a contraction receives, with this for the other input."""
-    x, y, out = ops.contraction_labels(node.ints)
+    x, y, out = labels(node.ints)
     mine, theirs = (x, y) if i == 0 else (y, x)
     return einsum(g, out, other, theirs, mine)
 
@@ -240,6 +240,13 @@ def _restrided(group: list[Node]) -> Iterator[Mistake]:
 
 
 def _view_turned(group: list[Node]) -> Iterator[Mistake]:
+    if group[0].value.size == group[0].inputs[0].value.size:
+
+        def reshaped(n: Node, g: Array) -> Any:
+            return g.reshape(n.inputs[0].shape)
+
+        text = "the gradient is reshaped where {op} is to be undone"
+        yield Mistake("layout", text, everywhere(group, Instead(0, reshaped)), 3.2)
     for code, how, turn in turns(group[0].shape):
 
         def part(n: Node, g: Array, turn: Any = turn) -> Any:

@@ -5,10 +5,11 @@ what comes down: so only the change is propagated, from the broken operation dow
 only until somebody has seen enough.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -70,28 +71,33 @@ class Reverse:
     # ---- derivatives
 
     @cached_property
-    def _slopes(self) -> dict[Node, list[Any]]:
+    def _slopes(self) -> dict[Node, list[tuple[Array, bool] | None]]:
         return {}
 
     def send(self, node: Node, g: Array) -> list[Any]:
         """What the node sends to its inputs; None for constants."""
         if elementwise(node):
             return [
-                ops.unbroadcast(_times(g, slope), x.shape) if x.active else None
+                None if slope is None else _reduced(_times(g, *slope), x.shape)
                 for x, slope in zip(node.inputs, self._slope(node), strict=True)
             ]
         if node.op == "contract":
             return _contraction(node, g)
         return list(derivative(node, g))
 
-    def _slope(self, node: Node) -> list[Any]:
-        """Derivatives of an elementwise operation, in the shape of its result."""
+    def _slope(self, node: Node) -> list[tuple[Array, bool] | None]:
+        """Derivatives of an elementwise operation, and whether all are finite."""
         if node not in self._slopes:
             inputs = [np.broadcast_to(x.value, node.shape) for x in node.inputs]
             rule = ops.PRIMITIVES[node.op].derivative
             with np.errstate(all="ignore"):
                 slopes = rule(np.ones(node.shape), node.value, inputs, node.ints)
-            self._slopes[node] = [np.asarray(s) for s in slopes]
+            self._slopes[node] = [
+                (np.asarray(slope), bool(np.isfinite(slope).all()))
+                if x.active
+                else None
+                for x, slope in zip(node.inputs, slopes, strict=True)
+            ]
         return self._slopes[node]
 
     def rightly(self, node: Node, g: Array) -> list[tuple[Node, Any]]:
@@ -179,13 +185,15 @@ class Reverse:
         """
         change: dict[Node, Array] = {}
         parameters = self.program.parameters
+        neutral = self._neutral
         start = max(self.number[n] for n in broken)
         for k in range(start, -1, -1):
             node = self.nodes[k]
             moved = change.pop(node, None) if node.inputs else None
             for x, part in self._sent(node, moved, broken.get(node)):
-                if x.active and part is not None and x not in self._neutral:
-                    part = np.broadcast_to(part, x.shape)
+                if x.active and part is not None and x not in neutral:
+                    if np.shape(part) != x.shape:
+                        part = np.broadcast_to(part, x.shape)
                     change[x] = change[x] + part if x in change else part
             if watch is not None:
                 for b in self._finished.get(k, ()):
@@ -263,17 +271,26 @@ def stretched(node: Node, i: int) -> tuple[int, ...]:
     )
 
 
-def _times(g: Array, slope: Array) -> Any:
+def _times(g: Array, slope: Array, finite: bool) -> Any:
     """Product in which nothing comes from nothing, even at a pole."""
+    if finite:
+        return g * slope
     with np.errstate(all="ignore"):
-        product = g * slope
-    if not np.isfinite(product).all():
-        product = np.where(g == 0, 0.0, product)
-    return product
+        return np.where(g == 0, 0.0, g * slope)
+
+
+def _reduced(part: Any, shape: tuple[int, ...]) -> Any:
+    return part if part.shape == shape else ops.unbroadcast(part, shape)
+
+
+@cache
+def labels(ints: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
+    """`ops.contraction_labels`, once for each kind of contraction."""
+    return ops.contraction_labels(ints)
 
 
 def _contraction(node: Node, g: Array) -> list[Any]:
-    x, y, out = ops.contraction_labels(node.ints)
+    x, y, out = labels(node.ints)
     return [
         einsum(g, out, node.inputs[1].value, y, x) if node.inputs[0].active else None,
         einsum(g, out, node.inputs[0].value, x, y) if node.inputs[1].active else None,
@@ -285,7 +302,7 @@ def einsum(a: Array, la: list[int], b: Array, lb: list[int], out: list[int]) -> 
     if 0 in a.strides + b.strides:  # BLAS takes no repeated rows
         a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     sizes = dict(zip(la + lb, a.shape + b.shape, strict=True))
-    optimize = int(np.prod(list(sizes.values()))) > _SMALL
+    optimize = math.prod(sizes.values()) > _SMALL
     operands: list[Any] = [a, la, b, lb, out]
     return np.asarray(np.einsum(*operands, optimize=optimize))
 

@@ -317,6 +317,7 @@ _CHAINS: dict[str, Callable[[Array], Array]] = {
     "softplus(theta), not of theta": lambda t: 1 + np.exp(-t),
     "tanh(theta), not of theta": lambda t: np.cosh(t) ** 2,
     "sin(theta), not of theta": lambda t: 1 / np.cos(t),
+    "the root of theta**2 + 1, not of theta": lambda t: np.sqrt(t * t + 1) / t,
 }
 
 
