@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from fastgrad.audit import audit_gradients, audit_loss, concluded, unchecked
-from fastgrad.differences import Index
+from fastgrad.differences import Array, Index
 from fastgrad.locate import locate
 from fastgrad.losses import Losses, make_losses
 from fastgrad.noise import calibrate
 from fastgrad.numerical import check_method, refuse_lost_step
-from fastgrad.report import GradientReport
+from fastgrad.report import Cause, GradientReport
 from fastgrad.summary import summarize, summarize_search
-from fastgrad.verdict import Gradient, judge
+from fastgrad.verdict import KINK, WRONG, Gradient, Judgement, judge
+
+# Findings after which the numbers of one call say nothing.
+_OF_CALLS = {"accumulation", "nondeterministic"}
 
 
 def check_gradient(
@@ -135,11 +138,17 @@ def check_gradient(
             report = unchecked(losses, arrays, findings)
             return dataclasses.replace(report, seconds=time.perf_counter() - started)
         if coverage == "locate":
-            report = summarize_search(losses, *locate(losses, gradient, rng))
+            searches, entries, calibration = locate(losses, gradient, rng)
+            report = summarize_search(losses, searches, entries, calibration)
         else:
             calibration = calibrate(losses, rng, method=method, step=step)
             entries = judge(losses, calibration, gradient, index, rng)
             report = summarize(losses, entries, calibration, rng)
+        codes = {finding.cause.code for finding in findings}
+        if report.verdict == "wrong" and not codes & _OF_CALLS:
+            causes = _causes(losses, gradient, entries, grads, reduction)
+            causes = tuple(cause for cause in causes if cause.code not in codes)
+            report = dataclasses.replace(report, causes=causes)
         report = concluded(report, findings)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
@@ -161,3 +170,63 @@ def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> In
         for start, size in zip(offsets, np.diff(offsets), strict=False)
     ]
     return np.concatenate(parts).astype(np.int64)
+
+
+def _causes(
+    losses: Losses,
+    gradient: Gradient,
+    entries: Judgement,
+    grads: Any,
+    reduction: str | None,
+) -> tuple[Cause, ...]:
+    """Return why the gradient is wrong."""
+    from fastgrad.causes import Measured, name_causes
+
+    nest = losses.nest
+
+    def elsewhere(step: float) -> Array:
+        """Return the user's gradient at theta moved by `step` (1 + theta)."""
+        saved = nest.snapshot()
+        try:
+            for leaf in nest.leaves:
+                leaf += (step * (leaf + 1)).astype(leaf.dtype)
+            return nest.vector(grads(nest.structure), "grads")
+        finally:
+            nest.restore(saved)
+
+    def whole(values: Any, otherwise: Any) -> Any:
+        result = np.full(nest.size, otherwise)
+        result[entries.index] = values
+        return result
+
+    measured = Measured(
+        gradient.value,
+        whole(entries.numerical, np.nan),
+        whole(entries.error + entries.tolerance, np.inf),
+        whole(entries.kind == WRONG, False),
+        whole(entries.kind != KINK, True),
+        gradient.eps,
+    )
+    return name_causes(
+        nest,
+        losses.theta,
+        measured,
+        program=_program(losses, reduction),
+        elsewhere=elsewhere if callable(grads) else None,
+    )
+
+
+def _program(losses: Losses, reduction: str | None) -> Any:
+    """Return the loss as a program; where another engine was asked for, too."""
+    from fastgrad.program import TraceError
+    from fastgrad.program.program import trace_nest
+
+    program = getattr(losses, "program", None)
+    if program is not None or losses.engine != "python" or losses.fallback is not None:
+        return program
+    try:
+        return trace_nest(losses.loss, losses.nest, reduction=reduction)
+    except TraceError:
+        return None
+    finally:
+        losses.restore()

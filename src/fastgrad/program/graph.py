@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastgrad.program import ops
 
 #: Most axes an array of a program can have (the kernels' MAX_NDIM).
 MAX_NDIM = 8
+_TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _PACKAGES = (_HOME + os.sep, os.path.dirname(os.path.abspath(np.__file__)) + os.sep)
 #: Parts of fastgrad that play the user.
@@ -31,6 +33,9 @@ class Source:
 
     file: str
     line: int
+    #: Which calls were running, to the instruction: the same for each turn of a loop,
+    #: different for two calls of a function or two operations on one line.
+    site: int = field(default=0, compare=False, repr=False)
 
     @property
     def code(self) -> str:
@@ -43,10 +48,16 @@ class Source:
 
 def calling_line() -> Source:
     """The innermost line that is neither fastgrad's nor NumPy's."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
+    assert frame is not None
     while frame.f_back is not None and _is_internal(frame.f_code.co_filename):
         frame = frame.f_back
-    return Source(frame.f_code.co_filename, frame.f_lineno)
+    file, line, site = frame.f_code.co_filename, frame.f_lineno, 0
+    # The user's own calls, out to where fastgrad called the loss.
+    while frame is not None and not frame.f_code.co_filename.startswith(_TRACER):
+        site = hash((site, frame.f_code.co_filename, frame.f_lineno, frame.f_lasti))
+        frame = frame.f_back
+    return Source(file, line, site)
 
 
 def raising_line(error: BaseException) -> Source | None:

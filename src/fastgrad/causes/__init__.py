@@ -1,0 +1,228 @@
+"""Why a gradient is wrong: causes, ranked, each with its evidence.
+
+- `evidence`: a wrong gradient block by block, and when a guess matches it.
+- `signatures`, `places`: mistakes that show in the numbers alone.
+- `reverse`: how the gradient changes when one operation is broken.
+- `mistakes`, `counterfactuals`: mistakes at the operations of the program.
+
+A cause is named when doing the mistake to the right gradient gives the gradient under
+test, within the error bars, in whole blocks. Nothing that merely looks alike is named.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.causes.counterfactuals import MOST_WORK, counterfactuals
+from fastgrad.causes.evidence import Evidence, Guess, Measured, gather, join
+from fastgrad.causes.places import whereabouts
+from fastgrad.causes.reverse import Reverse
+from fastgrad.causes.signatures import signatures
+from fastgrad.params import Nest
+from fastgrad.program.graph import Node
+from fastgrad.program.program import Program
+from fastgrad.report import Cause
+
+Array = NDArray[np.float64]
+_NEAR = 0.7  # in cost: as plausible as the best
+_SHOWN = 3  # guesses about the same blocks that cannot be told apart
+
+
+def name_causes(
+    nest: Nest,
+    theta: Array,
+    measured: Measured,
+    *,
+    program: Program | None = None,
+    elsewhere: Callable[[float], Array] | None = None,
+) -> tuple[Cause, ...]:
+    """Return why a gradient is wrong, what explains most first.
+
+    Parameters
+    ----------
+    nest : Nest
+        The parameters' structure.
+    theta : ndarray of float64, shape (P,)
+        The parameters.
+    measured : Measured
+        The gradient under test, beside the numerical one.
+    program : Program, optional
+        The traced loss.
+    elsewhere : callable, optional
+        Of a relative step: the gradient under test at other parameters.
+
+    Returns
+    -------
+    tuple of Cause
+        Empty only if nothing is wrong. ``unknown``, with its location, where no
+        mistake fits.
+    """
+    if not measured.wrong.any():
+        return ()
+    reverse = Reverse(program) if program is not None else None
+    evidence = gather(nest, theta, measured, reverse)
+    guesses: list[Guess] = []
+    if elsewhere is not None and reverse is not None and evidence.exact:
+        guesses += _stale(evidence, reverse, measured.given, elsewhere)
+    guesses += _guesses(evidence, reverse)
+    chosen, left = _choose(evidence, guesses, set(evidence.wrong))
+    if left:
+        behind, left = _behind(evidence, reverse, chosen, left)
+        chosen += behind
+    causes = [_cause(evidence, guess, guesses) for guess in chosen]
+    return (*causes, *([_unknown(evidence, sorted(left), reverse)] if left else []))
+
+
+def _guesses(evidence: Evidence, reverse: Reverse | None) -> list[Guess]:
+    found = signatures(evidence)
+    if reverse is not None and evidence.exact:
+        found += counterfactuals(evidence, reverse)
+    return found
+
+
+#: Relative step to another point, far beyond rounding.
+_ELSEWHERE = 1e-3
+
+
+def _stale(
+    evidence: Evidence,
+    reverse: Reverse,
+    given: Array,
+    elsewhere: Callable[[float], Array],
+) -> Iterator[Guess]:
+    """The same gradient at another point, where the right one differs."""
+    if _bends(evidence, reverse) and np.array_equal(elsewhere(_ELSEWHERE), given):
+        yield Guess(
+            "stale",
+            dict.fromkeys(evidence.wrong, 0.0),
+            "the gradient is the same at another point, where the right one is not: it "
+            "was computed for earlier parameters",
+            "compute it anew in each call",
+            cost=0.5,
+        )
+
+
+def _bends(evidence: Evidence, reverse: Reverse) -> bool:
+    """Whether the right gradient changes with the parameters."""
+    moved = {
+        p: p.value * (1 + _ELSEWHERE) + _ELSEWHERE
+        for p in reverse.program.parameters
+        if p in reverse.number
+    }
+    return any(
+        not np.allclose(new, block.right, rtol=1e-9, atol=0)
+        for new, block in zip(reverse.replayed(moved), evidence.blocks, strict=True)
+    )
+
+
+def _choose(
+    evidence: Evidence, guesses: list[Guess], left: set[int]
+) -> tuple[list[Guess], set[int]]:
+    """Return the best guess, the best about what it leaves, and so on; and the rest."""
+    chosen: list[Guess] = []
+    while useful := [guess for guess in guesses if left & set(guess.blocks)]:
+        useful.sort(key=lambda g: (g.against > 0, -len(left & set(g.blocks)), g.cost))
+        best = useful[0]
+        covered = left & set(best.blocks)
+        chosen.append(best)
+        codes = {best.code}
+        for other in useful[1:]:
+            same = left & set(other.blocks) == covered and other.against == best.against
+            near = other.cost <= best.cost + _NEAR
+            if same and near and other.code not in codes and len(codes) < _SHOWN:
+                codes.add(other.code)
+                chosen.append(other)
+        left = left - covered
+    return chosen, left
+
+
+def _behind(
+    evidence: Evidence, reverse: Reverse | None, chosen: list[Guess], left: set[int]
+) -> tuple[list[Guess], set[int]]:
+    """A second mistake, in blocks that the first one touches but does not explain."""
+    found: list[Guess] = []
+    for first in chosen:
+        changed = {b: evidence.blocks[b] for b in left}
+        if first.change:
+            changed = {
+                b: replace(block, right=block.right + first.change[b])
+                for b, block in changed.items()
+                if b in first.change
+            }
+            guesses = signatures(evidence.gathered(changed))
+        elif first.factor:
+            changed = {
+                b: replace(block, given=block.given / first.factor)
+                for b, block in changed.items()
+            }
+            guesses = _guesses(evidence.gathered(changed), reverse)
+        else:
+            continue
+        second, rest = _choose(evidence, guesses, left & set(changed))
+        for guess in second:
+            guess.text += f" (besides: {first.code})"
+        found += second
+        left = rest | (left - set(changed))
+    return found, left
+
+
+def _cause(evidence: Evidence, guess: Guess, all_guesses: list[Guess]) -> Cause:
+    node = guess.node
+    if node is None:
+        # Somebody may know the operation.
+        same = [
+            g
+            for g in all_guesses
+            if g.node is not None
+            and not g.against
+            and set(g.blocks) == set(guess.blocks)
+            and g.code == guess.code
+        ]
+        node = min(same, key=lambda g: g.cost).node if same else None
+    blocks = tuple(evidence.blocks[b].name for b in sorted(guess.blocks))
+    known = [r for r in guess.blocks.values() if np.isfinite(r)]
+    residual = max(known) if known else None
+    where = f" in {join(blocks)}"
+    text = guess.text.format(op=_said(node)) if node is not None else guess.text
+    message = text + where
+    if residual is not None:
+        message += f" (matches to {max(residual, 1e-16):.0e})"
+    if guess.advice:
+        message += f": {guess.advice}"
+    return Cause(guess.code, blocks, message, _line(node), residual)
+
+
+def _said(node: Node) -> str:
+    return f"{node.label} ({node.source})"
+
+
+def _line(node: Node | None) -> str | None:
+    if node is None:
+        return None
+    code = node.source.code
+    return f"{node.source.file}:{node.source.line}" + (f": {code}" if code else "")
+
+
+def _unknown(evidence: Evidence, left: list[int], reverse: Reverse | None) -> Cause:
+    blocks = tuple(evidence.blocks[b].name for b in left)
+    node = None
+    if reverse is not None:
+        bits = sum(1 << b for b in left)
+        cover = [
+            n for n in reverse.nodes if n.inputs and reverse.reached[n] & bits == bits
+        ]
+        node = cover[0] if cover else None
+    message = f"no known mistake gives the gradient of {join(blocks)}"
+    places = [(evidence.blocks[b].name, whereabouts(evidence.blocks[b])) for b in left]
+    for name, where in places:
+        message += f"; {name} is wrong only {where}" if where else ""
+    if node is not None:
+        message += f"; everything wrong is behind {_said(node)}"
+    if reverse is not None and reverse.work > MOST_WORK:
+        message += "; not all mistakes were tried, as the loss has so many operations"
+    return Cause("unknown", blocks, message, _line(node))
+
+
+__all__ = ["Measured", "name_causes"]

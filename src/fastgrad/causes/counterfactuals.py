@@ -1,0 +1,428 @@
+"""What the gradient would be with one mistake at one operation, and whether it is.
+
+Two kinds of guesses come from the program. What one operation sends to one input may be
+multiplied by a number (zero where a use is forgotten, two where it is counted twice,
+the batch size where an average is), and the number follows by least squares. Or it may
+be something else altogether, out of the `bank`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from fastgrad.causes.bank import mistakes_at
+from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
+from fastgrad.causes.mistakes import Mistake
+from fastgrad.causes.normalizations import is_statistic
+from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
+from fastgrad.program.graph import Node
+
+Change = Sequence[Array | None]
+
+#: Operations gone through in search of a mistake: a few seconds.
+MOST_WORK = 200_000
+
+
+def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
+    """Return mistakes in the program that give the gradient under test.
+
+    First those that explain all wrong blocks and touch no right one; only where there
+    is none, those that explain some.
+    """
+    wrong = sum(1 << b for b in evidence.wrong)
+    groups = list(reversed(reverse.groups))
+    covering = [g for g in groups if _reach(reverse, g) & wrong == wrong]
+    found = _search(evidence, reverse, covering, strict=True)
+    if not found:
+        touching = [g for g in groups if _reach(reverse, g) & wrong]
+        found = _search(evidence, reverse, touching, strict=False)
+    return found
+
+
+def _reach(reverse: Reverse, group: list[Node]) -> int:
+    bits = 0
+    for node in group:
+        bits |= reverse.reached[node]
+    return bits
+
+
+def _search(
+    evidence: Evidence, reverse: Reverse, groups: list[list[Node]], *, strict: bool
+) -> list[Guess]:
+    found: list[Guess] = []
+    for group in groups:
+        if reverse.work > MOST_WORK:
+            break
+        found += _edges(evidence, reverse, group, strict)
+        found += _table(evidence, reverse, group, strict)
+    if not found:
+        found += _other_values(evidence, reverse, groups)
+    return found + list(_several_statistics(evidence, reverse, groups))
+
+
+def _other_values(
+    evidence: Evidence, reverse: Reverse, groups: list[list[Node]]
+) -> Iterator[Guess]:
+    """The gradient at values that lack a shift of the forward pass, as by noise."""
+    for node in (n for group in groups if len(group) == 1 for n in group):
+        shift = [x for x in node.inputs if not x.active and x.value.size > 1]
+        if node.op not in ("add", "subtract") or not shift or len(node.inputs) < 2:
+            continue
+        (moved,) = (x for x in node.inputs if x.active)
+        value = np.broadcast_to(moved.value, node.shape).copy()
+        gradient = reverse.replayed({node: value})
+        watch = Watch(evidence, 1.0)
+        for b, (block, other) in enumerate(zip(evidence.blocks, gradient, strict=True)):
+            if not watch(b, other - block.right):
+                break
+        else:
+            text = "the gradient is taken at the values before {op}, not at those after"
+            yield watch.guess("stale", text, 3.6, node)
+
+
+class Watch:
+    """Compares each block's change with its error as soon as it is known.
+
+    The gradient of a block is guessed to be ``right + base + factor * (moved - base)``.
+
+    Parameters
+    ----------
+    factor : float or None
+        None where it follows from the first block that it explains.
+    base : sequence of ndarray or None, optional
+    strict : bool
+        Whether to give up at the first block that is not explained.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        factor: float | None,
+        *,
+        base: Change | None = None,
+        strict: bool = True,
+    ) -> None:
+        self.evidence = evidence
+        self.factor = factor
+        self.explained: dict[int, float] = {}
+        self.entries = 0
+        self.change: dict[int, Array] = {}
+        self.against = 0
+        self.strict = strict
+        self._base = base or [None] * len(evidence.blocks)
+
+    def __call__(self, b: int, moved: Array | None) -> bool:
+        """Say whether to go on."""
+        go_on = self._compare(b, moved)
+        if not go_on:
+            self.explained.clear()
+        return go_on
+
+    def _compare(self, b: int, moved: Array | None) -> bool:
+        block, base = self.evidence.blocks[b], self._base[b]
+        base = np.zeros(()) if base is None else base
+        moved = base if moved is None else moved
+        if not block.is_wrong:
+            self.against += self._moves(block, base, moved)
+        elif not np.any(moved) and not np.any(base):
+            return not self.strict
+        elif not self._explains(b, block, base, moved):
+            self.against += 1
+            if not self.strict and self.factor is not None:
+                self.change[b] = base + self.factor * (moved - base)
+        if self.strict:
+            return not self.against
+        return self.against <= len(self.explained) + 1
+
+    def _moves(self, block: Block, base: Any, moved: Any) -> bool:
+        factor = 1.0 if self.factor is None else self.factor
+        with np.errstate(all="ignore"):
+            change = np.abs(base + factor * (moved - base))
+        return not bool((change <= 3 * block.bar).all())
+
+    def _explains(self, b: int, block: Block, base: Any, moved: Any) -> bool:
+        factor = self.factor
+        with np.errstate(all="ignore"):
+            step, off = moved - base, block.off - base
+            if factor is None:
+                if not np.isfinite(step).all() or not np.isfinite(off).all():
+                    return False
+                step = np.broadcast_to(step, off.shape)
+                c = fit(off[block.known], step[block.known])
+                if c is None:
+                    return False
+                factor = 1.0 if abs(c[0] - 1) < 1e-6 else float(c[0])
+            residual = block.residual(block.right + base + factor * step)
+        if residual is None:
+            return False
+        self.factor = factor
+        self.explained[b] = residual
+        self.entries += int(np.count_nonzero(step))
+        return True
+
+    @property
+    def certain(self) -> bool:
+        """Whether a factor found is more than one number read off another."""
+        factor = self.factor or 0.0
+        if abs(factor) < 1e-6:
+            return False
+        return self.entries > 3 or self.evidence.factor(factor) is not None
+
+    def guess(self, code: str, text: str, cost: float, node: Node) -> Guess:
+        """Return what has been found."""
+        return Guess(
+            code,
+            self.explained,
+            text,
+            cost=cost,
+            node=node,
+            against=self.against,
+            change=self.change,
+        )
+
+
+# ---- edges ---------------------------------------------------------------------------
+
+
+def _edges(
+    evidence: Evidence, reverse: Reverse, group: list[Node], strict: bool
+) -> Iterator[Guess]:
+    wrong = sum(1 << b for b in evidence.wrong)
+    for i in range(len(group[0].inputs)):
+        nodes = [n for n in group if n.inputs[i].active]
+        reach = _reached_by(reverse, dict.fromkeys(nodes, Instead(i, _nothing)))
+        if not reach & wrong or (strict and reach & wrong != wrong):
+            continue
+        for which, some in _turns_of_loop(nodes, strict):
+            watch = Watch(evidence, None, strict=strict)
+            reverse.change(dict.fromkeys(some, Instead(i, _nothing)), watch)
+            if watch.explained and watch.factor is not None:
+                yield from _edge(evidence, reverse, some[0], i, which, watch)
+        if len(nodes) > 1:
+            yield from _loop(evidence, reverse, nodes, i, strict)
+
+
+def _nothing(node: Node, g: Array) -> float:
+    return 0.0
+
+
+def _turns_of_loop(group: list[Node], strict: bool) -> Iterator[tuple[str, list[Node]]]:
+    if group:
+        yield "", group
+    if len(group) > 2:
+        yield "in all turns of the loop but the first", group[1:]
+        yield "in all turns of the loop but the last", group[:-1]
+    if 1 < len(group) <= (24 if strict else 4):
+        for k, node in enumerate(group):
+            yield f"in turn {k} of the loop", [node]
+
+
+def _loop(
+    evidence: Evidence, reverse: Reverse, group: list[Node], i: int, strict: bool
+) -> Iterator[Guess]:
+    """Factors in every turn of a loop, whose powers do not add up linearly."""
+    for factor in (-1.0, 2.0, 0.5):
+
+        def part(node: Node, g: Array, factor: float = factor) -> Any:
+            return factor * np.asarray(reverse.send(node, g)[i])
+
+        watch = Watch(evidence, 1.0, strict=strict)
+        reverse.change(dict.fromkeys(group, Instead(i, part)), watch)
+        if watch.explained:
+            code, text, cost = _read(evidence, reverse, group[0], i, factor)
+            yield watch.guess(code, text, cost + 0.3, group[0])
+
+
+def _edge(
+    evidence: Evidence, reverse: Reverse, node: Node, i: int, which: str, watch: Watch
+) -> Iterator[Guess]:
+    kept = 1 - (watch.factor or 0.0)
+    kept = 0.0 if abs(kept) < 1e-6 else kept
+    if kept and watch.entries < 3 and evidence.factor(kept) is None:
+        return
+    code, text, cost = _read(evidence, reverse, node, i, kept)
+    if kept == 0 and _all_zero(evidence, watch.explained):
+        code, cost = "zero", min(cost, 3.0)
+    if which:
+        text, cost = f"{text}, {which}", cost + 0.2
+    yield watch.guess(code, text, cost, node)
+
+
+def _all_zero(evidence: Evidence, explained: dict[int, float]) -> bool:
+    return not any(np.any(evidence.blocks[b].given) for b in explained)
+
+
+def _read(
+    evidence: Evidence, reverse: Reverse, node: Node, i: int, kept: float
+) -> tuple[str, str, float]:
+    """What it means that input `i` of a node receives `kept` times its gradient."""
+    x = node.inputs[i]
+    several = len(reverse.users[x]) > 1
+    what = f"its {_ordinal(i)} operand" if len(node.inputs) > 1 else "its input"
+    if is_statistic(node, i):
+        return _read_statistic(evidence, node, i, kept)
+    if kept == 0:
+        if node.op in ("where", "maximum", "minimum", "abs"):
+            text = f"{{op}} passes no gradient to {what}"
+            return "local_derivative", text, 3.0
+        text = f"the gradient that {{op}} sends to {what} is not added"
+        return "accumulation", text, 3.2 if several else 4.2
+    if abs(kept + 1) < 1e-6:
+        natural = node.op in (
+            "subtract",
+            "negative",
+            "cos",
+            "arccos",
+            "reciprocal",
+            "divide",
+        )
+        text = f"what {{op}} sends to {what} has the wrong sign"
+        return "local_derivative", text, 2.9 if natural else 4.2
+    constants = [y.value for j, y in enumerate(node.inputs) if j != i and not y.active]
+    if constants and constants[0].ndim == 0 and node.op in ("multiply", "divide"):
+        c = float(constants[0])
+        if node.op == "divide" and i == 0 and c:
+            c = 1 / c
+        for power, how in ((-1, "left out"), (1, "applied twice")):
+            if c and abs(kept * c**-power - 1) < 1e-7:
+                return _constant_factor(node, c, how)
+    if abs(kept - 2) < 1e-6 or abs(kept - 0.5) < 1e-6:
+        if node.op == "square":
+            how = "doubled" if kept > 1 else "left out"
+            return "local_derivative", f"the factor 2 of {{op}} is {how}", 2.8
+        if kept > 1:
+            text = f"the gradient that {{op}} sends to {what} is added twice"
+            return "accumulation", text, 3.0 if several or node.op == "add" else 4.1
+    axes = stretched(node, i)
+    count = int(np.prod([node.shape[d] for d in axes]))
+    if axes and abs(kept * count - 1) < 1e-6:
+        text = f"the gradient that {{op}} sends to {what} is averaged, not summed"
+        return "reduction", text, 2.8
+    name = evidence.factor(kept)
+    text = f"what {{op}} sends to {what} is multiplied by {kept:.6g}"
+    return "scale", text + (f", which is {name}" if name else ""), 4.0 if name else 4.9
+
+
+def _constant_factor(node: Node, c: float, how: str) -> tuple[str, str, float]:
+    if node.label.endswith("mean"):
+        what = "the average" if how == "left out" else "the division by the count"
+        return "scale", f"{what} of {{op}} ({1 / c:.6g}) is {how}", 2.8
+    return "scale", f"the constant {c:.6g} of {{op}} is {how}", 2.9
+
+
+def _read_statistic(
+    evidence: Evidence, node: Node, i: int, kept: float
+) -> tuple[str, str, float]:
+    count = int(np.prod([node.shape[d] for d in stretched(node, i)]))
+    if kept == 0:
+        text = "the statistic that {op} normalises by is treated as a constant"
+        return "cross_term", text, 2.9
+    text = f"the term of the statistic in {{op}} is multiplied by {kept:.6g}"
+    if abs(kept - count) < 1e-6 * count or abs(kept * count - 1) < 1e-6:
+        return "reduction", f"{text}: sum and mean over {count} are mixed up", 2.7
+    return "cross_term", text, 3.4
+
+
+def _ordinal(i: int) -> str:
+    return ("first", "second", "third")[i] if i < 3 else f"{i + 1}th"
+
+
+# ---- statistics of normalisations ----------------------------------------------------
+
+
+def _several_statistics(
+    evidence: Evidence, reverse: Reverse, groups: list[list[Node]]
+) -> Iterator[Guess]:
+    """Terms of two statistics, say mean and variance, that are both wrong."""
+    statistics = [
+        (group[0], reverse.change(dict.fromkeys(group, Instead(i, _nothing))))
+        for group in groups
+        for i in range(len(group[0].inputs))
+        if is_statistic(group[0], i)
+    ]
+    for (node, first), (_, second) in list(combinations(statistics, 2))[:40]:
+        assert first is not None
+        assert second is not None
+        for b in evidence.wrong[:1]:
+            c = _two_factors(evidence.blocks[b], first[b], second[b])
+            if c is None:
+                continue
+            watch = Watch(evidence, 1.0)
+            for k, (p, q) in enumerate(zip(first, second, strict=True)):
+                both = None if p is None or q is None else c[0] * p + c[1] * q
+                if not watch(k, both):
+                    break
+            else:
+                yield watch.guess(*_read_statistics(1 - c), node)
+
+
+def _two_factors(block: Block, one: Array | None, two: Array | None) -> Array | None:
+    if one is None or two is None or block.given.size < 4:
+        return None
+    if not np.isfinite([one, two]).all() or not np.isfinite(block.off).all():
+        return None
+    c = fit(block.off[block.known], one[block.known], two[block.known])
+    return None if c is None or np.abs(c).min() < 1e-7 else c
+
+
+def _read_statistics(kept: Array) -> tuple[str, str, float]:
+    kept = np.where(np.abs(kept) < 1e-6, 0.0, kept)
+    if not kept.any():
+        return "cross_term", "both statistics behind {op} are treated as constants", 3.3
+    shown = join([f"{k:.4g}" for k in kept])
+    text = f"the terms of both statistics behind {{op}} are multiplied by {shown}"
+    return "cross_term", text, 3.9
+
+
+# ---- the table -----------------------------------------------------------------------
+
+
+def _table(
+    evidence: Evidence, reverse: Reverse, group: list[Node], strict: bool
+) -> Iterator[Guess]:
+    dropped: Change | None = None
+    wrong = sum(1 << b for b in evidence.wrong)
+    for mistake in mistakes_at(reverse, group):
+        reach = _reached_by(reverse, mistake.broken)
+        if not reach & wrong or (strict and reach & wrong != wrong):
+            continue
+        if mistake.constant and dropped is None:
+            dropped = reverse.change(dict.fromkeys(group, lambda node, g: []))
+        # Where blocks may differ, the first one's factor need not be the others'.
+        factors = (None,) if strict or mistake.step else (1.0, None)
+        for factor in factors if mistake.constant or mistake.step else (1.0,):
+            base = dropped if mistake.constant else None
+            watch = Watch(evidence, factor, base=base, strict=strict)
+            if _tried(reverse, mistake, watch):
+                yield _as_guess(evidence, mistake, watch)
+                break
+
+
+def _tried(reverse: Reverse, mistake: Mistake, watch: Watch) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            reverse.change(mistake.broken, watch)
+    except (ValueError, IndexError):
+        return False  # shapes that do not fit: nobody's code
+    return bool(watch.explained) and watch.certain
+
+
+def _reached_by(reverse: Reverse, broken: Mapping[Node, Sends]) -> int:
+    """The parameters whose gradients may change, as bits."""
+    bits = 0
+    for node, sends in broken.items():
+        to = node.inputs[sends.i] if isinstance(sends, Instead) else node
+        bits |= reverse.reached.get(to, 0)
+    return bits
+
+
+def _as_guess(evidence: Evidence, mistake: Mistake, watch: Watch) -> Guess:
+    factor = watch.factor
+    if factor is None or factor == 1 or mistake.step:
+        return watch.guess(mistake.code, mistake.text, mistake.cost, mistake.node)
+    name = evidence.factor(factor)
+    text = f"{mistake.text}, and it is multiplied by {factor:.6g}"
+    cost = mistake.cost + (0.9 if name else 1.5)
+    return watch.guess(mistake.code, text, cost, mistake.node)

@@ -1,0 +1,318 @@
+"""What is known about a wrong gradient, block by block, and when a guess matches it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.causes.reverse import Reverse, stretched
+from fastgrad.params import Nest
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+#: A guess must leave less than this share of the discrepancy.
+_LEFT = 1e-3
+#: What two ways to compute one gradient may differ by: roundings, and relatively.
+_ROUNDINGS, _EQUAL = 32, 1e-9
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A gradient under test beside what was measured; one element for each entry.
+
+    Attributes
+    ----------
+    given : ndarray of float64
+        The gradient under test.
+    numerical, error : ndarray of float64
+        The derivatives measured, and their bars; nan and inf where they were not.
+    wrong, smooth : ndarray of bool
+        Whether an entry is wrong; whether it is not at a kink of the loss.
+    eps : ndarray of float64
+        Rounding unit of `given`, one element for each block.
+    """
+
+    given: Array
+    numerical: Array
+    error: Array
+    wrong: Flags
+    smooth: Flags
+    eps: Array
+
+
+@dataclass
+class Block:
+    """One wrong or right block of a gradient.
+
+    Attributes
+    ----------
+    name : str
+    theta, given, right : ndarray
+        The parameters, the gradient under test, and what it should be: by reverse mode
+        over the program, where that agrees with the differences; else the differences.
+    bar : ndarray
+        How far `given` may be from a guess that is true.
+    known : ndarray of bool
+        Entries where `right` is known and smooth.
+    wrong : ndarray of bool
+    eps : float
+        Rounding unit of the gradient under test.
+    spread : tuple of int
+        Axis lengths over which the program repeats this block; () if it does not.
+    """
+
+    name: str
+    theta: Array
+    given: Array
+    right: Array
+    bar: Array
+    known: Flags
+    wrong: Flags
+    eps: float
+    spread: tuple[int, ...] = ()
+
+    @property
+    def off(self) -> Array:
+        """Given minus right."""
+        return self.given - self.right
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether any entry is."""
+        return bool(self.wrong.any())
+
+    def residual(self, guess: Any, reference: Any = None) -> float | None:
+        """What is left of the error if the gradient is `guess`; None if too much.
+
+        Relative to `guess`. A guess that the error bars cannot tell from the right
+        gradient is none.
+        """
+        with np.errstate(all="ignore"):
+            left = np.abs(self.given - guess)[self.known]
+            size = np.abs(np.broadcast_to(guess, self.given.shape))[self.known]
+            limit = np.maximum(self.bar[self.known], self._rounding(size))
+            error = np.abs(self.off)[self.known]
+        if not left.size or not (left <= limit).all():
+            return None
+        if np.linalg.norm(left) > _LEFT * np.linalg.norm(error):
+            return None
+        if np.linalg.norm(limit) > 0.3 * np.linalg.norm(error):
+            return None
+        largest = float(size.max())
+        return float(left.max()) / largest if largest else 0.0
+
+    def _rounding(self, size: Array) -> Any:
+        return _ROUNDINGS * self.eps * size.max(initial=0.0) + _EQUAL * size
+
+
+@dataclass
+class Guess:
+    """A supposed mistake that matches some blocks.
+
+    Attributes
+    ----------
+    code : str
+        The cause code.
+    blocks : dict of int to float
+        Blocks it explains, and the residual in each.
+    text : str
+        What is wrong.
+    advice : str
+        What to do about it.
+    cost : float
+        How far-fetched it is; the lowest wins among guesses that explain as much.
+    key : object
+        Guesses of one code and key in different blocks are one guess.
+    node : Node or None
+        The operation it blames.
+    against : int
+        Blocks that it changes and that are not so.
+    factor : float or None
+        What the blocks are multiplied by, if that is all.
+    change : dict of int to ndarray
+        What it does to the blocks that it does not explain.
+    """
+
+    code: str
+    blocks: dict[int, float]
+    text: str
+    advice: str = ""
+    cost: float = 5.0
+    key: Any = None
+    node: Any = None
+    against: int = 0
+    factor: float | None = None
+    change: dict[int, Array] = field(default_factory=dict)
+
+
+@dataclass
+class Evidence:
+    """All blocks, and what is known about the loss.
+
+    Attributes
+    ----------
+    blocks : list of Block
+    counts : dict of float to str
+        Numbers a factor may equal, and what they are: ``{32.0: "32, an axis of z1"}``.
+    exact : bool
+        Whether `right` comes from the program, and so is known to rounding.
+    """
+
+    blocks: list[Block]
+    counts: dict[float, str] = field(default_factory=dict)
+    exact: bool = False
+
+    def gathered(self, changed: dict[int, "Block"]) -> "Evidence":
+        """The same with other blocks in some places, and nothing else wrong."""
+        blocks = [
+            changed.get(b, replace(block, wrong=np.zeros_like(block.wrong)))
+            for b, block in enumerate(self.blocks)
+        ]
+        return replace(self, blocks=blocks)
+
+    @property
+    def wrong(self) -> list[int]:
+        """Numbers of the wrong blocks."""
+        return [b for b, block in enumerate(self.blocks) if block.is_wrong]
+
+    def factor(self, k: float, tolerance: float = 1e-6) -> str | None:
+        """Return what a factor equals, None if nothing known."""
+        if not np.isfinite(k) or k == 0:
+            return None
+        size = abs(k)
+        known = [(2.0, "2"), (0.5, "1/2"), (1.0, "1"), *self._derived()]
+        for value, name in known:
+            if abs(size - value) <= tolerance * value:
+                return name if k > 0 else f"-{name}"
+        return None
+
+    def _derived(self) -> Iterable[tuple[float, str]]:
+        for n, name in self.counts.items():
+            yield n, name
+            if n and n != 1:
+                yield 1 / n, f"1 / {name}"
+        for n, name in self.counts.items():
+            if n > 1 and n == round(n):
+                yield n / (n - 1), f"n / (n - 1) for n = {name}"
+                yield (n - 1) / n, f"(n - 1) / n for n = {name}"
+                yield n**0.5, f"the root of {name}"
+                yield n**-0.5, f"1 / the root of {name}"
+                yield n / 2, f"{name}, halved"
+                yield 2 / n, f"2 / {name}"
+                yield n**2, f"the square of {name}"
+                yield n**-2, f"1 / the square of {name}"
+
+
+def gather(
+    nest: Nest, theta: Array, measured: Measured, reverse: Reverse | None
+) -> Evidence:
+    """Return the evidence, with the program's own gradient if it agrees."""
+    known = np.isfinite(measured.numerical + measured.error) & measured.smooth
+    right, bar = measured.numerical, 3 * measured.error
+    exact = False
+    if reverse is not None:
+        own = _program_gradient(nest, reverse)
+        exact = _agrees(own[known], measured.numerical[known], bar[known])
+        if exact:
+            right, bar, known = own, np.zeros_like(own), measured.smooth
+    vectors = (theta, measured.given, right, bar, known, measured.wrong)
+    blocks = []
+    for b, parts in enumerate(zip(*map(nest.split, vectors), strict=True)):
+        at, given, rightly, bars, seen, wrong = parts
+        eps, spread = float(measured.eps[b]), _spread(reverse, b)
+        block = Block(nest.names[b], at, given, rightly, bars, seen, wrong, eps, spread)
+        largest = np.max(np.abs(block.right), initial=0, where=block.known)
+        block.bar = block.bar + (_EQUAL + _ROUNDINGS * block.eps) * largest
+        blocks.append(block)
+    evidence = Evidence(blocks, _counts(reverse, nest), exact)
+    if exact:
+        _add_unseen(evidence, nest.split(np.isnan(measured.numerical)))
+    return evidence
+
+
+def _agrees(own: Array, numerical: Array, bar: Array) -> bool:
+    with np.errstate(all="ignore"):
+        off = np.abs(own - numerical) > bar + 1e-5 * np.abs(own)
+    return bool(np.isfinite(own).all() and (not off.size or off.mean() <= 0.01))
+
+
+def _add_unseen(evidence: Evidence, unseen: list[Flags]) -> None:
+    """In blocks that are wrong, what was not measured is compared with the program."""
+    for block, flags in zip(evidence.blocks, unseen, strict=True):
+        if block.is_wrong and flags.any():
+            off = np.abs(block.off) > 100 * block.bar + 1e-6 * np.abs(block.right)
+            block.wrong = block.wrong | (flags & off)
+
+
+def _program_gradient(nest: Nest, reverse: Reverse) -> Array:
+    found, parameters = reverse.gradient, reverse.program.parameters
+    return nest.join([found.get(p, np.zeros(p.shape)) for p in parameters])
+
+
+def _spread(reverse: Reverse | None, b: int) -> tuple[int, ...]:
+    """Over how many places the program repeats block `b`, one number per axis."""
+    if reverse is None:
+        return ()
+    for node, i in reverse.users.get(reverse.program.parameters[b], ()):
+        axes = stretched(node, i)
+        if axes:
+            return tuple(node.shape[d] for d in axes)
+    return ()
+
+
+def _counts(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
+    """Numbers that a factor may equal: axis lengths and constants of the loss."""
+    counts: dict[float, str] = {}
+    if reverse is None:
+        for name, shape in zip(nest.names, nest.shapes, strict=True):
+            for axis, n in enumerate(shape):
+                counts.setdefault(float(n), f"{n}, axis {axis} of {name}")
+        counts = {float(n): f"{n}" for n in range(2, 4097)} | counts
+        return {n: name for n, name in counts.items() if n not in (0.0, 1.0, 2.0)}
+    for node in reverse.nodes:
+        for x in node.inputs:
+            if not x.active and x.value.ndim == 0:
+                c = float(abs(x.value))
+                counts.setdefault(c, f"{c:.6g}, a constant in {x.source}")
+    for node in reverse.nodes:
+        for axis, n in enumerate(node.shape):
+            counts.setdefault(float(n), f"{n}, axis {axis} of {node.label}")
+        counts.setdefault(
+            float(node.value.size), f"{node.value.size}, all of {node.label}"
+        )
+    return {n: name for n, name in counts.items() if n not in (0.0, 1.0, 2.0)}
+
+
+def fit(target: Array, *terms: Array) -> Array | None:
+    """Least-squares coefficients of `terms`; None if they are too alike."""
+    columns = [np.ravel(term) for term in terms]
+    sizes = [float(np.linalg.norm(column)) for column in columns]
+    if target.size < len(terms) or not all(np.isfinite(s) and s > 0 for s in sizes):
+        return None
+    matrix = np.stack([c / s for c, s in zip(columns, sizes, strict=True)], axis=1)
+    if np.linalg.cond(matrix) > 1e7:
+        return None
+    found = np.linalg.lstsq(matrix, np.ravel(target), rcond=None)[0]
+    return np.asarray(found / np.array(sizes))
+
+
+def join(names: Sequence[str]) -> str:
+    """``W1, b1 and W2``; the middle of long lists is left out."""
+    names = list(names)
+    if len(names) > 6:
+        names = [*names[:4], f"{len(names) - 4} more blocks"]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+
+
+def merge(guesses: Iterable[Guess]) -> list[Guess]:
+    """Join guesses about different blocks that say the same thing."""
+    merged: dict[Any, Guess] = {}
+    for guess in guesses:
+        same = merged.setdefault((guess.code, guess.key), guess)
+        if same is not guess:
+            same.blocks.update(guess.blocks)
+            same.cost = max(same.cost, guess.cost)
+    return list(merged.values())

@@ -1,0 +1,320 @@
+"""Reverse mode with something broken: how the gradient changes, and nothing else.
+
+Gradients above the broken operation are the right ones, and derivatives are linear in
+what comes down: so only the change is propagated, from the broken operation down, and
+only until somebody has seen enough.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.program import ops
+from fastgrad.program.gradient import backpropagate, derivative
+from fastgrad.program.graph import Node
+from fastgrad.program.program import Program
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Instead:
+    """Input `i` of an operation receives `part(node, g)`, the others what is right."""
+
+    i: int
+    part: Callable[[Node, Array], Any]
+
+
+#: What a broken operation sends down: instead of one part; or everything,
+#: (node, gradient of its output) -> [(to, part)].
+Sends = Instead | Callable[[Node, Array], Iterable[tuple[Node, Any]]]
+#: Told each parameter's change as soon as it is known; stops it all by saying False.
+Watch = Callable[[int, Array | None], bool]
+
+_SMALL = 20_000  # multiplications, below which planning a contraction is dearer
+_LARGE = 50_000  # entries, that cost as much as another operation
+_NEUTRAL = 1e-12  # of what comes down: a maximum whose gradient cancels
+
+
+class Reverse:
+    """A program with its right gradient at every value.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        That depend on parameters and on which the loss depends, inputs first.
+    gradient : dict of Node to ndarray
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        with np.errstate(all="ignore"):
+            self.gradient = backpropagate(
+                program.nodes, program.result, dict.fromkeys(program.nodes, self.send)
+            )
+        self.nodes = [n for n in program.nodes if n in self.gradient]
+        self.number = {node: i for i, node in enumerate(self.nodes)}
+        #: Operations gone through so far, large arrays counted several times.
+        self.work = 0.0
+        self._parts: dict[Node, list[Any]] = {}
+        self._finished: dict[int, list[int]] = defaultdict(list)
+        for b, p in enumerate(program.parameters):
+            users = [self.number[u] for u, _ in self.users.get(p, ())]
+            self._finished[min(users, default=-1)].append(b)
+
+    # ---- derivatives
+
+    @cached_property
+    def _slopes(self) -> dict[Node, list[tuple[Array, bool] | None]]:
+        return {}
+
+    def send(self, node: Node, g: Array) -> list[Any]:
+        """What the node sends to its inputs; None for constants."""
+        if elementwise(node):
+            return [
+                None if slope is None else _reduced(_times(g, *slope), x.shape)
+                for x, slope in zip(node.inputs, self._slope(node), strict=True)
+            ]
+        if node.op == "contract":
+            return _contraction(node, g)
+        return list(derivative(node, g))
+
+    def _slope(self, node: Node) -> list[tuple[Array, bool] | None]:
+        """Derivatives of an elementwise operation, and whether all are finite."""
+        if node not in self._slopes:
+            inputs = [np.broadcast_to(x.value, node.shape) for x in node.inputs]
+            rule = ops.PRIMITIVES[node.op].derivative
+            with np.errstate(all="ignore"):
+                slopes = rule(np.ones(node.shape), node.value, inputs, node.ints)
+            self._slopes[node] = [
+                (np.asarray(slope), bool(np.isfinite(slope).all()))
+                if x.active
+                else None
+                for x, slope in zip(node.inputs, slopes, strict=True)
+            ]
+        return self._slopes[node]
+
+    def rightly(self, node: Node, g: Array) -> list[tuple[Node, Any]]:
+        """What the node sends when it is not broken, with where to."""
+        return list(zip(node.inputs, self.send(node, g), strict=True))
+
+    def parts(self, node: Node) -> list[Any]:
+        """What the node rightly sends to its inputs."""
+        if node not in self._parts:
+            with np.errstate(all="ignore"):
+                self._parts[node] = self.send(node, self.gradient[node])
+        return self._parts[node]
+
+    def part(self, node: Node, i: int) -> Array:
+        """What the node rightly sends to input `i`, in its shape."""
+        return np.broadcast_to(self.parts(node)[i], node.inputs[i].shape)
+
+    @cached_property
+    def users(self) -> dict[Node, list[tuple[Node, int]]]:
+        """For each value the operations that use it, and as which input."""
+        users: dict[Node, list[tuple[Node, int]]] = defaultdict(list)
+        for node in self.nodes:
+            for i, x in enumerate(node.inputs):
+                if x.active:
+                    users[x].append((node, i))
+        return users
+
+    @cached_property
+    def groups(self) -> list[list[Node]]:
+        """Operations that are the same piece of code, run again in a loop."""
+        groups: dict[Any, list[Node]] = defaultdict(list)
+        # One call of NumPy may make several operations of one kind.
+        depth: dict[Node, int] = {}
+        for node in self.nodes:
+            if not node.inputs:
+                continue
+            depth[node] = max(
+                (
+                    depth.get(x, 0) + (x.op != node.op)
+                    for x in node.inputs
+                    if x.inputs and x.source.site == node.source.site
+                ),
+                default=0,
+            )
+            key = (node.source.site, node.op, node.label, depth[node])
+            groups[key].append(node)
+        return list(groups.values())
+
+    @cached_property
+    def reached(self) -> dict[Node, int]:
+        """For each value the parameters it depends on, as bits."""
+        bits = {p: 1 << b for b, p in enumerate(self.program.parameters)}
+        for node in self.nodes:
+            if node.inputs:
+                bits[node] = 0
+                for x in node.inputs:
+                    bits[node] |= bits.get(x, 0)
+        return bits
+
+    @cached_property
+    def _neutral(self) -> set[Node]:
+        """Maxima that are only subtracted for safety: their gradient cancels."""
+        return {
+            node
+            for node in self.nodes
+            if node.op == "max"
+            and np.abs(self.gradient[node]).max(initial=0)
+            <= _NEUTRAL * max(self._above(node), default=0)
+        }
+
+    def _above(self, node: Node) -> Iterator[float]:
+        """Sizes of the gradients of what uses a value, other than by reshaping it."""
+        for user, _ in self.users[node]:
+            if user.op in ("reshape", "view"):
+                yield from self._above(user)
+            else:
+                yield float(np.abs(self.gradient[user]).max(initial=0))
+
+    def change(
+        self, broken: Mapping[Node, Sends], watch: Watch | None = None
+    ) -> list[Array | None] | None:
+        """The change of each parameter's gradient if these operations send otherwise.
+
+        None if `watch` stopped it.
+        """
+        change: dict[Node, Array] = {}
+        parameters = self.program.parameters
+        neutral = self._neutral
+        start = max(self.number[n] for n in broken)
+        for k in range(start, -1, -1):
+            node = self.nodes[k]
+            moved = change.pop(node, None) if node.inputs else None
+            for x, part in self._sent(node, moved, broken.get(node)):
+                if x.active and part is not None and x not in neutral:
+                    if np.shape(part) != x.shape:
+                        part = np.broadcast_to(part, x.shape)
+                    change[x] = change[x] + part if x in change else part
+            if watch is not None:
+                for b in self._finished.get(k, ()):
+                    if not watch(b, change.get(parameters[b])):
+                        return None
+        return [change.get(p) for p in parameters]
+
+    def _sent(
+        self, node: Node, moved: Array | None, sends: Sends | None
+    ) -> list[tuple[Node, Any]]:
+        if sends is None and moved is None:
+            return []
+        self.work += 1 + sum(x.value.size for x in node.inputs) / _LARGE
+        if sends is None:
+            assert moved is not None
+            return self.rightly(node, moved)
+        g = self.gradient[node] if moved is None else self.gradient[node] + moved
+        if not isinstance(sends, Instead):
+            sent = list(sends(node, g))
+            return sent + [
+                (x, -self.part(node, i)) for i, x in enumerate(node.inputs) if x.active
+            ]
+        i, x = sends.i, node.inputs[sends.i]
+        part = np.asarray(sends.part(node, g))
+        full = np.broadcast_shapes(part.shape, x.shape)
+        part = ops.unbroadcast(np.broadcast_to(part, full), x.shape)
+        sent = [(x, part - self.part(node, i))]
+        if moved is not None:
+            others = enumerate(self.rightly(node, moved))
+            sent += [pair for k, pair in others if k != i]
+        return sent
+
+    def replayed(self, values: Mapping[Node, Array]) -> list[Array]:
+        """The gradient of the parameters if these values had been others."""
+        moved: dict[Node, Node] = {}
+        nodes = []
+        for node in self.nodes:
+            inputs = tuple(moved.get(x, x) for x in node.inputs)
+            if node in values or inputs != node.inputs:
+                value = values.get(node)
+                if value is None:
+                    value = _evaluate(node, inputs)
+                moved[node] = Node(
+                    node.op, inputs, node.ints, value, node.label, node.source
+                )
+            nodes.append(moved.get(node, node))
+        with np.errstate(all="ignore"):
+            found = backpropagate(nodes, moved[self.program.result])
+        return [
+            found.get(moved.get(p, p), np.zeros(p.shape))
+            for p in self.program.parameters
+        ]
+
+
+def elementwise(node: Node) -> bool:
+    """Whether the operation works entry by entry."""
+    return node.op in ops.ELEMENTWISE
+
+
+def stretched(node: Node, i: int) -> tuple[int, ...]:
+    """The axes of the result along which input `i` is repeated."""
+    x = node.inputs[i]
+    if node.op == "view":
+        moves = node.ints[x.value.ndim :]
+        return tuple(
+            d for d in range(node.value.ndim) if moves[2 * d] < 0 and node.shape[d] > 1
+        )
+    if not elementwise(node):
+        return ()
+    lead = node.value.ndim - x.value.ndim
+    return tuple(
+        d
+        for d in range(node.value.ndim)
+        if node.shape[d] > 1 and (d < lead or x.shape[d - lead] == 1)
+    )
+
+
+def _times(g: Array, slope: Array, finite: bool) -> Any:
+    """Product in which nothing comes from nothing, even at a pole."""
+    if finite:
+        return g * slope
+    with np.errstate(all="ignore"):
+        return np.where(g == 0, 0.0, g * slope)
+
+
+def _reduced(part: Any, shape: tuple[int, ...]) -> Any:
+    return part if part.shape == shape else ops.unbroadcast(part, shape)
+
+
+@cache
+def labels(ints: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
+    """`ops.contraction_labels`, once for each kind of contraction."""
+    return ops.contraction_labels(ints)
+
+
+def _contraction(node: Node, g: Array) -> list[Any]:
+    x, y, out = labels(node.ints)
+    return [
+        einsum(g, out, node.inputs[1].value, y, x) if node.inputs[0].active else None,
+        einsum(g, out, node.inputs[0].value, x, y) if node.inputs[1].active else None,
+    ]
+
+
+def einsum(a: Array, la: list[int], b: Array, lb: list[int], out: list[int]) -> Array:
+    """Einstein summation, planned only where that pays."""
+    if 0 in a.strides + b.strides:  # BLAS takes no repeated rows
+        a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    sizes = dict(zip(la + lb, a.shape + b.shape, strict=True))
+    optimize = math.prod(sizes.values()) > _SMALL
+    operands: list[Any] = [a, la, b, lb, out]
+    return np.asarray(np.einsum(*operands, optimize=optimize))
+
+
+def _evaluate(node: Node, inputs: Sequence[Node]) -> Array:
+    """The operation's value at other inputs."""
+    values = [x.value for x in inputs]
+    if node.op == "view":
+        return np.array(ops.view_of(values[0], node.ints, node.shape))
+    if node.op == "reshape":
+        return values[0].reshape(node.shape)
+    if node.op == "place":
+        return ops.place(values, node.ints, node.value)
+    with np.errstate(all="ignore"):
+        return np.asarray(ops.PRIMITIVES[node.op].evaluate(values, node.ints))
