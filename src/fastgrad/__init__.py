@@ -15,6 +15,8 @@ Examples
 'wrong'
 """
 
+from typing import TYPE_CHECKING, Any
+
 from fastgrad._moments import Moments, moments
 from fastgrad.batchnorm import BatchNorm, batch_norm, batch_norm_backward
 from fastgrad.check import check_gradient
@@ -23,25 +25,37 @@ from fastgrad.program import Program, TraceError, trace
 from fastgrad.report import GradientReport
 from fastgrad.scaling import StandardScaler
 
+if TYPE_CHECKING:
+    from fastgrad import signal
+    from fastgrad.signal import SignalReport, diagnose_signal
+
 __all__ = [
     "BatchNorm",
     "GradientReport",
     "Moments",
     "Program",
+    "SignalReport",
     "StandardScaler",
     "TraceError",
     "batch_norm",
     "batch_norm_backward",
     "check_gradient",
+    "diagnose_signal",
     "moments",
     "numerical_gradient",
+    "signal",
     "trace",
 ]
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib import metadata  # 15 ms
 
         return metadata.version("fastgrad")
+    if name in ("signal", "SignalReport", "diagnose_signal"):
+        from importlib import import_module
+
+        module = import_module("fastgrad.signal")
+        return module if name == "signal" else getattr(module, name)
     raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")

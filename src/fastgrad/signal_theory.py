@@ -1,0 +1,287 @@
+"""What mean-field theory expects of each layer of one network, from its weights' scale.
+
+`meanfield` treats networks of equal layers; here every layer has its own weights,
+width and activation. Expectations follow each other from layer to layer as long as
+nothing but an activation is between them; elsewhere (a residual sum, a normalisation)
+they start again from the signal that was measured.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgrad.finite_width import Spread, layer_spread
+from fastgrad.gaussian import Moments, moments
+from fastgrad.program.graph import Node
+from fastgrad.signal_layers import Elementwise, Layer
+from fastgrad.signal_scaled import Scaled
+
+_LINEAR = moments("linear")
+
+
+class Expected(NamedTuple):
+    """The logarithm, to base 2, of a root mean square: its mean and deviation."""
+
+    log2: float
+    deviation: float
+
+    def z(self, measured: float) -> float:
+        """Return by how many deviations a measured value differs."""
+        return (measured - self.log2) / self.deviation
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The scale of a layer's weights and biases; logarithms are natural."""
+
+    fan_in: int
+    log_square: float  # of sigma_w, all products that meet together
+    log_signal: float  # mean square of what they multiply
+    log_bias: float  # mean square of the biases
+    mean_z: float  # mean of the weights / its deviation, were they independent
+    biases: tuple[Node, ...]
+
+    @property
+    def sigma_w(self) -> float:
+        """The weights have the mean square sigma_w² / fan_in."""
+        return _exp(self.log_square / 2)
+
+    @property
+    def sigma_b(self) -> float:
+        """Root of the biases' mean square."""
+        return _exp(self.log_bias / 2)
+
+
+def weigh(layer: Layer, values: Mapping[Node, Scaled]) -> Weights:
+    """Return the measured scale of a layer's weights and biases."""
+    factor, biases = _beside(layer, values)
+    fans = [product.fan_in for product in layer.products]
+    signal = [_log_square(values[product.signal]) for product in layer.products]
+    gains = [
+        math.log(max(fan, 1)) + _log_square(values[product.weight]) + 2 * factor
+        for fan, product in zip(fans, layer.products, strict=True)
+    ]
+    mean_signal = _log_add(signal) - math.log(len(signal))
+    log_square = (
+        _log_add(np.add(gains, signal)) - mean_signal
+        if math.isfinite(mean_signal)
+        else _log_add(gains)
+    )
+    first = values[layer.products[0].weight].mantissa
+    rms = math.sqrt(float(np.mean(np.square(first)))) or 1.0
+    return Weights(
+        sum(fans),
+        log_square,
+        mean_signal,
+        _log_add([_log_square(values[bias]) for bias in biases]),
+        float(first.mean()) / rms * math.sqrt(first.size),
+        tuple(biases),
+    )
+
+
+def _beside(layer: Layer, values: Mapping[Node, Scaled]) -> tuple[float, list[Node]]:
+    """Return log of the factors after the products, and the biases."""
+    products = {product.node for product in layer.products}
+    factor, biases = 0.0, []
+    stack, seen = [layer.pre], {layer.pre}
+    while stack:
+        node = stack.pop()
+        if node in products:
+            continue
+        for x in dict.fromkeys(node.inputs):
+            if _holds(x, products):
+                stack += [x] if x not in seen else []
+                seen.add(x)
+            elif node.op in ("multiply", "divide"):
+                sign = 1 if node.op == "multiply" else -1
+                factor += sign * _log_square(values[x]) / 2
+            elif node.op in ("add", "subtract") and x.value.any():
+                biases.append(x)
+    return factor, biases
+
+
+def _holds(node: Node, products: set[Node]) -> bool:
+    stack, seen = [node], {node}
+    while stack:
+        x = stack.pop()
+        if x in products:
+            return True
+        if x.op != "contract":
+            new = [y for y in x.inputs if y not in seen]
+            seen.update(new)
+            stack += new
+    return False
+
+
+# ---- forward ------------------------------------------------------------------------
+
+
+class _State(NamedTuple):
+    """Mean and variance of log q, the mean square of a pre-activation."""
+
+    mean: float
+    variance: float
+
+
+def expect_forward(
+    layers: Sequence[Layer],
+    weights: Sequence[Weights],
+    averaging: Sequence[float],
+) -> list[Expected | None]:
+    """Return the expected size of each pre-activation.
+
+    Parameters
+    ----------
+    layers, weights : sequences
+    averaging : sequence of float
+        By which the variance of a mean over samples is smaller than of one sample.
+    """
+    states: dict[Layer, _State] = {}
+    found: list[Expected | None] = []
+    for layer, w, part in zip(layers, weights, averaging, strict=True):
+        before = layer.previous
+        if before is not None and layer.chained and before in states:
+            state = _next(states[before], layer, w, units(before), part)
+        else:
+            state = _State(np.logaddexp(w.log_square + w.log_signal, w.log_bias), 0.0)
+        if state is None or not math.isfinite(state.mean):
+            found.append(None)
+            continue
+        states[layer] = state
+        own = layer_spread(_LINEAR, units(layer))
+        found.append(
+            _expected(
+                state.mean + part * own.mean, state.variance + part * own.variance
+            )
+        )
+    return found
+
+
+def _next(
+    state: _State, layer: Layer, w: Weights, width: int, part: float
+) -> _State | None:
+    m = moments_at(layer.incoming, state.mean)
+    if m is None or not m.square:
+        return None
+    signal = w.log_square + math.log(m.square)
+    if layer.incoming is not None and layer.incoming.homogeneous:
+        signal += state.mean
+    after = float(np.logaddexp(signal, w.log_bias))
+    share = math.exp(signal - after)
+    spread = layer_spread(m, width)
+    return _State(
+        after + part * share * spread.mean,
+        (share * m.elasticity) ** 2 * state.variance
+        + part * share**2 * spread.variance,
+    )
+
+
+def moments_at(function: Elementwise | None, log_q: float) -> Moments | None:
+    """Return the moments at this variance; of a homogeneous function, at 1."""
+    if function is None or function.examined is None:
+        return None
+    if function.homogeneous:
+        return moments(function.examined)
+    return moments(function.examined, math.exp(min(max(log_q, -600.0), 600.0)))
+
+
+# ---- backward -----------------------------------------------------------------------
+
+
+def expect_backward(
+    layers: Sequence[Layer],
+    weights: Sequence[Weights],
+    forward: Sequence[float],
+    backward: Sequence[float],
+    averaging: Sequence[float],
+) -> list[Expected | None]:
+    """Return the expected size of the gradient at each pre-activation.
+
+    From the size measured at the last layer; `forward` and `backward` are logs of mean
+    squares.
+    """
+    number = {layer: i for i, layer in enumerate(layers)}
+    after: dict[Layer, list[Layer]] = {layer: [] for layer in layers}
+    for layer in layers:
+        if layer.previous is not None:
+            after[layer.previous].append(layer)
+    states: dict[Layer, _State] = {}
+    for layer in reversed(layers):
+        i = number[layer]
+        state: _State | None = None
+        if len(after[layer]) == 1 and after[layer][0].chained:
+            (user,) = after[layer]
+            k = number[user]
+            if user in states:
+                state = _previous(
+                    states[user], layer, user, weights[k], forward[i], averaging[i]
+                )
+        elif not after[layer]:
+            state = _State(backward[i], 0.0)
+        if state is not None and math.isfinite(state.mean):
+            states[layer] = state
+    return [
+        _expected(*states[layer]) if layer in states and after[layer] else None
+        for layer in layers
+    ]
+
+
+def _previous(
+    state: _State, layer: Layer, user: Layer, w: Weights, log_q: float, part: float
+) -> _State | None:
+    m = moments_at(user.incoming, log_q)
+    if m is None or not m.slope_square or user.source is None:
+        return None
+    fan_out_over_in = user.pre.value.size / user.source.value.size
+    spread = slope_spread(m, units(layer))
+    return _State(
+        state.mean
+        + w.log_square
+        + math.log(fan_out_over_in * m.slope_square)
+        + part * spread.mean,
+        state.variance + part * spread.variance,
+    )
+
+
+def slope_spread(m: Moments, width: int) -> Spread:
+    """Return the spread of the log of a mean square gradient after an activation."""
+    # The gradient from above is normal, of kurtosis 3, and independent of the slope.
+    slopes = m._replace(square=m.slope_square, kurtosis=3 * m.slope_kurtosis)
+    return layer_spread(slopes, width)
+
+
+# ---- small things -------------------------------------------------------------------
+
+
+def units(layer: Layer) -> int:
+    """Return the number of units of a layer."""
+    if layer.axes is None:
+        return max(int(layer.pre.shape[-1]) if layer.pre.shape else 1, 1)
+    sizes = zip(layer.pre.shape, layer.axes, strict=True)
+    return math.prod(n for n, axis in sizes if axis == "u")
+
+
+def averaging(samples: int, correlation: float | None) -> float:
+    """Return the variance of a mean over samples relative to one sample's."""
+    c = 1.0 if correlation is None else min(max(correlation, 0.0), 1.0)
+    return 1 / samples + (1 - 1 / samples) * c**2
+
+
+def _expected(mean: float, variance: float) -> Expected:
+    to_log2 = 0.5 / math.log(2)
+    return Expected(mean * to_log2, max(math.sqrt(variance) * to_log2, 1e-9))
+
+
+def _log_square(x: Scaled) -> float:
+    return 2 * math.log(2) * x.log2_rms
+
+
+def _log_add(values: Any) -> float:
+    return float(np.logaddexp.reduce(values)) if len(values) else -math.inf
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 709 else math.inf
