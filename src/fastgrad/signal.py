@@ -21,6 +21,7 @@ from fastgrad.signal_layers import Layer, find_layers
 from fastgrad.signal_measure import (
     Growth,
     Size,
+    concentration,
     dead_share,
     growth,
     measure,
@@ -31,7 +32,6 @@ from fastgrad.signal_scaled import Scaled, backpropagate, evaluate
 from fastgrad.signal_theory import (
     Expected,
     Weights,
-    averaging,
     expect_backward,
     expect_forward,
     moments_at,
@@ -128,19 +128,20 @@ def diagnose_signal(
     values = evaluate(nodes)
     keep = {*parameters, *(layer.pre for layer in structure)}
     gradients = backpropagate(nodes, result, values, keep)
-    weights = [weigh(layer, values) for layer in structure]
-    blocks = {p.label: p for p in parameters}
-    layers = _measure_layers(
-        structure, weights, values, gradients, blocks, learning_rate
-    )
-    along, against = _growths(layers)
-    evidence = Evidence(
-        nodes, values, gradients, structure, layers, weights, along, against,
-        {n: str(d) for n, d in zip(nest.names, nest.dtypes, strict=True)},
-        frozenset(p.label for p in parameters
-                  if p in gradients and gradients[p].mantissa.any()),
-    )  # fmt: skip
-    faults = find_faults(evidence)
+    with np.errstate(all="ignore"):
+        weights = [weigh(layer, values) for layer in structure]
+        layers = _measure_layers(
+            structure, weights, values, gradients, parameters, learning_rate
+        )
+        along, against = _growths(layers)
+        reached = {p.label for p in parameters if _reaches(gradients.get(p))}
+        dtypes = {n: str(d) for n, d in zip(nest.names, nest.dtypes, strict=True)}
+        faults = find_faults(
+            Evidence(
+                nodes, values, structure, layers, weights, along, against, dtypes,
+                frozenset(reached),
+            )
+        )  # fmt: skip
     return SignalReport(
         verdict=_verdict(faults),
         layers=tuple(layers),
@@ -251,22 +252,16 @@ def _measure_layers(
     weights: Sequence[Weights],
     values: Mapping[Node, Scaled],
     gradients: Mapping[Node, Scaled],
-    blocks: Mapping[str, Node],
+    parameters: Sequence[Node],
     learning_rate: float | None,
 ) -> list[SignalLayer]:
+    blocks = {p.label: p for p in parameters}
     sizes = [measure(values[layer.pre], layer.axes) for layer in structure]
     back = [
         gradients[layer.pre].log2_rms if layer.pre in gradients else -math.inf
         for layer in structure
     ]
-    shares = [
-        averaging(_samples(layer), size.correlation)
-        for layer, size in zip(structure, sizes, strict=True)
-    ]
-    forward_log = [2 * _LN2 * size.log2_rms for size in sizes]
-    backward_log = [2 * _LN2 * b for b in back]
-    ahead = expect_forward(structure, weights, shares)
-    behind = expect_backward(structure, weights, forward_log, backward_log, shares)
+    ahead, behind = _expectations(structure, weights, values, gradients, sizes, back)
     return [
         SignalLayer(
             name=layer.name,
@@ -291,6 +286,32 @@ def _measure_layers(
         )
         for i, (layer, size) in enumerate(zip(structure, sizes, strict=True))
     ]
+
+
+def _expectations(
+    structure: Sequence[Layer],
+    weights: Sequence[Weights],
+    values: Mapping[Node, Scaled],
+    gradients: Mapping[Node, Scaled],
+    sizes: Sequence[Size],
+    back: Sequence[float],
+) -> tuple[list[Expected | None], list[Expected | None]]:
+    """Return the expected size of the signal and of the gradient, by layer."""
+    signal = [concentration(values[x.pre].mantissa, x.axes) for x in structure]
+    gradient = [
+        concentration(gradients[x.pre].mantissa, x.axes) if x.pre in gradients else 1.0
+        for x in structure
+    ]
+    return (
+        expect_forward(structure, weights, signal),
+        expect_backward(
+            structure,
+            weights,
+            [2 * _LN2 * size.log2_rms for size in sizes],
+            [2 * _LN2 * b for b in back],
+            gradient,
+        ),
+    )
 
 
 def _samples(layer: Layer) -> int:
@@ -331,7 +352,7 @@ def _outcome(layer: Layer, size: Size, values: Mapping[Node, Scaled]) -> dict[st
 
 def _expectation(
     direction: str, expected: Expected | None, measured: float
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     known = expected is not None and math.isfinite(measured)
     return {
         f"expected_{direction}_log2": expected.log2 if expected else None,
@@ -346,7 +367,7 @@ def _ratios(
     gradients: Mapping[Node, Scaled],
     blocks: Mapping[str, Node],
     learning_rate: float | None,
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     weight = blocks[layer.name]
     size = values[weight].log2_rms
     ratio = -math.inf
@@ -387,6 +408,10 @@ def _outside(growth: Growth, dtype: str) -> int | None:
         1e-9, growth.error if growth.error == growth.error else 0
     )
     return first_depth_outside(slope, dtype) if certain else None
+
+
+def _reaches(gradient: Scaled | None) -> bool:
+    return gradient is not None and bool(gradient.mantissa.any())
 
 
 def _verdict(faults: Sequence[Fault]) -> str:

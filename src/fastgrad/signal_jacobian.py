@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
 from fastgrad.signal_layers import Layer
 from fastgrad.signal_report import Jacobian
@@ -45,7 +44,7 @@ def _factor(layer: Layer, values: Mapping[Node, Scaled]) -> tuple[Array, int]:
             f"`jacobian` must be False unless every layer multiplies a matrix with "
             f"what an activation made of the layer before; {layer.name} does not."
         )
-    matrix = weight.mantissa if _rows_are_units(layer) else weight.mantissa.T
+    matrix = weight.mantissa if product.weight_is_rows else weight.mantissa.T
     if layer.previous is None or layer.incoming is None or layer.source is None:
         return matrix, weight.exponent
     pre = layer.previous.pre
@@ -55,14 +54,6 @@ def _factor(layer: Layer, values: Mapping[Node, Scaled]) -> tuple[Array, int]:
     first = tuple(0 if a == "s" else slice(None) for a in axes)
     slope = gradient.mantissa[first].reshape(-1)
     return matrix * slope, weight.exponent + gradient.exponent
-
-
-def _rows_are_units(layer: Layer) -> bool:
-    """Whether the weight's first axis is the layer's units."""
-    product = layer.products[0]
-    *both, out = ops.contraction_labels(product.node.ints)
-    labels = both[0] if product.node.inputs[0] is product.weight else both[1]
-    return labels[0] in out
 
 
 def _extremes(factors: Sequence[tuple[Array, int]]) -> tuple[float, float]:
@@ -88,6 +79,8 @@ def _lyapunov(factors: Sequence[tuple[Array, int]]) -> tuple[float, ...]:
     total = np.zeros(size)
     for matrix, e in factors:
         q, r = np.linalg.qr(matrix @ q)
+        stretch = np.abs(np.diag(r))
         with np.errstate(divide="ignore"):
-            total += np.log2(np.abs(np.diag(r))) + e
+            # Beyond rounding, a direction is lost.
+            total += np.log2(np.where(stretch > 1e-14 * stretch.max(), stretch, 0)) + e
     return tuple((np.sort(total)[::-1] / len(factors)).tolist())

@@ -40,35 +40,37 @@ class Product:
     signal: Node
     block: str  # the parameter the weight is made from
 
-    @property
+    @cached_property
     def fan_in(self) -> int:
         """Number of terms of each sum."""
-        sizes, _, out = self._labels
+        sizes, _, _, out = self._labels
         return int(np.prod([sizes[label] for label in sizes if label not in out]))
 
-    @property
+    @cached_property
     def axes(self) -> str:
         """For each axis of the result, u if it tells units apart, s if samples."""
-        _, signal, out = self._labels
-        weight = self._operand(self.weight)
+        _, weight, signal, out = self._labels
         return "".join(
             "u" if label in weight or label not in signal else "s" for label in out
         )
 
-    def _operand(self, x: Node) -> list[int]:
-        return ops.contraction_labels(self.node.ints)[
-            0 if self.node.inputs[0] is x else 1
-        ]
-
-    @property
-    def _labels(self) -> tuple[dict[int, int], list[int], list[int]]:
+    @cached_property
+    def _labels(self) -> tuple[dict[int, int], list[int], list[int], list[int]]:
+        """Return the length of each label, those of weight, of signal, of result."""
         *both, out = ops.contraction_labels(self.node.ints)
         sizes = {
             label: n
             for x, labels in zip(self.node.inputs, both, strict=True)
             for label, n in zip(labels, x.shape, strict=True)
         }
-        return sizes, self._operand(self.signal), out
+        weight, signal = both if self.node.inputs[0] is self.weight else both[::-1]
+        return sizes, weight, signal, out
+
+    @property
+    def weight_is_rows(self) -> bool:
+        """Whether the first axis of the weight is an axis of the result."""
+        _, weight, _, out = self._labels
+        return weight[0] in out
 
 
 @dataclass(eq=False)
@@ -114,7 +116,7 @@ class Elementwise:
         with np.errstate(all="ignore"):
             slope = np.abs(np.diff(self(x)))
         steep = np.flatnonzero(slope > FLAT * slope.max())
-        if not len(steep) or steep[0] == 0 or steep[-1] == len(slope) - 1:
+        if len(steep) < 10 or steep[0] == 0 or steep[-1] == len(slope) - 1:
             return None
         return float(x[steep[0]]), float(x[steep[-1] + 1])
 
@@ -179,13 +181,18 @@ def find_layers(nodes: Sequence[Node]) -> list[Layer]:
     for layer in layers:
         layer.axes = _axes(layer)
         layer.residual = any(
-            user.op == "add" and any(kinds[x] == _SIGNAL for x in user.inputs)
+            user.op == "add" and any(_goes_around(x, kinds[x]) for x in user.inputs)
             for user in users[layer.pre]
         )
         layer.normalized = layer.post is not None and any(
             user.op == "sum" for user in users[layer.pre]
         )
     return layers
+
+
+def _goes_around(x: Node, kind: int) -> bool:
+    """Whether what is added to a layer is a signal, the data included."""
+    return kind == _SIGNAL or (kind == _CONSTANT and x.value.size > 1)
 
 
 # ---- which nodes are weights, and which are products of them ------------------------
@@ -231,7 +238,7 @@ def _is_permutation(node: Node) -> bool:
 
 def _keeps_linear(node: Node, kinds: Sequence[int]) -> bool:
     """Whether an operation on linear arrays leaves a pre-activation one."""
-    if node.op in _SHAPE or node.op == "negative":
+    if node.op in _SHAPE:
         return True
     if node.op in ("multiply", "divide"):
         return kinds.count(_LINEAR) == 1

@@ -82,6 +82,29 @@ def as_matrix(x: Array, axes: str) -> Array:
     return x.transpose(order).reshape(n, -1)
 
 
+_SAMPLES = 32  # whose scalar products tell how independent samples are
+
+
+def concentration(x: Array, axes: str | None) -> float:
+    """Return the variance of a mean of squares over samples, relative to one sample's.
+
+    The mean squared cosine of all pairs of samples, each with itself included: 1 if all
+    are the same, 1 / samples if they are orthogonal.
+    """
+    if axes is None or "s" not in axes or "u" not in axes:
+        return 1.0
+    rows = as_matrix(x, axes)
+    n = len(rows)
+    rows = rows[:: max(1, n // _SAMPLES)]
+    products = rows @ rows.T
+    own = np.diag(products)
+    total = float(own.sum()) ** 2 - float(own @ own)
+    if n < 2 or not 0 < total < math.inf:
+        return 1.0
+    pairs = (float(np.square(products).sum()) - float(own @ own)) / total
+    return 1 / n + (1 - 1 / n) * min(pairs, 1.0)
+
+
 def dead_share(post: Scaled, axes: str) -> float:
     """Return the share of units that are 0 in every sample."""
     samples = tuple(d for d, a in enumerate(axes) if a == "s")

@@ -183,10 +183,10 @@ _DEGREES: dict[str, tuple[float, ...]] = {
     "or": (0, 0),
 }
 _ALIGNED = frozenset(
-    "add subtract maximum minimum abs negative hypot sum max cumsum view reshape "
-    "take place".split()
+    ["add", "subtract", "maximum", "minimum", "abs", "negative", "hypot", "sum", "max"]
+    + ["cumsum", "view", "reshape", "take", "place"]
 )
-_COMPARED = frozenset("greater greater_equal equal not_equal arctan2".split())
+_COMPARED = frozenset(["greater", "greater_equal", "equal", "not_equal", "arctan2"])
 _LOGARITHMS = {"log": math.log(2), "log2": 1.0, "log10": math.log10(2)}
 
 

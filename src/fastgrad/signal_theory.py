@@ -9,6 +9,7 @@ they start again from the signal that was measured.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from fastgrad.signal_layers import Elementwise, Layer
 from fastgrad.signal_scaled import Scaled
 
 _LINEAR = moments("linear")
+_layer_spread = lru_cache(maxsize=1024)(layer_spread)
 
 
 class Expected(NamedTuple):
@@ -151,7 +153,7 @@ def expect_forward(
             found.append(None)
             continue
         states[layer] = state
-        own = layer_spread(_LINEAR, units(layer))
+        own = _layer_spread(_LINEAR, units(layer))
         found.append(
             _expected(
                 state.mean + part * own.mean, state.variance + part * own.variance
@@ -171,7 +173,7 @@ def _next(
         signal += state.mean
     after = float(np.logaddexp(signal, w.log_bias))
     share = math.exp(signal - after)
-    spread = layer_spread(m, width)
+    spread = _layer_spread(m, width)
     return _State(
         after + part * share * spread.mean,
         (share * m.elasticity) ** 2 * state.variance
@@ -250,7 +252,7 @@ def slope_spread(m: Moments, width: int) -> Spread:
     """Return the spread of the log of a mean square gradient after an activation."""
     # The gradient from above is normal, of kurtosis 3, and independent of the slope.
     slopes = m._replace(square=m.slope_square, kurtosis=3 * m.slope_kurtosis)
-    return layer_spread(slopes, width)
+    return _layer_spread(slopes, width)
 
 
 # ---- small things -------------------------------------------------------------------
@@ -262,12 +264,6 @@ def units(layer: Layer) -> int:
         return max(int(layer.pre.shape[-1]) if layer.pre.shape else 1, 1)
     sizes = zip(layer.pre.shape, layer.axes, strict=True)
     return math.prod(n for n, axis in sizes if axis == "u")
-
-
-def averaging(samples: int, correlation: float | None) -> float:
-    """Return the variance of a mean over samples relative to one sample's."""
-    c = 1.0 if correlation is None else min(max(correlation, 0.0), 1.0)
-    return 1 / samples + (1 - 1 / samples) * c**2
 
 
 def _expected(mean: float, variance: float) -> Expected:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.gains import critical_init
+from fastgrad.meanfield import batch_norm_growth
 from fastgrad.program.graph import Node
 from fastgrad.signal_layers import Layer
 from fastgrad.signal_measure import Growth
@@ -40,7 +41,6 @@ class Evidence:
 
     nodes: Sequence[Node]
     values: Mapping[Node, Scaled]
-    gradients: Mapping[Node, Scaled]
     structure: Sequence[Layer]
     layers: Sequence[SignalLayer]
     weights: Sequence[Weights]
@@ -155,33 +155,48 @@ def _layer_before(e: Evidence, node: Node) -> str:
 # ---- blocks without a gradient ------------------------------------------------------
 
 
-def disconnected(e: Evidence) -> Iterator[Fault]:
-    """Yield blocks that the loss does not depend on."""
-    if any(layer.dead > 0.99 for layer in e.layers) or _any_invalid(e):
-        return
-    zero = [
-        layer for layer in e.structure if not e.values[_weight(layer)].mantissa.any()
-    ]
-    plain = [layer for layer in zero if not layer.residual and layer.post is not None]
-    for layer in plain[:1]:
+def zero_weights(e: Evidence) -> Iterator[Fault]:
+    """Yield the first layer that lets nothing pass because its weights are 0."""
+    for layer in e.structure:
+        zero = not e.values[_weight(layer)].mantissa.any()
+        if not zero or layer.residual or layer.post is None:
+            continue
+        deviation = _critical(layer) / math.sqrt(layer.products[0].fan_in)
         yield Fault(
             "vanishing", "forward", layer.name, "weight scale",
             f"All weights of {layer.name} are 0: no signal, and no gradient, passes.",
-            f"initialise {layer.name} with deviation "
-            f"{_critical(layer) / math.sqrt(layer.products[0].fan_in):.3g}",
+            f"initialise {layer.name} with deviation {deviation:.3g}",
             _line(layer.pre),
         )  # fmt: skip
-    if zero:
         return
+
+
+def disconnected(e: Evidence) -> Iterator[Fault]:
+    """Yield blocks that the loss does not depend on."""
+    known = any(layer.dead > 0.99 for layer in e.layers) or any(
+        not e.values[_weight(layer)].mantissa.any() for layer in e.structure
+    )
+    if known or _any_invalid(e):
+        return
+    used = {n.label for n in e.nodes if n.op == "parameter"}
     for name in e.dtypes:
-        if name not in e.reached:
-            line = next((_line(x.pre) for x in e.structure if x.name == name), "")
+        if name not in used:
             yield Fault(
                 "vanishing", "backward", name, "disconnected",
-                f"The gradient of {name} is exactly 0 in every entry.",
-                f"use {name} on the way to the loss, by operations with a derivative",
-                line,
+                f"{name} is not used on the way to the loss.",
+                f"use {name}, or remove it",
             )  # fmt: skip
+    # The last layer without a gradient is where it stops.
+    cut = [x for x in e.structure if x.name not in e.reached]
+    for layer in cut[-1:]:
+        after = layer.outgoing.name if layer.outgoing is not None else "what"
+        yield Fault(
+            "vanishing", "backward", layer.name, "disconnected",
+            f"The gradient of {layer.name} is exactly 0 in every entry, and so is that "
+            f"of {len(cut) - 1} layers before it.",
+            f"replace {after}, which follows it, by something with a derivative",
+            _line(layer.post or layer.pre),
+        )  # fmt: skip
 
 
 def _weight(layer: Layer) -> Node:
@@ -200,6 +215,7 @@ def dead(e: Evidence) -> Iterator[Fault]:
     for layer, found, w in zip(e.structure, e.layers, e.weights, strict=True):
         p, n = found.dead_expected, units(layer)
         usual = p + 0.3 + 5 * math.sqrt(p * (1 - p) / n)
+        mean = found.mean * 2**found.forward_log2
         if found.dead < min(usual, 0.999):
             continue
         low = [b for b in w.biases if float(np.mean(b.value)) < 0]
@@ -208,8 +224,8 @@ def dead(e: Evidence) -> Iterator[Fault]:
             "dead", "forward", found.name,
             "dead bias" if bias else "activation",
             f"{found.dead:.0%} of the units of {found.name} are 0 in every sample "
-            f"({p:.2g} expected); its pre-activations have mean "
-            f"{found.mean * 2**found.forward_log2:.3g}.",
+            f"({p:.2g} expected)"
+            + (f"; its pre-activations have mean {mean:.3g}." if mean == mean else "."),
             f"set {bias} to 0 (now {float(np.mean(low[0].value)):.3g} on average)"
             if bias
             else f"use a leaky activation after {found.name}, or initialise it with "
@@ -307,7 +323,7 @@ def odd_layers(e: Evidence) -> Iterator[Fault]:
         return
     usual = float(np.median(gains[use]))
     spread = 1.4826 * float(np.median(np.abs(gains[use] - usual)))
-    for i in np.flatnonzero(use):
+    for i in map(int, np.flatnonzero(use)):
         away = float(gains[i]) - usual
         width = 2 / math.sqrt(units(e.structure[i]))
         if abs(away) < 1 or abs(away) < 6 * max(spread, width / 2):
@@ -321,7 +337,8 @@ def odd_layers(e: Evidence) -> Iterator[Fault]:
             name, "weight scale",
             f"{name} makes the signal {_number(_exp2(float(gains[i])))} times as large, "
             f"its peers {_number(_exp2(usual))} times." + _transposed(e, i, away),
-            f"scale {name} by {_number(_exp2(-away))}: gradient at layer 1 x "
+            f"scale {name} by {_number(_exp2(-away))}: "
+            f"{'gradient at layer 1' if i else 'signal after it'} x "
             f"{_number(_exp2(-away))}",
             _line(e.structure[i].pre),
         )  # fmt: skip
@@ -330,7 +347,7 @@ def odd_layers(e: Evidence) -> Iterator[Fault]:
 def _input_explains(e: Evidence, i: int) -> bool:
     """Whether it is the bias or non-random input that makes the gain, not the weight."""
     w = e.weights[i]
-    return abs(e.gains[i] - w.log_square / (2 * _LN2)) > 1
+    return bool(abs(e.gains[i] - w.log_square / (2 * _LN2)) > 1)
 
 
 def _transposed(e: Evidence, i: int, away: float) -> str:
@@ -372,53 +389,74 @@ def missing_activation(e: Evidence) -> Iterator[Fault]:
 def forward_growth(e: Evidence) -> Iterator[Fault]:
     """Yield growth or decay of the signal over the depth."""
     total = e.forward.slope * e.span
-    if not _is_growth(e, total):
+    if not _is_growth(e, total, _mean_field_growth(e, backward=False)):
         return
-    cause, message, fix = _explain_growth(e, total, "signal")
+    cause, message, fix = _explain_growth(e, total, "signal at the last layer")
     steps = np.append(e.gains[:1], np.diff([x.forward_log2 for x in e.layers]))
+    i = _first(e, steps, e.forward.slope)
     yield Fault(
-        "exploding" if total > 0 else "vanishing", "forward",
-        e.layers[_first(steps, e.forward.slope)].name, cause,
-        f"The signal grows by 2^{e.forward.slope:.4g} a layer, 2^{total:.4g} over "
+        "exploding" if total > 0 else "vanishing", "forward", e.layers[i].name, cause,
+        f"The signal changes by 2^{e.forward.slope:.4g} a layer, 2^{total:.4g} over "
         f"{e.span} layers. {message}",
-        fix, _line(e.structure[_first(steps, e.forward.slope)].pre),
+        fix, _line(e.structure[i].pre),
     )  # fmt: skip
 
 
 def backward_growth(e: Evidence) -> Iterator[Fault]:
     """Yield growth or decay of the gradient towards the input."""
     total = e.backward.slope * e.span
-    if not _is_growth(e, total):
+    if not _is_growth(e, total, _mean_field_growth(e, backward=True)):
         return
-    cause, message, fix = _explain_growth(e, total, "gradient")
+    cause, message, fix = _explain_growth(e, total, "gradient at layer 1")
     # Weights of layer i take the gradient to layer i - 1.
     steps = np.append(0.0, -np.diff([x.norm_log2 for x in e.layers]))
-    i = _first(steps, e.backward.slope)
-    if i == 1 and abs(e.gains[0] - e.gains[1]) < 0.5:
-        i = 0  # all alike, the first too
+    i = _first(e, steps, e.backward.slope)
     yield Fault(
-        "exploding" if total > 0 else "vanishing", "backward",
-        e.layers[i].name, cause,
-        f"The gradient grows by 2^{e.backward.slope:.4g} a layer towards the input, "
+        "exploding" if total > 0 else "vanishing", "backward", e.layers[i].name, cause,
+        f"The gradient changes by 2^{e.backward.slope:.4g} a layer towards the input, "
         f"2^{total:.4g} over {e.span} layers. {message}",
         fix, _line(e.structure[i].pre),
     )  # fmt: skip
 
 
-def _first(steps: NDArray[np.float64], slope: float) -> int:
+def _first(e: Evidence, steps: NDArray[np.float64], slope: float) -> int:
     """Return the first layer that does at least half of what layers do on average."""
     guilty = np.flatnonzero(np.nan_to_num(steps / slope) >= 0.5)
-    return int(guilty[0]) if len(guilty) else 0
+    first = int(guilty[0]) if len(guilty) else 0
+    scale = [w.log_square / 2 / _LN2 for w in e.weights[:2]]
+    if first == 1 and abs(scale[0] - scale[1]) < 0.25:
+        return 0  # the same fault, though it does not show there
+    return first
 
 
-def _is_growth(e: Evidence, total: float) -> bool:
-    """Whether growth is beyond the limit, by the weights' scale or beyond chance."""
+def _is_growth(e: Evidence, total: float, explained: float) -> bool:
+    """Whether growth is beyond the limit, and expected so or beyond chance."""
     if not abs(total) > LIMIT:
         return False
-    explained = _weight_excess(e) * e.span
     if explained * total > 0 and abs(explained) > 0.4 * abs(total):
         return True
     return abs(total) > LIMIT + 4 * _depth_spread(e)
+
+
+def _mean_field_growth(e: Evidence, *, backward: bool) -> float:
+    """Return log2 of the growth over the depth that infinite width would have."""
+    growths = []
+    for i, layer in enumerate(e.structure):
+        before, w = layer.previous, e.weights[i]
+        if before is None or layer.incoming is None or layer.incoming.examined is None:
+            continue
+        if before.normalized:
+            known = batch_norm_growth(layer.incoming.examined) if backward else 1.0
+            growths.append(math.log2(known) / 2)
+        elif layer.chained and math.isfinite(w.log_square):
+            q = 2 * _LN2 * e.layers[before.index].forward_log2
+            m = moments_at(layer.incoming, q)
+            change = 0.0 if m is None else m.slope_square if backward else m.square
+            if change and not backward and not layer.incoming.homogeneous:
+                change *= math.exp(-min(max(q, -600.0), 600.0))
+            if change:
+                growths.append((w.log_square + math.log(change)) / 2 / _LN2)
+    return math.fsum(growths) / len(growths) * e.span if growths else 0.0
 
 
 def _depth_spread(e: Evidence) -> float:
@@ -441,9 +479,8 @@ def _weight_excess(e: Evidence) -> float:
     return math.fsum(away) / len(away) if away else 0.0
 
 
-def _explain_growth(e: Evidence, total: float, what: str) -> tuple[str, str, str]:
+def _explain_growth(e: Evidence, total: float, where: str) -> tuple[str, str, str]:
     """Return cause, evidence and fix of growth with depth."""
-    where = "gradient at layer 1" if what == "gradient" else "signal at the last layer"
     if total > 0 and e.share([x.residual for x in e.structure]) >= 0.3:
         blocks = sum(x.residual for x in e.structure)
         return (
@@ -483,7 +520,7 @@ def _explain_weights(e: Evidence, total: float, where: str) -> tuple[str, str, s
             f"scale every weight by {_number(factor)}: {where} x "
             f"{_number(_exp2(-mean * steps), -mean * steps)}",
         )
-    if abs(mean) * steps < 0.4 * LIMIT and used.homogeneous:
+    if used.homogeneous:
         beta = sum(1 / units(layer) for layer in e.structure)
         return (
             "depth x width",
@@ -504,7 +541,7 @@ def _critical(layer: Layer) -> float:
     m = moments_at(layer.incoming, 0.0)
     if layer.previous is None or m is None or not m.slope_square:
         return 1.0
-    return m.slope_square**-0.5
+    return float(m.slope_square**-0.5)
 
 
 def _has_no_critical_point(e: Evidence) -> bool:
@@ -556,7 +593,9 @@ def large_steps(e: Evidence) -> Iterator[Fault]:
 _RULES = (
     non_finite,
     number_formats,
+    zero_weights,
     dead,
+    disconnected,
     saturated,
     input_size,
     odd_layers,
@@ -564,7 +603,6 @@ _RULES = (
     forward_growth,
     backward_growth,
     collapsed,
-    disconnected,
     large_steps,
 )
 
