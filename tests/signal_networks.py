@@ -1,5 +1,7 @@
 """Networks with known signals, and twenty ways to spoil them."""
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -34,7 +36,7 @@ def mlp(
     X = rng.standard_normal((width, samples)) if X is None else X
     sizes = [len(X), *[width] * (depth - 1), outputs or width]
     params = {}
-    for layer, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+    for layer, (n, m) in enumerate(pairwise(sizes), 1):
         W = rng.standard_normal((m, n))
         if orthogonal and m == n:
             W = gain * np.linalg.qr(W)[0]
@@ -158,7 +160,7 @@ def _transposed_fan(seed):
     sizes = [64, 64, 64, 512, 64, 64, 64, 10]
     params = {
         f"W{k}": rng.standard_normal((m, n)) * np.sqrt(2 / n)
-        for k, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False), 1)
+        for k, (n, m) in enumerate(pairwise(sizes), 1)
     }
     params["W4"] *= np.sqrt(512 / 64)  # 2 / fan_out where 2 / fan_in is meant
 

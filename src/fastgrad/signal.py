@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.meanfield import Curves, MeanField, dead_probability, first_depth_outside
+from fastgrad.meanfield import dead_probability, first_depth_outside
 from fastgrad.nests import rebuild, walk
 from fastgrad.params import Nest
 from fastgrad.program import plan
 from fastgrad.program.graph import Node
 from fastgrad.program.program import record
+from fastgrad.signal_evidence import Evidence
 from fastgrad.signal_jacobian import jacobian as find_jacobian
 from fastgrad.signal_layers import Layer, find_layers
 from fastgrad.signal_measure import (
@@ -27,19 +28,29 @@ from fastgrad.signal_measure import (
     measure,
     saturated_shares,
 )
-from fastgrad.signal_report import Fault, SignalLayer, SignalReport
+from fastgrad.signal_report import Fault, Jacobian, SignalLayer, SignalReport
 from fastgrad.signal_scaled import Scaled, backpropagate, evaluate
 from fastgrad.signal_theory import (
     Expected,
+    Theory,
     Weights,
     expect_backward,
     expect_forward,
     moments_at,
+    theory,
     weigh,
 )
-from fastgrad.signal_verdict import Evidence, find_faults
+from fastgrad.signal_verdict import find_faults
 
-__all__ = ["Fault", "SignalLayer", "SignalReport", "diagnose_signal", "theory"]
+__all__ = [
+    "Fault",
+    "Jacobian",
+    "SignalLayer",
+    "SignalReport",
+    "Theory",
+    "diagnose_signal",
+    "theory",
+]
 
 _LN2 = math.log(2)
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -160,81 +171,8 @@ def diagnose_signal(
     )
 
 
-def theory(
-    activation: Any,
-    sigma_w: float,
-    sigma_b: float,
-    depth: int,
-    *,
-    q: float = 1.0,
-    correlation: float = 0.0,
-) -> "Theory":
-    """Return what mean-field theory expects of a wide network of equal layers.
-
-    Parameters
-    ----------
-    activation : str or callable
-        As for `initializers.gain`.
-    sigma_w, sigma_b : float
-        Weights have variance ``sigma_w**2 / fan_in``, biases ``sigma_b**2``.
-    depth : int
-    q : float
-        Pre-activation variance in the first layer.
-    correlation : float
-        Of two samples there.
-
-    Returns
-    -------
-    Theory
-
-    Examples
-    --------
-    >>> curves = theory("relu", 2**0.5, 0.0, 3)
-    >>> curves.q.round(12).tolist(), curves.chi.round(12).tolist()
-    ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
-    >>> curves.c.round(10).tolist()
-    [0.0, 0.3183098862, 0.4937310902]
-    """
-    if depth < 1:
-        raise ValueError(f"`depth` must be positive, got {depth}.")
-    if not -1 <= correlation <= 1:
-        raise ValueError(f"`correlation` must be from -1 to 1, got {correlation}.")
-    field = MeanField(activation, sigma_w, sigma_b)
-    curves = field.propagate(depth, q=q)
-    with np.errstate(over="ignore", under="ignore"):
-        lengths = np.exp2(curves.log2_q)
-    c = np.full(depth, float(correlation))
-    for i in range(1, depth):
-        here = float(lengths[i - 1])
-        inside = 1e-300 < here < 1e300
-        c[i] = min(field.correlate(float(c[i - 1]), here), 1.0) if inside else c[i - 1]
-    return Theory(lengths, c, curves.chi, curves)
-
-
-class Theory:
-    """Expected sizes by layer, arrays of shape (depth,).
-
-    Attributes
-    ----------
-    q : ndarray
-        Variance of pre-activations.
-    c : ndarray
-        Correlation of two samples.
-    chi : ndarray
-        Growth of squared gradients through each layer.
-    curves : Curves
-        Their logarithms, which over- and underflow leaves.
-    """
-
-    def __init__(self, q: Any, c: Any, chi: Any, curves: Curves) -> None:
-        self.q, self.c, self.chi, self.curves = q, c, chi, curves
-
-    def __repr__(self) -> str:
-        return f"<Theory: {len(self.q)} layers, chi {self.chi[-1]:.6g} in the last>"
-
-
 def _nest(params: Any) -> Nest:
-    """Return the parameters as a nest, which does not allow nan, with theirs put back."""
+    """Return a nest of the parameters; nan and infinities, which it refuses, later."""
     leaves = [np.asarray(value) for _, _, value in walk(params)]
     kinds = all(leaf.dtype.kind == "f" for leaf in leaves)
     if not kinds or all(np.isfinite(leaf).all() for leaf in leaves):

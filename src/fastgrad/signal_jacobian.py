@@ -27,7 +27,7 @@ def jacobian(layers: Sequence[Layer], values: Mapping[Node, Scaled]) -> Jacobian
     top, bottom = _extremes(factors)
     if square:
         try:
-            inverses = [(np.linalg.inv(m), -e) for m, e in reversed(factors)]
+            inverses = [(_inverse(m), -e) for m, e in reversed(factors)]
             bottom = -_extremes(inverses)[0]
         except np.linalg.LinAlgError:
             bottom = -math.inf
@@ -54,6 +54,10 @@ def _factor(layer: Layer, values: Mapping[Node, Scaled]) -> tuple[Array, int]:
     first = tuple(0 if a == "s" else slice(None) for a in axes)
     slope = gradient.mantissa[first].reshape(-1)
     return matrix * slope, weight.exponent + gradient.exponent
+
+
+def _inverse(matrix: Array) -> Array:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
 
 
 def _extremes(factors: Sequence[tuple[Array, int]]) -> tuple[float, float]:

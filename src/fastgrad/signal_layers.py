@@ -31,7 +31,7 @@ _SHAPE = frozenset(ops.SHAPE)
 _CONSTANT, _WEIGHT, _LINEAR, _SIGNAL = range(4)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Product:
     """One product of a weight with a signal."""
 
@@ -73,7 +73,7 @@ class Product:
         return weight[0] in out
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Elementwise:
     """A function of each entry of an array, as part of a program."""
 
@@ -107,6 +107,8 @@ class Elementwise:
             for name, function in NAMED.items():
                 if np.allclose(self(x), function(x), rtol=1e-6, atol=1e-9):
                     return name
+        if self.homogeneous and float(self(np.ones(1))[0]) == 1:
+            return f"leaky_relu({-float(self(-np.ones(1))[0]):g})"
         return " ".join(dict.fromkeys(node.label for node in self.steps))
 
     @cached_property
@@ -133,10 +135,10 @@ class Elementwise:
         """Whether phi(s x) = s phi(x) for s > 0, as of ReLU."""
         x = np.array([-3.0, -0.7, 0.0, 0.9, 2.0])
         with np.errstate(all="ignore"):
-            return np.array_equal(self(x * 2.0**20), self(x) * 2.0**20)
+            return bool(np.array_equal(self(x * 2.0**20), self(x) * 2.0**20))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Layer:
     """A weight layer of a program."""
 
@@ -150,6 +152,7 @@ class Layer:
     root: Node | None = None  # what that is an elementwise function of
     incoming: Elementwise | None = None  # that function
     steps: tuple[Node, ...] = ()  # its operations, from root to source
+    pooled: bool = False  # whether what it multiplies is means or maxima of that
     previous: "Layer | None" = None  # the last layer that signal went through
     outgoing: Elementwise | None = None  # of the next layer
     post: Node | None = None  # what comes out of it
@@ -160,7 +163,7 @@ class Layer:
     @cached_property
     def chained(self) -> bool:
         """Whether nothing but an activation is between the layer before and this."""
-        sources = {_stripped(product.signal) for product in self.products}
+        sources = {_stripped(product.signal)[0] for product in self.products}
         return (
             self.previous is not None
             and self.root is self.previous.pre
@@ -299,7 +302,7 @@ def _connect(
             owner[node] = deepest
     shared: dict[tuple[object, ...], Elementwise] = {}
     for layer in layers:
-        source = _stripped(layer.products[0].signal)
+        source, layer.pooled = _stripped(layer.products[0].signal)
         function = _activation(source, by_pre, number)
         layer.source, layer.root, layer.steps = source, function.root, function.steps
         layer.incoming = shared.setdefault(function.signature, function)
@@ -312,19 +315,34 @@ def _connect(
             previous.activated = layer.root
 
 
-def _stripped(x: Node) -> Node:
-    """Return the array before views, padding, windows, dropout masks of it."""
+def _stripped(x: Node) -> tuple[Node, bool]:
+    """Return the array before views, padding, dropout masks, pooling; and if pooled."""
+    pooled = False
     while x.active and x.inputs:
-        if x.op in _SHAPE:
-            x = x.inputs[0]
-            continue
-        active = [y for y in x.inputs if y.active]
-        others = [y for y in x.inputs if not y.active]
-        masked = x.op in ("multiply", "divide") and len(active) == 1
-        if not (masked and others[0].value.size > 1 and active[0].shape == x.shape):
+        if x.op in ("sum", "max"):
+            pooled = True
+        elif x.op not in _SHAPE and not _is_masked(x) and not _is_mean(x):
             break
-        (x,) = active
-    return x
+        x = next(y for y in x.inputs if y.active)
+    return x, pooled
+
+
+def _is_masked(x: Node) -> bool:
+    """Whether `x` is an array times a constant one of the same shape."""
+    if x.op not in ("multiply", "divide"):
+        return False
+    array, mask = sorted(x.inputs, key=lambda y: not y.active)
+    return not mask.active and mask.value.size > 1 and array.shape == x.shape
+
+
+def _is_mean(x: Node) -> bool:
+    """Whether `x` is a sum divided by a number, perhaps reshaped between."""
+    if x.op != "divide" or x.inputs[1].active or x.inputs[1].value.size > 1:
+        return False
+    (x, _) = x.inputs
+    while x.op in _SHAPE and len(x.inputs) == 1:
+        (x,) = x.inputs
+    return x.op == "sum"
 
 
 def _activation(

@@ -67,13 +67,18 @@ def evaluate(nodes: Iterable[Node]) -> dict[Node, Scaled]:
     with np.errstate(all="ignore"):
         for node in nodes:
             inputs = [values[x] for x in node.inputs]
-            raw = not any(x.exponent for x in inputs)
-            if raw and _is_safe(node.value):
+            traced = all(
+                v.mantissa is x.value and not v.exponent
+                for v, x in zip(inputs, node.inputs, strict=True)
+            )
+            if traced and _is_safe(node.value):
                 values[node] = Scaled(node.value)
             elif not node.inputs:
                 values[node] = _normal(node.value, 0)
             else:
-                values[node] = _again(node, [_normal(*x, always=True) for x in inputs])
+                again = _again(node, [_normal(*x, always=True) for x in inputs])
+                same = not again.exponent and np.array_equal(again[0], node.value)
+                values[node] = Scaled(node.value) if same else again
     return values
 
 
@@ -109,10 +114,11 @@ def _derivatives(
         frame = _frame(node, inputs)
         m = _mantissas(frame, inputs)
         out = np.ldexp(values[node].mantissa, values[node].exponent - frame.out)
-        parts = frame.primitive.derivative(g.mantissa, out, m, node.ints)
+        parts: Sequence[Any] = frame.primitive.derivative(g.mantissa, out, m, node.ints)
         shifts = [g.exponent + frame.out - e for e in frame.exponents]
     else:
-        parts = _plain_derivative(node, g.mantissa)
+        m = [x.mantissa for x in inputs]
+        parts = _plain_derivative(node, g.mantissa, values[node].mantissa, m)
         shifts = [g.exponent] * len(inputs)
     return [
         (x, _normal(np.asarray(part), shift))
@@ -121,15 +127,16 @@ def _derivatives(
     ]
 
 
-def _plain_derivative(node: Node, g: Array) -> Sequence[Any]:
+def _plain_derivative(
+    node: Node, g: Array, out: Array, m: Sequence[Array]
+) -> Sequence[Any]:
     """Return the rule's gradients, for a product of active inputs only."""
-    m = [x.value for x in node.inputs]
     if node.op != "contract" or all(x.active for x in node.inputs):
-        return ops.PRIMITIVES[node.op].derivative(g, node.value, m, node.ints)
-    *labels, out = ops.contraction_labels(node.ints)
+        return ops.PRIMITIVES[node.op].derivative(g, out, m, node.ints)
+    *labels, result = ops.contraction_labels(node.ints)
     einsum: Any = np.einsum
     return [
-        einsum(g, out, m[1 - i], labels[1 - i], labels[i], optimize=True)
+        einsum(g, result, m[1 - i], labels[1 - i], labels[i], optimize=True)
         if x.active
         else None
         for i, x in enumerate(node.inputs)

@@ -16,6 +16,7 @@ import numpy as np
 
 from fastgrad.finite_width import Spread, layer_spread
 from fastgrad.gaussian import Moments, moments
+from fastgrad.meanfield import Curves, MeanField
 from fastgrad.program.graph import Node
 from fastgrad.signal_layers import Elementwise, Layer
 from fastgrad.signal_scaled import Scaled
@@ -42,6 +43,7 @@ class Weights:
     fan_in: int
     log_square: float  # of sigma_w, all products that meet together
     log_signal: float  # mean square of what they multiply
+    log_changed: float  # that relative to the array it is views of, padded or masked
     log_bias: float  # mean square of the biases
     mean_z: float  # mean of the weights / its deviation, were they independent
     biases: tuple[Node, ...]
@@ -78,6 +80,7 @@ def weigh(layer: Layer, values: Mapping[Node, Scaled]) -> Weights:
         sum(fans),
         log_square,
         mean_signal,
+        mean_signal - _log_square(values[layer.source]) if layer.source else 0.0,
         _log_add([_log_square(values[bias]) for bias in biases]),
         float(first.mean()) / rms * math.sqrt(first.size),
         tuple(biases),
@@ -148,7 +151,8 @@ def expect_forward(
         if before is not None and layer.chained and before in states:
             state = _next(states[before], layer, w, units(before), part)
         else:
-            state = _State(np.logaddexp(w.log_square + w.log_signal, w.log_bias), 0.0)
+            q = np.logaddexp(w.log_square + w.log_signal, w.log_bias)
+            state = _State(float(q), 0.0)
         if state is None or not math.isfinite(state.mean):
             found.append(None)
             continue
@@ -168,7 +172,7 @@ def _next(
     m = moments_at(layer.incoming, state.mean)
     if m is None or not m.square:
         return None
-    signal = w.log_square + math.log(m.square)
+    signal = w.log_square + w.log_changed + math.log(m.square)
     if layer.incoming is not None and layer.incoming.homogeneous:
         signal += state.mean
     after = float(np.logaddexp(signal, w.log_bias))
@@ -211,37 +215,42 @@ def expect_backward(
         if layer.previous is not None:
             after[layer.previous].append(layer)
     states: dict[Layer, _State] = {}
+    found: list[Expected | None] = [None] * len(layers)
     for layer in reversed(layers):
         i = number[layer]
         state: _State | None = None
         if len(after[layer]) == 1 and after[layer][0].chained:
             (user,) = after[layer]
-            k = number[user]
-            if user in states:
-                state = _previous(
-                    states[user], layer, user, weights[k], forward[i], averaging[i]
-                )
-        elif not after[layer]:
-            state = _State(backward[i], 0.0)
+            w = weights[number[user]]
+            state = _previous(states[user], layer, user, w, forward[i], averaging[i])
         if state is not None and math.isfinite(state.mean):
-            states[layer] = state
-    return [
-        _expected(*states[layer]) if layer in states and after[layer] else None
-        for layer in layers
-    ]
+            found[i] = _expected(*state)
+        states[layer] = state or _State(backward[i], _dependence(layer, after[layer]))
+    return found
+
+
+def _dependence(layer: Layer, after: Sequence[Layer]) -> float:
+    """Return the variance that stands for the gradient's dependence on the weights.
+
+    The theory takes them to be independent. The gradient of most losses is partly the
+    output itself, a share of about outputs / width of the last weights' squares.
+    """
+    width = layer.products[0].fan_in
+    return 0.0 if after else (units(layer) / max(width, 1)) ** 2
 
 
 def _previous(
     state: _State, layer: Layer, user: Layer, w: Weights, log_q: float, part: float
 ) -> _State | None:
     m = moments_at(user.incoming, log_q)
-    if m is None or not m.slope_square or user.source is None:
+    if m is None or not m.slope_square or user.source is None or user.pooled:
         return None
     fan_out_over_in = user.pre.value.size / user.source.value.size
     spread = slope_spread(m, units(layer))
     return _State(
         state.mean
         + w.log_square
+        + w.log_changed
         + math.log(fan_out_over_in * m.slope_square)
         + part * spread.mean,
         state.variance + part * spread.variance,
@@ -253,6 +262,82 @@ def slope_spread(m: Moments, width: int) -> Spread:
     # The gradient from above is normal, of kurtosis 3, and independent of the slope.
     slopes = m._replace(square=m.slope_square, kurtosis=3 * m.slope_kurtosis)
     return _layer_spread(slopes, width)
+
+
+# ---- equal layers -------------------------------------------------------------------
+
+
+def theory(
+    activation: Any,
+    sigma_w: float,
+    sigma_b: float,
+    depth: int,
+    *,
+    q: float = 1.0,
+    correlation: float = 0.0,
+) -> "Theory":
+    """Return what mean-field theory expects of a wide network of equal layers.
+
+    Parameters
+    ----------
+    activation : str or callable
+        As for `initializers.gain`.
+    sigma_w, sigma_b : float
+        Weights have variance ``sigma_w**2 / fan_in``, biases ``sigma_b**2``.
+    depth : int
+    q : float
+        Pre-activation variance in the first layer.
+    correlation : float
+        Of two samples there.
+
+    Returns
+    -------
+    Theory
+
+    Examples
+    --------
+    >>> curves = theory("relu", 2**0.5, 0.0, 3)
+    >>> curves.q.round(12).tolist(), curves.chi.round(12).tolist()
+    ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0])
+    >>> curves.c.round(10).tolist()
+    [0.0, 0.3183098862, 0.4937310902]
+    """
+    if depth < 1:
+        raise ValueError(f"`depth` must be positive, got {depth}.")
+    if not -1 <= correlation <= 1:
+        raise ValueError(f"`correlation` must be from -1 to 1, got {correlation}.")
+    field = MeanField(activation, sigma_w, sigma_b)
+    curves = field.propagate(depth, q=q)
+    with np.errstate(over="ignore", under="ignore"):
+        lengths = np.exp2(curves.log2_q)
+    c = np.full(depth, float(correlation))
+    for i in range(1, depth):
+        here = float(lengths[i - 1])
+        inside = 1e-300 < here < 1e300
+        c[i] = min(field.correlate(float(c[i - 1]), here), 1.0) if inside else c[i - 1]
+    return Theory(lengths, c, curves.chi, curves)
+
+
+class Theory:
+    """Expected sizes by layer, arrays of shape (depth,).
+
+    Attributes
+    ----------
+    q : ndarray
+        Variance of pre-activations.
+    c : ndarray
+        Correlation of two samples.
+    chi : ndarray
+        Growth of squared gradients through each layer.
+    curves : Curves
+        Their logarithms, which over- and underflow leaves.
+    """
+
+    def __init__(self, q: Any, c: Any, chi: Any, curves: Curves) -> None:
+        self.q, self.c, self.chi, self.curves = q, c, chi, curves
+
+    def __repr__(self) -> str:
+        return f"<Theory: {len(self.q)} layers, chi {self.chi[-1]:.6g} in the last>"
 
 
 # ---- small things -------------------------------------------------------------------
