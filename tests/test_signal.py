@@ -366,7 +366,7 @@ def test_the_jacobian_needs_a_chain_of_dense_layers():
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", HEALTHY)
 def test_healthy_references_raise_no_alarm(name, seed):
-    """benchmarks/signal.py does 100 seeds of each."""
+    """benchmarks/signals.py does 100 seeds of each."""
     if name == "orthogonal linear 1000" and seed:
         pytest.skip("the depth takes its time")
     report = fg.diagnose_signal(*HEALTHY[name](seed))

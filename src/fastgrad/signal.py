@@ -37,6 +37,7 @@ from fastgrad.signal_theory import (
     expect_backward,
     expect_forward,
     moments_at,
+    samples,
     theory,
     weigh,
 )
@@ -252,13 +253,6 @@ def _expectations(
     )
 
 
-def _samples(layer: Layer) -> int:
-    if layer.axes is None:
-        return 1
-    sizes = zip(layer.pre.shape, layer.axes, strict=True)
-    return math.prod(n for n, axis in sizes if axis == "s")
-
-
 def _outcome(layer: Layer, size: Size, values: Mapping[Node, Scaled]) -> dict[str, Any]:
     """Return what is to be said about the activation after a layer."""
     function, post = layer.outgoing, layer.post
@@ -272,7 +266,7 @@ def _outcome(layer: Layer, size: Size, values: Mapping[Node, Scaled]) -> dict[st
         if axes and silent:
             dead = dead_share(values[post], axes)
             c = min(max(size.correlation or 0.0, 0.0), 1.0)
-            expected = dead_probability(_samples(layer), c) if dead else 0.0
+            expected = dead_probability(samples(layer), c) if dead else 0.0
         if function.flat is not None and layer.activated is not None:
             z = values[layer.activated]
             saturated, whole = saturated_shares(z, function.flat, axes)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from fastgrad.signal_layers import Layer
 from fastgrad.signal_measure import Growth
 from fastgrad.signal_report import SignalLayer
 from fastgrad.signal_scaled import Scaled
-from fastgrad.signal_theory import Weights, moments_at
+from fastgrad.signal_theory import Weights, moments_at, units
 
 LN2 = math.log(2)
 
@@ -31,7 +32,7 @@ class Evidence:
     dtypes: Mapping[str, str]  # of each block
     reached: frozenset[str]  # blocks with a gradient that is not 0
 
-    @property
+    @cached_property
     def gains(self) -> NDArray[np.float64]:
         """Log2 of (pre-activation / what the weight multiplies), by layer."""
         return np.array(
@@ -40,6 +41,25 @@ class Evidence:
                 for layer, w in zip(self.layers, self.weights, strict=True)
             ]
         )
+
+    @cached_property
+    def odd_gains(self) -> dict[int, float]:
+        """Log2 of the gain relative to its peers', of layers where that is unusual."""
+        gains = self.gains
+        use = [
+            i
+            for i, layer in enumerate(self.structure)
+            if math.isfinite(gains[i]) and not (layer.normalized or layer.residual)
+        ]
+        if len(use) < 4:
+            return {}
+        away = gains - float(np.median(gains[use]))
+        spread = 1.4826 * float(np.median(np.abs(away[use])))
+        return {
+            i: float(away[i])
+            for i in use
+            if abs(away[i]) >= max(1, 6 * max(spread, units(self.structure[i]) ** -0.5))
+        }
 
     @property
     def span(self) -> int:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fastgrad.gains import critical_init
 from fastgrad.meanfield import batch_norm_growth
 from fastgrad.signal_evidence import LN2, Evidence, critical, exp2, number, source_line
+from fastgrad.signal_measure import Growth
 from fastgrad.signal_report import Fault
 from fastgrad.signal_theory import moments_at, slope_spread, units
 
@@ -19,7 +20,7 @@ LIMIT = 6.0
 def forward_growth(e: Evidence) -> Iterator[Fault]:
     """Yield growth or decay of the signal over the depth."""
     total = e.forward.slope * e.span
-    if not _is_growth(e, total, _mean_field_growth(e, backward=False)):
+    if not _is_growth(e, e.forward, _mean_field_growth(e, backward=False)):
         return
     cause, message, fix = _explain_growth(e, total, "signal at the last layer")
     steps = np.append(e.gains[:1], np.diff([x.forward_log2 for x in e.layers]))
@@ -35,7 +36,7 @@ def forward_growth(e: Evidence) -> Iterator[Fault]:
 def backward_growth(e: Evidence) -> Iterator[Fault]:
     """Yield growth or decay of the gradient towards the input."""
     total = e.backward.slope * e.span
-    if not _is_growth(e, total, _mean_field_growth(e, backward=True)):
+    if not _is_growth(e, e.backward, _mean_field_growth(e, backward=True)):
         return
     cause, message, fix = _explain_growth(e, total, "gradient at layer 1")
     # Weights of layer i take the gradient to layer i - 1.
@@ -59,10 +60,14 @@ def _first(e: Evidence, steps: NDArray[np.float64], slope: float) -> int:
     return first
 
 
-def _is_growth(e: Evidence, total: float, explained: float) -> bool:
+def _is_growth(e: Evidence, growth: Growth, explained: float) -> bool:
     """Whether growth is beyond the limit, and expected so or beyond chance."""
+    total = growth.slope * e.span
     if not abs(total) > LIMIT:
         return False
+    odd = math.fsum(away for i, away in e.odd_gains.items() if e.structure[i].previous)
+    if odd and abs(growth.total - odd) < LIMIT:
+        return False  # that layer is a fault of its own
     if explained * total > 0 and abs(explained) > 0.4 * abs(total):
         return True
     return abs(total) > LIMIT + 4 * _depth_spread(e)

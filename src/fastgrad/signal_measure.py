@@ -60,6 +60,8 @@ def _decorrelation(x: Array, axes: str | None) -> float | None:
     if axes is None or "s" not in axes or "u" not in axes:
         return None
     rows = as_matrix(x, axes)
+    if rows.shape[1] == 1:
+        return None  # of one unit the cosine is a sign
     norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     norms = norms[norms > 0] if (norms == 0).any() else norms
     n = len(norms)

@@ -9,7 +9,7 @@ from fastgrad.report_html import _STYLE, _table
 from fastgrad.report_text import _wrapped, table
 from fastgrad.signal_report import SignalLayer, SignalReport
 
-_SHOWN = 40  # layers in the text; beyond, every so manieth
+_SHOWN = 40  # layers in the text
 
 
 def text(report: SignalReport) -> str:
@@ -72,7 +72,7 @@ def _row(layer: SignalLayer) -> list[str]:
 
 def other_lines(report: SignalReport) -> Iterator[str]:
     """Yield when number formats give out, and what else was found."""
-    for what in ("forward", "backward"):
+    for what in () if report.ok else ("forward", "backward"):
         depths = {d: at[what] for d, at in report.range_depth.items() if at[what]}
         if depths:
             name = "signal" if what == "forward" else "gradient"
@@ -102,7 +102,11 @@ def _layer_table(report: SignalReport) -> list[str]:
     if len(report.layers) > _SHOWN:
         step = math.ceil(len(report.layers) / _SHOWN)
         chosen = [*lines[1:-1:step], lines[-1]]
-        lines = [lines[0], *chosen, f"every {step}th layer; all are in report.layers"]
+        lines = [
+            lines[0],
+            *chosen,
+            f"one layer in {step} shown; all are in report.layers",
+        ]
     return ["Sizes are log2 of root mean squares", *lines]
 
 
@@ -187,4 +191,4 @@ def _short(value: float | None, digits: int = 2) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}" if share else "-"
+    return f"{share:.0%}" if share >= 0.005 else "-"

@@ -343,6 +343,14 @@ class Theory:
 # ---- small things -------------------------------------------------------------------
 
 
+def samples(layer: Layer) -> int:
+    """Return the number of samples, positions in images included."""
+    if layer.axes is None:
+        return 1
+    sizes = zip(layer.pre.shape, layer.axes, strict=True)
+    return math.prod(n for n, axis in sizes if axis == "s")
+
+
 def units(layer: Layer) -> int:
     """Return the number of units of a layer."""
     if layer.axes is None:

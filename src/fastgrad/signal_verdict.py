@@ -23,7 +23,7 @@ from fastgrad.signal_growth import backward_growth, forward_growth
 from fastgrad.signal_layers import Layer
 from fastgrad.signal_report import Fault
 from fastgrad.signal_scaled import Scaled
-from fastgrad.signal_theory import moments_at, units
+from fastgrad.signal_theory import moments_at, samples, units
 
 _UNNORMALISED = math.log2(10), -10.0
 _LARGEST = {"float16": 65504.0, "float32": 3.4028235e38}
@@ -196,7 +196,7 @@ def dead(e: Evidence) -> Iterator[Fault]:
 def saturated(e: Evidence) -> Iterator[Fault]:
     """Yield the first layer whose activation has hardly any slope left."""
     for i, (layer, found) in enumerate(zip(e.structure, e.layers, strict=True)):
-        if found.saturated <= 0.5:
+        if found.saturated <= 0.5 + layer.pre.value.size**-0.5:
             continue
         first = layer.previous is None
         signal = e.weights[i].log_signal / (2 * LN2)
@@ -251,7 +251,7 @@ def collapsed(e: Evidence) -> Iterator[Fault]:
     start: float | None = None
     for layer, found in zip(e.structure, e.layers, strict=True):
         apart = found.decorrelation
-        if apart is None:
+        if apart is None or samples(layer) < 4:
             continue
         start = apart if start is None else start
         if apart < 1e-4 and apart < 1e-3 * start:
@@ -274,32 +274,21 @@ def collapsed(e: Evidence) -> Iterator[Fault]:
 
 def odd_layers(e: Evidence) -> Iterator[Fault]:
     """Yield layers whose gain differs from that of their peers."""
-    gains = e.gains
-    use = np.array([math.isfinite(g) and not x.normalized and not x.residual
-                    for g, x in zip(gains, e.structure, strict=True)])  # fmt: skip
-    if use.sum() < 4:
-        return
-    usual = float(np.median(gains[use]))
-    spread = 1.4826 * float(np.median(np.abs(gains[use] - usual)))
-    for i in map(int, np.flatnonzero(use)):
-        away = float(gains[i]) - usual
-        width = 2 / math.sqrt(units(e.structure[i]))
-        if abs(away) < 1 or abs(away) < 6 * max(spread, width / 2):
-            continue
-        name = e.layers[i].name
+    for i, away in e.odd_gains.items():
+        layer, name = e.structure[i], e.layers[i].name
         if _input_explains(e, i):
             continue
+        gain = float(e.gains[i])
         yield Fault(
             "exploding" if away > 0 else "vanishing",
-            "forward, backward" if e.structure[i].previous else "forward",
+            "forward, backward" if layer.previous else "forward",
             name, "weight scale",
-            f"{name} makes the signal {number(exp2(float(gains[i])))} times as "
-            f"large, its peers {number(exp2(usual))} times."
-            + _transposed(e, i, away),
+            f"{name} makes the signal {number(exp2(gain))} times as large, its peers "
+            f"{number(exp2(gain - away))} times." + _transposed(e, i, away),
             f"scale {name} by {number(exp2(-away))}: "
-            f"{'gradient at layer 1' if i else 'signal after it'} x "
+            f"{'gradient at layer 1' if layer.previous else 'signal after it'} x "
             f"{number(exp2(-away))}",
-            source_line(e.structure[i].pre),
+            source_line(layer.pre),
         )  # fmt: skip
 
 
