@@ -30,6 +30,8 @@ MODULES = [
     "fastgrad.progress",
     "fastgrad.returned",
     "fastgrad.scaling",
+    "fastgrad.signal",
+    "fastgrad.signal_theory",
 ]
 
 

@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastgrad import initializers, zoo
+    from fastgrad import initializers, meanfield, signal, zoo
     from fastgrad._moments import Moments, moments
     from fastgrad.batchnorm import BatchNorm, batch_norm, batch_norm_backward
     from fastgrad.check import check_gradient
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fastgrad.program import Program, TraceError, trace
     from fastgrad.report import GradientReport
     from fastgrad.scaling import StandardScaler
+    from fastgrad.signal import SignalReport, diagnose_signal
 
 __all__ = [
     "BatchNorm",
@@ -36,6 +37,7 @@ __all__ = [
     "GradientReport",
     "Moments",
     "Program",
+    "SignalReport",
     "StandardScaler",
     "TraceError",
     "batch_norm",
@@ -43,10 +45,13 @@ __all__ = [
     "check_gradient",
     "check_hessian",
     "check_jacobian",
+    "diagnose_signal",
     "initializers",
+    "meanfield",
     "moments",
     "numerical_gradient",
     "numerical_jacobian",
+    "signal",
     "trace",
     "zoo",
 ]
@@ -58,6 +63,7 @@ _HOME = {
     "GradientReport": "report",
     "Moments": "_moments",
     "Program": "program",
+    "SignalReport": "signal",
     "StandardScaler": "scaling",
     "TraceError": "program",
     "batch_norm": "batchnorm",
@@ -65,12 +71,13 @@ _HOME = {
     "check_gradient": "check",
     "check_hessian": "jacobian",
     "check_jacobian": "jacobian",
+    "diagnose_signal": "signal",
     "moments": "_moments",
     "numerical_gradient": "numerical",
     "numerical_jacobian": "jacobian",
     "trace": "program",
 }
-_MODULES = ("initializers", "meanfield", "zoo")
+_MODULES = ("initializers", "meanfield", "signal", "zoo")
 
 
 def __getattr__(name: str) -> Any:

@@ -339,6 +339,17 @@ def trace_nest(
 ) -> Program:
     """As `trace`, for parameters already taken apart."""
     source = graph.calling_line()
+    program = Program(nest, *record(loss, nest, reduction))
+    if len(program.nodes) > MAX_OPERATIONS:
+        raise TraceError(f"has {len(program.nodes):,} operations", source)
+    return program
+
+
+def record(
+    loss: Callable[[Any], Any], nest: Nest, reduction: str | None = None
+) -> tuple[list[Node], Node]:
+    """Return the nodes of the parameters and of the loss, its graph behind them."""
+    source = graph.calling_line()
     parameters = [
         Node(
             "parameter",
@@ -353,10 +364,7 @@ def trace_nest(
     node = _scalar(_record(loss, nest, parameters), reduction)
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)
-    program = Program(nest, parameters, node)
-    if len(program.nodes) > MAX_OPERATIONS:
-        raise TraceError(f"has {len(program.nodes):,} operations", source)
-    return program
+    return parameters, node
 
 
 def _record(loss: Callable[[Any], Any], nest: Nest, parameters: Sequence[Node]) -> Any:
