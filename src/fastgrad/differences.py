@@ -218,7 +218,8 @@ def converges(pairs: Pairs, noise: Array, ratio: float) -> Flags:
     significant = clear[:, 1:] & clear[:, :-1]
     # Far out a smooth loss may be anything: the two finest ratios decide.
     finest = np.cumsum(significant[:, ::-1], axis=1)[:, ::-1] <= 2
-    return ~(significant & finest & ~shrinks).any(axis=1)
+    strays: Flags = (significant & finest & ~shrinks).any(axis=1)
+    return ~strays
 
 
 def _over(difference: Array, distance: Array) -> Array:

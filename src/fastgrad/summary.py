@@ -158,12 +158,14 @@ def detection_limit(entries: Judgement) -> float:
 def planted_errors(entries: Judgement, rng: np.random.Generator) -> dict[int, bool]:
     """Return whether a planted error of 1 % is caught, for one entry of each block.
 
-    The control of the check itself, on a copy; it needs no evaluation.
+    The control of the check itself, on a copy; it needs no evaluation. Blocks with
+    wrong entries need no control.
     """
     caught = {}
     for b in np.unique(entries.block):
-        verified = np.flatnonzero((entries.block == b) & (entries.kind == CORRECT))
-        if verified.size == 0:
+        own = entries.block == b
+        verified = np.flatnonzero(own & (entries.kind == CORRECT))
+        if verified.size == 0 or (entries.kind[own] == WRONG).any():
             continue
         one = take(entries, rng.choice(verified, 1))
         typical = np.sqrt(np.mean(entries.analytic[verified] ** 2))
