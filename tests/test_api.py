@@ -69,6 +69,15 @@ def test_kernels_know_nothing_above_them():
                 assert not re.search(r"fastgrad(?!\._kernels)", line), (path, line)
 
 
+def test_names_are_imported_when_used():
+    code = "import sys, fastgrad; print(*sys.modules)"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not {"fastgrad.check", "numpy"} & set(out.stdout.split())
+    assert set(fastgrad.__all__) <= set(dir(fastgrad))
+
+
 def test_importing_needs_numpy_only():
     code = (
         "import sys, numpy; before = set(sys.modules); import fastgrad;"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from fastgrad._moments import Moments, moments
     from fastgrad.batchnorm import BatchNorm, batch_norm, batch_norm_backward
     from fastgrad.check import check_gradient
+    from fastgrad.jacobian import check_hessian, check_jacobian, numerical_jacobian
+    from fastgrad.monitor import GradientMonitor
     from fastgrad.numerical import numerical_gradient
     from fastgrad.program import Program, TraceError, trace
     from fastgrad.report import GradientReport
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchNorm",
+    "GradientMonitor",
     "GradientReport",
     "Moments",
     "Program",
@@ -38,9 +41,12 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "check_gradient",
+    "check_hessian",
+    "check_jacobian",
     "initializers",
     "moments",
     "numerical_gradient",
+    "numerical_jacobian",
     "trace",
     "zoo",
 ]
@@ -48,6 +54,7 @@ __all__ = [
 # Imported when first used: importing fastgrad costs next to nothing beyond NumPy.
 _HOME = {
     "BatchNorm": "batchnorm",
+    "GradientMonitor": "monitor",
     "GradientReport": "report",
     "Moments": "_moments",
     "Program": "program",
@@ -56,8 +63,11 @@ _HOME = {
     "batch_norm": "batchnorm",
     "batch_norm_backward": "batchnorm",
     "check_gradient": "check",
+    "check_hessian": "jacobian",
+    "check_jacobian": "jacobian",
     "moments": "_moments",
     "numerical_gradient": "numerical",
+    "numerical_jacobian": "jacobian",
     "trace": "program",
 }
 _MODULES = ("initializers", "meanfield", "zoo")

@@ -62,7 +62,8 @@ class Pairs:
     @property
     def central(self) -> Array:
         """(J(x+h) - J(x-h)) / ((x+h) - (x-h))."""
-        return _over(self.plus - self.minus, self.span)
+        with np.errstate(all="ignore"):
+            return _over(self.plus - self.minus, self.span)
 
     @property
     def forward(self) -> Array:
@@ -77,13 +78,16 @@ class Pairs:
     @property
     def jump(self) -> Array:
         """Right minus left slope: h J'' where smooth, constant across a kink."""
-        return self.forward - self.backward
+        with np.errstate(all="ignore"):
+            jump: Array = self.forward - self.backward
+        return jump
 
     def rounding(self) -> Array:
         """Error of `central` from rounding the differences and the points."""
-        rounded = 8 * EPS * (np.abs(self.plus) + np.abs(self.minus))
-        uneven = np.abs(self.h_plus - self.h_minus) * np.abs(self.jump)
-        return _over(rounded + uneven, self.span)
+        with np.errstate(all="ignore"):
+            rounded = 8 * EPS * (np.abs(self.plus) + np.abs(self.minus))
+            uneven = np.abs(self.h_plus - self.h_minus) * np.abs(self.jump)
+            return _over(rounded + uneven, self.span)
 
     def __getitem__(self, rows: Any) -> "Pairs":
         crossed = None if self.crossed is None else self.crossed[rows]
@@ -108,6 +112,8 @@ class Slopes:
         Whether the loss has a kink at the point itself, as far as steps can tell.
     left, right : ndarray of float64, shape (n,)
         One-sided slopes at a kink, their bars included: no subgradient lies outside.
+    slack : ndarray of float64, shape (n,)
+        The bar of those two.
     """
 
     value: Array
@@ -115,6 +121,7 @@ class Slopes:
     kink: Flags
     left: Array
     right: Array
+    slack: Array
 
 
 def entry_pairs(losses: Losses, index: Index, step: Array) -> Pairs:
@@ -188,12 +195,12 @@ def ladder(pairs: Pairs, noise: Array, ratio: float = RATIO) -> Slopes:
         noise = np.fmax(noise, _scatter(slopes, pairs.span))
         bars = KAPPA * np.sqrt(2) * noise[:, None] / pairs.span + pairs.rounding()
         value, error = _best(slopes, bars, _kinked(pairs, bars), ratio)
-        kink, left, right = _one_sided(pairs, noise, ratio)
+        kink, left, right, slack = _one_sided(pairs, noise, ratio)
         if pairs.crossed is not None:
             kink &= pairs.crossed[:, -1]
-    value = np.where(kink, (left + right) / 2, value)
-    error = np.where(kink, np.abs(right - left) / 2, error)
-    return Slopes(value, error, kink, left, right)
+        value = np.where(kink, (left + right) / 2, value)
+        error = np.where(kink, np.abs(right - left) / 2, error)
+    return Slopes(value, error, kink, left, right, slack)
 
 
 def _over(difference: Array, distance: Array) -> Array:
@@ -279,7 +286,9 @@ def _truncation(value: Array, ratio: float, *, plain: bool) -> Array:
     return lasting
 
 
-def _one_sided(pairs: Pairs, noise: Array, ratio: float) -> tuple[Flags, Array, Array]:
+def _one_sided(
+    pairs: Pairs, noise: Array, ratio: float
+) -> tuple[Flags, Array, Array, Array]:
     """Return whether each row has a kink at its point, and the slopes beside it."""
     rows = np.arange(len(pairs.plus))
     jump = np.abs(pairs.jump)
@@ -295,15 +304,14 @@ def _one_sided(pairs: Pairs, noise: Array, ratio: float) -> tuple[Flags, Array, 
     passed = (after > last) & np.isfinite(jump[rows, after])
     passed &= 4 * bars[rows, after] < size
     kink = significant.any(axis=1) & (last > 0) & stays & ~passed
-    sides = []
-    for slope in (pairs.backward, pairs.forward):
-        here, coarser = slope[rows, last], slope[rows, before]
-        error = bars[rows, last] + np.abs(here - coarser) / (ratio - 1)
-        sides.append((here, error))
-    (left, left_error), (right, right_error) = sides
-    rising = right >= left
-    return (
-        kink,
-        left + np.where(rising, -left_error, left_error),
-        right + np.where(rising, right_error, -right_error),
-    )
+    # The slopes of whichever step knows them best, where the jump is the same.
+    change = np.full_like(jump, np.inf)
+    change[:, 1:] = np.abs(np.diff(pairs.forward)) + np.abs(np.diff(pairs.backward))
+    error = bars + change / (ratio - 1)
+    alike = significant & (jump > 0.5 * size[:, None]) & (jump < 2 * size[:, None])
+    best = np.argmin(np.where(alike, error, np.inf), axis=1)
+    kink &= alike[rows, best] & np.isfinite(error[rows, best])
+    slack = np.where(kink, error[rows, best], 0.0)
+    left, right = pairs.backward[rows, best], pairs.forward[rows, best]
+    outward = np.where(right >= left, slack, -slack)
+    return kink, left - outward, right + outward, slack

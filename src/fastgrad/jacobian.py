@@ -263,8 +263,8 @@ class _Outputs(Losses):
         return out, None
 
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
-        """Not defined: the entries of a Jacobian cannot be moved together."""
-        raise NotImplementedError
+        """Return nan: entries of different outputs cannot be moved together."""
+        return np.full(np.size(t), np.nan)
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`."""

@@ -1,10 +1,10 @@
 """Find the wrong entries of a large gradient in few evaluations.
 
 Along a Gaussian direction u the derivative of the loss minus g.u is e.u, e being the
-error of the gradient g: zero if g is right, and beyond the noise if it is wrong, however
-few entries are. That is linear in the entries, so a block that is wrong is halved until
-the wrong entries are left; of the two halves one is measured and the other follows by
-subtraction. One wrong entry of P takes about 2 log2(P) evaluations, k of them
+error of the gradient g: zero if g is right, and beyond the noise if it is wrong, be it
+in a single entry. That is linear in the entries, so a block that is wrong is halved
+until the wrong entries are left; of two halves one is measured and the other follows
+by subtraction. One wrong entry of P takes about 2 log2(P) evaluations, k of them
 2 k (log2(P / k) + 1).
 
 Directions are Gaussian, never of signs: two equal and opposite errors cancel along half
@@ -12,13 +12,14 @@ of all directions of signs, and along hardly any Gaussian one. They are confined
 block at a time, for the error of an entry must be seen beside its own block's gradient.
 """
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fastgrad.differences import EPS, KAPPA, RATIO, Array, direction_pairs, ladder
 from fastgrad.losses import Losses
-from fastgrad.noise import Calibration, ecnoise, parameter_scale
+from fastgrad.noise import Calibration, noise_along, parameter_scale
 from fastgrad.verdict import Gradient, Judgement, judge
 
 _DIRECTIONS = 2  # per block, at least
@@ -94,9 +95,9 @@ def locate(
     """
     offsets = losses.nest.offsets
     scale = parameter_scale(losses.theta, offsets)
-    noise = _noise_along(losses, scale, rng)
+    noise = noise_along(losses, scale, rng)
     searches, steps = [], np.empty(len(offsets) - 1)
-    for b, (start, stop) in enumerate(zip(offsets, offsets[1:], strict=False)):
+    for b, (start, stop) in enumerate(itertools.pairwise(offsets)):
         probe = _Probe(losses, gradient, scale, noise, int(start), int(stop), rng)
         searches.append(_search(probe))
         steps[b] = probe.step
@@ -107,19 +108,6 @@ def locate(
     )
     index = np.unique([i for search in searches for i in search.found]).astype(np.int64)
     return searches, judge(losses, calibration, gradient, index, rng), calibration
-
-
-def _noise_along(losses: Losses, scale: Array, rng: np.random.Generator) -> float:
-    direction = rng.standard_normal(len(scale)) * scale
-    bound = np.inf
-    for spacing in 2.0 ** -np.array([30.0, 22.0, 14.0]):
-        with np.errstate(all="ignore"):
-            values = losses.along(direction, spacing * np.arange(-3.0, 4.0))[None]
-            noise, found = ecnoise(values)
-        bound = min(bound, float(noise[0]))
-        if found[0]:
-            break
-    return bound if np.isfinite(bound) else EPS * abs(losses.base)
 
 
 class _Probe:
@@ -172,7 +160,7 @@ class _Probe:
 
     def error(self, low: int, high: int) -> float:
         """Return the bar of `mismatch`."""
-        share = np.sqrt((high - low) / max(1, len(self.u)))
+        share = float(np.sqrt((high - low) / max(1, len(self.u))))
         bar = float(self._bar(np.array(self.step)))
         return bar + self._rounding(low, high) + self.truncation * share
 

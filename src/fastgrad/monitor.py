@@ -116,8 +116,7 @@ class GradientMonitor:
             report = self._check(loss, params, grads, number, coverage=self.initial)
             self._started = time.perf_counter()
             return report
-        allowed = self.share * (now - self._started)
-        if self._spent + self._longest > allowed:
+        if not self._affords(now):
             return None
         # A few evaluations: tracing the loss would take longer than they do.
         report = self._check(
@@ -135,6 +134,10 @@ class GradientMonitor:
             f"<GradientMonitor: {state}, {len(self.checked)} of {self.steps} steps "
             "checked>"
         )
+
+    def _affords(self, now: float) -> bool:
+        """Whether there is time for another check."""
+        return self._spent + self._longest <= self.share * (now - self._started)
 
     def _check(
         self, loss: Any, params: Any, grads: Any, number: int, **how: Any

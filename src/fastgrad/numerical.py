@@ -212,15 +212,17 @@ def _with_error(
     `keep` keeps the values at the steps of the calibration.
     """
     pairs = calibration.pairs(losses, index)
-    wider = entry_pairs(losses, index, 4 * calibration.step[index])
+    # Not a power of two: that would round in the same way.
+    wider = entry_pairs(losses, index, 3 * calibration.step[index])
     forward = calibration.method == "forward"
     value = pairs.forward if forward else pairs.central
     other = wider.forward if forward else wider.central
     with np.errstate(all="ignore"):
         known = calibration.error(pairs, index)
-        change = np.abs(other - value) / (3 if forward else 15)
-        error = known + 2 * change
-        odd = ~(change <= known)
+        change = np.abs(other - value)
+        # Noise, if it is more here than where it was measured, or curvature.
+        error = known + change / 2
+        odd = ~(change <= 4 * known)
         # A slope that jumps by as much at both steps: a kink, not curvature.
         jumps = np.abs(pairs.jump) > 0.5 * np.abs(wider.jump)
         odd |= jumps & (np.abs(pairs.jump) > 8 * known)
@@ -238,4 +240,5 @@ def _with_error(
 
 def _plain(value: Array, error: Array) -> Slopes:
     nowhere = np.full_like(value, np.nan)
-    return Slopes(value, error, np.zeros(value.shape, dtype=bool), nowhere, nowhere)
+    smooth = np.zeros(value.shape, dtype=bool)
+    return Slopes(value, error, smooth, nowhere, nowhere, nowhere)

@@ -59,18 +59,16 @@ def summarize_search(
         _searched_block(losses, b, search, take(entries, entries.block == b))
         for b, search in enumerate(searches)
     )
-    verdicts = {
-        block.verdict for block, s in zip(blocks, searches) if s.size or s.differs
-    }
+    seen = zip(blocks, searches, strict=True)
+    verdicts = {block.verdict for block, s in seen if s.size or s.differs}
+    verdict: Verdict = "correct" if verdicts == {"correct"} else "undecided"
+    if "wrong" in verdicts:
+        verdict = "wrong"
     mismatch = np.concatenate([search.mismatch for search in searches])
     size = np.linalg.norm([search.size for search in searches])
     off = np.sqrt(np.sum(mismatch**2) / max(1, len(mismatch)) * len(searches))
     return GradientReport(
-        verdict="wrong"
-        if "wrong" in verdicts
-        else "undecided"
-        if "undecided" in verdicts or not verdicts
-        else "correct",
+        verdict=verdict,
         relative_error=float(off / (2 * size)) if size else 0.0,
         blocks=blocks,
         wrong=wrong_entries(losses, entries),

@@ -205,6 +205,7 @@ def classify(entries: Judgement) -> Kinds:
         size = np.fmax(np.abs(a), np.abs(n))
         near = off <= error + entries.tolerance
         zero = (np.abs(a) <= entries.floor) & (size <= error + entries.tolerance)
+        zero &= np.isfinite(n)
         # At a stationary point the slope is zero and the loss still responds.
         doubt = np.where(zero, error + entries.tolerance, error)
         decisive = doubt <= _DECISIVE * np.where(zero, entries.response, size)
@@ -267,17 +268,26 @@ def _unsettled(entries: Judgement) -> Flags:
     sharp = entries.jump > np.maximum(4 * entries.error, _SHARP * entries.response)
     passed |= (entries.kind == CORRECT) & sharp
     open_case = (entries.kind == WRONG) | (entries.kind == UNDECIDED)
-    return passed | (open_case & np.isfinite(entries.analytic))
+    unsettled: Flags = passed | (open_case & np.isfinite(entries.analytic))
+    return unsettled
+
+
+def _outside(entries: Judgement) -> Flags:
+    """Whether the gradient is outside its bar: a suspect, but not yet guilty."""
+    with np.errstate(all="ignore"):
+        off = np.abs(entries.analytic - entries.numerical)
+        inside: Flags = off <= entries.error + entries.tolerance
+    return ~inside
 
 
 def _affordable(entries: Judgement, which: Index) -> Index:
     """All whose derivatives differ; of the merely vague, one entry in ten."""
-    with np.errstate(all="ignore"):
-        off = np.abs(entries.analytic - entries.numerical)[which]
-        near = off <= (entries.error + entries.tolerance)[which]
-    vague = which[near]
+    outside = _outside(take(entries, which))
+    vague = which[~outside]
     vague = vague[np.argsort(entries.kind[vague] != UNDECIDED, kind="stable")]
-    return np.concatenate([which[~near], vague[: max(_CHUNK, len(entries.kind) // 10)]])
+    return np.concatenate(
+        [which[outside], vague[: max(_CHUNK, len(entries.kind) // 10)]]
+    )
 
 
 def _judge_by_example(
@@ -302,7 +312,7 @@ def _ladder_verdict(
     index, noise = entries.index[which], calibration.noise[entries.block[which]]
     scale = np.exp2(np.rint(np.log2(calibration.scale[index])))[:, None]
     slopes = ladder(entry_pairs(losses, index, scale * RUNGS), noise)
-    better = (entries.kind[which] == WRONG) | slopes.kink
+    better = _outside(take(entries, which)) | slopes.kink
     _adopt(entries, which, slopes, better | (slopes.error < entries.error[which]))
     part = take(entries, which)
     entries.kind[which] = _with_kinks(part, slopes)
@@ -340,8 +350,7 @@ def _with_kinks(entries: Judgement, slopes: Slopes) -> Kinds:
     outside = np.fmax(low - entries.analytic, entries.analytic - high)
     at_kink = np.full(len(low), UNDECIDED, dtype=np.uint8)
     at_kink[outside <= entries.tolerance] = KINK
-    # The bars are in `low` and `high` once; half a slope apart is beyond them twice.
-    at_kink[outside > entries.tolerance + 0.5 * slopes.error] = WRONG
+    at_kink[outside > entries.tolerance + slopes.slack] = WRONG  # twice the bar
     return np.where(slopes.kink, at_kink, classify(entries))
 
 

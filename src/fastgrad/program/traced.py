@@ -3,9 +3,9 @@
 It is not an `ndarray` and gives no access to its data, so that nothing can slip past
 NumPy's protocols and become a constant: whatever needs numbers raises `TraceError`.
 
-A loss may keep what it computed (running statistics, a cache for the backward pass), and
-so keep traced arrays when the trace is over. From then on they act as the plain arrays
-that an ordinary call would have left there.
+A loss may keep what it computed (running statistics, a cache for the backward pass),
+and so keep traced arrays when the trace is over. From then on they act as the plain
+arrays that an ordinary call would have left there.
 """
 
 from __future__ import annotations
