@@ -71,8 +71,11 @@ def name_causes(
     if left:
         behind, left = _behind(evidence, reverse, chosen, left)
         chosen += behind
-    causes = [_cause(evidence, guess, guesses) for guess in chosen]
-    return (*causes, *([_unknown(evidence, sorted(left), reverse)] if left else []))
+    causes = [(guess.blocks, _cause(evidence, guess, guesses)) for guess in chosen]
+    if left:
+        causes.append((dict.fromkeys(left, 0.0), _unknown(evidence, left, reverse)))
+    causes.sort(key=lambda pair: -evidence.share(pair[0]))
+    return tuple(cause for _, cause in causes)
 
 
 def _guesses(evidence: Evidence, reverse: Reverse | None) -> list[Guess]:
@@ -205,7 +208,10 @@ def _line(node: Node | None) -> str | None:
     return f"{node.source.file}:{node.source.line}" + (f": {code}" if code else "")
 
 
-def _unknown(evidence: Evidence, left: list[int], reverse: Reverse | None) -> Cause:
+def _unknown(
+    evidence: Evidence, unexplained: set[int], reverse: Reverse | None
+) -> Cause:
+    left = sorted(unexplained)
     blocks = tuple(evidence.blocks[b].name for b in left)
     node = None
     if reverse is not None:

@@ -116,7 +116,7 @@ class Watch:
     def __call__(self, b: int, moved: Array | None) -> bool:
         """Say whether to go on."""
         go_on = self._compare(b, moved)
-        if not go_on:
+        if not go_on or self.against > len(self.explained) + 1:
             self.explained.clear()
         return go_on
 

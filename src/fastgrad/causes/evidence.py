@@ -178,6 +178,13 @@ class Evidence:
         """Numbers of the wrong blocks."""
         return [b for b, block in enumerate(self.blocks) if block.is_wrong]
 
+    def share(self, blocks: Iterable[int]) -> float:
+        """Return how much of the whole discrepancy is in these blocks."""
+        with np.errstate(all="ignore"):
+            sizes = [np.nansum(b.off[b.known] ** 2) for b in self.blocks]
+        whole = float(np.sum(sizes))
+        return float(sum(sizes[b] for b in blocks)) / whole if whole else 0.0
+
     def factor(self, k: float, tolerance: float = 1e-6) -> str | None:
         """Return what a factor equals, None if nothing known."""
         if not np.isfinite(k) or k == 0:

@@ -88,13 +88,13 @@ def _scale(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
 
 
 def _only_biases(evidence: Evidence, factor: float) -> bool:
-    """Whether vectors are off by a whole number, and all matrices are right."""
-    if evidence.exact or factor <= 0:
+    """Whether vectors are a whole number too small, and all matrices are right."""
+    if evidence.exact or not 0 < factor < 0.6:
         return False
-    n = max(factor, 1 / factor)
     matrix = [sum(k > 1 for k in block.given.shape) > 1 for block in evidence.blocks]
     wrong = [matrix[b] for b in evidence.wrong]
-    return n > 1.5 and abs(n - round(n)) < 1e-6 * n and any(matrix) and not any(wrong)
+    whole = abs(1 / factor - round(1 / factor)) < 1e-6 / factor
+    return whole and any(matrix) and not any(wrong)
 
 
 def _scaled(
@@ -116,12 +116,11 @@ def _scaled(
         )
         return Guess("reduction", {b: residual}, text, "sum", cost=2, key="averaged")
     if _only_biases(evidence, factor):
-        how = "averaged" if factor < 1 else "summed"
-        uses = _number(max(factor, 1 / factor))
-        text = f"the gradient is {how} over {uses} uses of each entry, and that of the "
-        text += "weights is right"
-        advice = "sum" if factor < 1 else "average"
-        return Guess("reduction", {b: residual}, text, advice, cost=2.4, key=how)
+        text = (
+            f"the gradient is averaged over {_number(1 / factor)} uses of each entry, "
+        )
+        text += "and that of the weights is right"
+        return Guess("reduction", {b: residual}, text, "sum", cost=2.4, key="averaged")
     what = f", which is {name}" if name else ""
     text = f"`grads / {_number(factor)}` matches{what}"
     advice = f"divide by {_number(factor)}"
