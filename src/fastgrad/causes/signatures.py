@@ -290,6 +290,8 @@ def _clipped_by_norm(evidence: Evidence) -> Iterator[Guess]:
         if not norm or abs(norm / float(f"{norm:.2g}") - 1) > 1e-9:
             continue
         right = np.concatenate([block.right.ravel() for _, block in group])
+        if not right.any():
+            continue
         k = norm / float(np.linalg.norm(right))
         residuals = {b: block.residual(k * block.right) for b, block in group}
         if all(r is not None for r in residuals.values()) and k > 0:
