@@ -359,9 +359,9 @@ def _notes(
     layers: Sequence[SignalLayer], weights: Sequence[Weights]
 ) -> tuple[str, ...]:
     notes = [
-        f"the weights of {layer.name} do not have mean zero: "
-        f"{w.mean_z:.0f} deviations from it"
+        f"the weights of {layer.name} do not have mean zero: a constant signal is "
+        f"multiplied by {math.exp(w.log_mean):.3g}, one of mean zero by {w.sigma_w:.3g}"
         for layer, w in zip(layers, weights, strict=True)
-        if abs(w.mean_z) > 8 and layer.fan_in > 4
+        if w.has_mean and w.log_mean < 700
     ]
     return tuple(notes[:5])
