@@ -127,7 +127,7 @@ def jax_map(activation, params):
 
 
 def gemm_rate():
-    """Multiply-adds per second of NumPy's matrix product, one thread, small matrices."""
+    """Multiply-adds per second of NumPy's matrix product, small matrices."""
     a, b = np.ones((64, 64)), np.ones((64, 64))
     n = 2000
     return n * 64**3 / best(lambda: [a @ b for _ in range(n)])
@@ -152,8 +152,8 @@ def maximum_rate():
 def floor_seconds(activation, threads):
     """The arithmetic that the boxes need, at the measured rates of this machine.
 
-    Two evaluations of every entry: of W1, a row of z1, its outer product into z2, all of
-    z2's activations, z3; of W2, a row of z2 and its outer product into z3; the softmax.
+    Two evaluations of every entry: of W1, a row of z1, its outer product into z2, all
+    of z2's activations, z3; of W2, a row of z2 and its outer product into z3; softmax.
     """
     n1, n2, n3, m, batch = 784, 256, 128, 10, 32
     exps = m * batch
@@ -181,10 +181,10 @@ def main():
     options = parser.parse_args()
     cpus = len(os.sched_getaffinity(0))
     print(f"784-256-128-10 softmax network, batch 32, float64, {cpus} CPUs; seconds")
-    header = (
-        "activation layout fastgrad 1-thread speed-up NumPy-loop ratio scipy "
-        "torch-gradcheck ratio JAX-lax.map within-of-arithmetic"
-    ).split()
+    header = [
+        "activation", "layout", "fastgrad", "1 thread", "speed-up", "NumPy loop",
+        "ratio", "scipy", "torch", "ratio", "JAX", "arithmetic",
+    ]  # fmt: skip
     print("  ".join(f"{name:>10}" for name in header))
     for activation in ACTIVATIONS:
         for layout in ("W @ x", "x @ W"):
@@ -213,7 +213,8 @@ def main():
                 activation, layout, f"{two:.2f}", f"{one:.2f}", f"{one / two:.2f}x",
                 f"{loop:.0f}", f"{loop / two:.0f}x",
                 f"{scipy:.0f}" if scipy else "-",
-                f"{torch:.0f}" if torch else "-", f"{torch / two:.0f}x" if torch else "-",
+                f"{torch:.0f}" if torch else "-",
+                f"{torch / two:.0f}x" if torch else "-",
                 f"{jax:.0f}" if jax else "-", f"{two / floor:.2f}x",
             ]  # fmt: skip
             print("  ".join(f"{cell:>10}" for cell in cells))

@@ -4,6 +4,7 @@ Each condition is a loss, its parameters and its exact gradient. `conditions()` 
 them all; `verdicts.py` measures checkers on them.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ class Condition:
     params: Params
     grads: Callable[[Params], Params]
     options: dict[str, Any] = field(default_factory=dict)
-    # Float32 inside: 1 % errors may be beyond what can be measured.
+    # Noise, or cancellation: some entries may be beyond what can be measured.
     coarse: bool = False
 
 
@@ -50,17 +51,17 @@ def network(
     Y = np.eye(sizes[-1], dtype=dtype)[rng.integers(0, sizes[-1], m)]
     depth = len(sizes) - 1
     params: Params = {}
-    for l, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+    for layer, (n_in, n_out) in enumerate(itertools.pairwise(sizes), 1):
         w = rng.normal(size=(n_in, n_out)) * gain / np.sqrt(n_in)
-        params[f"W{l}"] = (w * unit).astype(dtype)
-        params[f"b{l}"] = (rng.normal(size=n_out) * bias * unit).astype(dtype)
+        params[f"W{layer}"] = (w * unit).astype(dtype)
+        params[f"b{layer}"] = (rng.normal(size=n_out) * bias * unit).astype(dtype)
     back = dtype(1 / unit)
 
     def forward(p: Params) -> tuple[Any, list[Any], list[Any], Any]:
         a, cache, zs = X, [X], []
-        for l in range(1, depth + 1):
-            z = a @ (p[f"W{l}"] * back) + p[f"b{l}"] * back
-            a = act(z) if l < depth else z
+        for layer in range(1, depth + 1):
+            z = a @ (p[f"W{layer}"] * back) + p[f"b{layer}"] * back
+            a = act(z) if layer < depth else z
             zs.append(z)
             cache.append(a)
         shifted = z - z.max(axis=1, keepdims=True)
@@ -70,12 +71,12 @@ def network(
     def grads(p: Params) -> Params:
         _, cache, zs, prob = forward(p)
         delta, g = (prob - Y) / dtype(m), {}
-        for l in range(depth, 0, -1):
-            g[f"W{l}"] = cache[l - 1].T @ delta * back
-            g[f"b{l}"] = delta.sum(axis=0) * back
-            if l > 1:
-                delta = delta @ (p[f"W{l}"] * back).T
-                delta = delta * slope(zs[l - 2], cache[l - 1])
+        for layer in range(depth, 0, -1):
+            g[f"W{layer}"] = cache[layer - 1].T @ delta * back
+            g[f"b{layer}"] = delta.sum(axis=0) * back
+            if layer > 1:
+                delta = delta @ (p[f"W{layer}"] * back).T
+                delta = delta * slope(zs[layer - 2], cache[layer - 1])
         return {name: g[name] for name in p}
 
     return lambda p: forward(p)[0], params, grads
@@ -254,15 +255,26 @@ def _functions(seed: int) -> Iterator[Condition]:
     rng = np.random.default_rng(seed + 2)
     size = 400
 
-    def separable(name: str, x: Any, f: Any, df: Any) -> Condition:
+    def separable(
+        name: str, x: Any, f: Any, df: Any, coarse: bool = False
+    ) -> Condition:
         return Condition(
-            name, lambda p: np.sum(f(p["x"])), {"x": x}, lambda p: {"x": df(p["x"])}
+            name,
+            lambda p: np.sum(f(p["x"])),
+            {"x": x},
+            lambda p: {"x": df(p["x"])},
+            coarse=coarse,
         )
 
     x = rng.normal(size=size)
     decades = np.exp(rng.uniform(np.log(1e-6), np.log(1e6), size))
+    # Most terms are below the rounding of the largest.
     yield separable(
-        "exp(20 x)", x, lambda x: np.exp(20 * x), lambda x: 20 * np.exp(20 * x)
+        "exp(20 x)",
+        x,
+        lambda x: np.exp(20 * x),
+        lambda x: 20 * np.exp(20 * x),
+        coarse=True,
     )
     yield separable(
         "sin(1000 x)", x, lambda x: np.sin(1e3 * x), lambda x: 1e3 * np.cos(1e3 * x)

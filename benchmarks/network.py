@@ -1,5 +1,7 @@
 """The network of the benchmarks: 784-256-128-10, softmax cross-entropy, batch 32."""
 
+from itertools import pairwise
+
 import numpy as np
 
 SIZES = (784, 256, 128, 10)
@@ -14,7 +16,7 @@ def network(activation="tanh", layout="W @ x", batch=32, seed=0, sizes=SIZES):
     X = rng.standard_normal((batch, sizes[0]))
     labels = rng.integers(sizes[-1], size=batch)
     params = {}
-    for layer, (n_in, n_out) in enumerate(zip(sizes, sizes[1:]), 1):  # noqa: B905
+    for layer, (n_in, n_out) in enumerate(pairwise(sizes), 1):
         W = rng.standard_normal((n_out, n_in)) * np.sqrt(2 / n_in)
         b = rng.standard_normal((n_out, 1)) * 0.1
         params[f"W{layer}"] = W if features_first else W.T.copy()

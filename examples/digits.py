@@ -15,14 +15,14 @@ import fastgrad as fg
 from fastgrad.demo import load_digits
 
 
-def initialize(rng):
+def initialize(seed=0):
     """Use He for the relu layer, Xavier for the others; biases are zero."""
     return {
-        "W1": rng.standard_normal((128, 64)) * np.sqrt(2 / 64),
+        "W1": fg.initializers.he_normal((128, 64), seed=seed, name="W1"),
         "b1": np.zeros((128, 1)),
-        "W2": rng.standard_normal((64, 128)) * np.sqrt(2 / (128 + 64)),
+        "W2": fg.initializers.xavier_normal((64, 128), seed=seed, name="W2"),
         "b2": np.zeros((64, 1)),
-        "W3": rng.standard_normal((10, 64)) * np.sqrt(2 / (64 + 10)),
+        "W3": fg.initializers.xavier_normal((10, 64), seed=seed, name="W3"),
         "b3": np.zeros((10, 1)),
     }
 
@@ -79,9 +79,7 @@ def accuracy(params, X, labels):
 
 def normalize(X, train):
     """Centre and scale all images with the statistics of the training images."""
-    mean = np.mean(X[:, :train], axis=1, keepdims=True)
-    std = np.std(X[:, :train], axis=1, keepdims=True)
-    return (X - mean) / np.where(std > 0, std, 1)  # some pixels are always white
+    return fg.StandardScaler().fit(X[:, :train].T).transform(X.T).T
 
 
 def main(bug=False):
@@ -91,7 +89,7 @@ def main(bug=False):
     train_size = 1437
     X = normalize(pixels, train_size)
     Y = np.eye(10)[:, labels]
-    params = initialize(rng)
+    params = initialize()
     X_batch, Y_batch = X[:, :32], Y[:, :32]
 
     def check():

@@ -237,6 +237,20 @@ def test_gradients_that_make_no_sense(gradients, error, message):
     assert np.array_equal(structure["W"], params()["W"])
 
 
+def test_gradients_that_fail_halfway():
+    """An exception comes through, and what was changed before it is put back."""
+    structure = params()
+
+    def fails(p):
+        p["W"] += 1
+        raise ZeroDivisionError
+
+    with make_losses(loss, structure, engine="python") as losses:
+        with pytest.raises(ZeroDivisionError):
+            audit_gradients(fails, losses)
+        assert np.array_equal(structure["W"], params()["W"])
+
+
 def test_a_random_loss_in_a_report():
     """Nothing is compared: undecided, after a handful of evaluations."""
     rng = np.random.default_rng(0)

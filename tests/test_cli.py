@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +38,8 @@ def check(tmp_path, capsys, monkeypatch):
         path.write_text(text)
         (tmp_path / "helper.py").write_text(f"factor = {factor}")
         monkeypatch.setattr(sys, "path", [*sys.path])
-        monkeypatch.setattr(sys, "modules", {**sys.modules})
+        for name in ("helper", "_checked_model"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
         status = main(["check", str(path), *options])
         return status, *capsys.readouterr()
 
@@ -86,6 +88,13 @@ def test_check_that_cannot_be_carried_out(check, text, message):
     assert message in err
     assert ("Traceback" in err) == ("Error" in message)
     assert out == ""
+
+
+def test_check_of_the_example(capsys):
+    """The example in the repository is correct."""
+    example = Path(__file__).parents[1] / "examples" / "logistic.py"
+    assert main(["check", str(example)]) == 0
+    assert "all 5 entries checked" in capsys.readouterr().out
 
 
 def test_check_of_no_file(capsys):

@@ -17,7 +17,9 @@ POINTS = {
     "exp": np.r_[RNG.uniform(-745, 709.7, 800), RNG.normal(size=400)],
     "expm1": np.r_[RNG.uniform(-50, 709.7, 600), RNG.normal(size=400), TINY, -TINY],
     "log": np.r_[10.0 ** RNG.uniform(-320, 308, 800), 1 + 0.1 * RNG.normal(size=400)],
-    "log1p": np.r_[RNG.uniform(-0.9999, 3, 800), 10.0 ** RNG.uniform(0, 300, 300), TINY],
+    "log1p": np.r_[
+        RNG.uniform(-0.9999, 3, 800), 10.0 ** RNG.uniform(0, 300, 300), TINY
+    ],
     "tanh": np.r_[RNG.uniform(-25, 25, 800), RNG.normal(size=400), TINY, -TINY],
 }
 SPECIAL = np.array(
@@ -90,7 +92,9 @@ def test_products_of_all_tile_sizes(rows, layout):
         elif layout == "x @ W":
             z = np.exp((np.tanh(x.T @ p["a"].T) @ p["b"].T) @ out.T / 9)
         else:
-            z = (out @ np.tanh(p["b"] @ p["a"])) @ (p["a"] @ x).sum(0)[: rows and 7, None]
+            z = (out @ np.tanh(p["b"] @ p["a"])) @ (p["a"] @ x).sum(0)[
+                : rows and 7, None
+            ]
         return (z * z).sum()
 
     if layout == "both":

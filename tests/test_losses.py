@@ -4,6 +4,7 @@ import ctypes
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from fractions import Fraction
+from pickle import PicklingError
 
 import numpy as np
 import pytest
@@ -146,6 +147,17 @@ def test_workers(make):
         assert workers.submit(int, 3).result() == 3  # left open
 
 
+def test_processes_need_a_loss_that_can_be_pickled():
+    """A lambda cannot be sent to a process: the error says what to do."""
+    with (
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as workers,
+        make_losses(lambda p: loss(p), params(), workers=workers) as losses,
+        pytest.raises((PicklingError, AttributeError)) as caught,
+    ):
+        losses.at_entries(INDEX, VALUE)
+    assert "loss that can be pickled" in caught.value.__notes__[0]
+
+
 def test_a_failing_worker():
     """The loss's own exception comes through, with the entry."""
 
@@ -212,15 +224,18 @@ def test_float32_parameters_take_rounded_values():
         np.ones((3, 4), np.float16),
         np.ones((3, 4), ">f8"),
         np.array(1.0),
+        np.ones((3, 4)).view(np.matrix),
     ],
-    ids=["C", "Fortran", "strided", "float16", "big-endian", "0-d"],
+    ids=["C", "Fortran", "strided", "float16", "big-endian", "0-d", "matrix"],
 )
 def test_any_array_is_moved_in_place(leaf):
     """Entry i is the i-th in C order, however the array is stored."""
     weights = np.arange(1.0, 13.0)[: leaf.size].reshape(leaf.shape)
     model = {"w": leaf, "empty": np.ones((0, 2))}
     with make_losses(
-        lambda _: float(np.sum(model["w"] * weights)), model, engine="python"
+        lambda _: float(np.sum(np.asarray(model["w"]) * weights)),
+        model,
+        engine="python",
     ) as losses:
         every = np.arange(leaf.size)
         assert losses.at_entries(every, np.full(leaf.size, 2.0))[0].tolist() == list(
@@ -350,13 +365,11 @@ def test_parameters_come_back_after_exceptions(error, call):
 
     own = params()
     arguments = (DIRECTION, TIMES) if call == "along" else (INDEX, VALUE)
-    with (
-        make_losses(fails, own, engine="python") as losses,
-        pytest.raises(error, match="mine") as caught,
-    ):
-        getattr(losses, call)(*arguments)
-    assert np.array_equal(own["W"], W)
-    assert np.array_equal(own["b"], B)
+    with make_losses(fails, own, engine="python") as losses:
+        with pytest.raises(error, match="mine") as caught:
+            getattr(losses, call)(*arguments)
+        assert np.array_equal(own["W"], W)
+        assert np.array_equal(own["b"], B)
     if call == "along" and error is ZeroDivisionError:
         assert "moved by 1.0 times a direction" in caught.value.__notes__[0]
 
@@ -403,6 +416,14 @@ def test_losses_that_are_not_finite_elsewhere():
         difference, _ = losses.at_entries([0, 0], [2.0, 0.0])
     assert difference[0] == np.inf
     assert np.isnan(difference[1])
+
+
+def test_points_outside_the_domain_are_quiet():
+    """The logarithm of a negative number is nan at perturbed points, not a warning."""
+    w = np.array([1.0, 2.0])
+    with make_losses(lambda w: float(np.log(w).sum()), w, engine="python") as losses:
+        assert np.isnan(losses.at_entries(0, -1.0)[0]).all()
+        assert np.isnan(losses.along([1.0, 0.0], [-3.0])).all()
 
 
 def test_random_state_is_restored():

@@ -286,6 +286,18 @@ def test_xavier_tanh_shrinks_as_one_over_twice_the_depth():
     )
 
 
+def test_networks_that_die_or_explode_faster_than_any_number():
+    """Without a warning, and with nothing but nan behind that layer."""
+    dead = MeanField(lambda x: np.minimum(x, 0) * 0, 1.0).propagate(5, width=8)
+    assert dead.log2_q.tolist() == [0, -math.inf, -math.inf, -math.inf, -math.inf]
+    assert np.isnan(dead.chi[1:]).all()
+    biased = MeanField(np.zeros_like, 1.0, 0.5).propagate(5, width=8)
+    assert biased.log2_q.tolist() == [0, -2, -2, -2, -2]
+    assert not biased.spread.any()
+    cubes = MeanField(lambda x: x**3, 1.0).propagate(60).log2_q
+    assert cubes[2:] == pytest.approx(3 * cubes[1:-1] + math.log2(15), rel=1e-9)
+
+
 # --- growth with depth, in log2 so that nothing over- or underflows ---
 
 
@@ -572,6 +584,8 @@ def test_roots():
         (lambda: correlation("tanh", 1.1, 1.0), ValueError, "`c` must be from -1 to 1"),
         (lambda: MeanField("tanh", -1.0), ValueError, "`sigma_w` must be finite"),
         (lambda: MeanField("tanh", 1.0, math.inf), ValueError, "`sigma_b` must be"),
+        (lambda: MeanField("tanh", 1.0).propagate(0), ValueError, "`depth` must be"),
+        (lambda: MeanField("tanh", 1.0).propagate(5, q=0), ValueError, "`q` must be"),
         (lambda: gains.residual_scale(0), ValueError, "`blocks` must be positive"),
         (lambda: gains.residual_scale(3, "half"), ValueError, "`rule` must be one of"),
         (

@@ -30,6 +30,9 @@ class Frozen:
     W: object
 
 
+CYCLIC = [1.0]
+CYCLIC.append(CYCLIC)
+
 ARRAYS = hnp.arrays(
     dtype=st.sampled_from([np.float32, np.float64]),
     shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
@@ -181,6 +184,7 @@ def test_shared_memory_is_noticed():
         ({}, ValueError, "at least one entry"),
         (np.ones((0, 3)), ValueError, "at least one entry"),
         ({"a": {"b": 1.0}, "a.b": 1.0}, ValueError, "two blocks named 'a.b'"),
+        (CYCLIC, ValueError, "must not contain itself"),
     ],
 )
 def test_parameters_that_make_no_sense(params, error, message):
@@ -223,6 +227,16 @@ def test_all_wrong_shapes_are_named():
     nest = Nest([np.ones(2), np.ones(3), np.ones(4)])
     with pytest.raises(ValueError, match=r"grads\[0\](.|\n)*grads\[2\]"):
         nest.vector([np.ones(3), np.ones(3), np.ones(3)], "grads")
+
+
+def test_a_vector_for_a_list_of_numbers():
+    """Who gives a list of numbers may give the gradient as an array."""
+    nest = Nest([1.0, 2.0])
+    assert nest.vector(np.array([3.0, 4.0]), "grads").tolist() == [3.0, 4.0]
+    with pytest.raises(TypeError, match="must be a list, as `params`, got float"):
+        nest.vector(3.0, "grads")
+    with pytest.raises(ValueError, match="must have 2 members"):
+        nest.vector(np.ones(3), "grads")
 
 
 def test_wrong_number_of_members():

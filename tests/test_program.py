@@ -453,6 +453,30 @@ def test_what_cannot_be_traced_is_refused_with_its_reason(name):
     assert caught.value.source.file == __file__
 
 
+def test_what_a_loss_keeps_is_plain_when_the_trace_is_over():
+    """Running statistics and caches of a model survive being traced."""
+    kept = {"mean": np.zeros(4)}
+
+    def loss(w):
+        z = w * 2.0
+        kept["mean"] = 0.9 * kept["mean"] + 0.1 * z
+        kept["z"] = z
+        return (z**2).sum()
+
+    w = np.array([0.3, -0.2, 0.7, 1.1])
+    trace(loss, w)
+    np.testing.assert_allclose(kept["mean"], 0.2 * w)
+    np.testing.assert_allclose(kept["z"] + np.zeros(4), 2 * w)
+    assert type(kept["z"] * 1.0) is np.ndarray
+    assert float(kept["z"][1]) == -0.4
+    assert (kept["z"] > 0).tolist() == [True, False, True, True]
+    assert kept["z"].sum() == pytest.approx(3.8)
+    assert np.concatenate([kept["z"], w]).shape == (8,)
+    program = trace(loss, w)  # the leftovers are constants of the next trace
+    assert program.value == pytest.approx(4 * (w**2).sum())
+    np.testing.assert_allclose(kept["mean"], 0.38 * w)
+
+
 def test_memory_is_reused_along_a_deep_network():
     def loss(w):
         a = X[:3, :3]
@@ -504,3 +528,22 @@ def test_many_small_blocks_of_all_ranks():
     n = program.nest.size
     got, _ = program.at_entries(np.arange(n), np.full(n, 0.5))
     np.testing.assert_allclose(got, 1 - 0.125)
+
+
+def test_rounding_bounds_the_scatter_of_replayed_differences():
+    rng = np.random.default_rng(2)
+    loss, params = make("cross_entropy")
+    program = trace(loss, params)
+    n = program.nest.size
+    # Steps so small that only rounding is left, against the slope.
+    delta = rng.normal(size=(200, n)) * 1e-13
+    index = np.tile(np.arange(n), 200)
+    got, _ = program.at_entries(index, delta.ravel())
+    slope = program.nest.vector(program.gradient())
+    scatter = np.std(got.reshape(200, n) - delta * slope, axis=0)
+    assert scatter.max() <= program.rounding
+    assert scatter.max() >= 0.01 * program.rounding
+
+
+def test_a_polynomial_has_no_rounding_to_speak_of():
+    assert trace(lambda w: (w**2).sum() + 1e6, np.ones(3)).rounding == 0.0

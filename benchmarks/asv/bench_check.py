@@ -8,7 +8,7 @@ import numpy as np
 import fastgrad as fg
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from network import network  # noqa: E402
+from network import network
 
 
 class FullCheck:

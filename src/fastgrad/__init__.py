@@ -15,22 +15,26 @@ Examples
 'wrong'
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastgrad._moments import Moments, moments
-from fastgrad.batchnorm import BatchNorm, batch_norm, batch_norm_backward
-from fastgrad.check import check_gradient
-from fastgrad.numerical import numerical_gradient
-from fastgrad.program import Program, TraceError, trace
-from fastgrad.report import GradientReport
-from fastgrad.scaling import StandardScaler
-
 if TYPE_CHECKING:
-    from fastgrad import signal
-    from fastgrad.signal import SignalReport, diagnose_signal
+    from fastgrad import initializers, signal, zoo
+    from fastgrad._moments import Moments, moments
+    from fastgrad.batchnorm import BatchNorm, batch_norm, batch_norm_backward
+    from fastgrad.check import check_gradient
+    from fastgrad.jacobian import check_hessian, check_jacobian, numerical_jacobian
+    from fastgrad.monitor import GradientMonitor
+    from fastgrad.numerical import numerical_gradient
+    from fastgrad.program import Program, TraceError, trace
+    from fastgrad.report import GradientReport
+    from fastgrad.scaling import StandardScaler
+    from fastgrad.signal import diagnose_signal
+    from fastgrad.signal_report import SignalReport
 
 __all__ = [
     "BatchNorm",
+    "GradientMonitor",
     "GradientReport",
     "Moments",
     "Program",
@@ -40,22 +44,53 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "check_gradient",
+    "check_hessian",
+    "check_jacobian",
     "diagnose_signal",
+    "initializers",
     "moments",
     "numerical_gradient",
+    "numerical_jacobian",
     "signal",
     "trace",
+    "zoo",
 ]
+
+# Imported when first used: importing fastgrad costs next to nothing beyond NumPy.
+_HOME = {
+    "BatchNorm": "batchnorm",
+    "GradientMonitor": "monitor",
+    "GradientReport": "report",
+    "Moments": "_moments",
+    "Program": "program",
+    "SignalReport": "signal_report",
+    "StandardScaler": "scaling",
+    "TraceError": "program",
+    "batch_norm": "batchnorm",
+    "batch_norm_backward": "batchnorm",
+    "check_gradient": "check",
+    "check_hessian": "jacobian",
+    "check_jacobian": "jacobian",
+    "diagnose_signal": "signal",
+    "moments": "_moments",
+    "numerical_gradient": "numerical",
+    "numerical_jacobian": "jacobian",
+    "trace": "program",
+}
+_MODULES = ("initializers", "meanfield", "signal", "zoo")
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib import metadata  # 15 ms
+        return import_module("importlib.metadata").version("fastgrad")
+    if name in _MODULES:
+        return import_module(f"fastgrad.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
+    value = getattr(import_module(f"fastgrad.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
 
-        return metadata.version("fastgrad")
-    if name in ("signal", "SignalReport", "diagnose_signal"):
-        from importlib import import_module
 
-        module = import_module("fastgrad.signal")
-        return module if name == "signal" else getattr(module, name)
-    raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

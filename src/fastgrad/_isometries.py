@@ -1,7 +1,6 @@
 """Weights that keep lengths: random orthogonal matrices and the identity."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -10,7 +9,6 @@ from fastgrad._kernels import _householder, _philox
 from fastgrad._streams import (
     Array,
     Seed,
-    as_sequence,
     as_shape,
     destination,
     draw,
@@ -20,6 +18,8 @@ from fastgrad._threads import resolve_num_threads
 from fastgrad.fans import weight_axes
 
 Float64 = NDArray[np.float64]
+
+_WORTH_A_THREAD = 64 * 64  # entries; waking a thread takes as long as fewer do
 
 
 def orthogonal(
@@ -69,15 +69,15 @@ def orthogonal(
     >>> bool(np.allclose(w @ w.T, np.eye(3)))
     True
     """
-    target, weight = _start(shape, layout, groups, dtype, out)
-    key = stream_key(as_sequence(seed), name)
+    target, blocks = _start(shape, gain, layout, groups, transposed, dtype, out)
+    key = stream_key(seed, name)
     threads = resolve_num_threads(num_threads)
     start = 0
-    for block in _group_matrices(weight, groups, transposed):
-        rows, columns = block.shape[0], block[0].size if len(block) else 0
-        matrix, start = _haar(rows, columns, key, start, threads)
-        block[...] = matrix.reshape(block.shape)
-    return _finish(target, weight, gain, layout, groups)
+    for block in blocks:
+        columns = math.prod(block.shape[1:])
+        matrix, start = _haar(block.shape[0], columns, key, start, threads)
+        _write(block, matrix, gain)
+    return target
 
 
 def delta_orthogonal(
@@ -113,23 +113,25 @@ def delta_orthogonal(
     >>> bool(np.allclose(tap.T @ tap, np.eye(4))), int((w != 0).sum())
     (True, 32)
     """
-    target, weight = _start(shape, layout, groups, dtype, out)
-    if weight.ndim < 3:
+    target, blocks = _start(shape, gain, layout, groups, transposed, dtype, out)
+    rows, columns, *spatial = blocks[0].shape
+    if not spatial:
         raise ValueError(
             f"`shape` must have a spatial axis at least, got {target.shape}."
         )
-    key = stream_key(as_sequence(seed), name)
+    if rows < columns:
+        raise ValueError(
+            f"`shape` must not have fewer outputs ({rows}) than inputs ({columns}) "
+            "in a group."
+        )
+    key = stream_key(seed, name)
     threads = resolve_num_threads(num_threads)
+    target[...] = 0
     start = 0
-    for block in _group_matrices(weight, groups, transposed):
-        rows, columns = block.shape[:2]
-        if rows < columns:
-            raise ValueError(
-                f"`shape` must not have fewer outputs ({rows}) than inputs ({columns}) "
-                "in a group."
-            )
-        block[_centre(block)], start = _haar(rows, columns, key, start, threads)
-    return _finish(target, weight, gain, layout, groups)
+    for block in blocks:
+        matrix, start = _haar(rows, columns, key, start, threads)
+        _write(_central_tap(block), matrix, gain)
+    return target
 
 
 def identity(
@@ -163,10 +165,11 @@ def identity(
     array([[1., 0., 0.],
            [0., 1., 0.]])
     """
-    target, weight = _start(shape, layout, groups, dtype, out)
-    for block in _group_matrices(weight, groups, transposed):
-        block[_centre(block)] = np.eye(*block.shape[:2])
-    return _finish(target, weight, gain, layout, groups)
+    target, blocks = _start(shape, gain, layout, groups, transposed, dtype, out)
+    target[...] = 0
+    for block in blocks:
+        _write(_central_tap(block), np.eye(*block.shape[:2]), gain)
+    return target
 
 
 def _haar(
@@ -176,6 +179,7 @@ def _haar(
     long, short = max(rows, columns), min(rows, columns)
     n = _householder.BLOCK
     blocks = -(-short // n)
+    threads = min(threads, max(1, long * short // _WORTH_A_THREAD))
     v = np.empty((blocks, long, n))
     draw(v, key, _philox.NORMAL, 1.0, start=start, num_threads=threads)
     q = np.zeros((blocks, long, n))
@@ -188,39 +192,33 @@ def _haar(
 
 def _start(
     shape: int | tuple[int, ...],
+    gain: float,
     layout: str,
     groups: int,
+    transposed: bool,
     dtype: DTypeLike | None,
     out: Array | None,
-) -> tuple[Array, Float64]:
-    """Return the array to write to, and zeros with the axes in order: O, I, spatial."""
-    lengths = as_shape(shape)
-    axes = weight_axes(lengths, layout, groups)
-    order = (axes.output, axes.input, *axes.spatial)
-    return destination(lengths, dtype, out), np.zeros([lengths[a] for a in order])
-
-
-def _group_matrices(
-    weight: Float64, groups: int, transposed: bool
-) -> Iterator[Float64]:
-    """Yield for each group the view (outputs, inputs, spatial) of the layer's map."""
-    for part in np.split(weight, groups):
-        yield part.swapaxes(0, 1) if transposed else part
-
-
-def _centre(block: Float64) -> tuple[slice | int, ...]:
-    return (slice(None), slice(None), *(length // 2 for length in block.shape[2:]))
-
-
-def _finish(
-    target: Array, weight: Float64, gain: float, layout: str, groups: int
-) -> Array:
-    """Write the weight, times `gain`, to its destination."""
+) -> tuple[Array, list[Array]]:
+    """Return the array to write to, and its groups as (outputs, inputs, spatial)."""
     if not math.isfinite(gain):
         raise ValueError(f"`gain` must be finite, got {gain}.")
-    weight *= gain
-    if target.dtype.itemsize == 2:  # float16 and bfloat16 are the float32 one rounded
-        weight = weight.astype(np.float32)
-    axes = weight_axes(target.shape, layout, groups)
-    target.transpose(axes.output, axes.input, *axes.spatial)[...] = weight
-    return target
+    lengths = as_shape(shape)
+    axes = weight_axes(lengths, layout, groups)
+    target = destination(lengths, dtype, out)
+    in_order = target.transpose(axes.output, axes.input, *axes.spatial)
+    blocks = np.split(in_order, groups)
+    return target, [b.swapaxes(0, 1) for b in blocks] if transposed else blocks
+
+
+def _central_tap(block: Array) -> Array:
+    centre = [slice(length // 2, length // 2 + 1) for length in block.shape[2:]]
+    return block[:, :, *centre]
+
+
+def _write(block: Array, matrix: Float64, gain: float) -> None:
+    """Write a matrix times `gain`; float16 and bfloat16 are the float32 one rounded."""
+    if gain != 1:
+        matrix = matrix * gain
+    if block.dtype.itemsize == 2:
+        matrix = matrix.astype(np.float32)
+    block[...] = matrix.reshape(block.shape)

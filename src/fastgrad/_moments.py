@@ -59,7 +59,8 @@ def accumulate(
     infinite = np.zeros(rows.shape[2], np.uint8)
     chunks = -(-rows.shape[0] * rows.shape[1] // kernel.CHUNK_ROWS)
     chunks = min(chunks, max(_WAVE // max(state.size, 1), 4))
-    wave = np.zeros((chunks, *state.shape))
+    wave = np.empty((chunks, *state.shape))
+    wave[:, :, rows.shape[2] :] = 0.0
     workspace = np.empty((num_threads, kernel.WORKSPACE_SIZE))
     kernel.accumulate(
         rows, weights, workspace, wave, state, infinite, num_threads=num_threads
@@ -360,7 +361,11 @@ def state_of(
     samples, features = moved.shape[: len(axes)], moved.shape[len(axes) :]
     columns, inner = math.prod(features), math.prod(samples[1:])
     views = _is_one_axis(moved, 1, len(axes)) and _is_one_axis(moved, len(axes), x.ndim)
-    if views and _tables.kernel_ready(x) and (weights is None or weights.all()):
+    if (
+        views
+        and _tables.kernel_ready(x)
+        and (weights is None or _tables.all_positive(weights))
+    ):
         view: NDArray[Any] = moved.reshape(samples[0], inner, columns)
         if len(axes) == 1:
             view = view.transpose(1, 0, 2)

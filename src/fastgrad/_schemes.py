@@ -9,7 +9,6 @@ from fastgrad._kernels import _philox
 from fastgrad._streams import (
     Array,
     Seed,
-    as_sequence,
     as_shape,
     destination,
     draw,
@@ -332,7 +331,7 @@ def _fill(
         )
     shape, start = _select_rows(shape, rows)
     target = destination(shape, dtype, out)
-    key = stream_key(as_sequence(seed), name)
+    key = stream_key(seed, name)
     return draw(target, key, law, scale, start=start, num_threads=num_threads, **tail)
 
 

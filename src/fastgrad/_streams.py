@@ -1,6 +1,7 @@
 """Streams of random numbers: element i of a tensor is a function of (seed, name, i)."""
 
 import hashlib
+import struct
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,16 +23,13 @@ _DTYPES = {
 _STEP = 1 << 28
 
 
-def as_sequence(
-    seed: Seed,
-) -> np.random.SeedSequence:
-    """Return the seed sequence of `seed`; a generator gives up 128 bits for one."""
+def fixed_seed(seed: Seed) -> int | np.random.SeedSequence:
+    """Return a seed that stays the same; a generator gives up 128 bits for one."""
+    if isinstance(seed, np.random.Generator):
+        words = seed.integers(0, 2**32, size=4, dtype=np.uint32)
+        return int.from_bytes(words.astype("<u4").tobytes(), "little")
     if isinstance(seed, np.random.SeedSequence):
         return seed
-    if isinstance(seed, np.random.Generator):
-        return np.random.SeedSequence(
-            seed.integers(0, 2**32, size=4, dtype=np.uint32).tolist()
-        )
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
         raise TypeError(
             "`seed` must be an integer, a numpy SeedSequence or a numpy Generator, "
@@ -39,20 +37,24 @@ def as_sequence(
         )
     if seed.__index__() < 0:
         raise ValueError(f"`seed` must not be negative, got {seed}.")
-    return np.random.SeedSequence(seed.__index__())
+    return seed.__index__()
 
 
-def stream_key(sequence: np.random.SeedSequence, name: str) -> NDArray[np.uint32]:
+def stream_key(seed: Seed, name: str) -> NDArray[np.uint32]:
     """Return the four words, two of key and two of counter, of the tensor `name`."""
     if not isinstance(name, str):
         raise TypeError(f"`name` must be a string, got {type(name).__name__}.")
     digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
-    words = np.frombuffer(digest, "<u4").tolist()
-    child = np.random.SeedSequence(
-        sequence.entropy,
-        spawn_key=(*sequence.spawn_key, *words),
-        pool_size=sequence.pool_size,
-    )
+    words = struct.unpack("<4I", digest)
+    root = fixed_seed(seed)
+    if isinstance(root, int):
+        child = np.random.SeedSequence(root, spawn_key=words)
+    else:
+        child = np.random.SeedSequence(
+            root.entropy,
+            spawn_key=(*root.spawn_key, *words),
+            pool_size=root.pool_size,
+        )
     return child.generate_state(4).astype(np.uint32)
 
 

@@ -97,6 +97,8 @@ def as_weights(weights: object, rows: int, name: str) -> NDArray[np.float64]:
         array = np.full(rows, array)
     if array.shape != (rows,):
         raise ValueError(f"`{name}` must have shape ({rows},), 1D, got {array.shape}.")
+    if rows and array.min() >= 1e-30 and array.max() <= 1e30:
+        return array
     good = (array == 0) | ((array >= 1e-30) & (array <= 1e30))
     if not good.all():
         i = int(np.argmin(good))
@@ -116,6 +118,11 @@ def kernel_ready(x: NDArray[Any]) -> bool:
     )
 
 
+def all_positive(weights: NDArray[np.float64]) -> bool:
+    """Tell whether no weight is zero."""
+    return bool(weights.min(initial=1.0) > 0)
+
+
 def slabs(
     x: NDArray[Any], weights: NDArray[np.float64] | None
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.float64] | None]]:
@@ -123,8 +130,7 @@ def slabs(
 
     Rows of zero weight are left out; other types are converted to float64.
     """
-    whole = weights is None or bool(weights.all())
-    if kernel_ready(x) and whole:
+    if kernel_ready(x) and (weights is None or all_positive(weights)):
         yield x, weights
         return
     step = max(1, _SLAB // max(1, x.shape[1]))

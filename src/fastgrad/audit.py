@@ -278,11 +278,14 @@ def _refuse_constant(losses: Losses, direction: Vector) -> None:
 
 
 def _random_direction(nest: Nest, theta: Vector, seed: int) -> Vector:
-    """Return a random direction, in each block as large as its entries."""
+    """Return a random direction, each entry of the size of its own.
+
+    Short steps along it change no sign, so that they stay where logarithms are defined.
+    """
     direction = np.random.default_rng(seed).standard_normal(nest.size)
     for block, part in zip(nest.split(theta), nest.split(direction), strict=True):
-        scale = float(np.sqrt(np.mean(block**2))) if block.size else 0.0
-        part *= scale or 1.0
+        typical = float(np.abs(block).mean()) if block.size else 0.0
+        part *= np.where(block != 0, np.abs(block), typical or 1.0)
     return direction
 
 

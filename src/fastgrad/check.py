@@ -10,11 +10,12 @@ import numpy as np
 
 from fastgrad.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.differences import Index
+from fastgrad.locate import locate
 from fastgrad.losses import Losses, make_losses
 from fastgrad.noise import calibrate
 from fastgrad.numerical import check_method, refuse_lost_step
 from fastgrad.report import GradientReport
-from fastgrad.summary import summarize
+from fastgrad.summary import summarize, summarize_search
 from fastgrad.verdict import Gradient, judge
 
 
@@ -128,21 +129,25 @@ def check_gradient(
         findings += about_loss
         gradient = Gradient.of(arrays, rtol)
         index = covered(losses, coverage, rng)
-        if step is not None:
+        if step is not None and method != "complex":
             refuse_lost_step(losses, index, step)
         if about_loss:
             report = unchecked(losses, arrays, findings)
             return dataclasses.replace(report, seconds=time.perf_counter() - started)
-        calibration = calibrate(losses, rng, method=method, step=step)
-        entries = judge(losses, calibration, gradient, index, rng)
-        report = concluded(summarize(losses, entries, calibration, rng), findings)
+        if coverage == "locate":
+            report = summarize_search(losses, *locate(losses, gradient, rng))
+        else:
+            calibration = calibrate(losses, rng, method=method, step=step)
+            entries = judge(losses, calibration, gradient, index, rng)
+            report = summarize(losses, entries, calibration, rng)
+        report = concluded(report, findings)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
 def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> Index:
     """Return the entries to check: all, or so many random ones of each block."""
     offsets = losses.nest.offsets
-    if coverage == "full":
+    if coverage in ("full", "locate"):
         return np.arange(losses.nest.size)
     if isinstance(coverage, bool) or not isinstance(coverage, int | np.integer):
         raise ValueError(

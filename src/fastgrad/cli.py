@@ -120,12 +120,13 @@ def _load(path: Path) -> Any:
     """Return the module in a file, which may import its neighbours."""
     if not path.is_file():
         raise _UsageError(f"there is no file {path}.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"_checked_{path.stem}"  # not the stem: the file may be called random.py
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise _UsageError(f"{path} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))
-    sys.modules[path.stem] = module  # so that workers can unpickle what it defines
+    sys.path.append(str(path.resolve().parent))
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

@@ -27,6 +27,7 @@ class CompiledLosses(Losses):
     ) -> None:
         super().__init__(python.loss, python.nest, python.progress)
         self.program = program
+        self.rounding = program.rounding
         self.base = python.base
         self.grads = python.grads
         self.evaluations = python.evaluations
@@ -43,6 +44,7 @@ class CompiledLosses(Losses):
         """See `Losses.at_entries`."""
         index = np.asarray(index, dtype=np.int64)
         delta = np.asarray(value, dtype=np.float64) - self.theta[index]
+        self.progress.expect(len(index))
         done = 0
 
         def advance(now: int, _: int) -> None:
@@ -106,7 +108,6 @@ def compile_losses(
     got = [*compiled.along(direction, t), *compiled.at_entries(entry, moved)[0]]
     for a, b in zip(got, expected, strict=True):
         _compare("at perturbed parameters", a, b, python)
-    compiled.evaluations = python.evaluations
     return compiled
 
 
@@ -116,6 +117,7 @@ def _scale(python: PythonLosses) -> NDArray[np.float64]:
         [
             np.full(leaf.size, np.sqrt(np.mean(np.square(leaf, dtype=float))) or 1.0)
             for leaf in python.nest.leaves
+            if leaf.size
         ]
     )
 

@@ -1,10 +1,10 @@
 """Difference formulas: slopes, and how far they can be trusted.
 
 Everything here works on *pairs*, the loss on both sides of a point, whichever way the
-losses are computed and whatever is moved: one entry, or all along a direction. One pair
-gives a slope; a *ladder* of pairs, each step an eighth of the one before, gives the best
-slope with an error bar that was measured: extrapolation (Ridders) where the loss is
-smooth, and the two one-sided slopes where it has a kink.
+losses are computed and whatever is moved: one entry, or all along a direction. One
+pair gives a slope. A *ladder* of pairs, each step an eighth of the one before, gives
+the best slope with an error bar that was measured: extrapolation (Ridders) where the
+loss is smooth, and the two one-sided slopes where it has a kink.
 """
 
 from dataclasses import dataclass
@@ -62,7 +62,8 @@ class Pairs:
     @property
     def central(self) -> Array:
         """(J(x+h) - J(x-h)) / ((x+h) - (x-h))."""
-        return _over(self.plus - self.minus, self.span)
+        with np.errstate(all="ignore"):
+            return _over(self.plus - self.minus, self.span)
 
     @property
     def forward(self) -> Array:
@@ -77,13 +78,16 @@ class Pairs:
     @property
     def jump(self) -> Array:
         """Right minus left slope: h J'' where smooth, constant across a kink."""
-        return self.forward - self.backward
+        with np.errstate(all="ignore"):
+            jump: Array = self.forward - self.backward
+        return jump
 
     def rounding(self) -> Array:
         """Error of `central` from rounding the differences and the points."""
-        rounded = 8 * EPS * (np.abs(self.plus) + np.abs(self.minus))
-        uneven = np.abs(self.h_plus - self.h_minus) * np.abs(self.jump)
-        return _over(rounded + uneven, self.span)
+        with np.errstate(all="ignore"):
+            rounded = 8 * EPS * (np.abs(self.plus) + np.abs(self.minus))
+            uneven = np.abs(self.h_plus - self.h_minus) * np.abs(self.jump)
+            return _over(rounded + uneven, self.span)
 
     def __getitem__(self, rows: Any) -> "Pairs":
         crossed = None if self.crossed is None else self.crossed[rows]
@@ -108,6 +112,8 @@ class Slopes:
         Whether the loss has a kink at the point itself, as far as steps can tell.
     left, right : ndarray of float64, shape (n,)
         One-sided slopes at a kink, their bars included: no subgradient lies outside.
+    slack : ndarray of float64, shape (n,)
+        The bar of those two.
     """
 
     value: Array
@@ -115,6 +121,7 @@ class Slopes:
     kink: Flags
     left: Array
     right: Array
+    slack: Array
 
 
 def entry_pairs(losses: Losses, index: Index, step: Array) -> Pairs:
@@ -152,7 +159,7 @@ def entry_pairs(losses: Losses, index: Index, step: Array) -> Pairs:
 
 
 def direction_pairs(losses: Losses, direction: Array, step: Array) -> Pairs:
-    """Measure the loss on both sides along one direction, for each step (shape (k,))."""
+    """Measure the loss on both sides along a direction, for steps of shape (k,)."""
     with np.errstate(all="ignore"):
         difference = losses.along(direction, np.concatenate([step, -step]))
     k = len(step)
@@ -188,12 +195,12 @@ def ladder(pairs: Pairs, noise: Array, ratio: float = RATIO) -> Slopes:
         noise = np.fmax(noise, _scatter(slopes, pairs.span))
         bars = KAPPA * np.sqrt(2) * noise[:, None] / pairs.span + pairs.rounding()
         value, error = _best(slopes, bars, _kinked(pairs, bars), ratio)
-        kink, left, right = _one_sided(pairs, noise, ratio)
+        kink, left, right, slack = _one_sided(pairs, noise, ratio)
         if pairs.crossed is not None:
             kink &= pairs.crossed[:, -1]
-    value = np.where(kink, (left + right) / 2, value)
-    error = np.where(kink, np.abs(right - left) / 2, error)
-    return Slopes(value, error, kink, left, right)
+        value = np.where(kink, (left + right) / 2, value)
+        error = np.where(kink, np.abs(right - left) / 2, error)
+    return Slopes(value, error, kink, left, right, slack)
 
 
 def _over(difference: Array, distance: Array) -> Array:
@@ -202,7 +209,7 @@ def _over(difference: Array, distance: Array) -> Array:
 
 
 def _scatter(slopes: Array, span: Array) -> Array:
-    """Noise of each row, as its finest steps show it."""
+    """Return the noise of each row, as its finest steps show it."""
     finest = slopes[:, -4:]
     noise = np.abs(np.diff(finest, axis=1)) * span[:, -finest.shape[1] + 1 :]
     counted = np.sort(np.where(np.isfinite(noise), noise, np.inf), axis=1)
@@ -228,7 +235,7 @@ def _kinked(pairs: Pairs, bars: Array) -> Array:
 def _best(
     slopes: Array, bars: Array, kinked: Array, ratio: float
 ) -> tuple[Array, Array]:
-    """The estimate with the smallest bar among those all finer slopes agree with."""
+    """Return the estimate with the smallest bar that all finer slopes agree with."""
     finer = _levels(slopes, bars, ratio)[0]
     reach = np.where(np.isfinite(finer[1]), finer[1], bars) + kinked
     best = np.full(len(slopes), np.nan)
@@ -245,7 +252,7 @@ def _best(
 
 
 def _levels(slopes: Array, bars: Array, ratio: float) -> list[tuple[Array, Array]]:
-    """Estimates ending at each rung with their errors, extrapolated 0, 1, 2 times."""
+    """Return estimates ending at each rung, and errors, extrapolated 0, 1, 2 times."""
     levels = []
     gain, value, bar = ratio**2, slopes, bars
     for level in range(3):
@@ -279,8 +286,10 @@ def _truncation(value: Array, ratio: float, *, plain: bool) -> Array:
     return lasting
 
 
-def _one_sided(pairs: Pairs, noise: Array, ratio: float) -> tuple[Flags, Array, Array]:
-    """Whether each row has a kink at its point, and the slopes on its two sides."""
+def _one_sided(
+    pairs: Pairs, noise: Array, ratio: float
+) -> tuple[Flags, Array, Array, Array]:
+    """Return whether each row has a kink at its point, and the slopes beside it."""
     rows = np.arange(len(pairs.plus))
     jump = np.abs(pairs.jump)
     bars = KAPPA * np.sqrt(2) * noise[:, None] / pairs.h_plus
@@ -295,15 +304,14 @@ def _one_sided(pairs: Pairs, noise: Array, ratio: float) -> tuple[Flags, Array, 
     passed = (after > last) & np.isfinite(jump[rows, after])
     passed &= 4 * bars[rows, after] < size
     kink = significant.any(axis=1) & (last > 0) & stays & ~passed
-    sides = []
-    for slope in (pairs.backward, pairs.forward):
-        here, coarser = slope[rows, last], slope[rows, before]
-        error = bars[rows, last] + np.abs(here - coarser) / (ratio - 1)
-        sides.append((here, error))
-    (left, left_error), (right, right_error) = sides
-    rising = right >= left
-    return (
-        kink,
-        left + np.where(rising, -left_error, left_error),
-        right + np.where(rising, right_error, -right_error),
-    )
+    # The slopes of whichever step knows them best, where the jump is the same.
+    change = np.full_like(jump, np.inf)
+    change[:, 1:] = np.abs(np.diff(pairs.forward)) + np.abs(np.diff(pairs.backward))
+    error = bars + change / (ratio - 1)
+    alike = significant & (jump > 0.5 * size[:, None]) & (jump < 2 * size[:, None])
+    best = np.argmin(np.where(alike, error, np.inf), axis=1)
+    kink &= alike[rows, best] & np.isfinite(error[rows, best])
+    slack = np.where(kink, error[rows, best], 0.0)
+    left, right = pairs.backward[rows, best], pairs.forward[rows, best]
+    outward = np.where(right >= left, slack, -slack)
+    return kink, left - outward, right + outward, slack

@@ -48,7 +48,8 @@ def moments(activation: AnyActivation, q: float = 1.0) -> Moments:
     ----------
     activation : str, callable or Activation
     q : float
-        Positive. Below 1e-10 and above 1e8 they are extrapolated.
+        Positive. Below 1e-10 and above 1e8 they are extrapolated; values of the
+        activation are clipped at ±1e75.
 
     Examples
     --------
@@ -74,7 +75,8 @@ def _extrapolate(ratio: float, step: float, at_end: float, at_inner: float) -> f
     half_integer = round(2 * power) / 2
     if abs(power - half_integer) < 0.01:  # as of all activations in use
         power = half_integer
-    return at_end * ratio**power
+    with np.errstate(over="ignore", under="ignore"):
+        return float(at_end * np.float64(ratio) ** power)
 
 
 def correlation(activation: AnyActivation, c: float, q: float) -> float:
@@ -94,16 +96,17 @@ def correlation(activation: AnyActivation, c: float, q: float) -> float:
     if not -1 <= c <= 1:
         raise ValueError(f"`c` must be from -1 to 1, got {c}.")
     a, b = math.sqrt((1 + c) / 2), math.sqrt((1 - c) / 2)
-    kinks = (phi.kinks if q < 4 else phi.edges) / math.sqrt(q)
+    kinks = phi.kinks / math.sqrt(q)
+    fine = phi.edges / math.sqrt(q)  # as sharp features are at large q
     if min(a, b) < 1e-9:
-        z, weights = _normal_rule(kinks)
+        z, weights = _normal_rule(fine)
         x = math.sqrt(q) * z
         return float((weights * phi(x) * phi(x if b < a else -x)).sum())
-    near = (kinks[:, None] + b * np.arange(-9, 10)).ravel() / a
-    s, outer = _normal_rule(near, cut=9)
+    near = (kinks[:, None] + b * np.arange(-9, 10)).ravel()
+    s, outer = _normal_rule(np.append(near, fine if q > 4 else []) / a, cut=9)
     s, outer = s.ravel(), outer.ravel()
     # The integrand is even in t.
-    edges = np.abs(kinks - a * s[:, None]) / b
+    edges = np.abs((fine if q > 4 else kinks) - a * s[:, None]) / b
     fixed = np.broadcast_to(np.arange(10.0), (len(s), 10))
     edges = np.sort(np.append(fixed, np.minimum(edges, 9), axis=1), axis=1)
     half = np.diff(edges)[:, :, None] / 2

@@ -31,7 +31,7 @@ from fastgrad._schemes import (
     xavier_normal,
     xavier_uniform,
 )
-from fastgrad._streams import Array, Seed, as_sequence, as_shape, destination
+from fastgrad._streams import Array, Seed, as_shape, destination, fixed_seed
 from fastgrad.fans import Fans, fans
 from fastgrad.gains import Gain, ResidualScale, critical_init, gain, residual_scale
 
@@ -124,11 +124,13 @@ def initialize(
         (tuples of integers, or one integer) or arrays, which stand for their shape and,
         if `dtype` is not given, their dtype.
     scheme : str, callable or mapping
-        For leaves of two axes and more: the name of a scheme of this module, a function
+        For weights, all other leaves: the name of a scheme of this module, a function
         called as they are, or a mapping from patterns of names (``"decoder.*.W"``, as
         in the shell) to these; the first pattern that fits counts.
     bias : float or mapping
-        The value of leaves of one axis or none, or a mapping from patterns to values.
+        The value of biases, or a mapping from patterns to values. A bias is a leaf of
+        one axis or none, or a column or row whose own name begins with b (``"b1"``,
+        ``"head.bias"``).
     seed : int, SeedSequence or Generator
         A leaf depends on it and on the leaf's own name, its path joined with dots
         (``"encoder.0.W"``; ``"params"`` if it is the whole nest): adding a layer leaves
@@ -164,19 +166,19 @@ def initialize(
     >>> params["gamma"]
     array([1., 1., 1., 1.])
     """
-    sequence = as_sequence(seed)
+    fixed = fixed_seed(seed)
 
     def make(leaf: Any, path: str) -> Array:
         is_array = isinstance(leaf, np.ndarray)
         shape = leaf.shape if is_array else as_shape(leaf)
         kind = leaf.dtype if is_array and dtype is None else dtype
-        if len(shape) < 2:
+        if _is_bias(path, shape):
             out = destination(shape, kind, None)
             out[...] = _pick("bias", bias, path)
             return out
         return _as_scheme(_pick("scheme", scheme, path))(
             shape,
-            seed=sequence,
+            seed=fixed,
             name=path,
             layout=layout,
             dtype=kind,
@@ -184,6 +186,13 @@ def initialize(
         )
 
     return _map_leaves(make, shapes, "")
+
+
+def _is_bias(path: str, shape: tuple[int, ...]) -> bool:
+    """Whether a leaf is a bias: a vector, also one kept as a column or a row."""
+    vector = sum(length != 1 for length in shape) < 2
+    named = path.rpartition(".")[2].lower().startswith("b")
+    return len(shape) < 2 or (vector and named)
 
 
 def _pick(what: str, choice: Any, path: str) -> Any:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
+# A perturbed point may lie outside the domain of the loss.
+_QUIETLY = np.errstate(all="ignore")
+
 _ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
 
 
@@ -45,6 +48,8 @@ class Losses(abc.ABC):
         All parameters as one vector.
     base : float
         J(theta).
+    rounding : float
+        A standard deviation of differences that the engine knows they have at least.
     evaluations : int
         How many losses have been evaluated so far.
     loss : callable
@@ -61,6 +66,7 @@ class Losses(abc.ABC):
 
     engine: str
     base: float
+    rounding: float = 0.0
     grads: Any = None
     fallback: str | None = None
     num_threads: int = 1
@@ -172,11 +178,13 @@ class PythonLosses(Losses):
             self._refuse_mutation(self._saved)
         return result
 
+    @_QUIETLY
     def at_entries(
         self, index: ArrayLike, value: ArrayLike
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
         index, value = as_entries(index, value)
+        self.progress.expect(len(index))
         out = np.empty(len(index))
         for block, here in self.nest.by_block(index):
             entries = index[here] - self.nest.offsets[block]
@@ -184,6 +192,7 @@ class PythonLosses(Losses):
         self._refuse_mutation(self._saved)
         return out, None
 
+    @_QUIETLY
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
         """See `Losses.along`."""
         steps = self.nest.split(np.asarray(direction, dtype=np.float64))
@@ -200,6 +209,7 @@ class PythonLosses(Losses):
                 out[k] = self._returned.difference(result, self._base)
         return out
 
+    @_QUIETLY
     def imaginary(self, index: ArrayLike, h: ArrayLike) -> Vector:
         """See `Losses.imaginary`; the loss gets complex128 copies."""
         index, h = as_entries(index, h)
@@ -228,7 +238,7 @@ class PythonLosses(Losses):
 
         The hot loop: everything in it is paid once per evaluation.
         """
-        leaf = self.nest.leaves[block]
+        leaf = np.asarray(self.nest.leaves[block])
         flat = leaf.reshape(-1) if leaf.flags.c_contiguous else leaf.flat
         loss, structure, advance = self.loss, self.nest.structure, self.progress.advance
         base, difference = self._base, self._returned.difference
@@ -371,17 +381,21 @@ def _compiled(
     from fastgrad.compiled import compile_losses
     from fastgrad.program.graph import TraceError
 
+    losses: Losses = python
     try:
-        return compile_losses(python, reduction, num_threads)
+        losses = compile_losses(python, reduction, num_threads)
     except TraceError as error:
         if engine == "compiled":
             raise ValueError(
                 f'`engine="compiled"` needs a loss that can be traced: {error}.'
             ) from error
         python.fallback = str(error)
-        return python
     finally:
         python.restore()
+    # A model may keep values of its last call for its backward pass: those of theta.
+    python.evaluate()
+    losses.evaluations = python.evaluations
+    return losses
 
 
 def _choose_engine(

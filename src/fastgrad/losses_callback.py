@@ -57,6 +57,7 @@ class CallbackLosses(Losses):
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
         index, value = as_entries(index, value)
+        self.progress.expect(len(index))
         self._refuse_outside(index)
 
         def run(batch: slice, out: Vector) -> None:

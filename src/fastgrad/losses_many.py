@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pickle import PicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from fastgrad.returned import Returned
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-_STACK_BYTES = 2**26  # of stacked parameters in one vectorised call
+_STACK_BYTES = 2**24  # of stacked parameters in one vectorised call
 _MAX_STACK = 1024
 _CHUNKS_PER_WORKER = 4
 
@@ -51,6 +52,7 @@ class WorkersLosses(PythonLosses):
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
         index, value = as_entries(index, value)
+        self.progress.expect(len(index))
         chunks = self._chunks(len(index))
         calls = [("at_entries", index[chunk], value[chunk]) for chunk in chunks]
         return self._gather(calls), None
@@ -85,6 +87,10 @@ class WorkersLosses(PythonLosses):
                 part, evaluations = future.result()
                 parts.append(part)
                 self._count(evaluations)
+        except (PicklingError, AttributeError) as error:
+            if "pickle" in str(error):
+                error.add_note("fastgrad: processes need a loss that can be pickled.")
+            raise
         finally:
             for future in futures:
                 future.cancel()
@@ -124,6 +130,10 @@ class VectorizedLosses(Losses):
         super().__init__(loss, nest, progress)
         self._returned = Returned(reduction)
         self._stack = int(np.clip(_STACK_BYTES // (8 * nest.size), 1, _MAX_STACK))
+        rows = max(2, self._stack)
+        self._buffers = [
+            np.empty((rows, *leaf.shape), leaf.dtype) for leaf in nest.leaves
+        ]
         # Two points, so that a loss that is not vectorised is noticed.
         self._base = self._returned.at_theta(self._call(self._stacked(2), 2)[0])
         self.base = self._returned.combine(self._base)
@@ -137,6 +147,7 @@ class VectorizedLosses(Losses):
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
         index, value = as_entries(index, value)
+        self.progress.expect(len(index))
         out = np.empty(len(index))
         for chunk in self._chunks(len(index)):
             here, new = index[chunk], value[chunk]
@@ -165,10 +176,11 @@ class VectorizedLosses(Losses):
         return [slice(i, i + self._stack) for i in range(0, count, self._stack)]
 
     def _stacked(self, count: int) -> list[AnyArray]:
-        return [
-            np.broadcast_to(leaf, (count, *leaf.shape)).copy()
-            for leaf in self.nest.leaves
-        ]
+        """Return theta `count` times, in arrays that are used again."""
+        stacked = [buffer[:count] for buffer in self._buffers]
+        for stack, leaf in zip(stacked, self.nest.leaves, strict=True):
+            stack[...] = leaf
+        return stacked
 
     def _call(self, leaves: list[AnyArray], count: int) -> list[Any]:
         result = self.loss(self.nest.rebuild(leaves))
@@ -176,7 +188,8 @@ class VectorizedLosses(Losses):
         return self._returned.rows(result, count)
 
     def _differences(self, leaves: list[AnyArray], count: int) -> list[float]:
-        values = self._call(leaves, count)
+        with np.errstate(all="ignore"):
+            values = self._call(leaves, count)
         return [self._returned.difference(value, self._base) for value in values]
 
 

@@ -115,6 +115,8 @@ class MeanField:
         """
         q = self.fixed_point()
         chi = self.chi(q if 0 < q < math.inf else SMALL if q == 0 else LARGE)
+        if chi == 0:
+            return 0.0
         if abs(chi - 1) < 1e-12:
             return math.inf
         return -1 / math.log(chi) if chi < 1 else None
@@ -132,19 +134,30 @@ class MeanField:
         width : int, optional
             Also give the spread between networks of this width.
         """
+        if depth < 1:
+            raise ValueError(f"`depth` must be positive, got {depth}.")
+        if not 0 < q < math.inf:
+            raise ValueError(f"`q` must be positive and finite, got {q}.")
         log_q, slope, drift, variance = np.zeros((4, depth))
         log_q[0] = math.log(q)
         for layer in range(depth):
             here = self._step(log_q[layer])
             slope[layer] = here.chi
-            if layer + 1 < depth:
-                log_q[layer + 1] = here.log_q
-                if width is not None:
-                    spread = self._spread(
-                        log_q[layer] + drift[layer], variance[layer], width
-                    )
-                    drift[layer + 1] = spread.mean - here.log_q
-                    variance[layer + 1] = spread.variance
+            if layer + 1 == depth:
+                break
+            log_q[layer + 1] = here.log_q
+            if not math.isfinite(
+                here.log_q
+            ):  # nothing is left, or faster than exp(exp)
+                log_q[layer + 1 :] = here.log_q
+                for rest in (slope, drift, variance):
+                    rest[layer + 1 :] = math.nan
+                break
+            if width is not None:
+                mean = log_q[layer] + drift[layer]
+                spread = self._spread(mean, variance[layer], width)
+                drift[layer + 1] = spread.mean - here.log_q
+                variance[layer + 1] = spread.variance
         with np.errstate(divide="ignore"):
             growth = np.log2(slope)
         backward = np.append(np.cumsum(growth[-2::-1])[::-1], 0.0)
@@ -152,7 +165,7 @@ class MeanField:
 
     def _step(self, log_q: float) -> "_Step":
         """Return what one layer does, whether or not its variance is a float64."""
-        inside = min(max(log_q, -600.0), 600.0)
+        inside = min(max(log_q, -150.0), 150.0)
         m = moments(self.activation, math.exp(inside))
         signal = self.sigma_w**2 * m.square
         after = signal + self.sigma_b**2
@@ -160,6 +173,7 @@ class MeanField:
             return _Step(-math.inf, 0.0, 0.0, m)
         share = signal / after
         log_after = math.log(after) + share * m.elasticity * (log_q - inside)
+        log_after = math.inf if math.isnan(log_after) else log_after
         return _Step(log_after, self.sigma_w**2 * m.slope_square, share, m)
 
     def _spread(self, mean: float, variance: float, width: int) -> Spread:
@@ -167,9 +181,11 @@ class MeanField:
         means, variances = np.zeros((2, 3))
         for i, offset in enumerate((-1, 0, 1)):
             step = self._step(mean + offset * math.sqrt(3 * variance))
-            layer = layer_spread(step.moments, width)
-            means[i] = step.log_q + step.share * layer.mean
-            variances[i] = step.share**2 * layer.variance
+            means[i] = step.log_q
+            if step.share:
+                layer = layer_spread(step.moments, width)
+                means[i] += step.share * layer.mean
+                variances[i] = step.share**2 * layer.variance
         weights = np.array([1, 4, 1]) / 6
         after = float(weights @ means)
         return Spread(after, float(weights @ (variances + (means - after) ** 2)))
@@ -186,7 +202,7 @@ class Curves(NamedTuple):
     """Expected size of signals in each layer, all arrays of shape (depth,)."""
 
     log2_q: Float64  # pre-activation variance at infinite width
-    chi: Float64
+    chi: Float64  # nan, as all below, behind a layer whose variance is 0 or infinite
     log2_backward: Float64  # squared gradient there, relative to the last layer's
     drift: Float64  # expected log(q / infinite width's), a network of this width
     spread: Float64  # standard deviation of log q between networks

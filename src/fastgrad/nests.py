@@ -7,7 +7,9 @@ path (``["encoder"][0].W``), used in messages.
 import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
+
+import numpy as np
 
 
 def named_leaves(structure: Any) -> list[tuple[str, Any]]:
@@ -96,38 +98,45 @@ def matching(
 def _members(template: Any, value: Any, what: str, original: str) -> list[Any]:
     """Return the members of `value` in the order of `template`'s."""
     if isinstance(template, Mapping):
-        if not isinstance(value, Mapping):
-            raise TypeError(
-                f"`{what}` must be a dict, as `{original}`, got {type(value).__name__}."
-            )
-        missing = [key for key in template if key not in value]
-        extra = [key for key in value if key not in template]
-        if missing or extra:
-            raise ValueError(
-                f"`{what}` must have the keys of `{original}`, got "
-                f"{list(value)} for {list(template)}."
-            )
-        return [value[key] for key in template]
+        return _by_keys(template, value, what, original)
     fields = _fields(template)
     if fields is not None and not isinstance(value, list | tuple):
-        missing = [name for name in fields if not hasattr(value, name)]
-        if missing:
-            raise TypeError(
-                f"`{what}` must have the fields {list(fields)}, as `{original}`, "
-                f"got {type(value).__name__}."
-            )
-        return [getattr(value, name) for name in fields]
+        return _by_fields(fields, value, what, original)
     size = len(template if fields is None else fields)
-    if not isinstance(value, list | tuple):
-        raise TypeError(
-            f"`{what}` must be a {type(template).__name__}, as `{original}`, "
-            f"got {type(value).__name__}."
-        )
+    if not isinstance(value, list | tuple) and np.ndim(value) == 0:
+        _refuse_kind(type(template).__name__, value, what, original)
     if len(value) != size:
         raise ValueError(
             f"`{what}` must have {size} members, as `{original}`, got {len(value)}."
         )
     return list(value)
+
+
+def _by_keys(
+    template: Mapping[Any, Any], value: Any, what: str, original: str
+) -> list[Any]:
+    if not isinstance(value, Mapping):
+        _refuse_kind("dict", value, what, original)
+    if set(value) != set(template):
+        raise ValueError(
+            f"`{what}` must have the keys of `{original}`, {list(template)}, got "
+            f"{list(value)}."
+        )
+    return [value[key] for key in template]
+
+
+def _by_fields(
+    fields: Sequence[str], value: Any, what: str, original: str
+) -> list[Any]:
+    if not all(hasattr(value, name) for name in fields):
+        _refuse_kind(f"object with the fields {list(fields)}", value, what, original)
+    return [getattr(value, name) for name in fields]
+
+
+def _refuse_kind(kind: str, value: Any, what: str, original: str) -> NoReturn:
+    raise TypeError(
+        f"`{what}` must be a {kind}, as `{original}`, got {type(value).__name__}."
+    )
 
 
 def rebuild(template: Any, leaves: Iterator[Any]) -> Any:

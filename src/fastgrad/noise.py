@@ -6,6 +6,7 @@ h^2 |J'''| / 6, so the best step and the error bar follow from the noise and fro
 fast the slope changes. Both are measured here, on a few entries of each block.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,9 @@ from fastgrad.differences import (
 from fastgrad.losses import Losses
 
 _POINTS = 7
+_ROUNDED = 12**-0.5  # standard deviation of rounding, in units of the last place
 # Of the scale; tried in order. Close first: from afar, anything rough looks like noise.
-_SPACINGS = 2.0 ** -np.array([30.0, 22.0, 14.0, 36.0])
+_SPACINGS = 2.0 ** -np.array([30.0, 22.0, 14.0, 6.0, 36.0])
 _SAMPLES = 6  # per block, at most
 
 
@@ -69,7 +71,8 @@ class Calibration:
         block = self.block[index]
         distance = pairs.h_plus if self.method == "forward" else pairs.span
         noise = KAPPA * np.sqrt(2) * self.noise[block] / distance
-        return noise + pairs.rounding() + self.truncation[block] / self.scale[index]
+        bar: Array = noise + pairs.rounding()
+        return bar + self.truncation[block] / self.scale[index]
 
 
 def ecnoise(values: Array) -> tuple[Array, Flags]:
@@ -90,8 +93,7 @@ def ecnoise(values: Array) -> tuple[Array, Flags]:
         Standard deviations; where `found` is not set, an upper bound.
     found : ndarray of bool, shape (n,)
         False where the points are so close that half the values are the same, or so
-        far apart that the values are not noise alone. Where the loss moves in steps of
-        its own rounding the bound is infinite.
+        far apart that the values are not noise alone.
 
     Examples
     --------
@@ -118,15 +120,21 @@ def ecnoise(values: Array) -> tuple[Array, Flags]:
         found |= here
     change = np.diff(values, axis=1)
     flat = (change == 0).sum(axis=1) >= m / 2
-    return np.where(flat | (~found & _stairs(change)), np.inf, noise), found & ~flat
+    quantum = _quantum(change)
+    bound = np.where(found | np.isnan(quantum), noise, _ROUNDED * quantum)
+    return np.where(flat, np.inf, bound), found & ~flat
 
 
-def _stairs(change: Array) -> Flags:
-    """Whether changes are few times a quantum: no noise shows, but it is there."""
+def _quantum(change: Array) -> Array:
+    """Return what rows of changes are small multiples of; nan where nothing."""
     size = np.abs(change)
-    quantum = np.min(np.where(size > 0, size, np.inf), axis=1, keepdims=True)
-    count = size / quantum
-    return ((count == np.rint(count)) & (count < 1000)).all(axis=1)
+    apart = np.abs(size[:, :, None] - size[:, None, :]).reshape(len(size), -1)
+    sizes = np.concatenate([size, apart], axis=1)
+    least = np.min(np.where(sizes > 0, sizes, np.inf), axis=1)
+    with np.errstate(all="ignore"):
+        count = size / least[:, None]
+    stairs = ((count == np.rint(count)) & (count < 1000)).all(axis=1)
+    return np.where(stairs & np.isfinite(least), least, np.nan)
 
 
 def parameter_scale(theta: Array, offsets: Index) -> Array:
@@ -137,7 +145,7 @@ def parameter_scale(theta: Array, offsets: Index) -> Array:
     entries span many decades has no typical size, and each entry its own.
     """
     scale = np.abs(theta)
-    blocks = [scale[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    blocks = [scale[a:b] for a, b in itertools.pairwise(offsets)]
     typical = [float(np.median(s[s > 0])) for s in blocks if s.any()]
     default = float(np.median(typical)) if typical else 1.0
     for own in blocks:
@@ -180,15 +188,20 @@ def calibrate(
     index = _sample(offsets, rng)
     owner = block[index]
     noise = measure_noise(losses, index, scale[index])
-    noise = _pool(noise, owner, len(offsets) - 1, losses.base)
-    steps = scale[index, None] * RUNGS if step is None else _fixed_rungs(step, index)
+    if not np.isfinite(noise).any():  # no response: they may all be dead by chance
+        noise[:] = noise_along(losses, scale, rng)
+    noise = _pool(noise, owner, len(offsets) - 1)
+    noise = np.maximum(noise, losses.rounding)
+    # The complex step is none on the real axis.
+    given = None if method == "complex" else step
+    steps = scale[index, None] * RUNGS if given is None else _fixed_rungs(given, index)
     pairs = entry_pairs(losses, index, steps)
     relative, truncation = _compare_rungs(
-        pairs, scale[index], noise[owner], owner, len(noise), method, step is None
+        pairs, scale[index], noise[owner], owner, len(noise), method, given is None
     )
-    chosen = (
-        np.full(losses.nest.size, step) if step else _binary(scale, relative[block])
-    )
+    chosen = _binary(scale, relative[block])
+    if given is not None:
+        chosen = np.full(losses.nest.size, float(given))
     return Calibration(scale, chosen, noise, truncation, block, method, step)
 
 
@@ -196,7 +209,7 @@ def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
     """Return the noise of a loss difference near each of some entries.
 
     Where seven points show no noise, or more than noise, other spacings are tried: at
-    most 28 evaluations per entry. Then the smallest upper bound has to do; it is
+    most 35 evaluations per entry. Then the smallest upper bound has to do; it is
     infinite where the loss never responds.
     """
     noise = np.full(len(index), np.inf)
@@ -219,13 +232,43 @@ def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
     return noise
 
 
+def noise_along(losses: Losses, scale: Array, rng: np.random.Generator) -> float:
+    """Return the noise of a loss difference along a random direction."""
+    direction = rng.standard_normal(len(scale)) * scale
+    bound = np.inf
+    for spacing in _SPACINGS:
+        with np.errstate(all="ignore"):
+            values = losses.along(direction, spacing * np.arange(-3.0, 4.0))
+            noise, found = ecnoise(values[None])
+        bound = float(np.fmin(bound, noise[0]))
+        if found[0]:
+            break
+    return bound if np.isfinite(bound) else _coarseness(losses, direction)
+
+
+def _coarseness(losses: Losses, direction: Array) -> float:
+    """Return the noise of a loss that does not respond to small changes.
+
+    It is rounded to few digits if large changes show stairs; or really constant.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            values = losses.along(direction, np.linspace(-1, 1, _POINTS))
+    except Exception:  # the loss cannot be computed that far away
+        values = np.zeros(_POINTS)
+    quantum = float(_quantum(np.diff(values)[None])[0])
+    usual = EPS * abs(losses.base)
+    return _ROUNDED * quantum if quantum > 1e4 * usual else usual
+
+
 def _sample(offsets: Index, rng: np.random.Generator) -> Index:
-    """A few entries of each block, in order; a budget keeps them few in all."""
+    """Pick a few entries of each block, in order; a budget keeps them few in all."""
     sizes = np.diff(offsets)
     budget = max(12, int(offsets[-1]) // 250)
-    wanted = np.minimum(np.clip(-(-sizes // 100), 2, _SAMPLES), sizes)
+    wanted = np.minimum(np.clip(-(-sizes // 25), 2, _SAMPLES), sizes)
     if wanted.sum() > budget:
-        wanted = np.minimum(wanted, max(1, budget // max(1, np.count_nonzero(sizes))))
+        blocks = int(np.count_nonzero(sizes))
+        wanted = np.minimum(wanted, max(1, budget // blocks))
         first = rng.permutation(np.flatnonzero(wanted))[:budget]
         wanted[np.setdiff1d(np.arange(len(sizes)), first)] = 0
     chosen = [
@@ -236,18 +279,16 @@ def _sample(offsets: Index, rng: np.random.Generator) -> Index:
     return np.concatenate(chosen).astype(np.int64)
 
 
-def _pool(noise: Array, owner: Index, blocks: int, base: float) -> Array:
+def _pool(noise: Array, owner: Index, blocks: int) -> Array:
     """Noise per block: the largest of its samples, and not far below the others'."""
     known = np.isfinite(noise)
-    if not known.any():  # as far as anybody can tell, that of rounding J itself
-        return np.full(blocks, EPS * abs(base))
     pooled = np.full(blocks, 0.5 * np.median(noise[known]))
     np.maximum.at(pooled, owner[known], noise[known])
     return pooled
 
 
 def _fixed_rungs(step: float, index: Index) -> Array:
-    """The step asked for, and the next coarser one that shows its truncation."""
+    """Return the step asked for after a coarser one that shows its truncation."""
     return np.broadcast_to(step * np.array([RATIO, 1.0]), (len(index), 2)).copy()
 
 
@@ -294,7 +335,7 @@ def _compare_rungs(
 
 
 def _cheapest(cost: Array) -> int:
-    """The rung with the least typical error, each sample measured by its own best."""
+    """Return the rung with the least typical error, relative to each one's best."""
     least = cost.min(axis=1, keepdims=True)
     usable = np.isfinite(least[:, 0]) & (least[:, 0] > 0)
     if not usable.any():

@@ -101,7 +101,7 @@ def numerical_gradient(
     ) as losses:
         index = np.arange(losses.nest.size)
         rng = np.random.default_rng(seed)
-        slopes = _slopes(losses, index, method, step, return_error, rng)
+        slopes = slopes_of(losses, index, method, step, return_error, rng)
     unvector = losses.nest.unvector
     if return_error:
         return unvector(slopes.value), unvector(slopes.error)
@@ -159,7 +159,16 @@ def ridders_slopes(losses: Losses, index: Index, calibration: Calibration) -> Sl
     )
 
 
-def _slopes(
+def slopes_by(
+    method: str, losses: Losses, index: Index, calibration: Calibration
+) -> Slopes:
+    """Return the derivatives by ``"complex"`` or ``"ridders"``."""
+    if method == "complex":
+        return complex_slopes(losses, index, calibration.fixed)
+    return ridders_slopes(losses, index, calibration)
+
+
+def slopes_of(
     losses: Losses,
     index: Index,
     method: str,
@@ -167,6 +176,7 @@ def _slopes(
     with_error: bool,
     rng: np.random.Generator,
 ) -> Slopes:
+    """Return the derivatives of some entries, with error bars if asked for."""
     if method == "complex":
         return complex_slopes(losses, index, step)
     if step is not None:
@@ -202,15 +212,17 @@ def _with_error(
     `keep` keeps the values at the steps of the calibration.
     """
     pairs = calibration.pairs(losses, index)
-    wider = entry_pairs(losses, index, 4 * calibration.step[index])
+    # Not a power of two: that would round in the same way.
+    wider = entry_pairs(losses, index, 3 * calibration.step[index])
     forward = calibration.method == "forward"
     value = pairs.forward if forward else pairs.central
     other = wider.forward if forward else wider.central
     with np.errstate(all="ignore"):
         known = calibration.error(pairs, index)
-        change = np.abs(other - value) / (3 if forward else 15)
-        error = known + 2 * change
-        odd = ~(change <= known)
+        change = np.abs(other - value)
+        # Noise, if it is more here than where it was measured, or curvature.
+        error = known + change / 2
+        odd = ~(change <= 4 * known)
         # A slope that jumps by as much at both steps: a kink, not curvature.
         jumps = np.abs(pairs.jump) > 0.5 * np.abs(wider.jump)
         odd |= jumps & (np.abs(pairs.jump) > 8 * known)
@@ -228,4 +240,5 @@ def _with_error(
 
 def _plain(value: Array, error: Array) -> Slopes:
     nowhere = np.full_like(value, np.nan)
-    return Slopes(value, error, np.zeros(value.shape, dtype=bool), nowhere, nowhere)
+    smooth = np.zeros(value.shape, dtype=bool)
+    return Slopes(value, error, smooth, nowhere, nowhere, nowhere)

@@ -70,7 +70,10 @@ class Nest:
     """
 
     def __init__(self, params: Any) -> None:
-        entries = list(walk(params))
+        try:
+            entries = list(walk(params))
+        except RecursionError:
+            raise ValueError("`params` must not contain itself.") from None
         values = [value for _, _, value in entries]
         self.names = [name or "params" for name, _, _ in entries]
         self._paths = [path for _, path, _ in entries]

@@ -37,8 +37,8 @@ _STYLE = """
 .fastgrad tr.undecided td { background: #fdf6e3; }
 .fastgrad .scroll { max-height: 24em; overflow: auto; }
 .fastgrad figure { display: inline-block; margin: 0 1.5em 1em 0; }
-.fastgrad img { image-rendering: pixelated; border: 1px solid #999; min-width: 8em;
-  min-height: 2em; max-width: 24em; }
+.fastgrad img { image-rendering: pixelated; border: 1px solid #999; width: 16em;
+  min-height: 2em; }
 .fastgrad code { background: #f3f3f3; padding: .1em .3em; }
 """
 

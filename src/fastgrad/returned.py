@@ -5,6 +5,7 @@ A loss returns a number, an array of per-sample losses together with ``reduction
 are summed: their common part, which carries most of the rounding, never enters the sum.
 """
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,11 @@ class Returned:
         if array.size == 1:
             return float(array.item())
         self._require_samples(array)
-        return array.astype(np.float64).ravel()
+        return array.astype(np.float64, copy=False).ravel()
 
     def at_theta(self, result: Any) -> Value:
-        """Return `value`, which must be finite."""
-        value = self.value(result)
+        """Return `value`, which must be finite, as a copy."""
+        value = copy.copy(self.value(result))
         if not np.isfinite(value).all():
             total = self.combine(value)
             raise ValueError(f"`loss` must be finite at `params`, got {total}.")
@@ -60,20 +61,21 @@ class Returned:
         """Return the loss as one number."""
         if isinstance(value, float):
             return value
-        return float(value.mean() if self.reduction == "mean" else value.sum())
+        total = float(np.add.reduce(value))
+        return total / value.size if self.reduction == "mean" else total
 
     def difference(self, result: Any, base: Value) -> float:
         """Return the loss in `result` minus that of `base`, per sample if there are."""
         value = self.value(result)
-        if isinstance(value, float) and isinstance(base, float):
-            return value - base
-        if np.shape(value) != np.shape(base):
-            raise ValueError(
-                f"`loss` must return as many losses as at `params`, {np.size(base)}, "
-                f"got {np.size(value)}."
-            )
-        with np.errstate(invalid="ignore", over="ignore"):
-            return self.combine(np.subtract(value, base))
+        if isinstance(base, float):
+            if isinstance(value, float):
+                return value - base
+        elif not isinstance(value, float) and value.size == base.size:
+            return self.combine(value - base)
+        raise ValueError(
+            f"`loss` must return as many losses as at `params`, {np.size(base)}, "
+            f"got {np.size(value)}."
+        )
 
     def imaginary(self, result: Any) -> float:
         """Return the imaginary part of a loss computed in complex arithmetic."""
@@ -89,7 +91,7 @@ class Returned:
 
     def rows(self, result: Any, count: int) -> list[Value]:
         """Return the values in the result of a vectorised loss of `count` points."""
-        array = _numbers(result)
+        array = _numbers(_loss_of(result))
         if array.ndim == 0 or len(array) != count:
             raise ValueError(
                 f"`loss` with `vectorized=True` must return one loss for each of the "

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.differences import Array
+from fastgrad.locate import UNLUCKY, Search
 from fastgrad.losses import Losses
 from fastgrad.noise import Calibration
 from fastgrad.report import Block, GradientReport, Verdict, WrongEntry
@@ -44,6 +45,42 @@ def summarize(
         step=calibration.fixed,
         fallback=losses.fallback,
         notes=tuple(_notes(blocks, planted_errors(entries, rng))),
+    )
+
+
+def summarize_search(
+    losses: Losses,
+    searches: list[Search],
+    entries: Judgement,
+    calibration: Calibration,
+) -> GradientReport:
+    """Return the report on a search along random directions."""
+    blocks = tuple(
+        _searched_block(losses, b, search, take(entries, entries.block == b))
+        for b, search in enumerate(searches)
+    )
+    seen = zip(blocks, searches, strict=True)
+    verdicts = {block.verdict for block, s in seen if s.size or s.differs}
+    verdict: Verdict = "correct" if verdicts == {"correct"} else "undecided"
+    if "wrong" in verdicts:
+        verdict = "wrong"
+    mismatch = np.concatenate([search.mismatch for search in searches])
+    size = np.linalg.norm([search.size for search in searches])
+    off = np.sqrt(np.sum(mismatch**2) / max(1, len(mismatch)) * len(searches))
+    return GradientReport(
+        verdict=verdict,
+        relative_error=float(off / (2 * size)) if size else 0.0,
+        blocks=blocks,
+        wrong=wrong_entries(losses, entries),
+        numerical=_spread(losses, entries, entries.numerical),
+        analytic=_spread(losses, entries, entries.analytic),
+        error=_spread(losses, entries, entries.error),
+        evaluations=losses.evaluations,
+        engine=losses.engine,
+        threads=losses.num_threads,
+        method=calibration.method,
+        fallback=losses.fallback,
+        notes=tuple(_search_notes(blocks, searches)),
     )
 
 
@@ -112,16 +149,16 @@ def relative_error(entries: Judgement) -> float:
 
 
 def detection_limit(entries: Judgement) -> float:
-    """Return the size above which an error in a verified entry would be called wrong."""
+    """Return the size above which errors in verified entries would be called wrong."""
     verified = entries.kind == CORRECT
     limit = 2 * entries.error[verified] + entries.tolerance[verified]
     return float(limit.max()) if limit.size else float("nan")
 
 
 def planted_errors(entries: Judgement, rng: np.random.Generator) -> dict[int, bool]:
-    """Corrupt one verified entry of each block by 1 % (in a copy): is it caught?
+    """Return whether a planted error of 1 % is caught, for one entry of each block.
 
-    The control of the check itself; it needs no evaluation.
+    The control of the check itself, on a copy; it needs no evaluation.
     """
     caught = {}
     for b in np.unique(entries.block):
@@ -167,3 +204,38 @@ def _notes(blocks: tuple[Block, ...], caught: dict[int, bool]) -> Iterator[str]:
             f"nothing to see in {', '.join(silent)}: the loss does not respond, and "
             "both gradients are zero"
         )
+
+
+def _searched_block(losses: Losses, b: int, search: Search, own: Judgement) -> Block:
+    """Return the result for a block that was searched along random directions."""
+    verdict: Verdict = "correct"
+    if search.differs:
+        verdict = "wrong"
+    elif not search.decisive:
+        verdict = "undecided"
+    size = float(np.abs(search.mismatch).max(initial=0.0))
+    scale = search.scale * UNLUCKY
+    return Block(
+        losses.nest.names[b],
+        tuple(losses.nest.shapes[b]),
+        verdict,
+        size / (2 * search.size) if search.size else 0.0,
+        int(losses.nest.offsets[b + 1] - losses.nest.offsets[b]),
+        wrong=int(np.count_nonzero(own.kind == WRONG)),
+        detection_limit=2 * search.error / scale if scale else float("nan"),
+        step=search.step,
+    )
+
+
+def _search_notes(blocks: tuple[Block, ...], searches: list[Search]) -> Iterator[str]:
+    yield (
+        "checked along random directions: an error above the limit of its block is "
+        "seen with a probability of 99 %, a smaller one more rarely"
+    )
+    for block, search in zip(blocks, searches, strict=True):
+        if search.stopped:
+            yield f"{block.name} is wrong in more entries than were searched for"
+        elif search.clouded:
+            yield (
+                f"noise hides where {search.clouded} of the errors in {block.name} are"
+            )

@@ -18,13 +18,13 @@ from fastgrad.differences import (
     Array,
     Flags,
     Index,
-    Pairs,
     Slopes,
     entry_pairs,
     ladder,
 )
 from fastgrad.losses import Losses
 from fastgrad.noise import Calibration
+from fastgrad.numerical import slopes_by
 
 Kinds = NDArray[np.uint8]
 
@@ -88,8 +88,10 @@ class Judgement:
         An analytic derivative below this is zero but for rounding.
     response : ndarray of float64
         The steepest one-sided slope seen.
-    kinked : ndarray of bool
-        Whether there may be a kink between the points of the first pass.
+    jump : ndarray of float64
+        By how much the two one-sided slopes of the first pass differ.
+    crossed : ndarray of bool
+        Whether the program saw a kink between the two points.
     kind : ndarray of uint8
         `CORRECT`, `WRONG`, `UNDECIDED`, `KINK` or `UNOBSERVABLE`.
     """
@@ -102,7 +104,8 @@ class Judgement:
     tolerance: Array
     floor: Array
     response: Array
-    kinked: Flags
+    jump: Array
+    crossed: Flags
     kind: Kinds
 
 
@@ -129,53 +132,69 @@ def judge(
     -------
     Judgement
     """
-    pairs = calibration.pairs(losses, index)
-    entries = first_verdict(pairs, calibration, gradient, index)
+    entries = _first_pass(losses, calibration, gradient, index)
+    measured = entries.numerical.copy()
     _try_again(losses, calibration, entries, rng)
+    if calibration.fixed is not None:  # report what that step gives
+        moved = np.abs(measured - entries.numerical)
+        entries.error = np.where(moved > 0, entries.error + moved, entries.error)
+        entries.numerical = measured
     return entries
 
 
-def first_verdict(
-    pairs: Pairs,
-    calibration: Calibration,
-    gradient: Gradient,
-    index: Index,
+def _first_pass(
+    losses: Losses, calibration: Calibration, gradient: Gradient, index: Index
 ) -> Judgement:
-    """Judge by one pair for each entry."""
-    block = calibration.block[index]
-    scale = calibration.scale[index]
-    own, eps = gradient.value[index], gradient.eps
-    forward = calibration.method == "forward"
-    numerical = pairs.forward if forward else pairs.central
-    error = calibration.error(pairs, index)
-    with np.errstate(all="ignore"):
-        error = np.where(np.isfinite(numerical + error), error, np.inf)
-        kinked = np.abs(pairs.jump) > 4 * error
+    """Measure every entry once, by the method asked for, and judge by that."""
+    method, block = calibration.method, calibration.block[index]
+    own, nowhere = gradient.value[index], np.zeros(len(index))
+    jump, crossed, bend = nowhere, nowhere.astype(bool), nowhere
+    if method in ("complex", "ridders"):
+        slopes = slopes_by(method, losses, index, calibration)
+        value, error = slopes.value, slopes.error
+        response = np.abs(value)
+    else:
+        pairs = calibration.pairs(losses, index)
+        value = pairs.forward if method == "forward" else pairs.central
+        error = calibration.error(pairs, index)
         response = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
-        bend = np.abs(pairs.jump) / pairs.span * scale**2
-        size = np.abs(own)
-        large = max(
-            np.max(size * scale, initial=0.0, where=np.isfinite(own)),
-            float(np.nanmedian(np.where(np.isfinite(bend), bend, 0.0))),
-        )
-        floor = 100 * eps[block] * large / scale
-        rounding = 32 * eps * _largest(size * scale, block, len(eps))
-        tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
-        tolerance += rounding[block] / scale
-    result = Judgement(
-        index,
-        block,
-        own,
-        numerical,
-        error,
-        tolerance,
-        floor,
-        response,
-        kinked & _suspicious(pairs, response),
-        np.empty(len(index), dtype=np.uint8),
+        jump = np.abs(pairs.jump)
+        bend = np.where(np.isfinite(jump), jump, 0) / pairs.span
+        crossed = crossed if pairs.crossed is None else pairs.crossed
+    error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
+    tolerance, floor = _allowances(gradient, calibration, index, value, bend)
+    kind = np.empty(len(index), dtype=np.uint8)
+    entries = Judgement(
+        *(index, block, own, value, error, tolerance, floor, response, jump),
+        crossed,
+        kind,
     )
-    result.kind = classify(result)
-    return result
+    entries.kind = classify(entries)
+    return entries
+
+
+def _allowances(
+    gradient: Gradient,
+    calibration: Calibration,
+    index: Index,
+    numerical: Array,
+    bend: Array,
+) -> tuple[Array, Array]:
+    """Return what the gradient's own rounding excuses, and what it makes of zeros.
+
+    Compared across entries as changes of the loss, so that units do not matter.
+    """
+    block, scale = calibration.block[index], calibration.scale[index]
+    size, eps = np.abs(gradient.value[index]), gradient.eps
+    with np.errstate(all="ignore"):
+        effect = np.where(np.isfinite(size), size * scale, 0.0)
+        curvature = float(np.median(bend * scale**2)) if len(index) else 0.0
+        floor = 100 * eps[block] * max(effect.max(initial=0.0), curvature) / scale
+        largest = np.zeros(len(eps))
+        np.maximum.at(largest, block, effect)
+        tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
+        tolerance += 32 * (eps * largest)[block] / scale
+    return tolerance, floor
 
 
 def classify(entries: Judgement) -> Kinds:
@@ -186,8 +205,10 @@ def classify(entries: Judgement) -> Kinds:
         size = np.fmax(np.abs(a), np.abs(n))
         near = off <= error + entries.tolerance
         zero = (np.abs(a) <= entries.floor) & (size <= error + entries.tolerance)
+        zero &= np.isfinite(n)
         # At a stationary point the slope is zero and the loss still responds.
-        decisive = error <= _DECISIVE * np.where(zero, entries.response, size)
+        doubt = np.where(zero, error + entries.tolerance, error)
+        decisive = doubt <= _DECISIVE * np.where(zero, entries.response, size)
         wrong = (off > 2 * error + entries.tolerance) | ~np.isfinite(a)
     kind = np.full(len(a), UNDECIDED, dtype=np.uint8)
     # So small that the gradient's own rounding hides its sign.
@@ -228,7 +249,7 @@ def _try_again(
             entries.block == entries.block[few[0]]
         )
         if many and settled.mean() < _WORTHWHILE:
-            unclear = entries.kinked[rest]
+            unclear = _explained_by_kink(entries, rest)
             _judge_by_example(entries, few, seen, rest[~unclear])
             rest = rest[unclear]
         second.append(rest)
@@ -244,19 +265,29 @@ def _unsettled(entries: Judgement) -> Flags:
         vague = entries.error > _GOOD * size
         at_rest = np.abs(entries.analytic) <= entries.floor
     passed = (entries.kind == CORRECT) & ~at_rest & vague
-    passed |= (entries.kind == CORRECT) & entries.kinked
+    sharp = entries.jump > np.maximum(4 * entries.error, _SHARP * entries.response)
+    passed |= (entries.kind == CORRECT) & sharp
     open_case = (entries.kind == WRONG) | (entries.kind == UNDECIDED)
-    return passed | (open_case & np.isfinite(entries.analytic))
+    unsettled: Flags = passed | (open_case & np.isfinite(entries.analytic))
+    return unsettled
+
+
+def _outside(entries: Judgement) -> Flags:
+    """Whether the gradient is outside its bar: a suspect, but not yet guilty."""
+    with np.errstate(all="ignore"):
+        off = np.abs(entries.analytic - entries.numerical)
+        inside: Flags = off <= entries.error + entries.tolerance
+    return ~inside
 
 
 def _affordable(entries: Judgement, which: Index) -> Index:
     """All whose derivatives differ; of the merely vague, one entry in ten."""
-    with np.errstate(all="ignore"):
-        off = np.abs(entries.analytic - entries.numerical)[which]
-        near = off <= (entries.error + entries.tolerance)[which]
-    vague = which[near]
+    outside = _outside(take(entries, which))
+    vague = which[~outside]
     vague = vague[np.argsort(entries.kind[vague] != UNDECIDED, kind="stable")]
-    return np.concatenate([which[~near], vague[: max(_CHUNK, len(entries.kind) // 10)]])
+    return np.concatenate(
+        [which[outside], vague[: max(_CHUNK, len(entries.kind) // 10)]]
+    )
 
 
 def _judge_by_example(
@@ -281,7 +312,7 @@ def _ladder_verdict(
     index, noise = entries.index[which], calibration.noise[entries.block[which]]
     scale = np.exp2(np.rint(np.log2(calibration.scale[index])))[:, None]
     slopes = ladder(entry_pairs(losses, index, scale * RUNGS), noise)
-    better = (entries.kind[which] == WRONG) | slopes.kink
+    better = _outside(take(entries, which)) | slopes.kink
     _adopt(entries, which, slopes, better | (slopes.error < entries.error[which]))
     part = take(entries, which)
     entries.kind[which] = _with_kinks(part, slopes)
@@ -319,28 +350,21 @@ def _with_kinks(entries: Judgement, slopes: Slopes) -> Kinds:
     outside = np.fmax(low - entries.analytic, entries.analytic - high)
     at_kink = np.full(len(low), UNDECIDED, dtype=np.uint8)
     at_kink[outside <= entries.tolerance] = KINK
-    # The bars are in `low` and `high` once; half a slope apart is beyond them twice.
-    at_kink[outside > entries.tolerance + 0.5 * slopes.error] = WRONG
+    at_kink[outside > entries.tolerance + slopes.slack] = WRONG  # twice the bar
     return np.where(slopes.kink, at_kink, classify(entries))
 
 
-def take(entries: Judgement, which: Index) -> Judgement:
+def take(entries: Judgement, which: Index | Flags) -> Judgement:
+    """Return some of the entries, as copies."""
     return Judgement(
         *(getattr(entries, name)[which] for name in Judgement.__dataclass_fields__)
     )
 
 
-def _suspicious(pairs: Pairs, response: Array) -> Flags:
-    """Whether a kink between the points may have gone unnoticed."""
-    if pairs.crossed is not None:
-        return pairs.crossed
+def _explained_by_kink(entries: Judgement, which: Index) -> Flags:
+    """Whether a kink between the two points may be all that is wrong."""
+    part = take(entries, which)
     with np.errstate(all="ignore"):
-        suspicious: Flags = np.abs(pairs.jump) > _SHARP * response
-    return suspicious
-
-
-def _largest(size: Array, block: Index, blocks: int) -> Array:
-    largest = np.zeros(blocks)
-    known = np.isfinite(size)
-    np.maximum.at(largest, block[known], size[known])
-    return largest
+        off = np.abs(part.analytic - part.numerical)
+        explained: Flags = part.crossed | (off <= part.jump + 2 * part.error)
+    return explained

@@ -1,16 +1,43 @@
 """The compiled kernels: nogil loops, nothing else.
 
-Three tiers, from the inside out:
+Three tiers, from the inside out::
 
-1. ``simd/*.c``: plain C leaf functions over contiguous memory. Each file is compiled
-   once per SIMD level (baseline, AVX2, AVX-512) and chosen at run time.
-2. ``_name.pyx``: one kernel family each. Typed memoryviews in, the one OpenMP loop,
-   the C leaf inside. No Python object, allocation or exception in the loop.
-3. The Python module above (``fastgrad.scaling`` for ``_moments`` and so on) checks the
-   arguments, resolves the number of threads and allocates.
+    simd/moments.c  replay.c  philox.c ...   C leaf functions over contiguous memory;
+        |   each file compiled for baseline, AVX2 and AVX-512, chosen at run time
+    _moments.pyx  _replay.pyx  _philox.pyx   typed memoryviews in, the one OpenMP loop
+        |   over independent pieces, the C leaf inside; a .pyi beside each
+    scaling.py  program/  initializers.py    checks arguments, resolves the number of
+            threads, allocates
 
 Conventions: inputs are ``const`` and come first, outputs come last, ``num_threads`` is
-the last argument. Work is cut into pieces fixed by the shape of the data alone and
-combined in index order, so the bits do not depend on the number of threads. A ``.pyi``
-beside each module gives its types; a plain NumPy twin in the tests is its oracle.
+the last argument. No Python object, allocation or exception in a loop. Work is cut into
+pieces fixed by the shape of the data alone and combined in index order, so the bits do
+not depend on the number of threads. Every kernel has a plain NumPy twin in the tests.
+
+How replay works, the kernel that checks gradients
+--------------------------------------------------
+A traced loss is a list of array operations with their values at theta. Perturbing one
+entry changes only a *box* of each value, and 8 perturbed evaluations, a *bundle*, go
+through the program side by side::
+
+    W1[i, j..j+3] +- h          one row of W1, 4 entries, both signs: 8 lanes
+      z1 = W1 @ X               row i of z1            (1 x 32 elements x 8 lanes)
+      a1 = tanh(z1)             row i of a1
+      z2 = W2 @ a1              all of z2, as an outer product W2[:, i] (x) row
+      a2 = tanh(z2)             all of a2
+      z3 = W3 @ a2              a matrix product of scalars with lane vectors
+      J                         8 numbers
+
+- The lane is the last axis of everything: one AVX-512 register, or two AVX2 ones, is an
+  element, so every operation is vectorised whatever its shape, strides or box.
+- A value is stored as its *difference* from theta. Linear operations (products,
+  sums, reshapes, indexing) then act on the difference alone; a function computes
+  f(x0 + dx) - f(x0). No derivative is used anywhere, yet a difference of 1e-16 of the
+  loss is as exact as one of the loss's own size.
+- ``replay.c`` finds the boxes as it goes (one rule per operation); ``elementwise.h``,
+  ``contract.h`` and ``vecmath.h`` do the arithmetic; ``_replay.pyx`` hands bundles to
+  threads. Which entries are bundled, so that boxes stay small, is decided in
+  ``program/plan.py``.
+- Operations that choose (maximum, abs, where, comparisons) report the lanes that chose
+  otherwise than at theta: kinks are seen, not guessed.
 """

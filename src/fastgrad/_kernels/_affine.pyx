@@ -1,7 +1,8 @@
 """Normalise a (outer, inner, columns) array: (x - a) / b or (x - a) * b + c by column.
 
-Any strides. Where columns are adjacent in memory the loop runs along rows, else along
-columns; runs of rows are the parallel tasks. One rounding to the type of the data.
+Any strides. Where columns are adjacent in memory the loop runs along rows, and groups of
+rows are the parallel tasks; else it runs along columns, and pieces of columns are. One
+rounding to the type of the data.
 """
 
 cimport cython
@@ -17,9 +18,9 @@ cdef extern from "affine.h" nogil:
 
     const affine_table *affine_pick() noexcept
 
-# Rows that one task takes: enough work to be worth a task.
+# Elements that one task takes, about.
 cdef enum:
-    RUN = 1024
+    TASK = 16384
 
 
 def affine(const cython.floating[:, :, :] x, const double[::1] a, const double[::1] b,
@@ -27,22 +28,24 @@ def affine(const cython.floating[:, :, :] x, const double[::1] a, const double[:
     """out = (x - a) * b + c, or (x - a) / b where c is empty. out may be x."""
     cdef const affine_table *kernel = affine_pick()
     cdef Py_ssize_t outer = x.shape[0], inner = x.shape[1], columns = x.shape[2]
-    cdef Py_ssize_t size = sizeof(cython.floating), run = RUN, runs, task
+    cdef Py_ssize_t size = sizeof(cython.floating), run, runs, task
     cdef const double *offset = NULL
-    cdef bint by_row = x.strides[2] == size and out.strides[2] == size
     if outer * inner * columns == 0:
         return
     if c.shape[0]:
         offset = &c[0]
-    if by_row and columns > RUN:
-        run = max(1, RUN * 16 // columns)
-    runs = (inner + run - 1) // run
-    for task in prange(outer * runs, nogil=True, schedule="static",
-                       num_threads=num_threads):
-        if by_row:
+    if x.strides[2] == size and out.strides[2] == size:
+        run = max(1, TASK // columns)
+        runs = (inner + run - 1) // run
+        for task in prange(outer * runs, nogil=True, schedule="static",
+                           num_threads=num_threads):
             _rows(kernel, x, a, b, offset, out, task // runs, task % runs * run, run)
-        else:
-            _columns(kernel, x, a, b, offset, out, task // runs, task % runs * run, run)
+        return
+    runs = (inner + TASK - 1) // TASK
+    for task in prange(outer * columns * runs, nogil=True, schedule="static",
+                       num_threads=num_threads):
+        _column(kernel, x, a, b, offset, out, task // runs // columns,
+                task % runs * TASK, task // runs % columns)
 
 
 cdef inline void _rows(const affine_table *kernel, const cython.floating[:, :, :] x,
@@ -55,13 +58,11 @@ cdef inline void _rows(const affine_table *kernel, const cython.floating[:, :, :
                    sizeof(cython.floating) == 4)
 
 
-cdef inline void _columns(const affine_table *kernel, const cython.floating[:, :, :] x,
-                          const double[::1] a, const double[::1] b, const double *c,
-                          cython.floating[:, :, :] out, Py_ssize_t n, Py_ssize_t first,
-                          Py_ssize_t run) noexcept nogil:
-    cdef Py_ssize_t j, size = sizeof(cython.floating)
-    cdef Py_ssize_t count = min(run, x.shape[1] - first)
-    for j in range(x.shape[2]):
-        kernel.column(&x[n, first, j], x.strides[1] // size, &out[n, first, j],
-                      out.strides[1] // size, count, &a[j], &b[j],
-                      c + j if c != NULL else NULL, size == 4)
+cdef inline void _column(const affine_table *kernel, const cython.floating[:, :, :] x,
+                         const double[::1] a, const double[::1] b, const double *c,
+                         cython.floating[:, :, :] out, Py_ssize_t n, Py_ssize_t first,
+                         Py_ssize_t j) noexcept nogil:
+    cdef Py_ssize_t size = sizeof(cython.floating)
+    kernel.column(&x[n, first, j], x.strides[1] // size, &out[n, first, j],
+                  out.strides[1] // size, min(TASK, x.shape[1] - first), &a[j], &b[j],
+                  c + j if c != NULL else NULL, size == 4)

@@ -14,7 +14,7 @@ def accumulate(
     x: NDArray[np.floating[Any]],  # (outer, inner, columns), any strides
     weights: Floats,  # (outer * inner,), or (0,) for none
     workspace: Floats,  # (num_threads, WORKSPACE_SIZE)
-    wave: Floats,  # (chunks held at once, STATE_SIZE, padded columns), zeros
+    wave: Floats,  # (chunks held at once, STATE_SIZE, padded columns)
     state: Floats,  # (STATE_SIZE, padded columns), updated
     infinite: NDArray[np.uint8],  # (columns,), set to 1 where there is an infinity
     *,

@@ -24,15 +24,21 @@ cdef extern from "moments.h" nogil:
         Py_ssize_t outer_stride, inner_stride, column_stride, inner
         int single
 
+    ctypedef struct block:
+        Py_ssize_t row, rows, column, columns
+
     ctypedef struct moments_table:
-        void chunk(const rows_view *x, const double *weights, Py_ssize_t row,
-                   Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
-                   double *workspace, double *out, Py_ssize_t ld,
+        void chunk(const rows_view *x, const double *weights, const block *now,
+                   const block *next, double *workspace, double *out, Py_ssize_t ld,
                    unsigned char *infinite) noexcept nogil
         void merge(double *a, Py_ssize_t lda, const double *b,
                    Py_ssize_t ldb) noexcept nogil
 
     const moments_table *moments_pick() noexcept
+
+cdef enum:
+    TURN = 4        # tasks a thread takes at a time: it prefetches the next of its turn
+    MERGES = 16384  # column merges that are worth a thread
 
 CHUNK_ROWS = CHUNK
 LANE_COLUMNS = LANES
@@ -63,11 +69,11 @@ def accumulate(const cython.floating[:, :, :] x, const double[::1] weights,
         while start < chunks:
             count = min(wave.shape[0], chunks - start)
             for task in prange(count * panels, schedule="dynamic",
-                               num_threads=num_threads):
+                               chunksize=TURN, num_threads=num_threads):
                 _chunk(kernel, &view, w, rows, columns, start, task, panels,
                        &workspace[threadid(), 0], wave, &infinite[0])
             for j in prange(width // LANES, schedule="static",
-                            num_threads=min(num_threads, width // PANEL + 1)):
+                            num_threads=min(num_threads, 1 + count * width // MERGES)):
                 for k in range(count):
                     kernel.merge(&state[0, j * LANES], width, &wave[k, 0, j * LANES],
                                  width)
@@ -79,11 +85,22 @@ cdef inline void _chunk(const moments_table *kernel, const rows_view *view,
                         Py_ssize_t start, Py_ssize_t task, Py_ssize_t panels,
                         double *workspace, double[:, :, ::1] wave,
                         unsigned char *infinite) noexcept nogil:
-    cdef Py_ssize_t slot = task // panels, column = task % panels * PANEL
-    cdef Py_ssize_t row = (start + slot) * CHUNK
-    kernel.chunk(view, w + row if w != NULL else NULL, row, min(CHUNK, rows - row),
-                 column, min(PANEL, columns - column), workspace,
-                 &wave[slot, 0, column], wave.shape[2], infinite + column)
+    cdef Py_ssize_t slot = task // panels
+    cdef block now = _block(start, task, panels, rows, columns)
+    cdef block ahead = _block(start, task + 1, panels, rows, columns)
+    if (task + 1) % TURN == 0:
+        ahead.rows = 0
+    kernel.chunk(view, w + now.row if w != NULL else NULL, &now, &ahead, workspace,
+                 &wave[slot, 0, now.column], wave.shape[2], infinite + now.column)
+
+
+cdef inline block _block(Py_ssize_t start, Py_ssize_t task, Py_ssize_t panels,
+                         Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+    cdef block b
+    b.row, b.column = (start + task // panels) * CHUNK, task % panels * PANEL
+    b.rows = max(0, min(CHUNK, rows - b.row))
+    b.columns = min(PANEL, columns - b.column)
+    return b
 
 
 def merge(double[:, ::1] state, const double[:, ::1] other):

@@ -84,7 +84,7 @@ def fill(object out, const uint32_t[::1] key, int law, double scale, double insi
         array.contiguous = view.ndim == 0 or PyBuffer_IsContiguous(&view, b"C")
         array.ndim, array.shape, array.strides = view.ndim, view.shape, view.strides
         for chunk in prange(chunks, nogil=True, schedule="static",
-                            num_threads=num_threads):
+                            num_threads=max(1, min(num_threads, chunks))):
             first = start + chunk * CHUNK
             kernels.fill(&draw, first, min(first + CHUNK, stop), &array)
     finally:

@@ -60,6 +60,8 @@ def raising_line(error: BaseException) -> Source | None:
     return found
 
 
+#: The trace that is going on, if any: what identifies its arrays.
+current_trace: ContextVar[object | None] = ContextVar("current_trace", default=None)
 #: The latest TraceError. A loss may have caught it; what it then does is not the loss.
 latest_error: ContextVar["TraceError | None"] = ContextVar("latest_error", default=None)
 

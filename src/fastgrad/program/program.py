@@ -172,6 +172,24 @@ class Program:
         ]
         return np.concatenate(parts) if parts else np.empty(0)
 
+    @cached_property
+    def rounding(self) -> float:
+        """Standard deviation of a replayed difference from rounding, at most.
+
+        Only functions that are evaluated as such (exp, tanh, 1/x, ...) round relative
+        to their value; everything else rounds relative to the difference. Each element
+        of such a value is off by about an ulp, which reaches the loss through its
+        derivative there.
+        """
+        gradients = backpropagate(self.nodes, self.result)
+        total = 0.0
+        with np.errstate(all="ignore"):
+            for node in self.operations:
+                if ops.PRIMITIVES[node.op].inexact or node.op in ("reciprocal", "prod"):
+                    effect = gradients[node] * node.value
+                    total += float(np.square(effect[np.isfinite(effect)]).sum())
+        return float(np.finfo(np.float64).eps * np.sqrt(total))
+
     def gradient(self) -> Any:
         """The gradient at the traced parameters, by reverse mode over the operations.
 
@@ -343,22 +361,23 @@ def record(
         )
         for name, leaf in zip(nest.names, nest.leaves, strict=True)
     ]
-    traced = [
-        Traced(node, np.asarray(leaf).dtype, Memory(owned=False))
-        for node, leaf in zip(parameters, nest.leaves, strict=True)
-    ]
-    node = _scalar(_traced_call(loss, nest.rebuild(traced)), reduction)
+    node = _scalar(_record(loss, nest, parameters), reduction)
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)
     return parameters, node
 
 
-def _traced_call(loss: Callable[[Any], Any], params: Any) -> Any:
+def _record(loss: Callable[[Any], Any], nest: Nest, parameters: Sequence[Node]) -> Any:
     """What the loss returns; TraceError for whatever it raises, or caught of ours."""
+    token = graph.current_trace.set(object())
     graph.latest_error.set(None)
     try:
+        traced = [
+            Traced(node, np.asarray(leaf).dtype, Memory(owned=False))
+            for node, leaf in zip(parameters, nest.leaves, strict=True)
+        ]
         with np.errstate(all="ignore"):
-            result = loss(params)
+            result = loss(nest.rebuild(traced))
     except TraceError:
         raise
     except Exception as error:
@@ -366,6 +385,8 @@ def _traced_call(loss: Callable[[Any], Any], params: Any) -> Any:
             f"fails while traced: {type(error).__name__}: {error}",
             graph.raising_line(error),
         ) from error
+    finally:
+        graph.current_trace.reset(token)
     swallowed = graph.latest_error.get()
     if swallowed is not None:
         raise swallowed

@@ -2,16 +2,21 @@
 
 It is not an `ndarray` and gives no access to its data, so that nothing can slip past
 NumPy's protocols and become a constant: whatever needs numbers raises `TraceError`.
+
+A loss may keep what it computed (running statistics, a cache for the backward pass),
+and so keep traced arrays when the trace is over. From then on they act as the plain
+arrays that an ordinary call would have left there.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import NDArray
 
 from fastgrad.program import functions, graph, shapes, ufuncs
 from fastgrad.program.graph import Node, TraceError
@@ -43,6 +48,21 @@ class Traced(NDArrayOperatorsMixin):
         self.node = node
         self.dtype = dtype
         self._memory = memory or Memory()
+        self._trace = graph.current_trace.get()
+        self._array: NDArray[Any] | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether the trace that made it is still going on."""
+        return self._trace is not None and self._trace is graph.current_trace.get()
+
+    def _data(self, what: str) -> NDArray[Any]:
+        """Its value, once the trace is over; `what` needs it."""
+        if self.live:
+            raise TraceError(f"{what} needs a number where the parameters enter")
+        if self._array is None:
+            self._array = self.node.value.astype(self.dtype)
+        return self._array
 
     # ---- what may be known without the data
 
@@ -89,9 +109,11 @@ class Traced(NDArrayOperatorsMixin):
     def __repr__(self) -> str:
         return f"<traced array of shape {self.shape}>"
 
-    def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Traced:
+    def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
         """Only between floating types: the program computes in float64."""
         dtype = np.dtype(dtype)
+        if not self.live:
+            return self._data("astype()").astype(dtype, *args, **kwargs)
         if dtype.kind == "f" or (dtype.kind == "b" and self.dtype.kind == "b"):
             return Traced(self.node, dtype)
         if self.dtype.kind == "b" and dtype.kind in "iu":
@@ -100,45 +122,44 @@ class Traced(NDArrayOperatorsMixin):
 
     # ---- what needs the data
 
-    def _refuse(self, what: str) -> NoReturn:
-        raise TraceError(f"{what} needs a number where the parameters enter")
-
     def __bool__(self) -> bool:
-        self._refuse("a branch (if, while, and, or, not, assert)")
+        return bool(self._data("a branch (if, while, and, or, not, assert)"))
 
     def __float__(self) -> float:
-        self._refuse("float()")
+        return float(self._data("float()"))
 
     def __int__(self) -> int:
-        self._refuse("int()")
+        return int(self._data("int()"))
 
     def __index__(self) -> int:
-        self._refuse("an index")
+        return operator.index(self._data("an index"))
 
     def __complex__(self) -> complex:
-        self._refuse("complex()")
+        return complex(self._data("complex()"))
 
-    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        self._refuse("a plain array")
+    def __array__(self, *args: Any, **kwargs: Any) -> NDArray[Any]:
+        return np.array(self._data("a plain array"), *args, **kwargs)
 
-    def item(self, *args: Any) -> NoReturn:
-        """Not traceable."""
-        self._refuse(".item()")
+    def item(self, *args: Any) -> Any:
+        """As `numpy.ndarray.item`; not traceable."""
+        return self._data(".item()").item(*args)
 
-    def tolist(self) -> NoReturn:
-        """Not traceable."""
-        self._refuse(".tolist()")
+    def tolist(self) -> Any:
+        """As `numpy.ndarray.tolist`; not traceable."""
+        return self._data(".tolist()").tolist()
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
             raise AttributeError(name)
-        raise TraceError(f"the attribute .{name} cannot be traced")
+        return getattr(self._data(f"the attribute .{name}"), name)
 
     # ---- NumPy's protocols
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any
     ) -> Any:
+        if not _any_live(inputs):
+            return getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
         name = ufunc.__name__
         label = f"np.{name}"
         out = kwargs.pop("out", None)
@@ -168,7 +189,9 @@ class Traced(NDArrayOperatorsMixin):
 
     # ---- indexing
 
-    def __getitem__(self, key: Any) -> Traced:
+    def __getitem__(self, key: Any) -> Any:
+        if not self.live:
+            return self._data("reading")[_plain(key)]
         key = _constant_key(key, self, "reading")
         node = shapes.index(self.node, key, "[...]")
         shares = node.op == "view" or node is self.node
@@ -177,6 +200,9 @@ class Traced(NDArrayOperatorsMixin):
         return Traced(node, self.dtype, self._memory if shares else None)
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if not self.live:
+            self._data("writing")[_plain(key)] = _plain(value)
+            return
         new = node_of(value)
         if isinstance(key, Traced) and key.shape == self.shape and not new.value.ndim:
             node = ufuncs.elementwise(
@@ -195,24 +221,40 @@ class Traced(NDArrayOperatorsMixin):
         self.node = node
 
 
+def _any_live(x: Any) -> bool:
+    """Whether an array of the trace going on is among these arguments."""
+    if isinstance(x, (tuple, list)):
+        return any(map(_any_live, x))
+    return isinstance(x, Traced) and x.live
+
+
+def _plain(x: Any) -> Any:
+    """`x` with the arrays of past traces as plain ones."""
+    if isinstance(x, (tuple, list)):
+        return type(x)(_plain(y) for y in x)
+    if isinstance(x, dict):
+        return {name: _plain(value) for name, value in x.items()}
+    return np.asarray(x) if isinstance(x, Traced) else x
+
+
 def _constant_key(key: Any, array: Traced, what: str) -> Any:
     """`key`, when no part of it depends on parameters."""
     parts = key if isinstance(key, tuple) else (key,)
-    if any(isinstance(part, Traced) for part in parts):
+    if _any_live(parts):
         raise TraceError(f"{what} at positions that depend on parameters")
     return key
 
 
 def node_of(x: Any) -> Node:
     """The node of a traced array, or a constant."""
-    return x.node if isinstance(x, Traced) else graph.constant(x)
+    return x.node if _any_live(x) else graph.constant(x)
 
 
 def _nodes(x: Any) -> Any:
     """The nodes of an array argument, or of a sequence of arrays."""
     if x is None:
         return None
-    if isinstance(x, (list, tuple)) and any(isinstance(y, Traced) for y in x):
+    if isinstance(x, (list, tuple)) and _any_live(x):
         return [node_of(y) for y in x]
     return node_of(x)
 
@@ -274,6 +316,8 @@ _ABOUT: dict[Any, Callable[[Any], Any]] = {
 
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     """Trace one call of a NumPy function."""
+    if not _any_live([*args, *kwargs.values()]):
+        return function(*_plain(args), **_plain(kwargs))
     if function in _ABOUT:
         return _ABOUT[function](*args)
     if function in _FILL:
@@ -375,8 +419,10 @@ Traced.transpose = _shape_method(np.transpose)  # type: ignore[attr-defined]
 def _in_place(symbol: str) -> Callable[..., Any]:
     operation = getattr(operator, symbol)
 
-    def method(self: Traced, other: Any) -> Traced:
+    def method(self: Traced, other: Any) -> Any:
         result = operation(self, other)
+        if not self.live:
+            return result
         if result.shape != self.shape:
             raise TraceError("an in-place operation that changes the shape")
         self._overwrite(result.node)

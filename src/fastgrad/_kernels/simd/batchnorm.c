@@ -7,15 +7,15 @@
 #include "batchnorm.h"
 #include "lanes.h"
 
-INLINE void tile_sums(const void *x, const void *dy, ptrdiff_t rows, vec mean, int single,
-                      vec *sum, vec *product)
+INLINE void tile_sums(const void *x, const void *dy, ptrdiff_t pitch, ptrdiff_t rows, vec mean,
+                      int single, vec *sum, vec *product)
 {
     vec s[LANES] = {0}, p[LANES] = {0};
 #define ADD(i, k)                                                                                \
     do {                                                                                         \
-        vec g = load_at(dy, (i)*LANES, single);                                                  \
+        vec g = load_at(dy, (i)*pitch, single);                                                  \
         s[k] += g;                                                                               \
-        p[k] += g * (load_at(x, (i)*LANES, single) - mean);                                      \
+        p[k] += g * (load_at(x, (i)*pitch, single) - mean);                                      \
     } while (0)
     EACH_ROW(ADD);
 #undef ADD
@@ -42,42 +42,43 @@ INLINE void column_sums(const void *x, const void *dy, ptrdiff_t rows, double me
     *product = tree(p);
 }
 
-INLINE void chunk(const rows_view *x, const rows_view *dy, const double *mean, ptrdiff_t row,
-                  ptrdiff_t rows, ptrdiff_t first, ptrdiff_t columns, double *bx, double *by,
-                  double *out, ptrdiff_t ld, int single)
+INLINE void chunk(const rows_view *x, const rows_view *dy, const double *mean, const block *now,
+                  const block *next, double *bx, double *by, double *out, ptrdiff_t ld,
+                  int single)
 {
+    ptrdiff_t columns = now->columns;
+    mean += now->column;
     if (!is_tiled(x, columns)) {
-        for (ptrdiff_t j = 0; j < columns; j++)
-            column_sums(pack_column(x, row, rows, first + j, bx, single),
-                        pack_column(dy, row, rows, first + j, by, single), rows, mean[first + j],
-                        single, out + j, out + ld + j);
+        for (ptrdiff_t j = 0; j < columns; j++) {
+            prefetch_column(x, now, j + 1);
+            prefetch_column(dy, now, j + 1);
+            column_sums(pack_column(x, now, j, bx, single), pack_column(dy, now, j, by, single),
+                        now->rows, mean[j], single, out + j, out + ld + j);
+        }
         return;
     }
-    const void *tx = pack_tiles(x, row, rows, first, columns, bx, single);
-    const void *ty = pack_tiles(dy, row, rows, first, columns, by, single);
+    panel tx = pack_tiles(x, now, bx, single), ty = pack_tiles(dy, now, by, single);
     for (ptrdiff_t j = 0; j < columns; j += LANES) {
-        ptrdiff_t width = columns - j < LANES ? columns - j : LANES;
-        vec m = {0}, sum, product;
-        for (ptrdiff_t k = 0; k < width; k++)
-            m[k] = mean[first + j + k];
-        tile_sums(tile_of(tx, j / LANES, single), tile_of(ty, j / LANES, single), rows, m, single,
-                  &sum, &product);
-        for (ptrdiff_t k = 0; k < width; k++) {
-            out[j + k] = sum[k];
-            out[ld + j + k] = product[k];
-        }
+        ptrdiff_t start = tile_start(j, columns);
+        vec sum, product;
+        prefetch_part(x, next, j / LANES, (columns + LANES - 1) / LANES);
+        prefetch_part(dy, next, j / LANES, (columns + LANES - 1) / LANES);
+        tile_sums(tile_at(&tx, j, columns, single), tile_at(&ty, j, columns, single), tx.pitch,
+                  now->rows, load(mean + start), single, &sum, &product);
+        *(vec *)(out + start) = sum;
+        *(vec *)(out + ld + start) = product;
     }
 }
 
-static void FG(chunk)(const rows_view *x, const rows_view *dy, const double *mean, ptrdiff_t row,
-                      ptrdiff_t rows, ptrdiff_t first, ptrdiff_t columns, double *workspace,
-                      double *out, ptrdiff_t ld)
+static void FG(chunk)(const rows_view *x, const rows_view *dy, const double *mean,
+                      const block *now, const block *next, double *workspace, double *out,
+                      ptrdiff_t ld)
 {
     double *bx = aligned(workspace), *by = bx + TILES * TILE;
     if (x->single)
-        chunk(x, dy, mean, row, rows, first, columns, bx, by, out, ld, 1);
+        chunk(x, dy, mean, now, next, bx, by, out, ld, 1);
     else
-        chunk(x, dy, mean, row, rows, first, columns, bx, by, out, ld, 0);
+        chunk(x, dy, mean, now, next, bx, by, out, ld, 0);
 }
 
 static void FG(add)(double *hi, double *lo, const double *value, ptrdiff_t columns)

@@ -18,6 +18,9 @@
 
 /* Rows that packing prefetches ahead. */
 #define AHEAD 8
+/* Rows a multiple of this many bytes apart fall into a few sets of the caches: packing
+ * them is twice as fast as reading them where they are. */
+#define CROWDED 2048
 
 typedef double vec __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 typedef int64_t ivec __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
@@ -63,43 +66,78 @@ INLINE vec tree_of(const vec *a)
 
 INLINE int is_tiled(const rows_view *v, ptrdiff_t columns)
 {
-    return v->column_stride == (v->single ? 4 : 8) && columns >= 4;
+    return v->column_stride == (v->single ? 4 : 8) && columns >= LANES;
 }
 
 INLINE void *aligned(void *p) { return (void *)(((uintptr_t)p + 63) & ~(uintptr_t)63); }
 
-/* Tile b of a panel. */
-INLINE const void *tile_of(const void *tiles, ptrdiff_t b, int single)
+/* Tiles of a panel: tile b starts `step` elements after tile b - 1, its rows are `pitch`
+ * elements apart. */
+typedef struct {
+    const void *data;
+    ptrdiff_t step, pitch;
+} panel;
+
+/* Column where the tile of column j begins: the last tile is moved back to be full. */
+INLINE ptrdiff_t tile_start(ptrdiff_t j, ptrdiff_t columns)
 {
-    return (const char *)tiles + b * TILE * (single ? 4 : 8);
+    return j + LANES <= columns ? j : columns - LANES;
 }
 
-/* Rows [row, row + rows) of columns [column, column + columns) as tiles, with zeros up to
- * the next multiple of LANES columns; where they are, if they are one tile already. */
-INLINE const void *pack_tiles(const rows_view *v, ptrdiff_t row, ptrdiff_t rows,
-                              ptrdiff_t column, ptrdiff_t columns, void *tiles, int single)
+INLINE const void *tile_at(const panel *p, ptrdiff_t j, ptrdiff_t columns, int single)
 {
-    ptrdiff_t full = columns / LANES, rest = columns % LANES, size = single ? 4 : 8;
-    ptrdiff_t n = row / v->inner, s = row % v->inner;
-    if (columns == LANES && v->inner_stride == LANES * size && s + rows <= v->inner)
-        return v->data + n * v->outer_stride + s * v->inner_stride + column * size;
-    for (ptrdiff_t i = 0; i < rows; i++) {
-        const char *p = v->data + n * v->outer_stride + s * v->inner_stride + column * size;
-        char *out = (char *)tiles + i * LANES * size;
+    ptrdiff_t offset = p->pitch == LANES ? j / LANES * p->step : tile_start(j, columns);
+    return (const char *)p->data + offset * (single ? 4 : 8);
+}
+
+/* A block of at least LANES columns as a panel: where it is if its rows are evenly spaced
+ * and do not crowd the caches, else copied to `buffer`. */
+INLINE panel pack_tiles(const rows_view *v, const block *b, void *buffer, int single)
+{
+    ptrdiff_t size = single ? 4 : 8, n = b->row / v->inner, s = b->row % v->inner;
+    ptrdiff_t columns = b->columns, last = tile_start(columns - 1, columns);
+    const char *base = v->data + b->column * size;
+    if (v->inner_stride % CROWDED && s + b->rows <= v->inner)
+        return (panel){base + n * v->outer_stride + s * v->inner_stride, LANES,
+                       v->inner_stride / size};
+    for (ptrdiff_t i = 0; i < b->rows; i++) {
+        const char *p = base + n * v->outer_stride + s * v->inner_stride;
+        char *out = (char *)buffer + i * LANES * size;
         for (ptrdiff_t k = 0; k < columns * size; k += 64)
             __builtin_prefetch(p + AHEAD * v->inner_stride + k);
-        for (ptrdiff_t b = 0; b < full; b++, p += LANES * size, out += TILE * size)
-            memcpy(out, p, LANES * size);
-        if (rest) {
-            memset(out, 0, LANES * size);
-            memcpy(out, p, rest * size);
-        }
+        for (ptrdiff_t j = 0; j + LANES <= columns; j += LANES, out += TILE * size)
+            memcpy(out, p + j * size, LANES * size);
+        if (columns % LANES)
+            memcpy(out, p + last * size, LANES * size);
         if (++s == v->inner) {
             s = 0;
             n++;
         }
     }
-    return tiles;
+    return (panel){buffer, TILE, LANES};
+}
+
+/* Bring part `part` of `parts` of the rows of a block into L2 (tiled views only). */
+INLINE void prefetch_part(const rows_view *v, const block *b, ptrdiff_t part, ptrdiff_t parts)
+{
+    ptrdiff_t bytes = b->columns * (v->single ? 4 : 8);
+    ptrdiff_t stop = b->row + b->rows * (part + 1) / parts;
+    for (ptrdiff_t r = b->row + b->rows * part / parts; r < stop; r++) {
+        const char *p = v->data + r / v->inner * v->outer_stride + r % v->inner * v->inner_stride
+                        + b->column * v->column_stride;
+        for (ptrdiff_t k = 0; k < bytes; k += 64)
+            __builtin_prefetch(p + k, 0, 2);
+    }
+}
+
+/* Bring column j of a block into L1, if it is contiguous and there is one. */
+INLINE void prefetch_column(const rows_view *v, const block *b, ptrdiff_t j)
+{
+    ptrdiff_t n = b->row / v->inner, s = b->row % v->inner, size = v->single ? 4 : 8;
+    const char *p = v->data + (b->column + j) * v->column_stride + n * v->outer_stride + s * size;
+    if (j < b->columns && v->inner_stride == size)
+        for (ptrdiff_t k = 0; k < b->rows * size; k += 64)
+            __builtin_prefetch(p + k);
 }
 
 INLINE void pack_run(const char *p, ptrdiff_t stride, ptrdiff_t count, void *out, int single)
@@ -114,12 +152,13 @@ INLINE void pack_run(const char *p, ptrdiff_t stride, ptrdiff_t count, void *out
             ((double *)out)[i] = *(const double *)(p + i * stride);
 }
 
-/* Rows [row, row + rows) of one column: where they are, if contiguous, else copied. */
-INLINE const void *pack_column(const rows_view *v, ptrdiff_t row, ptrdiff_t rows,
-                               ptrdiff_t column, void *buffer, int single)
+/* Column j of a block: where it is, if contiguous, else copied. */
+INLINE const void *pack_column(const rows_view *v, const block *b, ptrdiff_t j, void *buffer,
+                               int single)
 {
-    ptrdiff_t n = row / v->inner, s = row % v->inner, size = single ? 4 : 8, done = 0;
-    const char *base = v->data + column * v->column_stride;
+    ptrdiff_t n = b->row / v->inner, s = b->row % v->inner, rows = b->rows, done = 0;
+    ptrdiff_t size = single ? 4 : 8;
+    const char *base = v->data + (b->column + j) * v->column_stride;
     if (v->inner_stride == size && s + rows <= v->inner)
         return base + n * v->outer_stride + s * size;
     for (; done < rows; s = 0, n++) {

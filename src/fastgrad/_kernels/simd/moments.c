@@ -69,14 +69,14 @@ INLINE int all_finite(vec x)
 }
 
 /* Sums of LANES columns. Without `masked`, false if there may be a missing value. */
-INLINE int tile_sums(const void *x, const double *w, ptrdiff_t rows, const totals *all,
-                     int masked, int weighted, int single, sums *out)
+INLINE int tile_sums(const void *x, ptrdiff_t pitch, const double *w, ptrdiff_t rows,
+                     const totals *all, int masked, int weighted, int single, sums *out)
 {
     vec total[LANES] = {0}, weight[LANES] = {0}, squares[LANES] = {0};
     vec first[LANES] = {0}, second[LANES] = {0}, pivot;
     ivec count = {0};
 #define ADD(i, k)                                                                                \
-    add_value(load_at(x, (i)*LANES, single), splat(weighted ? w[i] : 1.0), masked, weighted,     \
+    add_value(load_at(x, (i)*pitch, single), splat(weighted ? w[i] : 1.0), masked, weighted,     \
               &total[k], &weight[k], &squares[k], &count)
     EACH_ROW(ADD);
 #undef ADD
@@ -91,7 +91,7 @@ INLINE int tile_sums(const void *x, const double *w, ptrdiff_t rows, const total
     if (!masked && !all_finite(pivot))
         return 0;
 #define ADD(i, k)                                                                                \
-    add_deviation(load_at(x, (i)*LANES, single), splat(weighted ? w[i] : 1.0), pivot, masked,    \
+    add_deviation(load_at(x, (i)*pitch, single), splat(weighted ? w[i] : 1.0), pivot, masked,    \
                   weighted, &first[k], &second[k])
     EACH_ROW(ADD);
 #undef ADD
@@ -234,16 +234,16 @@ INLINE void settle(const void *x, ptrdiff_t stride, const double *w, ptrdiff_t r
     }
 }
 
-INLINE void tile(const void *x, const double *w, ptrdiff_t rows, const totals *all, int columns,
-                 int single, double *out, ptrdiff_t ld, unsigned char *infinite)
+INLINE void tile(const void *x, ptrdiff_t pitch, const double *w, ptrdiff_t rows,
+                 const totals *all, int single, double *out, ptrdiff_t ld, unsigned char *infinite)
 {
     sums s;
     if (w) {
-        if (!tile_sums(x, w, rows, all, 0, 1, single, &s))
-            tile_sums(x, w, rows, all, 1, 1, single, &s);
-    } else if (!tile_sums(x, w, rows, all, 0, 0, single, &s))
-        tile_sums(x, w, rows, all, 1, 0, single, &s);
-    settle(x, LANES, w, rows, columns, single, &s, out, ld, infinite);
+        if (!tile_sums(x, pitch, w, rows, all, 0, 1, single, &s))
+            tile_sums(x, pitch, w, rows, all, 1, 1, single, &s);
+    } else if (!tile_sums(x, pitch, w, rows, all, 0, 0, single, &s))
+        tile_sums(x, pitch, w, rows, all, 1, 0, single, &s);
+    settle(x, pitch, w, rows, LANES, single, &s, out, ld, infinite);
 }
 
 INLINE void column(const void *x, const double *w, ptrdiff_t rows, const totals *all, int single,
@@ -270,34 +270,40 @@ static totals total_of(const double *w, ptrdiff_t rows)
     return (totals){(double)rows, tree(weight), tree(squares)};
 }
 
-INLINE void chunk(const rows_view *x, const double *w, ptrdiff_t row, ptrdiff_t rows,
-                  ptrdiff_t first, ptrdiff_t columns, void *buffer, double *out, ptrdiff_t ld,
-                  unsigned char *infinite, int single)
+INLINE void chunk(const rows_view *x, const double *w, const block *now, const block *next,
+                  void *buffer, double *out, ptrdiff_t ld, unsigned char *infinite, int single)
 {
+    ptrdiff_t rows = now->rows, columns = now->columns;
     totals all = total_of(w, rows);
     if (is_tiled(x, columns)) {
-        const void *tiles = pack_tiles(x, row, rows, first, columns, buffer, single);
-        for (ptrdiff_t j = 0; j < columns; j += LANES)
-            tile(tile_of(tiles, j / LANES, single), w, rows, &all,
-                 columns - j < LANES ? columns - j : LANES, single, out + j, ld, infinite + j);
+        panel tiles = pack_tiles(x, now, buffer, single);
+        for (ptrdiff_t j = 0; j < columns; j += LANES) {
+            ptrdiff_t start = tile_start(j, columns);
+            if (columns > LANES)
+                prefetch_part(x, next, j / LANES, (columns + LANES - 1) / LANES);
+            tile(tile_at(&tiles, j, columns, single), tiles.pitch, w, rows, &all, single,
+                 out + start, ld, infinite + start);
+        }
         return;
     }
-    for (ptrdiff_t j = 0; j < columns; j++)
-        column(pack_column(x, row, rows, first + j, buffer, single), w, rows, &all, single,
-               out + j, ld, infinite + j);
+    for (ptrdiff_t j = 0; j < columns; j++) {
+        prefetch_column(x, now, j + 1);
+        column(pack_column(x, now, j, buffer, single), w, rows, &all, single, out + j, ld,
+               infinite + j);
+    }
 }
 
-static void FG(chunk)(const rows_view *x, const double *weights, ptrdiff_t row, ptrdiff_t rows,
-                      ptrdiff_t first, ptrdiff_t columns, double *workspace, double *out,
-                      ptrdiff_t ld, unsigned char *infinite)
+static void FG(chunk)(const rows_view *x, const double *weights, const block *now,
+                      const block *next, double *workspace, double *out, ptrdiff_t ld,
+                      unsigned char *infinite)
 {
     double padded[CHUNK] = {0}, *w = NULL; /* whole vectors of weights */
     if (weights)
-        w = memcpy(padded, weights, sizeof(double) * rows);
+        w = memcpy(padded, weights, sizeof(double) * now->rows);
     if (x->single)
-        chunk(x, w, row, rows, first, columns, aligned(workspace), out, ld, infinite, 1);
+        chunk(x, w, now, next, aligned(workspace), out, ld, infinite, 1);
     else
-        chunk(x, w, row, rows, first, columns, aligned(workspace), out, ld, infinite, 0);
+        chunk(x, w, now, next, aligned(workspace), out, ld, infinite, 0);
 }
 
 /* Double-double arithmetic on LANES columns. No FMA: exact either way, and the same bits

@@ -152,32 +152,50 @@ static inline void truncated_group(words w, const struct philox_draw *draw, doub
         }
 }
 
-static void group_f64(const struct philox_draw *draw, uint64_t group, double *out)
+/* `count` groups, side by side. */
+static void groups_f64(const struct philox_draw *draw, uint64_t group, int64_t count,
+                       double *out)
 {
     words w;
-    group_words(draw, group, w);
     if (draw->law == PHILOX_NORMAL)
-        normal_group_f64(w, draw, out);
+        for (int64_t i = 0; i < count; i++) {
+            group_words(draw, group + i, w);
+            normal_group_f64(w, draw, out + i * GROUP);
+        }
     else if (draw->law == PHILOX_UNIFORM)
-        uniform_group_f64(w, draw, out);
+        for (int64_t i = 0; i < count; i++) {
+            group_words(draw, group + i, w);
+            uniform_group_f64(w, draw, out + i * GROUP);
+        }
     else
-        truncated_group(w, draw, out);
+        for (int64_t i = 0; i < count; i++) {
+            group_words(draw, group + i, w);
+            truncated_group(w, draw, out + i * GROUP);
+        }
 }
 
-static void group_f32(const struct philox_draw *draw, uint64_t group, float *out)
+static void groups_f32(const struct philox_draw *draw, uint64_t group, int64_t count,
+                       float *out)
 {
     words w;
-    group_words(draw, group, w);
     if (draw->law == PHILOX_NORMAL)
-        normal_group_f32(w, draw, out);
+        for (int64_t i = 0; i < count; i++) {
+            group_words(draw, group + i, w);
+            normal_group_f32(w, draw, out + i * GROUP);
+        }
     else if (draw->law == PHILOX_UNIFORM)
-        uniform_group_f32(w, draw, out);
-    else {
-        double wide[GROUP];
-        truncated_group(w, draw, wide);
-        for (int i = 0; i < GROUP; i++)
-            out[i] = (float)wide[i];
-    }
+        for (int64_t i = 0; i < count; i++) {
+            group_words(draw, group + i, w);
+            uniform_group_f32(w, draw, out + i * GROUP);
+        }
+    else
+        for (int64_t i = 0; i < count; i++) {
+            double wide[GROUP];
+            group_words(draw, group + i, w);
+            truncated_group(w, draw, wide);
+            for (int k = 0; k < GROUP; k++)
+                out[i * GROUP + k] = (float)wide[k];
+        }
 }
 
 /* Round to the nearest, ties to even. */
@@ -198,23 +216,30 @@ static inline uint16_t to_bfloat(float x)
     return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
-static void group_any(const struct philox_draw *draw, uint64_t group, int dtype, char *out)
+static void groups_16(const struct philox_draw *draw, uint64_t group, int64_t count,
+                      int dtype, uint16_t *out)
+{
+    for (int64_t i = 0; i < count; i++, out += GROUP) {
+        float wide[GROUP];
+        groups_f32(draw, group + i, 1, wide);
+        if (dtype == PHILOX_F16)
+            for (int k = 0; k < GROUP; k++)
+                out[k] = to_half(wide[k]);
+        else
+            for (int k = 0; k < GROUP; k++)
+                out[k] = to_bfloat(wide[k]);
+    }
+}
+
+static void groups_any(const struct philox_draw *draw, uint64_t group, int64_t count,
+                       int dtype, char *out)
 {
     if (dtype == PHILOX_F64)
-        group_f64(draw, group, (double *)out);
+        groups_f64(draw, group, count, (double *)out);
     else if (dtype == PHILOX_F32)
-        group_f32(draw, group, (float *)out);
-    else {
-        float wide[GROUP];
-        uint16_t *narrow = (uint16_t *)out;
-        group_f32(draw, group, wide);
-        if (dtype == PHILOX_F16)
-            for (int i = 0; i < GROUP; i++)
-                narrow[i] = to_half(wide[i]);
-        else
-            for (int i = 0; i < GROUP; i++)
-                narrow[i] = to_bfloat(wide[i]);
-    }
+        groups_f32(draw, group, count, (float *)out);
+    else
+        groups_16(draw, group, count, dtype, (uint16_t *)out);
 }
 
 static size_t item_size(int dtype)
@@ -230,13 +255,15 @@ static void fill_run(const struct philox_draw *draw, int64_t start, int64_t stop
     start += draw->offset;
     stop += draw->offset;
     while (start < stop) {
-        const int64_t skip = start % GROUP;
-        const int64_t n = stop - start < GROUP - skip ? stop - start : GROUP - skip;
-        if (n == GROUP)
-            group_any(draw, (uint64_t)(start / GROUP), dtype, out);
-        else {
+        const int64_t group = start / GROUP, skip = start % GROUP;
+        int64_t n = stop - start;
+        if (skip == 0 && n >= GROUP) {
+            n -= n % GROUP;
+            groups_any(draw, (uint64_t)group, n / GROUP, dtype, out);
+        } else {
             double room[GROUP];
-            group_any(draw, (uint64_t)(start / GROUP), dtype, (char *)room);
+            n = n < GROUP - skip ? n : GROUP - skip;
+            groups_any(draw, (uint64_t)group, 1, dtype, (char *)room);
             memcpy(out, (char *)room + skip * item, n * item);
         }
         start += n;

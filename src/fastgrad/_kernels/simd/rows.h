@@ -20,4 +20,9 @@ typedef struct {
     int single; /* float32, else float64 */
 } rows_view;
 
+/* A chunk of rows by a panel of columns: one task. */
+typedef struct {
+    ptrdiff_t row, rows, column, columns;
+} block;
+
 #endif

@@ -1,0 +1,92 @@
+"""The package as a whole: what it exports, installs and imports."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastgrad
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "fastgrad"
+
+
+def imported(path):
+    """Names of the fastgrad modules that a file imports, outside functions or not."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.startswith("fastgrad.")}
+
+
+@pytest.mark.parametrize("name", fastgrad.__all__)
+def test_every_public_name_exists_and_is_documented(name):
+    assert getattr(fastgrad, name).__doc__
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AttributeError, match="no attribute 'check_gradeint'"):
+        _ = fastgrad.check_gradeint
+
+
+def test_the_version_is_that_of_the_build():
+    (version,) = re.findall(
+        r"version: '([\d.]+)',\n", (ROOT / "meson.build").read_text()
+    )
+    assert fastgrad.__version__ == version
+
+
+def test_every_file_of_the_package_is_installed():
+    build = (SOURCE / "meson.build").read_text()
+    build += (SOURCE / "_kernels" / "meson.build").read_text()
+    listed = set(re.findall(r"'([\w./]+)'", build))
+    for path in SOURCE.rglob("*.py"):
+        relative = str(path.relative_to(SOURCE)).removeprefix("_kernels/")
+        assert relative in listed, f"{relative} is missing from meson.build"
+    for path in SOURCE.rglob("*.pyx"):
+        assert path.stem in listed
+        assert path.with_suffix(".pyi").exists()
+
+
+def test_programs_know_nothing_of_the_checks_above_them():
+    below = ("fastgrad.program", "fastgrad._kernels", "fastgrad._threads",
+             "fastgrad.params", "fastgrad.nests")  # fmt: skip
+    for path in (SOURCE / "program").glob("*.py"):
+        for name in imported(path):
+            assert name.startswith(below), f"{path.name} imports {name}"
+
+
+def test_kernels_know_nothing_above_them():
+    for path in (SOURCE / "_kernels").rglob("*.py*"):
+        for line in path.read_text().splitlines():
+            if re.match(r"\s*(from|import|cimport) ", line):
+                assert not re.search(r"fastgrad(?!\._kernels)", line), (path, line)
+
+
+def test_names_are_imported_when_used():
+    code = "import sys, fastgrad; print(*sys.modules)"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not {"fastgrad.check", "numpy"} & set(out.stdout.split())
+    assert set(fastgrad.__all__) <= set(dir(fastgrad))
+
+
+def test_importing_needs_numpy_only():
+    code = (
+        "import sys, numpy; before = set(sys.modules); import fastgrad;"
+        "fastgrad.check_gradient; fastgrad.trace; fastgrad.StandardScaler;"
+        "fastgrad.initializers; fastgrad.batch_norm;"
+        "print({m.split('.')[0] for m in set(sys.modules) - before}"
+        " & {'scipy', 'sklearn', 'matplotlib', 'tqdm', 'torch', 'jax', 'dask', 'pandas'})"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert out.stdout.strip() == "set()"

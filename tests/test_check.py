@@ -1,0 +1,119 @@
+"""The story of a check, end to end."""
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+X = np.array([[0.5, -1.0, 2.0], [2.0, 0.3, -0.7]])
+PARAMS = {"W": np.array([[0.3, -0.2], [0.8, 0.1]]), "b": np.array([[0.1], [-0.4]])}
+
+
+def loss(p):
+    return np.mean(np.tanh(p["W"] @ X + p["b"]) ** 2)
+
+
+def grads(p):
+    a = np.tanh(p["W"] @ X + p["b"])
+    dz = 2 * a * (1 - a**2) / a.size
+    return {"W": dz @ X.T, "b": dz.sum(axis=1, keepdims=True)}
+
+
+@pytest.mark.parametrize("method", ["auto", "central", "forward", "complex", "ridders"])
+def test_methods(method):
+    """Every method passes what is right and finds what is wrong."""
+    options = {"method": method, "engine": "python"}
+    assert fg.check_gradient(loss, PARAMS, grads, **options).ok
+    wrong = grads(PARAMS)
+    wrong["W"][1, 0] *= 1.01
+    report = fg.check_gradient(loss, PARAMS, wrong, **options)
+    assert [e.name for e in report.wrong] == ["W[1, 0]"]
+
+
+def test_all_forms_of_gradients():
+    """Arrays, a callable, or returned by the loss."""
+    assert fg.check_gradient(loss, PARAMS, grads(PARAMS)).ok
+    assert fg.check_gradient(loss, PARAMS, grads).ok
+    assert fg.check_gradient(lambda p: (loss(p), grads(p)), PARAMS).ok
+
+
+def test_relative_error_is_the_textbooks():
+    """norm(n - a) / (norm(n) + norm(a)), by block and for all."""
+    wrong = grads(PARAMS)
+    wrong["b"] = 2 * wrong["b"]
+    report = fg.check_gradient(loss, PARAMS, wrong)
+    assert report.blocks[0].relative_error < 1e-8
+    assert report.blocks[1].relative_error == pytest.approx(1 / 3, rel=1e-6)
+    n = np.concatenate([report.numerical["W"].ravel(), report.numerical["b"].ravel()])
+    a = np.concatenate([wrong["W"].ravel(), wrong["b"].ravel()])
+    expected = np.linalg.norm(n - a) / (np.linalg.norm(n) + np.linalg.norm(a))
+    assert report.relative_error == pytest.approx(expected)
+
+
+def test_evaluations_are_all_counted():
+    """The report's number is how often the function was called."""
+    calls = []
+
+    def counted(p):
+        calls.append(1)
+        return loss(p)
+
+    report = fg.check_gradient(counted, PARAMS, grads, engine="python")
+    assert report.evaluations == len(calls)
+
+
+def test_a_step_is_taken_as_it_is():
+    """The numerical gradient of the report is that of this step."""
+    report = fg.check_gradient(loss, PARAMS, grads, step=0.1)
+    expected = fg.numerical_gradient(loss, PARAMS, step=0.1)
+    np.testing.assert_array_equal(report.numerical["W"], expected["W"])
+    assert report.step == 0.1
+    assert report.ok
+
+
+def test_coverage_by_samples_takes_every_block():
+    """So many entries of each block, all of a smaller one; the rest is nan."""
+    report = fg.check_gradient(loss, PARAMS, grads, coverage=3)
+    assert [block.checked for block in report.blocks] == [3, 2]
+    assert np.isnan(report.numerical["W"]).sum() == 1
+    assert report.ok
+
+
+def test_rtol_is_what_does_not_matter():
+    """A difference of 1 % passes with rtol=0.02."""
+    wrong = {k: 1.01 * g for k, g in grads(PARAMS).items()}
+    assert not fg.check_gradient(loss, PARAMS, wrong).ok
+    assert fg.check_gradient(loss, PARAMS, wrong, rtol=0.02).ok
+
+
+def test_a_large_step_is_no_false_alarm():
+    """The verdict looks further than the step it was given."""
+    for step in (1.0, 1e-12):
+        assert not fg.check_gradient(loss, PARAMS, grads, step=step).wrong
+
+
+def test_missing_regularisation_is_wrong():
+    """The loss has an L2 term and the gradient has none."""
+
+    def regularised(p):
+        return loss(p) + 0.01 * np.sum(p["W"] ** 2)
+
+    report = fg.check_gradient(regularised, PARAMS, grads)
+    assert report.verdict == "wrong"
+    assert {e.block for e in report.wrong} == {"W"}
+
+
+@pytest.mark.parametrize("coverage", [0, -3, "some", 2.5, True])
+def test_bad_coverage(coverage):
+    """Named, with what it must be."""
+    with pytest.raises(ValueError, match="`coverage` must be"):
+        fg.check_gradient(loss, PARAMS, grads, coverage=coverage)
+
+
+def test_nonfinite_gradients_are_wrong():
+    """A verdict, not an exception."""
+    wrong = grads(PARAMS)
+    wrong["b"][0] = np.nan
+    report = fg.check_gradient(loss, PARAMS, wrong)
+    assert report.verdict == "wrong"
+    assert ("b", (0, 0)) in [(e.block, e.index) for e in report.wrong]

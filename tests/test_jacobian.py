@@ -1,0 +1,147 @@
+"""Jacobians and Hessians against closed forms and scipy's differences."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.optimize import rosen_der, rosen_hess
+from scipy.optimize._numdiff import approx_derivative
+
+from fastgrad.jacobian import check_hessian, check_jacobian, numerical_jacobian
+
+A = np.random.default_rng(0).normal(size=(20, 6))
+X = np.random.default_rng(1).normal(size=6)
+
+
+def fun(x):
+    return np.sin(A @ x) * np.exp(0.1 * x[0])
+
+
+def jac(x):
+    first = np.arange(6) == 0
+    z = (A @ x)[:, None]
+    return (np.cos(z) * A + 0.1 * np.sin(z) * first) * np.exp(0.1 * x[0])
+
+
+@pytest.mark.parametrize("method", ["central", "forward", "ridders"])
+def test_values_and_bars(method):
+    """Inside its bars nearly always, and close to scipy's."""
+    jacobian, error = numerical_jacobian(fun, X, method=method, return_error=True)
+    assert jacobian.shape == (20, 6)
+    assert np.mean(np.abs(jacobian - jac(X)) <= error) >= 0.98
+    np.testing.assert_allclose(jacobian, approx_derivative(fun, X), atol=1e-5)
+
+
+def test_a_scalar_function_and_a_single_input():
+    """As in scipy's tests: shapes follow the function."""
+    np.testing.assert_allclose(numerical_jacobian(np.sum, np.ones(3)), 1.0)
+    column = numerical_jacobian(lambda x: np.array([x[0] ** 2, np.tan(x[0])]), [1.0])
+    np.testing.assert_allclose(column, [[2.0], [1 / np.cos(1.0) ** 2]], rtol=1e-8)
+
+
+def test_bounds_are_respected():
+    """One-sided at a bound, and never evaluated outside."""
+    lower, upper = np.array([1.0, -np.inf]), np.array([np.inf, 2.0])
+
+    def guarded(x):
+        assert (x >= lower).all()
+        assert (x <= upper).all()
+        return np.array([np.sqrt(x[0] - 0.5) * x[1], np.exp(x[0] * x[1] ** 2 / 4)])
+
+    x = np.array([1.0, 2.0])
+    expected = np.array([[np.sqrt(2), np.sqrt(0.5)], [np.exp(1), np.exp(1)]])
+    jacobian, error = numerical_jacobian(
+        guarded, x, bounds=(lower, upper), return_error=True
+    )
+    assert (np.abs(jacobian - expected) <= error).all()
+    np.testing.assert_allclose(jacobian, expected, rtol=1e-7)
+    assert check_jacobian(guarded, x, expected, bounds=(lower, upper)).ok
+
+
+def tridiagonal(x):
+    y = x**3
+    y[1:] += x[:-1] * x[1:]
+    return y
+
+
+def tridiagonal_jac(x):
+    below = np.r_[0.0, x[:-1]]
+    return sparse.csr_array(np.diag(3 * x**2 + below) + np.diag(x[1:], -1))
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_matrix, np.asarray])
+def test_sparsity_saves_evaluations(kind):
+    """Columns without a common row go together; the kind of matrix is kept."""
+    n = 300
+    x = np.random.default_rng(2).normal(size=n)
+    pattern = kind(np.eye(n) + np.eye(n, k=-1))
+    calls = []
+
+    def counted(x):
+        calls.append(1)
+        return tridiagonal(x)
+
+    jacobian = numerical_jacobian(counted, x, sparsity=pattern)
+    assert sparse.issparse(jacobian) == sparse.issparse(pattern)
+    dense = jacobian.toarray() if sparse.issparse(jacobian) else jacobian
+    np.testing.assert_allclose(dense, tridiagonal_jac(x).toarray(), atol=1e-6)
+    assert len(calls) < n
+
+
+def test_wrong_entries_are_named_by_output_and_input():
+    """Dense, sparse, and as products with vectors."""
+    wrong = jac(X)
+    wrong[3, 4] *= 1.01
+    report = check_jacobian(fun, X, wrong)
+    assert [e.name for e in report.wrong] == ["jacobian[3, 4]"]
+    assert check_jacobian(fun, X, jac).ok
+    assert check_jacobian(fun, X, vjp=lambda x, v: v @ jac(x)).ok
+    assert check_jacobian(fun, X, jvp=lambda x, u: jac(x) @ u).ok
+    x = np.random.default_rng(2).normal(size=50)
+    bad = tridiagonal_jac(x).tolil()
+    bad[7, 6] += 0.1
+    report = check_jacobian(
+        tridiagonal, x, bad.tocsr(), sparsity=np.eye(50) + np.eye(50, k=-1)
+    )
+    assert [e.index for e in report.wrong] == [(7, 6)]
+
+
+def test_outputs_of_different_size_do_not_hide_each_other():
+    """Rows are measured in units of their own noise."""
+
+    def mixed(x):
+        return np.array([1e10 * np.sin(x[0]), 1e-10 * np.sin(x[1])])
+
+    right = np.diag([1e10 * np.cos(1.0), 1e-10 * np.cos(2.0)])
+    assert check_jacobian(mixed, [1.0, 2.0], right).ok
+    wrong = right * np.array([[1.0], [1.01]])
+    report = check_jacobian(mixed, [1.0, 2.0], wrong)
+    assert [e.index for e in report.wrong] == [(1, 1)]
+
+
+def test_hessian():
+    """Of Rosenbrock's function; an asymmetric one is noted."""
+    assert check_hessian(rosen_der, X, rosen_hess).ok
+    wrong = rosen_hess(X)
+    wrong[1, 0] += 0.5
+    report = check_hessian(rosen_der, X, wrong)
+    assert [e.name for e in report.wrong] == ["hessian[1, 0]"]
+    assert any("not symmetric" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((fun, X), {}, TypeError, "exactly one of"),
+        ((fun, X, np.ones((6, 20))), {}, ValueError, "`jac` must have shape"),
+        ((fun, X, jac), {"method": "complex"}, ValueError, "`method` must not"),
+        ((fun, X * np.nan, jac), {}, ValueError, "`x` must be finite"),
+        ((fun, X, jac), {"bounds": (9, 10)}, ValueError, "`x` must be within"),
+        ((fun, X, jac), {"sparsity": np.eye(3)}, ValueError, "`sparsity` must have"),
+        ((fun, X, jac), {"sparsity": np.eye(20, 6)}, ValueError, "zero where"),
+        ((lambda x: x * np.nan, X, jac), {}, ValueError, "`fun` must be finite"),
+    ],
+)
+def test_bad_arguments(arguments, options, error, message):
+    """Each is named."""
+    with pytest.raises(error, match=message):
+        check_jacobian(*arguments, **options)

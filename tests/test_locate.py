@@ -1,0 +1,128 @@
+"""Wrong entries of large gradients, found in few evaluations."""
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+P = 10**6
+THETA = np.random.default_rng(0).normal(size=P)
+C = np.random.default_rng(1).normal(size=P)
+RIGHT = C * (1 - np.tanh(THETA) ** 2)
+
+
+def loss(theta):
+    return C @ np.tanh(theta)
+
+
+def check(grads, **options):
+    return fg.check_gradient(
+        loss, THETA, grads, coverage="locate", engine="python", **options
+    )
+
+
+def test_a_correct_gradient_of_a_million_entries():
+    """A few dozen evaluations."""
+    report = check(RIGHT)
+    assert report.verdict == "correct"
+    assert report.evaluations <= 50
+    assert report.blocks[0].detection_limit < 1e-3
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_one_wrong_entry_of_a_million(seed):
+    """Found within 200 evaluations."""
+    i = int(np.random.default_rng(seed).integers(P))
+    grads = RIGHT.copy()
+    grads[i] += 0.1
+    report = check(grads, seed=seed)
+    assert [entry.index for entry in report.wrong] == [(i,)]
+    assert report.evaluations <= 200
+
+
+def test_several_wrong_entries():
+    """All of them, and the cost grows as k log(P / k)."""
+    n = 10**5
+    places = np.random.default_rng(5).choice(n, 6, replace=False)
+    grads = RIGHT[:n].copy()
+    grads[places] += 1.0
+    report = fg.check_gradient(
+        lambda x: C[:n] @ np.tanh(x), THETA[:n], grads, coverage="locate"
+    )
+    assert sorted(e.index[0] for e in report.wrong) == sorted(places.tolist())
+    assert report.evaluations < 600
+
+
+def test_equal_and_opposite_errors_do_not_cancel():
+    """As they do along half of all directions of signs."""
+    grads = RIGHT[:1000].copy()
+    grads[[10, 20]] += [1.0, -1.0]
+    for seed in range(10):
+        report = fg.check_gradient(
+            lambda x: C[:1000] @ np.tanh(x),
+            THETA[:1000],
+            grads,
+            coverage="locate",
+            seed=seed,
+        )
+        assert [e.index[0] for e in sorted(report.wrong, key=lambda e: e.index)] == [
+            10,
+            20,
+        ]
+
+
+def test_a_small_block_is_not_drowned_by_a_large_one():
+    """Directions are confined to one block at a time."""
+    params = {"big": THETA[:5000], "small": np.ones(3)}
+
+    def both(p):
+        return np.sum(np.sin(p["big"])) * 1e6 + 1e-3 * np.sum(p["small"] ** 2)
+
+    grads = {"big": 1e6 * np.cos(params["big"]), "small": 2e-3 * np.ones(3)}
+    assert fg.check_gradient(both, params, grads, coverage="locate").verdict != "wrong"
+    grads["small"][1] *= 3
+    report = fg.check_gradient(both, params, grads, coverage="locate")
+    assert [(e.block, e.index) for e in report.wrong] == [("small", (1,))]
+
+
+def test_a_block_that_is_wrong_throughout():
+    """Named so after a bounded search."""
+    report = fg.check_gradient(
+        lambda x: C[:4000] @ np.tanh(x), THETA[:4000], -RIGHT[:4000], coverage="locate"
+    )
+    assert report.verdict == "wrong"
+    assert report.evaluations < 2000
+    assert any("more entries than were searched" in note for note in report.notes)
+
+
+def test_noise_that_hides_everything_is_said():
+    """Neither correct nor wrong."""
+
+    def coarse(x):
+        return float(np.float16(np.sum(np.tanh(x)) + 10))
+
+    x = THETA[:50] * 1e-2
+    report = fg.check_gradient(
+        coarse, x, 1 - np.tanh(x) ** 2, coverage="locate", engine="python"
+    )
+    assert report.verdict == "undecided"
+
+
+def test_kinks_are_no_false_alarm():
+    """A relu network, every parameter of a block moved at once."""
+    rng = np.random.default_rng(3)
+    X, W, V = rng.normal(size=(60, 40)), rng.normal(size=(40, 80)), rng.normal(size=80)
+
+    def relu(p):
+        return np.mean(np.maximum(X @ p["W"], 0) @ p["V"])
+
+    z = X @ W
+    grads = {
+        "W": X.T @ ((z > 0) * V) / 60,
+        "V": np.mean(np.maximum(z, 0), axis=0),
+    }
+    for seed in range(5):
+        report = fg.check_gradient(
+            relu, {"W": W, "V": V}, grads, coverage="locate", seed=seed
+        )
+        assert report.verdict == "correct"
