@@ -12,7 +12,7 @@ import fastgrad as fg
 from fastgrad import initializers
 from fastgrad.params import Nest
 from fastgrad.program import plan
-from fastgrad.program.program import record
+from fastgrad.program.program import trace_graph
 from fastgrad.signal_measure import concentration, growth, measure
 from fastgrad.signal_scaled import Scaled, backpropagate, evaluate
 
@@ -135,7 +135,7 @@ _HOMOGENEOUS = {
 
 
 def values_and_gradient(function, x):
-    parameters, result = record(function, Nest(x))
+    parameters, result = trace_graph(function, Nest(x))
     nodes = plan.topological(result)
     values = evaluate(nodes)
     kept = backpropagate(nodes, result, values, {parameters[0]})
@@ -201,7 +201,7 @@ def test_logarithms_see_the_exponent():
 def test_ordinary_gradients_are_those_of_the_program():
     """In the range of float64 nothing is different, tanh's last bits apart."""
     loss, params = mlp(np.tanh, 4, 16, 1.0, 0)
-    parameters, result = record(loss, Nest(params))
+    parameters, result = trace_graph(loss, Nest(params))
     nodes = plan.topological(result)
     found = backpropagate(nodes, result, evaluate(nodes), set(parameters))
     expected = fg.trace(loss, params).gradient()
