@@ -67,8 +67,8 @@ class Evidence:
     @property
     def span(self) -> int:
         """Number of layers that growth acts over."""
-        depths = [layer.depth for layer in self.layers]
-        return max(depths) - min(depths)
+        depths = [x.depth for x in self.layers if math.isfinite(x.forward_log2)]
+        return max(depths) - min(depths) if depths else 0
 
     def share(self, flags: Sequence[bool]) -> float:
         """Return how many of the layers but the last a flag is set for."""
