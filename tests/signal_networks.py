@@ -221,6 +221,16 @@ def _collapsed(seed):
     return loss, params
 
 
+def _rand_for_randn(seed):
+    loss, params = _he(seed)
+    rng = np.random.default_rng(seed)
+    for name in params:
+        if name.startswith("W"):
+            m, n = params[name].shape
+            params[name] = rng.random((m, n)) * np.sqrt(2 / n)
+    return loss, params
+
+
 def _uneven_residual(seed):
     return residual(60, 64, 1.0, seed)
 
@@ -264,6 +274,7 @@ FAULTS = {
         lambda seed: mlp(relu, 50, 128, 3**-0.5, seed),
         "vanishing", "W1", "weight scale",
     ),
+    "rand instead of randn": (_rand_for_randn, "exploding", "W1", "weight scale"),
     "collapsed by biases": (_collapsed, "collapsed", None, None),
     "unused block": (_unused, "vanishing", "W13", "disconnected"),
     "forgotten layer": (_skipped, "vanishing", "W4", "disconnected"),

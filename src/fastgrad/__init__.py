@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from fastgrad.program import Program, TraceError, trace
     from fastgrad.report import GradientReport
     from fastgrad.scaling import StandardScaler
-    from fastgrad.signal import SignalReport, diagnose_signal
+    from fastgrad.signal import diagnose_signal
+    from fastgrad.signal_report import SignalReport
 
 __all__ = [
     "BatchNorm",
@@ -63,7 +64,7 @@ _HOME = {
     "GradientReport": "report",
     "Moments": "_moments",
     "Program": "program",
-    "SignalReport": "signal",
+    "SignalReport": "signal_report",
     "StandardScaler": "scaling",
     "TraceError": "program",
     "batch_norm": "batchnorm",

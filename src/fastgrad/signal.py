@@ -15,7 +15,7 @@ from fastgrad.nests import rebuild, walk
 from fastgrad.params import Nest
 from fastgrad.program import plan
 from fastgrad.program.graph import Node
-from fastgrad.program.program import record
+from fastgrad.program.program import trace_graph
 from fastgrad.signal_evidence import Evidence
 from fastgrad.signal_jacobian import jacobian as find_jacobian
 from fastgrad.signal_layers import Layer, find_layers
@@ -129,7 +129,7 @@ def diagnose_signal(
             f"`reduction` must be None, 'mean' or 'sum', got {reduction!r}."
         )
     nest = _nest(params)
-    parameters, result = record(loss, nest, reduction)
+    parameters, result = trace_graph(loss, nest, reduction)
     nodes = plan.topological(result)
     structure = find_layers(nodes)
     if not structure:
@@ -359,9 +359,9 @@ def _notes(
     layers: Sequence[SignalLayer], weights: Sequence[Weights]
 ) -> tuple[str, ...]:
     notes = [
-        f"the weights of {layer.name} do not have mean zero: "
-        f"{w.mean_z:.0f} deviations from it"
+        f"the weights of {layer.name} do not have mean zero: a constant signal is "
+        f"multiplied by {math.exp(w.log_mean):.3g}, one of mean zero by {w.sigma_w:.3g}"
         for layer, w in zip(layers, weights, strict=True)
-        if abs(w.mean_z) > 8 and layer.fan_in > 4
+        if w.has_mean and w.log_mean < 700
     ]
     return tuple(notes[:5])

@@ -53,19 +53,22 @@ class Evidence:
         ]
         if len(use) < 4:
             return {}
-        away = gains - float(np.median(gains[use]))
+        scale = np.array([w.log_square / (2 * LN2) for w in self.weights])
+        away, own = gains - np.median(gains[use]), scale - np.median(scale[use])
         spread = 1.4826 * float(np.median(np.abs(away[use])))
-        return {
-            i: float(away[i])
-            for i in use
-            if abs(away[i]) >= max(1, 6 * max(spread, units(self.structure[i]) ** -0.5))
-        }
+        odd = {}
+        for i in use:
+            least = max(1, 6 * max(spread, units(self.structure[i]) ** -0.5))
+            # Weights of the usual scale can have an unusual input.
+            if abs(away[i]) >= least and own[i] * away[i] > away[i] ** 2 / 2:
+                odd[i] = float(away[i])
+        return odd
 
     @property
     def span(self) -> int:
         """Number of layers that growth acts over."""
-        depths = [layer.depth for layer in self.layers]
-        return max(depths) - min(depths)
+        depths = [x.depth for x in self.layers if math.isfinite(x.forward_log2)]
+        return max(depths) - min(depths) if depths else 0
 
     def share(self, flags: Sequence[bool]) -> float:
         """Return how many of the layers but the last a flag is set for."""

@@ -137,6 +137,12 @@ def _explain_growth(e: Evidence, total: float, where: str) -> tuple[str, str, st
 
 def _explain_weights(e: Evidence, total: float, where: str) -> tuple[str, str, str]:
     mean, steps = _weight_excess(e), e.span
+    if total > 0 and e.share([w.has_mean for w in e.weights]) > 0.5:
+        return (
+            "weight scale",
+            "The weights do not have mean zero: signals of one sign add up.",
+            "draw the weights with mean zero (randn, not rand)",
+        )
     used = next(x.incoming for x in reversed(e.structure) if x.incoming is not None)
     if used.examined is None or _has_no_critical_point(e):
         return (

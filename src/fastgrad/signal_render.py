@@ -99,14 +99,15 @@ def _fault_lines(report: SignalReport) -> Iterator[str]:
 
 def _layer_table(report: SignalReport) -> list[str]:
     lines = table(layer_rows(report), left=2)
-    if len(report.layers) > _SHOWN:
-        step = math.ceil(len(report.layers) / _SHOWN)
-        chosen = [*lines[1:-1:step], lines[-1]]
-        lines = [
-            lines[0],
-            *chosen,
-            f"one layer in {step} shown; all are in report.layers",
-        ]
+    n = len(report.layers)
+    if n > _SHOWN:
+        step = math.ceil(n / _SHOWN)
+        first = {fault.layer for fault in report.faults}
+        names = [layer.name for layer in report.layers]
+        guilty = [names.index(name) for name in first if name in names]
+        chosen = sorted({*range(0, n, step), *guilty, n - 1})
+        lines = [lines[0], *(lines[1 + i] for i in chosen)]
+        lines.append(f"one layer in {step} shown; all are in report.layers")
     return ["Sizes are log2 of root mean squares", *lines]
 
 

@@ -45,13 +45,18 @@ class Weights:
     log_signal: float  # mean square of what they multiply
     log_changed: float  # that relative to the array it is views of, padded or masked
     log_bias: float  # mean square of the biases
-    mean_z: float  # mean of the weights / its deviation, were they independent
+    log_mean: float  # gain of a constant signal, fan_in * mean of the weights
     biases: tuple[Node, ...]
 
     @property
     def sigma_w(self) -> float:
         """The weights have the mean square sigma_w² / fan_in."""
         return _exp(self.log_square / 2)
+
+    @property
+    def has_mean(self) -> bool:
+        """Whether their mean does more to a signal than their deviation."""
+        return self.log_mean > self.log_square / 2 + math.log(2)
 
     @property
     def sigma_b(self) -> float:
@@ -74,15 +79,17 @@ def weigh(layer: Layer, values: Mapping[Node, Scaled]) -> Weights:
         if math.isfinite(mean_signal)
         else _log_add(gains)
     )
-    first = values[layer.products[0].weight].mantissa
-    rms = math.sqrt(float(np.mean(np.square(first)))) or 1.0
+    first = layer.products[0]
+    mean = float(values[first.weight].mantissa.mean())
+    log_mean = factor + math.log(2) * values[first.weight].exponent
+    log_mean += math.log(max(first.fan_in * abs(mean), 1e-300))
     return Weights(
         sum(fans),
         log_square,
         mean_signal,
         mean_signal - _log_square(values[layer.source]) if layer.source else 0.0,
         _log_add([_log_square(values[bias]) for bias in biases]),
-        float(first.mean()) / rms * math.sqrt(first.size),
+        log_mean,
         tuple(biases),
     )
 

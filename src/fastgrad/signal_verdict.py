@@ -21,9 +21,9 @@ from fastgrad.program.graph import Node
 from fastgrad.signal_evidence import LN2, Evidence, critical, exp2, number, source_line
 from fastgrad.signal_growth import backward_growth, forward_growth
 from fastgrad.signal_layers import Layer
-from fastgrad.signal_report import Fault
+from fastgrad.signal_report import Fault, SignalLayer
 from fastgrad.signal_scaled import Scaled
-from fastgrad.signal_theory import moments_at, samples, units
+from fastgrad.signal_theory import Weights, moments_at, samples, units
 
 _UNNORMALISED = math.log2(10), -10.0
 _LARGEST = {"float16": 65504.0, "float32": 3.4028235e38}
@@ -176,21 +176,35 @@ def dead(e: Evidence) -> Iterator[Fault]:
         mean = found.mean * exp2(found.forward_log2)
         if found.dead < min(usual, 0.999):
             continue
-        low = [b for b in w.biases if float(np.mean(b.value)) < 0]
-        bias = _block(low[0]) if low and found.mean < -0.5 else None
+        cause, fix = _why_dead(e, found, w, p**n)
         yield Fault(
-            "dead", "forward", found.name,
-            "dead bias" if bias else "activation",
+            "dead", "forward", found.name, cause,
             f"{found.dead:.0%} of the units of {found.name} are 0 in every sample "
             f"({p:.2g} expected)"
             + (f"; its pre-activations have mean {mean:.3g}." if mean == mean else "."),
-            f"set {bias} to 0 (now {float(np.mean(low[0].value)):.3g} on average)"
-            if bias
-            else f"use a leaky activation after {found.name}, or initialise it with "
-            f"zero mean",
-            source_line(layer.pre),
+            fix, source_line(layer.pre),
         )  # fmt: skip
         return
+
+
+def _why_dead(
+    e: Evidence, found: SignalLayer, w: Weights, chance: float
+) -> tuple[str, str]:
+    """Return cause and fix; `chance` is the probability that a whole layer is dead."""
+    low = [bias for bias in w.biases if float(np.mean(bias.value)) < 0]
+    if low and found.mean < -0.5:
+        now = float(np.mean(low[0].value))
+        return "dead bias", f"set {_block(low[0])} to 0 (now {now:.3g} on average)"
+    if found.dead > 0.999 and chance * len(e.layers) > 1e-3:
+        return (
+            "depth x width",
+            f"make layers wider: by chance all units of one are dead in "
+            f"{chance:.2g} of layers, and there are {len(e.layers)}",
+        )
+    return (
+        "activation",
+        f"use a leaky activation after {found.name}, or initialise it with zero mean",
+    )
 
 
 def saturated(e: Evidence) -> Iterator[Fault]:
@@ -276,8 +290,6 @@ def odd_layers(e: Evidence) -> Iterator[Fault]:
     """Yield layers whose gain differs from that of their peers."""
     for i, away in e.odd_gains.items():
         layer, name = e.structure[i], e.layers[i].name
-        if _input_explains(e, i):
-            continue
         gain = float(e.gains[i])
         yield Fault(
             "exploding" if away > 0 else "vanishing",
@@ -290,12 +302,6 @@ def odd_layers(e: Evidence) -> Iterator[Fault]:
             f"{number(exp2(-away))}",
             source_line(layer.pre),
         )  # fmt: skip
-
-
-def _input_explains(e: Evidence, i: int) -> bool:
-    """Whether the gain comes from a bias, or the input, and not from the weight."""
-    w = e.weights[i]
-    return bool(abs(e.gains[i] - w.log_square / (2 * LN2)) > 1)
 
 
 def _transposed(e: Evidence, i: int, away: float) -> str:

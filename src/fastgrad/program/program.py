@@ -339,13 +339,13 @@ def trace_nest(
 ) -> Program:
     """As `trace`, for parameters already taken apart."""
     source = graph.calling_line()
-    program = Program(nest, *record(loss, nest, reduction))
+    program = Program(nest, *trace_graph(loss, nest, reduction))
     if len(program.nodes) > MAX_OPERATIONS:
         raise TraceError(f"has {len(program.nodes):,} operations", source)
     return program
 
 
-def record(
+def trace_graph(
     loss: Callable[[Any], Any], nest: Nest, reduction: str | None = None
 ) -> tuple[list[Node], Node]:
     """Return the nodes of the parameters and of the loss, its graph behind them."""
