@@ -21,8 +21,6 @@ INLINE void tile_rows(const void *x, const void *dy, ptrdiff_t pitch, ptrdiff_t 
 #define ADD(i, k)                                                                                \
     do {                                                                                         \
         vec g = load_at(dy, (i)*pitch, single);                                                  \
-        prefetch_at(x, ((i) + BAND) * pitch, single);                                            \
-        prefetch_at(dy, ((i) + BAND) * pitch, single);                                           \
         sum[k] += g;                                                                             \
         product[k] += g * (load_at(x, (i)*pitch, single) - mean);                              \
     } while (0)
@@ -59,7 +57,9 @@ INLINE void tiled(const rows_view *x, const rows_view *dy, const double *mean, c
     panel tx = pack_tiles(x, b, bx, single), ty = pack_tiles(dy, b, by, single);
     partial sums[TILES];
     memset(sums, 0, (b->columns + LANES - 1) / LANES * sizeof(partial));
-    for (ptrdiff_t i = 0; i < b->rows; i += BAND)
+    for (ptrdiff_t i = 0; i < b->rows; i += BAND) {
+        prefetch_band(&tx, i + 8 * BAND, b->columns, single);
+        prefetch_band(&ty, i + 8 * BAND, b->columns, single);
         for (ptrdiff_t j = 0; j < b->columns; j += LANES) {
             ptrdiff_t offset = i * tx.pitch * (single ? 4 : 8);
             tile_rows((const char *)tile_at(&tx, j, b->columns, single) + offset,
@@ -67,6 +67,7 @@ INLINE void tiled(const rows_view *x, const rows_view *dy, const double *mean, c
                       b->rows - i < BAND ? b->rows - i : BAND,
                       load(mean + tile_start(j, b->columns)), single, sums + j / LANES);
         }
+    }
     for (ptrdiff_t j = 0; j < b->columns; j += LANES) {
         ptrdiff_t start = tile_start(j, b->columns);
         *(vec *)(out + start) = tree_of(sums[j / LANES].sum);

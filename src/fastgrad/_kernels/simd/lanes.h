@@ -131,6 +131,15 @@ INLINE panel pack_tiles(const rows_view *v, const block *b, void *buffer, int si
     return (panel){buffer, TILE, LANES};
 }
 
+/* Bring rows [i, i + BAND) of a panel that is not packed into L2. */
+INLINE void prefetch_band(const panel *p, ptrdiff_t i, ptrdiff_t columns, int single)
+{
+    ptrdiff_t size = single ? 4 : 8;
+    for (ptrdiff_t r = i; p->pitch != LANES && r < i + BAND; r++)
+        for (ptrdiff_t k = 0; k < columns * size; k += 64)
+            __builtin_prefetch((const char *)p->data + r * p->pitch * size + k, 0, 2);
+}
+
 INLINE void pack_run(const char *p, ptrdiff_t stride, ptrdiff_t count, void *out, int single)
 {
     if (stride == (single ? 4 : 8))

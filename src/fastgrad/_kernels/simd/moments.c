@@ -129,12 +129,14 @@ INLINE void panel_pass(const panel *tiles, ptrdiff_t columns, int start, int sto
 {
     partial p[TILES];
     memset(p + start, 0, (stop - start) * sizeof(partial));
-    for (ptrdiff_t i = 0; i < rows; i += BAND)
+    for (ptrdiff_t i = 0; i < rows; i += BAND) {
+        prefetch_band(tiles, i + 8 * BAND, columns, single);
         for (int t = start; t < stop; t++)
             tile_rows((const char *)tile_at(tiles, t * LANES, columns, single)
                           + i * tiles->pitch * (single ? 4 : 8),
                       tiles->pitch, w + (weighted ? i : 0), rows - i < BAND ? rows - i : BAND,
                       out[t].pivot, masked, weighted, single, p + t);
+    }
     for (int t = start; t < stop; t++)
         finish(p + t, all, masked, weighted, out + t);
 }
