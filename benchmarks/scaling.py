@@ -1,4 +1,4 @@
-"""Compare statistics and normalisation with other libraries; prints tables.
+"""Compare statistics and scaling with other libraries; prints tables.
 
     python benchmarks/scaling.py [--repeat N] [--threads N] [--accuracy]
 
@@ -81,40 +81,6 @@ def transform_contestants(x, threads):
     }
 
 
-def norm_contestants(layout, threads, shape=(32, 64, 56, 56)):
-    rng = np.random.default_rng(2)
-    x, dy = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
-    axis, channels = 1, shape[1]
-    gamma, beta = np.ones(channels), np.zeros(channels)
-    tx, tdy = torch.from_numpy(x).requires_grad_(), torch.from_numpy(dy)
-    if layout == "NHWC":
-        tx = tx.detach().to(memory_format=torch.channels_last).requires_grad_()
-        tdy = tdy.to(memory_format=torch.channels_last)
-        x, dy = (np.ascontiguousarray(a.transpose(0, 2, 3, 1)) for a in (x, dy))
-        axis = -1
-    tg, tb = (torch.from_numpy(a).float().requires_grad_() for a in (gamma, beta))
-
-    def forward():
-        return torch.nn.functional.batch_norm(tx, None, None, tg, tb, training=True)
-
-    _, cache = fg.batch_norm(x, gamma, beta, axis=axis)
-    ty = forward()
-    other = np.empty_like(x)
-    ours = {
-        "memcpy of x": lambda: np.copyto(other, x),
-        "fastgrad": lambda: fg.batch_norm(
-            x, gamma, beta, axis=axis, num_threads=threads
-        ),
-        "torch": forward,
-    }
-    back = {
-        "memcpy of x": lambda: np.copyto(other, x),
-        "fastgrad": lambda: fg.batch_norm_backward(dy, cache, num_threads=threads),
-        "torch": lambda: torch.autograd.grad(ty, (tx, tg, tb), tdy, retain_graph=True),
-    }
-    return ours, back
-
-
 def digits(found, values):
     """Return correct digits of a standard deviation, by exact arithmetic."""
     exact = [Fraction(float(v)) for v in values]
@@ -165,18 +131,6 @@ def main():
             print(f"  scikit-learn / fastgrad {ratio:.1f}")
             times = best(transform_contestants(x, options.threads), options.repeat)
             show(f"transform, {label}", times, "fastgrad")
-    for layout in ("NCHW", "NHWC") if torch else ():
-        for what, contestants in zip(
-            ("forward", "backward"),
-            norm_contestants(layout, options.threads),
-            strict=True,
-        ):
-            times = best(contestants, options.repeat)
-            show(
-                f"batch norm {what}, (32, 64, 56, 56) {layout} float32",
-                times,
-                "fastgrad",
-            )
 
 
 if __name__ == "__main__":

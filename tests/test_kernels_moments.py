@@ -48,12 +48,21 @@ def lane_sums(values):
     return tree(lanes)
 
 
+def sampled(rows):
+    """Rows whose mean is the first pivot."""
+    return np.arange(8) * (rows - 1) // 7
+
+
 def twin_chunk(x, w):
-    """Moments of one chunk of rows, in the kernel's order: pivot, then deviations."""
+    """Moments of one chunk of rows, in the kernel's order."""
     n = lane_sums(w)
-    pivot = lane_sums(x * w) / n
-    t = x - pivot
-    first, second = lane_sums(t * w), lane_sums(t * w * t)
+    pivot = tree(x[sampled(len(x))]) / 8
+    for again in (False, True):
+        t = x - pivot
+        first, second = lane_sums(t * w), lane_sums(t * w * t)
+        if not again:
+            far = first * first > second * n * 0.75
+            pivot = np.where(far, pivot + first / n, pivot)
     shift = first / n
     return n, pivot + shift, second - first * shift
 
@@ -88,6 +97,20 @@ def test_one_chunk_is_the_twin_to_the_bit(rows, columns, rng):
         np.testing.assert_array_equal(state[MEAN], mean)
         if rows > 1:
             np.testing.assert_array_equal(state[SQUARES], squares)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_first_pivot_far_from_the_mean_costs_no_digits(order, rng):
+    x = rng.standard_normal((512, 12))
+    x[sampled(512), 3] += 1e9
+    x[:, 5] = 1e-3 * x[:, 5] + 1e9
+    state, _ = accumulate(np.asarray(x, order=order)[None])
+    wide = x.astype(np.longdouble)
+    squares = ((wide - wide.mean(axis=0)) ** 2).sum(axis=0)
+    np.testing.assert_allclose(state[SQUARES], squares.astype(float), rtol=1e-15)
+    _, mean, twin_squares = twin_chunk(x, np.ones_like(x))
+    np.testing.assert_array_equal(state[MEAN], mean)
+    np.testing.assert_array_equal(state[SQUARES], twin_squares)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 _NOTHING = np.empty(0)
 # Columns below this many are taken several rows at a time, so that vectors are full.
-_WIDE = 128
+_WIDE = 512
 
 
 def affine(

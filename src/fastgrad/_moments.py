@@ -1,9 +1,10 @@
 """Count, mean, variance and standard deviation in one read of the data.
 
 Rows are cut into chunks of 512 by their absolute index. A chunk's moments are taken
-about its own mean in double precision; chunks are merged, in order, in double-double.
-Rows that do not fill a chunk are kept until it is full. So the result is a function of
-the rows alone: the same bits for every batching, memory layout and number of threads.
+about a pivot near its mean in double precision; chunks are merged, in order, in
+double-double. Rows that do not fill a chunk are kept until it is full. So the result is
+a function of the rows alone: the same bits for every batching, memory layout and number
+of threads.
 """
 
 from __future__ import annotations

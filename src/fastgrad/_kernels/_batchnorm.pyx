@@ -2,9 +2,10 @@
 
     dx = ((dy - a) - (x - mean) * b) * c,   with a, b from sum(dy), sum(dy (x - mean))
 
-``backward_sums`` takes chunks of 512 rows by panels of 128 channels in parallel and
-adds them up in the order of the rows, in double-double, wave by wave. ``backward`` runs
-along what is contiguous: channels (NHWC) or the positions of one channel (NCHW).
+``backward_sums`` takes a few chunks of 512 rows by 128 channels as a parallel task and
+adds the chunks up in the order of the rows, in double-double, wave by wave.
+``backward`` runs along what is contiguous: channels (NHWC) or the positions of one
+channel (NCHW).
 """
 
 cimport cython
@@ -13,6 +14,7 @@ from cython.parallel cimport prange, threadid
 cdef extern from "batchnorm.h" nogil:
     enum:
         CHUNK
+        TURN
         PANEL
         BACKWARD_WORKSPACE
 
@@ -25,9 +27,9 @@ cdef extern from "batchnorm.h" nogil:
         Py_ssize_t row, rows, column, columns
 
     ctypedef struct batchnorm_table:
-        void chunk(const rows_view *x, const rows_view *dy, const double *mean,
-                   const block *now, const block *next, double *workspace,
-                   double *out, Py_ssize_t ld) noexcept nogil
+        void chunks(const rows_view *x, const rows_view *dy, const double *mean,
+                    const block *b, double *workspace, double *out,
+                    Py_ssize_t ld) noexcept nogil
         void add(double *hi, double *lo, const double *value,
                  Py_ssize_t columns) noexcept nogil
         void row(const void *x, const void *dy, void *dx, Py_ssize_t count,
@@ -43,7 +45,6 @@ WORKSPACE_SIZE = BACKWARD_WORKSPACE
 
 cdef enum:
     TASK = 16384  # elements that one task of backward() takes, about
-    TURN = 4      # tasks of backward_sums() a thread takes: it prefetches the next
 
 
 cdef inline rows_view _view(const cython.floating[:, :, :] x) noexcept nogil:
@@ -70,35 +71,26 @@ def backward_sums(const cython.floating[:, :, :] x, const cython.floating[:, :, 
     with nogil:
         while start < chunks:
             count = min(wave.shape[0], chunks - start)
-            for task in prange(count * panels, schedule="dynamic",
-                               chunksize=TURN, num_threads=num_threads):
-                _chunk(kernel, views, &mean[0], rows, columns, start, task, panels,
-                       &workspace[threadid(), 0], wave)
+            for task in prange((count + TURN - 1) // TURN * panels, schedule="dynamic",
+                               num_threads=num_threads):
+                _chunks(kernel, views, &mean[0], min(rows, (start + count) * CHUNK),
+                        columns, start, task, panels, &workspace[threadid(), 0], wave)
             for k in range(count):
                 kernel.add(&sums[0, 0, 0], &sums[0, 1, 0], &wave[k, 0, 0], columns)
                 kernel.add(&sums[1, 0, 0], &sums[1, 1, 0], &wave[k, 1, 0], columns)
             start = start + count
 
 
-cdef inline void _chunk(const batchnorm_table *kernel, const rows_view *views,
-                        const double *mean, Py_ssize_t rows, Py_ssize_t columns,
-                        Py_ssize_t start, Py_ssize_t task, Py_ssize_t panels,
-                        double *workspace, double[:, :, ::1] wave) noexcept nogil:
-    cdef block now = _block(start, task, panels, rows, columns)
-    cdef block ahead = _block(start, task + 1, panels, rows, columns)
-    if (task + 1) % TURN == 0:
-        ahead.rows = 0
-    kernel.chunk(&views[0], &views[1], mean, &now, &ahead, workspace,
-                 &wave[task // panels, 0, now.column], wave.shape[2])
-
-
-cdef inline block _block(Py_ssize_t start, Py_ssize_t task, Py_ssize_t panels,
-                         Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+cdef inline void _chunks(const batchnorm_table *kernel, const rows_view *views,
+                         const double *mean, Py_ssize_t rows, Py_ssize_t columns,
+                         Py_ssize_t start, Py_ssize_t task, Py_ssize_t panels,
+                         double *workspace, double[:, :, ::1] wave) noexcept nogil:
+    cdef Py_ssize_t first = task // panels * TURN
     cdef block b
-    b.row, b.column = (start + task // panels) * CHUNK, task % panels * PANEL
-    b.rows = max(0, min(CHUNK, rows - b.row))
-    b.columns = min(PANEL, columns - b.column)
-    return b
+    b.row, b.column = (start + first) * CHUNK, task % panels * PANEL
+    b.rows, b.columns = min(TURN * CHUNK, rows - b.row), min(PANEL, columns - b.column)
+    kernel.chunks(&views[0], &views[1], mean, &b, workspace, &wave[first, 0, b.column],
+                  wave.shape[2])
 
 
 def backward(const cython.floating[:, :, :] x, const cython.floating[:, :, :] dy,

@@ -2,8 +2,8 @@
 
     mean = sum(w x) / sum(w),  M2 = sum(w (x - mean)^2)
 
-x is (outer, inner, columns) with any strides; its rows are outer * inner. Chunks of 512
-rows and panels of 128 columns are the parallel tasks; their states are then merged in
+x is (outer, inner, columns) with any strides; its rows are outer * inner. A few chunks of
+512 rows by 128 columns are a parallel task; the states are then merged in
 the order of the rows, LANES columns to a task. Chunks come in waves, so that the
 workspace does not grow with the number of rows.
 """
@@ -15,6 +15,7 @@ cdef extern from "moments.h" nogil:
     enum:
         LANES
         CHUNK
+        TURN
         PANEL
         STATE_ROWS
         WORKSPACE
@@ -28,16 +29,15 @@ cdef extern from "moments.h" nogil:
         Py_ssize_t row, rows, column, columns
 
     ctypedef struct moments_table:
-        void chunk(const rows_view *x, const double *weights, const block *now,
-                   const block *next, double *workspace, double *out, Py_ssize_t ld,
-                   unsigned char *infinite) noexcept nogil
+        void chunks(const rows_view *x, const double *weights, const block *b,
+                    double *workspace, double *out, Py_ssize_t ld,
+                    unsigned char *infinite) noexcept nogil
         void merge(double *a, Py_ssize_t lda, const double *b,
                    Py_ssize_t ldb) noexcept nogil
 
     const moments_table *moments_pick() noexcept
 
 cdef enum:
-    TURN = 4        # tasks a thread takes at a time: it prefetches the next of its turn
     MERGES = 16384  # column merges that are worth a thread
 
 CHUNK_ROWS = CHUNK
@@ -68,10 +68,11 @@ def accumulate(const cython.floating[:, :, :] x, const double[::1] weights,
     with nogil:
         while start < chunks:
             count = min(wave.shape[0], chunks - start)
-            for task in prange(count * panels, schedule="dynamic",
-                               chunksize=TURN, num_threads=num_threads):
-                _chunk(kernel, &view, w, rows, columns, start, task, panels,
-                       &workspace[threadid(), 0], wave, &infinite[0])
+            for task in prange((count + TURN - 1) // TURN * panels, schedule="dynamic",
+                               num_threads=num_threads):
+                _chunks(kernel, &view, w, min(rows, (start + count) * CHUNK), columns,
+                        start, task, panels, &workspace[threadid(), 0], wave,
+                        &infinite[0])
             for j in prange(width // LANES, schedule="static",
                             num_threads=min(num_threads, 1 + count * width // MERGES)):
                 for k in range(count):
@@ -80,27 +81,17 @@ def accumulate(const cython.floating[:, :, :] x, const double[::1] weights,
             start = start + count
 
 
-cdef inline void _chunk(const moments_table *kernel, const rows_view *view,
-                        const double *w, Py_ssize_t rows, Py_ssize_t columns,
-                        Py_ssize_t start, Py_ssize_t task, Py_ssize_t panels,
-                        double *workspace, double[:, :, ::1] wave,
-                        unsigned char *infinite) noexcept nogil:
-    cdef Py_ssize_t slot = task // panels
-    cdef block now = _block(start, task, panels, rows, columns)
-    cdef block ahead = _block(start, task + 1, panels, rows, columns)
-    if (task + 1) % TURN == 0:
-        ahead.rows = 0
-    kernel.chunk(view, w + now.row if w != NULL else NULL, &now, &ahead, workspace,
-                 &wave[slot, 0, now.column], wave.shape[2], infinite + now.column)
-
-
-cdef inline block _block(Py_ssize_t start, Py_ssize_t task, Py_ssize_t panels,
-                         Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+cdef inline void _chunks(const moments_table *kernel, const rows_view *view,
+                         const double *w, Py_ssize_t rows, Py_ssize_t columns,
+                         Py_ssize_t start, Py_ssize_t task, Py_ssize_t panels,
+                         double *workspace, double[:, :, ::1] wave,
+                         unsigned char *infinite) noexcept nogil:
+    cdef Py_ssize_t first = task // panels * TURN
     cdef block b
-    b.row, b.column = (start + task // panels) * CHUNK, task % panels * PANEL
-    b.rows = max(0, min(CHUNK, rows - b.row))
-    b.columns = min(PANEL, columns - b.column)
-    return b
+    b.row, b.column = (start + first) * CHUNK, task % panels * PANEL
+    b.rows, b.columns = min(TURN * CHUNK, rows - b.row), min(PANEL, columns - b.column)
+    kernel.chunks(view, w + b.row if w != NULL else NULL, &b, workspace,
+                  &wave[first, 0, b.column], wave.shape[2], infinite + b.column)
 
 
 def merge(double[:, ::1] state, const double[:, ::1] other):

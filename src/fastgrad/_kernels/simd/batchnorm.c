@@ -7,20 +7,27 @@
 #include "batchnorm.h"
 #include "lanes.h"
 
-INLINE void tile_sums(const void *x, const void *dy, ptrdiff_t pitch, ptrdiff_t rows, vec mean,
-                      int single, vec *sum, vec *product)
+typedef struct {
+    vec sum[LANES], product[LANES];
+} partial;
+
+/* Adds rows of a tile, a multiple of LANES but for the last ones of a chunk. */
+INLINE void tile_rows(const void *x, const void *dy, ptrdiff_t pitch, ptrdiff_t rows, vec mean,
+                      int single, partial *sums)
 {
-    vec s[LANES] = {0}, p[LANES] = {0};
+    vec sum[LANES], product[LANES]; /* copies stay in registers */
+    memcpy(sum, sums->sum, sizeof sum);
+    memcpy(product, sums->product, sizeof product);
 #define ADD(i, k)                                                                                \
     do {                                                                                         \
         vec g = load_at(dy, (i)*pitch, single);                                                  \
-        s[k] += g;                                                                               \
-        p[k] += g * (load_at(x, (i)*pitch, single) - mean);                                      \
+        sum[k] += g;                                                                             \
+        product[k] += g * (load_at(x, (i)*pitch, single) - mean);                              \
     } while (0)
     EACH_ROW(ADD);
 #undef ADD
-    *sum = tree_of(s);
-    *product = tree_of(p);
+    memcpy(sums->sum, sum, sizeof sum);
+    memcpy(sums->product, product, sizeof product);
 }
 
 INLINE void column_sums(const void *x, const void *dy, ptrdiff_t rows, double mean, int single,
@@ -30,6 +37,8 @@ INLINE void column_sums(const void *x, const void *dy, ptrdiff_t rows, double me
     ptrdiff_t i = 0;
     for (; i + LANES <= rows; i += LANES) {
         vec g = load_at(dy, i, single);
+        prefetch_at(x, i + CHUNK, single);
+        prefetch_at(dy, i + CHUNK, single);
         s += g;
         p += g * (load_at(x, i, single) - splat(mean));
     }
@@ -42,43 +51,58 @@ INLINE void column_sums(const void *x, const void *dy, ptrdiff_t rows, double me
     *product = tree(p);
 }
 
-INLINE void chunk(const rows_view *x, const rows_view *dy, const double *mean, const block *now,
-                  const block *next, double *bx, double *by, double *out, ptrdiff_t ld,
-                  int single)
+INLINE void tiled(const rows_view *x, const rows_view *dy, const double *mean, const block *b,
+                  double *bx, double *by, double *out, ptrdiff_t ld, int single)
 {
-    ptrdiff_t columns = now->columns;
-    mean += now->column;
-    if (!is_tiled(x, columns)) {
-        for (ptrdiff_t j = 0; j < columns; j++) {
-            prefetch_column(x, now, j + 1);
-            prefetch_column(dy, now, j + 1);
-            column_sums(pack_column(x, now, j, bx, single), pack_column(dy, now, j, by, single),
-                        now->rows, mean[j], single, out + j, out + ld + j);
+    panel tx = pack_tiles(x, b, bx, single), ty = pack_tiles(dy, b, by, single);
+    partial sums[TILES];
+    memset(sums, 0, (b->columns + LANES - 1) / LANES * sizeof(partial));
+    for (ptrdiff_t i = 0; i < b->rows; i += BAND) {
+        prefetch_band(&tx, i + 8 * BAND, b->columns, single);
+        prefetch_band(&ty, i + 8 * BAND, b->columns, single);
+        for (ptrdiff_t j = 0; j < b->columns; j += LANES) {
+            ptrdiff_t offset = i * tx.pitch * (single ? 4 : 8);
+            tile_rows((const char *)tile_at(&tx, j, b->columns, single) + offset,
+                      (const char *)tile_at(&ty, j, b->columns, single) + offset, tx.pitch,
+                      b->rows - i < BAND ? b->rows - i : BAND,
+                      load(mean + tile_start(j, b->columns)), single, sums + j / LANES);
         }
-        return;
     }
-    panel tx = pack_tiles(x, now, bx, single), ty = pack_tiles(dy, now, by, single);
-    for (ptrdiff_t j = 0; j < columns; j += LANES) {
-        ptrdiff_t start = tile_start(j, columns);
-        vec sum, product;
-        prefetch_part(x, next, j / LANES, (columns + LANES - 1) / LANES);
-        prefetch_part(dy, next, j / LANES, (columns + LANES - 1) / LANES);
-        tile_sums(tile_at(&tx, j, columns, single), tile_at(&ty, j, columns, single), tx.pitch,
-                  now->rows, load(mean + start), single, &sum, &product);
-        *(vec *)(out + start) = sum;
-        *(vec *)(out + ld + start) = product;
+    for (ptrdiff_t j = 0; j < b->columns; j += LANES) {
+        ptrdiff_t start = tile_start(j, b->columns);
+        *(vec *)(out + start) = tree_of(sums[j / LANES].sum);
+        *(vec *)(out + ld + start) = tree_of(sums[j / LANES].product);
     }
 }
 
-static void FG(chunk)(const rows_view *x, const rows_view *dy, const double *mean,
-                      const block *now, const block *next, double *workspace, double *out,
-                      ptrdiff_t ld)
+INLINE void chunks(const rows_view *x, const rows_view *dy, const double *mean, const block *b,
+                   double *bx, double *by, double *out, ptrdiff_t ld, int single)
+{
+    if (is_tiled(x, b->columns)) {
+        for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++) {
+            block now = chunk_of(b, q);
+            tiled(x, dy, mean, &now, bx, by, out + 2 * q * ld, ld, single);
+        }
+        return;
+    }
+    for (ptrdiff_t j = 0; j < b->columns; j++)
+        for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++) {
+            block now = chunk_of(b, q);
+            double *to = out + 2 * q * ld + j;
+            column_sums(pack_column(x, &now, j, bx, single), pack_column(dy, &now, j, by, single),
+                        now.rows, mean[j], single, to, to + ld);
+        }
+}
+
+static void FG(chunks)(const rows_view *x, const rows_view *dy, const double *mean,
+                       const block *b, double *workspace, double *out, ptrdiff_t ld)
 {
     double *bx = aligned(workspace), *by = bx + TILES * TILE;
+    mean += b->column;
     if (x->single)
-        chunk(x, dy, mean, now, next, bx, by, out, ld, 1);
+        chunks(x, dy, mean, b, bx, by, out, ld, 1);
     else
-        chunk(x, dy, mean, now, next, bx, by, out, ld, 0);
+        chunks(x, dy, mean, b, bx, by, out, ld, 0);
 }
 
 static void FG(add)(double *hi, double *lo, const double *value, ptrdiff_t columns)
@@ -126,4 +150,4 @@ static void FG(run)(const void *x, const void *dy, void *dx, ptrdiff_t count, do
         run(x, dy, dx, count, mean, a, b, c, 0);
 }
 
-const batchnorm_table FG(batchnorm) = {FG(chunk), FG(add), FG(row), FG(run)};
+const batchnorm_table FG(batchnorm) = {FG(chunks), FG(add), FG(row), FG(run)};

@@ -8,11 +8,10 @@
 enum { BACKWARD_WORKSPACE = 2 * TILES * TILE + LANES };
 
 typedef struct {
-    /* sum(dy) and sum(dy * (x - mean)) of the columns of a block, to out and out + ld.
-     * x and dy have the same strides. `next` is prefetched, its rows may be 0. */
-    void (*chunk)(const rows_view *x, const rows_view *dy, const double *mean,
-                  const block *now, const block *next, double *workspace, double *out,
-                  ptrdiff_t ld);
+    /* sum(dy) and sum(dy * (x - mean)) of the columns of the chunks of a block, to
+     * out + 2 q ld and out + (2 q + 1) ld for chunk q. x and dy have the same strides. */
+    void (*chunks)(const rows_view *x, const rows_view *dy, const double *mean, const block *b,
+                   double *workspace, double *out, ptrdiff_t ld);
     /* total[0] + total[1] (a double-double per column) += value, for columns. */
     void (*add)(double *hi, double *lo, const double *value, ptrdiff_t columns);
     /* dx = ((dy - a) - (x - mean) * b) * c for one row of channels, contiguous ... */

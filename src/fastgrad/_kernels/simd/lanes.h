@@ -35,6 +35,10 @@ INLINE vec load_at(const void *x, ptrdiff_t i, int single)
     }
     return *(const vec *)((const double *)x + i);
 }
+INLINE void prefetch_at(const void *x, ptrdiff_t i, int single)
+{
+    __builtin_prefetch((const char *)x + i * (single ? 4 : 8));
+}
 INLINE vec splat(double x) { return (vec){x, x, x, x, x, x, x, x}; }
 INLINE vec blend(ivec mask, vec a, vec b)
 {
@@ -63,6 +67,16 @@ INLINE vec tree_of(const vec *a)
         _Pragma("GCC unroll 8") for (int k = 0; k < LANES; k++) if (i_ + k < rows)               \
             STEP(i_ + k, k);                                                                     \
     } while (0)
+
+/* Rows that all tiles of a panel take before the next rows: they fit L1. */
+enum { BAND = 4 * LANES };
+
+/* Chunk q of a block; of no rows beyond the last. */
+INLINE block chunk_of(const block *b, ptrdiff_t q)
+{
+    ptrdiff_t left = b->rows - q * CHUNK, rows = left < CHUNK ? left : CHUNK;
+    return (block){b->row + q * CHUNK, rows > 0 ? rows : 0, b->column, b->columns};
+}
 
 INLINE int is_tiled(const rows_view *v, ptrdiff_t columns)
 {
@@ -117,27 +131,13 @@ INLINE panel pack_tiles(const rows_view *v, const block *b, void *buffer, int si
     return (panel){buffer, TILE, LANES};
 }
 
-/* Bring part `part` of `parts` of the rows of a block into L2 (tiled views only). */
-INLINE void prefetch_part(const rows_view *v, const block *b, ptrdiff_t part, ptrdiff_t parts)
+/* Bring rows [i, i + BAND) of a panel that is not packed into L2. */
+INLINE void prefetch_band(const panel *p, ptrdiff_t i, ptrdiff_t columns, int single)
 {
-    ptrdiff_t bytes = b->columns * (v->single ? 4 : 8);
-    ptrdiff_t stop = b->row + b->rows * (part + 1) / parts;
-    for (ptrdiff_t r = b->row + b->rows * part / parts; r < stop; r++) {
-        const char *p = v->data + r / v->inner * v->outer_stride + r % v->inner * v->inner_stride
-                        + b->column * v->column_stride;
-        for (ptrdiff_t k = 0; k < bytes; k += 64)
-            __builtin_prefetch(p + k, 0, 2);
-    }
-}
-
-/* Bring column j of a block into L1, if it is contiguous and there is one. */
-INLINE void prefetch_column(const rows_view *v, const block *b, ptrdiff_t j)
-{
-    ptrdiff_t n = b->row / v->inner, s = b->row % v->inner, size = v->single ? 4 : 8;
-    const char *p = v->data + (b->column + j) * v->column_stride + n * v->outer_stride + s * size;
-    if (j < b->columns && v->inner_stride == size)
-        for (ptrdiff_t k = 0; k < b->rows * size; k += 64)
-            __builtin_prefetch(p + k);
+    ptrdiff_t size = single ? 4 : 8;
+    for (ptrdiff_t r = i; p->pitch != LANES && r < i + BAND; r++)
+        for (ptrdiff_t k = 0; k < columns * size; k += 64)
+            __builtin_prefetch((const char *)p->data + r * p->pitch * size + k, 0, 2);
 }
 
 INLINE void pack_run(const char *p, ptrdiff_t stride, ptrdiff_t count, void *out, int single)

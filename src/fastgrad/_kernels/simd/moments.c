@@ -1,9 +1,11 @@
 /* Moments of columns, one chunk of rows at a time.
  *
- * In a chunk (resident in L2), with weights w (1 without):
- *     p  = sum(w x) / sum(w)                                            the pivot
+ * In a chunk, with weights w (1 without), about a pivot p, in one pass:
  *     d1 = sum(w (x - p)),  d2 = sum(w (x - p)^2)
  *     mean = p + d1 / sum(w)  (a double-double),  M2 = d2 - d1^2 / sum(w)
+ * p is the mean of LANES rows spread over the chunk. Where it turns out to be so far from
+ * the mean that the difference M2 would lose more than two bits, the chunk (still in L2)
+ * is summed again about its mean.
  * Chunks are merged in double-double (Chan, Golub and LeVeque 1983):
  *     mean = mean_a + delta W_b / W,  M2 = M2_a + M2_b + delta^2 W_a W_b / W.
  * Columns too large or too small for their squares are scaled by 2^-600 or 2^600.
@@ -23,30 +25,20 @@ typedef struct {
 
 INLINE vec only(ivec mask, vec x) { return (vec)((ivec)x & mask); }
 
-INLINE void add_value(vec x, vec w, int masked, int weighted, vec *total, vec *weight,
-                      vec *squares, ivec *count)
+INLINE void add(vec x, vec w, vec pivot, int masked, int weighted, ivec *count, vec *weight,
+                vec *squares, vec *first, vec *second)
 {
+    vec t = x - pivot;
     if (masked) {
         ivec here = x == x;
         *count -= here;
-        x = only(here, x);
+        t = only(here, t);
         w = only(here, w);
         if (weighted) {
             *weight += w;
             *squares += w * w;
         }
     }
-    if (weighted)
-        x = x * w;
-    *total += x;
-}
-
-INLINE void add_deviation(vec x, vec w, vec pivot, int masked, int weighted, vec *first,
-                          vec *second)
-{
-    vec t = x - pivot;
-    if (masked)
-        t = only(x == x, t);
     vec wt = t;
     if (weighted)
         wt = t * w;
@@ -59,44 +51,113 @@ INLINE vec to_double(ivec a)
     return (vec){a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]};
 }
 
-INLINE int all_finite(vec x)
+INLINE int any(ivec x)
 {
-    ivec bad = (x - x) != splat(0.0);
-    int64_t any = 0;
+    int64_t bits = 0;
     for (int j = 0; j < LANES; j++)
-        any |= bad[j];
-    return !any;
+        bits |= x[j];
+    return bits != 0;
 }
 
-/* Sums of LANES columns. Without `masked`, false if there may be a missing value. */
-INLINE int tile_sums(const void *x, ptrdiff_t pitch, const double *w, ptrdiff_t rows,
-                     const totals *all, int masked, int weighted, int single, sums *out)
+/* Row k of the LANES that the first pivot is the mean of. The steps are no power of 2,
+ * which images and tables have periods of. */
+INLINE ptrdiff_t sample(int k, ptrdiff_t rows) { return k * (rows - 1) / (LANES - 1); }
+
+INLINE vec guess(vec total, vec count)
 {
-    vec total[LANES] = {0}, weight[LANES] = {0}, squares[LANES] = {0};
-    vec first[LANES] = {0}, second[LANES] = {0}, pivot;
-    ivec count = {0};
-#define ADD(i, k)                                                                                \
-    add_value(load_at(x, (i)*pitch, single), splat(weighted ? w[i] : 1.0), masked, weighted,     \
-              &total[k], &weight[k], &squares[k], &count)
-    EACH_ROW(ADD);
-#undef ADD
-    out->count = masked ? to_double(count) : splat(all->count);
-    out->weight = masked && weighted ? tree_of(weight) : out->count;
-    out->weight_squares = masked && weighted ? tree_of(squares) : out->count;
-    if (!masked && weighted) {
-        out->weight = splat(all->weight);
-        out->weight_squares = splat(all->squares);
+    vec mean = total / count;
+    return only(mean - mean == splat(0.0), mean);
+}
+
+/* Columns to be summed again about their mean. */
+INLINE ivec far(const sums *s)
+{
+    return s->first * s->first > s->second * s->weight * splat(0.75);
+}
+
+INLINE vec tile_guess(const void *x, ptrdiff_t pitch, ptrdiff_t rows, int single)
+{
+    vec total[LANES], count[LANES];
+    for (int k = 0; k < LANES; k++) {
+        vec v = load_at(x, sample(k, rows) * pitch, single);
+        total[k] = only(v == v, v);
+        count[k] = only(v == v, splat(1.0));
     }
-    out->pivot = pivot = tree_of(total) / out->weight;
-    if (!masked && !all_finite(pivot))
-        return 0;
+    return guess(tree_of(total), tree_of(count));
+}
+
+/* The accumulators of a tile. */
+typedef struct {
+    vec weight[LANES], squares[LANES], first[LANES], second[LANES];
+    ivec count;
+} partial;
+
+/* Adds rows, a multiple of LANES but for the last ones of a chunk. */
+INLINE void tile_rows(const void *x, ptrdiff_t pitch, const double *w, ptrdiff_t rows, vec pivot,
+                      int masked, int weighted, int single, partial *sum)
+{
+    vec first[LANES], second[LANES]; /* copies stay in registers */
+    memcpy(first, sum->first, sizeof first);
+    memcpy(second, sum->second, sizeof second);
 #define ADD(i, k)                                                                                \
-    add_deviation(load_at(x, (i)*pitch, single), splat(weighted ? w[i] : 1.0), pivot, masked,    \
-                  weighted, &first[k], &second[k])
+    do {                                                                                         \
+        prefetch_at(x, ((i) + BAND) * pitch, single);                                            \
+        add(load_at(x, (i)*pitch, single), splat(weighted ? w[i] : 1.0), pivot, masked,          \
+            weighted, &sum->count, &sum->weight[k], &sum->squares[k], &first[k], &second[k]);    \
+    } while (0)
     EACH_ROW(ADD);
 #undef ADD
-    out->first = tree_of(first);
-    out->second = tree_of(second);
+    memcpy(sum->first, first, sizeof first);
+    memcpy(sum->second, second, sizeof second);
+}
+
+INLINE void finish(const partial *p, const totals *all, int masked, int weighted, sums *out)
+{
+    out->count = masked ? to_double(p->count) : splat(all->count);
+    out->weight = !masked ? splat(all->weight) : weighted ? tree_of(p->weight) : out->count;
+    out->weight_squares = !masked    ? splat(all->squares)
+                          : weighted ? tree_of(p->squares)
+                                     : out->count;
+    out->first = tree_of(p->first);
+    out->second = tree_of(p->second);
+}
+
+/* Sums of tiles [start, stop) of a panel about their pivots. */
+INLINE void panel_pass(const panel *tiles, ptrdiff_t columns, int start, int stop, const double *w,
+                       ptrdiff_t rows, const totals *all, int masked, int weighted, int single,
+                       sums *out)
+{
+    partial p[TILES];
+    memset(p + start, 0, (stop - start) * sizeof(partial));
+    for (ptrdiff_t i = 0; i < rows; i += BAND) {
+        prefetch_band(tiles, i + 8 * BAND, columns, single);
+        for (int t = start; t < stop; t++)
+            tile_rows((const char *)tile_at(tiles, t * LANES, columns, single)
+                          + i * tiles->pitch * (single ? 4 : 8),
+                      tiles->pitch, w + (weighted ? i : 0), rows - i < BAND ? rows - i : BAND,
+                      out[t].pivot, masked, weighted, single, p + t);
+    }
+    for (int t = start; t < stop; t++)
+        finish(p + t, all, masked, weighted, out + t);
+}
+
+/* Sums of a panel. Without `masked`, false if there may be a missing value. */
+INLINE int panel_sums(const panel *tiles, ptrdiff_t columns, const double *w, ptrdiff_t rows,
+                      const totals *all, int masked, int weighted, int single, sums *out)
+{
+    int count = (columns + LANES - 1) / LANES;
+    for (int t = 0; t < count; t++)
+        out[t].pivot =
+            tile_guess(tile_at(tiles, t * LANES, columns, single), tiles->pitch, rows, single);
+    panel_pass(tiles, columns, 0, count, w, rows, all, masked, weighted, single, out);
+    for (int t = 0; t < count; t++) {
+        if (!masked && any(out[t].first - out[t].first != splat(0.0)))
+            return 0;
+        if (!any(far(out + t)))
+            continue;
+        out[t].pivot += only(far(out + t), out[t].first / out[t].weight);
+        panel_pass(tiles, columns, t, t + 1, w, rows, all, masked, weighted, single, out);
+    }
     return 1;
 }
 
@@ -111,29 +172,46 @@ INLINE vec rows_at(const void *x, ptrdiff_t i, ptrdiff_t rows, double fill, int 
     return v;
 }
 
-/* The same of one column, into element 0 of out. */
-INLINE int column_sums(const void *x, const double *w, ptrdiff_t rows, const totals *all,
-                       int masked, int weighted, int single, sums *out)
+INLINE double column_guess(const void *x, ptrdiff_t rows, int single)
 {
-    vec total = {0}, weight = {0}, squares = {0}, first = {0}, second = {0};
+    vec v;
+    for (int k = 0; k < LANES; k++)
+        v[k] = get(x, sample(k, rows), single);
+    double total = tree(only(v == v, v)), count = tree(only(v == v, splat(1.0)));
+    return guess(splat(total), splat(count))[0];
+}
+
+/* The same for one column, which is element c of out. */
+INLINE void column_pass(const void *x, const double *w, ptrdiff_t rows, const totals *all,
+                        int masked, int weighted, int single, sums *out, int c)
+{
+    vec weight = {0}, squares = {0}, first = {0}, second = {0}, pivot = splat(out->pivot[c]);
     ivec count = {0};
-    for (ptrdiff_t i = 0; i < rows; i += LANES)
-        add_value(rows_at(x, i, rows, masked ? NAN : 0.0, single),
-                  weighted ? load(w + i) : splat(1.0), masked, weighted, &total, &weight,
-                  &squares, &count);
-    out->count[0] = masked ? tree(to_double(count)) : all->count;
-    out->weight[0] = !weighted ? out->count[0] : masked ? tree(weight) : all->weight;
-    out->weight_squares[0] = !weighted ? out->count[0] : masked ? tree(squares) : all->squares;
-    double pivot = out->pivot[0] = tree(total) / out->weight[0];
-    if (!masked && !(pivot - pivot == 0.0))
-        return 0;
-    for (ptrdiff_t i = 0; i < rows; i += LANES)
-        add_deviation(rows_at(x, i, rows, masked ? NAN : pivot, single),
-                      weighted ? load(w + i) : splat(1.0), splat(pivot), masked, weighted, &first,
-                      &second);
-    out->first[0] = tree(first);
-    out->second[0] = tree(second);
-    return 1;
+    for (ptrdiff_t i = 0; i < rows; i += LANES) {
+        prefetch_at(x, i + CHUNK, single);
+        add(rows_at(x, i, rows, masked ? NAN : pivot[0], single),
+            weighted ? load(w + i) : splat(1.0), pivot, masked, weighted, &count, &weight,
+            &squares, &first, &second);
+    }
+    out->count[c] = masked ? tree(to_double(count)) : all->count;
+    out->weight[c] = !masked ? all->weight : weighted ? tree(weight) : out->count[c];
+    out->weight_squares[c] = !masked ? all->squares : weighted ? tree(squares) : out->count[c];
+    out->first[c] = tree(first);
+    out->second[c] = tree(second);
+}
+
+INLINE int column_sums(const void *x, const double *w, ptrdiff_t rows, const totals *all,
+                       int masked, int weighted, int single, sums *out, int c)
+{
+    out->pivot[c] = column_guess(x, rows, single);
+    for (int again = 0;; again = 1) {
+        column_pass(x, w, rows, all, masked, weighted, single, out, c);
+        if (!masked && !(out->first[c] - out->first[c] == 0.0))
+            return 0;
+        if (again || !far(out)[c])
+            return 1;
+        out->pivot[c] += out->first[c] / out->weight[c];
+    }
 }
 
 INLINE void put_lanes(double *out, vec x, int columns)
@@ -178,22 +256,22 @@ INLINE ivec special(const sums *s)
     return ~normal | tiny | nan | (s->second <= s->weight * pivot * pivot * splat(0x1p-92));
 }
 
-INLINE int all_zero(const void *x, ptrdiff_t stride, ptrdiff_t rows, int single)
+INLINE int all_zero(const void *x, ptrdiff_t rows, int single)
 {
     for (ptrdiff_t i = 0; i < rows; i++)
-        if (get(x, i * stride, single) != 0.0)
+        if (get(x, i, single) != 0.0)
             return 0;
     return 1;
 }
 
 /* A column whose sums were special: scaled, and exact when it has one value only. */
-static void store_special(const void *x, ptrdiff_t stride, const double *w, ptrdiff_t rows,
-                          int single, double *out, ptrdiff_t ld, unsigned char *infinite)
+static void store_special(const void *x, const double *w, ptrdiff_t rows, int single, double *out,
+                          ptrdiff_t ld, unsigned char *infinite)
 {
     double column[CHUNK], top = 0.0, value = 0.0;
     int found = 0, equal = 1;
     for (ptrdiff_t i = 0; i < rows; i++) {
-        double v = column[i] = get(x, i * stride, single);
+        double v = column[i] = get(x, i, single);
         if (v != v)
             continue;
         if (!found)
@@ -210,9 +288,9 @@ static void store_special(const void *x, ptrdiff_t stride, const double *w, ptrd
         column[i] *= scale;
     sums s = {0};
     if (w)
-        column_sums(column, w, rows, NULL, 1, 1, 0, &s);
+        column_sums(column, w, rows, NULL, 1, 1, 0, &s, 0);
     else
-        column_sums(column, w, rows, NULL, 1, 0, 0, &s);
+        column_sums(column, w, rows, NULL, 1, 0, 0, &s, 0);
     if (equal) {
         s.pivot[0] = value * scale;
         s.first[0] = s.second[0] = 0.0;
@@ -222,40 +300,45 @@ static void store_special(const void *x, ptrdiff_t stride, const double *w, ptrd
     store(&s, 1, exponent, out, ld);
 }
 
-INLINE void settle(const void *x, ptrdiff_t stride, const double *w, ptrdiff_t rows, int columns,
+/* The sums of `columns` columns of a block, from column j of it on, as states. */
+INLINE void settle(const rows_view *x, const block *b, ptrdiff_t j, int columns, const double *w,
                    int single, const sums *s, double *out, ptrdiff_t ld, unsigned char *infinite)
 {
+    double buffer[CHUNK];
     ivec which = special(s);
-    store(s, columns, 0.0, out, ld);
-    for (int j = 0; j < columns; j++) {
-        const char *column = (const char *)x + j * (single ? 4 : 8);
-        if (which[j] && !(s->pivot[j] == 0.0 && all_zero(column, stride, rows, single)))
-            store_special(column, stride, w, rows, single, out + j, ld, infinite + j);
+    store(s, columns, 0.0, out + j, ld);
+    for (int k = 0; k < columns; k++) {
+        if (!which[k])
+            continue;
+        const void *column = pack_column(x, b, j + k, buffer, single);
+        if (!(s->pivot[k] == 0.0 && all_zero(column, b->rows, single)))
+            store_special(column, w, b->rows, single, out + j + k, ld, infinite + j + k);
     }
 }
 
-INLINE void tile(const void *x, ptrdiff_t pitch, const double *w, ptrdiff_t rows,
-                 const totals *all, int single, double *out, ptrdiff_t ld, unsigned char *infinite)
+/* *masked: whether to expect missing values; set when there are. */
+INLINE void panel_any(const panel *tiles, ptrdiff_t columns, const double *w, ptrdiff_t rows,
+                      const totals *all, int single, int *masked, sums *s)
 {
-    sums s;
-    if (w) {
-        if (!tile_sums(x, pitch, w, rows, all, 0, 1, single, &s))
-            tile_sums(x, pitch, w, rows, all, 1, 1, single, &s);
-    } else if (!tile_sums(x, pitch, w, rows, all, 0, 0, single, &s))
-        tile_sums(x, pitch, w, rows, all, 1, 0, single, &s);
-    settle(x, pitch, w, rows, LANES, single, &s, out, ld, infinite);
+    if (!*masked)
+        *masked = w ? !panel_sums(tiles, columns, w, rows, all, 0, 1, single, s)
+                    : !panel_sums(tiles, columns, w, rows, all, 0, 0, single, s);
+    if (*masked && w)
+        panel_sums(tiles, columns, w, rows, all, 1, 1, single, s);
+    else if (*masked)
+        panel_sums(tiles, columns, w, rows, all, 1, 0, single, s);
 }
 
-INLINE void column(const void *x, const double *w, ptrdiff_t rows, const totals *all, int single,
-                   double *out, ptrdiff_t ld, unsigned char *infinite)
+INLINE void column_any(const void *x, const double *w, ptrdiff_t rows, const totals *all,
+                       int single, int *masked, sums *s, int c)
 {
-    sums s = {0};
-    if (w) {
-        if (!column_sums(x, w, rows, all, 0, 1, single, &s))
-            column_sums(x, w, rows, all, 1, 1, single, &s);
-    } else if (!column_sums(x, w, rows, all, 0, 0, single, &s))
-        column_sums(x, w, rows, all, 1, 0, single, &s);
-    settle(x, 1, w, rows, 1, single, &s, out, ld, infinite);
+    if (!*masked)
+        *masked = w ? !column_sums(x, w, rows, all, 0, 1, single, s, c)
+                    : !column_sums(x, w, rows, all, 0, 0, single, s, c);
+    if (*masked && w)
+        column_sums(x, w, rows, all, 1, 1, single, s, c);
+    else if (*masked)
+        column_sums(x, w, rows, all, 1, 0, single, s, c);
 }
 
 static totals total_of(const double *w, ptrdiff_t rows)
@@ -270,40 +353,67 @@ static totals total_of(const double *w, ptrdiff_t rows)
     return (totals){(double)rows, tree(weight), tree(squares)};
 }
 
-INLINE void chunk(const rows_view *x, const double *w, const block *now, const block *next,
+INLINE void tiled(const rows_view *x, const double *w, const block *b, const totals *all,
                   void *buffer, double *out, ptrdiff_t ld, unsigned char *infinite, int single)
 {
-    ptrdiff_t rows = now->rows, columns = now->columns;
-    totals all = total_of(w, rows);
-    if (is_tiled(x, columns)) {
-        panel tiles = pack_tiles(x, now, buffer, single);
-        for (ptrdiff_t j = 0; j < columns; j += LANES) {
-            ptrdiff_t start = tile_start(j, columns);
-            if (columns > LANES)
-                prefetch_part(x, next, j / LANES, (columns + LANES - 1) / LANES);
-            tile(tile_at(&tiles, j, columns, single), tiles.pitch, w, rows, &all, single,
-                 out + start, ld, infinite + start);
-        }
-        return;
-    }
-    for (ptrdiff_t j = 0; j < columns; j++) {
-        prefetch_column(x, now, j + 1);
-        column(pack_column(x, now, j, buffer, single), w, rows, &all, single, out + j, ld,
-               infinite + j);
+    sums s[TILES];
+    int masked = 0;
+    for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++, out += STATE_ROWS * ld) {
+        block now = chunk_of(b, q);
+        const double *weights = w ? w + q * CHUNK : NULL;
+        panel tiles = pack_tiles(x, &now, buffer, single);
+        panel_any(&tiles, b->columns, weights, now.rows, all + q, single, &masked, s);
+        for (ptrdiff_t j = 0; j < b->columns; j += LANES)
+            settle(x, &now, tile_start(j, b->columns), LANES, weights, single, s + j / LANES, out,
+                   ld, infinite);
     }
 }
 
-static void FG(chunk)(const rows_view *x, const double *weights, const block *now,
-                      const block *next, double *workspace, double *out, ptrdiff_t ld,
-                      unsigned char *infinite)
+INLINE void columnwise(const rows_view *x, const double *w, const block *b, const totals *all,
+                       void *buffer, double *out, ptrdiff_t ld, unsigned char *infinite,
+                       int single)
 {
-    double padded[CHUNK] = {0}, *w = NULL; /* whole vectors of weights */
-    if (weights)
-        w = memcpy(padded, weights, sizeof(double) * now->rows);
-    if (x->single)
-        chunk(x, w, now, next, aligned(workspace), out, ld, infinite, 1);
+    sums s[TURN] = {0};
+    for (ptrdiff_t j = 0; j < b->columns; j += LANES) {
+        int count = b->columns - j < LANES ? b->columns - j : LANES;
+        for (int c = 0, masked = 0; c < count; c++)
+            for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++) {
+                block now = chunk_of(b, q);
+                column_any(pack_column(x, &now, j + c, buffer, single),
+                           w ? w + q * CHUNK : NULL, now.rows, all + q, single, &masked, s + q, c);
+            }
+        for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++) {
+            block now = chunk_of(b, q);
+            settle(x, &now, j, count, w ? w + q * CHUNK : NULL, single, s + q,
+                   out + q * STATE_ROWS * ld, ld, infinite);
+        }
+    }
+}
+
+INLINE void chunks(const rows_view *x, const double *w, const block *b, const totals *all,
+                   void *buffer, double *out, ptrdiff_t ld, unsigned char *infinite, int single)
+{
+    if (is_tiled(x, b->columns))
+        tiled(x, w, b, all, buffer, out, ld, infinite, single);
     else
-        chunk(x, w, now, next, aligned(workspace), out, ld, infinite, 0);
+        columnwise(x, w, b, all, buffer, out, ld, infinite, single);
+}
+
+static void FG(chunks)(const rows_view *x, const double *weights, const block *b,
+                       double *workspace, double *out, ptrdiff_t ld, unsigned char *infinite)
+{
+    double padded[TURN * CHUNK + LANES], *w = NULL; /* whole vectors of weights */
+    totals all[TURN];
+    if (weights) {
+        w = memcpy(padded, weights, sizeof(double) * b->rows);
+        memset(w + b->rows, 0, sizeof(double) * LANES);
+    }
+    for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++)
+        all[q] = total_of(w ? w + q * CHUNK : NULL, chunk_of(b, q).rows);
+    if (x->single)
+        chunks(x, w, b, all, aligned(workspace), out, ld, infinite, 1);
+    else
+        chunks(x, w, b, all, aligned(workspace), out, ld, infinite, 0);
 }
 
 /* Double-double arithmetic on LANES columns. No FMA: exact either way, and the same bits
@@ -413,4 +523,4 @@ static void FG(merge)(double *a, ptrdiff_t lda, const double *b, ptrdiff_t ldb)
     *(vec *)(a + EXPONENT * lda) = e;
 }
 
-const moments_table FG(moments) = {FG(chunk), FG(merge)};
+const moments_table FG(moments) = {FG(chunks), FG(merge)};

@@ -12,12 +12,11 @@ enum { COUNT, WEIGHT, WEIGHT_LO, MEAN, MEAN_LO, SQUARES, SQUARES_LO, WEIGHT_SQUA
 enum { WORKSPACE = TILES * TILE + LANES };
 
 typedef struct {
-    /* The states of the columns of a block, written to out + k * ld (k < STATE_ROWS).
-     * weights > 0 of its rows, or NULL. NaN is skipped; infinite[j] is set where column j
-     * has an infinity (its state is then empty). `next` is prefetched, its rows may be 0. */
-    void (*chunk)(const rows_view *x, const double *weights, const block *now,
-                  const block *next, double *workspace, double *out, ptrdiff_t ld,
-                  unsigned char *infinite);
+    /* The states of the chunks of a block: row k of chunk q's goes to
+     * out + (q * STATE_ROWS + k) * ld. weights > 0 of its rows, or NULL. NaN is skipped;
+     * infinite[j] is set where column j has an infinity (its state is then empty). */
+    void (*chunks)(const rows_view *x, const double *weights, const block *b, double *workspace,
+                   double *out, ptrdiff_t ld, unsigned char *infinite);
     /* a = a + b for LANES columns of two states. */
     void (*merge)(double *a, ptrdiff_t lda, const double *b, ptrdiff_t ldb);
 } moments_table;

@@ -8,10 +8,10 @@
 
 #include <stddef.h>
 
-/* Vectors have LANES doubles; a chunk has CHUNK rows; a task takes PANEL columns. TILE is
- * the doubles per packed tile: the row too many keeps the tiles of a panel out of each
- * other's cache sets. */
-enum { LANES = 8, CHUNK = 512, PANEL = 128 };
+/* Vectors have LANES doubles; a chunk has CHUNK rows; a task takes PANEL columns of TURN
+ * chunks. TILE is the doubles per packed tile: the row too many keeps the tiles of a panel
+ * out of each other's cache sets. */
+enum { LANES = 8, CHUNK = 512, TURN = 4, PANEL = 128 };
 enum { TILE = (CHUNK + 1) * LANES, TILES = PANEL / LANES };
 
 typedef struct {
@@ -20,7 +20,7 @@ typedef struct {
     int single; /* float32, else float64 */
 } rows_view;
 
-/* A chunk of rows by a panel of columns: one task. */
+/* Up to TURN chunks of rows by a panel of columns: one task. */
 typedef struct {
     ptrdiff_t row, rows, column, columns;
 } block;
