@@ -99,16 +99,53 @@ INLINE vd vec_sign(vd x) { return vec_one_where(x > 0.0) - vec_one_where(x < 0.0
 /* log(e^x + e^y); equal infinities are their own result */
 INLINE vd vec_logaddexp(vd x, vd y)
 {
-    vd high = vec_select(x > y, x, y), low = vec_select(x > y, y, x);
-    vd sum = high + vec_log1p(vec_exp(low - high));
-    return vec_select(x == y, x + 0x1.62e42fefa39efp-1, sum);
+    vd high = vec_select(x > y, x, y), e = vec_select(x > y, y, x) - high;
+    vec_exp(&e, 1);
+    vec_log1p(&e, 1);
+    return vec_select(x == y, x + 0x1.62e42fefa39efp-1, high + e);
 }
 
-KERNEL_1(lanes_exp, vec_exp(x) - f0)
-KERNEL_1(lanes_expm1, vec_expm1(x) - f0)
-KERNEL_1(lanes_log, vec_log(x) - f0)
-KERNEL_1(lanes_log1p, vec_log1p(x) - f0)
-KERNEL_1(lanes_tanh, vec_tanh(x) - f0)
+/* A function of vecmath.h on blocks of MAX_BLOCK vectors. */
+#define BLOCK_ELEMENTS (MAX_BLOCK / N_VECS)
+INLINE void load_block(const operand *in, int64_t i, vd *x, const int n_elements)
+{
+    for (int e = 0; e < n_elements; e++)
+        for (int v = 0; v < N_VECS; v++)
+            x[e * N_VECS + v] = in->base[(i + e) * in->base_step]
+                                + vec_load(in->d + (i + e) * in->step + v * VEC_LEN);
+}
+INLINE void store_block(const vd *x, const double *out0, int64_t step0, double *out,
+                        int64_t i, const int n_elements)
+{
+    for (int e = 0; e < n_elements; e++)
+        for (int v = 0; v < N_VECS; v++)
+            vec_store(out + (i + e) * LANES + v * VEC_LEN,
+                      x[e * N_VECS + v] - out0[(i + e) * step0]);
+}
+#define KERNEL_BLOCKS(name, function)                                                  \
+    static void name(int64_t n, const operand *in, const double *out0, int64_t step0,  \
+                     double *out, int64_t *crossed)                                    \
+    {                                                                                  \
+        int64_t i = 0;                                                                 \
+        for (; i + BLOCK_ELEMENTS <= n; i += BLOCK_ELEMENTS) {                         \
+            vd x[MAX_BLOCK];                                                           \
+            load_block(in, i, x, BLOCK_ELEMENTS);                                      \
+            function(x, MAX_BLOCK);                                                    \
+            store_block(x, out0, step0, out, i, BLOCK_ELEMENTS);                       \
+        }                                                                              \
+        for (; i < n; i++) {                                                           \
+            vd x[MAX_BLOCK];                                                           \
+            load_block(in, i, x, 1);                                                   \
+            function(x, N_VECS);                                                       \
+            store_block(x, out0, step0, out, i, 1);                                    \
+        }                                                                              \
+    }
+
+KERNEL_BLOCKS(lanes_exp, vec_exp)
+KERNEL_BLOCKS(lanes_expm1, vec_expm1)
+KERNEL_BLOCKS(lanes_log, vec_log)
+KERNEL_BLOCKS(lanes_log1p, vec_log1p)
+KERNEL_BLOCKS(lanes_tanh, vec_tanh)
 KERNEL_1(lanes_sqrt, vec_libm_sqrt(x) - f0)
 KERNEL_1(lanes_square, dx * (x0 + x))
 KERNEL_1(lanes_reciprocal, 1.0 / x - f0)

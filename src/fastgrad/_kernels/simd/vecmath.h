@@ -1,6 +1,10 @@
 /* exp, expm1, log, log1p, tanh on vectors of doubles, to a few ulp over the whole range
  * (infinities, NaN, subnormal results and the tails included).
  *
+ * Each works in place on n vectors (n a small compile-time constant) in lockstep: every
+ * step for all of them before the next step. A polynomial is a chain of dependent
+ * multiply-adds; side by side, several chains fill the time in which one would wait.
+ *
  * exp and expm1: x = k ln2 + r with |r| <= ln2/2 (ln2 in two parts, Cody and Waite),
  * expm1(r) = r + r^2 Q(r) with Q of degree 9, interpolated at Chebyshev nodes (error
  * 4e-17 relative). log: x = 2^k m with m in [sqrt(1/2), sqrt(2)), s = (m-1)/(m+1),
@@ -75,100 +79,116 @@ INLINE vd vec_clamp(vd x, double low, double high)
 #define LN2_LO 0x1.a39ef35793c76p-33
 /* Adding 1.5 * 2^52 leaves the nearest integer in the low bits. */
 #define TO_INTEGER 0x1.8p52
+/* The longest block of vectors. */
+#define MAX_BLOCK 4
+#define EACH _Pragma("GCC unroll 4") for (int i = 0; i < n; i++)
 
-/* k = rint(x / ln2), and r = x - k ln2 */
-INLINE vd vec_reduce_ln2(vd x, vi *k)
-{
-    vd shifted = x * LOG2E + TO_INTEGER;
-    vd rounded = shifted - TO_INTEGER;
-    *k = vec_bits(shifted) - vec_bits(vec_splat(TO_INTEGER));
-    return (x - rounded * LN2_HI) - rounded * LN2_LO;
-}
+/* p = polynomial of t, highest coefficient first */
+#define HORNER(p, t, ...)                                                              \
+    do {                                                                               \
+        static const double c_[] = {__VA_ARGS__};                                      \
+        EACH p[i] = vec_splat(c_[0]);                                                  \
+        _Pragma("GCC unroll 16") for (int k = 1; k < (int)(sizeof c_ / 8); k++)        \
+            EACH p[i] = p[i] * t[i] + c_[k];                                           \
+    } while (0)
 
 INLINE vd vec_pow2(vi k) { return (vd)((vu)(k + 1023) << 52); }
 
-/* expm1 on [-ln2/2, ln2/2] */
-INLINE vd vec_expm1_reduced(vd r)
+/* k = rint(x / ln2), and x becomes expm1(x - k ln2) */
+INLINE void vec_expm1_reduced(vd *x, vi *k, const int n)
 {
-    vd q = vec_splat(0x1.af38a9b0ec855p-26);
-    q = q * r + 0x1.289185613a3d6p-22;
-    q = q * r + 0x1.71de0dae63bb3p-19;
-    q = q * r + 0x1.a019b90d2ae7ap-16;
-    q = q * r + 0x1.a01a01a7c41d5p-13;
-    q = q * r + 0x1.6c16c1788bd90p-10;
-    q = q * r + 0x1.11111111109b3p-7;
-    q = q * r + 0x1.5555555553d63p-5;
-    q = q * r + 0x1.5555555555556p-3;
-    q = q * r + 0x1.0000000000001p-1;
-    return r + (r * r) * q;
+    vd shifted[MAX_BLOCK], q[MAX_BLOCK];
+    EACH shifted[i] = x[i] * LOG2E + TO_INTEGER;
+    EACH k[i] = vec_bits(shifted[i]) - vec_bits(vec_splat(TO_INTEGER));
+    EACH shifted[i] -= TO_INTEGER;
+    EACH x[i] = (x[i] - shifted[i] * LN2_HI) - shifted[i] * LN2_LO;
+    HORNER(q, x, 0x1.af38a9b0ec855p-26, 0x1.289185613a3d6p-22, 0x1.71de0dae63bb3p-19,
+           0x1.a019b90d2ae7ap-16, 0x1.a01a01a7c41d5p-13, 0x1.6c16c1788bd90p-10,
+           0x1.11111111109b3p-7, 0x1.5555555553d63p-5, 0x1.5555555555556p-3,
+           0x1.0000000000001p-1);
+    EACH x[i] = x[i] + (x[i] * x[i]) * q[i];
 }
 
-INLINE vd vec_exp(vd x)
+INLINE void vec_exp(vd *x, const int n)
 {
-    vi k;
-    vd r = vec_reduce_ln2(vec_clamp(x, -746.0, 710.0), &k);
-    vd p = 1.0 + vec_expm1_reduced(r);
+    vi k[MAX_BLOCK];
+    EACH x[i] = vec_clamp(x[i], -746.0, 710.0);
+    vec_expm1_reduced(x, k, n);
     /* 2^k in two factors: k reaches -1076 and 1024, beyond one exponent */
-    vi half = k >> 1;
-    return (p * vec_pow2(half)) * vec_pow2(k - half);
+    EACH x[i] = ((1.0 + x[i]) * vec_pow2(k[i] >> 1)) * vec_pow2(k[i] - (k[i] >> 1));
 }
 
-INLINE vd vec_expm1(vd x)
+INLINE void vec_expm1(vd *x, const int n)
 {
-    vi k;
-    vd r = vec_reduce_ln2(vec_clamp(x, -40.0, 710.0), &k);
-    vd half = vec_pow2(k - 1);
-    vd y = 2.0 * (half * vec_expm1_reduced(r) + (half - 0.5));
-    return vec_select(x * x < 0x1p-108, x, y);
+    vd given[MAX_BLOCK], half[MAX_BLOCK];
+    vi k[MAX_BLOCK];
+    EACH given[i] = x[i];
+    EACH x[i] = vec_clamp(x[i], -40.0, 710.0);
+    vec_expm1_reduced(x, k, n);
+    EACH half[i] = vec_pow2(k[i] - 1);
+    EACH x[i] = 2.0 * (half[i] * x[i] + (half[i] - 0.5));
+    EACH x[i] = vec_select(given[i] * given[i] < 0x1p-108, given[i], x[i]);
 }
 
-/* tanh x = e / (e + 2) with e = expm1(2x); 22 is where it rounds to 1 */
-INLINE vd vec_tanh(vd x)
+/* tanh x = e / (e + 2) with e = expm1(2x) = 2^y - 1, y = 2x / ln2 = k + t, |t| <= 1/2;
+ * 2^t - 1 = t P(t) with P of degree 10 (error 5e-17 relative). That y is rounded costs
+ * half an ulp: where y is large, tanh is flat. It rounds to 1 from x = 22. */
+INLINE void vec_tanh(vd *x, const int n)
 {
-    vi k;
-    vd r = vec_reduce_ln2(vec_clamp(2.0 * x, -44.0, 44.0), &k);
-    vd scale = vec_pow2(k);
-    vd e = scale * vec_expm1_reduced(r) + (scale - 1.0);
-    return e / (e + 2.0);
+    vd shifted[MAX_BLOCK], p[MAX_BLOCK];
+    EACH x[i] = vec_clamp(x[i] * (2.0 * LOG2E), -64.0, 64.0);
+    EACH shifted[i] = x[i] + TO_INTEGER;
+    EACH x[i] = x[i] - (shifted[i] - TO_INTEGER);
+    HORNER(p, x, 0x1.e9d40bd1335b2p-32, 0x1.e6064f626db12p-28, 0x1.b524fadf5b6e0p-24,
+           0x1.62bfd46f7ae0cp-20, 0x1.ffcbfc6710084p-17, 0x1.4309130972778p-13,
+           0x1.5d87fe78a5272p-10, 0x1.3b2ab6fba1dd0p-7, 0x1.c6b08d704a0c2p-5,
+           0x1.ebfbdff82c598p-3, 0x1.62e42fefa39efp-1);
+    EACH p[i] = p[i] * x[i];
+    /* the low bits of `shifted` are k: move them into the exponent of a scale */
+    EACH x[i] = (vd)(((vu)shifted[i] << 52) + (1023ULL << 52));
+    EACH p[i] = x[i] * p[i] + (x[i] - 1.0);
+    EACH x[i] = p[i] / (p[i] + 2.0);
 }
 
-INLINE vd vec_log(vd x)
+INLINE void vec_log(vd *x, const int n)
 {
-    vi tiny = x < 0x1p-1022;
-    vd scaled = vec_select(tiny, x * 0x1p54, x);
-    /* the exponent that puts m in [sqrt(1/2), sqrt(2)) */
-    vi bits = vec_bits(scaled);
-    vi k = (bits - 0x3fe6a09e667f3bcdLL) >> 52;
-    vd m = (vd)(bits - (k << 52));
-    k = k - (tiny & 54);
-    vd f = m - 1.0;
-    vd s = f / (m + 1.0);
-    vd z = s * s;
-    vd p = vec_splat(0x1.2b5900de53b32p-3);
-    p = p * z + 0x1.39fe51a7c18f9p-3;
-    p = p * z + 0x1.7462b51cb66b1p-3;
-    p = p * z + 0x1.c71c62e3f11e6p-3;
-    p = p * z + 0x1.2492492df281ap-2;
-    p = p * z + 0x1.99999999952d7p-2;
-    p = p * z + 0x1.5555555555558p-1;
-    /* log m = f - f^2/2 + s (f^2/2 + z p): the first term exact, the others small */
-    vd square = 0.5 * f * f;
-    vd n = __builtin_convertvector(k, vd);
-    vd y = n * LN2_HI + (f - (square - (s * (square + z * p) + n * LN2_LO)));
-    y = vec_select(x == 0.0, vec_splat(-INFINITY), y);
-    y = vec_select(x == INFINITY, x, y);
-    /* negative or NaN: neither x >= 0 nor x < 0 hold for NaN */
-    return vec_select(x >= 0.0, y, vec_splat(NAN));
+    vd f[MAX_BLOCK], s[MAX_BLOCK], z[MAX_BLOCK], p[MAX_BLOCK];
+    vi k[MAX_BLOCK];
+    EACH {
+        const vi tiny = x[i] < 0x1p-1022;
+        /* the exponent that puts m in [sqrt(1/2), sqrt(2)) */
+        const vi bits = vec_bits(vec_select(tiny, x[i] * 0x1p54, x[i]));
+        k[i] = (bits - 0x3fe6a09e667f3bcdLL) >> 52;
+        f[i] = (vd)(bits - (k[i] << 52)) - 1.0;
+        k[i] = k[i] - (tiny & 54);
+    }
+    EACH s[i] = f[i] / (f[i] + 2.0);
+    EACH z[i] = s[i] * s[i];
+    HORNER(p, z, 0x1.2b5900de53b32p-3, 0x1.39fe51a7c18f9p-3, 0x1.7462b51cb66b1p-3,
+           0x1.c71c62e3f11e6p-3, 0x1.2492492df281ap-2, 0x1.99999999952d7p-2,
+           0x1.5555555555558p-1);
+    EACH {
+        /* log m = f - f^2/2 + s (f^2/2 + z p): the first term exact, the others small */
+        const vd square = 0.5 * f[i] * f[i];
+        const vd whole = __builtin_convertvector(k[i], vd);
+        vd y = whole * LN2_HI
+               + (f[i] - (square - (s[i] * (square + z[i] * p[i]) + whole * LN2_LO)));
+        y = vec_select(x[i] == 0.0, vec_splat(-INFINITY), y);
+        y = vec_select(x[i] == INFINITY, x[i], y);
+        /* negative or NaN: neither x >= 0 nor x < 0 holds for NaN */
+        x[i] = vec_select(x[i] >= 0.0, y, vec_splat(NAN));
+    }
 }
 
 /* log1p x = log u + (x - (u - 1)) / u with u = fl(1 + x) (Goldberg; Kahan's correction) */
-INLINE vd vec_log1p(vd x)
+INLINE void vec_log1p(vd *x, const int n)
 {
-    vd u = 1.0 + x;
-    vd correction = (x - (u - 1.0)) / u;
-    correction = vec_select((u > 0.0) & (u < INFINITY), correction, vec_splat(0.0));
-    vd y = vec_log(u) + correction;
-    return vec_select(x == 0.0, x, y);
+    vd u[MAX_BLOCK], correction[MAX_BLOCK];
+    EACH u[i] = 1.0 + x[i];
+    EACH correction[i] = vec_select((u[i] > 0.0) & (u[i] < INFINITY),
+                                    (x[i] - (u[i] - 1.0)) / u[i], vec_splat(0.0));
+    vec_log(u, n);
+    EACH x[i] = vec_select(x[i] == 0.0, x[i], u[i] + correction[i]);
 }
 
 #endif
