@@ -27,11 +27,12 @@ typedef struct {
                      double *out, int64_t *crossed)                                    \
     {                                                                                  \
         vi cross[N_VECS] = {{0}};                                                      \
+        const operand a = in[0];                                                       \
         for (int64_t i = 0; i < n; i++) {                                              \
-            const vd x0 = vec_splat(in[0].base[i * in[0].base_step]);                  \
+            const vd x0 = vec_splat(a.base[i * a.base_step]);                          \
             const vd f0 = vec_splat(out0[i * step0]);                                  \
             for (int v = 0; v < N_VECS; v++) {                                         \
-                const vd dx = vec_load(in[0].d + i * in[0].step + v * VEC_LEN);        \
+                const vd dx = vec_load(a.d + i * a.step + v * VEC_LEN);                \
                 const vd x = x0 + dx;                                                  \
                 vi side = {0};                                                         \
                 vec_store(out + i * LANES + v * VEC_LEN, (result));                    \
@@ -47,13 +48,14 @@ typedef struct {
                      double *out, int64_t *crossed)                                    \
     {                                                                                  \
         vi cross[N_VECS] = {{0}};                                                      \
+        const operand a = in[0], b = in[1];                                            \
         for (int64_t i = 0; i < n; i++) {                                              \
-            const vd x0 = vec_splat(in[0].base[i * in[0].base_step]);                  \
-            const vd y0 = vec_splat(in[1].base[i * in[1].base_step]);                  \
+            const vd x0 = vec_splat(a.base[i * a.base_step]);                          \
+            const vd y0 = vec_splat(b.base[i * b.base_step]);                          \
             const vd f0 = vec_splat(out0[i * step0]);                                  \
             for (int v = 0; v < N_VECS; v++) {                                         \
-                const vd dx = vec_load(in[0].d + i * in[0].step + v * VEC_LEN);        \
-                const vd dy = vec_load(in[1].d + i * in[1].step + v * VEC_LEN);        \
+                const vd dx = vec_load(a.d + i * a.step + v * VEC_LEN);                \
+                const vd dy = vec_load(b.d + i * b.step + v * VEC_LEN);                \
                 const vd x = x0 + dx, y = y0 + dy;                                     \
                 vi side = {0};                                                         \
                 vec_store(out + i * LANES + v * VEC_LEN, (result));                    \
@@ -107,12 +109,12 @@ INLINE vd vec_logaddexp(vd x, vd y)
 
 /* A function of vecmath.h on blocks of MAX_BLOCK vectors. */
 #define BLOCK_ELEMENTS (MAX_BLOCK / N_VECS)
-INLINE void load_block(const operand *in, int64_t i, vd *x, const int n_elements)
+INLINE void load_block(operand in, int64_t i, vd *x, const int n_elements)
 {
     for (int e = 0; e < n_elements; e++)
         for (int v = 0; v < N_VECS; v++)
-            x[e * N_VECS + v] = in->base[(i + e) * in->base_step]
-                                + vec_load(in->d + (i + e) * in->step + v * VEC_LEN);
+            x[e * N_VECS + v] = in.base[(i + e) * in.base_step]
+                                + vec_load(in.d + (i + e) * in.step + v * VEC_LEN);
 }
 INLINE void store_block(const vd *x, const double *out0, int64_t step0, double *out,
                         int64_t i, const int n_elements)
@@ -126,16 +128,17 @@ INLINE void store_block(const vd *x, const double *out0, int64_t step0, double *
     static void name(int64_t n, const operand *in, const double *out0, int64_t step0,  \
                      double *out, int64_t *crossed)                                    \
     {                                                                                  \
+        const operand a = in[0];                                                       \
         int64_t i = 0;                                                                 \
         for (; i + BLOCK_ELEMENTS <= n; i += BLOCK_ELEMENTS) {                         \
             vd x[MAX_BLOCK];                                                           \
-            load_block(in, i, x, BLOCK_ELEMENTS);                                      \
+            load_block(a, i, x, BLOCK_ELEMENTS);                                       \
             function(x, MAX_BLOCK);                                                    \
             store_block(x, out0, step0, out, i, BLOCK_ELEMENTS);                       \
         }                                                                              \
         for (; i < n; i++) {                                                           \
             vd x[MAX_BLOCK];                                                           \
-            load_block(in, i, x, 1);                                                   \
+            load_block(a, i, x, 1);                                                    \
             function(x, N_VECS);                                                       \
             store_block(x, out0, step0, out, i, 1);                                    \
         }                                                                              \
@@ -191,29 +194,62 @@ KERNEL_1(lanes_trunc, vec_step_difference(vec_libm_trunc(x), f0, &side))
 KERNEL_1(lanes_not, vec_step_difference(vec_one_where(x == 0.0), f0, &side))
 
 /* max(x, y) - f0 = max(dx + (x0 - f0), dy + (y0 - f0)): exact where the winner stays,
- * since its own term is then dx + 0 or dy + 0. */
-#define FROM_RESULT(x0, f0, dx) ((dx) + ((x0) - (f0)))
-INLINE vd vec_maximum_difference(vd x, vd y, vd gap0, vi *side)
-{
-    *side = vec_sides(x - y, gap0);
-    return vec_keep_nan(x, vec_larger(x, y));
-}
-INLINE vd vec_minimum_difference(vd x, vd y, vd gap0, vi *side)
-{
-    *side = vec_sides(x - y, gap0);
-    return vec_keep_nan(x, vec_smaller(x, y));
-}
+ * since its own term is then dx + 0 or dy + 0; min likewise. The hottest of the kernels
+ * that choose (ReLU), so what is the same for all lanes is computed once, as a number. */
+#define KERNEL_WINNER(name, winner)                                                    \
+    static void name(int64_t n, const operand *in, const double *out0, int64_t step0,  \
+                     double *out, int64_t *crossed)                                    \
+    {                                                                                  \
+        vec_flags cross[N_VECS] = {{0}};                                               \
+        const operand a = in[0], b = in[1];                                            \
+        for (int64_t i = 0; i < n; i++) {                                              \
+            const double x0 = a.base[i * a.base_step];                                 \
+            const double y0 = b.base[i * b.base_step];                                 \
+            const double f0 = out0[i * step0];                                         \
+            for (int v = 0; v < N_VECS; v++) {                                         \
+                const vd x = vec_load(a.d + i * a.step + v * VEC_LEN)                  \
+                             + (x0 - f0);                                              \
+                const vd y = vec_load(b.d + i * b.step + v * VEC_LEN)                  \
+                             + (y0 - f0);                                              \
+                vec_store(out + i * LANES + v * VEC_LEN,                               \
+                          vec_keep_nan(x, winner(x, y)));                              \
+                cross[v] = vec_note_sides(cross[v], x - y, x0 - y0);                   \
+            }                                                                          \
+        }                                                                              \
+        for (int v = 0; v < N_VECS; v++)                                               \
+            *(vi *)(crossed + v * VEC_LEN) |= vec_noted(cross[v]);                     \
+    }
 
 KERNEL_2(lanes_add, dx + dy)
 KERNEL_2(lanes_subtract, dx - dy)
 KERNEL_2(lanes_multiply, dx * y + x0 * dy)
 KERNEL_2(lanes_divide, (dx - f0 * dy) / y)
-KERNEL_2(lanes_maximum,
-         vec_maximum_difference(FROM_RESULT(x0, f0, dx), FROM_RESULT(y0, f0, dy), x0 - y0,
-                                &side))
-KERNEL_2(lanes_minimum,
-         vec_minimum_difference(FROM_RESULT(x0, f0, dx), FROM_RESULT(y0, f0, dy), x0 - y0,
-                                &side))
+KERNEL_WINNER(lanes_maximum, vec_larger)
+KERNEL_WINNER(lanes_minimum, vec_smaller)
+
+/* The same with y unperturbed, as in ReLU and clipping. (The instructions give their
+ * second operand where either is NaN.) */
+#define KERNEL_WINNER_1(name, winner)                                                  \
+    static void name(int64_t n, const operand *in, const double *out0, int64_t step0,  \
+                     double *out, int64_t *crossed)                                    \
+    {                                                                                  \
+        vec_flags cross[N_VECS] = {{0}};                                               \
+        const operand a = in[0], b = in[1];                                            \
+        for (int64_t i = 0; i < n; i++) {                                              \
+            const double x0 = a.base[i * a.base_step], y0 = b.base[i * b.base_step];   \
+            const double f0 = out0[i * step0];                                         \
+            const vd y = vec_splat(y0 - f0);                                           \
+            for (int v = 0; v < N_VECS; v++) {                                         \
+                const vd x = vec_load(a.d + i * a.step + v * VEC_LEN) + (x0 - f0);     \
+                vec_store(out + i * LANES + v * VEC_LEN, winner(y, x));                \
+                cross[v] = vec_note_sides(cross[v], x - y, x0 - y0);                   \
+            }                                                                          \
+        }                                                                              \
+        for (int v = 0; v < N_VECS; v++)                                               \
+            *(vi *)(crossed + v * VEC_LEN) |= vec_noted(cross[v]);                     \
+    }
+KERNEL_WINNER_1(lanes_maximum_1, vec_larger)
+KERNEL_WINNER_1(lanes_minimum_1, vec_smaller)
 KERNEL_2(lanes_power, vec_libm_pow(x, y) - f0)
 KERNEL_2(lanes_logaddexp, vec_logaddexp(x, y) - f0)
 KERNEL_2(lanes_arctan2, vec_libm_atan2(x, y) - f0)
@@ -226,23 +262,24 @@ KERNEL_2(lanes_and,
          vec_step_difference(vec_one_where((x != 0.0) & (y != 0.0)), f0, &side))
 KERNEL_2(lanes_or,
          vec_step_difference(vec_one_where((x != 0.0) | (y != 0.0)), f0, &side))
-/* One operand unperturbed: common, and no 0 * infinity where a mask is infinite. */
-KERNEL_2(lanes_scale, dx * y0)
+/* y unperturbed: common, and no 0 * infinity where a mask is infinite. */
+KERNEL_2(lanes_multiply_1, dx * y0)
 
 static void lanes_where(int64_t n, const operand *in, const double *out0, int64_t step0,
                         double *out, int64_t *crossed)
 {
     vi cross[N_VECS] = {{0}};
+    const operand c = in[0], a = in[1], b = in[2];
     for (int64_t i = 0; i < n; i++) {
-        const double c0 = in[0].base[i * in[0].base_step];
-        const vd x0 = vec_splat(in[1].base[i * in[1].base_step]);
-        const vd y0 = vec_splat(in[2].base[i * in[2].base_step]);
+        const double c0 = c.base[i * c.base_step];
+        const vd x0 = vec_splat(a.base[i * a.base_step]);
+        const vd y0 = vec_splat(b.base[i * b.base_step]);
         const vd f0 = vec_splat(out0[i * step0]);
         const vi chose0 = vec_splat(c0) != 0.0;
         for (int v = 0; v < N_VECS; v++) {
-            const vd dc = vec_load(in[0].d + i * in[0].step + v * VEC_LEN);
-            const vd dx = vec_load(in[1].d + i * in[1].step + v * VEC_LEN);
-            const vd dy = vec_load(in[2].d + i * in[2].step + v * VEC_LEN);
+            const vd dc = vec_load(c.d + i * c.step + v * VEC_LEN);
+            const vd dx = vec_load(a.d + i * a.step + v * VEC_LEN);
+            const vd dy = vec_load(b.d + i * b.step + v * VEC_LEN);
             const vi chose = c0 + dc != 0.0;
             const vi side = chose ^ chose0;
             const vd other = vec_select(chose, x0 + dx, y0 + dy) - f0;
@@ -286,6 +323,14 @@ static const struct { elementwise kernel; double cost; } ELEMENTWISE[FG_SUM] = {
     [FG_EQUAL] = {lanes_equal, 2}, [FG_NOT_EQUAL] = {lanes_not_equal, 2},
     [FG_AND] = {lanes_and, 3}, [FG_OR] = {lanes_or, 3},
     [FG_WHERE] = {lanes_where, 4},
+};
+
+/* Of commutative operations: the kernel for when only one operand is perturbed, which
+ * then comes first. NULL: there is none. */
+static const elementwise ONE_PERTURBED[FG_SUM] = {
+    [FG_MULTIPLY] = lanes_multiply_1,
+    [FG_MAXIMUM] = lanes_maximum_1,
+    [FG_MINIMUM] = lanes_minimum_1,
 };
 
 #endif

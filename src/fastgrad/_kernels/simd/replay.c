@@ -224,8 +224,8 @@ static void run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
     int order[3] = {0, 1, 2};
     if (op->n_in == 2 && box[0].live != box[1].live) {
         const int live = box[1].live;
-        if (op->code == FG_MULTIPLY) {
-            kernel = lanes_scale;
+        if (ONE_PERTURBED[op->code]) {
+            kernel = ONE_PERTURBED[op->code];
             order[0] = live, order[1] = 1 - live;
         }
         /* x + constant, in place: nothing to do */

@@ -58,6 +58,28 @@ INLINE vd vec_smaller(vd x, vd y) { return (vd)_mm_min_pd((__m128d)x, (__m128d)y
 INLINE vd vec_larger(vd x, vd y) { return vec_select(x > y, x, y); }
 INLINE vd vec_smaller(vd x, vd y) { return vec_select(x < y, x, y); }
 #endif
+/* Lanes noted so far, and those where `gap` has another sign than `gap0` (zero is a sign
+ * of its own). */
+#if VEC_BYTES == 64
+typedef struct { __mmask8 bits; } vec_flags;
+INLINE vec_flags vec_note_sides(vec_flags flags, vd gap, double gap0)
+{
+    const __m512d product = (__m512d)(gap * gap0);
+    const __mmask8 other = _mm512_cmp_pd_mask(product, _mm512_setzero_pd(), _CMP_LE_OQ);
+    flags.bits |= _mm512_mask_cmp_pd_mask(other, (__m512d)gap, _mm512_set1_pd(gap0),
+                                          _CMP_NEQ_UQ);
+    return flags;
+}
+INLINE vi vec_noted(vec_flags flags) { return (vi)_mm512_movm_epi64(flags.bits); }
+#else
+typedef struct { vi bits; } vec_flags;
+INLINE vec_flags vec_note_sides(vec_flags flags, vd gap, double gap0)
+{
+    flags.bits |= (gap * gap0 <= 0.0) & (gap != gap0);
+    return flags;
+}
+INLINE vi vec_noted(vec_flags flags) { return flags.bits; }
+#endif
 /* y, but x where x is NaN */
 INLINE vd vec_keep_nan(vd x, vd y)
 {
