@@ -297,78 +297,113 @@ static void run_sum(const fg_program *g, const fg_op *op, const fg_box *box,
     }
 }
 
-/* max or prod over whole axes: also of the elements outside the box, which stay. */
-static void fold_element(const fg_op *op, const fg_value *value, const fg_box *box,
-                         const int64_t *steps, const double *base, const double *lanes,
+/* What one element of a max or product is over: all of the reduced axes, also outside the
+ * box, where lanes are unperturbed. */
+typedef struct {
+    const fg_op *op;
+    const fg_value *value;
+    const fg_box *box;
+    int64_t steps[MAX_NDIM];
+    int last; /* the last reduced axis: the inner loop */
+} fold;
+
+enum { FOLD_MAX, FOLD_PROD, FOLD_COUNT };
+
+/* Elements that equal the largest: in each lane, of those the ones that won at theta, and
+ * at theta. */
+typedef struct {
+    vi now[N_VECS], kept[N_VECS];
+    int64_t before;
+} winners;
+
+/* One pass: the largest, the product, or who equals `best`. */
+INLINE void fold_pass(const fold *f, const int what, const double *base,
+                      const double *lanes, double out0, vd *best, winners *won)
+{
+    const int64_t n = f->value->shape[f->last], stride = f->value->stride[f->last];
+    const int64_t lo = f->box->lo[f->last], end = lo + f->box->n[f->last];
+    const int64_t step = f->steps[f->last];
+    int64_t at[MAX_NDIM] = {0};
+    for (;;) {
+        const double *x0 = base, *d = lanes - lo * step;
+        int inside = 1;
+        for (int a = 0; a < f->last; a++)
+            if (f->op->ints[a]) {
+                x0 += at[a] * f->value->stride[a];
+                d += (at[a] - f->box->lo[a]) * f->steps[a];
+                inside &= at[a] >= f->box->lo[a] && at[a] < f->box->lo[a] + f->box->n[a];
+            }
+        for (int64_t i = 0; i < n; i++, x0 += stride) {
+            const double *p = inside && i >= lo && i < end ? d + i * step : ZEROS;
+            for (int v = 0; v < N_VECS; v++) {
+                const vd x = *x0 + vec_load(p + v * VEC_LEN);
+                if (what == FOLD_MAX)
+                    best[v] = vec_larger(best[v], x);
+                else if (what == FOLD_PROD)
+                    best[v] *= x;
+                else {
+                    won->now[v] -= x == best[v];
+                    if (*x0 == out0)
+                        won->kept[v] -= x == best[v];
+                }
+            }
+            if (what == FOLD_COUNT)
+                won->before += *x0 == out0;
+        }
+        int a = f->last - 1;
+        for (; a >= 0; a--) {
+            if (!f->op->ints[a])
+                continue;
+            if (++at[a] < f->value->shape[a])
+                break;
+            at[a] = 0;
+        }
+        if (a < 0)
+            return;
+    }
+}
+
+/* A lane is on another side than theta unless the same elements win. */
+static void fold_element(const fold *f, const double *base, const double *lanes,
                          double out0, double *out, int64_t *crossed)
 {
+    const int is_max = f->op->code == FG_MAX;
     vd best[N_VECS];
-    vi winner[N_VECS], tied[N_VECS];
-    double best0 = 0.0;
-    int64_t winner0 = -1, tied0 = 0, number = 0, at[MAX_NDIM] = {0};
-    for (int v = 0; v < N_VECS; v++) {
-        best[v] = vec_splat(1.0);
-        winner[v] = (vi){0} - 1;
-        tied[v] = (vi){0};
+    for (int v = 0; v < N_VECS; v++)
+        best[v] = vec_splat(is_max ? -INFINITY : 1.0);
+    if (is_max) {
+        winners won = {{{0}}, {{0}}, 0};
+        fold_pass(f, FOLD_MAX, base, lanes, out0, best, &won);
+        fold_pass(f, FOLD_COUNT, base, lanes, out0, best, &won);
+        for (int v = 0; v < N_VECS; v++)
+            *(vi *)(crossed + v * VEC_LEN) |=
+                (won.now[v] != won.before) | (won.kept[v] != won.before);
+    } else {
+        fold_pass(f, FOLD_PROD, base, lanes, out0, best, NULL);
     }
-    for (;; number++) {
-        const double *b = base, *l = lanes;
-        int inside = 1;
-        for (int d = 0; d < value->ndim; d++)
-            if (op->ints[d]) {
-                b += at[d] * value->stride[d];
-                l += (at[d] - box->lo[d]) * steps[d];
-                inside &= at[d] >= box->lo[d] && at[d] < box->lo[d] + box->n[d];
-            }
-        for (int v = 0; v < N_VECS; v++) {
-            const vd x = *b + vec_load((inside ? l + v * VEC_LEN : ZEROS));
-            if (op->code == FG_PROD) {
-                best[v] *= x;
-                continue;
-            }
-            const vi better = (winner[v] < 0) | (x > best[v]);
-            tied[v] = ~better & (tied[v] | (x == best[v]));
-            best[v] = vec_select(better, x, best[v]);
-            winner[v] = (better & number) | (~better & winner[v]);
-        }
-        const int better0 = winner0 < 0 || *b > best0;
-        tied0 = !better0 && (tied0 || *b == best0);
-        best0 = better0 ? *b : best0;
-        winner0 = better0 ? number : winner0;
-        int d = value->ndim - 1;
-        for (; d >= 0; d--) {
-            if (!op->ints[d])
-                continue;
-            if (++at[d] < value->shape[d])
-                break;
-            at[d] = 0;
-        }
-        if (d < 0)
-            break;
-    }
-    for (int v = 0; v < N_VECS; v++) {
+    for (int v = 0; v < N_VECS; v++)
         vec_store(out + v * VEC_LEN, best[v] - out0);
-        if (op->code == FG_MAX)
-            *(vi *)(crossed + v * VEC_LEN) |= (winner[v] != winner0) | (tied[v] != -tied0);
-    }
 }
 
 static void run_fold(const fg_program *g, fg_state *st, const fg_op *op, const fg_box *box,
                      const fg_box *out)
 {
     const fg_value *value = &g->values[op->in[0]], *target = &g->values[op->out];
-    int64_t steps[MAX_NDIM], at[MAX_NDIM] = {0};
-    box_steps(box, value->ndim, steps);
+    fold f = {op, value, box, {0}, 0};
+    int64_t at[MAX_NDIM] = {0};
+    box_steps(box, value->ndim, f.steps);
+    for (int d = 0; d < value->ndim; d++)
+        f.last = op->ints[d] ? d : f.last;
     double *y = out->d;
     for (;;) {
         const double *base = value->base, *lanes = box->d, *out0 = target->base;
         for (int d = 0, k = 0; d < value->ndim; d++)
             if (!op->ints[d]) {
                 base += (box->lo[d] + at[d]) * value->stride[d];
-                lanes += at[d] * steps[d];
+                lanes += at[d] * f.steps[d];
                 out0 += (box->lo[d] + at[d]) * target->stride[k++];
             }
-        fold_element(op, value, box, steps, base, lanes, *out0, y, st->crossed);
+        fold_element(&f, base, lanes, *out0, y, st->crossed);
         y += LANES;
         int d = value->ndim - 1;
         for (; d >= 0; d--) {
