@@ -75,7 +75,8 @@ def torch_gradcheck(activation, params, layout):
     import torch
 
     act = {"tanh": torch.tanh, "relu": torch.relu}[activation]
-    t = {k: torch.from_numpy(v.copy()) for k, v in params.items()}
+    # All parameters record the graph, as in a check of all of them.
+    t = {k: torch.from_numpy(v.copy()).requires_grad_(True) for k, v in params.items()}
     rng = np.random.default_rng(0)
     X = torch.from_numpy(rng.standard_normal((32, 784)))
     y = torch.from_numpy(rng.integers(10, size=32))
@@ -90,7 +91,7 @@ def torch_gradcheck(activation, params, layout):
         logits = z.T if features_first else z
         return torch.nn.functional.cross_entropy(logits, y)
 
-    W3 = t["W3"].clone().requires_grad_(True)
+    W3 = t["W3"].detach().clone().requires_grad_(True)
     began = time.perf_counter()
     torch.autograd.gradcheck(loss, (W3,))
     seconds = time.perf_counter() - began
