@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# cython-lint calls pycodestyle by name.
+export PATH := $(abspath $(BIN)):$(PATH)
 SOURCES := $(shell find src meson.build meson.options pyproject.toml -type f ! -name '*.pyc')
 
 .PHONY: demo test lint wheel bench clean
