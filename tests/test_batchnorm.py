@@ -315,3 +315,48 @@ def test_backward_needs_a_batch_and_its_shape():
 def test_bad_parameters_of_batchnorm(keywords, message):
     with pytest.raises(ValueError, match=message):
         fg.BatchNorm(**keywords)
+
+
+@pytest.mark.parametrize("axis", [1, 3])
+def test_the_backward_pass_is_checked_by_check_gradient(axis):
+    rng = np.random.default_rng(4)
+    shape = (3, 4, 2, 5) if axis == 1 else (3, 2, 5, 4)
+    weights = rng.standard_normal(shape)
+    params = {
+        "x": rng.standard_normal(shape),
+        "gamma": 1 + rng.standard_normal(4) / 4,
+        "beta": rng.standard_normal(4),
+    }
+
+    def forward(p):
+        y, cache = fg.batch_norm(p["x"], p["gamma"], p["beta"], axis=axis)
+        return np.sum(weights * np.tanh(y)), y, cache
+
+    def grads(p):
+        _, y, cache = forward(p)
+        dy = weights * (1 - np.tanh(y) ** 2)
+        dx, dgamma, dbeta = fg.batch_norm_backward(dy, cache)
+        return {"x": dx, "gamma": dgamma, "beta": dbeta}
+
+    assert fg.check_gradient(lambda p: forward(p)[0], params, grads).ok
+    swapped = {**grads(params), "gamma": grads(params)["beta"]}
+    assert not fg.check_gradient(lambda p: forward(p)[0], params, swapped).ok
+
+
+def test_batch_norm_written_in_numpy_is_traced():
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((6, 3))
+    params = {
+        "w": rng.standard_normal((3, 4)),
+        "gamma": np.ones(4),
+        "beta": np.zeros(4),
+    }
+
+    def loss(p):
+        z = x @ p["w"]
+        z_hat = (z - z.mean(axis=0)) / np.sqrt(z.var(axis=0) + 1e-5)
+        return np.mean(np.tanh(p["gamma"] * z_hat + p["beta"]) ** 3)
+
+    program = fg.trace(loss, params)
+    report = fg.check_gradient(loss, params, program.gradient(), engine="compiled")
+    assert report.ok, report

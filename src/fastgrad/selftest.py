@@ -47,6 +47,30 @@ def _parameters_untouched() -> bool:
     return False
 
 
+def _no_false_alarms() -> bool:
+    from fastgrad import zoo
+
+    right = (problem.case() for problem in zoo.variations(150))
+    return not any(check_gradient(*case).verdict == "wrong" for case in right)
+
+
+def _bugs_found() -> bool:
+    """Every fifth bug of the zoo, in the blocks where it is."""
+    from fastgrad import zoo
+
+    for bug in zoo.bugs()[::5]:
+        if bug.cause in ("mutated", "nondeterministic"):
+            continue  # not a matter of differences
+        loss, params, grads = bug.case()
+        for _ in range(bug.wrong_from_call - 1):
+            grads(params)
+        report = check_gradient(loss, params, grads)
+        wrong = {block.name for block in report.blocks if block.verdict == "wrong"}
+        if wrong != set(bug.blocks):
+            return False
+    return True
+
+
 CHECKS: dict[str, Callable[[], bool]] = {
     "a correct gradient is found correct": _correct_gradient,
     "one entry that is 1 % off is found, and no other": _planted_error,
@@ -54,6 +78,8 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "parameters are restored bit for bit, even if the loss fails": (
         _parameters_untouched
     ),
+    "right gradients of 150 problems raise no alarm": _no_false_alarms,
+    "every fifth bug of the zoo is found where it is": _bugs_found,
 }
 
 

@@ -5,6 +5,7 @@ first. Nothing is called wrong but what is outside twice its bar after that, and
 is called correct where an error of the entry's own size could hide in the bar.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,7 @@ _FIRST_ROUND = 64  # suspects of each block tried again before the rest
 _WORTHWHILE = 0.1  # share of them that must clear up for the rest to be tried too
 _MANY = 0.1  # of a block: fewer suspects are all tried again
 _CHUNK = 2048
+_FAR_DOUBT = 16.0  # kinks between far points shift slopes by more than they let show
 _SHARP = 0.1  # of the slope: a change this large over one step may be a kink
 
 
@@ -326,24 +328,19 @@ def _ladder_verdict(
 def _look_far(
     losses: Losses, entries: Judgement, which: Index, scale: Array, noise: Array
 ) -> None:
-    """Try large steps where noise hides the slope at small ones.
-
-    They can clear an entry; what they hold against it stays undecided.
-    """
+    """Try large steps where noise hides the slope at small ones."""
     try:
         pairs = entry_pairs(losses, entries.index[which], scale * FAR_RUNGS)
     except Exception:  # the loss cannot be computed that far away
         return
     slopes = ladder(pairs, noise, FAR_RATIO)
+    slopes = dataclasses.replace(slopes, error=_FAR_DOUBT * slopes.error)
     apart = np.abs(slopes.value - entries.numerical[which])
     better = ~slopes.kink & (slopes.error < entries.error[which])
     better &= converges(pairs, noise, FAR_RATIO)
     better &= apart <= slopes.error + entries.error[which]
     _adopt(entries, which, slopes, better)
-    kind = classify(take(entries, which))
-    # Kinks between far points may shift the slope by more than they let show: that is
-    # a reason for doubt, not for a verdict of wrong.
-    entries.kind[which] = np.where(better & (kind == WRONG), UNDECIDED, kind)
+    entries.kind[which] = classify(take(entries, which))
 
 
 def _adopt(entries: Judgement, which: Index, slopes: Slopes, better: Flags) -> None:
