@@ -118,3 +118,14 @@ def test_bad_arguments(options, error, message):
     """Each is named, with what it must be."""
     with pytest.raises(error, match=message):
         fg.numerical_gradient(lambda x: np.sum(x**2), np.ones(2), **options)
+
+
+def test_the_complex_step_finds_the_engine_that_can_do_it():
+    x = np.array([0.3, -1.2])
+    slope = fg.numerical_gradient(lambda x: np.sum(np.tanh(x)), x, method="complex")
+    np.testing.assert_allclose(slope, 1 - np.tanh(x) ** 2, rtol=1e-15)
+    report = fg.check_gradient(
+        lambda x: np.sum(np.tanh(x)), x, 1 - np.tanh(x) ** 2, method="complex"
+    )
+    assert report.ok
+    assert report.engine == "python"

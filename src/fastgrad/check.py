@@ -13,7 +13,7 @@ from fastgrad.differences import Array, Index
 from fastgrad.locate import locate
 from fastgrad.losses import Losses, make_losses
 from fastgrad.noise import calibrate
-from fastgrad.numerical import check_method, refuse_lost_step
+from fastgrad.numerical import check_method, engine_for, refuse_lost_step
 from fastgrad.report import Cause, GradientReport
 from fastgrad.summary import summarize, summarize_search
 from fastgrad.verdict import KINK, WRONG, Gradient, Judgement, judge
@@ -120,7 +120,7 @@ def check_gradient(
     with make_losses(
         loss,
         params,
-        engine=engine,
+        engine=engine_for(method, engine),
         reduction=reduction,
         vectorized=vectorized,
         workers=workers,

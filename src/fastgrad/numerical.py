@@ -92,7 +92,7 @@ def numerical_gradient(
     with make_losses(
         loss,
         params,
-        engine=engine,
+        engine=engine_for(method, engine),
         reduction=reduction,
         vectorized=vectorized,
         workers=workers,
@@ -120,6 +120,11 @@ def check_method(method: str, step: float | None) -> str:
         if method == "ridders":
             raise ValueError('`step` is chosen by `method="ridders"`, got both.')
     return "central" if method == "auto" else method
+
+
+def engine_for(method: str, engine: str) -> str:
+    """Return the engine, where "auto" and only one can do the method: that one."""
+    return "python" if method == "complex" and engine == "auto" else engine
 
 
 def refuse_lost_step(losses: Losses, index: Index, step: float) -> None:
