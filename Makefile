@@ -11,7 +11,7 @@ SOURCES := $(shell find src meson.build meson.options pyproject.toml -type f ! -
 
 demo: $(VENV)/installed
 	$(BIN)/fastgrad demo
-	$(BIN)/fastgrad demo --bug
+	! $(BIN)/fastgrad demo --bug  # status 1: the planted bug was found
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
