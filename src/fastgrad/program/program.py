@@ -57,10 +57,15 @@ class Program:
         """The loss at the traced parameters."""
         return float(self.result.value)
 
-    @property
+    @cached_property
     def operations(self) -> list[Node]:
         """The nodes that compute something, in order."""
         return [n for n in self.nodes if n.active and n.op != "parameter"]
+
+    @cached_property
+    def _order(self) -> dict[Node, int]:
+        """The number under which an operation is printed."""
+        return {node: i for i, node in enumerate(self.operations, 1)}
 
     # ---- replay
 
@@ -249,7 +254,7 @@ class Program:
         if not node.active:
             flat = node.value.reshape(-1)
             return f"{flat[0]:g}" if flat.size == 1 else f"const {_shape(node.shape)}"
-        return f"%{self.operations.index(node) + 1}"
+        return f"%{self._order[node]}"
 
     def _spread(self, parameter: Node, full: float) -> str:
         if not parameter.value.size:
