@@ -15,11 +15,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.counterfactuals import MOST_WORK, counterfactuals
+from fastgrad.causes.counterfactuals import counterfactuals
 from fastgrad.causes.evidence import Evidence, Guess, Measured, gather, join
 from fastgrad.causes.places import whereabouts
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.signatures import signatures
+from fastgrad.causes.watch import MOST_WORK
 from fastgrad.params import Nest
 from fastgrad.program.graph import Node
 from fastgrad.program.program import Program

@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 
 from fastgrad.causes.bank import mistakes_at
+from fastgrad.causes.combinations import several_terms
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
 from fastgrad.causes.mistakes import Mistake
 from fastgrad.causes.normalizations import is_statistic
 from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
+from fastgrad.causes.substitutes import substitutes
+from fastgrad.causes.watch import MOST_WORK, Change, Watch
 from fastgrad.program.graph import Node
 
-Change = Sequence[Array | None]
-
-#: Operations gone through in search of a mistake: a few seconds.
-MOST_WORK = 200_000
 
 
 def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
@@ -37,7 +36,9 @@ def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
     found = _search(evidence, reverse, covering, strict=True)
     if not found:
         touching = [g for g in groups if _reach(reverse, g) & wrong]
-        found = _search(evidence, reverse, touching, strict=False)
+        found = list(substitutes(evidence, reverse, touching))
+        if not any(set(g.blocks) >= set(evidence.wrong) for g in found):
+            found += _search(evidence, reverse, touching, strict=False)
     return found
 
 
@@ -59,7 +60,7 @@ def _search(
         found += _table(evidence, reverse, group, strict)
     if not found:
         found += _other_values(evidence, reverse, groups)
-    return found + list(_several_statistics(evidence, reverse, groups))
+    return found + list(several_terms(evidence, reverse, groups))
 
 
 def _other_values(
@@ -80,107 +81,6 @@ def _other_values(
         else:
             text = "the gradient is taken at the values before {op}, not at those after"
             yield watch.guess("stale", text, 3.6, node)
-
-
-class Watch:
-    """Compares each block's change with its error as soon as it is known.
-
-    The gradient of a block is guessed to be ``right + base + factor * (moved - base)``.
-
-    Parameters
-    ----------
-    factor : float or None
-        None where it follows from the first block that it explains.
-    base : sequence of ndarray or None, optional
-    strict : bool
-        Whether to give up at the first block that is not explained.
-    """
-
-    def __init__(
-        self,
-        evidence: Evidence,
-        factor: float | None,
-        *,
-        base: Change | None = None,
-        strict: bool = True,
-    ) -> None:
-        self.evidence = evidence
-        self.factor = factor
-        self.explained: dict[int, float] = {}
-        self.entries = 0
-        self.change: dict[int, Array] = {}
-        self.against = 0
-        self.strict = strict
-        self._base = base or [None] * len(evidence.blocks)
-
-    def __call__(self, b: int, moved: Array | None) -> bool:
-        """Say whether to go on."""
-        go_on = self._compare(b, moved)
-        if not go_on or self.against > len(self.explained) + 1:
-            self.explained.clear()
-        return go_on
-
-    def _compare(self, b: int, moved: Array | None) -> bool:
-        block, base = self.evidence.blocks[b], self._base[b]
-        base = np.zeros(()) if base is None else base
-        moved = base if moved is None else moved
-        if not block.is_wrong:
-            self.against += self._moves(block, base, moved)
-        elif not np.any(moved) and not np.any(base):
-            return not self.strict
-        elif not self._explains(b, block, base, moved):
-            self.against += 1
-            if not self.strict and self.factor is not None:
-                self.change[b] = base + self.factor * (moved - base)
-        if self.strict:
-            return not self.against
-        return self.against <= len(self.explained) + 1
-
-    def _moves(self, block: Block, base: Any, moved: Any) -> bool:
-        factor = 1.0 if self.factor is None else self.factor
-        with np.errstate(all="ignore"):
-            change = np.abs(base + factor * (moved - base))
-        return not bool((change <= 3 * block.bar).all())
-
-    def _explains(self, b: int, block: Block, base: Any, moved: Any) -> bool:
-        factor = self.factor
-        with np.errstate(all="ignore"):
-            step, off = moved - base, block.off - base
-            if factor is None:
-                if not np.isfinite(step).all() or not np.isfinite(off).all():
-                    return False
-                step = np.broadcast_to(step, off.shape)
-                c = fit(off[block.known], step[block.known])
-                if c is None:
-                    return False
-                factor = 1.0 if abs(c[0] - 1) < 1e-6 else float(c[0])
-            residual = block.residual(block.right + base + factor * step)
-        if residual is None:
-            return False
-        self.factor = factor
-        self.explained[b] = residual
-        self.entries += int(np.count_nonzero(step))
-        return True
-
-    @property
-    def certain(self) -> bool:
-        """Whether a factor found is more than one number read off another."""
-        factor = self.factor or 0.0
-        if abs(factor) < 1e-6:
-            return False
-        return self.entries > 3 or self.evidence.factor(factor) is not None
-
-    def guess(self, code: str, text: str, cost: float, node: Node) -> Guess:
-        """Return what has been found."""
-        return Guess(
-            code,
-            self.explained,
-            text,
-            cost=cost,
-            node=node,
-            against=self.against,
-            change=self.change,
-        )
 
 
 # ---- edges ---------------------------------------------------------------------------
@@ -327,53 +227,6 @@ def _read_statistic(
 
 def _ordinal(i: int) -> str:
     return ("first", "second", "third")[i] if i < 3 else f"{i + 1}th"
-
-
-# ---- statistics of normalisations ----------------------------------------------------
-
-
-def _several_statistics(
-    evidence: Evidence, reverse: Reverse, groups: list[list[Node]]
-) -> Iterator[Guess]:
-    """Terms of two statistics, say mean and variance, that are both wrong."""
-    statistics = [
-        (group[0], reverse.change(dict.fromkeys(group, Instead(i, _nothing))))
-        for group in groups
-        for i in range(len(group[0].inputs))
-        if is_statistic(group[0], i)
-    ]
-    for (node, first), (_, second) in list(combinations(statistics, 2))[:40]:
-        assert first is not None
-        assert second is not None
-        for b in evidence.wrong[:1]:
-            c = _two_factors(evidence.blocks[b], first[b], second[b])
-            if c is None:
-                continue
-            watch = Watch(evidence, 1.0)
-            for k, (p, q) in enumerate(zip(first, second, strict=True)):
-                both = None if p is None or q is None else c[0] * p + c[1] * q
-                if not watch(k, both):
-                    break
-            else:
-                yield watch.guess(*_read_statistics(1 - c), node)
-
-
-def _two_factors(block: Block, one: Array | None, two: Array | None) -> Array | None:
-    if one is None or two is None or block.given.size < 4:
-        return None
-    if not np.isfinite([one, two]).all() or not np.isfinite(block.off).all():
-        return None
-    c = fit(block.off[block.known], one[block.known], two[block.known])
-    return None if c is None or np.abs(c).min() < 1e-7 else c
-
-
-def _read_statistics(kept: Array) -> tuple[str, str, float]:
-    kept = np.where(np.abs(kept) < 1e-6, 0.0, kept)
-    if not kept.any():
-        return "cross_term", "both statistics behind {op} are treated as constants", 3.3
-    shown = join([f"{k:.4g}" for k in kept])
-    text = f"the terms of both statistics behind {{op}} are multiplied by {shown}"
-    return "cross_term", text, 3.9
 
 
 # ---- the table -----------------------------------------------------------------------

@@ -34,6 +34,13 @@ _SLOPES: dict[str, tuple[str, Callable[[Array, Array, Array], Any]]] = {
     "cos": ("cos", lambda g, out, x: np.sin(x)),
     "exp": ("exp", lambda g, out, x: np.exp(x)),
     "upstream": ("", lambda g, out, x: g),
+    "1 + y**2": ("", lambda g, out, x: 1 + out**2),
+    "1 - y": ("", lambda g, out, x: 1 - out),
+    "2 - y**2": ("", lambda g, out, x: 2 - out**2),
+    "-y**2": ("", lambda g, out, x: -(out**2)),
+    "1 - y**3": ("", lambda g, out, x: 1 - out**3),
+    "y (1 + y)": ("", lambda g, out, x: out * (1 + out)),
+    "y (2 - y)": ("", lambda g, out, x: out * (2 - out)),
 }
 
 
@@ -113,7 +120,9 @@ def _unary(
         3.8,
     )
     for name, (of, factor) in _SLOPES.items():
-        said = _SAID.get(name, f"the derivative of {of} is used for {{op}}")
+        said = f"the derivative of {of} is used for {{op}}"
+        if not of:
+            said = _SAID.get(name, f"the derivative of y = {{op}} is taken as {name}")
         code = "mask" if name == "relu of upstream" else "local_derivative"
         yield Mistake(code, said, through(factor), 3.6, True)
 
@@ -196,16 +205,16 @@ def _start(node: Node, length: int) -> Node | None:
 
 def sigmoids(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     """Yield mistakes in the derivative of 1 / (1 + exp(-x))."""
-    if all(_sigmoid_input(node) is not None for node in group):
+    if all(sigmoid_input(node) is not None for node in group):
         yield from _unary(
             group,
-            lambda node: _sigmoid_input(node) or node,
+            lambda node: sigmoid_input(node) or node,
             lambda out, x: out * (1 - out),
             lambda x: 1 / (1 + np.exp(-x)),
         )
 
 
-def _sigmoid_input(node: Node) -> Node | None:
+def sigmoid_input(node: Node) -> Node | None:
     """The x of 1 / (1 + exp(-x))."""
     if node.op == "reciprocal":
         total = node.inputs[0]

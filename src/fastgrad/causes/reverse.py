@@ -39,6 +39,7 @@ Watch = Callable[[int, Array | None], bool]
 
 _SMALL = 20_000  # multiplications, below which planning a contraction is dearer
 _LARGE = 50_000  # entries, that cost as much as another operation
+_STEP = 1e-6  # of parameters of order one, for tangents
 _NEUTRAL = 1e-12  # of what comes down: a maximum whose gradient cancels
 
 
@@ -226,10 +227,22 @@ class Reverse:
             sent += [pair for k, pair in others if k != i]
         return sent
 
-    def replayed(self, values: Mapping[Node, Array]) -> list[Array]:
-        """The gradient of the parameters if these values had been others."""
+    def tangents(self, direction: Mapping[Node, Array]) -> dict[Node, Array]:
+        """How fast each value moves with parameters that move in this direction.
+
+        By central differences of the whole program: half of the digits.
+        """
+        ahead = self._moved({p: p.value + _STEP * d for p, d in direction.items()})
+        behind = self._moved({p: p.value - _STEP * d for p, d in direction.items()})
+        with np.errstate(all="ignore"):
+            return {
+                node: (moved.value - behind[node].value) / (2 * _STEP)
+                for node, moved in ahead.items()
+            }
+
+    def _moved(self, values: Mapping[Node, Array]) -> dict[Node, Node]:
+        """What becomes of the nodes behind these if their values are others."""
         moved: dict[Node, Node] = {}
-        nodes = []
         for node in self.nodes:
             inputs = tuple(moved.get(x, x) for x in node.inputs)
             if node in values or inputs != node.inputs:
@@ -239,7 +252,12 @@ class Reverse:
                 moved[node] = Node(
                     node.op, inputs, node.ints, value, node.label, node.source
                 )
-            nodes.append(moved.get(node, node))
+        return moved
+
+    def replayed(self, values: Mapping[Node, Array]) -> list[Array]:
+        """The gradient of the parameters if these values had been others."""
+        moved = self._moved(values)
+        nodes = [moved.get(node, node) for node in self.nodes]
         with np.errstate(all="ignore"):
             found = backpropagate(nodes, moved[self.program.result])
         return [

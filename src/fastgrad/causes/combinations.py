@@ -1,0 +1,208 @@
+"""Several terms that are each off by a factor: the factors follow by least squares.
+
+Terms of a sum: what each use of a value sends back to it, the terms of two statistics
+of a normalisation, or the powers of which a derivative is made (1 + a**2 for 1 - a**2).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, islice
+
+import numpy as np
+
+from fastgrad.causes.evidence import Array, Evidence, Guess, join
+from fastgrad.causes.functions import sigmoid_input
+from fastgrad.causes.normalizations import is_statistic
+from fastgrad.causes.reverse import Instead, Reverse, elementwise
+from fastgrad.causes.watch import MOST_WORK, Change, Watch
+from fastgrad.program import ops
+from fastgrad.program.graph import Node
+
+_PAIRS = 40  # of statistics
+_USES = 6  # of one value
+_SIMPLE = (-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 3.0)  # factors of terms that people write
+
+
+def several_terms(
+    evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
+) -> Iterator[Guess]:
+    """Yield sums of which several terms are off by factors."""
+    for kind in (_statistics, _uses, _powers):
+        if reverse.work < MOST_WORK:
+            yield from kind(evidence, reverse, groups)
+
+
+def _fitted(
+    evidence: Evidence, terms: Sequence[Change], base: Change | None = None
+) -> tuple[Array, Watch] | None:
+    """Factors by which the terms explain all that is wrong, beyond the base."""
+    columns, target = [], []
+    for b in evidence.wrong:
+        block = evidence.blocks[b]
+        start = 0.0 if base is None or base[b] is None else base[b]
+        parts = [np.zeros_like(block.theta) if t[b] is None else t[b] for t in terms]
+        columns.append(np.stack([np.asarray(p)[block.known] for p in parts]))
+        target.append((block.off - start)[block.known])
+    matrix, off = np.concatenate(columns, axis=1), np.concatenate(target)
+    if off.size < len(terms) + 2 or not np.isfinite(matrix).all():
+        return None
+    sizes = np.linalg.norm(matrix, axis=1)
+    if not (np.isfinite(off).all() and (sizes > 0).all()):
+        return None
+    scaled = (matrix / sizes[:, None]).T
+    if np.linalg.cond(scaled) > 1e7:
+        return None
+    factors = np.linalg.lstsq(scaled, off, rcond=None)[0] / sizes
+    watch = Watch(evidence, 1.0)
+    for b in range(len(evidence.blocks)):
+        if not watch(b, _sum(factors, terms, base, b)):
+            return None
+    return (factors, watch) if watch.explained else None
+
+
+def _sum(
+    factors: Array, terms: Sequence[Change], base: Change | None, b: int
+) -> Array | None:
+    total = None if base is None else base[b]
+    for factor, term in zip(factors, terms, strict=True):
+        part = term[b]
+        if part is not None:
+            total = factor * part if total is None else total + factor * part
+    return total
+
+
+def _nothing(node: Node, g: Array) -> float:
+    return 0.0
+
+
+def _without(reverse: Reverse, nodes: Sequence[Node], i: int) -> Change:
+    change = reverse.change(dict.fromkeys(nodes, Instead(i, _nothing)))
+    assert change is not None
+    return change
+
+
+# ---- statistics ----------------------------------------------------------------------
+
+
+def _statistics(
+    evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
+) -> Iterator[Guess]:
+    """Terms of two statistics, say mean and variance, that are both wrong."""
+    statistics = [
+        (group[0], _without(reverse, group, i))
+        for group in groups
+        for i in range(len(group[0].inputs))
+        if is_statistic(group[0], i)
+    ]
+    for (node, first), (_, second) in islice(combinations(statistics, 2), _PAIRS):
+        fitted = _fitted(evidence, (first, second))
+        if fitted is not None and np.abs(fitted[0]).min() > 1e-7:
+            yield fitted[1].guess(*_read_statistics(1 - fitted[0]), node)
+
+
+def _read_statistics(kept: Array) -> tuple[str, str, float]:
+    kept = np.where(np.abs(kept) < 1e-6, 0.0, kept)
+    if not kept.any():
+        return "cross_term", "both statistics behind {op} are treated as constants", 3.3
+    shown = join([f"{k:.4g}" for k in kept])
+    text = f"the terms of both statistics behind {{op}} are multiplied by {shown}"
+    return "cross_term", text, 3.9
+
+
+# ---- uses of one value ---------------------------------------------------------------
+
+
+def _uses(
+    evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
+) -> Iterator[Guess]:
+    """What several uses of one value send back, some of it twice and some not at all."""
+    wrong = sum(1 << b for b in evidence.wrong)
+    for x in reverse.nodes:
+        users = reverse.users.get(x, [])
+        if not 2 <= len(users) <= _USES or reverse.reached[x] & wrong != wrong:
+            continue
+        terms = [_without(reverse, [user], i) for user, i in users]
+        fitted = _fitted(evidence, terms)
+        if fitted is None:
+            continue
+        kept = 1 - fitted[0]
+        simple = np.abs(kept[:, None] - _SIMPLE).min(axis=1) < 1e-6
+        if simple.all() and (np.abs(kept - 1) > 1e-6).sum() > 1:
+            shown = join([f"{k:.3g}" for k in np.round(kept, 6) + 0.0])
+            text = f"what the {len(users)} uses of {x.label} send back counts {shown} "
+            text += "times, the first being {op}"
+            yield fitted[1].guess("accumulation", text, 3.8, users[0][0])
+
+
+# ---- powers --------------------------------------------------------------------------
+
+#: What people put derivatives together from: (name, of value and argument).
+_POWERS: tuple[tuple[str, Callable[[Array, Array], Array]], ...] = (
+    ("1", lambda out, x: np.ones_like(out)),
+    ("y**2", lambda out, x: out**2),
+    ("y", lambda out, x: out),
+    ("y**3", lambda out, x: out**3),
+    ("x", lambda out, x: x),
+    ("x**2", lambda out, x: x**2),
+)
+
+
+def _powers(
+    evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
+) -> Iterator[Guess]:
+    """Derivatives made of two powers of the value y or the argument x."""
+    for group in groups:
+        source = _argument(group[0])
+        if len(group) > 1 or source is None:
+            continue
+        node, dropped = group[0], reverse.change({group[0]: lambda n, g: []})
+        assert dropped is not None
+        terms = {
+            name: _beyond(_with_slope(reverse, node, source, power), dropped)
+            for name, power in _POWERS
+        }
+        for first, second in combinations(terms, 2):
+            fitted = _fitted(evidence, (terms[first], terms[second]), dropped)
+            if fitted is not None and _plain(fitted[0]):
+                text = "the derivative of y = {op} by x is taken as "
+                text += " + ".join(
+                    f"{c:.4g} {name}"
+                    for c, name in zip(fitted[0], (first, second), strict=True)
+                )
+                yield fitted[1].guess("local_derivative", text, 3.7, node)
+                break
+
+
+def _plain(factors: Array) -> bool:
+    doubled = 2 * np.abs(factors)
+    whole = np.abs(doubled - np.round(doubled)) < 1e-6
+    return bool((whole & (doubled > 0.5) & (doubled < 20)).all())
+
+
+def _argument(node: Node) -> Node | None:
+    """The x of a function of one value that is not trivial."""
+    sigmoid = sigmoid_input(node)
+    if sigmoid is not None:
+        return sigmoid
+    trivial = node.op in ("negative", "abs", "square", "reciprocal")
+    if trivial or not elementwise(node) or len(node.inputs) != 1:
+        return None
+    return None if ops.PRIMITIVES[node.op].steps else node.inputs[0]
+
+
+def _with_slope(
+    reverse: Reverse, node: Node, x: Node, slope: Callable[[Array, Array], Array]
+) -> Change:
+    def sends(n: Node, g: Array) -> list[tuple[Node, Array]]:
+        with np.errstate(all="ignore"):
+            return [(x, g * slope(n.value, x.value))]
+
+    change = reverse.change({node: sends})
+    assert change is not None
+    return change
+
+
+def _beyond(change: Change, base: Change) -> Change:
+    return [
+        None if c is None else c - (0.0 if b is None else b)
+        for c, b in zip(change, base, strict=True)
+    ]

@@ -1,0 +1,355 @@
+"""Another array stands where the right one is due: one variable mistaken for another.
+
+A backward pass is full of arrays of one shape: values, their gradients, data. Any of
+them may stand for any other, so there are thousands of such mistakes, and they are
+sifted before they are propagated. If input `x` of an operation receives `d` more than
+it should, the gradient of a block changes along a direction `r` by ``<x', d>``, where
+``x'`` says how `x` moves when the block moves along `r`. One replay of the program for
+each block and direction so tells of every mistake, by a dot product, whether it can
+explain the block.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.causes.evidence import Evidence, Guess
+from fastgrad.causes.reverse import Instead, Reverse, einsum, elementwise, labels
+from fastgrad.causes.watch import MOST_WORK, Watch
+from fastgrad.program import ops
+from fastgrad.program.graph import Node
+
+Array = NDArray[np.float64]
+
+_DIRECTIONS = 2
+_CLOSE = 1e-4  # of the terms of a dot product; what passes is tried in earnest
+_SIFTING, _LARGE = 0.5, 20_000  # what sifting costs, in operations propagated
+_ENTRIES = 3  # that a coincidence is not to explain
+
+
+def substitutes(
+    evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
+) -> Iterator[Guess]:
+    """Yield arrays of the program that explain the error where another one is due."""
+    probes = [Probe(evidence, reverse, b) for b in evidence.wrong]
+    others = _Others(reverse)
+    for group in groups:
+        for slot in _slots(reverse, group):
+            sift = _Sieve(reverse, probes, slot, group)
+            for other in others.of(group, sift.due):
+                if reverse.work > MOST_WORK:
+                    return
+                if sift(other):
+                    yield from _tried(evidence, reverse, slot, group, other)
+
+
+def _tried(
+    evidence: Evidence,
+    reverse: Reverse,
+    slot: "Slot",
+    group: list[Node],
+    other: "Other",
+) -> Iterator[Guess]:
+    arrays = dict(zip(group, other.arrays, strict=True))
+
+    def part(n: Node, g: Array) -> Any:
+        if slot.role == "upstream":
+            return slot.part(n, arrays[n], arrays[n])
+        return slot.part(n, g, arrays[n])
+
+    watch = Watch(evidence, 1.0, strict=False)
+    with np.errstate(all="ignore"):
+        reverse.change(dict.fromkeys(group, Instead(slot.i, part)), watch)
+    if watch.explained and watch.entries >= _ENTRIES:
+        code, text, cost = _said(reverse, slot, group[0], other)
+        yield watch.guess(code, text, cost, group[0])
+
+
+@dataclass(frozen=True)
+class Other:
+    """An array that may be mistaken for another one, in each turn of a loop."""
+
+    node: Node
+    is_gradient: bool
+    arrays: tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in a derivative where an array stands.
+
+    Attributes
+    ----------
+    i : int
+        The input whose gradient it goes into.
+    role : str
+        "upstream" for the gradient that comes down, "operand" for another input,
+        "argument" for the input itself, "value" for the result.
+    due : callable
+        Of a node: what should stand there.
+    part : callable
+        Of a node, the gradient that comes down, and what stands there: what the input
+        receives, before it is summed over the axes along which it is repeated.
+    to_parameter : bool
+        Whether the input is a parameter, to which nothing else is passed on.
+    """
+
+    i: int
+    role: str
+    due: Callable[[Node], Array]
+    part: Callable[[Node, Array, Array], Any]
+    to_parameter: bool
+
+
+def _slots(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
+    node = group[0]
+    if node.op == "contract":
+        yield from _of_product(reverse, group)
+    elif elementwise(node) and not ops.PRIMITIVES[node.op].steps:
+        yield from _of_function(reverse, group)
+
+
+def _of_product(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
+    for i, x in enumerate(group[0].inputs):
+        if not x.active:
+            continue
+        last = all(n.inputs[i].op == "parameter" for n in group)
+
+        def upstream(n: Node, g: Array, c: Array, i: int = i) -> Any:
+            return _product(n, i, c, n.inputs[1 - i].value)
+
+        def operand(n: Node, g: Array, c: Array, i: int = i) -> Any:
+            return _product(n, i, g, c)
+
+        def beside(n: Node, i: int = i) -> Array:
+            return n.inputs[1 - i].value
+
+        yield Slot(i, "upstream", reverse.gradient.__getitem__, upstream, last)
+        yield Slot(i, "operand", beside, operand, last)
+
+
+def _product(node: Node, i: int, g: Array, other: Array) -> Array:
+    x, y, out = labels(node.ints)
+    mine, theirs = (x, y) if i == 0 else (y, x)
+    return einsum(g, out, other, theirs, mine)
+
+
+def _of_function(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
+    node = group[0]
+    for i, x in enumerate(node.inputs):
+        if not x.active:
+            continue
+        last = all(n.inputs[i].op == "parameter" for n in group)
+
+        def upstream(n: Node, g: Array, c: Array, i: int = i) -> Any:
+            return c * _slope(n, i)
+
+        yield Slot(i, "upstream", reverse.gradient.__getitem__, upstream, last)
+        if node.op in ("add", "subtract", "negative"):
+            continue
+        for j in range(len(node.inputs)):
+            if node.op == "where" or node.inputs[j].value.ndim == 0:
+                continue
+            role = "operand" if j != i else "argument"
+
+            def swapped(n: Node, g: Array, c: Array, i: int = i, j: int = j) -> Any:
+                return g * _slope(n, i, {j: c})
+
+            def input_(n: Node, j: int = j) -> Array:
+                return n.inputs[j].value
+
+            yield Slot(i, role, input_, swapped, last)
+        if len(node.inputs) == 1:
+
+            def valued(n: Node, g: Array, c: Array) -> Any:
+                return g * _slope(n, 0, out=c)
+
+            yield Slot(0, "value", lambda n: n.value, valued, last)
+
+
+def _slope(
+    node: Node, i: int, inputs: dict[int, Array] | None = None, out: Any = None
+) -> Array:
+    """The derivative of an elementwise operation with something else put in."""
+    full = [
+        np.broadcast_to((inputs or {}).get(j, x.value), node.shape)
+        for j, x in enumerate(node.inputs)
+    ]
+    primitive = ops.PRIMITIVES[node.op]
+    with np.errstate(all="ignore"):
+        if out is None:
+            out = primitive.evaluate(full, node.ints) if inputs else node.value
+        return np.asarray(
+            primitive.derivative(np.ones(node.shape), out, full, node.ints)[i]
+        )
+
+
+class _Others:
+    """The arrays of a program, by shape."""
+
+    def __init__(self, reverse: Reverse) -> None:
+        self._reverse = reverse
+        self._by_shape: dict[Any, list[Other]] = defaultdict(list)
+        loops = [group for group in reverse.groups if len(group) > 1]
+        for other in (
+            *(o for node in _everything(reverse) for o in self._at([node])),
+            *(o for group in loops for o in self._at(group)),
+            *(o for group in loops for o in self._beside(group)),
+        ):
+            if any(a.size > 1 for a in other.arrays):
+                self._by_shape[_shapes(other.arrays)].append(other)
+
+    def _at(self, group: list[Node]) -> Iterator[Other]:
+        """Values and gradients; what one of several users sends is a gradient, too."""
+        gradient, users = self._reverse.gradient, self._reverse.users
+        yield Other(group[0], False, tuple(n.value for n in group))
+        if all(n in gradient for n in group):
+            yield Other(group[0], True, tuple(gradient[n] for n in group))
+        if len(group) == 1 and len(users[group[0]]) > 1:
+            for user, i in users[group[0]]:
+                yield Other(group[0], True, (self._reverse.part(user, i),))
+        node = group[0]
+        if node.op in ("add", "subtract") and len(group) == 1:
+            x, y = (x.value for x in node.inputs)
+            yield Other(node, False, (x - y if node.op == "add" else x + y,))
+
+    def _beside(self, group: list[Node]) -> Iterator[Other]:
+        """What the turns of a loop use, and send to it; a turn sooner or later."""
+        for i, x in enumerate(group[0].inputs):
+            yield Other(x, False, tuple(n.inputs[i].value for n in group))
+            if all(n.inputs[i].active for n in group):
+                parts = [self._reverse.part(n, i) for n in group]
+                nothing = np.zeros_like(parts[0])
+                for shifted in (parts, [*parts[1:], nothing], [nothing, *parts[:-1]]):
+                    yield Other(x, True, tuple(shifted))
+
+    def of(self, group: list[Node], due: Sequence[Array]) -> Iterator[Other]:
+        """Yield what has the shape of what is due in each turn of the group."""
+        yield from self._by_shape[_shapes(due)]
+        if len(group) > 1 and len(set(_shapes(due))) == 1:
+            for other in self._by_shape[_shapes(due[:1])]:
+                if other.node.op in ("constant", "parameter"):
+                    yield replace(other, arrays=other.arrays * len(group))
+
+
+def _shapes(arrays: Sequence[Array]) -> tuple[tuple[int, ...], ...]:
+    return tuple(a.shape for a in arrays)
+
+
+def _everything(reverse: Reverse) -> list[Node]:
+    """All nodes, and the constants they use."""
+    found = dict.fromkeys(reverse.nodes)
+    for node in reverse.nodes:
+        found.update(dict.fromkeys(node.inputs))
+    return list(found)
+
+
+class Probe:
+    """The error of one wrong block, seen along some directions of its parameters."""
+
+    def __init__(self, evidence: Evidence, reverse: Reverse, b: int) -> None:
+        block = evidence.blocks[b]
+        rng = np.random.default_rng(b)
+        self.seen: list[float] = []
+        self.tangents: list[dict[Node, Array]] = []
+        for _ in range(_DIRECTIONS):
+            r = np.where(block.known, rng.standard_normal(block.theta.shape), 0.0)
+            self.seen.append(float(np.nansum(r * block.off)))
+            self.tangents.append(reverse.tangents({reverse.program.parameters[b]: r}))
+
+
+class _Sieve:
+    """Whether an array may be what stands in a slot."""
+
+    def __init__(
+        self, reverse: Reverse, probes: Sequence[Probe], slot: Slot, group: list[Node]
+    ) -> None:
+        self.reverse, self.probes, self.slot, self.group = reverse, probes, slot, group
+        # What is sent down a loop is propagated through later turns, broken ones.
+        self.sees = len(group) == 1 or slot.to_parameter
+        self.due = [slot.due(n) for n in group]
+        self.right = [
+            slot.part(n, reverse.gradient[n], due)
+            for n, due in zip(group, self.due, strict=True)
+        ]
+
+    def __call__(self, other: Other) -> bool:
+        if all(map(np.array_equal, other.arrays, self.due)):
+            return False
+        if not self.sees:
+            return True
+        with np.errstate(all="ignore"):
+            change = [
+                self.slot.part(n, self.reverse.gradient[n], c) - right
+                for n, c, right in zip(
+                    self.group, other.arrays, self.right, strict=True
+                )
+            ]
+        self.reverse.work += _SIFTING * (1 + sum(d.size for d in change) / _LARGE)
+        return any(
+            all(map(self._fits, repeat(change), probe.tangents, probe.seen))
+            for probe in self.probes
+        )
+
+    def _fits(
+        self, change: list[Array], tangents: Mapping[Node, Array], seen: float
+    ) -> bool:
+        terms = 0.0
+        size = abs(seen)
+        for n, d in zip(self.group, change, strict=True):
+            tangent = tangents.get(n.inputs[self.slot.i])
+            if tangent is not None:
+                with np.errstate(all="ignore"):
+                    products = tangent * d
+                    terms += float(products.sum())
+                    size += float(np.abs(products).sum())
+        return abs(terms - seen) <= _CLOSE * size
+
+
+# ---- words ---------------------------------------------------------------------------
+
+
+def _said(
+    reverse: Reverse, slot: Slot, node: Node, other: Other
+) -> tuple[str, str, float]:
+    what = f"the gradient of {_name(other.node)}" if other.is_gradient else ""
+    what = what or _name(other.node)
+    if slot.role == "upstream":
+        if not other.is_gradient:
+            text = f"{{op}} is handed {what} in place of the gradient from above"
+            return "upstream", text, 4.4
+        text = f"{what} is used where that of {{op}} is due"
+        chained = _chained(node, other.node) or _chained(other.node, node)
+        return ("local_derivative", text, 4.2) if chained else ("layout", text, 4.4)
+    due = {
+        "operand": "its other operand",
+        "argument": "its input",
+        "value": "its value",
+    }[slot.role]
+    text = f"the derivative of {{op}} uses {what} where {due} is due"
+    return "local_derivative", text, 4.3
+
+
+def _chained(node: Node, above: Node) -> bool:
+    """Whether only functions of one value lie between."""
+    for _ in range(8):
+        if above is node:
+            return True
+        active = [x for x in above.inputs if x.active]
+        if len(active) != 1 or above.op == "contract":
+            return False
+        (above,) = active
+    return False
+
+
+def _name(node: Node) -> str:
+    if node.op == "parameter":
+        return node.label
+    if node.op == "constant":
+        return f"a constant array of shape {node.shape}"
+    return f"{node.label} ({node.source})".replace("{", "(").replace("}", ")")
