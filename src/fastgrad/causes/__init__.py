@@ -62,6 +62,17 @@ def name_causes(
     """
     if not measured.wrong.any():
         return ()
+    with np.errstate(all="ignore"):
+        return _named(nest, theta, measured, program, elsewhere)
+
+
+def _named(
+    nest: Nest,
+    theta: Array,
+    measured: Measured,
+    program: Program | None,
+    elsewhere: Callable[[float], Array] | None,
+) -> tuple[Cause, ...]:
     reverse = Reverse(program) if program is not None else None
     evidence = gather(nest, theta, measured, reverse)
     guesses: list[Guess] = []

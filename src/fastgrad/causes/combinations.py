@@ -31,10 +31,28 @@ def several_terms(
             yield from kind(evidence, reverse, groups)
 
 
-def _fitted(
+def fitted(
     evidence: Evidence, terms: Sequence[Change], base: Change | None = None
 ) -> tuple[Array, Watch] | None:
     """Factors by which the terms explain all that is wrong, beyond the base."""
+    matrix, off = stacked(evidence, terms, base)
+    if off.size < len(terms) + 2 or not np.isfinite(matrix).all():
+        return None
+    sizes = np.linalg.norm(matrix, axis=1)
+    if not (np.isfinite(off).all() and (sizes > 0).all()):
+        return None
+    scaled = (matrix / sizes[:, None]).T
+    factors, _, rank, values = np.linalg.lstsq(scaled, off, rcond=None)
+    if rank < len(terms) or values[-1] < 1e-7 * values[0]:
+        return None
+    watch = matched(evidence, factors / sizes, terms, base)
+    return None if watch is None else (factors / sizes, watch)
+
+
+def stacked(
+    evidence: Evidence, terms: Sequence[Change], base: Change | None = None
+) -> tuple[Array, Array]:
+    """The terms in all wrong blocks, a row each, and what they are to add up to."""
     columns, target = [], []
     for b in evidence.wrong:
         block = evidence.blocks[b]
@@ -42,21 +60,21 @@ def _fitted(
         parts = [np.zeros_like(block.theta) if t[b] is None else t[b] for t in terms]
         columns.append(np.stack([np.asarray(p)[block.known] for p in parts]))
         target.append((block.off - start)[block.known])
-    matrix, off = np.concatenate(columns, axis=1), np.concatenate(target)
-    if off.size < len(terms) + 2 or not np.isfinite(matrix).all():
-        return None
-    sizes = np.linalg.norm(matrix, axis=1)
-    if not (np.isfinite(off).all() and (sizes > 0).all()):
-        return None
-    scaled = (matrix / sizes[:, None]).T
-    if np.linalg.cond(scaled) > 1e7:
-        return None
-    factors = np.linalg.lstsq(scaled, off, rcond=None)[0] / sizes
+    return np.concatenate(columns, axis=1), np.concatenate(target)
+
+
+def matched(
+    evidence: Evidence,
+    factors: Array,
+    terms: Sequence[Change],
+    base: Change | None = None,
+) -> Watch | None:
+    """The terms by these factors, if that is the error in every block."""
     watch = Watch(evidence, 1.0)
     for b in range(len(evidence.blocks)):
         if not watch(b, _sum(factors, terms, base, b)):
             return None
-    return (factors, watch) if watch.explained else None
+    return watch if watch.explained else None
 
 
 def _sum(
@@ -94,9 +112,9 @@ def _statistics(
         if is_statistic(group[0], i)
     ]
     for (node, first), (_, second) in islice(combinations(statistics, 2), _PAIRS):
-        fitted = _fitted(evidence, (first, second))
-        if fitted is not None and np.abs(fitted[0]).min() > 1e-7:
-            yield fitted[1].guess(*_read_statistics(1 - fitted[0]), node)
+        found = fitted(evidence, (first, second))
+        if found is not None and np.abs(found[0]).min() > 1e-7:
+            yield found[1].guess(*_read_statistics(1 - found[0]), node)
 
 
 def _read_statistics(kept: Array) -> tuple[str, str, float]:
@@ -121,16 +139,16 @@ def _uses(
         if not 2 <= len(users) <= _USES or reverse.reached[x] & wrong != wrong:
             continue
         terms = [_without(reverse, [user], i) for user, i in users]
-        fitted = _fitted(evidence, terms)
-        if fitted is None:
+        found = fitted(evidence, terms)
+        if found is None:
             continue
-        kept = 1 - fitted[0]
+        kept = 1 - found[0]
         simple = np.abs(kept[:, None] - _SIMPLE).min(axis=1) < 1e-6
         if simple.all() and (np.abs(kept - 1) > 1e-6).sum() > 1:
             shown = join([f"{k:.3g}" for k in np.round(kept, 6) + 0.0])
             text = f"what the {len(users)} uses of {x.label} send back counts {shown} "
             text += "times, the first being {op}"
-            yield fitted[1].guess("accumulation", text, 3.8, users[0][0])
+            yield found[1].guess("accumulation", text, 3.8, users[0][0])
 
 
 # ---- powers --------------------------------------------------------------------------
@@ -151,24 +169,24 @@ def _powers(
 ) -> Iterator[Guess]:
     """Derivatives made of two powers of the value y or the argument x."""
     for group in groups:
-        source = _argument(group[0])
+        source = argument(group[0])
         if len(group) > 1 or source is None:
             continue
         node, dropped = group[0], reverse.change({group[0]: lambda n, g: []})
         assert dropped is not None
         terms = {
-            name: _beyond(_with_slope(reverse, node, source, power), dropped)
+            name: beyond(_with_slope(reverse, node, source, power), dropped)
             for name, power in _POWERS
         }
         for first, second in combinations(terms, 2):
-            fitted = _fitted(evidence, (terms[first], terms[second]), dropped)
-            if fitted is not None and _plain(fitted[0]):
+            found = fitted(evidence, (terms[first], terms[second]), dropped)
+            if found is not None and _plain(found[0]):
                 text = "the derivative of y = {op} by x is taken as "
                 text += " + ".join(
                     f"{c:.4g} {name}"
-                    for c, name in zip(fitted[0], (first, second), strict=True)
+                    for c, name in zip(found[0], (first, second), strict=True)
                 )
-                yield fitted[1].guess("local_derivative", text, 3.7, node)
+                yield found[1].guess("local_derivative", text, 3.7, node)
                 break
 
 
@@ -178,7 +196,7 @@ def _plain(factors: Array) -> bool:
     return bool((whole & (doubled > 0.5) & (doubled < 20)).all())
 
 
-def _argument(node: Node) -> Node | None:
+def argument(node: Node) -> Node | None:
     """The x of a function of one value that is not trivial."""
     sigmoid = sigmoid_input(node)
     if sigmoid is not None:
@@ -201,7 +219,7 @@ def _with_slope(
     return change
 
 
-def _beyond(change: Change, base: Change) -> Change:
+def beyond(change: Change, base: Change) -> Change:
     return [
         None if c is None else c - (0.0 if b is None else b)
         for c, b in zip(change, base, strict=True)

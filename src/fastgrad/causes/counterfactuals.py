@@ -15,6 +15,7 @@ import numpy as np
 from fastgrad.causes.bank import mistakes_at
 from fastgrad.causes.combinations import several_terms
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
+from fastgrad.causes.fields import fields
 from fastgrad.causes.mistakes import Mistake
 from fastgrad.causes.normalizations import is_statistic
 from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
@@ -36,9 +37,11 @@ def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
     found = _search(evidence, reverse, covering, strict=True)
     if not found:
         touching = [g for g in groups if _reach(reverse, g) & wrong]
-        found = list(substitutes(evidence, reverse, touching))
-        if not any(set(g.blocks) >= set(evidence.wrong) for g in found):
-            found += _search(evidence, reverse, touching, strict=False)
+        for search in (substitutes, fields):
+            found += search(evidence, reverse, touching)
+            if any(set(g.blocks) >= set(evidence.wrong) for g in found):
+                return found
+        found += _search(evidence, reverse, touching, strict=False)
     return found
 
 
