@@ -7,6 +7,7 @@ make no sense raise; the rest are findings, which become the causes of a report.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ from fastgrad.returned import grads_of
 # A repeated evaluation may differ by this many roundings (threads that sum in another
 # order); by more than that the loss is not a function of its parameters.
 _ROUNDINGS = 16
+# Calls by which what is left from the calls before is told from what is random, and by
+# how much it must fade from one to the next.
+_MORE_CALLS, _SETTLING = 4, 0.8
 # Distances, in units of the parameters' own size, at which a loss must have changed.
 _DISTANCES = (1e-4, -1e-4, 1e-2, -1e-2, 1.0, -1.0, 10.0, -10.0)
 
@@ -106,7 +110,7 @@ def audit_gradients(grads: Any, losses: Losses) -> tuple[list[AnyArray], list[Fi
     arrays : list of ndarray
         Copies, one per block.
     findings : list of Finding
-        ``nonfinite``, ``accumulation``, ``nondeterministic``.
+        ``nonfinite``, ``accumulation``, ``stale``, ``nondeterministic``.
 
     Raises
     ------
@@ -120,7 +124,8 @@ def audit_gradients(grads: Any, losses: Losses) -> tuple[list[AnyArray], list[Fi
     if not findings and (grads is None or callable(grads)):
         second = compute()
         if not _close(losses.nest, first, second):
-            findings.append(_unstable(losses.nest, first, second, compute()))
+            calls = [first, second, *(compute() for _ in range(_MORE_CALLS))]
+            findings.append(_unstable(losses.nest, calls))
     return first, findings
 
 
@@ -218,21 +223,29 @@ def _nonfinite(nest: Nest, grads: list[AnyArray]) -> Iterator[Finding]:
         yield Finding("wrong", Cause("nonfinite", blocks, message))
 
 
-def _unstable(
-    nest: Nest, first: list[AnyArray], second: list[AnyArray], third: list[AnyArray]
-) -> Finding:
-    """Return what it means that the gradients of three calls at theta differ."""
-    steps = [b - a for a, b in zip(first, second, strict=True)]
-    again = [b - a for a, b in zip(second, third, strict=True)]
+def _unstable(nest: Nest, calls: list[list[AnyArray]]) -> Finding:
+    """Return what it means that the gradients of several calls at theta differ."""
+    steps = [
+        [b - a for a, b in zip(one, other, strict=True)]
+        for one, other in itertools.pairwise(calls)
+    ]
     names = tuple(
-        name for name, step in zip(nest.names, steps, strict=True) if np.any(step)
+        name for name, step in zip(nest.names, steps[0], strict=True) if np.any(step)
     )
-    if _close(nest, steps, again):
+    if _close(nest, steps[0], steps[1]):
         message = (
             "each call of `grads` adds the same again to what it returned before: "
             "set the gradients to zero at its start."
         )
         return Finding("wrong", Cause("accumulation", names, message))
+    sizes = [float(np.linalg.norm(nest.join(step))) for step in steps]
+    if all(after <= _SETTLING * before for before, after in itertools.pairwise(sizes)):
+        message = (
+            "each call of `grads` at the same parameters returns something else, less "
+            "and less so: something is left over from the call before. Clear what "
+            "`grads` keeps at its start."
+        )
+        return Finding("wrong", Cause("stale", names, message))
     message = (
         "`grads` returns another gradient in each call at the same parameters: it is "
         "random or keeps a state."

@@ -19,7 +19,7 @@ from fastgrad.summary import summarize, summarize_search
 from fastgrad.verdict import KINK, WRONG, Gradient, Judgement, judge
 
 # Findings after which the numbers of one call say nothing.
-_OF_CALLS = {"accumulation", "nondeterministic"}
+_OF_CALLS = {"accumulation", "stale", "nondeterministic"}
 
 
 def check_gradient(

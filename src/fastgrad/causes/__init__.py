@@ -77,7 +77,7 @@ def _named(
     evidence = gather(nest, theta, measured, reverse)
     guesses: list[Guess] = []
     if elsewhere is not None and reverse is not None and evidence.exact:
-        guesses += _stale(evidence, reverse, measured.given, elsewhere)
+        guesses += _stale(evidence, reverse, nest.split(elsewhere(_ELSEWHERE)))
     guesses += _guesses(evidence, reverse)
     chosen, left = _choose(evidence, guesses, set(evidence.wrong))
     if left:
@@ -104,31 +104,39 @@ _ELSEWHERE = 1e-3
 def _stale(
     evidence: Evidence,
     reverse: Reverse,
-    given: Array,
-    elsewhere: Callable[[float], Array],
+    moved: list[Array],
 ) -> Iterator[Guess]:
     """The same gradient at another point, where the right one differs."""
-    if _bends(evidence, reverse) and np.array_equal(elsewhere(_ELSEWHERE), given):
+    same = {
+        b for b in evidence.wrong if np.array_equal(moved[b], evidence.blocks[b].given)
+    }
+    held = {b for b in same if np.ptp(evidence.blocks[b].given) > 0}
+    if held and _bends(evidence, reverse, held):
+        text, cost = "the gradient is", 4.0
+        if same != set(evidence.wrong):
+            names = join([evidence.blocks[b].name for b in sorted(held)])
+            text, cost = f"the gradient of {names} is", 4.7
         yield Guess(
             "stale",
             dict.fromkeys(evidence.wrong, 0.0),
-            "the gradient is the same at another point, where the right one is not: it "
-            "was computed for earlier parameters",
+            f"{text} the same at another point, where the right one is not: it was "
+            "computed for earlier parameters",
             "compute it anew in each call",
-            cost=0.5,
+            cost=cost,
         )
 
 
-def _bends(evidence: Evidence, reverse: Reverse) -> bool:
-    """Whether the right gradient changes with the parameters."""
+def _bends(evidence: Evidence, reverse: Reverse, some: set[int]) -> bool:
+    """Whether the right gradient of these blocks changes with the parameters."""
     moved = {
         p: p.value * (1 + _ELSEWHERE) + _ELSEWHERE
         for p in reverse.program.parameters
         if p in reverse.number
     }
-    return any(
-        not np.allclose(new, block.right, rtol=1e-9, atol=0)
-        for new, block in zip(reverse.replayed(moved), evidence.blocks, strict=True)
+    new = reverse.replayed(moved)
+    return all(
+        not np.allclose(new[b], evidence.blocks[b].right, rtol=1e-6, atol=0)
+        for b in some
     )
 
 

@@ -16,13 +16,17 @@ from fastgrad.causes.bank import mistakes_at
 from fastgrad.causes.combinations import several_terms
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
 from fastgrad.causes.fields import fields
-from fastgrad.causes.mistakes import Mistake
+from fastgrad.causes.mistakes import Mistake, plain
 from fastgrad.causes.normalizations import is_statistic
 from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
 from fastgrad.causes.substitutes import substitutes
 from fastgrad.causes.watch import MOST_WORK, Change, Watch
 from fastgrad.program.graph import Node
 
+
+
+#: Cost from which on a guess is only taken for want of another.
+_ODD = 4.5
 
 
 def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
@@ -35,14 +39,19 @@ def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
     groups = list(reversed(reverse.groups))
     covering = [g for g in groups if _reach(reverse, g) & wrong == wrong]
     found = _search(evidence, reverse, covering, strict=True)
-    if not found:
-        touching = [g for g in groups if _reach(reverse, g) & wrong]
-        for search in (substitutes, fields):
+    touching = [g for g in groups if _reach(reverse, g) & wrong]
+    for search in (substitutes, fields):
+        if not _explained(evidence, found):
             found += search(evidence, reverse, touching)
-            if any(set(g.blocks) >= set(evidence.wrong) for g in found):
-                return found
+    if not found:
         found += _search(evidence, reverse, touching, strict=False)
     return found
+
+
+def _explained(evidence: Evidence, found: list[Guess]) -> bool:
+    """Whether all that is wrong is explained, and not by an odd factor only."""
+    wrong = set(evidence.wrong)
+    return any(g.cost < _ODD and not g.against and set(g.blocks) >= wrong for g in found)
 
 
 def _reach(reverse: Reverse, group: list[Node]) -> int:
@@ -82,8 +91,10 @@ def _other_values(
             if not watch(b, other - block.right):
                 break
         else:
+            # Noise that is added to the parameters makes another point of them.
+            code = "stale" if plain(moved).op == "parameter" else "local_derivative"
             text = "the gradient is taken at the values before {op}, not at those after"
-            yield watch.guess("stale", text, 3.6, node)
+            yield watch.guess(code, text, 3.6, node)
 
 
 # ---- edges ---------------------------------------------------------------------------

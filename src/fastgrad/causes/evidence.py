@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.reverse import Reverse, stretched
 from fastgrad.params import Nest
+from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -263,10 +264,16 @@ def _spread(reverse: Reverse | None, b: int) -> tuple[int, ...]:
     """Over how many places the program repeats block `b`, one number per axis."""
     if reverse is None:
         return ()
-    for node, i in reverse.users.get(reverse.program.parameters[b], ()):
+    return _repeated(reverse, reverse.program.parameters[b])
+
+
+def _repeated(reverse: Reverse, x: Node) -> tuple[int, ...]:
+    for node, i in reverse.users.get(x, ()):
         axes = stretched(node, i)
         if axes:
             return tuple(node.shape[d] for d in axes)
+        if node.value.size == x.value.size and node.op in ("reshape", "view"):
+            return _repeated(reverse, node)
     return ()
 
 

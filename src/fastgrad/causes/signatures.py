@@ -47,12 +47,16 @@ def _nonfinite(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
 def _zero(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     residual = block.residual(0.0)
     if residual is not None:
+        # Rounding errors are left where something was computed, and cancelled.
+        text = "the gradient is zero throughout"
+        if np.any(block.given):
+            text += ", to rounding"
         yield Guess(
             "zero",
             {b: 0.0},
-            "the gradient is zero throughout",
+            text,
             "no gradient is ever passed back to it, or it is never written",
-            cost=1,
+            cost=4.2 if np.any(block.given) else 1,
         )
     elif block.given.size > 3:
         yield from _penalty_only(b, block)
@@ -160,9 +164,10 @@ def _regularization(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]
         c = fit(off[known], *(term[known] for term in terms))
         if c is None:
             continue
-        guess = sum(ci * term for ci, term in zip(c, terms, strict=True))
-        residual = block.residual(block.right + guess)
-        if residual is None:
+        parts = [ci * term for ci, term in zip(c, terms, strict=True)]
+        residual = block.residual(block.right + sum(parts))
+        smallest = min(float(np.abs(part).max()) for part in parts)
+        if residual is None or smallest < 1e-3 * np.abs(off[known]).max():
             continue
         sign = "missing or too small" if c[0] < 0 else "extra or too large"
         shown = " and ".join(f"{ci:.6g}" for ci in c)
@@ -267,7 +272,8 @@ def _clipped(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     limit = float(np.abs(block.given).max(initial=0))
     at_limit = np.abs(block.given) >= limit * (1 - 1e-12)
     residual = block.residual(np.clip(block.right, -limit, limit))
-    if residual is not None and limit and at_limit.sum() > 1:
+    negligible = limit <= block.bar.max(initial=0)
+    if residual is not None and not negligible and at_limit.sum() > 1:
         yield Guess(
             "clipped",
             {b: residual},
