@@ -56,10 +56,12 @@ def stacked(
     columns, target = [], []
     for b in evidence.wrong:
         block = evidence.blocks[b]
-        start = 0.0 if base is None or base[b] is None else base[b]
-        parts = [np.zeros_like(block.theta) if t[b] is None else t[b] for t in terms]
-        columns.append(np.stack([np.asarray(p)[block.known] for p in parts]))
-        target.append((block.off - start)[block.known])
+        nothing = np.zeros_like(block.theta)
+        start = None if base is None else base[b]
+        off = block.off if start is None else block.off - start
+        parts = [nothing if part is None else part for part in (t[b] for t in terms)]
+        columns.append(np.stack([part[block.known] for part in parts]))
+        target.append(off[block.known])
     return np.concatenate(columns, axis=1), np.concatenate(target)
 
 
@@ -132,7 +134,7 @@ def _read_statistics(kept: Array) -> tuple[str, str, float]:
 def _uses(
     evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
 ) -> Iterator[Guess]:
-    """What several uses of one value send back, some of it twice and some not at all."""
+    """What several uses of a value send back: some of it twice, some not at all."""
     wrong = sum(1 << b for b in evidence.wrong)
     for x in reverse.nodes:
         users = reverse.users.get(x, [])
@@ -220,6 +222,7 @@ def _with_slope(
 
 
 def beyond(change: Change, base: Change) -> Change:
+    """What one change has more than another."""
     return [
         None if c is None else c - (0.0 if b is None else b)
         for c, b in zip(change, base, strict=True)

@@ -6,24 +6,21 @@ the batch size where an average is), and the number follows by least squares. Or
 be something else altogether, out of the `bank`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from fastgrad.causes.bank import mistakes_at
 from fastgrad.causes.combinations import several_terms
-from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
+from fastgrad.causes.evidence import Array, Evidence, Guess
 from fastgrad.causes.fields import fields
-from fastgrad.causes.mistakes import Mistake, plain
+from fastgrad.causes.mistakes import Mistake, miscounted, plain
 from fastgrad.causes.normalizations import is_statistic
 from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
 from fastgrad.causes.substitutes import substitutes
 from fastgrad.causes.watch import MOST_WORK, Change, Watch
 from fastgrad.program.graph import Node
-
-
 
 #: Cost from which on a guess is only taken for want of another.
 _ODD = 4.5
@@ -43,7 +40,7 @@ def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
     for search in (substitutes, fields):
         if not _explained(evidence, found):
             found += search(evidence, reverse, touching)
-    if not found:
+    if not any(set(g.blocks) >= set(evidence.wrong) for g in found):
         found += _search(evidence, reverse, touching, strict=False)
     return found
 
@@ -51,7 +48,9 @@ def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
 def _explained(evidence: Evidence, found: list[Guess]) -> bool:
     """Whether all that is wrong is explained, and not by an odd factor only."""
     wrong = set(evidence.wrong)
-    return any(g.cost < _ODD and not g.against and set(g.blocks) >= wrong for g in found)
+    return any(
+        g.cost < _ODD and not g.against and set(g.blocks) >= wrong for g in found
+    )
 
 
 def _reach(reverse: Reverse, group: list[Node]) -> int:
@@ -78,23 +77,23 @@ def _search(
 def _other_values(
     evidence: Evidence, reverse: Reverse, groups: list[list[Node]]
 ) -> Iterator[Guess]:
-    """The gradient at values that lack a shift of the forward pass, as by noise."""
+    """The gradient at values that lack a term of the forward pass, as noise or data."""
     for node in (n for group in groups if len(group) == 1 for n in group):
-        shift = [x for x in node.inputs if not x.active and x.value.size > 1]
-        if node.op not in ("add", "subtract") or not shift or len(node.inputs) < 2:
-            continue
-        (moved,) = (x for x in node.inputs if x.active)
-        value = np.broadcast_to(moved.value, node.shape).copy()
-        gradient = reverse.replayed({node: value})
-        watch = Watch(evidence, 1.0)
-        for b, (block, other) in enumerate(zip(evidence.blocks, gradient, strict=True)):
-            if not watch(b, other - block.right):
-                break
-        else:
-            # Noise that is added to the parameters makes another point of them.
-            code = "stale" if plain(moved).op == "parameter" else "local_derivative"
-            text = "the gradient is taken at the values before {op}, not at those after"
-            yield watch.guess(code, text, 3.6, node)
+        for what, value in miscounted(node):
+            if np.array_equal(value, node.value):
+                continue
+            reverse.work += 2 * len(reverse.nodes)
+            gradient = reverse.replayed({node: value})
+            watch = Watch(evidence, 1.0)
+            for b, block in enumerate(evidence.blocks):
+                if not watch(b, gradient[b] - block.right):
+                    break
+            else:
+                # Noise that is added to the parameters makes another point of them.
+                noisy = any(plain(x).op == "parameter" for x in node.inputs)
+                code = "stale" if noisy else "local_derivative"
+                text = f"the gradient is taken at {{op}} {what}"
+                yield watch.guess(code, text, 3.6, node)
 
 
 # ---- edges ---------------------------------------------------------------------------

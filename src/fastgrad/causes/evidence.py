@@ -158,12 +158,15 @@ class Evidence:
     blocks : list of Block
     counts : dict of float to str
         Numbers a factor may equal, and what they are: ``{32.0: "32, an axis of z1"}``.
+    penalties : list of float
+        What the loss's penalties on parameters multiply these by in their gradients.
     exact : bool
         Whether `right` comes from the program, and so is known to rounding.
     """
 
     blocks: list[Block]
     counts: dict[float, str] = field(default_factory=dict)
+    penalties: list[float] = field(default_factory=list)
     exact: bool = False
 
     def gathered(self, changed: dict[int, "Block"]) -> "Evidence":
@@ -235,7 +238,7 @@ def gather(
         largest = np.max(np.abs(block.right), initial=0, where=block.known)
         block.bar = block.bar + (_EQUAL + _ROUNDINGS * block.eps) * largest
         blocks.append(block)
-    evidence = Evidence(blocks, _counts(reverse, nest), exact)
+    evidence = Evidence(blocks, _counts(reverse, nest), _penalties(reverse), exact)
     if exact:
         _add_unseen(evidence, nest.split(np.isnan(measured.numerical)))
     return evidence
@@ -275,6 +278,22 @@ def _repeated(reverse: Reverse, x: Node) -> tuple[int, ...]:
         if node.value.size == x.value.size and node.op in ("reshape", "view"):
             return _repeated(reverse, node)
     return ()
+
+
+def _penalties(reverse: Reverse | None) -> list[float]:
+    """The c of gradients c * theta that parameters get from some of their uses."""
+    found = set()
+    if reverse is None:
+        return []
+    for p in reverse.program.parameters:
+        for user, i in reverse.users.get(p, ()):
+            part = reverse.part(user, i)
+            on = part != 0
+            if on.sum() > 1 and (p.value[on] != 0).all():
+                c = part[on] / p.value[on]
+                if np.ptp(c) <= 1e-12 * np.abs(c).max():
+                    found.add(float(c.flat[0]))
+    return sorted(found)
 
 
 def _counts(reverse: Reverse | None, nest: Nest) -> dict[float, str]:

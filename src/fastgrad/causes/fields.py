@@ -7,6 +7,7 @@ the terms of a normalisation. So a mistake is named that nobody has thought of.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.polynomial import Polynomial
@@ -58,10 +59,14 @@ def _sent(
     assert dropped is not None
     terms: list[Change] = []
     for shape in shapes:
-        sent = reverse.change({node: lambda n, g, shape=shape: [(x, shape)]})
+        sent = reverse.change({node: partial(_instead, x, shape)})
         assert sent is not None
         terms.append(beyond(sent, dropped))
     return dropped, terms
+
+
+def _instead(x: Node, sent: Array, node: Node, g: Array) -> list[tuple[Node, Array]]:
+    return [(x, sent)]
 
 
 # ---- functions and masks -------------------------------------------------------------
@@ -172,8 +177,7 @@ def _separate(touches: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
             if (more == columns).all():
                 break
             columns = more
-        some[left[0]] = True
-        sets.append(np.flatnonzero(some))
+        sets.append(np.union1d(np.flatnonzero(some), left[:1]))
         left = np.setdiff1d(left, sets[-1])
     return sets
 

@@ -67,6 +67,27 @@ def plain(node: Node) -> Node:
     return node
 
 
+def miscounted(node: Node) -> Iterator[tuple[str, Array]]:
+    """Values of a sum of which a term is left out, or has the wrong sign."""
+    for term, sign in _terms(node):
+        name = term.label if term.inputs or term.op == "parameter" else "the data"
+        part = sign * np.broadcast_to(term.value, node.shape)
+        yield f"without {name}", node.value - part
+        yield f"with the wrong sign for {name}", node.value - 2 * part
+
+
+def _terms(node: Node, depth: int = 3) -> list[tuple[Node, int]]:
+    """What a value is the sum of, with signs; nothing if it is no sum."""
+    if node.op not in ("add", "subtract") or not depth:
+        return []
+    found = []
+    signs = (1, -1 if node.op == "subtract" else 1)
+    for x, sign in zip(node.inputs, signs, strict=True):
+        inner = _terms(x, depth - 1)
+        found += [(term, sign * s) for term, s in inner] or [(x, sign)]
+    return found
+
+
 SOME = (
     ("the first", 0),
     ("the last", -1),

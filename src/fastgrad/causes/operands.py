@@ -224,6 +224,34 @@ def branches(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         yield Mistake("local_derivative", text, everywhere(group, always(i)), 3.1)
     text = "{op} passes the gradient to both branches"
     yield Mistake("mask", text, everywhere(group, both), 3.1)
+    if group[0].inputs[0].op in ("greater", "greater_equal"):
+        yield from _conditions(group)
+
+
+def _conditions(group: list[Node]) -> Iterator[Mistake]:
+    """The branch is chosen by a comparison that is not the one of the loss."""
+
+    def inner(x: Node) -> Array:
+        return (x.inputs[0] if x.op in ("abs", "square") else x).value
+
+    table: dict[str, Callable[[Node, Node], Any]] = {
+        "without the magnitude": lambda a, b: inner(a) > inner(b),
+        "with zero": lambda a, b: a.value > 0 if a.value.size > 1 else b.value < 0,
+        "of the sum": lambda a, b: a.value > -b.value,
+    }
+    for how, condition in table.items():
+
+        def sends(
+            n: Node, g: Array, condition: Callable[[Node, Node], Any] = condition
+        ) -> list[tuple[Node, Any]]:
+            on = np.broadcast_to(condition(*n.inputs[0].inputs), n.shape)
+            return [
+                (x, ops.unbroadcast(g * side, x.shape))
+                for x, side in zip(n.inputs[1:], (on, ~on), strict=True)
+            ]
+
+        text = f"{{op}} is decided by a comparison {how}"
+        yield Mistake("mask", text, everywhere(group, sends), 3.4)
 
 
 def mean_of_means(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:

@@ -164,9 +164,6 @@ def _conjugate(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
             yield Guess("conjugate", {b: residual}, text, "conjugate", cost=1.5)
 
 
-_HANDFUL = 12
-
-
 def _partial(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     """One entry wrong; or some rows (columns, ...) zero or scaled; right elsewhere."""
     wrong, size = block.wrong & block.known, block.given.size
@@ -175,10 +172,8 @@ def _partial(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     if size < 3 or where is None:
         return
     if count == 1:
-        # Of a handful of entries each may be a parameter of its own.
-        cost = 3.0 if size > _HANDFUL else 4.3
         text = f"one entry is wrong, {where}"
-        yield Guess("partial", {b: float("nan")}, text, "look at what sets it", cost)
+        yield Guess("partial", {b: float("nan")}, text, "look at what sets it", cost=3)
         return
     c = fit(block.given[wrong], block.right[wrong])
     k = float(c[0]) if c is not None else 0.0

@@ -184,6 +184,28 @@ def _regularization(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]
     yield from _penalty_on_some(b, block)
 
 
+def _known_penalty(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
+    """Off by what the loss has as a penalty elsewhere, be it in one entry only."""
+    off = block.wrong & block.known
+    for c in evidence.penalties:
+        for factor in (1.0, -1.0, 0.5, -0.5):
+            for of, term in (("parameter", block.theta), ("number 1", 1.0)):
+                guess = block.right + np.where(off, factor * c * term, 0.0)
+                residual = block.residual(guess)
+                if residual is not None and (of == "parameter" or factor == 1):
+                    sign = "missing or too small" if factor < 0 else "applied to it too"
+                    yield Guess(
+                        "regularization",
+                        {b: residual},
+                        f"the error is {factor * c:.6g} times the {of}, and the loss "
+                        f"has a penalty with {c:.6g}: it is {sign}",
+                        "compare which entries the loss and the gradient penalise",
+                        cost=2.8,
+                        key=(factor, c, of),
+                    )
+                    return
+
+
 def _penalty_on_some(b: int, block: Block) -> Iterator[Guess]:
     """Off by plus or minus one multiple of theta, on a few entries."""
     off = block.wrong & block.known & (block.theta != 0)
@@ -386,6 +408,7 @@ _NUMBERS: tuple[Signature, ...] = (
     _scale,
     _scale_beside_penalty,
     _regularization,
+    _known_penalty,
     _precision,
     _clipped,
     _reparametrized,

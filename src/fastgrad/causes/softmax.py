@@ -120,6 +120,10 @@ def log_softmaxes(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
             "mask",
             lambda g, p, axis: g - p * _extreme(np.sum(g, axis, keepdims=True)),
         ),
+        "the log-softmax subtracts its own value, not p": (
+            "local_derivative",
+            lambda g, p, axis: g - np.log(p) * np.sum(g, axis=axis, keepdims=True),
+        ),
         "the log-softmax is taken for a softmax": (
             "local_derivative",
             lambda g, p, axis: p * (g - np.sum(g * p, axis=axis, keepdims=True)),

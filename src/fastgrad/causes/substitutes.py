@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.evidence import Evidence, Guess
-from fastgrad.causes.reverse import Instead, Reverse, einsum, elementwise, labels
+from fastgrad.causes.mistakes import miscounted
+from fastgrad.causes.reverse import Instead, Reverse, Sends, einsum, elementwise, labels
 from fastgrad.causes.watch import MOST_WORK, Watch
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
@@ -55,18 +56,11 @@ def _tried(
     group: list[Node],
     other: "Other",
 ) -> Iterator[Guess]:
-    arrays = dict(zip(group, other.arrays, strict=True))
-
-    def part(n: Node, g: Array) -> Any:
-        if slot.role == "upstream":
-            return slot.part(n, arrays[n], arrays[n])
-        return slot.part(n, g, arrays[n])
-
     watch = Watch(evidence, 1.0, strict=False)
     with np.errstate(all="ignore"):
-        reverse.change(dict.fromkeys(group, Instead(slot.i, part)), watch)
+        reverse.change(slot.broken(reverse, group, other.arrays), watch)
     if watch.explained and watch.entries >= _ENTRIES:
-        code, text, cost = _said(reverse, slot, group[0], other)
+        code, text, cost = _said(slot, group[0], other)
         yield watch.guess(code, text, cost, group[0])
 
 
@@ -77,6 +71,7 @@ class Other:
     node: Node
     is_gradient: bool
     arrays: tuple[Array, ...]
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,29 +80,46 @@ class Slot:
 
     Attributes
     ----------
-    i : int
-        The input whose gradient it goes into.
+    i : int or None
+        The input whose gradient it goes into; None for the gradient that comes down to
+        the operation, and so for all its inputs.
     role : str
         "upstream" for the gradient that comes down, "operand" for another input,
-        "argument" for the input itself, "value" for the result.
+        "argument" for the input itself, "value" for the result, "side" for what a
+        branch is decided by.
     due : callable
         Of a node: what should stand there.
     part : callable
         Of a node, the gradient that comes down, and what stands there: what the input
         receives, before it is summed over the axes along which it is repeated.
-    to_parameter : bool
-        Whether the input is a parameter, to which nothing else is passed on.
     """
 
-    i: int
+    i: int | None
     role: str
     due: Callable[[Node], Array]
     part: Callable[[Node, Array, Array], Any]
-    to_parameter: bool
+
+    def to(self, node: Node) -> Node:
+        """Whose gradient it is a part of."""
+        return node if self.i is None else node.inputs[self.i]
+
+    def broken(
+        self, reverse: Reverse, group: list[Node], arrays: Sequence[Array]
+    ) -> dict[Node, Sends]:
+        """The operations with these arrays put in."""
+        given = dict(zip(group, arrays, strict=True))
+        if self.i is None:
+            return dict.fromkeys(group, lambda n, g: reverse.rightly(n, given[n]))
+
+        def part(n: Node, g: Array) -> Any:
+            return self.part(n, given[n] if self.role == "upstream" else g, given[n])
+
+        return dict.fromkeys(group, Instead(self.i, part))
 
 
 def _slots(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
     node = group[0]
+    yield Slot(None, "upstream", reverse.gradient.__getitem__, lambda n, g, c: c)
     if node.op == "contract":
         yield from _of_product(reverse, group)
     elif elementwise(node) and not ops.PRIMITIVES[node.op].steps:
@@ -115,10 +127,8 @@ def _slots(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
 
 
 def _of_product(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
-    for i, x in enumerate(group[0].inputs):
-        if not x.active:
-            continue
-        last = all(n.inputs[i].op == "parameter" for n in group)
+    active = [i for i, x in enumerate(group[0].inputs) if x.active]
+    for i in active:
 
         def upstream(n: Node, g: Array, c: Array, i: int = i) -> Any:
             return _product(n, i, c, n.inputs[1 - i].value)
@@ -129,8 +139,9 @@ def _of_product(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
         def beside(n: Node, i: int = i) -> Array:
             return n.inputs[1 - i].value
 
-        yield Slot(i, "upstream", reverse.gradient.__getitem__, upstream, last)
-        yield Slot(i, "operand", beside, operand, last)
+        if len(active) > 1:
+            yield Slot(i, "upstream", reverse.gradient.__getitem__, upstream)
+        yield Slot(i, "operand", beside, operand)
 
 
 def _product(node: Node, i: int, g: Array, other: Array) -> Array:
@@ -141,21 +152,27 @@ def _product(node: Node, i: int, g: Array, other: Array) -> Array:
 
 def _of_function(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
     node = group[0]
-    for i, x in enumerate(node.inputs):
-        if not x.active:
-            continue
-        last = all(n.inputs[i].op == "parameter" for n in group)
+    active = [i for i, x in enumerate(node.inputs) if x.active]
+    for i in active:
 
         def upstream(n: Node, g: Array, c: Array, i: int = i) -> Any:
             return c * _slope(n, i)
 
-        yield Slot(i, "upstream", reverse.gradient.__getitem__, upstream, last)
+        if len(active) > 1:
+            yield Slot(i, "upstream", reverse.gradient.__getitem__, upstream)
+        if node.op in ("maximum", "minimum", "where"):
+
+            def sided(n: Node, g: Array, c: Array, i: int = i) -> Any:
+                first = (n.op == "where" and i == 1) or n.op == "maximum"
+                return g * ((c > 0) == first)
+
+            yield Slot(i, "side", lambda n: n.value, sided)
+            continue
         if node.op in ("add", "subtract", "negative"):
             continue
         for j in range(len(node.inputs)):
-            if node.op == "where" or node.inputs[j].value.ndim == 0:
+            if node.inputs[j].value.ndim == 0:
                 continue
-            role = "operand" if j != i else "argument"
 
             def swapped(n: Node, g: Array, c: Array, i: int = i, j: int = j) -> Any:
                 return g * _slope(n, i, {j: c})
@@ -163,13 +180,13 @@ def _of_function(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
             def input_(n: Node, j: int = j) -> Array:
                 return n.inputs[j].value
 
-            yield Slot(i, role, input_, swapped, last)
+            yield Slot(i, "argument" if j == i else "operand", input_, swapped)
         if len(node.inputs) == 1:
 
             def valued(n: Node, g: Array, c: Array) -> Any:
                 return g * _slope(n, 0, out=c)
 
-            yield Slot(0, "value", lambda n: n.value, valued, last)
+            yield Slot(0, "value", lambda n: n.value, valued)
 
 
 def _slope(
@@ -213,10 +230,10 @@ class _Others:
         if len(group) == 1 and len(users[group[0]]) > 1:
             for user, i in users[group[0]]:
                 yield Other(group[0], True, (self._reverse.part(user, i),))
-        node = group[0]
-        if node.op in ("add", "subtract") and len(group) == 1:
-            x, y = (x.value for x in node.inputs)
-            yield Other(node, False, (x - y if node.op == "add" else x + y,))
+        each = [dict(miscounted(n)) for n in group]
+        for what in each[0]:
+            if all(what in one for one in each):
+                yield Other(group[0], False, tuple(one[what] for one in each), what)
 
     def _beside(self, group: list[Node]) -> Iterator[Other]:
         """What the turns of a loop use, and send to it; a turn sooner or later."""
@@ -271,7 +288,7 @@ class _Sieve:
     ) -> None:
         self.reverse, self.probes, self.slot, self.group = reverse, probes, slot, group
         # What is sent down a loop is propagated through later turns, broken ones.
-        self.sees = len(group) == 1 or slot.to_parameter
+        self.sees = len(group) == 1 or all(slot.to(n).op == "parameter" for n in group)
         self.due = [slot.due(n) for n in group]
         self.right = [
             slot.part(n, reverse.gradient[n], due)
@@ -302,7 +319,7 @@ class _Sieve:
         terms = 0.0
         size = abs(seen)
         for n, d in zip(self.group, change, strict=True):
-            tangent = tangents.get(n.inputs[self.slot.i])
+            tangent = tangents.get(self.slot.to(n))
             if tangent is not None:
                 with np.errstate(all="ignore"):
                     products = tangent * d
@@ -314,25 +331,27 @@ class _Sieve:
 # ---- words ---------------------------------------------------------------------------
 
 
-def _said(
-    reverse: Reverse, slot: Slot, node: Node, other: Other
-) -> tuple[str, str, float]:
+_DUE = {
+    "operand": "its other operand",
+    "argument": "its input",
+    "value": "its value",
+}
+
+
+def _said(slot: Slot, node: Node, other: Other) -> tuple[str, str, float]:
     what = f"the gradient of {_name(other.node)}" if other.is_gradient else ""
-    what = what or _name(other.node)
-    if slot.role == "upstream":
-        if not other.is_gradient:
-            text = f"{{op}} is handed {what} in place of the gradient from above"
-            return "upstream", text, 4.4
-        text = f"{what} is used where that of {{op}} is due"
-        chained = _chained(node, other.node) or _chained(other.node, node)
-        return ("local_derivative", text, 4.2) if chained else ("layout", text, 4.4)
-    due = {
-        "operand": "its other operand",
-        "argument": "its input",
-        "value": "its value",
-    }[slot.role]
-    text = f"the derivative of {{op}} uses {what} where {due} is due"
-    return "local_derivative", text, 4.3
+    what = what or f"{_name(other.node)} {other.what}".strip()
+    if slot.role == "side":
+        return "mask", f"{{op}} passes its gradient where {what} is positive", 4.2
+    if slot.role != "upstream":
+        text = f"the derivative of {{op}} uses {what} where {_DUE[slot.role]} is due"
+        return "local_derivative", text, 4.3
+    if not other.is_gradient:
+        text = f"{{op}} is handed {what} in place of the gradient from above"
+        return "upstream", text, 4.4
+    text = f"{what} is used where that of {{op}} is due"
+    chained = _chained(node, other.node) or _chained(other.node, node)
+    return ("local_derivative", text, 4.2) if chained else ("layout", text, 4.4)
 
 
 def _chained(node: Node, above: Node) -> bool:
