@@ -40,9 +40,11 @@ def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
     for search in (substitutes, fields):
         if not _explained(evidence, found):
             found += search(evidence, reverse, touching)
-    if not any(set(g.blocks) >= set(evidence.wrong) for g in found):
-        found += _search(evidence, reverse, touching, strict=False)
-    return found
+    if any(set(g.blocks) >= set(evidence.wrong) for g in found):
+        return found
+    some = _search(evidence, reverse, touching, strict=False)
+    known = {b for guess in some for b in guess.blocks}
+    return some + [guess for guess in found if not known & set(guess.blocks)]
 
 
 def _explained(evidence: Evidence, found: list[Guess]) -> bool:
