@@ -25,6 +25,7 @@ class BatchNormNet(Problem):
         self.x = rng.normal(size=(batch, features))
         self.y = rng.normal(size=batch)
         self.eps = eps
+        self.running_var = np.ones(hidden)
         self.params = {
             "W": rng.normal(size=(features, hidden)) / features**0.5,
             "gamma": rng.uniform(0.5, 2.0, size=hidden),
@@ -55,6 +56,8 @@ class BatchNormNet(Problem):
         if bug == "gamma_gradient_from_raw_input":
             dgamma = np.sum(dy * z, axis=0)
         dbeta = np.sum(dy, axis=0)
+        if bug == "beta_summed_in_float16":
+            dbeta = np.sum(dy.astype(np.float16), axis=0).astype(float)
         if bug == "beta_gradient_left_zero":
             dbeta = np.zeros_like(dbeta)
         if bug == "gamma_and_beta_averaged":
@@ -64,6 +67,8 @@ class BatchNormNet(Problem):
         if bug == "gamma_factor_lost":
             dnormalized = dy
         inverse = 1 / np.sqrt(var + self.eps)
+        if bug == "running_variance_in_backward":
+            inverse = 1 / np.sqrt(self.running_var + self.eps)
         if bug == "eps_missing_in_backward":
             inverse = 1 / np.sqrt(var + 1e-12)
         if bug == "rsqrt_of_inverse_deviation":
@@ -79,6 +84,8 @@ class BatchNormNet(Problem):
         if bug == "statistics_treated_as_constants":
             dvar, dmean = np.zeros_like(dvar), np.zeros_like(dmean)
         dz = dnormalized * inverse + dvar * 2 * (z - mean) / n + dmean / n
+        if bug == "mean_gradient_not_divided":
+            dz = dnormalized * inverse + dvar * 2 * (z - mean) / n + dmean
         if bug == "unbiased_variance_in_backward":
             dz += dvar * 2 * (z - mean) * (1 / max(n - 1, 1) - 1 / n)
         return {
@@ -142,12 +149,16 @@ class SpatialBatchNormNet(Problem):
             dgamma = np.sum((dy * normalized)[0], axis=(1, 2))
             dbeta = np.sum(dy[0], axis=(1, 2))
         dn = dy * params["gamma"].reshape(1, -1, 1, 1)
+        if bug == "gamma_broadcast_over_columns":
+            dn = dy * params["gamma"]
         statistics_axes: tuple[int, ...] = axes
         if bug == "statistics_of_each_image":
             statistics_axes = (2, 3)
         centre = np.mean(dn, axis=statistics_axes, keepdims=True)
         slope = np.mean(dn * normalized, axis=statistics_axes, keepdims=True)
         dz = inverse * (dn - centre - normalized * slope)
+        if bug == "channels_last_read_as_first":
+            dz = np.reshape(dz.transpose(0, 2, 3, 1), dz.shape)
         dw = np.tensordot(self.x, dz, axes=((0, 2, 3), (0, 2, 3)))
         return {"W": dw, "gamma": dgamma, "beta": dbeta}
 
@@ -290,6 +301,53 @@ BUGS = (
         operation="multiply",
         also=("local_derivative",),
         link="https://github.com/sherjilozair/ctc/issues/2",
+    ),
+    Bug(
+        "running_variance_in_backward",
+        BatchNormNet,
+        "stale",
+        ("W",),
+        "The backward pass uses the running variance, the forward pass the batch's.",
+        operation="sqrt",
+        also=("local_derivative", "cross_term"),
+    ),
+    Bug(
+        "mean_gradient_not_divided",
+        BatchNormNet,
+        "cross_term",
+        ("W",),
+        "The gradient of the batch mean is not divided by the batch size.",
+        operation="mean",
+        also=("scale", "reduction"),
+    ),
+    Bug(
+        "beta_summed_in_float16",
+        BatchNormNet,
+        "precision",
+        ("beta",),
+        "The gradient of beta is summed in float16.",
+        operation="add",
+        link="https://github.com/apache/mxnet/issues/17703",
+        subtle=True,
+    ),
+    Bug(
+        "gamma_broadcast_over_columns",
+        SpatialBatchNormNet,
+        "layout",
+        ("W",),
+        "The factor gamma, not reshaped, is broadcast over columns, not channels.",
+        operation="multiply",
+        also=("local_derivative", "reduction"),
+    ),
+    Bug(
+        "channels_last_read_as_first",
+        SpatialBatchNormNet,
+        "layout",
+        ("W",),
+        "A gradient that lies with its channels last is read as if they were first.",
+        operation="transpose",
+        also=("geometry",),
+        link="https://github.com/pytorch/pytorch/issues/99638",
     ),
 )
 

@@ -60,6 +60,11 @@ class LayerNormNet(Problem):
         dn = dy * params["gamma"]
         mean = np.mean(dn, axis=1, keepdims=True)
         slope = np.mean(dn * normalized, axis=1, keepdims=True)
+        if bug == "gamma_missing_in_row_sums":
+            mean = np.mean(dy, axis=1, keepdims=True)
+            slope = np.mean(dy * normalized, axis=1, keepdims=True)
+        if bug == "eps_added_to_deviation":
+            inverse = 1 / (np.sqrt(1 / inverse**2 - self.eps) + self.eps)
         if bug == "layer_norm_mean_term_dropped":
             mean = np.zeros_like(mean)
         if bug == "layer_norm_variance_term_dropped":
@@ -116,6 +121,8 @@ class RMSNormNet(Problem):
         dy = np.outer(dprediction, params["v"]) * (1 - a**2)
         dn = dy * params["scale"]
         slope = np.mean(dn * normalized, axis=1, keepdims=True)
+        if bug == "rms_term_from_raw_input":
+            slope = slope / inverse
         if bug == "rms_treated_as_constant":
             slope = np.zeros_like(slope)
         if bug == "rms_sum_in_place_of_mean":
@@ -166,7 +173,11 @@ class WeightNormNet(Problem):
         dz = da * (1 - a**2)
         dw = self.x.T @ dz
         dg = np.sum(dw * unit, axis=0)
+        if bug == "weight_norm_sums_over_rows":
+            dg = np.sum(dw * unit, axis=1)
         dv = params["g"] / norm * (dw - unit * dg)
+        if bug == "weight_norm_gain_missing":
+            dv = (dw - unit * dg) / norm
         if bug == "weight_norm_projection_dropped":
             dv = params["g"] / norm * dw
         if bug == "weight_norm_division_missing":
@@ -294,6 +305,51 @@ BUGS = (
         ("V", "g", "b"),
         "The error is target minus output.",
         operation="subtract",
+    ),
+    Bug(
+        "gamma_missing_in_row_sums",
+        LayerNormNet,
+        "cross_term",
+        ("W", "b"),
+        "The sums over a row are those of the gradient before its factor gamma.",
+        operation="multiply",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "eps_added_to_deviation",
+        LayerNormNet,
+        "local_derivative",
+        ("W", "b"),
+        "The backward pass adds eps to the deviation, where the variance has it.",
+        operation="sqrt",
+        also=("cross_term",),
+    ),
+    Bug(
+        "rms_term_from_raw_input",
+        RMSNormNet,
+        "cross_term",
+        ("W",),
+        "The root mean square's term uses the input, not the normalised input.",
+        operation="multiply",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "weight_norm_sums_over_rows",
+        WeightNormNet,
+        "reduction",
+        ("V", "g"),
+        "The products with the unit columns are summed over the wrong axis.",
+        operation="multiply",
+        also=("cross_term",),
+        settings={"features": 4},
+    ),
+    Bug(
+        "weight_norm_gain_missing",
+        WeightNormNet,
+        "local_derivative",
+        ("V",),
+        "The gradient of the direction lacks the factor g.",
+        operation="multiply",
     ),
 )
 
