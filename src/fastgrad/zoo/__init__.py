@@ -25,12 +25,18 @@ from fastgrad.zoo import (
     convolution,
     dense,
     dense_rows,
+    distances,
+    latent,
     likelihoods,
     normalization,
+    normalization_rows,
     optimisation,
+    separable,
     sequence,
+    similarity,
     statistics,
     structures,
+    systems,
 )
 from fastgrad.zoo._registry import Bug, Case, Problem
 
@@ -41,12 +47,18 @@ _FAMILIES = (
     dense_rows,
     structures,
     normalization,
+    normalization_rows,
     convolution,
+    separable,
     sequence,
     attention,
+    similarity,
     statistics,
     likelihoods,
+    latent,
+    distances,
     optimisation,
+    systems,
 )
 
 

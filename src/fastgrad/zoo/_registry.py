@@ -115,7 +115,7 @@ class Bug:
         problem = self.make(**arguments)
 
         def grads(params: Params) -> Params:
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
                 return problem.grads(params, bug=self.name)
 
         return Case(problem.loss, problem.params, grads)

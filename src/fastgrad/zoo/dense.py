@@ -66,12 +66,17 @@ class TanhNet(Problem):
         dz3 = (np.exp(log_p) - self.y) / m
         if bug == "batch_average_missing":
             dz3 = np.exp(log_p) - self.y
+        if bug == "softmax_over_samples":
+            z3 = params["W3"] @ a2 + params["b3"]
+            dz3 = (np.exp(log_softmax(z3, axis=1)) - self.y) / m
         dw3 = dz3 @ a2.T
         db3 = np.sum(dz3, axis=1, keepdims=True)
 
         da2 = params["W3"].T @ dz3
         dz2 = da2 * (1 - a2**2)
         dw2 = dz2 @ a1.T
+        if bug == "activation_of_wrong_layer":
+            dw2 = dz2 @ a2.T
         if bug == "weight_gradient_transposed":
             dw2 = a1 @ dz2.T
         db2 = np.sum(dz2, axis=1, keepdims=True)
@@ -92,12 +97,18 @@ class TanhNet(Problem):
             dz1 = da1 * (1 - np.tanh(a1) ** 2)
         if bug == "tanh_derivative_of_sigmoid":
             dz1 = da1 * a1 * (1 - a1)
+        if bug == "tanh_derivative_twice":
+            dz1 = da1 * (1 - a1**2) ** 2
+        if bug == "matrix_product_for_elementwise":
+            dz1 = da1 @ (1 - a1**2)
         dw1 = dz1 @ self.x.T
         if bug == "batch_average_twice":
             dw1 = dz1 @ self.x.T / m
         if bug == "read_in_fortran_order":
             dw1 = dw1.ravel(order="F").reshape(dw1.shape)
         db1 = np.sum(dz1, axis=1, keepdims=True)
+        if bug == "bias_gradient_behind_activation":
+            db1 = np.sum(da1, axis=1, keepdims=True)
         if bug == "bias_summed_over_units":
             db1 = np.full_like(db1, np.sum(dz1))
 
@@ -112,6 +123,9 @@ class TanhNet(Problem):
             decay = self.lam
         if bug == "l2_sign":
             decay = -self.lam / m
+        if bug == "half_of_l2_kept":
+            decay = self.lam / (2 * m)
+
         if bug == "weights_decayed_in_place":
             for name in ("W1", "W2", "W3"):
                 params[name] -= decay * params[name]
@@ -181,6 +195,10 @@ class SigmoidNet(Problem):
         if bug == "divisor_of_wrong_dimension_for_one_sample" and m == 1:
             m = self.x.shape[0]
         dz2 = (a2 - self.y) / m
+        if bug == "predictions_in_place_of_probabilities":
+            dz2 = (np.round(a2) - self.y) / m
+        if bug == "one_minus_derivative_forgotten":
+            dz2 = -(self.y * (1 - a2) + (1 - self.y) * a2) / m
         if bug == "cross_entropy_sign":
             dz2 = (self.y - a2) / m
         if bug == "output_derivative_kept":
@@ -519,6 +537,74 @@ BUGS = (
         "The output weights are updated before the gradient goes back through them.",
         operation="matmul",
         also=("local_derivative",),
+    ),
+    Bug(
+        "bias_gradient_behind_activation",
+        TanhNet,
+        "local_derivative",
+        ("b1",),
+        "The bias gradient sums the gradient behind the tanh, not that before it.",
+        operation="tanh",
+    ),
+    Bug(
+        "activation_of_wrong_layer",
+        TanhNet,
+        "local_derivative",
+        ("W2",),
+        "The weight's gradient multiplies by the layer's output, not by its input.",
+        operation="matmul",
+        also=("layout",),
+    ),
+    Bug(
+        "softmax_over_samples",
+        TanhNet,
+        "reduction",
+        ("W1", "b1", "W2", "b2", "W3", "b3"),
+        "The softmax of the backward pass is taken over samples, not over classes.",
+        operation="log_softmax",
+        also=("cross_term", "local_derivative"),
+    ),
+    Bug(
+        "tanh_derivative_twice",
+        TanhNet,
+        "local_derivative",
+        ("W1", "b1"),
+        "The derivative of tanh is applied by the layer and again by its caller.",
+        operation="tanh",
+    ),
+    Bug(
+        "matrix_product_for_elementwise",
+        TanhNet,
+        "local_derivative",
+        ("W1", "b1"),
+        "A matrix product stands where an elementwise one is due, and the shapes fit.",
+        operation="tanh",
+        link="https://community.deeplearning.ai/t/w3-ex-6-assertionerror-wrong-values-for-dw1/402919",
+        settings={"batch": 7},
+    ),
+    Bug(
+        "half_of_l2_kept",
+        TanhNet,
+        "regularization",
+        ("W1", "W2", "W3"),
+        "The penalty's factor 1/2 is kept, which the square's derivative cancels.",
+    ),
+    Bug(
+        "predictions_in_place_of_probabilities",
+        SigmoidNet,
+        "local_derivative",
+        ("W1", "b1", "W2", "b2"),
+        "The error is that of the predicted class, 0 or 1, not of its probability.",
+        operation="sigmoid",
+    ),
+    Bug(
+        "one_minus_derivative_forgotten",
+        SigmoidNet,
+        "local_derivative",
+        ("W1", "b1", "W2", "b2"),
+        "The minus in 1 - a is forgotten, so the term of label 0 has the wrong sign.",
+        operation="subtract",
+        also=("sign",),
     ),
 )
 

@@ -56,7 +56,12 @@ class TwoLayerNet(Problem):
         if bug != "true_class_not_subtracted":
             dscores[np.arange(n), self.y] -= 1
         dscores /= n
+        if bug == "softmax_derivative_kept":
+            p = np.exp(log_p)
+            dscores = p * (dscores - np.sum(p * dscores, axis=1, keepdims=True))
         dh = dscores @ params["W2"].T
+        if bug == "hidden_layer_overwritten":
+            h[:] = dh
         dz = dh * (z > 0)
         if bug == "relu_derivative_missing":
             dz = dh
@@ -68,6 +73,9 @@ class TwoLayerNet(Problem):
         penalty1, penalty2 = 2 * self.reg * w1, 2 * self.reg * w2
         if bug == "l2_without_factor_two":
             penalty1, penalty2 = self.reg * w1, self.reg * w2
+        if bug == "penalty_averaged_too":
+            penalty1, penalty2 = penalty1 / n, penalty2 / n
+
         if bug == "l1_in_place_of_l2":
             penalty1, penalty2 = self.reg * np.sign(w1), self.reg * np.sign(w2)
         if bug == "l2_on_first_layer_only":
@@ -123,6 +131,8 @@ class LeakyNet(Problem):
         """Return the gradient."""
         z, h, prediction = self.forward(params)
         dprediction = (prediction - self.y) / self.y.size
+        if bug == "absolute_error_gradient":
+            dprediction = np.sign(prediction - self.y) / self.y.size
         if bug == "outputs_not_averaged":
             dprediction = (prediction - self.y) / len(self.y)
         if bug == "target_minus_prediction":
@@ -140,12 +150,10 @@ class LeakyNet(Problem):
         dw1 = self.x.T @ dz
         if bug == "first_samples_only":
             dw1 = self.x[:4].T @ dz[:4]
-        return {
-            "W1": dw1,
-            "b1": np.sum(dz, axis=0),
-            "W2": h.T @ dprediction,
-            "b2": np.sum(dprediction, axis=0),
-        }
+        db1, db2 = np.sum(dz, axis=0), np.sum(dprediction, axis=0)
+        if bug == "biases_not_averaged":
+            db1, db2 = self.y.size * db1, self.y.size * db2
+        return {"W1": dw1, "b1": db1, "W2": h.T @ dprediction, "b2": db2}
 
 
 class PReluNet(Problem):
@@ -186,6 +194,8 @@ class PReluNet(Problem):
             negative = h < 0
         dz = dh * np.where(negative, params["slope"], 1)
         dslope = np.sum(dh * negative * z, keepdims=True).reshape(1)
+        if bug == "prelu_slope_from_output":
+            dslope = np.sum(dh * negative * h, keepdims=True).reshape(1)
         if bug == "prelu_slope_of_first_unit":
             dslope = np.sum(dh * negative * z, axis=0)[:1]
         if bug == "prelu_slope_averaged":
@@ -229,6 +239,11 @@ class HingeClassifier(Problem):
         n = len(self.y)
         true = one_hot(self.y, params["W"].shape[1])
         violated = (self.margins(params) > 0).astype(float)
+        if bug == "squared_hinge_gradient":
+            violated = 2 * self.margins(params)
+        if bug == "worst_class_only":
+            margins = self.margins(params)
+            violated = violated * (margins == np.max(margins, axis=1, keepdims=True))
         if bug == "hinge_mask_missing":
             violated = 1 - true
         times = np.sum(violated, axis=1, keepdims=True)
@@ -289,6 +304,9 @@ class WideNet(Problem):
         grads: Params = {}
         for i in reversed(range(self.depth)):
             grads[f"W{i}"] = inputs[i].T @ dz
+            if bug == "inputs_in_another_order" and i == 0:
+                order = np.random.default_rng(5).permutation(len(self.x))
+                grads["W0"] = self.x[order].T @ dz
             grads[f"b{i}"] = np.sum(dz, axis=0)
             dz = dz @ params[f"W{i}"].T * (inputs[i] > 0)
         if bug == "one_entry_of_many":
@@ -536,6 +554,86 @@ BUGS = (
         "The gradient is rounded to bfloat16.",
         link="https://github.com/tenstorrent/tt-metal/pull/53386",
         subtle=True,
+    ),
+    Bug(
+        "hidden_layer_overwritten",
+        TwoLayerNet,
+        "local_derivative",
+        ("W2",),
+        "The hidden layer's gradient is written over its values, which W2 still needs.",
+        operation="matmul",
+        also=("stale",),
+    ),
+    Bug(
+        "softmax_derivative_kept",
+        TwoLayerNet,
+        "cross_term",
+        ("W1", "b1", "W2", "b2"),
+        "The softmax Jacobian is applied to p - y, which contains it already.",
+        operation="log_softmax",
+        also=("local_derivative",),
+        link="https://github.com/pytorch/pytorch/issues/52241",
+    ),
+    Bug(
+        "penalty_averaged_too",
+        TwoLayerNet,
+        "regularization",
+        ("W1", "W2"),
+        "The penalty's gradient is divided by the batch size along with the data's.",
+    ),
+    Bug(
+        "absolute_error_gradient",
+        LeakyNet,
+        "local_derivative",
+        ("W1", "b1", "W2", "b2"),
+        "The gradient is that of the absolute error, the loss has its square.",
+        operation="power",
+        also=("upstream",),
+    ),
+    Bug(
+        "biases_not_averaged",
+        LeakyNet,
+        "scale",
+        ("b1", "b2"),
+        "The weights' gradients are averaged, those of the biases are not.",
+        operation="mean",
+        also=("reduction",),
+    ),
+    Bug(
+        "prelu_slope_from_output",
+        PReluNet,
+        "local_derivative",
+        ("slope",),
+        "The slope's gradient multiplies by the output, not by the input.",
+        operation="multiply",
+        also=("scale",),
+    ),
+    Bug(
+        "squared_hinge_gradient",
+        HingeClassifier,
+        "local_derivative",
+        ("W",),
+        "The gradient is that of the squared hinge, the loss has the hinge itself.",
+        operation="maximum",
+        also=("upstream",),
+    ),
+    Bug(
+        "worst_class_only",
+        HingeClassifier,
+        "mask",
+        ("W",),
+        "Only the class that violates the margin most is counted.",
+        operation="maximum",
+        also=("partial", "local_derivative", "accumulation"),
+    ),
+    Bug(
+        "inputs_in_another_order",
+        WideNet,
+        "layout",
+        ("W0",),
+        "The samples have been shuffled between the forward and the backward pass.",
+        operation="matmul",
+        also=("stale",),
     ),
 )
 

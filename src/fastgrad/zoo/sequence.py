@@ -188,7 +188,95 @@ class LSTM(Problem):
         return grads
 
 
+class GRU(Problem):
+    """A gated recurrent unit over sequences that differ in length."""
+
+    name = "gru"
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        batch: int = 4,
+        steps: int = 5,
+        features: int = 3,
+        hidden: int = 4,
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self.x = rng.normal(size=(steps, batch, features))
+        self.y = rng.normal(size=batch)
+        lengths = steps - np.arange(batch) % (steps - 1)
+        self.present = (np.arange(steps)[:, None] < lengths).astype(float)
+        self.params = {}
+        for gate in "zrn":
+            self.params[f"W{gate}"] = rng.normal(size=(features, hidden)) * 0.8
+            self.params[f"U{gate}"] = rng.normal(size=(hidden, hidden)) * 0.8
+            self.params[f"b{gate}"] = rng.normal(size=hidden) * 0.3
+        self.params["c"] = rng.normal(size=hidden) * 0.3
+        self.params["v"] = rng.normal(size=hidden)
+
+    def forward(self, params: Params) -> tuple[list[tuple[Array, ...]], Array]:
+        """Return each step's state before it, gates and candidate; the last state."""
+        h = np.zeros((self.x.shape[1], len(params["v"])))
+        steps = []
+        for x, there in zip(self.x, self.present, strict=True):
+            z = sigmoid(x @ params["Wz"] + h @ params["Uz"] + params["bz"])
+            r = sigmoid(x @ params["Wr"] + h @ params["Ur"] + params["br"])
+            u = h @ params["Un"] + params["c"]
+            n = np.tanh(x @ params["Wn"] + params["bn"] + r * u)
+            steps.append((h, z, r, u, n))
+            there = there.reshape(-1, 1)
+            h = there * ((1 - z) * n + z * h) + (1 - there) * h
+        return steps, h
+
+    def loss(self, params: Params) -> Any:
+        """Return the mean squared error of the readout."""
+        return np.mean((self.forward(params)[-1] @ params["v"] - self.y) ** 2)
+
+    def grads(self, params: Params, bug: str | None = None) -> Params:
+        """Return the gradient."""
+        steps, last = self.forward(params)
+        derror = 2 * (last @ params["v"] - self.y) / len(self.y)
+        grads = {name: np.zeros_like(value) for name, value in params.items()}
+        grads["v"] = last.T @ derror
+        dh = np.outer(derror, params["v"])
+        for t in reversed(range(len(steps))):
+            h, z, r, u, n = steps[t]
+            there = self.present[t].reshape(-1, 1)
+            if bug == "padded_steps_run_in_backward":
+                there = np.ones_like(there)
+            dnew, dbefore = there * dh, (1 - there) * dh
+            if bug == "padded_steps_stop_gradient":
+                dbefore = np.zeros_like(dh)
+            dn, dz = dnew * (1 - z), dnew * (h - n)
+            direct = dnew * z
+            if bug == "update_gate_convention_exchanged":
+                dn, dz, direct = dnew * z, dnew * (n - h), dnew * (1 - z)
+            if bug == "kept_state_not_carried":
+                direct = np.zeros_like(dh)
+            inner = dn * (1 - n**2)
+            du, dr = inner * r, inner * u
+            grads["c"] += np.sum(du, axis=0)
+            if bug == "candidate_bias_without_reset":
+                grads["c"] += np.sum(inner - du, axis=0)
+            into = {"z": dz * z * (1 - z), "r": dr * r * (1 - r), "n": du}
+            if bug == "reset_gate_derivative_of_tanh":
+                into["r"] = dr * (1 - r**2)
+            dh = dbefore + direct
+            for gate, dgate in into.items():
+                grads[f"U{gate}"] += h.T @ dgate
+                if bug == "reset_gate_passes_nothing_back" and gate == "r":
+                    continue
+                dh = dh + dgate @ params[f"U{gate}"].T
+            into["n"] = inner
+            for gate, dgate in into.items():
+                grads[f"W{gate}"] += self.x[t].T @ dgate
+                grads[f"b{gate}"] += np.sum(dgate, axis=0)
+        return grads
+
+
 GATES = tuple(f"{kind}{gate}" for gate in "ifog" for kind in "Wb")
+GRU_GATES = (*(f"{kind}{gate}" for gate in "zrn" for kind in "WUb"), "c")
 
 BUGS = (
     Bug(
@@ -357,6 +445,65 @@ BUGS = (
         "The gradient is clipped to 0.02 as it is carried from step to step.",
         operation="matmul",
     ),
+    Bug(
+        "padded_steps_run_in_backward",
+        GRU,
+        "mask",
+        GRU_GATES,
+        "The backward pass goes through the cell at steps behind a sequence's end too.",
+        operation="multiply",
+    ),
+    Bug(
+        "padded_steps_stop_gradient",
+        GRU,
+        "mask",
+        GRU_GATES,
+        "The steps behind a sequence's end do not pass the state's gradient on.",
+        operation="multiply",
+        also=("accumulation",),
+    ),
+    Bug(
+        "update_gate_convention_exchanged",
+        GRU,
+        "local_derivative",
+        GRU_GATES,
+        "The update gate weighs the old state by 1 - z, as other papers write it.",
+        operation="multiply",
+        also=("layout", "sign"),
+    ),
+    Bug(
+        "kept_state_not_carried",
+        GRU,
+        "accumulation",
+        GRU_GATES,
+        "What the update gate keeps of the old state passes no gradient back.",
+        operation="multiply",
+    ),
+    Bug(
+        "candidate_bias_without_reset",
+        GRU,
+        "local_derivative",
+        ("c",),
+        "The bias inside the reset gate's product gets the gradient outside it.",
+        operation="multiply",
+        also=("layout",),
+    ),
+    Bug(
+        "reset_gate_derivative_of_tanh",
+        GRU,
+        "local_derivative",
+        GRU_GATES,
+        "The reset gate, a sigmoid, has the derivative of tanh.",
+        operation="sigmoid",
+    ),
+    Bug(
+        "reset_gate_passes_nothing_back",
+        GRU,
+        "accumulation",
+        GRU_GATES,
+        "The old state receives no gradient through the reset gate.",
+        operation="matmul",
+    ),
 )
 
-PROBLEMS = (RecurrentNet, LSTM)
+PROBLEMS = (RecurrentNet, LSTM, GRU)

@@ -40,6 +40,8 @@ class TiedAutoencoder(Problem):
         dz = doutput @ params["W"] * (1 - h**2)
         encoder, decoder = self.x.T @ dz, doutput.T @ h
         dw = encoder + decoder
+        if bug == "tied_decoder_not_transposed":
+            dw = encoder + decoder.T
         if bug == "tied_decoder_missing":
             dw = encoder
         if bug == "tied_encoder_missing":
@@ -102,7 +104,11 @@ class ResidualNet(Problem):
             dh1 = dh2 + 2 * branch
 
         dt1 = dh1 @ params["V1"].T * (1 - t1**2)
+        if bug == "block_weight_of_other_block":
+            dt1 = dh1 @ params["V2"].T * (1 - t1**2)
         dh0 = dh1 + dt1 @ params["W1"].T
+        if bug == "skip_past_both_blocks":
+            dh0 = dh2 + dt1 @ params["W1"].T
         if bug == "diamond_counted_twice":
             dh0 = dh1 + dh1 + dt1 @ params["W1"].T
         if bug == "first_layer_detached":
@@ -160,6 +166,8 @@ class DropoutNet(Problem):
         dscores = (np.exp(log_p) - self.y) / len(self.x)
         ddropped = dscores @ params["W2"].T
         dh = ddropped * self.mask / self.keep
+        if bug == "dropout_divided_by_drop_rate":
+            dh = ddropped * self.mask / (1 - self.keep)
         if bug == "dropout_scale_without_mask":
             dh = ddropped / self.keep
         if bug == "dropout_mask_without_scale":
@@ -170,6 +178,8 @@ class DropoutNet(Problem):
             dh = ddropped * (1 - self.mask) / self.keep
         if bug == "dropout_mask_from_ratio":
             dh = ddropped * (dropped / h)
+        if bug == "weight_gradient_before_dropout":
+            dropped = h
         dz = dh * (h > 0)
         return {
             "W1": self.x.T @ dz,
@@ -221,14 +231,20 @@ class MultiTaskNet(Problem):
         """Return the gradient."""
         n = len(self.x)
         h, prediction, log_p = self.forward(params)
-        upstream = self.weight
+        upstream, other = self.weight, 1 - self.weight
         if bug == "upstream_ignored":
             upstream = 1.0
+        if bug == "task_weights_exchanged":
+            upstream, other = other, upstream
         dprediction = upstream * 2 * (prediction - self.target) / n
-        dscores = (1 - self.weight) * (np.exp(log_p) - self.y) / n
+        if bug == "regression_error_reversed":
+            dprediction = upstream * 2 * (self.target - prediction) / n
+        dscores = other * (np.exp(log_p) - self.y) / n
         from_regression = np.outer(dprediction, params["r"])
         from_classes = dscores @ params["C"].T
         dh = from_regression + from_classes
+        if bug == "trunk_not_weighted":
+            dh = from_regression / upstream + from_classes / other
         if bug == "last_head_overwrites":
             dh = from_classes
         if bug == "second_head_detached":
@@ -286,13 +302,16 @@ class SiameseNet(Problem):
             dright = ddifference
         if bug == "right_branch_detached":
             dright = np.zeros_like(right)
+        first = self.left
+        if bug == "input_of_last_call_for_both":
+            first = self.right
         dleft = dleft * (1 - left**2)
         dright = dright * (1 - right**2)
         dscale = np.sum(ddistance * (left - right) ** 2, axis=0)
         if bug == "broadcast_scale_not_reduced":
             dscale = (ddistance * (left - right) ** 2)[0]
         return {
-            "W": self.left.T @ dleft + self.right.T @ dright,
+            "W": first.T @ dleft + self.right.T @ dright,
             "b": np.sum(dleft + dright, axis=0),
             "scale": dscale,
         }
@@ -482,6 +501,87 @@ BUGS = (
         operation="multiply",
         also=("partial",),
         link="https://github.com/deeplearning4j/nd4j/issues/2424",
+    ),
+    Bug(
+        "tied_decoder_not_transposed",
+        TiedAutoencoder,
+        "layout",
+        ("W",),
+        "The decoder's share of the weight's gradient is added without transposing it.",
+        operation="transpose",
+        settings={"features": 4},
+    ),
+    Bug(
+        "block_weight_of_other_block",
+        ResidualNet,
+        "local_derivative",
+        ("A", "W1"),
+        "The first block's gradient is passed back by the second block's weight.",
+        operation="matmul",
+        also=("layout",),
+    ),
+    Bug(
+        "skip_past_both_blocks",
+        ResidualNet,
+        "accumulation",
+        ("A",),
+        "The skip connection hands the last gradient down, without the second block's.",
+        operation="add",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "dropout_divided_by_drop_rate",
+        DropoutNet,
+        "scale",
+        ("W1", "b1"),
+        "The backward pass divides by the share that is dropped, not by that kept.",
+        operation="divide",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "weight_gradient_before_dropout",
+        DropoutNet,
+        "local_derivative",
+        ("W2",),
+        "The output weights' gradient uses the hidden layer as it was before dropout.",
+        operation="matmul",
+        also=("mask", "stale"),
+    ),
+    Bug(
+        "task_weights_exchanged",
+        MultiTaskNet,
+        "upstream",
+        ("W", "b", "r", "C"),
+        "The weights of the two losses are exchanged.",
+        operation="multiply",
+        also=("scale",),
+    ),
+    Bug(
+        "regression_error_reversed",
+        MultiTaskNet,
+        "sign",
+        ("W", "b", "r"),
+        "The regression's error is target minus prediction.",
+        operation="subtract",
+        also=("local_derivative", "upstream"),
+    ),
+    Bug(
+        "trunk_not_weighted",
+        MultiTaskNet,
+        "upstream",
+        ("W", "b"),
+        "The heads hand the trunk the gradients of their losses without the weights.",
+        operation="multiply",
+        also=("scale",),
+    ),
+    Bug(
+        "input_of_last_call_for_both",
+        SiameseNet,
+        "stale",
+        ("W",),
+        "The layer keeps the input of its last call only, and uses it for both.",
+        operation="matmul",
+        also=("local_derivative", "accumulation"),
     ),
 )
 

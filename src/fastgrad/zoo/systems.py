@@ -1,0 +1,309 @@
+"""Values that many later ones depend on: products, maxima, simulated systems."""
+
+from typing import Any
+
+import numpy as np
+
+from fastgrad.zoo._registry import Array, Bug, Params, Problem
+
+
+class ProductOfFactors(Problem):
+    """Survival curves: cumulative products of factors, one of which is zero."""
+
+    name = "product_of_factors"
+
+    def __init__(self, *, seed: int = 0, batch: int = 5, steps: int = 6) -> None:
+        rng = np.random.default_rng(seed)
+        self.target = rng.uniform(size=(batch, steps))
+        factors = rng.uniform(0.5, 1.5, size=(batch, steps))
+        factors[0, 3] = 0.0
+        self.params = {"factors": factors}
+
+    def loss(self, params: Params) -> Any:
+        """Return the squared error of the cumulative products."""
+        curve = np.cumprod(params["factors"], axis=1)
+        return np.sum((curve - self.target) ** 2)
+
+    def grads(self, params: Params, bug: str | None = None) -> Params:
+        """Return the gradient."""
+        factors = params["factors"]
+        curve = np.cumprod(factors, axis=1)
+        dcurve = 2 * (curve - self.target)
+        if bug == "product_divided_by_factor":
+            return {"factors": _sum_from(dcurve * curve) / factors}
+        if bug == "product_divided_where_not_zero":
+            safe = np.where(factors == 0, np.inf, factors)
+            return {"factors": _sum_from(dcurve * curve) / safe}
+        before = np.ones_like(factors)
+        before[:, 1:] = curve[:, :-1]
+        later = dcurve.copy()
+        for k in reversed(range(factors.shape[1] - 1)):
+            later[:, k] += later[:, k + 1] * factors[:, k + 1]
+        if bug == "own_step_only":
+            later = dcurve
+        return {"factors": before * later}
+
+
+def _sum_from(x: Array) -> Array:
+    """Sum each row from each column to its end."""
+    return np.cumsum(x[:, ::-1], axis=1)[:, ::-1]
+
+
+class BroadcastMax(Problem):
+    """Each row's maximum is added back to the whole row."""
+
+    name = "broadcast_max"
+
+    def __init__(self, *, seed: int = 0, batch: int = 6, size: int = 5) -> None:
+        rng = np.random.default_rng(seed)
+        self.weight = rng.normal(size=(batch, size))
+        self.params = {
+            "x": rng.normal(size=(batch, size)),
+            "temperature": rng.uniform(1, 2, size=1),
+        }
+
+    def loss(self, params: Params) -> Any:
+        """Return a weighted sum of tanh((x + max x) / temperature)."""
+        x = params["x"]
+        total = (x + np.max(x, axis=1, keepdims=True)) / params["temperature"]
+        return np.sum(self.weight * np.tanh(total))
+
+    def grads(self, params: Params, bug: str | None = None) -> Params:
+        """Return the gradient."""
+        x, temperature = params["x"], params["temperature"]
+        top = np.max(x, axis=1, keepdims=True)
+        total = (x + top) / temperature
+        dtotal = self.weight * (1 - np.tanh(total) ** 2)
+        dtemperature = np.sum(dtotal * -total / temperature, keepdims=True).reshape(1)
+        if bug == "temperature_of_one_row":
+            dtemperature = np.sum(dtotal * -total / temperature, axis=1)[:1]
+        dsum = dtotal / temperature
+        dtop = np.sum(dsum, axis=1, keepdims=True)
+        if bug == "max_upstream_not_reduced":
+            dtop = dsum
+        if bug == "max_detached":
+            dtop = np.zeros_like(dtop)
+        winner = x == top
+        if bug == "winner_of_whole_array":
+            winner = x == np.max(x)
+        return {"x": dsum + winner * dtop, "temperature": dtemperature}
+
+
+class PopulationFit(Problem):
+    """Predators and prey by explicit Euler steps, fitted to observations."""
+
+    name = "population_fit"
+
+    def __init__(self, *, seed: int = 0, batch: int = 6, steps: int = 8) -> None:
+        rng = np.random.default_rng(seed)
+        self.steps, self.dt = steps, 0.1
+        self.observed = rng.uniform(0.5, 2, size=(steps, 2, batch))
+        self.params = {
+            "log_rates": rng.normal(size=4) * 0.3,
+            "start": rng.uniform(0.5, 2, size=(2, batch)),
+            "control": rng.normal(size=steps) * 0.5,
+        }
+
+    def simulate(self, params: Params) -> list[tuple[Array, Array]]:
+        """Return prey and predators at all times, the initial one included."""
+        a, b, c, d = np.exp(params["log_rates"])
+        prey, predator = params["start"]
+        path = [(prey, predator)]
+        for k in range(self.steps):
+            growth = a * prey - b * prey * predator + params["control"][k]
+            decline = c * prey * predator - d * predator
+            prey, predator = prey + self.dt * growth, predator + self.dt * decline
+            path.append((prey, predator))
+        return path
+
+    def loss(self, params: Params) -> Any:
+        """Return the squared errors at all observed times."""
+        path = self.simulate(params)[1:]
+        total = 0
+        for (prey, predator), seen in zip(path, self.observed, strict=True):
+            total = total + np.sum((prey - seen[0]) ** 2 + (predator - seen[1]) ** 2)
+        return total
+
+    def grads(self, params: Params, bug: str | None = None) -> Params:
+        """Return the gradient, by the adjoint recursion."""
+        a, b, c, d = rates = np.exp(params["log_rates"])
+        path = self.simulate(params)
+        drates, dcontrol = np.zeros(4), np.zeros(self.steps)
+        dprey = np.zeros_like(path[0][0])
+        dpredator = np.zeros_like(dprey)
+        for k in reversed(range(self.steps)):
+            prey, predator = path[k]
+            seen_prey, seen_predator = self.observed[k]
+            if bug != "last_observation_dropped" or k < self.steps - 1:
+                dprey = dprey + 2 * (path[k + 1][0] - seen_prey)
+                dpredator = dpredator + 2 * (path[k + 1][1] - seen_predator)
+            if bug == "state_of_next_step":
+                prey, predator = path[k + 1]
+            u, w = self.dt * dprey, self.dt * dpredator
+            both = prey * predator
+            drates += [
+                np.sum(u * prey),
+                -np.sum(u * both),
+                np.sum(w * both),
+                -np.sum(w * predator),
+            ]
+            dcontrol[k] = np.sum(u)
+            if bug == "time_step_missing":
+                dcontrol[k] = np.sum(dprey)
+            to_prey = u * (a - b * predator) + w * c * predator
+            to_predator = -u * b * prey + w * (c * prey - d)
+            if bug == "coupling_dropped":
+                to_prey = u * (a - b * predator)
+            if bug == "adjoint_sign":
+                to_prey, to_predator = -to_prey, -to_predator
+            dprey, dpredator = dprey + to_prey, dpredator + to_predator
+        dstart = np.array([dprey, dpredator])
+        if bug == "start_detached":
+            dstart = np.zeros_like(dstart)
+        dlog = drates * rates
+        if bug == "rates_in_place_of_their_logs":
+            dlog = drates
+        if bug == "controls_off_by_one":
+            dcontrol = np.roll(dcontrol, -1)
+        return {"log_rates": dlog, "start": dstart, "control": dcontrol}
+
+
+BUGS = (
+    Bug(
+        "product_divided_by_factor",
+        ProductOfFactors,
+        "nonfinite",
+        ("factors",),
+        "The product is divided by each factor, and one of them is zero.",
+        operation="cumprod",
+        link="https://github.com/tensorflow/tensorflow/issues/3862",
+    ),
+    Bug(
+        "product_divided_where_not_zero",
+        ProductOfFactors,
+        "partial",
+        ("factors",),
+        "The division by a factor of zero is avoided by returning zero.",
+        operation="cumprod",
+        also=("zero",),
+        link="https://github.com/tensorflow/tensorflow/issues/119430",
+    ),
+    Bug(
+        "own_step_only",
+        ProductOfFactors,
+        "accumulation",
+        ("factors",),
+        "A factor's later uses in the cumulative product are left out.",
+        operation="cumprod",
+    ),
+    Bug(
+        "max_upstream_not_reduced",
+        BroadcastMax,
+        "reduction",
+        ("x",),
+        "The maximum's gradient is not summed over the row it was broadcast to.",
+        operation="max",
+        link="https://github.com/NervanaSystems/neon/issues/170",
+    ),
+    Bug(
+        "max_detached",
+        BroadcastMax,
+        "accumulation",
+        ("x",),
+        "The maximum passes nothing back.",
+        operation="max",
+    ),
+    Bug(
+        "winner_of_whole_array",
+        BroadcastMax,
+        "mask",
+        ("x",),
+        "Only the row with the largest maximum passes its gradient back.",
+        operation="max",
+        also=("reduction",),
+    ),
+    Bug(
+        "temperature_of_one_row",
+        BroadcastMax,
+        "reduction",
+        ("temperature",),
+        "The scalar's gradient is that of the first row.",
+        operation="divide",
+        also=("partial",),
+    ),
+    Bug(
+        "last_observation_dropped",
+        PopulationFit,
+        "accumulation",
+        ("log_rates", "start", "control"),
+        "The error at the final time is not passed back.",
+        operation="add",
+        also=("partial",),
+        link="https://github.com/SciML/SciMLSensitivity.jl/pull/549",
+    ),
+    Bug(
+        "state_of_next_step",
+        PopulationFit,
+        "stale",
+        ("log_rates", "start", "control"),
+        "The adjoint uses the states one step later.",
+        also=("geometry", "local_derivative"),
+    ),
+    Bug(
+        "time_step_missing",
+        PopulationFit,
+        "scale",
+        ("control",),
+        "The controls' gradient lacks the factor dt.",
+        operation="multiply",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "coupling_dropped",
+        PopulationFit,
+        "accumulation",
+        ("log_rates", "start", "control"),
+        "The predators' dependence on the prey is left out of the adjoint.",
+        operation="multiply",
+        also=("cross_term",),
+    ),
+    Bug(
+        "adjoint_sign",
+        PopulationFit,
+        "local_derivative",
+        ("log_rates", "start", "control"),
+        "The adjoint is stepped with the wrong sign.",
+        also=("sign",),
+    ),
+    Bug(
+        "start_detached",
+        PopulationFit,
+        "zero",
+        ("start",),
+        "The initial state receives no gradient.",
+    ),
+    Bug(
+        "rates_in_place_of_their_logs",
+        PopulationFit,
+        "reparametrized",
+        ("log_rates",),
+        "The gradient is that of the rates, not of their logarithms.",
+        operation="exp",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "controls_off_by_one",
+        PopulationFit,
+        "geometry",
+        ("control",),
+        "Each control receives the next one's gradient.",
+        operation="getitem",
+        also=("layout",),
+    ),
+)
+
+PROBLEMS = (
+    ProductOfFactors,
+    BroadcastMax,
+    PopulationFit,
+)
