@@ -168,6 +168,8 @@ def _behind(
     found: list[Guess] = []
     for first in chosen:
         changed = {b: evidence.blocks[b] for b in left}
+        if not left:
+            break
         if first.change:
             changed = {
                 b: replace(block, right=block.right + first.change[b])

@@ -18,6 +18,7 @@ from fastgrad.causes.fields import fields
 from fastgrad.causes.mistakes import Mistake, miscounted, plain
 from fastgrad.causes.normalizations import is_statistic
 from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
+from fastgrad.causes.sieve import Sieve
 from fastgrad.causes.substitutes import substitutes
 from fastgrad.causes.watch import MOST_WORK, Change, Watch
 from fastgrad.program.graph import Node
@@ -35,14 +36,16 @@ def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
     wrong = sum(1 << b for b in evidence.wrong)
     groups = list(reversed(reverse.groups))
     covering = [g for g in groups if _reach(reverse, g) & wrong == wrong]
-    found = _search(evidence, reverse, covering, strict=True)
+    sieve = Sieve(evidence, reverse)
+    found = _search(evidence, reverse, covering, sieve, strict=True)
     touching = [g for g in groups if _reach(reverse, g) & wrong]
-    for search in (substitutes, fields):
-        if not _explained(evidence, found):
-            found += search(evidence, reverse, touching)
+    if not _explained(evidence, found):
+        found += substitutes(evidence, reverse, touching, sieve.probes)
+    if not _explained(evidence, found):
+        found += fields(evidence, reverse, touching)
     if any(set(g.blocks) >= set(evidence.wrong) for g in found):
         return found
-    some = _search(evidence, reverse, touching, strict=False)
+    some = _search(evidence, reverse, touching, sieve, strict=False)
     known = {b for guess in some for b in guess.blocks}
     return some + [guess for guess in found if not known & set(guess.blocks)]
 
@@ -63,17 +66,24 @@ def _reach(reverse: Reverse, group: list[Node]) -> int:
 
 
 def _search(
-    evidence: Evidence, reverse: Reverse, groups: list[list[Node]], *, strict: bool
+    evidence: Evidence,
+    reverse: Reverse,
+    groups: list[list[Node]],
+    sieve: Sieve,
+    *,
+    strict: bool,
 ) -> list[Guess]:
     found: list[Guess] = []
     for group in groups:
         if reverse.work > MOST_WORK:
             break
-        found += _edges(evidence, reverse, group, strict)
-        found += _table(evidence, reverse, group, strict)
-    if not found:
+        found += _edges(evidence, reverse, group, sieve, strict)
+        found += _table(evidence, reverse, group, sieve, strict)
+    if strict and not found:
         found += _other_values(evidence, reverse, groups)
-    return found + list(several_terms(evidence, reverse, groups))
+    if strict:
+        found += several_terms(evidence, reverse, groups)
+    return found
 
 
 def _other_values(
@@ -102,7 +112,11 @@ def _other_values(
 
 
 def _edges(
-    evidence: Evidence, reverse: Reverse, group: list[Node], strict: bool
+    evidence: Evidence,
+    reverse: Reverse,
+    group: list[Node],
+    sieve: Sieve,
+    strict: bool,
 ) -> Iterator[Guess]:
     wrong = sum(1 << b for b in evidence.wrong)
     for i in range(len(group[0].inputs)):
@@ -111,8 +125,11 @@ def _edges(
         if not reach & wrong or (strict and reach & wrong != wrong):
             continue
         for which, some in _turns_of_loop(nodes, strict):
+            broken: dict[Node, Sends] = dict.fromkeys(some, Instead(i, _nothing))
+            if not sieve.passes(broken, None):
+                continue
             watch = Watch(evidence, None, strict=strict)
-            reverse.change(dict.fromkeys(some, Instead(i, _nothing)), watch)
+            reverse.change(broken, watch)
             if watch.explained and watch.factor is not None:
                 yield from _edge(evidence, reverse, some[0], i, which, watch)
         if len(nodes) > 1:
@@ -248,24 +265,45 @@ def _ordinal(i: int) -> str:
 
 
 def _table(
-    evidence: Evidence, reverse: Reverse, group: list[Node], strict: bool
+    evidence: Evidence,
+    reverse: Reverse,
+    group: list[Node],
+    sieve: Sieve,
+    strict: bool,
 ) -> Iterator[Guess]:
+    nothing: dict[Node, Sends] = dict.fromkeys(group, lambda node, g: [])
     dropped: Change | None = None
     wrong = sum(1 << b for b in evidence.wrong)
     for mistake in mistakes_at(reverse, group):
         reach = _reached_by(reverse, mistake.broken)
         if not reach & wrong or (strict and reach & wrong != wrong):
             continue
-        if mistake.constant and dropped is None:
-            dropped = reverse.change(dict.fromkeys(group, lambda node, g: []))
         # Where blocks may differ, the first one's factor need not be the others'.
         factors = (None,) if strict or mistake.step else (1.0, None)
         for factor in factors if mistake.constant or mistake.step else (1.0,):
+            if not _may(sieve, mistake, factor, nothing):
+                continue
+            if mistake.constant and dropped is None:
+                dropped = reverse.change(nothing)
             base = dropped if mistake.constant else None
             watch = Watch(evidence, factor, base=base, strict=strict)
             if _tried(reverse, mistake, watch):
                 yield _as_guess(evidence, mistake, watch)
                 break
+
+
+def _may(
+    sieve: Sieve,
+    mistake: Mistake,
+    factor: float | None,
+    nothing: Mapping[Node, Sends],
+) -> bool:
+    try:
+        return sieve.passes(
+            mistake.broken, factor, nothing if mistake.constant else None
+        )
+    except (ValueError, IndexError):
+        return False  # shapes that do not fit: nobody's code
 
 
 def _tried(reverse: Reverse, mistake: Mistake, watch: Watch) -> bool:

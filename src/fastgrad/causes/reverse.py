@@ -39,7 +39,7 @@ Watch = Callable[[int, Array | None], bool]
 
 _SMALL = 20_000  # multiplications, below which planning a contraction is dearer
 _LARGE = 50_000  # entries, that cost as much as another operation
-_STEP = 1e-6  # of parameters of order one, for tangents
+_STEP = 1e-4  # for tangents of operations that are linear, or nearly so
 _NEUTRAL = 1e-12  # of what comes down: a maximum whose gradient cancels
 
 
@@ -159,7 +159,7 @@ class Reverse:
         return bits
 
     @cached_property
-    def _neutral(self) -> set[Node]:
+    def neutral(self) -> set[Node]:
         """Maxima that are only subtracted for safety: their gradient cancels."""
         return {
             node
@@ -186,12 +186,12 @@ class Reverse:
         """
         change: dict[Node, Array] = {}
         parameters = self.program.parameters
-        neutral = self._neutral
+        neutral = self.neutral
         start = max(self.number[n] for n in broken)
         for k in range(start, -1, -1):
             node = self.nodes[k]
             moved = change.pop(node, None) if node.inputs else None
-            for x, part in self._sent(node, moved, broken.get(node)):
+            for x, part in self.sent(node, moved, broken.get(node)):
                 if x.active and part is not None and x not in neutral:
                     if np.shape(part) != x.shape:
                         part = np.broadcast_to(part, x.shape)
@@ -202,9 +202,10 @@ class Reverse:
                         return None
         return [change.get(p) for p in parameters]
 
-    def _sent(
+    def sent(
         self, node: Node, moved: Array | None, sends: Sends | None
     ) -> list[tuple[Node, Any]]:
+        """What a node sends beyond what is right, broken or with its gradient moved."""
         if sends is None and moved is None:
             return []
         self.work += 1 + sum(x.value.size for x in node.inputs) / _LARGE
@@ -228,17 +229,41 @@ class Reverse:
         return sent
 
     def tangents(self, direction: Mapping[Node, Array]) -> dict[Node, Array]:
-        """How fast each value moves with parameters that move in this direction.
+        """How fast each value moves with parameters that move in this direction."""
+        tangents = dict(direction)
+        for node in self.nodes:
+            if node in self.neutral or not node.inputs:
+                continue
+            if any(x in tangents for x in node.inputs):
+                with np.errstate(all="ignore"):
+                    tangents[node] = self._pushed(node, tangents)
+        return tangents
 
-        By central differences of the whole program: half of the digits.
-        """
-        ahead = self._moved({p: p.value + _STEP * d for p, d in direction.items()})
-        behind = self._moved({p: p.value - _STEP * d for p, d in direction.items()})
-        with np.errstate(all="ignore"):
-            return {
-                node: (moved.value - behind[node].value) / (2 * _STEP)
-                for node, moved in ahead.items()
-            }
+    def _pushed(self, node: Node, tangents: Mapping[Node, Array]) -> Array:
+        """The tangent of a node from those of its inputs; zero where there is none."""
+        if elementwise(node):
+            total = np.zeros(node.shape)
+            for x, slope in zip(node.inputs, self._slope(node), strict=True):
+                if x in tangents and slope is not None:
+                    total = total + tangents[x] * slope[0]
+            return total
+        if node.op == "contract":
+            one, two, out = labels(node.ints)
+            x, y = node.inputs
+            total = np.zeros(node.shape)
+            if x in tangents:
+                total = total + einsum(tangents[x], one, y.value, two, out)
+            if y in tangents:
+                total = total + einsum(x.value, one, tangents[y], two, out)
+            return total
+        # The others are linear, or need no more than half of the digits.
+        ends = [
+            _evaluate(
+                node, tuple(_moved_along(x, tangents.get(x), step) for x in node.inputs)
+            )
+            for step in (_STEP, -_STEP)
+        ]
+        return np.asarray((ends[0] - ends[1]) / (2 * _STEP))
 
     def _moved(self, values: Mapping[Node, Array]) -> dict[Node, Node]:
         """What becomes of the nodes behind these if their values are others."""
@@ -287,6 +312,13 @@ def stretched(node: Node, i: int) -> tuple[int, ...]:
         for d in range(node.value.ndim)
         if node.shape[d] > 1 and (d < lead or x.shape[d - lead] == 1)
     )
+
+
+def _moved_along(node: Node, tangent: Array | None, step: float) -> Node:
+    if tangent is None:
+        return node
+    value = node.value + step * tangent
+    return Node(node.op, node.inputs, node.ints, value, node.label, node.source)
 
 
 def _times(g: Array, slope: Array, finite: bool) -> Any:

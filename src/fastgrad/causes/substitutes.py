@@ -1,12 +1,8 @@
 """Another array stands where the right one is due: one variable mistaken for another.
 
 A backward pass is full of arrays of one shape: values, their gradients, data. Any of
-them may stand for any other, so there are thousands of such mistakes, and they are
-sifted before they are propagated. If input `x` of an operation receives `d` more than
-it should, the gradient of a block changes along a direction `r` by ``<x', d>``, where
-``x'`` says how `x` moves when the block moves along `r`. One replay of the program for
-each block and direction so tells of every mistake, by a dot product, whether it can
-explain the block.
+them may stand for any other, so there are thousands of such mistakes; nearly all are
+told not to be by a dot product (`sieve`).
 """
 
 from collections import defaultdict
@@ -21,27 +17,28 @@ from numpy.typing import NDArray
 from fastgrad.causes.evidence import Evidence, Guess
 from fastgrad.causes.mistakes import miscounted
 from fastgrad.causes.reverse import Instead, Reverse, Sends, einsum, elementwise, labels
+from fastgrad.causes.sieve import CLOSE, Probe
 from fastgrad.causes.watch import MOST_WORK, Watch
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]
 
-_DIRECTIONS = 2
-_CLOSE = 1e-4  # of the terms of a dot product; what passes is tried in earnest
 _SIFTING, _LARGE = 0.5, 20_000  # what sifting costs, in operations propagated
 _ENTRIES = 3  # that a coincidence is not to explain
 
 
 def substitutes(
-    evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
+    evidence: Evidence,
+    reverse: Reverse,
+    groups: Sequence[list[Node]],
+    probes: Sequence[Probe],
 ) -> Iterator[Guess]:
     """Yield arrays of the program that explain the error where another one is due."""
-    probes = [Probe(evidence, reverse, b) for b in evidence.wrong]
     others = _Others(reverse)
     for group in groups:
         for slot in _slots(reverse, group):
-            sift = _Sieve(reverse, probes, slot, group)
+            sift = _SlotSieve(reverse, probes, slot, group)
             for other in others.of(group, sift.due):
                 if reverse.work > MOST_WORK:
                     return
@@ -92,12 +89,16 @@ class Slot:
     part : callable
         Of a node, the gradient that comes down, and what stands there: what the input
         receives, before it is summed over the axes along which it is repeated.
+    weigh : callable, optional
+        For parts that are linear in what stands there: of a node and an array that
+        weighs the part, the array that weighs what stands there.
     """
 
     i: int | None
     role: str
     due: Callable[[Node], Array]
     part: Callable[[Node, Array, Array], Any]
+    weigh: Callable[[Node, Array], Array] | None = None
 
     def to(self, node: Node) -> Node:
         """Whose gradient it is a part of."""
@@ -139,14 +140,28 @@ def _of_product(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
         def beside(n: Node, i: int = i) -> Array:
             return n.inputs[1 - i].value
 
+        def weigh_upstream(n: Node, t: Array, i: int = i) -> Array:
+            mine, theirs, out = _labels(n, i)
+            return einsum(t, mine, n.inputs[1 - i].value, theirs, out)
+
+        def weigh_operand(n: Node, t: Array, i: int = i) -> Array:
+            mine, theirs, out = _labels(n, i)
+            return einsum(reverse.gradient[n], out, t, mine, theirs)
+
+        due = reverse.gradient.__getitem__
         if len(active) > 1:
-            yield Slot(i, "upstream", reverse.gradient.__getitem__, upstream)
-        yield Slot(i, "operand", beside, operand)
+            yield Slot(i, "upstream", due, upstream, weigh_upstream)
+        yield Slot(i, "operand", beside, operand, weigh_operand)
+
+
+def _labels(node: Node, i: int) -> tuple[list[int], list[int], list[int]]:
+    """Of input `i` of a contraction, of the other one, and of the result."""
+    x, y, out = labels(node.ints)
+    return (x, y, out) if i == 0 else (y, x, out)
 
 
 def _product(node: Node, i: int, g: Array, other: Array) -> Array:
-    x, y, out = labels(node.ints)
-    mine, theirs = (x, y) if i == 0 else (y, x)
+    mine, theirs, out = _labels(node, i)
     return einsum(g, out, other, theirs, mine)
 
 
@@ -266,21 +281,7 @@ def _everything(reverse: Reverse) -> list[Node]:
     return list(found)
 
 
-class Probe:
-    """The error of one wrong block, seen along some directions of its parameters."""
-
-    def __init__(self, evidence: Evidence, reverse: Reverse, b: int) -> None:
-        block = evidence.blocks[b]
-        rng = np.random.default_rng(b)
-        self.seen: list[float] = []
-        self.tangents: list[dict[Node, Array]] = []
-        for _ in range(_DIRECTIONS):
-            r = np.where(block.known, rng.standard_normal(block.theta.shape), 0.0)
-            self.seen.append(float(np.nansum(r * block.off)))
-            self.tangents.append(reverse.tangents({reverse.program.parameters[b]: r}))
-
-
-class _Sieve:
+class _SlotSieve:
     """Whether an array may be what stands in a slot."""
 
     def __init__(
@@ -291,8 +292,27 @@ class _Sieve:
         self.sees = len(group) == 1 or all(slot.to(n).op == "parameter" for n in group)
         self.due = [slot.due(n) for n in group]
         self.right = [
-            slot.part(n, reverse.gradient[n], due)
-            for n, due in zip(group, self.due, strict=True)
+            self._part(n, due) for n, due in zip(group, self.due, strict=True)
+        ]
+        self.weights = [
+            [self._weights(tangent) for tangent in probe.tangents]
+            for probe in (probes if self.sees else ())
+        ]
+
+    def _part(self, node: Node, array: Array) -> Array:
+        if self.slot.weigh is not None:
+            return array
+        with np.errstate(all="ignore"):
+            return np.asarray(self.slot.part(node, self.reverse.gradient[node], array))
+
+    def _weights(self, tangent: Mapping[Node, Array]) -> list[Array | None]:
+        """What weighs the part of each turn in the error that is seen."""
+        weights = [tangent.get(self.slot.to(n)) for n in self.group]
+        if self.slot.weigh is None:
+            return weights
+        return [
+            None if w is None else self.slot.weigh(n, w)
+            for n, w in zip(self.group, weights, strict=True)
         ]
 
     def __call__(self, other: Other) -> bool:
@@ -300,32 +320,27 @@ class _Sieve:
             return False
         if not self.sees:
             return True
-        with np.errstate(all="ignore"):
-            change = [
-                self.slot.part(n, self.reverse.gradient[n], c) - right
-                for n, c, right in zip(
-                    self.group, other.arrays, self.right, strict=True
-                )
-            ]
+        change = [
+            self._part(n, c) - right
+            for n, c, right in zip(self.group, other.arrays, self.right, strict=True)
+        ]
         self.reverse.work += _SIFTING * (1 + sum(d.size for d in change) / _LARGE)
         return any(
-            all(map(self._fits, repeat(change), probe.tangents, probe.seen))
-            for probe in self.probes
+            all(map(_fits, repeat(change), weights, probe.seen))
+            for probe, weights in zip(self.probes, self.weights, strict=True)
         )
 
-    def _fits(
-        self, change: list[Array], tangents: Mapping[Node, Array], seen: float
-    ) -> bool:
-        terms = 0.0
-        size = abs(seen)
-        for n, d in zip(self.group, change, strict=True):
-            tangent = tangents.get(self.slot.to(n))
-            if tangent is not None:
-                with np.errstate(all="ignore"):
-                    products = tangent * d
-                    terms += float(products.sum())
-                    size += float(np.abs(products).sum())
-        return abs(terms - seen) <= _CLOSE * size
+
+def _fits(change: list[Array], weights: list[Array | None], seen: float) -> bool:
+    """Whether the change, so weighed, is what is seen."""
+    total, size = 0.0, abs(seen)
+    for d, weight in zip(change, weights, strict=True):
+        if weight is not None:
+            with np.errstate(all="ignore"):
+                terms = weight * d
+                total += float(terms.sum())
+                size += float(np.abs(terms).sum())
+    return abs(total - seen) <= CLOSE * size
 
 
 # ---- words ---------------------------------------------------------------------------
