@@ -110,6 +110,20 @@ def locate(
     return searches, judge(losses, calibration, gradient, index, rng), calibration
 
 
+def refuse_formula(method: str, step: float | None) -> None:
+    """Raise ValueError if a difference formula for entries was asked for."""
+    if method not in ("auto", "central"):
+        raise ValueError(
+            '`coverage="locate"` takes central differences along directions: `method` '
+            f'must be "auto" or "central", got {method!r}.'
+        )
+    if step is not None:
+        raise ValueError(
+            '`coverage="locate"` chooses its own steps along directions: `step` must '
+            f"be None, got {step}."
+        )
+
+
 class _Probe:
     """Measures e.u on parts of one block, along one direction u."""
 
