@@ -182,6 +182,22 @@ def test_gradients_beyond_the_square_root_of_the_largest_number():
     assert len(report.wrong) == 3
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+def test_parameters_at_the_ends_of_the_range(size, engine):
+    """Nothing over- or underflows on the way (warnings are errors here)."""
+    x = np.array([0.5, -2.0, 3.0]) * size
+    exact = np.cos(x / size) / size
+
+    def loss(w):
+        return np.sum(np.sin(w / size))
+
+    assert fg.check_gradient(loss, x, exact, engine=engine).verdict == "correct"
+    exact[1] *= 1.01
+    report = fg.check_gradient(loss, x, exact, engine=engine)
+    assert [e.index for e in report.wrong] == [(1,)]
+
+
 @pytest.mark.parametrize("engine", ["compiled", "python"])
 def test_broadcast_parameters(engine):
     """Entries that share memory are checked as the entries of a copy."""

@@ -507,3 +507,14 @@ def test_workers_of_a_model_that_reads_its_own_arrays():
         pytest.raises(ValueError, match="cannot be used with workers"),
     ):
         fg.check_gradient(lambda _: (own**2).sum(), own, 2 * own, workers=workers)
+
+
+def test_a_vectorised_loss_that_raises():
+    """Its own exception, with a note on where."""
+
+    def fails(w):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine") as caught:
+        make_losses(fails, np.ones(3), vectorized=True)
+    assert "2 stacked parameter sets" in caught.value.__notes__[0]

@@ -189,7 +189,12 @@ class VectorizedLosses(Losses):
         return stacked
 
     def _call(self, leaves: list[AnyArray], count: int) -> list[Any]:
-        result = self.loss(self.nest.rebuild(leaves))
+        try:
+            result = self.loss(self.nest.rebuild(leaves))
+        except Exception as error:
+            where = f"with {count} stacked parameter sets"
+            error.add_note(f"fastgrad: while evaluating `loss` {where}.")
+            raise
         self._count(count)
         return self._returned.rows(result, count)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.differences import Array
-from fastgrad.locate import UNLUCKY, Search
+from fastgrad.locate import UNLUCKY, Search, norm
 from fastgrad.losses import Losses
 from fastgrad.noise import Calibration
 from fastgrad.report import Block, GradientReport, Verdict, WrongEntries
@@ -65,8 +65,8 @@ def summarize_search(
     if "wrong" in verdicts:
         verdict = "wrong"
     mismatch = np.concatenate([search.mismatch for search in searches])
-    size = np.linalg.norm([search.size for search in searches])
-    off = np.sqrt(np.sum(mismatch**2) / max(1, len(mismatch)) * len(searches))
+    size = norm(np.array([search.size for search in searches]))
+    off = norm(mismatch) * np.sqrt(len(searches) / max(1, len(mismatch)))
     return GradientReport(
         verdict=verdict,
         relative_error=float(off / (2 * size)) if size else 0.0,

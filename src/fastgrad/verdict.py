@@ -172,7 +172,8 @@ def _first_pass(
         error = calibration.error(pairs, index)
         response = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
         jump = np.abs(pairs.jump)
-        bend = np.where(np.isfinite(jump), jump, 0) / pairs.span
+        with np.errstate(all="ignore"):
+            bend = np.where(np.isfinite(jump), jump, 0) / pairs.span
         crossed = crossed if pairs.crossed is None else pairs.crossed
     error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
     tolerance, floor = _allowances(gradient, calibration, index, value, bend)
