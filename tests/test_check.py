@@ -117,3 +117,108 @@ def test_nonfinite_gradients_are_wrong():
     report = fg.check_gradient(loss, PARAMS, wrong)
     assert report.verdict == "wrong"
     assert ("b", (0, 0)) in [(e.block, e.index) for e in report.wrong]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"rtol": -1}, ValueError, "`rtol` must be finite and not negative, got -1"),
+        ({"rtol": np.nan}, ValueError, "`rtol` must be finite"),
+        ({"rtol": "1e-6"}, TypeError, "`rtol` must be a number or None, got str"),
+        ({"seed": -1}, ValueError, "`seed` must be a non-negative integer, got -1"),
+        ({"seed": "now"}, TypeError, "`seed` must be a non-negative integer"),
+        ({"coverage": "locate", "step": 0.1}, ValueError, "`step` must be None"),
+        ({"coverage": "locate", "method": "ridders"}, ValueError, "`method` must be"),
+    ],
+)
+def test_options_that_make_no_sense(options, error, message):
+    """Each is named, and none gives a verdict."""
+    with pytest.raises(error, match=message):
+        fg.check_gradient(loss, PARAMS, grads, **options)
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+def test_what_a_model_keeps_is_that_of_theta_after_a_check(engine):
+    """A backward pass after the check reads the cache of the parameters as they are."""
+    kept = {}
+
+    def model(p):
+        kept["a"] = np.tanh(p["W"] @ X + p["b"])
+        return np.mean(kept["a"] ** 2)
+
+    for wrong in (1.0, 1.5):  # naming a cause evaluates elsewhere too
+        given = {k: wrong * g for k, g in grads(PARAMS).items()}
+        fg.check_gradient(model, PARAMS, given, engine=engine)
+        np.testing.assert_array_equal(kept["a"], np.tanh(PARAMS["W"] @ X + PARAMS["b"]))
+    fg.numerical_gradient(model, PARAMS, engine=engine)
+    np.testing.assert_array_equal(kept["a"], np.tanh(PARAMS["W"] @ X + PARAMS["b"]))
+
+
+def test_a_failure_to_name_the_cause_leaves_the_verdict(monkeypatch):
+    """It is said, not raised: the entries are wrong whatever the reason."""
+
+    def fails(*args, **kwargs):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr("fastgrad.causes.name_causes", fails)
+    wrong = grads(PARAMS)
+    wrong["W"][1, 0] *= 1.01
+    report = fg.check_gradient(loss, PARAMS, wrong)
+    assert [e.name for e in report.wrong] == ["W[1, 0]"]
+    [cause] = report.causes
+    assert (cause.code, cause.blocks) == ("unknown", ("W",))
+    assert "RuntimeError: no such luck" in cause.message
+    assert "no such luck" in str(report)
+
+
+def test_gradients_beyond_the_square_root_of_the_largest_number():
+    """Neither the control nor the naming overflows (warnings are errors here)."""
+    x = np.array([0.3, -1.2, 2.0])
+    big = 1e150
+    assert fg.check_gradient(lambda w: np.sum((w * big) ** 2), x, 2 * x * big * big).ok
+    report = fg.check_gradient(
+        lambda w: np.sum((w * big) ** 2), x / big, 2.02 * x * big
+    )
+    assert len(report.wrong) == 3
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+def test_parameters_at_the_ends_of_the_range(size, engine):
+    """Nothing over- or underflows on the way (warnings are errors here)."""
+    x = np.array([0.5, -2.0, 3.0]) * size
+    exact = np.cos(x / size) / size
+
+    def loss(w):
+        return np.sum(np.sin(w / size))
+
+    assert fg.check_gradient(loss, x, exact, engine=engine).verdict == "correct"
+    exact[1] *= 1.01
+    report = fg.check_gradient(loss, x, exact, engine=engine)
+    assert [e.index for e in report.wrong] == [(1,)]
+
+
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+def test_broadcast_parameters(engine):
+    """Entries that share memory are checked as the entries of a copy."""
+    row = np.array([1.0, 2.0, 3.0])
+    shared = np.lib.stride_tricks.as_strided(row, shape=(4, 3), strides=(0, 8))
+    assert shared.flags.writeable
+    report = fg.check_gradient(
+        lambda w: np.sum(w**3), shared, 3 * shared**2, engine=engine
+    )
+    assert report.ok
+    assert row.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_loss_compiled_by_somebody_else():
+    """A callable that only looks like a function (numba's dispatcher does)."""
+
+    class Dispatcher:
+        def __init__(self, function):
+            self.function, self.__code__ = function, function.__code__
+
+        def __call__(self, p):
+            return float(self.function(p))
+
+    assert fg.check_gradient(Dispatcher(loss), PARAMS, grads, engine="python").ok

@@ -77,6 +77,7 @@ def test_check_where_the_loss_returns_both(check):
         ("params = 1.0", "model.py must define `loss`."),
         ("", "model.py must define `loss` and `params`."),
         ("1 / 0", "ZeroDivisionError"),
+        (MODEL + "\nraise SystemExit(0)", "exited (status 0) before it could be"),
         (MODEL.replace('"W": np.array', '"V": np.array'), "KeyError: 'W'"),
         (MODEL.replace("np.sum(", "("), "fastgrad: `loss` returned an array of shape"),
     ],

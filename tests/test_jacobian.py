@@ -1,5 +1,7 @@
 """Jacobians and Hessians against closed forms and scipy's differences."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -138,6 +140,10 @@ def test_hessian():
         ((fun, X, jac), {"bounds": (9, 10)}, ValueError, "`x` must be within"),
         ((fun, X, jac), {"sparsity": np.eye(3)}, ValueError, "`sparsity` must have"),
         ((fun, X, jac), {"sparsity": np.eye(20, 6)}, ValueError, "zero where"),
+        ((fun, X, jac), {"workers": 2}, TypeError, "`workers` must be a concurrent"),
+        ((fun, X, jac), {"rtol": -1.0}, ValueError, "`rtol` must be"),
+        ((fun, X, jac), {"seed": -1}, ValueError, "`seed` must be"),
+        ((lambda x: x[x == X], X, np.eye(6)), {}, ValueError, "as many outputs"),
         ((lambda x: x * np.nan, X, jac), {}, ValueError, "`fun` must be finite"),
     ],
 )
@@ -145,3 +151,39 @@ def test_bad_arguments(arguments, options, error, message):
     """Each is named."""
     with pytest.raises(error, match=message):
         check_jacobian(*arguments, **options)
+
+
+def test_workers_give_the_same_bits():
+    """An executor calls the function; sparse, bounded or plain."""
+    with ThreadPoolExecutor(3) as workers:
+        for options in (
+            {"return_error": True},
+            {"method": "ridders"},
+            {"sparsity": jac(X) != 0},
+            {"bounds": (X, X + 1)},
+        ):
+            alone = numerical_jacobian(fun, X, **options)
+            together = numerical_jacobian(fun, X, workers=workers, **options)
+            np.testing.assert_array_equal(np.array(alone), np.array(together))
+        report = check_jacobian(fun, X, jac, workers=workers)
+    assert report.ok
+    assert report.engine == "workers"
+    assert report.seconds > 0
+
+
+def test_outputs_of_different_curvature_are_all_accurate():
+    """One step for all would suit the linear outputs and not the exponential."""
+
+    def mixed(p):
+        return np.array([p[0] * np.exp(p[1]), p[0] ** 2, p[1] * p[2]])
+
+    x = np.array([1.0, 2.0, 3.0])
+    exact = [[np.exp(2), np.exp(2), 0], [2, 0, 0], [0, 3, 2]]
+    np.testing.assert_allclose(numerical_jacobian(mixed, x), exact, atol=1e-10)
+
+
+def test_sparsity_as_lists():
+    """Any array_like of the shape will do."""
+    pattern = np.eye(3).tolist()
+    found = numerical_jacobian(lambda p: p**2, [1.0, 2.0, 3.0], sparsity=pattern)
+    np.testing.assert_allclose(found, np.diag([2.0, 4.0, 6.0]), atol=1e-9)

@@ -126,3 +126,18 @@ def test_kinks_are_no_false_alarm():
             relu, {"W": W, "V": V}, grads, coverage="locate", seed=seed
         )
         assert report.verdict == "correct"
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_gradients_whose_squares_are_out_of_range(size):
+    """The search has its power there too (warnings are errors here)."""
+    x = np.linspace(0.5, 1.5, 64)
+    exact = size * np.cos(x)
+
+    def loss(w):
+        return size * np.sum(np.sin(w))
+
+    assert fg.check_gradient(loss, x, exact, coverage="locate").ok
+    exact[17] *= 1.5
+    report = fg.check_gradient(loss, x, exact, coverage="locate")
+    assert [e.index for e in report.wrong] == [(17,)]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import LowLevelCallable
 
+import fastgrad as fg
 from fastgrad.losses import make_losses
 
 # Small integers and halves: every loss below is exact in float64.
@@ -483,3 +484,37 @@ def test_options_that_make_no_sense(function, options, error, message):
     """Unknown or contradicting options are refused."""
     with pytest.raises(error, match=message):
         make_losses(function, params(), **options)
+
+
+def test_a_vectorised_loss_that_changes_its_stack():
+    """Is refused, as one that changes its parameters is."""
+
+    def changes(w):
+        w += 1
+        return (w**2).sum(axis=1)
+
+    own = np.ones(3)
+    with pytest.raises(ValueError, match="must not change its parameters"):
+        make_losses(changes, own, vectorized=True)
+    assert own.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_workers_of_a_model_that_reads_its_own_arrays():
+    """The error says that workers have copies."""
+    own = np.ones(3)
+    with (
+        ThreadPoolExecutor(1) as workers,
+        pytest.raises(ValueError, match="cannot be used with workers"),
+    ):
+        fg.check_gradient(lambda _: (own**2).sum(), own, 2 * own, workers=workers)
+
+
+def test_a_vectorised_loss_that_raises():
+    """Its own exception, with a note on where."""
+
+    def fails(w):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine") as caught:
+        make_losses(fails, np.ones(3), vectorized=True)
+    assert "2 stacked parameter sets" in caught.value.__notes__[0]

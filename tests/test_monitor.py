@@ -76,3 +76,11 @@ def test_bad_share(share):
     """Named."""
     with pytest.raises(ValueError, match="`share` must be"):
         GradientMonitor(loss, share=share)
+
+
+@pytest.mark.parametrize("options", [{"step": 1e-4}, {"method": "forward"}])
+def test_options_that_random_directions_cannot_heed(options):
+    """Refused at once, not at the step at which they would be ignored."""
+    with pytest.raises(ValueError, match='`coverage="locate"`'):
+        GradientMonitor(loss, **options)
+    assert GradientMonitor(loss, coverage=3, **options).options["coverage"] == 3

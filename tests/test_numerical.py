@@ -129,3 +129,19 @@ def test_the_complex_step_finds_the_engine_that_can_do_it():
     )
     assert report.ok
     assert report.engine == "python"
+
+
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+def test_one_curved_entry_among_linear_ones(engine):
+    """The step that suits the others does not decide its digits."""
+    x = np.full(51, 0.7)
+    slopes = np.arange(1.0, 51.0)
+    gradient = fg.numerical_gradient(
+        lambda w: np.sum(w[:-1] * slopes) + np.exp(3 * w[-1]), x, engine=engine
+    )
+    np.testing.assert_allclose(gradient, [*slopes, 3 * np.exp(2.1)], rtol=1e-9)
+
+
+def test_seeds_are_checked():
+    with pytest.raises(ValueError, match="`seed` must be a non-negative integer"):
+        fg.numerical_gradient(lambda x: np.sum(x**2), np.ones(2), seed=-1)

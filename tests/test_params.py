@@ -92,15 +92,6 @@ def test_locate_names_the_number_in_the_vector(params, data):
     assert nest.leaves[nest.names.index(name)][where] == nest.vector(params)[index]
 
 
-@given(NESTS.filter(flat), st.data())
-def test_locate_all_is_locate_of_each(params, data):
-    """Many entries at once, in any order and repeated, are located as one by one."""
-    nest = Nest(params)
-    index = data.draw(st.lists(st.integers(0, nest.size - 1), max_size=9))
-    found = nest.locate_all(np.array(index, dtype=np.int64))
-    assert found == [nest.locate(i) for i in index]
-
-
 def test_names():
     """Blocks are named by their path, joined with dots."""
     params = {

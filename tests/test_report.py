@@ -16,6 +16,7 @@ from fastgrad.report import (
     Cause,
     GradientError,
     GradientReport,
+    WrongEntries,
     WrongEntry,
 )
 
@@ -234,3 +235,35 @@ def test_plot(verdict):
     assert {"W1", "b1"} <= set(labels)
     assert len(figure.axes) == (2 if verdict == "wrong" else 1)
     figure.savefig(io.BytesIO())
+
+
+def test_wrong_entries_are_made_when_looked_at():
+    """The sequence is that of the entries: indexed, sliced, compared, pickled."""
+    entries = WrongEntries(
+        ("W", "c"),
+        ((3, 4), ()),
+        np.array([0, 1, 0]),
+        np.array([7, 0, 11]),
+        np.arange(9.0).reshape(3, 3),
+    )
+    expected = [
+        WrongEntry("W", (1, 3), 0.0, 3.0, 6.0),
+        WrongEntry("c", (), 1.0, 4.0, 7.0),
+        WrongEntry("W", (2, 3), 2.0, 5.0, 8.0),
+    ]
+    assert list(entries) == expected
+    assert [entries[i] for i in (0, 1, -1)] == expected
+    assert entries == tuple(expected)
+    assert entries[1:] == expected[1:]
+    assert entries != expected[:2]
+    assert expected[2] in entries
+    assert hash(entries) == hash(tuple(expected))
+    assert pickle.loads(pickle.dumps(entries)) == entries
+    assert not entries[:0]
+    report = make_report(wrong=entries)
+    assert (
+        report.to_dict()["wrong"]
+        == make_report(wrong=tuple(expected)).to_dict()["wrong"]
+    )
+    with pytest.raises(IndexError):
+        entries[3]

@@ -749,3 +749,22 @@ def test_dask_fits_on_a_cluster_and_transforms_lazily(cluster, rng):
     z = scaler.transform(blocks.rechunk((700, -1)))
     assert isinstance(z, da.Array)
     np.testing.assert_array_equal(z.compute(), scaler.transform(x))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_what_is_masked_is_missing(dtype):
+    """A masked value is skipped like a nan, never read."""
+    data = np.array([[1, 5], [3, 999], [9, 7]], dtype)
+    x = np.ma.masked_array(data, [[0, 0], [0, 1], [0, 0]])
+    m = fg.moments(x)
+    assert m.count.tolist() == [3, 2]
+    assert m.mean.tolist() == [13 / 3, 6.0]
+    scaler = fg.StandardScaler().fit(x)
+    assert scaler.mean_.tolist() == [13 / 3, 6.0]
+    assert np.isnan(scaler.transform(x)).tolist() == x.mask.tolist()
+
+
+def test_only_a_scaler_can_be_merged():
+    scaler = fg.StandardScaler().fit([[1.0], [2.0]])
+    with pytest.raises(TypeError, match="`other` must be a StandardScaler, got int"):
+        scaler.merge(3)

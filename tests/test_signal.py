@@ -648,3 +648,19 @@ def test_with_the_initialisers(rng):
         return np.mean(a**2)
 
     assert fg.diagnose_signal(loss, params).ok
+
+
+@pytest.mark.parametrize("share", [0.75, 0.9, 1.0])
+def test_units_that_a_bias_switches_off_are_not_dead_by_chance(share):
+    """Whether a bias of -10 leaves a few units alive or none, it is the fault."""
+    loss, params = mlp(relu, 10, 64, 2**0.5, 0)
+    params["b5"][: round(share * 64)] = -10.0
+    report = fg.diagnose_signal(loss, params)
+    assert report.verdict.startswith("dead (forward)")
+    assert (report.first_layer, report.cause) == ("W5", "dead bias")
+    assert "b5" in report.fix
+
+
+def test_a_loss_that_cannot_be_called():
+    with pytest.raises(TypeError, match="`loss` must be callable, got int"):
+        fg.diagnose_signal(3, np.ones((2, 2)))

@@ -84,6 +84,25 @@ def test_a_tiny_entry_with_the_wrong_sign_is_not_called_correct():
         assert [e.index for e in report.wrong] in ([(i,)], [])
 
 
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+def test_a_tiny_parameter_with_the_wrong_sign_is_not_called_correct(engine):
+    """The gradient 2 x of the entry x = 1e-10 of a block, as large as that, is seen."""
+    x = np.random.default_rng(0).permutation(10.0 ** np.linspace(-10, 0, 41))
+    smallest = int(np.argmin(x))
+    wrong = 2 * x
+    wrong[smallest] *= -1
+    right, report = (
+        fg.check_gradient(lambda x: np.sum(x**2), x, g, engine=engine)
+        for g in (2 * x, wrong)
+    )
+    assert right.verdict in ("correct", "undecided")
+    assert report.verdict == ("wrong" if engine == "compiled" else "undecided")
+    assert right.blocks[0].unobservable == report.blocks[0].unobservable == 0
+    if engine == "compiled":
+        assert right.ok
+        assert [e.index for e in report.wrong] == [(smallest,)]
+
+
 def test_entries_the_loss_ignores_are_unobservable():
     """Counted apart; a gradient that is zero everywhere verifies nothing."""
     params = {"a": np.ones(3), "b": np.ones(2)}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastgrad._moments import Moments, moments
     from fastgrad.batchnorm import BatchNorm, batch_norm, batch_norm_backward
     from fastgrad.check import check_gradient
+    from fastgrad.gains import critical_init, gain
     from fastgrad.jacobian import check_hessian, check_jacobian, numerical_jacobian
     from fastgrad.monitor import GradientMonitor
     from fastgrad.numerical import numerical_gradient
@@ -46,7 +47,9 @@ __all__ = [
     "check_gradient",
     "check_hessian",
     "check_jacobian",
+    "critical_init",
     "diagnose_signal",
+    "gain",
     "initializers",
     "meanfield",
     "moments",
@@ -72,7 +75,9 @@ _HOME = {
     "check_gradient": "check",
     "check_hessian": "jacobian",
     "check_jacobian": "jacobian",
+    "critical_init": "gains",
     "diagnose_signal": "signal",
+    "gain": "gains",
     "moments": "_moments",
     "numerical_gradient": "numerical",
     "numerical_jacobian": "jacobian",

@@ -15,6 +15,8 @@ _SLAB = 1 << 18
 def as_numbers(x: object, name: str) -> NDArray[Any]:
     """Return `x` as an array of floats (any precision), integers or booleans.
 
+    What a masked array masks is missing: nan.
+
     Raises
     ------
     TypeError
@@ -27,6 +29,8 @@ def as_numbers(x: object, name: str) -> NDArray[Any]:
             f"`{name}` must be dense, got a sparse {type(x).__name__}: sparse data is "
             "not supported, pass X.toarray()."
         )
+    if isinstance(x, np.ma.MaskedArray):
+        x = _unmasked(x)
     array: NDArray[Any] = _from_frame(x) if hasattr(x, "columns") else np.asarray(x)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: `{name}` must be real.")
@@ -35,6 +39,13 @@ def as_numbers(x: object, name: str) -> NDArray[Any]:
     if array.dtype.kind not in "fiub" and not _is_small_float(array.dtype):
         raise TypeError(f"`{name}` must be numeric, got dtype {array.dtype}.")
     return array
+
+
+def _unmasked(x: Any) -> Any:
+    """Return a masked array as a plain one, nan where it is masked."""
+    if np.ma.is_masked(x) and x.dtype.kind in "iub":
+        x = x.astype(np.float64)
+    return x.filled(np.nan) if np.ma.is_masked(x) else x.data
 
 
 def _from_frame(x: Any) -> NDArray[Any]:

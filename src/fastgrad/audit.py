@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -283,10 +284,12 @@ def _refuse_constant(losses: Losses, direction: Vector) -> None:
     for distance in _DISTANCES[2:]:
         if losses.along(direction, distance)[0] != 0:
             return
+    own = "needs those arrays themselves in `params`: writable, and not copies."
+    if losses.engine in ("workers", "vectorized"):
+        own = f"cannot be used with {losses.engine}, which hand it copies."
     raise ValueError(
         f"`loss` must depend on `params`, but it returned {losses.base} for all that "
-        "were tried. A loss that reads arrays of its own needs those arrays themselves "
-        "in `params`: writable, and not copies."
+        f"were tried. A loss that reads arrays of its own {own}"
     )
 
 
@@ -323,9 +326,9 @@ def _reachable_generators(function: Any) -> Iterator[tuple[str, Any]]:
     """Yield name and bit generator of what a function finds by name or in self."""
     owner = getattr(function, "__self__", None)
     function = getattr(function, "__func__", function)
-    code = getattr(function, "__code__", None)
     found = dict(getattr(owner, "__dict__", {}))
-    if code is not None:
+    if isinstance(function, FunctionType):  # not what merely looks like one
+        code = function.__code__
         names = set(code.co_names) & set(function.__globals__)
         found |= {name: function.__globals__[name] for name in names}
         cells = function.__closure__ or ()

@@ -10,13 +10,13 @@ import numpy as np
 
 from fastgrad.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.differences import Array, Index
-from fastgrad.locate import locate
+from fastgrad.locate import locate, refuse_formula
 from fastgrad.losses import Losses, make_losses
 from fastgrad.noise import calibrate
-from fastgrad.numerical import check_method, engine_for, refuse_lost_step
+from fastgrad.numerical import check_method, engine_for, generator, refuse_lost_step
 from fastgrad.report import Cause, GradientReport
 from fastgrad.summary import summarize, summarize_search
-from fastgrad.verdict import KINK, WRONG, Gradient, Judgement, judge
+from fastgrad.verdict import KINK, WRONG, Gradient, Judgement, check_rtol, judge
 
 # Findings after which the numbers of one call say nothing.
 _OF_CALLS = {"accumulation", "stale", "nondeterministic"}
@@ -63,7 +63,8 @@ def check_gradient(
         again with a ladder of central steps.
     coverage : {"full", "locate"} or int
         Every entry; or so many random entries of each block; or random directions
-        in each block and, where these differ, a search for the wrong entries.
+        in each block and, where these differ, a search for the wrong entries; it
+        chooses its own steps, so `step` and other methods are refused.
     reduction : {None, "mean", "sum"}
         How an array of losses makes one loss. Differences are then taken per sample,
         before they are summed, which keeps many digits.
@@ -113,8 +114,10 @@ def check_gradient(
     ('wrong', ['b'])
     """
     started = time.perf_counter()
-    method = check_method(method, step)
-    rng = np.random.default_rng(seed)
+    method, rng = check_method(method, step), generator(seed)
+    check_rtol(rtol)
+    if coverage == "locate":
+        refuse_formula(method, step)
     if grads is not None and not callable(grads):
         grads = copy.deepcopy(grads)  # the loss may write into them
     with make_losses(
@@ -136,8 +139,7 @@ def check_gradient(
             refuse_lost_step(losses, index, step)
         if about_loss:
             report = unchecked(losses, arrays, findings)
-            return dataclasses.replace(report, seconds=time.perf_counter() - started)
-        if coverage == "locate":
+        elif coverage == "locate":
             searches, entries, calibration = locate(losses, gradient, rng)
             report = summarize_search(losses, searches, entries, calibration)
         else:
@@ -146,11 +148,16 @@ def check_gradient(
             report = summarize(losses, entries, calibration, rng)
         codes = {finding.cause.code for finding in findings}
         if report.verdict == "wrong" and not codes & _OF_CALLS:
-            causes = _causes(losses, gradient, entries, grads, reduction)
+            causes = _named(losses, gradient, entries, grads, reduction)
             causes = tuple(cause for cause in causes if cause.code not in codes)
             report = dataclasses.replace(report, causes=causes)
-        report = concluded(report, findings)
-    return dataclasses.replace(report, seconds=time.perf_counter() - started)
+        if not about_loss:
+            report = concluded(report, findings)
+    return dataclasses.replace(
+        report,
+        evaluations=losses.evaluations,
+        seconds=time.perf_counter() - started,
+    )
 
 
 def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> Index:
@@ -170,6 +177,23 @@ def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> In
         for start, size in zip(offsets, np.diff(offsets), strict=False)
     ]
     return np.concatenate(parts).astype(np.int64)
+
+
+def _named(
+    losses: Losses, gradient: Gradient, entries: Judgement, *given: Any
+) -> tuple[Cause, ...]:
+    """Return why the gradient is wrong; the verdict stands if that cannot be named."""
+    try:
+        with np.errstate(all="ignore"):
+            return _causes(losses, gradient, entries, *given)
+    except Exception as error:
+        blocks = np.unique(entries.block[entries.kind == WRONG])
+        message = (
+            "looking for the cause failed, which is a bug of fastgrad, not of the "
+            f"gradient: {type(error).__name__}: {error}"
+        )
+        names = tuple(losses.nest.names[b] for b in blocks)
+        return (Cause("unknown", names, message),)
 
 
 def _causes(

@@ -127,7 +127,13 @@ def _load(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.path.append(str(path.resolve().parent))
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SystemExit as error:  # its status would pass for that of the check
+        raise _UsageError(
+            f"{path} exited (status {error.code}) before it could be checked: move "
+            'that under `if __name__ == "__main__":`.'
+        ) from error
     return module
 
 

@@ -113,13 +113,12 @@ def compile_losses(
 
 def _scale(python: PythonLosses) -> NDArray[np.float64]:
     """Root mean square of each entry's block; 1 where that is zero."""
-    return np.concatenate(
-        [
-            np.full(leaf.size, np.sqrt(np.mean(np.square(leaf, dtype=float))) or 1.0)
-            for leaf in python.nest.leaves
-            if leaf.size
-        ]
-    )
+    sizes = []
+    for leaf in filter(np.size, python.nest.leaves):
+        largest = float(np.abs(leaf).max()) or 1.0  # squares may overflow
+        share = np.sqrt(np.mean(np.square(leaf / largest, dtype=float)))
+        sizes.append(np.full(leaf.size, share * largest or 1.0))
+    return np.concatenate(sizes)
 
 
 def _compare(where: str, got: float, expected: float, python: PythonLosses) -> None:

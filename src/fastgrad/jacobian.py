@@ -8,7 +8,9 @@ of their own noise, so that one row may be much larger than another.
 """
 
 import dataclasses
+import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -17,14 +19,16 @@ from numpy.typing import ArrayLike, NDArray
 from fastgrad.differences import EPS, Array, Index
 from fastgrad.losses import Flags, Losses
 from fastgrad.noise import calibrate, ecnoise
-from fastgrad.numerical import check_method, slopes_of
+from fastgrad.numerical import FEW, check_method, generator, slopes_of
 from fastgrad.params import Nest, Vector
 from fastgrad.progress import Progress
 from fastgrad.report import GradientReport
 from fastgrad.summary import summarize
-from fastgrad.verdict import Gradient, judge
+from fastgrad.verdict import Gradient, check_rtol, judge
 
 Bounds = tuple[ArrayLike, ArrayLike]
+
+_BATCH = 2**22  # numbers in the points that are held at once
 
 
 def numerical_jacobian(
@@ -36,6 +40,7 @@ def numerical_jacobian(
     sparsity: Any = None,
     bounds: Bounds | None = None,
     return_error: bool = False,
+    workers: Executor | None = None,
     seed: int = 0,
 ) -> Any:
     """Return the Jacobian of `fun` at `x` from differences.
@@ -58,6 +63,8 @@ def numerical_jacobian(
         same order.
     return_error : bool
         Also return error bars.
+    workers : concurrent.futures.Executor, optional
+        Calls `fun` in its workers.
     seed : int
         Picks where noise and curvature are measured.
 
@@ -71,8 +78,8 @@ def numerical_jacobian(
 
     Notes
     -----
-    Two evaluations per column, or per group of columns; four with error bars, twenty by
-    Ridders; and up to 150 to find the step.
+    Two evaluations per column, or per group of columns; four with error bars or up to
+    64 inputs, twenty by Ridders; and up to 150 to find the step.
 
     Examples
     --------
@@ -86,10 +93,11 @@ def numerical_jacobian(
     method = check_method(method, step)
     if method == "complex":
         raise ValueError('`method` must not be "complex" for a Jacobian.')
-    outputs = _Outputs(fun, x, sparsity, bounds)
+    outputs = _Outputs(fun, x, sparsity, bounds, workers)
     index = np.arange(outputs.nest.size)
-    rng = np.random.default_rng(seed)
-    slopes = slopes_of(outputs, index, method, step, return_error, rng)
+    rng = generator(seed)
+    few = method == "central" and step is None and outputs.x.size <= FEW
+    slopes = slopes_of(outputs, index, method, step, return_error or few, rng)
     jacobian = outputs.matrix(slopes.value)
     return (jacobian, outputs.matrix(slopes.error)) if return_error else jacobian
 
@@ -106,6 +114,7 @@ def check_jacobian(
     step: float | None = None,
     sparsity: Any = None,
     bounds: Bounds | None = None,
+    workers: Executor | None = None,
     seed: int = 0,
 ) -> GradientReport:
     """Check a Jacobian, as `check_gradient` checks a gradient.
@@ -121,7 +130,7 @@ def check_jacobian(
         Jacobian times u. They are called for every unit vector.
     rtol, method, step, seed
         As for `check_gradient`.
-    sparsity, bounds
+    sparsity, bounds, workers
         As for `numerical_jacobian`.
 
     Returns
@@ -147,20 +156,23 @@ def check_jacobian(
     >>> report.verdict, report.wrong[0].name  # the inner derivative t is missing
     ('wrong', 'jacobian[0, 1]')
     """
+    started = time.perf_counter()
     method = check_method(method, step)
+    check_rtol(rtol)
     if method == "complex":
         raise ValueError('`method` must not be "complex" for a Jacobian.')
-    outputs = _Outputs(fun, x, sparsity, bounds)
+    outputs = _Outputs(fun, x, sparsity, bounds, workers)
     analytic = outputs.entries_of(_jacobian(outputs, jac, vjp, jvp))
     gradient = Gradient.of([analytic], rtol)
     scaled = dataclasses.replace(gradient, value=gradient.value / outputs.units)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     calibration = calibrate(outputs, rng, method=method, step=step)
     index = np.arange(outputs.nest.size)
     entries = judge(outputs, calibration, scaled, index, rng)
     for field in ("analytic", "numerical", "error", "tolerance"):
         setattr(entries, field, getattr(entries, field) * outputs.units)
-    return outputs.relabel(summarize(outputs, entries, calibration, rng))
+    report = outputs.relabel(summarize(outputs, entries, calibration, rng))
+    return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
 def check_hessian(
@@ -222,8 +234,14 @@ class _Outputs(Losses):
         x: ArrayLike,
         sparsity: Any,
         bounds: Bounds | None,
+        workers: Executor | None,
     ) -> None:
-        self.fun, self.x = fun, _point(x)
+        self.fun, self.x, self.workers = fun, _point(x), workers
+        if workers is not None and not callable(getattr(workers, "map", None)):
+            raise TypeError(
+                "`workers` must be a concurrent.futures.Executor, "
+                f"got {type(workers).__name__}."
+            )
         self.lower, self.upper = _limits(bounds, self.x)
         self.evaluations = 1
         outputs = np.asarray(fun(self.x.copy()))
@@ -237,6 +255,7 @@ class _Outputs(Losses):
         whole = entries.reshape(m, n) if sparsity is None else entries
         super().__init__(fun, Nest({"jacobian": whole}), Progress(show=False))
         self.evaluations = 1
+        self.engine = "python" if workers is None else "workers"
         self.groups = _groups(self.row, self.column, n, sparsity is not None)
         # A one-sided stencil adds up to four times the noise of a central one.
         noise = self._noise() * (1.0 if bounds is None else 4.0)
@@ -316,10 +335,18 @@ class _Outputs(Losses):
         matrix[self.row, self.column] = entries
         return matrix if self.output_shape else matrix[0]
 
-    def _call(self, x: NDArray[Any]) -> Array:
-        """Return the outputs at x; a copy is handed out, so x stays as it is."""
-        self.evaluations += 1
-        return _numbers(np.asarray(self.fun(x.copy())))
+    def _call(self, points: list[NDArray[Any]]) -> list[Array]:
+        """Return the outputs at each of these points."""
+        self.evaluations += len(points)
+        run = map if self.workers is None else self.workers.map
+        called = [_numbers(np.asarray(outputs)) for outputs in run(self.fun, points)]
+        for outputs in called:
+            if outputs.shape != self.at_x.shape:
+                raise ValueError(
+                    f"`fun` must return as many outputs as at `x`, {self.at_x.size}, "
+                    f"got {outputs.size}."
+                )
+        return called
 
     def _inside(self, index: Index, value: Vector) -> Vector:
         """Return differences at points within the bounds (nan if they are not)."""
@@ -328,27 +355,36 @@ class _Outputs(Losses):
         order = np.flatnonzero(inside)
         order = order[np.argsort(self.groups[column[order]], kind="stable")]
         edges = np.flatnonzero(np.diff(self.groups[column[order]])) + 1
-        for own in np.split(order, edges):
-            out[own] = self._group(index[own], value[own])
+        groups = [own for own in np.split(order, edges) if own.size]
+        several = max(1, _BATCH // self.x.size)
+        for start in range(0, len(groups), several):
+            batch = groups[start : start + several]
+            plans = [self._plan(index[own], value[own]) for own in batch]
+            called = iter(self._call([x for points, _ in plans for x in points]))
+            for own, (points, turn) in zip(batch, plans, strict=True):
+                outputs = np.stack([next(called) for _ in points])[
+                    turn, self.row[index[own]]
+                ]
+                change = outputs - self.at_x[self.row[index[own]]]
+                out[own] = change / self.units[index[own]]
         return out
 
-    def _group(self, index: Index, value: Vector) -> Vector:
-        """Return differences for one group of columns, which are moved together."""
-        if index.size == 0:
-            return np.empty(0)
+    def _plan(self, index: Index, value: Vector) -> tuple[list[NDArray[Any]], Index]:
+        """Return where to call for one group of columns, which are moved together.
+
+        And which of these points serves each entry.
+        """
         asked = np.stack([self.column[index], value], axis=1)
         points, which = np.unique(asked, axis=0, return_inverse=True)
         columns = points[:, 0].astype(np.int64)
         # The how-many-th value of its column: one call serves one value of each.
         turn = np.arange(len(columns)) - np.searchsorted(columns, columns)
-        called = []
+        places = []
         for k in range(turn.max() + 1):
             moved = self.x.copy()
             moved.reshape(-1)[columns[turn == k]] = points[turn == k, 1]
-            called.append(self._call(moved) - self.at_x)
-        change = np.stack(called)[turn[which.ravel()], self.row[index]]
-        scaled: Vector = change / self.units[index]
-        return scaled
+            places.append(moved)
+        return places, turn[which.ravel()]
 
     def _noise(self) -> Array:
         """Return the noise of each output along a random direction."""
@@ -360,12 +396,11 @@ class _Outputs(Losses):
             direction = rng.standard_normal(x.size) * scale * spacing
             inward = np.where(self.upper - x < 7 * np.abs(direction), -1.0, 1.0)
             direction = np.abs(direction) * inward
-            values = []
-            for k in range(7):
-                point = np.clip(x + k * direction, self.lower, self.upper)
-                values.append(
-                    self._call(point.reshape(self.x.shape).astype(self.x.dtype))
-                )
+            along = [
+                np.clip(x + k * direction, self.lower, self.upper) for k in range(7)
+            ]
+            shape, dtype = self.x.shape, self.x.dtype
+            values = self._call([point.reshape(shape).astype(dtype) for point in along])
             with np.errstate(all="ignore"):
                 bound, found = ecnoise(np.stack(values, axis=1))
             noise = np.fmin(noise, bound)
@@ -408,7 +443,7 @@ def _pattern(sparsity: Any, m: int, n: int) -> tuple[Index, Index]:
     if sparsity is None:
         row, column = np.divmod(np.arange(m * n), n)
         return row, column
-    if sparsity.shape != (m, n) if hasattr(sparsity, "shape") else True:
+    if np.shape(sparsity) != (m, n):
         raise ValueError(
             f"`sparsity` must have shape {(m, n)}, got {np.shape(sparsity)}."
         )

@@ -70,7 +70,9 @@ class Search:
     @property
     def decisive(self) -> bool:
         """Whether an error as large as a tenth of the gradient would have shown."""
-        return self.size == 0 or self.error <= 0.1 * self.size
+        if self.size == 0:
+            return True
+        return bool(np.isfinite(self.error)) and self.error <= 0.1 * self.size
 
 
 def locate(
@@ -110,6 +112,20 @@ def locate(
     return searches, judge(losses, calibration, gradient, index, rng), calibration
 
 
+def refuse_formula(method: str, step: float | None) -> None:
+    """Raise ValueError if a difference formula for entries was asked for."""
+    if method not in ("auto", "central"):
+        raise ValueError(
+            '`coverage="locate"` takes central differences along directions: `method` '
+            f'must be "auto" or "central", got {method!r}.'
+        )
+    if step is not None:
+        raise ValueError(
+            '`coverage="locate"` chooses its own steps along directions: `step` must '
+            f"be None, got {step}."
+        )
+
+
 class _Probe:
     """Measures e.u on parts of one block, along one direction u."""
 
@@ -136,7 +152,8 @@ class _Probe:
     def turn(self) -> None:
         """Take another direction."""
         self.u = self.rng.standard_normal(self.stop - self.start) * self.scale
-        self.terms = np.where(np.isfinite(self.gradient), self.gradient, 0) * self.u
+        with np.errstate(all="ignore"):
+            self.terms = np.where(np.isfinite(self.gradient), self.gradient, 0) * self.u
 
     def calibrate(self) -> tuple[float, float]:
         """Return e.u on the whole block and its bar; choose the step for its parts."""
@@ -165,7 +182,7 @@ class _Probe:
         return bar + self._rounding(low, high) + self.truncation * share
 
     def _rounding(self, low: int, high: int) -> float:
-        size = float(np.linalg.norm(self.terms[low:high]))
+        size = norm(self.terms[low:high])
         return (64 * self.eps + EPS * float(np.sqrt(high - low))) * size
 
     def _bar(self, step: Array) -> Array:
@@ -181,13 +198,21 @@ class _Probe:
         return float(np.sum(self.terms[low:high]))
 
 
+def norm(terms: Array) -> float:
+    """Return the norm; squares may overflow where it does not."""
+    largest = float(np.abs(terms).max(initial=0.0))
+    if largest == 0 or not np.isfinite(largest):
+        return largest
+    return largest * float(np.linalg.norm(terms / largest))
+
+
 def _search(probe: _Probe) -> Search:
     """Probe a block along random directions, and bisect the first that differs."""
     n = probe.stop - probe.start
     if n == 0:
         return Search([], 0.0, 0.0)
     first, error = probe.calibrate()
-    size, scale = float(np.linalg.norm(probe.terms)), float(np.median(probe.scale))
+    size, scale = norm(probe.terms), float(np.median(probe.scale))
     search = Search([first], error, size, scale, probe.step)
     while len(search.mismatch) < _DIRECTIONS and not search.differs:
         probe.turn()

@@ -137,9 +137,13 @@ class Losses(abc.ABC):
         trace: TracebackType | None,
     ) -> None:
         self.restore()
-        if self.random_state is not None:
-            np.random.set_state(self.random_state)  # noqa: NPY002
-        self.progress.close()
+        try:
+            if kind is None:  # what a model keeps of its last call is that of theta
+                self.evaluate()
+        finally:
+            if self.random_state is not None:
+                np.random.set_state(self.random_state)  # noqa: NPY002
+            self.progress.close()
 
     def _count(self, evaluations: int) -> None:
         self.evaluations += evaluations

@@ -105,9 +105,9 @@ def _in_worker(
     *arguments: Any,
 ) -> tuple[Vector, int]:
     nest = Nest(params).private_copy()
-    with PythonLosses(loss, nest, Progress(show=False), reduction) as losses:
-        result = getattr(losses, method)(*arguments)
-        return result[0] if method == "at_entries" else result, losses.evaluations
+    losses = PythonLosses(loss, nest, Progress(show=False), reduction)
+    result = getattr(losses, method)(*arguments)
+    return result[0] if method == "at_entries" else result, losses.evaluations
 
 
 class VectorizedLosses(Losses):
@@ -135,7 +135,13 @@ class VectorizedLosses(Losses):
             np.empty((rows, *leaf.shape), leaf.dtype) for leaf in nest.leaves
         ]
         # Two points, so that a loss that is not vectorised is noticed.
-        self._base = self._returned.at_theta(self._call(self._stacked(2), 2)[0])
+        both = self._stacked(2)
+        self._base = self._returned.at_theta(self._call(both, 2)[0])
+        for name, stack, leaf in zip(nest.names, both, nest.leaves, strict=True):
+            if not (stack == leaf).all():
+                raise ValueError(
+                    f"`loss` must not change its parameters, but it changed {name}."
+                )
         self.base = self._returned.combine(self._base)
 
     def evaluate(self) -> Any:
@@ -183,7 +189,12 @@ class VectorizedLosses(Losses):
         return stacked
 
     def _call(self, leaves: list[AnyArray], count: int) -> list[Any]:
-        result = self.loss(self.nest.rebuild(leaves))
+        try:
+            result = self.loss(self.nest.rebuild(leaves))
+        except Exception as error:
+            where = f"with {count} stacked parameter sets"
+            error.add_note(f"fastgrad: while evaluating `loss` {where}.")
+            raise
         self._count(count)
         return self._returned.rows(result, count)
 

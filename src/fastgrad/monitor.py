@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastgrad.check import check_gradient
+from fastgrad.locate import refuse_formula
 from fastgrad.report import GradientError, GradientReport
 
 
@@ -66,6 +67,8 @@ class GradientMonitor:
     ) -> None:
         if not 0 < share <= 1:
             raise ValueError(f"`share` must be in (0, 1], got {share}.")
+        if options.get("coverage", "locate") == "locate":
+            refuse_formula(options.get("method", "auto"), options.get("step"))
         self.loss, self.share, self.initial = loss, share, initial
         self.raise_if_wrong, self.options = raise_if_wrong, options
         self.steps = 0

@@ -21,6 +21,7 @@ METHODS = ("auto", "central", "forward", "complex", "ridders")
 
 _COMPLEX_STEP = 1e-30
 _CHUNK = 4096  # entries whose ladders are held at once
+FEW = 64  # entries: a second step each costs less than finding the first did
 
 
 def numerical_gradient(
@@ -79,7 +80,8 @@ def numerical_gradient(
     Notes
     -----
     Costs two evaluations of the loss per entry (one forward or complex, twenty for
-    Ridders), four for error bars, and some 30 per block to find the step.
+    Ridders), four for error bars or if there are at most 64 entries, and some 30 per
+    block to find the step.
 
     Examples
     --------
@@ -88,7 +90,7 @@ def numerical_gradient(
     >>> np.allclose(gradient, [2.0, -4.0])
     True
     """
-    method = check_method(method, step)
+    method, rng = check_method(method, step), generator(seed)
     with make_losses(
         loss,
         params,
@@ -100,7 +102,6 @@ def numerical_gradient(
         progress=progress,
     ) as losses:
         index = np.arange(losses.nest.size)
-        rng = np.random.default_rng(seed)
         slopes = slopes_of(losses, index, method, step, return_error, rng)
     unvector = losses.nest.unvector
     if return_error:
@@ -120,6 +121,16 @@ def check_method(method: str, step: float | None) -> str:
         if method == "ridders":
             raise ValueError('`step` is chosen by `method="ridders"`, got both.')
     return "central" if method == "auto" else method
+
+
+def generator(seed: Any) -> np.random.Generator:
+    """Return the generator of everything random."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"`seed` must be a non-negative integer, got {seed!r}."
+        ) from error
 
 
 def engine_for(method: str, engine: str) -> str:
@@ -191,7 +202,7 @@ def slopes_of(
     calibration = calibrate(losses, rng, method=method, step=step)
     if method == "ridders":
         return ridders_slopes(losses, index, calibration)
-    if not with_error:
+    if not with_error and (method == "forward" or len(index) > FEW):
         pairs = calibration.pairs(losses, index)
         value = pairs.forward if method == "forward" else pairs.central
         return _plain(value, np.full(len(index), np.nan))

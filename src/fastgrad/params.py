@@ -29,7 +29,7 @@ class Nest:
     params : array, float, or nest of them
         Dicts, lists, tuples, named tuples and dataclasses, nested in any way, of
         float16, float32 or float64 arrays of any shape and strides. Python floats and
-        read-only arrays are allowed: `structure` holds writable copies of them.
+        arrays that are read-only or broadcast are allowed: `structure` holds copies.
         Writable arrays are not copied: they are the user's own.
 
     Attributes
@@ -101,17 +101,6 @@ class Nest:
         block = self.block_of(index)
         where = np.unravel_index(index - self.offsets[block], self.shapes[block])
         return self.names[block], tuple(int(i) for i in where)
-
-    def locate_all(self, index: NDArray[np.int64]) -> list[tuple[str, tuple[int, ...]]]:
-        """Return what `locate` does for each of many entries."""
-        found: list[tuple[str, tuple[int, ...]]] = [("", ())] * len(index)
-        for block, here in self.by_block(index):
-            name, shape = self.names[block], self.shapes[block]
-            axes = np.unravel_index(index[here] - self.offsets[block], shape or (1,))
-            places = zip(*(axis.tolist() for axis in axes), strict=True)
-            for k, place in zip(here.tolist(), places, strict=True):
-                found[k] = name, place if shape else ()
-        return found
 
     def by_block(
         self, index: NDArray[np.int64]
@@ -266,7 +255,22 @@ def _as_leaf(value: Any, label: str) -> AnyArray:
         raise TypeError(
             f"`{label}` must be float16, float32 or float64, got {array.dtype}."
         )
-    return array if array.flags.writeable else array.copy()
+    own = array.flags.writeable and not _overlaps_itself(array)
+    return array if own else array.copy()
+
+
+def _overlaps_itself(array: AnyArray) -> bool:
+    """Whether entries share memory, as those of a broadcast array do."""
+    reach = array.itemsize
+    for stride, length in sorted(
+        (abs(stride), length)
+        for stride, length in zip(array.strides, array.shape, strict=True)
+        if length > 1
+    ):
+        if stride < reach:
+            return True
+        reach += stride * (length - 1)
+    return False
 
 
 def _real_array(value: Any, label: str) -> AnyArray:

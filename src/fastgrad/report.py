@@ -6,10 +6,13 @@ reads is in `report_text` and `report_html`, how it is drawn in `plots`.
 
 import dataclasses
 import math
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgrad.nests import named_leaves
 from fastgrad.params import entry_name
@@ -48,6 +51,66 @@ class WrongEntry:
     def difference(self) -> float:
         """Analytic minus numerical."""
         return self.analytic - self.numerical
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WrongEntries(Sequence[WrongEntry]):
+    """Wrong entries, each made when it is looked at: there may be very many.
+
+    Attributes
+    ----------
+    names, shapes : tuple
+        Of the blocks.
+    block, place : ndarray of int64, shape (n,)
+        The block of each entry, and its place there in C order.
+    numbers : ndarray of float64, shape (3, n)
+        Analytic, numerical, error bar.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    block: NDArray[np.int64]
+    place: NDArray[np.int64]
+    numbers: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.block)
+
+    @overload
+    def __getitem__(self, which: int) -> WrongEntry: ...
+    @overload
+    def __getitem__(self, which: slice) -> "WrongEntries": ...
+    def __getitem__(self, which: int | slice) -> "WrongEntry | WrongEntries":
+        block, place = self.block[which], self.place[which]
+        numbers = self.numbers[:, which]
+        if isinstance(which, slice):
+            return WrongEntries(self.names, self.shapes, block, place, numbers)
+        name, shape = self.names[block], self.shapes[block]
+        where = tuple(int(i) for i in np.unravel_index(place, shape))
+        return WrongEntry(name, where, *numbers.tolist())
+
+    def __iter__(self) -> Iterator[WrongEntry]:
+        where: list[tuple[int, ...]] = [()] * len(self)
+        for b in np.unique(self.block).tolist():
+            here = np.flatnonzero(self.block == b)
+            axes = np.unravel_index(self.place[here], self.shapes[b] or (1,))
+            found = zip(*(axis.tolist() for axis in axes), strict=True)
+            for k, index in zip(here.tolist(), found, strict=True):
+                where[k] = index if self.shapes[b] else ()
+        every = zip(self.block.tolist(), where, self.numbers.T.tolist(), strict=True)
+        for b, index, numbers in every:
+            yield WrongEntry(self.names[b], index, *numbers)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, tuple | list | WrongEntries):
+            return NotImplemented
+        return len(self) == len(other) and all(map(operator.eq, self, other))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} wrong entries, the worst first: {list(self[:3])}>"
 
 
 @dataclass(frozen=True)
@@ -147,7 +210,7 @@ class GradientReport:
         does not depend on it.
     blocks : tuple of Block
         One per array of the parameters, in order.
-    wrong : tuple of WrongEntry
+    wrong : sequence of WrongEntry
         All of them, worst first.
     causes : tuple of Cause
         Most of the discrepancy explained first.
@@ -177,7 +240,7 @@ class GradientReport:
     verdict: Verdict
     relative_error: float
     blocks: tuple[Block, ...]
-    wrong: tuple[WrongEntry, ...] = ()
+    wrong: Sequence[WrongEntry] = ()
     causes: tuple[Cause, ...] = ()
     numerical: Any = None
     analytic: Any = None
@@ -271,13 +334,13 @@ def _arrays(nest: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return a field of a report as what JSON knows."""
+    if isinstance(value, tuple | WrongEntries):
+        return [_plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: _plain(getattr(value, field.name))
             for field in dataclasses.fields(value)
         }
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
 
 

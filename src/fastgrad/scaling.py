@@ -229,9 +229,15 @@ class StandardScaler(Transformer):
         ------
         ValueError
             If `other` has other features, the scaler is frozen, or one is not fitted.
+        TypeError
+            If `other` is not a scaler.
         """
         self._must_not_be_frozen()
         self._must_be_fitted()
+        if not isinstance(other, StandardScaler):
+            raise TypeError(
+                f"`other` must be a StandardScaler, got {type(other).__name__}."
+            )
         other._must_be_fitted()
         a, b = self._seen, other._seen
         if a.rows.columns != b.rows.columns:

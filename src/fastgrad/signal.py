@@ -120,6 +120,8 @@ def diagnose_signal(
     >>> report.fix
     'scale every weight by 2: signal at the last layer x 2^49'
     """
+    if not callable(loss):
+        raise TypeError(f"`loss` must be callable, got {type(loss).__name__}.")
     if learning_rate is not None and not 0 <= learning_rate < math.inf:
         raise ValueError(
             f"`learning_rate` must be finite and not negative, got {learning_rate}."
@@ -218,7 +220,7 @@ def _measure_layers(
             sigma_w=weights[i].sigma_w,
             sigma_b=weights[i].sigma_b,
             fan_in=weights[i].fan_in,
-            **_outcome(layer, size, values),
+            **_outcome(layer, size, values, weights[i].sigma_b),
             **_expectation("forward", ahead[i], size.log2_rms),
             **_expectation("backward", behind[i], back[i]),
             **_ratios(layer, values, gradients, blocks, learning_rate),
@@ -253,7 +255,9 @@ def _expectations(
     )
 
 
-def _outcome(layer: Layer, size: Size, values: Mapping[Node, Scaled]) -> dict[str, Any]:
+def _outcome(
+    layer: Layer, size: Size, values: Mapping[Node, Scaled], sigma_b: float
+) -> dict[str, Any]:
     """Return what is to be said about the activation after a layer."""
     function, post = layer.outgoing, layer.post
     found = measure(values[post], None) if post is not None else _NOTHING
@@ -265,7 +269,7 @@ def _outcome(layer: Layer, size: Size, values: Mapping[Node, Scaled]) -> dict[st
         silent = m.silent if m is not None else 0.0
         if axes and silent:
             dead = dead_share(values[post], axes)
-            c = min(max(size.correlation or 0.0, 0.0), 1.0)
+            c = _unbiased(size, sigma_b)
             expected = dead_probability(samples(layer), c) if dead else 0.0
         if function.flat is not None and layer.activated is not None:
             z = values[layer.activated]
@@ -280,6 +284,17 @@ def _outcome(layer: Layer, size: Size, values: Mapping[Node, Scaled]) -> dict[st
         "saturated": saturated,
         "saturated_units": whole,
     }
+
+
+def _unbiased(size: Size, sigma_b: float) -> float:
+    """Return the correlation of the samples but for the biases they have in common.
+
+    What biases do to units is not chance.
+    """
+    with np.errstate(all="ignore"):
+        share = float(np.exp2(2 * (np.log2(sigma_b) - size.log2_rms)))
+    c = size.correlation or 0.0
+    return min(max((c - share) / (1 - share), 0.0), 1.0) if share < 1 else 0.0
 
 
 def _expectation(

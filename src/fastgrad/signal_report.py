@@ -44,8 +44,8 @@ class SignalLayer:
     dead : float
         Share of units that are 0 in every sample.
     dead_expected : float
-        The share to expect of symmetric weights for a batch of this size and
-        correlation; two samples leave a quarter of all ReLUs dead.
+        The share to expect of symmetric weights, without biases, for a batch of this
+        size and correlation; two samples leave a quarter of all ReLUs dead.
     saturated : float
         Share of entries where a bounded activation has less than 5 % of its slope.
     saturated_units : float

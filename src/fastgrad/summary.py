@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from fastgrad.differences import Array
-from fastgrad.locate import UNLUCKY, Search
+from fastgrad.locate import UNLUCKY, Search, norm
 from fastgrad.losses import Losses
 from fastgrad.noise import Calibration
-from fastgrad.report import Block, GradientReport, Verdict, WrongEntry
+from fastgrad.report import Block, GradientReport, Verdict, WrongEntries
 from fastgrad.verdict import (
     CORRECT,
     KINK,
@@ -65,8 +65,8 @@ def summarize_search(
     if "wrong" in verdicts:
         verdict = "wrong"
     mismatch = np.concatenate([search.mismatch for search in searches])
-    size = np.linalg.norm([search.size for search in searches])
-    off = np.sqrt(np.sum(mismatch**2) / max(1, len(mismatch)) * len(searches))
+    size = norm(np.array([search.size for search in searches]))
+    off = norm(mismatch) * np.sqrt(len(searches) / max(1, len(mismatch)))
     return GradientReport(
         verdict=verdict,
         relative_error=float(off / (2 * size)) if size else 0.0,
@@ -112,22 +112,19 @@ def _blocks(
     return tuple(blocks)
 
 
-def wrong_entries(losses: Losses, entries: Judgement) -> tuple[WrongEntry, ...]:
+def wrong_entries(losses: Losses, entries: Judgement) -> WrongEntries:
     """Return all wrong entries, the worst first."""
     wrong = np.flatnonzero(entries.kind == WRONG)
     with np.errstate(all="ignore"):
         off = np.abs(entries.analytic - entries.numerical)[wrong]
     order = wrong[np.argsort(-np.where(np.isfinite(off), off, np.inf), kind="stable")]
-    places = losses.nest.locate_all(entries.index[order])
-    numbers = zip(
-        entries.analytic[order].tolist(),
-        entries.numerical[order].tolist(),
-        entries.error[order].tolist(),
-        strict=True,
-    )
-    return tuple(
-        WrongEntry(name, where, *values)
-        for (name, where), values in zip(places, numbers, strict=True)
+    nest, block = losses.nest, entries.block[order]
+    return WrongEntries(
+        tuple(nest.names),
+        tuple(nest.shapes),
+        block,
+        entries.index[order] - nest.offsets[block],
+        np.stack([entries.analytic, entries.numerical, entries.error])[:, order],
     )
 
 
@@ -168,7 +165,9 @@ def planted_errors(entries: Judgement, rng: np.random.Generator) -> dict[int, bo
         if verified.size == 0 or (entries.kind[own] == WRONG).any():
             continue
         one = take(entries, rng.choice(verified, 1))
-        typical = np.sqrt(np.mean(entries.analytic[verified] ** 2))
+        size = np.abs(entries.analytic[verified])
+        largest = size.max() or 1.0  # squares may overflow
+        typical = largest * np.sqrt(np.mean((size / largest) ** 2))
         one.analytic = one.analytic + 0.01 * np.maximum(np.abs(one.analytic), typical)
         caught[int(b)] = bool(classify(one)[0] == WRONG)
     return caught

@@ -45,6 +45,16 @@ _FAR_DOUBT = 16.0  # kinks between far points shift slopes by more than they let
 _SHARP = 0.1  # of the slope: a change this large over one step may be a kink
 
 
+def check_rtol(rtol: Any) -> None:
+    """Raise TypeError or ValueError unless `rtol` is None or a relative difference."""
+    if rtol is None:
+        return
+    if isinstance(rtol, bool) or not isinstance(rtol, int | float | np.number):
+        raise TypeError(f"`rtol` must be a number or None, got {type(rtol).__name__}.")
+    if not 0 <= rtol < np.inf:
+        raise ValueError(f"`rtol` must be finite and not negative, got {rtol}.")
+
+
 @dataclass(frozen=True, slots=True)
 class Gradient:
     """The gradient under test.
@@ -162,7 +172,8 @@ def _first_pass(
         error = calibration.error(pairs, index)
         response = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
         jump = np.abs(pairs.jump)
-        bend = np.where(np.isfinite(jump), jump, 0) / pairs.span
+        with np.errstate(all="ignore"):
+            bend = np.where(np.isfinite(jump), jump, 0) / pairs.span
         crossed = crossed if pairs.crossed is None else pairs.crossed
     error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
     tolerance, floor = _allowances(gradient, calibration, index, value, bend)
@@ -185,18 +196,23 @@ def _allowances(
 ) -> tuple[Array, Array]:
     """Return what the gradient's own rounding excuses, and what it makes of zeros.
 
-    Compared across entries as changes of the loss, so that units do not matter.
+    Compared across entries as changes of the loss, so that units do not matter: an
+    entry on a scale of its own is excused no more than the one that matters most.
     """
     block, scale = calibration.block[index], calibration.scale[index]
     size, eps = np.abs(gradient.value[index]), gradient.eps
     with np.errstate(all="ignore"):
         effect = np.where(np.isfinite(size), size * scale, 0.0)
         curvature = float(np.median(bend * scale**2)) if len(index) else 0.0
-        floor = 100 * eps[block] * max(effect.max(initial=0.0), curvature) / scale
         largest = np.zeros(len(eps))
         np.maximum.at(largest, block, effect)
+        leading = np.zeros(len(eps))  # the scale of the entry with that effect
+        leads = (effect == largest[block]) & (effect > 0)
+        np.maximum.at(leading, block[leads], scale[leads])
+        unit = np.maximum(scale, leading[block])
+        floor = 100 * eps[block] * max(effect.max(initial=0.0), curvature) / unit
         tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
-        tolerance += 32 * (eps * largest)[block] / scale
+        tolerance += 32 * (eps * largest)[block] / unit
     return tolerance, floor
 
 
