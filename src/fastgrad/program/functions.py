@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from fastgrad.program import graph, products, reductions, shapes, ufuncs
+from fastgrad.program import (
+    graph,
+    linear,
+    products,
+    reductions,
+    shapes,
+    sorting,
+    ufuncs,
+)
 from fastgrad.program.graph import Node
 
 
@@ -33,10 +41,20 @@ FUNCTIONS: dict[Any, tuple[Callable[..., Any], tuple[int, ...]]] = {
     np.prod: (reductions.prod, (0,)),
     np.var: (reductions.var, (0,)),
     np.std: (reductions.std, (0,)),
-    np.cumsum: (reductions.cumsum, (0,)),
+    np.cumsum: (reductions.cumulative("cumsum"), (0,)),
+    np.cumprod: (reductions.cumulative("cumprod"), (0,)),
+    np.median: (sorting.median, (0,)),
     np.average: (reductions.average, (0, 2)),
     np.linalg.norm: (reductions.norm, (0,)),
+    np.linalg.vector_norm: (reductions.vector_norm, (0,)),
+    np.linalg.matrix_norm: (reductions.matrix_norm, (0,)),
     np.linalg.multi_dot: (products.multi_dot, (0,)),
+    np.linalg.matrix_power: (linear.matrix_power, (0,)),
+    np.linalg.solve: (linear.solve, (0, 1)),
+    np.linalg.inv: (linear.inv, (0,)),
+    np.linalg.det: (linear.det, (0,)),
+    np.linalg.slogdet: (linear.slogdet, (0,)),
+    np.linalg.cholesky: (linear.cholesky, (0,)),
     np.dot: (products.dot, (0, 1)),
     np.vdot: (products.vdot, (0, 1)),
     np.inner: (products.inner, (0, 1)),
@@ -72,7 +90,9 @@ FUNCTIONS: dict[Any, tuple[Callable[..., Any], tuple[int, ...]]] = {
     np.hsplit: (shapes.split(np.hsplit), (0,)),
     np.pad: (shapes.pad, (0,)),
     np.take: (shapes.take, (0,)),
-    np.take_along_axis: (shapes.rearranging(np.take_along_axis), (0,)),
+    np.take_along_axis: (sorting.take_along_axis, (0, 1)),
+    np.sort: (sorting.sort, (0,)),
+    np.argsort: (sorting.argsort, (0,)),
     np.repeat: (shapes.rearranging(np.repeat), (0,)),
     np.tile: (shapes.rearranging(np.tile), (0,)),
     np.roll: (shapes.rearranging(np.roll), (0,)),
@@ -88,9 +108,12 @@ FUNCTIONS: dict[Any, tuple[Callable[..., Any], tuple[int, ...]]] = {
     np.where: (ufuncs.where, (0, 1, 2)),
     np.round: (ufuncs.round_, (0,)),
     np.diff: (shapes.diff, (0,)),
+    np.trapezoid: (shapes.trapezoid, (0, 1)),
     np.copy: (lambda x, *, label: x, (0,)),
     sliding_window_view: (shapes.sliding_windows, (0,)),
 }
+#: Of these, the ones whose result is an index.
+POSITIONS = {np.argsort}
 #: Of these, the ones whose result shares memory with their first argument.
 VIEWS = {
     np.reshape,

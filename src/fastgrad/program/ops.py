@@ -8,7 +8,7 @@ gradient never does. How a perturbation spreads and what it does is in
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class Primitive:
     inexact: bool = False
     #: Constant between jumps: its derivative is zero everywhere.
     steps: bool = False
+    #: What the lane kernel wants to know about theta, from the inputs there.
+    prepare: Callable[[Sequence[Array]], Array] = lambda inputs: np.empty(0)
 
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
@@ -223,6 +225,20 @@ def _cumsum_derivative(
     return (np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),)
 
 
+def _cumprod_derivative(
+    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
+) -> tuple[Array]:
+    """By Horner's rule from the end; zeros divide nothing."""
+    x = np.moveaxis(inputs[0], ints[0], 0)
+    rest, g = np.empty_like(x), np.moveaxis(g, ints[0], 0)
+    before = np.concatenate([np.ones_like(x[:1]), np.moveaxis(out, ints[0], 0)[:-1]])
+    following = np.zeros_like(x[0]) if len(x) else x
+    for i in reversed(range(len(x))):
+        rest[i] = g[i] + following
+        following = x[i] * rest[i]
+    return (np.moveaxis(before * rest, 0, ints[0]),)
+
+
 REDUCTIONS: dict[str, Primitive] = {
     "sum": Primitive(
         lambda inputs, ints: np.sum(inputs[0], axis=_axes(ints)),
@@ -236,6 +252,9 @@ REDUCTIONS: dict[str, Primitive] = {
     ),
     "cumsum": Primitive(
         lambda inputs, ints: np.cumsum(inputs[0], axis=ints[0]), _cumsum_derivative
+    ),
+    "cumprod": Primitive(
+        lambda inputs, ints: np.cumprod(inputs[0], axis=ints[0]), _cumprod_derivative
     ),
 }
 
@@ -352,9 +371,106 @@ SHAPE: dict[str, Primitive] = {
     "place": Primitive(_not_from_ints, _place_derivative),
 }
 
+# ---- sorting: ints are (axis,); positions are whole numbers ----------------------------
+
+
+def _argsort(inputs: Sequence[Array], ints: Sequence[int]) -> Array:
+    return np.argsort(inputs[0], axis=ints[0], kind="stable").astype(np.float64)
+
+
+def _take_along(inputs: Sequence[Array], ints: Sequence[int]) -> Array:
+    x, positions = inputs
+    return np.take_along_axis(x, positions.astype(np.intp), axis=ints[0])
+
+
+def _take_along_derivative(
+    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
+) -> tuple[Array, Array]:
+    x, positions = inputs
+    total = np.zeros_like(x)
+    at = list(np.indices(g.shape, sparse=True))
+    at[ints[0]] = positions.astype(np.intp)
+    np.add.at(total, tuple(at), g)
+    return total, np.zeros_like(positions)
+
+
+SORTING: dict[str, Primitive] = {
+    "argsort": Primitive(
+        _argsort,
+        lambda g, out, inputs, ints: (np.zeros_like(inputs[0]),),
+        steps=True,
+    ),
+    "take_along": Primitive(_take_along, _take_along_derivative),
+}
+
+
+# ---- linear algebra: stacks of matrices in the last two axes -------------------------
+
+
+def _transposed(x: Array) -> Array:
+    return np.swapaxes(x, -1, -2)
+
+
+def _inverse(inputs: Sequence[Array]) -> Array:
+    return np.linalg.inv(inputs[0])
+
+
+def _solve_derivative(
+    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
+) -> tuple[Array, Array]:
+    right = np.linalg.solve(_transposed(inputs[0]), g)
+    return -right @ _transposed(out), right
+
+
+def _determinant(
+    evaluate: Callable[[Array], Array], scale: Callable[[Array], Any]
+) -> Primitive:
+    """Its derivative is ``scale(value)`` times the inverse transposed."""
+
+    def derivative(
+        g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
+    ) -> tuple[Array]:
+        factor = np.asarray(g * scale(out))[..., None, None]
+        return (factor * _transposed(np.linalg.inv(inputs[0])),)
+
+    return Primitive(
+        lambda inputs, ints: evaluate(inputs[0]), derivative, prepare=_inverse
+    )
+
+
+def _cholesky_derivative(
+    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
+) -> tuple[Array]:
+    """Of A = L L', all of it sent to the lower triangle, the one that is read."""
+    inner = np.tril(_transposed(out) @ np.tril(g))
+    inner -= 0.5 * inner * np.eye(inner.shape[-1])
+    left = np.linalg.solve(_transposed(out), inner)
+    whole = _transposed(np.linalg.solve(_transposed(out), _transposed(left)))
+    twice = np.tril(whole + _transposed(whole))
+    return (twice - whole * np.eye(whole.shape[-1]),)
+
+
+LINEAR: dict[str, Primitive] = {
+    "solve": Primitive(
+        lambda inputs, ints: np.linalg.solve(*inputs),
+        _solve_derivative,
+        prepare=_inverse,
+    ),
+    "det": _determinant(np.linalg.det, lambda out: out),
+    "logabsdet": _determinant(lambda a: np.linalg.slogdet(a)[1], np.ones_like),
+    "signdet": replace(
+        _determinant(lambda a: np.linalg.slogdet(a)[0], np.zeros_like), steps=True
+    ),
+    "cholesky": Primitive(
+        lambda inputs, ints: np.linalg.cholesky(inputs[0]), _cholesky_derivative
+    ),
+}
+
 PRIMITIVES: dict[str, Primitive] = {
     **ELEMENTWISE,
     **REDUCTIONS,
     "contract": Primitive(_contract, _contract_derivative),
     **SHAPE,
+    **SORTING,
+    **LINEAR,
 }

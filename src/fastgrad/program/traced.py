@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-from fastgrad.program import functions, graph, shapes, ufuncs
+from fastgrad.program import functions, graph, shapes, sorting, ufuncs
 from fastgrad.program.graph import Node, TraceError
 
 #: ufunc.reduce and the function of the same meaning.
@@ -28,6 +28,8 @@ _REDUCE = {
     "minimum": np.min,
     "multiply": np.prod,
 }
+#: ufunc.accumulate and the function of the same meaning.
+_ACCUMULATE = {"add": np.cumsum, "multiply": np.cumprod}
 
 
 class Memory:
@@ -166,8 +168,8 @@ class Traced(NDArrayOperatorsMixin):
         if method == "reduce" and name in _REDUCE:
             kwargs.setdefault("axis", 0)
             return call(_REDUCE[name], *inputs, out=out and out[0], **kwargs)
-        if method == "accumulate" and name == "add":
-            return call(np.cumsum, inputs[0], axis=kwargs.get("axis", 0))
+        if method == "accumulate" and name in _ACCUMULATE:
+            return call(_ACCUMULATE[name], inputs[0], axis=kwargs.get("axis", 0))
         if method == "outer":
             x, y = (node_of(x) for x in inputs)
             x = graph.reshape(x, x.shape + (1,) * y.value.ndim, label)
@@ -192,6 +194,8 @@ class Traced(NDArrayOperatorsMixin):
     def __getitem__(self, key: Any) -> Any:
         if not self.live:
             return self._data("reading")[_plain(key)]
+        if isinstance(key, Traced) and key.live and key.dtype.kind == "i":
+            return Traced(sorting.at(self.node, key.node, "[...]"), self.dtype)
         key = _constant_key(key, self, "reading")
         node = shapes.index(self.node, key, "[...]")
         shares = node.op == "view" or node is self.node
@@ -334,7 +338,7 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     arrays = [args[i] for i in positions if i < len(args)]
     flat = [x for a in arrays for x in (a if isinstance(a, (list, tuple)) else [a])]
     given = [_nodes(a) if i in positions else a for i, a in enumerate(args)]
-    for name in ("weights", "a_min", "a_max", "min", "max"):
+    for name in ("weights", "a_min", "a_max", "min", "max", "x", "b"):
         if name in kwargs:
             kwargs[name] = _nodes(kwargs[name])
     if any(isinstance(v, Traced) for v in [*given, *kwargs.values()]):
@@ -344,12 +348,16 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     except TypeError as error:
         raise TraceError(f"{label}: {error}") from None
     dtype = _result_dtype([x for x in flat if x is not None])
+    if function in functions.POSITIONS:
+        dtype = np.dtype(np.intp)
     memory = None
     if function in functions.VIEWS:
-        memory = args[0]._memory
+        dtype, memory = args[0].dtype, args[0]._memory
         memory.has_views = True
     if isinstance(result, list):
         return [Traced(node, dtype, memory) for node in result]
+    if isinstance(result, tuple):
+        return type(result)(*(Traced(node, dtype) for node in result))
     if memory is not None:
         return Traced(result, dtype, memory)
     return _store(result, dtype, out, label)
@@ -398,6 +406,8 @@ for _name in [
     "var",
     "std",
     "cumsum",
+    "cumprod",
+    "argsort",
     "dot",
     "ravel",
     "swapaxes",
