@@ -96,6 +96,8 @@ FUNCTIONS: dict[Any, tuple[Callable[..., Any], tuple[int, ...]]] = {
     np.repeat: (shapes.rearranging(np.repeat), (0,)),
     np.tile: (shapes.rearranging(np.tile), (0,)),
     np.roll: (shapes.rearranging(np.roll), (0,)),
+    np.fft.fftshift: (shapes.rearranging(np.fft.fftshift), (0,)),
+    np.fft.ifftshift: (shapes.rearranging(np.fft.ifftshift), (0,)),
     np.rot90: (shapes.rearranging(np.rot90), (0,)),
     np.flip: (shapes.flip, (0,)),
     np.fliplr: (lambda x, *, label: shapes.flip(x, 1, label=label), (0,)),
