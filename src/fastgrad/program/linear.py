@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,28 +9,12 @@ import numpy as np
 from fastgrad.program import graph, products
 from fastgrad.program.graph import Node, TraceError
 
-#: Beyond this condition number there is no inverse to start from.
-_SINGULAR = 1e14
 _SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
 
 
 def _square(x: Node) -> Node:
     if x.value.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
-    return x
-
-
-def _regular(x: Node, label: str) -> Node:
-    """`x`, of which every matrix has an inverse."""
-    a = _square(x).value
-    try:
-        size = np.abs(a).sum(axis=-1).max(axis=-1, initial=0)
-        inverse = np.abs(np.linalg.inv(a)).sum(axis=-1).max(axis=-1, initial=0)
-        singular = not np.all(size * inverse < _SINGULAR)
-    except np.linalg.LinAlgError:
-        singular = True
-    if singular:
-        raise TraceError(f"{label} of a singular matrix")
     return x
 
 
@@ -61,12 +44,16 @@ def inv(a: Node, *, label: str) -> Node:
 
 
 def det(a: Node, *, label: str) -> Node:
-    return graph.apply("det", [_regular(a, label)], label=label)
+    return graph.apply("det", [_square(a)], label=label)
 
 
 def slogdet(a: Node, *, label: str) -> Any:
-    _regular(a, label)
-    parts = (graph.apply(op, [a], label=label) for op in ("signdet", "logabsdet"))
+    """Sign and logarithm of the determinant, both from the same factors."""
+    parts = [
+        graph.apply(op, [_square(a)], label=label) for op in ("signdet", "logabsdet")
+    ]
+    if not np.isfinite(parts[1].value).all():
+        raise TraceError(f"{label} of a singular matrix")
     return _SlogdetResult(*parts)
 
 

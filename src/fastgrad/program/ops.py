@@ -8,7 +8,7 @@ gradient never does. How a perturbation spreads and what it does is in
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -411,8 +411,21 @@ def _transposed(x: Array) -> Array:
     return np.swapaxes(x, -1, -2)
 
 
-def _inverse(inputs: Sequence[Array]) -> Array:
-    return np.linalg.inv(inputs[0])
+def factors(inputs: Sequence[Array]) -> Array:
+    """P A = L U with partial pivoting: per row of L and U, and which row of A it is."""
+    a = inputs[0]
+    n = a.shape[-1]
+    rows = np.broadcast_to(np.arange(n)[:, None], (*a.shape[:-1], 1))
+    lu = np.concatenate([a, rows], axis=-1)
+    for p in range(n):
+        pivot = np.abs(lu[..., p:, p]).argmax(axis=-1)[..., None] + p
+        order = np.where(np.arange(n) == p, pivot, np.arange(n))
+        order = np.where(np.arange(n) == pivot, p, order)
+        lu = np.take_along_axis(lu, order[..., None], axis=-2)
+        column, top = lu[..., p + 1 :, p], lu[..., p, None, p:n]
+        column /= np.where(top[..., 0] == 0, 1.0, top[..., 0])
+        lu[..., p + 1 :, p + 1 : n] -= column[..., None] * top[..., 1:]
+    return lu
 
 
 def _solve_derivative(
@@ -422,20 +435,21 @@ def _solve_derivative(
     return -right @ _transposed(out), right
 
 
-def _determinant(
-    evaluate: Callable[[Array], Array], scale: Callable[[Array], Any]
-) -> Primitive:
-    """Its derivative is ``scale(value)`` times the inverse transposed."""
+def _det_derivative(
+    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
+) -> tuple[Array]:
+    """The cofactors, also of a singular matrix: by singular values."""
+    u, s, v = np.linalg.svd(inputs[0])
+    n = s.shape[-1]
+    others = np.where(np.eye(n, dtype=bool), 1.0, s[..., None, :]).prod(axis=-1)
+    sign = np.linalg.det(u) * np.linalg.det(v)
+    return (((g * sign)[..., None, None] * u * others[..., None, :]) @ v,)
 
-    def derivative(
-        g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
-    ) -> tuple[Array]:
-        factor = np.asarray(g * scale(out))[..., None, None]
-        return (factor * _transposed(np.linalg.inv(inputs[0])),)
 
-    return Primitive(
-        lambda inputs, ints: evaluate(inputs[0]), derivative, prepare=_inverse
-    )
+def _logabsdet_derivative(
+    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
+) -> tuple[Array]:
+    return (g[..., None, None] * _transposed(np.linalg.inv(inputs[0])),)
 
 
 def _cholesky_derivative(
@@ -454,12 +468,21 @@ LINEAR: dict[str, Primitive] = {
     "solve": Primitive(
         lambda inputs, ints: np.linalg.solve(*inputs),
         _solve_derivative,
-        prepare=_inverse,
+        prepare=factors,
     ),
-    "det": _determinant(np.linalg.det, lambda out: out),
-    "logabsdet": _determinant(lambda a: np.linalg.slogdet(a)[1], np.ones_like),
-    "signdet": replace(
-        _determinant(lambda a: np.linalg.slogdet(a)[0], np.zeros_like), steps=True
+    "det": Primitive(
+        lambda inputs, ints: np.linalg.det(inputs[0]), _det_derivative, prepare=factors
+    ),
+    "logabsdet": Primitive(
+        lambda inputs, ints: np.linalg.slogdet(inputs[0])[1],
+        _logabsdet_derivative,
+        prepare=factors,
+    ),
+    "signdet": Primitive(
+        lambda inputs, ints: np.linalg.slogdet(inputs[0])[0],
+        lambda g, out, inputs, ints: (np.zeros_like(inputs[0]),),
+        steps=True,
+        prepare=factors,
     ),
     "cholesky": Primitive(
         lambda inputs, ints: np.linalg.cholesky(inputs[0]), _cholesky_derivative

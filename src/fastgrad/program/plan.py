@@ -102,8 +102,7 @@ def _scratch(node: Node) -> int:
     if node.op in ops.ELEMENTWISE and len(node.inputs) > 1:
         return max(x.value.size for x in node.inputs)
     if node.op in ops.LINEAR:
-        rows, columns = node.inputs[-1].shape[-2:]
-        return rows * max(rows, columns)
+        return node.inputs[0].shape[-1] ** 2
     return node.shape[node.ints[0]] if node.op == "argsort" else 0
 
 

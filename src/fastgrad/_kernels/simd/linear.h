@@ -1,20 +1,23 @@
 /* Linear algebra on stacks of matrices: solve, determinants, Cholesky.
  *
- * With W the inverse of A at theta, all is said relative to theta,
+ * The factors of the perturbed matrix are found in differences from those at theta.
+ * With P A = L U, row by row, as for any product d(l u) = dl (u + du) + l du:
  *
- *     (A + dA) dx = db - dA x    is    (I + W dA) dx = W (db - dA x)
- *     det(A + dA) = det(A) det(I + W dA)
+ *     dL[i,p] = (dA[i,p] - sum_{k<p} d(L[i,k] U[k,p]) - L[i,p] dU[p,p]) / (U + dU)[p,p]
+ *     dU[i,j] =  dA[i,j] - sum_{k<i} d(L[i,k] U[k,j])
  *
- * and where dA is zero outside some columns, so is W dA: only that many unknowns are
- * eliminated, and the others follow. These are identities, not expansions: dA may be
- * large. I + E is stored as E, so that log det(I + E) keeps its digits where E is tiny.
+ * and likewise for A = L L'. So a small change keeps all its digits; nothing is
+ * linearised. The rows stay in the order P of theta. From the factors
+ *
+ *     (A + dA) dx = db - dA x
+ *     d log|det A| = sum log|1 + dU[p,p] / U[p,p]|
+ *
  * Where a lane's matrix is singular or not positive definite, its result is not finite.
  */
 #ifndef FASTGRAD_LINEAR_H
 #define FASTGRAD_LINEAR_H
 
 #include "boxes.h"
-#include "contract.h"
 #include "vecmath.h"
 
 /* One matrix of a stack: its values at theta, and the lanes of its box. */
@@ -46,144 +49,125 @@ static matrix matrix_at(const fg_value *value, const fg_box *box, const fg_box *
     return m;
 }
 
-static void negate(double *d, int64_t n_elements)
+/* ---- P A = L U ---------------------------------------------------------------------- */
+
+/* At theta, from numpy: per row of the factors (L below the diagonal, U on and above it)
+ * n numbers, then which row of A it is. */
+static int64_t source_row(const double *factors, int64_t n, int64_t i)
 {
-    for (int64_t i = 0; i < n_elements * LANES; i++)
-        d[i] = -d[i];
+    return (int64_t)factors[i * (n + 1) + n];
 }
 
-/* O = S L for scalars S (rows x inner, `step` apart) and lanes L (inner x columns). */
-static void times_lanes(const double *s, int64_t step, int64_t rows, const double *lanes,
-                        int64_t inner, int64_t columns, double *out)
+/* Subtract row p of U, times element (i, p) of L, from row i: in differences. */
+static void subtract_row(const double *l_ip, const double *u_p, const double *du_p,
+                         double *row, int64_t p, int64_t n)
 {
-    scalar_product(rows, columns, inner, s, step, 1, lanes, LANES, columns * LANES, out,
-                   columns * LANES, LANES, 0);
-}
-
-/* ---- elimination of I + E, stored as E (n x n) ------------------------------------ */
-
-static void swap_lane(double *a, double *b, int64_t n_elements)
-{
-    for (int64_t j = 0; j < n_elements * LANES; j += LANES) {
-        const double kept = a[j];
-        a[j] = b[j];
-        b[j] = kept;
-    }
-}
-
-/* Partial pivoting, lane by lane; no lane moves while E is small. */
-static void choose_pivots(int64_t n, int64_t p, double *e, double *rhs, int64_t k,
-                          int64_t *odd)
-{
-    double largest[LANES];
-    int64_t which[LANES];
-    for (int l = 0; l < LANES; l++) {
-        largest[l] = fabs(1.0 + e[(p * n + p) * LANES + l]);
-        which[l] = p;
-    }
-    for (int64_t i = p + 1; i < n; i++)
-        for (int l = 0; l < LANES; l++) {
-            const double size = fabs(e[(i * n + p) * LANES + l]);
-            const int larger = size > largest[l];
-            largest[l] = larger ? size : largest[l];
-            which[l] = larger ? i : which[l];
+    for (int v = 0; v < LANES; v += VEC_LEN) {
+        const vd pivot = vec_load(du_p + p * LANES + v);
+        const vd dl = (vec_load(row + p * LANES + v) - *l_ip * pivot) / (u_p[p] + pivot);
+        vec_store(row + p * LANES + v, dl);
+        for (int64_t j = p + 1; j < n; j++) {
+            const vd du = vec_load(du_p + j * LANES + v);
+            vec_store(row + j * LANES + v,
+                      vec_load(row + j * LANES + v) - dl * (u_p[j] + du) - *l_ip * du);
         }
-    for (int l = 0; l < LANES; l++) {
-        const int64_t i = which[l];
-        if (i == p)
-            continue;
-        double *diagonal[2] = {e + (p * n + p) * LANES + l, e + (i * n + i) * LANES + l};
-        for (int d = 0; d < 2; d++)
-            *diagonal[d] += 1.0;
-        swap_lane(e + p * n * LANES + l, e + i * n * LANES + l, n);
-        swap_lane(rhs + p * k * LANES + l, rhs + i * k * LANES + l, k);
-        for (int d = 0; d < 2; d++)
-            *diagonal[d] -= 1.0;
-        odd[l] = !odd[l];
     }
 }
 
-/* row -= factor * top */
-INLINE void subtract_row(double *row, const double *top, vd factor, int64_t n_elements)
+/* The differences of the factors (n x n). */
+static void factor_lu(matrix a, const double *factors, double *d)
 {
-    for (int64_t j = 0; j < n_elements * LANES; j += LANES)
-        vec_store(row + j, vec_load(row + j) - factor * vec_load(top + j));
-}
-
-/* To an upper triangle, the right-hand side (n x k) along with it. odd: lanes whose rows
- * were swapped an odd number of times. */
-static void eliminate(int64_t n, double *e, double *rhs, int64_t k, int64_t *odd)
-{
-    for (int64_t p = 0; p < n; p++) {
-        choose_pivots(n, p, e, rhs, k, odd);
-        const double *pivot = e + (p * n + p) * LANES;
-        for (int64_t i = p + 1; i < n; i++)
-            for (int v = 0; v < LANES; v += VEC_LEN) {
-                double *row = e + (i * n + p) * LANES + v;
-                const vd factor = vec_load(row) / (1.0 + vec_load(pivot + v));
-                subtract_row(row + LANES, pivot + LANES + v, factor, n - p - 1);
-                subtract_row(rhs + i * k * LANES + v, rhs + p * k * LANES + v, factor, k);
-            }
+    const int64_t n = a.width;
+    int64_t first = a.column; /* row p of U and column p of L stay for all p before it */
+    for (int64_t i = 0; i < n; i++) {
+        double *row = d + i * n * LANES;
+        const int64_t from = source_row(factors, n, i) - a.row;
+        clear(row, n);
+        if (from >= 0 && from < a.rows) {
+            copy(row + a.column * LANES, a.d + from * a.columns * LANES, a.columns);
+            first = first < i ? first : i;
+        }
+        for (int64_t p = first; p < i; p++)
+            subtract_row(factors + i * (n + 1) + p, factors + p * (n + 1),
+                         d + p * n * LANES, row, p, n);
     }
 }
 
-static void substitute_back(int64_t n, const double *e, double *x, int64_t k)
+static double factor_cost(const fg_value *value)
 {
-    for (int64_t i = n - 1; i >= 0; i--)
+    const double n = (double)value->shape[value->ndim - 1];
+    return 0.7 * n * n * n;
+}
+
+/* The factors at theta of the matrix at `base`. */
+static const double *factors_of(const fg_op *op, const fg_value *value, const double *base)
+{
+    const int64_t n = value->shape[value->ndim - 1];
+    return op->data + (base - value->base) / n * (n + 1);
+}
+
+/* ---- solve -------------------------------------------------------------------------- */
+
+/* x -= (base + d) y, for k columns */
+static void subtract_multiple(double *x, double base, const double *d, const double *y,
+                              int64_t k)
+{
+    for (int v = 0; v < LANES; v += VEC_LEN) {
+        const vd factor = base + vec_load(d + v);
+        for (int64_t q = 0; q < k * LANES; q += LANES)
+            vec_store(x + q + v, vec_load(x + q + v) - factor * vec_load(y + q + v));
+    }
+}
+
+/* L U x = x in place (n x k); step: from one element of d to the next, 0 for none. */
+static void substitute(const double *factors, const double *d, int64_t step, double *x,
+                       int64_t n, int64_t k)
+{
+    for (int64_t i = 1; i < n; i++)
+        for (int64_t j = 0; j < i; j++)
+            subtract_multiple(x + i * k * LANES, factors[i * (n + 1) + j],
+                              d + (i * n + j) * step, x + j * k * LANES, k);
+    for (int64_t i = n - 1; i >= 0; i--) {
+        for (int64_t j = i + 1; j < n; j++)
+            subtract_multiple(x + i * k * LANES, factors[i * (n + 1) + j],
+                              d + (i * n + j) * step, x + j * k * LANES, k);
         for (int v = 0; v < LANES; v += VEC_LEN) {
-            const double *row = e + i * n * LANES + v;
-            double *to = x + i * k * LANES + v;
-            for (int64_t j = i + 1; j < n; j++)
-                subtract_row(to, x + j * k * LANES + v, vec_load(row + j * LANES), k);
-            const vd pivot = 1.0 + vec_load(row + i * LANES);
-            for (int64_t q = 0; q < k * LANES; q += LANES)
-                vec_store(to + q, vec_load(to + q) / pivot);
+            const vd pivot = factors[i * (n + 1) + i] + vec_load(d + (i * n + i) * step + v);
+            for (int64_t q = v; q < k * LANES; q += LANES)
+                vec_store(x + i * k * LANES + q, vec_load(x + i * k * LANES + q) / pivot);
         }
-}
-
-/* ---- solve ------------------------------------------------------------------------ */
-
-/* r = db - dA x on the rows that are perturbed: the first of them, and their number. */
-static int64_t perturbed_rows(matrix a, matrix b, matrix x, double *r, int64_t *first)
-{
-    const int64_t k = x.columns;
-    int64_t rows = a.d ? a.rows : b.rows;
-    *first = a.d ? a.row : b.row;
-    if (a.d && b.d)
-        cover(first, &rows, b.row, b.rows);
-    clear(r, rows * k);
-    if (a.d) {
-        double *to = r + (a.row - *first) * k * LANES;
-        scalar_product(k, a.rows, a.columns, x.base + a.column * x.width + x.column, 1,
-                       x.width, a.d, a.columns * LANES, LANES, to, LANES, k * LANES, 0);
-        negate(to, a.rows * k);
     }
-    for (int64_t i = 0; i < b.rows; i++)
-        for (int64_t j = 0; j < b.columns * LANES; j++)
-            r[((b.row - *first + i) * k + b.column - x.column) * LANES + j] +=
-                b.d[i * b.columns * LANES + j];
-    return rows;
 }
 
-/* scratch: e for n x n, r for n x k elements */
-static void solve_matrix(matrix a, matrix b, matrix x, const double *inverse, double *out,
-                         double *e, double *r)
+/* Row i of db - dA x. */
+static void residual_row(matrix a, matrix b, matrix x, int64_t i, double *out)
 {
-    const int64_t n = a.width, k = x.columns, m = a.columns, last = a.column + m;
-    int64_t odd[LANES] = {0}, first;
-    const int64_t rows = perturbed_rows(a, b, x, r, &first);
-    times_lanes(inverse + first, n, n, r, rows, k, out);
-    if (!a.d)
+    const int64_t k = x.columns, ia = i - a.row, ib = i - b.row;
+    clear(out, k);
+    if (ib >= 0 && ib < b.rows)
+        copy(out + (b.column - x.column) * LANES, b.d + ib * b.columns * LANES, b.columns);
+    if (ia < 0 || ia >= a.rows)
         return;
-    double *known = out + a.column * k * LANES;
-    times_lanes(inverse + a.row, n, n, a.d, a.rows, m, e);
-    eliminate(m, e + a.column * m * LANES, known, k, odd);
-    substitute_back(m, e + a.column * m * LANES, known, k);
-    negate(e, n * m);
-    lane_product(a.column, k, m, e, m * LANES, LANES, known, LANES, k * LANES, out,
-                 k * LANES, LANES, 1);
-    lane_product(n - last, k, m, e + last * m * LANES, m * LANES, LANES, known, LANES,
-                 k * LANES, out + last * k * LANES, k * LANES, LANES, 1);
+    for (int64_t j = 0; j < a.columns; j++) {
+        const double *da = a.d + (ia * a.columns + j) * LANES;
+        const double *x_j = x.base + (a.column + j) * x.width + x.column;
+        for (int64_t q = 0; q < k; q++)
+            for (int v = 0; v < LANES; v += VEC_LEN)
+                vec_store(out + q * LANES + v, vec_load(out + q * LANES + v)
+                                                   - vec_load(da + v) * x_j[q]);
+    }
+}
+
+/* scratch: d for n x n elements */
+static void solve_matrix(matrix a, matrix b, matrix x, const double *factors, double *out,
+                         double *d)
+{
+    const int64_t n = a.width, k = x.columns;
+    for (int64_t i = 0; i < n; i++)
+        residual_row(a, b, x, source_row(factors, n, i), out + i * k * LANES);
+    if (a.d)
+        factor_lu(a, factors, d);
+    substitute(factors, a.d ? d : ZEROS, a.d ? LANES : 0, out, n, k);
 }
 
 /* All rows; the columns of b, or all where the matrix itself is perturbed. */
@@ -203,55 +187,58 @@ static void run_solve(const fg_program *g, fg_state *st, const fg_op *op, fg_box
     out->lo[lead] = 0, out->n[lead] = n;
     out->lo[lead + 1] = a->live ? 0 : b->lo[lead + 1];
     out->n[lead + 1] = a->live ? vb->shape[lead + 1] : b->n[lead + 1];
-    const int64_t size = box_size(out, lead + 2);
-    const double m = a->live ? (double)a->n[lead + 1] : 0;
-    const double rows = a->live && a->n[lead] > 1 ? (double)n : 1;
-    st->cost += (double)size * (rows + 2 * m) + m * m * m
-                + (n ? (double)size / (double)n * m : 0);
-    if (measure || !size)
+    st->cost += (double)n * (double)box_size(out, lead + 2);
+    if (a->live)
+        st->cost += (double)box_size(out, lead) * factor_cost(va);
+    if (measure)
         return;
-    double *e = st->work + g->scratch[0], *r = st->work + g->scratch[1];
     int64_t at[MAX_NDIM] = {0};
     double *to = out->d;
     do {
         const matrix x = matrix_at(&g->values[op->out], out, out, at);
         const matrix of_a = matrix_at(va, a, out, at), of_b = matrix_at(vb, b, out, at);
-        const double *inverse = op->data + (of_a.base - va->base);
-        if (of_a.d || of_b.d)
-            solve_matrix(of_a, of_b, x, inverse, to, e, r);
-        else
-            clear(to, n * x.columns);
+        solve_matrix(of_a, of_b, x, factors_of(op, va, of_a.base), to,
+                     st->work + g->scratch[0]);
         to += n * x.columns * LANES;
     } while (advance(out->n, lead, -1, at));
 }
 
-/* ---- determinants ----------------------------------------------------------------- */
+/* ---- determinants ------------------------------------------------------------------- */
 
-/* det(I + E) - 1, E being the columns of W dA that are not zero. */
-static void determinant_change(matrix a, const double *inverse, double *e, double *change)
+/* The determinant of P. */
+static double sign_of_rows(const double *factors, int64_t n)
 {
-    const int64_t n = a.width, m = a.columns;
-    int64_t odd[LANES] = {0};
-    times_lanes(inverse + a.column * n + a.row, n, m, a.d, a.rows, m, e);
-    eliminate(m, e, e, 0, odd);
-    for (int l = 0; l < LANES; l++) {
-        double product = 0.0;
-        for (int64_t p = 0; p < m; p++) {
-            const double pivot = e[(p * m + p) * LANES + l];
-            product = product * (1.0 + pivot) + pivot;
-        }
-        change[l] = odd[l] ? -2.0 - product : product;
-    }
+    int odd = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < i; j++)
+            odd ^= source_row(factors, n, j) > source_row(factors, n, i);
+    return odd ? -1.0 : 1.0;
 }
 
-/* From det(A + dA) / det(A) - 1 to the difference of the result. */
-static double determinant_difference(int code, double change, double value0)
+/* det(A) - det0, by the rule for products. */
+static double det_difference(const double *factors, const double *d, int64_t n)
 {
-    if (code == FG_DET)
-        return value0 * change;
-    if (code == FG_LOGABSDET)
-        return log1p(change < -1.0 ? -2.0 - change : change);
-    return change > -1.0 ? 0.0 : change == -1.0 ? -value0 : -2.0 * value0 + 0.0 * change;
+    double product0 = sign_of_rows(factors, n), difference = 0.0;
+    for (int64_t p = 0; p < n; p++) {
+        const double u = factors[p * (n + 1) + p], du = d[(p * n + p) * LANES];
+        difference = difference * (u + du) + product0 * du;
+        product0 *= u;
+    }
+    return difference;
+}
+
+/* log|det A| - log|det A0|, and the sign of det A / det A0. */
+static double logabsdet_difference(const double *factors, const double *d, int64_t n,
+                                   double *sign)
+{
+    double sum = 0.0;
+    *sign = 1.0;
+    for (int64_t p = 0; p < n; p++) {
+        const double ratio = d[(p * n + p) * LANES] / factors[p * (n + 1) + p];
+        sum += log1p(ratio < -1.0 ? -2.0 - ratio : ratio);
+        *sign *= ratio > -1.0 ? 1.0 : ratio < -1.0 ? -1.0 : 1.0 + ratio;
+    }
+    return sum;
 }
 
 static void run_determinant(const fg_program *g, fg_state *st, const fg_op *op,
@@ -260,25 +247,29 @@ static void run_determinant(const fg_program *g, fg_state *st, const fg_op *op,
     const fg_value *va = &g->values[op->in[0]], *target = &g->values[op->out];
     const fg_box *a = &st->boxes[op->in[0]];
     const int lead = target->ndim;
+    const int64_t n = va->shape[lead];
     for (int d = 0; d < lead; d++)
         out->lo[d] = a->lo[d], out->n[d] = a->n[d];
-    const double m = (double)a->n[lead + 1];
-    st->cost += (double)box_size(out, lead) * (m * m * ((double)a->n[lead] + m) + 30);
+    st->cost += (double)box_size(out, lead) * factor_cost(va);
     if (measure)
         return;
     int64_t at[MAX_NDIM] = {0};
-    double *to = out->d;
+    double *to = out->d, *d = st->work + g->scratch[0];
     do {
         const matrix of_a = matrix_at(va, a, out, at);
-        const double *value0 = target->base;
-        double change[LANES];
-        for (int d = 0; d < lead; d++)
-            value0 += (out->lo[d] + at[d]) * target->stride[d];
-        determinant_change(of_a, op->data + (of_a.base - va->base),
-                           st->work + g->scratch[0], change);
+        const double *factors = factors_of(op, va, of_a.base), *value0 = target->base;
+        for (int axis = 0; axis < lead; axis++)
+            value0 += (out->lo[axis] + at[axis]) * target->stride[axis];
+        factor_lu(of_a, factors, d);
         for (int l = 0; l < LANES; l++, to++) {
-            *to = determinant_difference(op->code, change[l], *value0);
-            if (op->code != FG_DET && !(change[l] > -1.0))
+            if (op->code == FG_DET) {
+                *to = det_difference(factors, d + l, n);
+                continue;
+            }
+            double sign;
+            const double change = logabsdet_difference(factors, d + l, n, &sign);
+            *to = op->code == FG_LOGABSDET ? change : *value0 * sign - *value0;
+            if (sign != 1.0)
                 st->crossed[l] = -1;
         }
     } while (advance(out->n, lead, -1, at));
