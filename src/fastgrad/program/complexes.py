@@ -68,7 +68,9 @@ class Complex(NDArrayOperatorsMixin):
         return Complex(self.real[key], self.imag[key])
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        return np.array(np.asarray(self.real) + 1j * np.asarray(self.imag), *args, **kwargs)
+        return np.array(
+            np.asarray(self.real) + 1j * np.asarray(self.imag), *args, **kwargs
+        )
 
     def __complex__(self) -> complex:
         return complex(np.asarray(self))
@@ -128,7 +130,11 @@ def call_ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any
 
 
 def _live(x: Any) -> bool:
-    return any(map(_live, x)) if isinstance(x, (list, tuple)) else getattr(x, "live", False)
+    return (
+        any(map(_live, x))
+        if isinstance(x, (list, tuple))
+        else getattr(x, "live", False)
+    )
 
 
 def _plain(x: Any) -> Any:
@@ -138,7 +144,7 @@ def _plain(x: Any) -> Any:
     return np.asarray(x) if isinstance(x, Complex) else x
 
 
-# ---- functions that are linear in each of their complex arguments ---------------------
+# ---- functions that are linear in each of their complex arguments --------------------
 
 
 def _multilinear(
@@ -183,7 +189,7 @@ def _vanish(parts: Any) -> bool:
 
 
 def _joined(terms: Sequence[Sequence[Any]]) -> Any:
-    """The sums of the real and of the imaginary terms as a complex array, or as many."""
+    """The sums of the real and of the imaginary terms as a complex array or a list."""
     first = (terms[0] or terms[1])[0]
     if isinstance(first, list):
         pairs = ([[t[k] for t in part] for part in terms] for k in range(len(first)))
@@ -220,7 +226,7 @@ _MULTILINEAR: dict[Any, tuple[tuple[int, ...], ...]] = {
 }
 
 
-# ---- the others -----------------------------------------------------------------------
+# ---- the others ----------------------------------------------------------------------
 
 
 def _polar(size: Any, angle: Any) -> Complex:
@@ -268,7 +274,9 @@ def _power(z: Any, exponent: Any) -> Any:
 
 
 def _exp(z: Any) -> Complex:
-    return _polar(1.0 if _vanish([z.real]) else np.exp(z.real), z.imag)
+    if _vanish([z.real]):
+        return Complex(np.cos(z.imag), np.sin(z.imag))
+    return _polar(np.exp(z.real), z.imag)
 
 
 def _cosh(z: Any) -> Complex:
@@ -293,7 +301,7 @@ def _vdot(x: Any, y: Any) -> Any:
     return np.dot(np.ravel(_conjugate(x)), np.ravel(y))
 
 
-# ---- Fourier transforms: products with a constant matrix --------------------------------
+# ---- Fourier transforms: products with a constant matrix -----------------------------
 
 #: The longest transform: two matrices of its square.
 _LONGEST = 2048
@@ -319,7 +327,9 @@ def _fitted(x: Any, n: int, axis: int) -> Any:
 def _transform(inverse: bool, half: bool = False) -> Callable[..., Any]:
     """fft, ifft; of the frequencies of real numbers the first `half`: rfft."""
 
-    def transform(a: Any, n: int | None = None, axis: int = -1, norm: Any = None) -> Any:
+    def transform(
+        a: Any, n: int | None = None, axis: int = -1, norm: Any = None
+    ) -> Any:
         n = a.shape[axis] if n is None else n
         angle = _turns(n, n, n // 2 + 1 if half else n)
         scale = n ** -_SCALE[norm or "backward"][inverse]
@@ -401,4 +411,3 @@ FUNCTIONS |= FROM_REAL
 def concerns(function: Any, args: Any) -> bool:
     """Whether this call is for `call`, a traced array being among its arguments."""
     return function in FROM_REAL or is_complex(args)
-

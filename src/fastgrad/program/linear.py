@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program import graph, products
+from fastgrad.program import graph, matrices, products
 from fastgrad.program.graph import Node, TraceError
 
 _SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
@@ -18,7 +18,7 @@ def _square(x: Node) -> Node:
     return x
 
 
-def transposed(x: Node, label: str) -> Node:
+def transposed(x: Node, *, label: str) -> Node:
     """`x` with its last two axes swapped."""
     ndim = x.value.ndim
     return graph.transpose(x, [*range(ndim - 2), ndim - 1, ndim - 2], label)
@@ -44,7 +44,13 @@ def inv(a: Node, *, label: str) -> Node:
 
 
 def det(a: Node, *, label: str) -> Node:
-    return graph.apply("det", [_square(a)], label=label)
+    """Of a singular matrix too, if only the last of its pivots is zero."""
+    node = graph.apply("det", [_square(a)], label=label)
+    if not node.value.all():
+        pivots = np.diagonal(matrices.factors([a.value]), axis1=-2, axis2=-1)
+        if not pivots[..., :-1].all():
+            raise TraceError(f"{label} of a singular matrix")
+    return node
 
 
 def slogdet(a: Node, *, label: str) -> Any:
@@ -61,9 +67,9 @@ def cholesky(a: Node, *, upper: bool = False, label: str) -> Node:
     """Reads one triangle: the lower one, or the upper if `upper`."""
     _square(a)
     if upper:
-        a = transposed(a, label)
+        a = transposed(a, label=label)
     factor = graph.apply("cholesky", [a], label=label)
-    return transposed(factor, label) if upper else factor
+    return transposed(factor, label=label) if upper else factor
 
 
 def matrix_power(a: Node, n: int, *, label: str) -> Node:

@@ -8,30 +8,14 @@ gradient never does. How a perturbation spreads and what it does is in
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-#: derivative(g, out, inputs, ints): the gradient with respect to each input.
-Derivative = Callable[[Array, Array, Sequence[Array], Sequence[int]], tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Primitive:
-    """One primitive: `evaluate(inputs, ints)` and its `derivative`."""
-
-    evaluate: Callable[[Sequence[Array], Sequence[int]], Array]
-    derivative: Derivative
-    #: At theta the lane kernels evaluate it too: its last bits may differ from NumPy.
-    inexact: bool = False
-    #: Constant between jumps: its derivative is zero everywhere.
-    steps: bool = False
-    #: What the lane kernel wants to know about theta, from the inputs there.
-    prepare: Callable[[Sequence[Array]], Array] = lambda inputs: np.empty(0)
+from fastgrad.program.matrices import LINEAR
+from fastgrad.program.primitive import Array, Primitive
 
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
@@ -254,7 +238,8 @@ REDUCTIONS: dict[str, Primitive] = {
         lambda inputs, ints: np.cumsum(inputs[0], axis=ints[0]), _cumsum_derivative
     ),
     "cumprod": Primitive(
-        lambda inputs, ints: np.cumprod(inputs[0], axis=ints[0]), _cumprod_derivative
+        lambda inputs, ints: np.asarray(np.cumprod(inputs[0], axis=ints[0]), float),
+        _cumprod_derivative,
     ),
 }
 
@@ -371,7 +356,7 @@ SHAPE: dict[str, Primitive] = {
     "place": Primitive(_not_from_ints, _place_derivative),
 }
 
-# ---- sorting: ints are (axis,); positions are whole numbers ----------------------------
+# ---- sorting: ints are (axis,); positions are whole numbers --------------------------
 
 
 def _argsort(inputs: Sequence[Array], ints: Sequence[int]) -> Array:
@@ -388,7 +373,7 @@ def _take_along_derivative(
 ) -> tuple[Array, Array]:
     x, positions = inputs
     total = np.zeros_like(x)
-    at = list(np.indices(g.shape, sparse=True))
+    at: list[Any] = list(np.indices(g.shape, sparse=True))
     at[ints[0]] = positions.astype(np.intp)
     np.add.at(total, tuple(at), g)
     return total, np.zeros_like(positions)
@@ -403,91 +388,6 @@ SORTING: dict[str, Primitive] = {
     "take_along": Primitive(_take_along, _take_along_derivative),
 }
 
-
-# ---- linear algebra: stacks of matrices in the last two axes -------------------------
-
-
-def _transposed(x: Array) -> Array:
-    return np.swapaxes(x, -1, -2)
-
-
-def factors(inputs: Sequence[Array]) -> Array:
-    """P A = L U with partial pivoting: per row of L and U, and which row of A it is."""
-    a = inputs[0]
-    n = a.shape[-1]
-    rows = np.broadcast_to(np.arange(n)[:, None], (*a.shape[:-1], 1))
-    lu = np.concatenate([a, rows], axis=-1)
-    for p in range(n):
-        pivot = np.abs(lu[..., p:, p]).argmax(axis=-1)[..., None] + p
-        order = np.where(np.arange(n) == p, pivot, np.arange(n))
-        order = np.where(np.arange(n) == pivot, p, order)
-        lu = np.take_along_axis(lu, order[..., None], axis=-2)
-        column, top = lu[..., p + 1 :, p], lu[..., p, None, p:n]
-        column /= np.where(top[..., 0] == 0, 1.0, top[..., 0])
-        lu[..., p + 1 :, p + 1 : n] -= column[..., None] * top[..., 1:]
-    return lu
-
-
-def _solve_derivative(
-    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
-) -> tuple[Array, Array]:
-    right = np.linalg.solve(_transposed(inputs[0]), g)
-    return -right @ _transposed(out), right
-
-
-def _det_derivative(
-    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
-) -> tuple[Array]:
-    """The cofactors, also of a singular matrix: by singular values."""
-    u, s, v = np.linalg.svd(inputs[0])
-    n = s.shape[-1]
-    others = np.where(np.eye(n, dtype=bool), 1.0, s[..., None, :]).prod(axis=-1)
-    sign = np.linalg.det(u) * np.linalg.det(v)
-    return (((g * sign)[..., None, None] * u * others[..., None, :]) @ v,)
-
-
-def _logabsdet_derivative(
-    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
-) -> tuple[Array]:
-    return (g[..., None, None] * _transposed(np.linalg.inv(inputs[0])),)
-
-
-def _cholesky_derivative(
-    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
-) -> tuple[Array]:
-    """Of A = L L', all of it sent to the lower triangle, the one that is read."""
-    inner = np.tril(_transposed(out) @ np.tril(g))
-    inner -= 0.5 * inner * np.eye(inner.shape[-1])
-    left = np.linalg.solve(_transposed(out), inner)
-    whole = _transposed(np.linalg.solve(_transposed(out), _transposed(left)))
-    twice = np.tril(whole + _transposed(whole))
-    return (twice - whole * np.eye(whole.shape[-1]),)
-
-
-LINEAR: dict[str, Primitive] = {
-    "solve": Primitive(
-        lambda inputs, ints: np.linalg.solve(*inputs),
-        _solve_derivative,
-        prepare=factors,
-    ),
-    "det": Primitive(
-        lambda inputs, ints: np.linalg.det(inputs[0]), _det_derivative, prepare=factors
-    ),
-    "logabsdet": Primitive(
-        lambda inputs, ints: np.linalg.slogdet(inputs[0])[1],
-        _logabsdet_derivative,
-        prepare=factors,
-    ),
-    "signdet": Primitive(
-        lambda inputs, ints: np.linalg.slogdet(inputs[0])[0],
-        lambda g, out, inputs, ints: (np.zeros_like(inputs[0]),),
-        steps=True,
-        prepare=factors,
-    ),
-    "cholesky": Primitive(
-        lambda inputs, ints: np.linalg.cholesky(inputs[0]), _cholesky_derivative
-    ),
-}
 
 PRIMITIVES: dict[str, Primitive] = {
     **ELEMENTWISE,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastgrad._kernels._replay import BUNDLE, CODES, Replayer
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.matrices import LINEAR
 
 
 def topological(result: Node) -> list[Node]:
@@ -101,7 +102,7 @@ def _scratch(node: Node) -> int:
     """The longest operand that an operation lays out anew, in elements."""
     if node.op in ops.ELEMENTWISE and len(node.inputs) > 1:
         return max(x.value.size for x in node.inputs)
-    if node.op in ops.LINEAR:
+    if node.op in LINEAR:
         return node.inputs[0].shape[-1] ** 2
     return node.shape[node.ints[0]] if node.op == "argsort" else 0
 

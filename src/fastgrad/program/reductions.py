@@ -119,7 +119,11 @@ def norm(
 ) -> Node:
     """Every norm that needs no singular values."""
     axes = normalize_axes(axis, x.value.ndim)
-    if ord is None or (ord == "fro" and len(axes) == 2) or (ord == 2 and len(axes) == 1):
+    if (
+        ord is None
+        or (ord == "fro" and len(axes) == 2)
+        or (ord == 2 and len(axes) == 1)
+    ):
         squares = elementwise("square", x, label=label)
         total = sum_(squares, axes, keepdims=keepdims, label=label)
         return elementwise("sqrt", total, label=label)

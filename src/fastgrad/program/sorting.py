@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def argsort(
 
 
 def sort(x: Node, axis: int | None = -1, *, label: str, **kind: Any) -> Node:
+    """Elements at the positions that sort them."""
     x, axis = _along(x, axis, label)
     positions = argsort(x, axis, **kind, label=label)
     return graph.apply("take_along", [x, positions], [axis], label=label)
@@ -42,6 +44,7 @@ def sort(x: Node, axis: int | None = -1, *, label: str, **kind: Any) -> Node:
 def take_along_axis(
     x: Node, positions: Node, axis: int | None = -1, *, label: str
 ) -> Node:
+    """Of constant positions, or of an order."""
     if not positions.active:
         chosen = positions.value.astype(np.intp)
         return rearranging(np.take_along_axis)(x, chosen, axis, label=label)
@@ -49,9 +52,7 @@ def take_along_axis(
     _check_positions(positions, x.shape[axis])
     stack = list(np.broadcast_shapes(_without(x, axis), _without(positions, axis)))
     x, positions = (
-        graph.broadcast_to(
-            n, (*stack[:axis], n.shape[axis], *stack[axis + 1 :]), label
-        )
+        graph.broadcast_to(n, (*stack[:axis], n.shape[axis], *stack[axis + 1 :]), label)
         for n in (x, positions)
     )
     return graph.apply("take_along", [x, positions], [axis], label=label)
@@ -84,8 +85,8 @@ def median(x: Node, axis: Axis = None, *, keepdims: bool = False, label: str) ->
     kept = [d for d in range(x.value.ndim) if d not in axes]
     front = graph.transpose(x, [*kept, *axes], label)
     lead = front.shape[: len(kept)]
-    rows = graph.reshape(front, (*lead, front.value.size // max(1, int(np.prod(lead)))), label)
-    n = rows.shape[-1]
+    n = math.prod(x.shape[d] for d in axes)
+    rows = graph.reshape(front, (*lead, n), label)
     middle = (Ellipsis, slice((n - 1) // 2, n // 2 + 1))
     out = mean(index(sort(rows, label=label), middle, label), -1, label=label)
     return graph.expand(out, axes, label) if keepdims else out
