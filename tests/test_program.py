@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
+from program_functions import FUNCTIONS
 from scipy import special
 
 from fastgrad.program import TraceError, trace
@@ -278,6 +279,13 @@ def _cases():
             {"a": T.shape, "b": T.shape},
             0.0,
         )
+    for name, (f, a, b) in FUNCTIONS.items():
+        yield (
+            name,
+            (lambda p, f=f: weighted(f(p["a"], p["b"]))),
+            {"a": a, "b": b},
+            0.0,
+        )
 
 
 CASES = {name: case for name, *case in _cases()}
@@ -327,7 +335,18 @@ def test_a_program_moves_along_directions(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["three_layers", "convolution", "attention", "batch_norm"]
+    "name",
+    [
+        *("three_layers", "convolution", "attention", "batch_norm", "gaussian"),
+        *(
+            "solve_broadcast",
+            "det",
+            "cholesky",
+            "sort",
+            "cumprod",
+            "convolution_by_fft",
+        ),
+    ],
 )
 def test_bits_do_not_depend_on_threads_or_on_order(name):
     loss, params = make(name)
@@ -404,8 +423,19 @@ REFUSED = {
     "plain_dot": (lambda w: X[0, :4].dot(w), "plain array"),
     "math": (lambda w: __import__("math").exp(w[0]), "float()"),
     "fresh_array": (lambda w: _assigns_into_zeros(w), "setting an array element"),
-    "inverse": (lambda w: np.linalg.inv(np.outer(w, w)).sum(), "np.linalg.inv"),
-    "sort": (lambda w: np.sort(w)[0], "np.sort"),
+    "svd": (lambda w: np.linalg.svd(np.outer(w, w))[1].sum(), "np.linalg.svd"),
+    "spectral_norm": (lambda w: np.linalg.norm(np.outer(w, w), 2), "ord=2"),
+    "slogdet": (
+        lambda w: np.linalg.slogdet(np.zeros((4, 4)) * w)[1],
+        "singular matrix",
+    ),
+    "inverse": (lambda w: np.linalg.inv(0 * np.outer(w, w)).sum(), "Singular matrix"),
+    "det": (lambda w: np.linalg.det(0 * np.outer(w, w)), "det of a singular matrix"),
+    "rectangle": (lambda w: np.linalg.det(w[None]), "must be square"),
+    "partition": (lambda w: np.partition(w, 1)[0], "np.partition"),
+    "computed_index": (lambda w: np.take_along_axis(w, w * 0, 0).sum(), "positions"),
+    "index_of_longer": (lambda w: w[:2][np.argsort(w)[2:]].sum(), "positions"),
+    "write_at_order": (lambda w: _writes_at_order(w), "positions"),
     "boolean_index": (lambda w: w[w > 0].sum(), "positions that depend"),
     "item": (lambda w: w[0].item() + w.sum(), ".item()"),
     "changes_parameter": (lambda w: _changes(w), "changes a parameter"),
@@ -413,7 +443,14 @@ REFUSED = {
     "view_then_write": (lambda w: _writes_through_a_view(w), "views"),
     "constant": (lambda w: 3.0, "does not come from its parameters"),
     "vector": (lambda w: w * 2, r"shape \(4,\)"),
-    "complex": (lambda w: (w * 1j).sum(), "complex"),
+    "complex": (lambda w: (w * 1j).sum(), "returns a complex number"),
+    "complex_max": (lambda w: np.max(w * 1j).real, "np.max of complex numbers"),
+    "complex_out": (
+        lambda w: _in_place_complex(w),
+        "np.add.__call__ of complex numbers",
+    ),
+    "complex_norm": (lambda w: np.linalg.norm(w * 1j, 1), "complex numbers with ord=1"),
+    "long_transform": (lambda w: np.fft.fft(w, 4096).real.sum(), "length 4,096"),
     "swallowed": (lambda w: _swallows(w), "float()"),
     "attribute": (lambda w: w.nonzero()[0], "nonzero"),
 }
@@ -435,6 +472,18 @@ def _writes_through_a_view(w):
     row = z[:2]
     row += 1
     return z.sum()
+
+
+def _writes_at_order(w):
+    z = w * 2
+    z[np.argsort(w)] = w
+    return z.sum()
+
+
+def _in_place_complex(w):
+    z = w * 1j
+    z += 1
+    return z.real.sum()
 
 
 def _swallows(w):

@@ -99,8 +99,26 @@ def compile_losses(
     python.restore()
     compiled = CompiledLosses(python, program, num_threads)
     _compare("at the parameters", program.value, python.base, python)
+    for size in _SIZES:
+        try:
+            _compare_around(compiled, python, size)
+            break
+        except (np.linalg.LinAlgError, ArithmeticError):
+            if size == _SIZES[-1]:
+                raise
+    return compiled
+
+
+#: Of the perturbations to compare at: smaller ones where the function itself fails,
+#: e.g. because a matrix is no longer positive definite.
+_SIZES = (1.0, 1e-2, 1e-4)
+
+
+def _compare_around(
+    compiled: CompiledLosses, python: PythonLosses, size: float
+) -> None:
     rng = np.random.default_rng(0)
-    direction = rng.standard_normal(python.nest.size) * _scale(python)
+    direction = rng.standard_normal(python.nest.size) * _scale(python) * size
     t = np.array([0.01, -0.3])
     entry = rng.integers(python.nest.size, size=3)
     moved = python.representable(entry, python.theta[entry] + direction[entry])
@@ -108,7 +126,6 @@ def compile_losses(
     got = [*compiled.along(direction, t), *compiled.at_entries(entry, moved)[0]]
     for a, b in zip(got, expected, strict=True):
         _compare("at perturbed parameters", a, b, python)
-    return compiled
 
 
 def _scale(python: PythonLosses) -> NDArray[np.float64]:

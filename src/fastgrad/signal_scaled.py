@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitive import Primitive
 
 Array = NDArray[np.float64]
 
@@ -154,14 +155,14 @@ class _Frame:
     `out`, is the value; the primitive's derivative is the derivative.
     """
 
-    primitive: ops.Primitive
+    primitive: Primitive
     exponents: list[int]
     out: int
     offset: float = 0.0
 
 
-def _line(slope: float) -> ops.Primitive:
-    return ops.Primitive(
+def _line(slope: float) -> Primitive:
+    return Primitive(
         lambda inputs, ints: slope * inputs[0],
         lambda g, out, inputs, ints: (slope * g,),
     )

@@ -15,7 +15,9 @@ class Replayer:
     def __init__(
         self,
         values: Sequence[tuple[tuple[int, ...], NDArray[np.float64], int]],
-        ops: Sequence[tuple[int, Sequence[int], int, Sequence[int]]],
+        ops: Sequence[
+            tuple[int, Sequence[int], int, Sequence[int], NDArray[np.float64]]
+        ],
         out: int,
         scratch: Sequence[int],
         work_size: int,

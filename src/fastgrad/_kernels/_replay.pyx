@@ -30,6 +30,7 @@ cdef extern from "replay.h":
         int32_t out
         const int32_t *many
         const int64_t *ints
+        const double *data
     ctypedef struct fg_box:
         int64_t lo[8]
         int64_t n[8]
@@ -114,7 +115,8 @@ cdef class Replayer:
     """A program packed for the kernels, with workspaces for `num_threads` threads.
 
     values: (shape, value at theta as contiguous float64, slot in the workspace) each;
-    ops: (code, numbers of the inputs, number of the output, int64 parameters) each.
+    ops: (code, numbers of the inputs, number of the output, int64 parameters, float64
+    data) each.
     """
 
     cdef fg_program program
@@ -150,10 +152,11 @@ cdef class Replayer:
                 self.values[i].shape[d] = shape[d]
                 self.values[i].stride[d] = stride
                 stride *= shape[d]
-        for i, (code, numbers, target, parameters) in enumerate(ops):
+        for i, (code, numbers, target, parameters, data) in enumerate(ops):
             inputs = np.array(numbers, dtype=np.int32)
             ints = np.array([*parameters, 0], dtype=np.int64)
-            self.keep += [inputs, ints]
+            base = np.append(data, 0.0)
+            self.keep += [inputs, ints, base]
             self.ops[i].code = code
             self.ops[i].n_in = len(numbers)
             for d in range(min(3, len(numbers))):
@@ -161,6 +164,7 @@ cdef class Replayer:
             self.ops[i].many = &inputs[0]
             self.ops[i].out = target
             self.ops[i].ints = &ints[0]
+            self.ops[i].data = &base[0]
         self.program.n_values = len(values)
         self.program.n_ops = len(ops)
         self.program.out = out

@@ -1,10 +1,10 @@
 """Traced programs: an ordinary NumPy loss as a list of array operations.
 
-- `ops`: the primitives, each once: value and derivative.
+- `ops`, `matrices`: the primitives, each once: value and derivative.
 - `graph`: recording them, with the user's source line.
-- `ufuncs`, `reductions`, `products`, `shapes`: NumPy's functions in their terms;
-  `functions` is the table of them.
-- `traced`: the array that records.
+- `ufuncs`, `reductions`, `products`, `shapes`, `sorting`, `linear`: NumPy's functions
+  in their terms; `functions` is the table of them.
+- `traced`: the array that records; `complexes`: pairs of them as complex numbers.
 - `plan`: memory and bundles for the kernels in ``_kernels/_replay``.
 - `program`: `trace` and `Program`.
 """

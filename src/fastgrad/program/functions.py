@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from fastgrad.program import graph, products, reductions, shapes, ufuncs
+from fastgrad.program import (
+    graph,
+    linear,
+    products,
+    reductions,
+    shapes,
+    sorting,
+    ufuncs,
+)
 from fastgrad.program.graph import Node
 
 
@@ -33,10 +41,23 @@ FUNCTIONS: dict[Any, tuple[Callable[..., Any], tuple[int, ...]]] = {
     np.prod: (reductions.prod, (0,)),
     np.var: (reductions.var, (0,)),
     np.std: (reductions.std, (0,)),
-    np.cumsum: (reductions.cumsum, (0,)),
+    np.cumsum: (reductions.cumulative("cumsum"), (0,)),
+    np.cumprod: (reductions.cumulative("cumprod"), (0,)),
+    np.median: (sorting.median, (0,)),
     np.average: (reductions.average, (0, 2)),
     np.linalg.norm: (reductions.norm, (0,)),
+    np.linalg.vector_norm: (reductions.vector_norm, (0,)),
+    np.linalg.matrix_norm: (reductions.matrix_norm, (0,)),
     np.linalg.multi_dot: (products.multi_dot, (0,)),
+    np.linalg.matrix_power: (linear.matrix_power, (0,)),
+    np.linalg.matrix_transpose: (linear.transposed, (0,)),
+    np.linalg.matmul: (products.matmul, (0, 1)),
+    np.linalg.outer: (products.outer, (0, 1)),
+    np.linalg.solve: (linear.solve, (0, 1)),
+    np.linalg.inv: (linear.inv, (0,)),
+    np.linalg.det: (linear.det, (0,)),
+    np.linalg.slogdet: (linear.slogdet, (0,)),
+    np.linalg.cholesky: (linear.cholesky, (0,)),
     np.dot: (products.dot, (0, 1)),
     np.vdot: (products.vdot, (0, 1)),
     np.inner: (products.inner, (0, 1)),
@@ -47,6 +68,7 @@ FUNCTIONS: dict[Any, tuple[Callable[..., Any], tuple[int, ...]]] = {
     np.reshape: (shapes.reshape, (0,)),
     np.ravel: (shapes.ravel, (0,)),
     np.transpose: (shapes.transpose, (0,)),
+    np.matrix_transpose: (linear.transposed, (0,)),
     np.swapaxes: (shapes.permuted(np.swapaxes), (0,)),
     np.moveaxis: (shapes.permuted(np.moveaxis), (0,)),
     np.rollaxis: (shapes.permuted(np.rollaxis), (0,)),
@@ -72,10 +94,14 @@ FUNCTIONS: dict[Any, tuple[Callable[..., Any], tuple[int, ...]]] = {
     np.hsplit: (shapes.split(np.hsplit), (0,)),
     np.pad: (shapes.pad, (0,)),
     np.take: (shapes.take, (0,)),
-    np.take_along_axis: (shapes.rearranging(np.take_along_axis), (0,)),
+    np.take_along_axis: (sorting.take_along_axis, (0, 1)),
+    np.sort: (sorting.sort, (0,)),
+    np.argsort: (sorting.argsort, (0,)),
     np.repeat: (shapes.rearranging(np.repeat), (0,)),
     np.tile: (shapes.rearranging(np.tile), (0,)),
     np.roll: (shapes.rearranging(np.roll), (0,)),
+    np.fft.fftshift: (shapes.rearranging(np.fft.fftshift), (0,)),
+    np.fft.ifftshift: (shapes.rearranging(np.fft.ifftshift), (0,)),
     np.rot90: (shapes.rearranging(np.rot90), (0,)),
     np.flip: (shapes.flip, (0,)),
     np.fliplr: (lambda x, *, label: shapes.flip(x, 1, label=label), (0,)),
@@ -88,14 +114,19 @@ FUNCTIONS: dict[Any, tuple[Callable[..., Any], tuple[int, ...]]] = {
     np.where: (ufuncs.where, (0, 1, 2)),
     np.round: (ufuncs.round_, (0,)),
     np.diff: (shapes.diff, (0,)),
+    np.trapezoid: (shapes.trapezoid, (0, 1)),
     np.copy: (lambda x, *, label: x, (0,)),
     sliding_window_view: (shapes.sliding_windows, (0,)),
 }
+#: Of these, the ones whose result is an index.
+POSITIONS = {np.argsort}
 #: Of these, the ones whose result shares memory with their first argument.
 VIEWS = {
     np.reshape,
     np.ravel,
     np.transpose,
+    np.matrix_transpose,
+    np.linalg.matrix_transpose,
     np.swapaxes,
     np.moveaxis,
     np.rollaxis,

@@ -3,7 +3,8 @@
 import linecache
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import FrameType
@@ -77,6 +78,20 @@ current_trace: ContextVar[object | None] = ContextVar("current_trace", default=N
 latest_error: ContextVar["TraceError | None"] = ContextVar("latest_error", default=None)
 
 
+#: What the user called, where that is one function made of several others.
+_spoken: ContextVar[str | None] = ContextVar("spoken", default=None)
+
+
+@contextmanager
+def spoken(label: str) -> Iterator[None]:
+    """Label what is recorded within with the outermost function's name."""
+    token = _spoken.set(_spoken.get() or label)
+    try:
+        yield
+    finally:
+        _spoken.reset(token)
+
+
 class TraceError(Exception):
     """A loss does something that cannot be traced; says what, and on which line."""
 
@@ -137,6 +152,7 @@ def apply(
     if value.ndim > MAX_NDIM:
         raise TraceError(f"makes an array of {value.ndim} axes; at most {MAX_NDIM}")
     active = any(x.active for x in inputs)
+    label = _spoken.get() or label
     return Node(op, tuple(inputs), tuple(ints), value, label, calling_line(), active)
 
 

@@ -8,28 +8,14 @@ gradient never does. How a perturbation spreads and what it does is in
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-#: derivative(g, out, inputs, ints): the gradient with respect to each input.
-Derivative = Callable[[Array, Array, Sequence[Array], Sequence[int]], tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Primitive:
-    """One primitive: `evaluate(inputs, ints)` and its `derivative`."""
-
-    evaluate: Callable[[Sequence[Array], Sequence[int]], Array]
-    derivative: Derivative
-    #: At theta the lane kernels evaluate it too: its last bits may differ from NumPy.
-    inexact: bool = False
-    #: Constant between jumps: its derivative is zero everywhere.
-    steps: bool = False
+from fastgrad.program.matrices import LINEAR
+from fastgrad.program.primitive import Array, Primitive
 
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
@@ -223,6 +209,20 @@ def _cumsum_derivative(
     return (np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),)
 
 
+def _cumprod_derivative(
+    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
+) -> tuple[Array]:
+    """By Horner's rule from the end; zeros divide nothing."""
+    x = np.moveaxis(inputs[0], ints[0], 0)
+    rest, g = np.empty_like(x), np.moveaxis(g, ints[0], 0)
+    before = np.concatenate([np.ones_like(x[:1]), np.moveaxis(out, ints[0], 0)[:-1]])
+    following = np.zeros_like(x[0]) if len(x) else x
+    for i in reversed(range(len(x))):
+        rest[i] = g[i] + following
+        following = x[i] * rest[i]
+    return (np.moveaxis(before * rest, 0, ints[0]),)
+
+
 REDUCTIONS: dict[str, Primitive] = {
     "sum": Primitive(
         lambda inputs, ints: np.sum(inputs[0], axis=_axes(ints)),
@@ -236,6 +236,10 @@ REDUCTIONS: dict[str, Primitive] = {
     ),
     "cumsum": Primitive(
         lambda inputs, ints: np.cumsum(inputs[0], axis=ints[0]), _cumsum_derivative
+    ),
+    "cumprod": Primitive(
+        lambda inputs, ints: np.asarray(np.cumprod(inputs[0], axis=ints[0]), float),
+        _cumprod_derivative,
     ),
 }
 
@@ -352,9 +356,44 @@ SHAPE: dict[str, Primitive] = {
     "place": Primitive(_not_from_ints, _place_derivative),
 }
 
+# ---- sorting: ints are (axis,); positions are whole numbers --------------------------
+
+
+def _argsort(inputs: Sequence[Array], ints: Sequence[int]) -> Array:
+    return np.argsort(inputs[0], axis=ints[0], kind="stable").astype(np.float64)
+
+
+def _take_along(inputs: Sequence[Array], ints: Sequence[int]) -> Array:
+    x, positions = inputs
+    return np.take_along_axis(x, positions.astype(np.intp), axis=ints[0])
+
+
+def _take_along_derivative(
+    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
+) -> tuple[Array, Array]:
+    x, positions = inputs
+    total = np.zeros_like(x)
+    at: list[Any] = list(np.indices(g.shape, sparse=True))
+    at[ints[0]] = positions.astype(np.intp)
+    np.add.at(total, tuple(at), g)
+    return total, np.zeros_like(positions)
+
+
+SORTING: dict[str, Primitive] = {
+    "argsort": Primitive(
+        _argsort,
+        lambda g, out, inputs, ints: (np.zeros_like(inputs[0]),),
+        steps=True,
+    ),
+    "take_along": Primitive(_take_along, _take_along_derivative),
+}
+
+
 PRIMITIVES: dict[str, Primitive] = {
     **ELEMENTWISE,
     **REDUCTIONS,
     "contract": Primitive(_contract, _contract_derivative),
     **SHAPE,
+    **SORTING,
+    **LINEAR,
 }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastgrad._kernels._replay import BUNDLE, CODES, Replayer
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.matrices import LINEAR
 
 
 def topological(result: Node) -> list[Node]:
@@ -80,23 +81,30 @@ def make_replayer(nodes: Sequence[Node], result: Node, num_threads: int) -> Repl
     number = {node: i for i, node in enumerate(nodes)}
     values = [(node.shape, node.value, slots.get(node, 0)) for node in nodes]
     packed = [
-        (CODES[node.op], [number[x] for x in node.inputs], number[node], node.ints)
+        (
+            CODES[node.op],
+            [number[x] for x in node.inputs],
+            number[node],
+            node.ints,
+            ops.PRIMITIVES[node.op].prepare([x.value for x in node.inputs]),
+        )
         for node in nodes
         if node.active and node.op != "parameter"
     ]
-    widest = max(
-        (
-            x.value.size
-            for node in nodes
-            if node.active and len(node.inputs) > 1 and node.op in ops.ELEMENTWISE
-            for x in node.inputs
-        ),
-        default=0,
-    )
+    widest = max((_scratch(node) for node in nodes if node.active), default=0)
     scratch = [end + i * widest * BUNDLE for i in range(3)]
     return Replayer(
         values, packed, number[result], scratch, end + 3 * widest * BUNDLE, num_threads
     )
+
+
+def _scratch(node: Node) -> int:
+    """The longest operand that an operation lays out anew, in elements."""
+    if node.op in ops.ELEMENTWISE and len(node.inputs) > 1:
+        return max(x.value.size for x in node.inputs)
+    if node.op in LINEAR:
+        return node.inputs[0].shape[-1] ** 2
+    return node.shape[node.ints[0]] if node.op == "argsort" else 0
 
 
 @dataclass(frozen=True)

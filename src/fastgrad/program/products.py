@@ -111,7 +111,8 @@ def vdot(x: Node, y: Node, *, label: str) -> Node:
     return dot(ravel(x, label=label), ravel(y, label=label), label=label)
 
 
-def einsum(subscripts: str, *operands: Node, label: str) -> Node:
+def einsum(subscripts: str, *operands: Node, label: str, optimize: Any = False) -> Node:
+    """From left to right, whatever `optimize`."""
     subscripts = subscripts.replace(" ", "")
     left, _, right = subscripts.partition("->")
     parts = left.split(",")

@@ -13,6 +13,7 @@ from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import resolve_num_threads
 from fastgrad.params import Nest
 from fastgrad.program import graph, ops, plan, reductions
+from fastgrad.program.complexes import Complex
 from fastgrad.program.gradient import backpropagate
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.traced import Memory, Traced
@@ -402,6 +403,8 @@ def _scalar(result: Any, reduction: str | None) -> Node:
     """The node of the loss itself."""
     if isinstance(result, tuple) and len(result) == 2:
         result = result[0]
+    if isinstance(result, Complex):
+        raise TraceError("returns a complex number")
     if not isinstance(result, Traced):
         raise TraceError("returns a value that does not come from its parameters")
     node = result.node

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
-from fastgrad.program.ufuncs import elementwise, number
+from fastgrad.program.ufuncs import elementwise, number, power
 
 Axis = int | Sequence[int] | None
 
@@ -81,11 +81,16 @@ def std(
     return elementwise("sqrt", variance, label=label)
 
 
-def cumsum(x: Node, axis: int | None = None, *, label: str) -> Node:
-    if axis is None:
-        x, axis = graph.reshape(x, (x.value.size,), label), 0
-    (axis,) = normalize_axes(axis, x.value.ndim)
-    return graph.apply("cumsum", [x], [axis], label=label)
+def cumulative(op: str) -> Callable[..., Node]:
+    """cumsum, cumprod."""
+
+    def accumulate(x: Node, axis: int | None = None, *, label: str) -> Node:
+        if axis is None:
+            x, axis = graph.reshape(x, (x.value.size,), label), 0
+        (axis,) = normalize_axes(axis, x.value.ndim)
+        return graph.apply(op, [x], [axis], label=label)
+
+    return accumulate
 
 
 def average(
@@ -112,15 +117,67 @@ def norm(
     *,
     label: str,
 ) -> Node:
+    """Every norm that needs no singular values."""
     axes = normalize_axes(axis, x.value.ndim)
-    size = elementwise("abs", x, label=label)
-    vector = len(axes) == 1
-    if ord is None or ord == "fro" or (ord == 2 and vector):
+    if (
+        ord is None
+        or (ord == "fro" and len(axes) == 2)
+        or (ord == 2 and len(axes) == 1)
+    ):
         squares = elementwise("square", x, label=label)
         total = sum_(squares, axes, keepdims=keepdims, label=label)
         return elementwise("sqrt", total, label=label)
-    if vector and ord == 1:
-        return sum_(size, axes, keepdims=keepdims, label=label)
-    if vector and ord == np.inf:
+    size = elementwise("abs", x, label=label)
+    if len(axes) == 1:
+        return _vector_norm(size, ord, axes, keepdims, label)
+    if len(axes) != 2 or ord not in (1, -1, np.inf, -np.inf):
+        raise TraceError(f"uses np.linalg.norm with ord={ord!r}")
+    rows = abs(ord) == np.inf
+    sums = sum_(size, axes[1] if rows else axes[0], keepdims=True, label=label)
+    extreme = max_ if ord > 0 else min_
+    out = extreme(sums, axes, keepdims=True, label=label)
+    return out if keepdims else _without(out, axes, label)
+
+
+def _without(x: Node, axes: Sequence[int], label: str) -> Node:
+    shape = tuple(n for d, n in enumerate(x.shape) if d not in axes)
+    return graph.reshape(x, shape, label)
+
+
+def _vector_norm(
+    size: Node, ord: Any, axes: tuple[int, ...], keepdims: bool, label: str
+) -> Node:
+    if ord == np.inf:
         return max_(size, axes, keepdims=keepdims, label=label)
-    raise TraceError(f"uses np.linalg.norm with ord={ord!r}")
+    if ord == -np.inf:
+        return min_(size, axes, keepdims=keepdims, label=label)
+    if ord == 0:
+        some = elementwise("not_equal", size, number(0.0), label=label)
+        return sum_(some, axes, keepdims=keepdims, label=label)
+    if not isinstance(ord, (int, float)):
+        raise TraceError(f"uses np.linalg.norm with ord={ord!r}")
+    powers = power(size, number(ord), label)
+    total = sum_(powers, axes, keepdims=keepdims, label=label)
+    return power(total, number(1 / ord), label)
+
+
+def vector_norm(
+    x: Node,
+    *,
+    axis: Axis = None,
+    keepdims: bool = False,
+    ord: Any = 2,
+    label: str,
+) -> Node:
+    if axis is None or not isinstance(axis, (int, np.integer)):
+        axes = normalize_axes(axis, x.value.ndim)
+        if len(axes) != x.value.ndim or keepdims:
+            raise TraceError("uses np.linalg.vector_norm over several axes")
+        x, axis = graph.reshape(x, (x.value.size,), label), 0
+    return norm(x, ord, axis, keepdims, label=label)
+
+
+def matrix_norm(
+    x: Node, *, keepdims: bool = False, ord: Any = "fro", label: str
+) -> Node:
+    return norm(x, ord, (-2, -1), keepdims, label=label)

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-from fastgrad.program import functions, graph, shapes, ufuncs
+from fastgrad.program import complexes, functions, graph, shapes, sorting, ufuncs
+from fastgrad.program.complexes import Complex, label_of
 from fastgrad.program.graph import Node, TraceError
 
 #: ufunc.reduce and the function of the same meaning.
@@ -28,6 +29,8 @@ _REDUCE = {
     "minimum": np.min,
     "multiply": np.prod,
 }
+#: ufunc.accumulate and the function of the same meaning.
+_ACCUMULATE = {"add": np.cumsum, "multiply": np.cumprod}
 
 
 class Memory:
@@ -93,8 +96,13 @@ class Traced(NDArrayOperatorsMixin):
 
     @property
     def real(self) -> Traced:
-        """Itself: programs are real."""
+        """Itself: it has no imaginary part."""
         return self
+
+    @property
+    def imag(self) -> NDArray[np.float64]:
+        """Zeros."""
+        return np.zeros(self.shape)
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -110,7 +118,7 @@ class Traced(NDArrayOperatorsMixin):
         return f"<traced array of shape {self.shape}>"
 
     def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
-        """Only between floating types: the program computes in float64."""
+        """Only to floating and complex types: the program computes in float64."""
         dtype = np.dtype(dtype)
         if not self.live:
             return self._data("astype()").astype(dtype, *args, **kwargs)
@@ -118,6 +126,8 @@ class Traced(NDArrayOperatorsMixin):
             return Traced(self.node, dtype)
         if self.dtype.kind == "b" and dtype.kind in "iu":
             return Traced(self.node, np.dtype(float))
+        if dtype.kind == "c":
+            return Complex(self, 0.0)
         raise TraceError(f"astype({dtype.name}) of a value that depends on parameters")
 
     # ---- what needs the data
@@ -160,14 +170,16 @@ class Traced(NDArrayOperatorsMixin):
     ) -> Any:
         if not _any_live(inputs):
             return getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
+        if complexes.concerns(ufunc, inputs):
+            return complexes.call_ufunc(ufunc, method, *inputs, **kwargs)
         name = ufunc.__name__
         label = f"np.{name}"
         out = kwargs.pop("out", None)
         if method == "reduce" and name in _REDUCE:
             kwargs.setdefault("axis", 0)
             return call(_REDUCE[name], *inputs, out=out and out[0], **kwargs)
-        if method == "accumulate" and name == "add":
-            return call(np.cumsum, inputs[0], axis=kwargs.get("axis", 0))
+        if method == "accumulate" and name in _ACCUMULATE:
+            return call(_ACCUMULATE[name], inputs[0], axis=kwargs.get("axis", 0))
         if method == "outer":
             x, y = (node_of(x) for x in inputs)
             x = graph.reshape(x, x.shape + (1,) * y.value.ndim, label)
@@ -192,6 +204,8 @@ class Traced(NDArrayOperatorsMixin):
     def __getitem__(self, key: Any) -> Any:
         if not self.live:
             return self._data("reading")[_plain(key)]
+        if isinstance(key, Traced) and key.live and key.dtype.kind == "i":
+            return Traced(sorting.at(self.node, key.node, "[...]"), self.dtype)
         key = _constant_key(key, self, "reading")
         node = shapes.index(self.node, key, "[...]")
         shares = node.op == "view" or node is self.node
@@ -294,11 +308,6 @@ def _drop_dtype(kwargs: dict[str, Any], label: str) -> None:
         raise TraceError(f"{label} with dtype={np.dtype(dtype).name}")
 
 
-def _label(function: Any) -> str:
-    module = ".linalg" if function.__module__ == "numpy.linalg" else ""
-    return f"np{module}.{function.__name__}"
-
-
 _FILL: dict[Any, float | None] = {
     np.zeros_like: 0.0,
     np.empty_like: 0.0,
@@ -318,11 +327,13 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     """Trace one call of a NumPy function."""
     if not _any_live([*args, *kwargs.values()]):
         return function(*_plain(args), **_plain(kwargs))
+    if complexes.concerns(function, args):
+        return complexes.call(function, *args, **kwargs)
     if function in _ABOUT:
         return _ABOUT[function](*args)
     if function in _FILL:
         return _fresh(function, *args, **kwargs)
-    label = _label(function)
+    label = label_of(function)
     if function not in functions.FUNCTIONS:
         raise TraceError(f"{label} cannot be traced")
     meaning, positions = functions.FUNCTIONS[function]
@@ -334,7 +345,7 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     arrays = [args[i] for i in positions if i < len(args)]
     flat = [x for a in arrays for x in (a if isinstance(a, (list, tuple)) else [a])]
     given = [_nodes(a) if i in positions else a for i, a in enumerate(args)]
-    for name in ("weights", "a_min", "a_max", "min", "max"):
+    for name in ("weights", "a_min", "a_max", "min", "max", "x", "b"):
         if name in kwargs:
             kwargs[name] = _nodes(kwargs[name])
     if any(isinstance(v, Traced) for v in [*given, *kwargs.values()]):
@@ -344,12 +355,16 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     except TypeError as error:
         raise TraceError(f"{label}: {error}") from None
     dtype = _result_dtype([x for x in flat if x is not None])
+    if function in functions.POSITIONS:
+        dtype = np.dtype(np.intp)
     memory = None
     if function in functions.VIEWS:
-        memory = args[0]._memory
+        dtype, memory = args[0].dtype, args[0]._memory
         memory.has_views = True
     if isinstance(result, list):
         return [Traced(node, dtype, memory) for node in result]
+    if isinstance(result, tuple):
+        return type(result)(*(Traced(node, dtype) for node in result))
     if memory is not None:
         return Traced(result, dtype, memory)
     return _store(result, dtype, out, label)
@@ -363,15 +378,15 @@ def _fresh(
     shape = kwargs.get("shape")
     node = node_of(fill)
     shape = like.shape if shape is None else shape
-    full = graph.broadcast_to(node, np.empty(shape).shape, _label(function))
+    full = graph.broadcast_to(node, np.empty(shape).shape, label_of(function))
     if not node.active:
         full = graph.constant(full.value)
     return Traced(full, np.dtype(kwargs.get("dtype") or like.dtype))
 
 
 def _method(function: Any) -> Callable[..., Any]:
-    def method(self: Traced, *args: Any, **kwargs: Any) -> Any:
-        return call(function, self, *args, **kwargs)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
 
     method.__doc__ = f"As `numpy.{function.__name__}`."
     return method
@@ -380,40 +395,32 @@ def _method(function: Any) -> Callable[..., Any]:
 def _shape_method(function: Any) -> Callable[..., Any]:
     """Transpose and reshape take their shape as one tuple or as several numbers."""
 
-    def method(self: Traced, *args: Any, **kwargs: Any) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if len(args) > 1 or (args and not isinstance(args[0], (tuple, list))):
             args = (args,) if args != (None,) else ()
-        return call(function, self, *args, **kwargs)
+        return function(self, *args, **kwargs)
 
     method.__doc__ = f"As `numpy.{function.__name__}`."
     return method
 
 
-for _name in [
-    "sum",
-    "mean",
-    "max",
-    "min",
-    "prod",
-    "var",
-    "std",
-    "cumsum",
-    "dot",
-    "ravel",
-    "swapaxes",
-    "squeeze",
-    "take",
-    "repeat",
-    "diagonal",
-    "trace",
-    "clip",
-    "copy",
-    "round",
-]:
-    setattr(Traced, _name, _method(getattr(np, _name)))
-Traced.flatten = _method(np.ravel)  # type: ignore[attr-defined]
-Traced.reshape = _shape_method(np.reshape)  # type: ignore[attr-defined]
-Traced.transpose = _shape_method(np.transpose)  # type: ignore[attr-defined]
+_METHODS: dict[str, Callable[..., Any]] = {
+    **{
+        name: _method(getattr(np, name))
+        for name in (
+            *("sum", "mean", "max", "min", "prod", "var", "std", "cumsum", "cumprod"),
+            *("argsort", "dot", "ravel", "swapaxes", "squeeze", "take", "repeat"),
+            *("diagonal", "trace", "clip", "copy", "round", "conjugate"),
+        )
+    },
+    "conj": _method(np.conjugate),
+    "flatten": _method(np.ravel),
+    "reshape": _shape_method(np.reshape),
+    "transpose": _shape_method(np.transpose),
+}
+for _name, _function in _METHODS.items():
+    for _class in (Traced, Complex):
+        setattr(_class, _name, _function)
 
 
 def _in_place(symbol: str) -> Callable[..., Any]:

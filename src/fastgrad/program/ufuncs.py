@@ -103,7 +103,7 @@ def number(x: float) -> Node:
     return graph.constant(x)
 
 
-def _power(x: Node, y: Node, label: str) -> Node:
+def power(x: Node, y: Node, label: str) -> Node:
     exponent = float(y.value) if not y.active and y.value.ndim == 0 else math.nan
     if exponent == 1:
         return x
@@ -144,8 +144,8 @@ def _remainder(x: Node, y: Node, label: str) -> Node:
 
 
 _COMPOSED: dict[str, Callable[..., Node]] = {
-    "power": _power,
-    "float_power": _power,
+    "power": power,
+    "float_power": power,
     "less": lambda x, y, label: elementwise("greater", y, x, label=label),
     "less_equal": lambda x, y, label: elementwise("greater_equal", y, x, label=label),
     "positive": lambda x, label: x,

@@ -4,47 +4,12 @@
  */
 #include "replay.h"
 
+#include "boxes.h"
 #include "contract.h"
 #include "dispatch.h"
 #include "elementwise.h"
-
-static const double ZEROS[LANES] = {0};
-
-static int64_t box_size(const fg_box *box, int ndim)
-{
-    int64_t size = 1;
-    for (int d = 0; d < ndim; d++)
-        size *= box->n[d];
-    return size;
-}
-
-/* Steps, in doubles, of the lanes of a box stored in C order. */
-static void box_steps(const fg_box *box, int ndim, int64_t *step)
-{
-    int64_t next = LANES;
-    for (int d = ndim - 1; d >= 0; d--) {
-        step[d] = next;
-        next *= box->n[d];
-    }
-}
-
-/* Grow [lo, lo + n) to cover [other, other + length). */
-static void cover(int64_t *lo, int64_t *n, int64_t other, int64_t length)
-{
-    const int64_t end = *lo + *n > other + length ? *lo + *n : other + length;
-    *lo = *lo < other ? *lo : other;
-    *n = end - *lo;
-}
-
-static void clear(double *d, int64_t n_elements)
-{
-    memset(d, 0, (size_t)n_elements * LANES * sizeof(double));
-}
-
-static void copy(double *to, const double *from, int64_t n_elements)
-{
-    memcpy(to, from, (size_t)n_elements * LANES * sizeof(double));
-}
+#include "linear.h"
+#include "sorting.h"
 
 /* Copy a box into a larger one that contains it; `shift` is added to its position. */
 static void copy_into(const fg_box *to, const fg_box *from, int ndim, const int64_t *shift)
@@ -438,18 +403,37 @@ static void run_reduction(const fg_program *g, fg_state *st, const fg_op *op, fg
         run_fold(g, st, op, box, out);
 }
 
-static void run_cumsum(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
-                       int measure)
+/* d(x y) = dx (y0 + dy) + x0 dy, x being the product so far. */
+static void run_cumprod(const fg_value *value, const fg_value *target, const fg_box *box,
+                        const fg_box *out, int axis)
 {
-    const fg_value *value = &g->values[op->in[0]];
-    const fg_box *box = &st->boxes[op->in[0]];
-    const int axis = (int)op->ints[0];
-    for (int d = 0; d < value->ndim; d++)
-        out->lo[d] = box->lo[d], out->n[d] = box->n[d];
-    out->n[axis] = value->shape[axis] - box->lo[axis];
-    st->cost += (double)box_size(out, value->ndim);
-    if (measure)
-        return;
+    int64_t at[MAX_NDIM] = {0}, step[MAX_NDIM], from[MAX_NDIM];
+    box_steps(out, value->ndim, step);
+    box_steps(box, value->ndim, from);
+    const int64_t stride = value->stride[axis];
+    do {
+        const double *x0 = value->base, *y0 = target->base, *x = box->d;
+        double *y = out->d;
+        for (int d = 0; d < value->ndim; d++) {
+            x0 += (out->lo[d] + at[d]) * value->stride[d];
+            y0 += (out->lo[d] + at[d]) * value->stride[d];
+            x += at[d] * from[d];
+            y += at[d] * step[d];
+        }
+        for (int64_t j = 0; j < out->n[axis]; j++) {
+            const double *dx = j < box->n[axis] ? x + j * from[axis] : ZEROS;
+            const double *before = j ? y + (j - 1) * step[axis] : ZEROS;
+            const double product0 = out->lo[axis] + j ? y0[(j - 1) * stride] : 1.0;
+            for (int l = 0; l < LANES; l++)
+                y[j * step[axis] + l] =
+                    before[l] * (x0[j * stride] + dx[l]) + product0 * dx[l];
+        }
+    } while (advance(out->n, value->ndim, axis, at));
+}
+
+static void run_cumsum(const fg_value *value, const fg_box *box, const fg_box *out,
+                       int axis)
+{
     int64_t outer = 1, inner = LANES;
     for (int d = 0; d < value->ndim; d++)
         if (d < axis)
@@ -464,6 +448,25 @@ static void run_cumsum(const fg_program *g, fg_state *st, const fg_op *op, fg_bo
                 y[k] = (j ? y[k - inner] : 0.0) + (j < box->n[axis] ? x[k] : 0.0);
             x += j < box->n[axis] ? inner : 0;
         }
+}
+
+/* Everything behind the box along the axis changes. */
+static void run_cumulative(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                           int measure)
+{
+    const fg_value *value = &g->values[op->in[0]];
+    const fg_box *box = &st->boxes[op->in[0]];
+    const int axis = (int)op->ints[0];
+    for (int d = 0; d < value->ndim; d++)
+        out->lo[d] = box->lo[d], out->n[d] = box->n[d];
+    out->n[axis] = value->shape[axis] - box->lo[axis];
+    st->cost += (op->code == FG_CUMSUM ? 1 : 3) * (double)box_size(out, value->ndim);
+    if (measure)
+        return;
+    if (op->code == FG_CUMSUM)
+        run_cumsum(value, box, out, axis);
+    else
+        run_cumprod(value, &g->values[op->out], box, out, axis);
 }
 
 /* ---- contraction ----------------------------------------------------------------- */
@@ -809,6 +812,26 @@ static int any_live(const fg_state *st, const fg_op *op)
     return 0;
 }
 
+/* Whether the result is perturbed. */
+static int run_other(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                     int measure)
+{
+    switch (op->code) {
+    case FG_CUMSUM:
+    case FG_CUMPROD: run_cumulative(g, st, op, out, measure); return 1;
+    case FG_CONTRACT: run_contract(g, st, op, out, measure); return 1;
+    case FG_VIEW: return run_view(g, st, op, out, measure);
+    case FG_RESHAPE: run_reshape(g, st, op, out, measure); return 1;
+    case FG_TAKE: return run_take(g, st, op, out, measure);
+    case FG_PLACE: run_place(g, st, op, out, measure); return 1;
+    case FG_ARGSORT: run_argsort(g, st, op, out, measure); return 1;
+    case FG_TAKE_ALONG: run_take_along(g, st, op, out, measure); return 1;
+    case FG_SOLVE: run_solve(g, st, op, out, measure); return 1;
+    case FG_CHOLESKY: return run_cholesky(g, st, op, out, measure);
+    default: run_determinant(g, st, op, out, measure); return 1;
+    }
+}
+
 static void run_program(const fg_program *g, fg_state *st, int measure)
 {
     for (int i = 0; i < g->n_ops; i++) {
@@ -822,18 +845,8 @@ static void run_program(const fg_program *g, fg_state *st, int measure)
             run_elementwise(g, st, op, out, measure);
         else if (op->code <= FG_PROD)
             run_reduction(g, st, op, out, measure);
-        else if (op->code == FG_CUMSUM)
-            run_cumsum(g, st, op, out, measure);
-        else if (op->code == FG_CONTRACT)
-            run_contract(g, st, op, out, measure);
-        else if (op->code == FG_VIEW)
-            out->live = run_view(g, st, op, out, measure);
-        else if (op->code == FG_RESHAPE)
-            run_reshape(g, st, op, out, measure);
-        else if (op->code == FG_TAKE)
-            out->live = run_take(g, st, op, out, measure);
         else
-            run_place(g, st, op, out, measure);
+            out->live = run_other(g, st, op, out, measure);
     }
 }
 

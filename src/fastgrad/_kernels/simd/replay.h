@@ -17,7 +17,7 @@
 /* Every operation: its code and its name. The parameters ("ints") of those that have any:
  *
  * sum, max, prod   1 for each input axis that is reduced, 0 for the others
- * cumsum           the axis
+ * cumsum, cumprod  the axis
  * contract         n_labels, then per label its axis in the first input, in the second
  *                  and in the output (-1 where it has none)
  * view             input index = offset + sum of step * output index: per input axis its
@@ -27,6 +27,10 @@
  *                  products of whose lengths agree)
  * take             n, then n indices into the first axis
  * place            per input, per axis, its offset in the output
+ * argsort          the axis
+ * take_along       the axis (inputs: values, positions)
+ *
+ * solve, det, logabsdet, signdet, cholesky act on the last two axes, stacks of matrices.
  */
 #define FG_ELEMENTWISE_1(X) \
     X(EXP, exp) X(EXPM1, expm1) X(LOG, log) X(LOG1P, log1p) X(TANH, tanh) \
@@ -45,8 +49,11 @@
     X(AND, and) X(OR, or)
 #define FG_OPERATIONS(X) \
     FG_ELEMENTWISE_1(X) FG_ELEMENTWISE_2(X) X(WHERE, where) \
-    X(SUM, sum) X(MAX, max) X(PROD, prod) X(CUMSUM, cumsum) X(CONTRACT, contract) \
-    X(VIEW, view) X(RESHAPE, reshape) X(TAKE, take) X(PLACE, place)
+    X(SUM, sum) X(MAX, max) X(PROD, prod) X(CUMSUM, cumsum) \
+    X(CUMPROD, cumprod) X(CONTRACT, contract) X(VIEW, view) X(RESHAPE, reshape) \
+    X(TAKE, take) X(PLACE, place) X(ARGSORT, argsort) X(TAKE_ALONG, take_along) \
+    X(SOLVE, solve) X(DET, det) X(LOGABSDET, logabsdet) X(SIGNDET, signdet) \
+    X(CHOLESKY, cholesky)
 
 #define FG_CODE(code, name) FG_##code,
 enum fg_code { FG_OPERATIONS(FG_CODE) FG_N_CODES };
@@ -68,6 +75,7 @@ typedef struct {
     int32_t out;
     const int32_t *many;   /* the inputs of FG_PLACE, which may be more than three */
     const int64_t *ints;
+    const double *data;    /* what a kernel wants to know about theta: inverse matrices */
 } fg_op;
 
 typedef struct {
@@ -78,7 +86,7 @@ typedef struct {
 
 typedef struct {
     int32_t n_values, n_ops, out;
-    int64_t scratch[3];  /* room for operands brought to a common box, as slots */
+    int64_t scratch[3];  /* room for operands brought to a common box, ..., as slots */
     const fg_value *values;
     const fg_op *ops;
 } fg_program;

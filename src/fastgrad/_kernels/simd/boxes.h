@@ -1,0 +1,61 @@
+/* Boxes of lanes: sizes, steps, copies, and walking through them. See replay.h. */
+#ifndef FASTGRAD_BOXES_H
+#define FASTGRAD_BOXES_H
+
+#include "replay.h"
+
+#include <string.h>
+
+static const double ZEROS[LANES] = {0};
+
+static int64_t box_size(const fg_box *box, int ndim)
+{
+    int64_t size = 1;
+    for (int d = 0; d < ndim; d++)
+        size *= box->n[d];
+    return size;
+}
+
+/* Steps, in doubles, of the lanes of a box stored in C order. */
+static void box_steps(const fg_box *box, int ndim, int64_t *step)
+{
+    int64_t next = LANES;
+    for (int d = ndim - 1; d >= 0; d--) {
+        step[d] = next;
+        next *= box->n[d];
+    }
+}
+
+/* Grow [lo, lo + n) to cover [other, other + length). */
+static void cover(int64_t *lo, int64_t *n, int64_t other, int64_t length)
+{
+    const int64_t end = *lo + *n > other + length ? *lo + *n : other + length;
+    *lo = *lo < other ? *lo : other;
+    *n = end - *lo;
+}
+
+/* The next position in a box of shape n, in C order, but along the axis `skip` (-1: along
+ * every axis); 0 after the last. */
+static int advance(const int64_t *n, int ndim, int skip, int64_t *at)
+{
+    for (int d = ndim - 1; d >= 0; d--) {
+        if (d == skip)
+            continue;
+        if (++at[d] < n[d])
+            return 1;
+        at[d] = 0;
+    }
+    return 0;
+}
+
+static void clear(double *d, int64_t n_elements)
+{
+    memset(d, 0, (size_t)n_elements * LANES * sizeof(double));
+}
+
+static void copy(double *to, const double *from, int64_t n_elements)
+{
+    memcpy(to, from, (size_t)n_elements * LANES * sizeof(double));
+}
+
+#endif
