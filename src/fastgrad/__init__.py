@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fastgrad.scaling import StandardScaler
     from fastgrad.signal import diagnose_signal
     from fastgrad.signal_report import SignalReport
+    from fastgrad.variation_report import VariationReport
+    from fastgrad.variations import check_variations, layer_loss
 
 __all__ = [
     "BatchNorm",
@@ -41,13 +43,16 @@ __all__ = [
     "SignalReport",
     "StandardScaler",
     "TraceError",
+    "VariationReport",
     "batch_norm",
     "batch_norm_backward",
     "check_gradient",
     "check_hessian",
     "check_jacobian",
+    "check_variations",
     "diagnose_signal",
     "initializers",
+    "layer_loss",
     "meanfield",
     "moments",
     "numerical_gradient",
@@ -67,12 +72,15 @@ _HOME = {
     "SignalReport": "signal_report",
     "StandardScaler": "scaling",
     "TraceError": "program",
+    "VariationReport": "variation_report",
     "batch_norm": "batchnorm",
     "batch_norm_backward": "batchnorm",
     "check_gradient": "check",
     "check_hessian": "jacobian",
     "check_jacobian": "jacobian",
+    "check_variations": "variations",
     "diagnose_signal": "signal",
+    "layer_loss": "variations",
     "moments": "_moments",
     "numerical_gradient": "numerical",
     "numerical_jacobian": "jacobian",

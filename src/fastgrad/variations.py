@@ -1,0 +1,406 @@
+"""The same check for other samples, other layouts and other parameters.
+
+Real bugs hide at default values: a bias gradient that is right for one sample only, a
+factor gamma that is 1 when training starts, an array read as if it were contiguous. A
+check of one point passes them all. Here it is repeated with what users vary.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastgrad.audit import ConstantLossError
+from fastgrad.check import check_gradient
+from fastgrad.losses import OF_LOSS
+from fastgrad.metamorphic import Function, find_identities, nearby
+from fastgrad.params import AnyArray, Nest, Vector
+from fastgrad.report import GradientReport
+from fastgrad.returned import Returned
+from fastgrad.samples import (
+    Arguments,
+    Samples,
+    data_arrays,
+    has_orders,
+    other_order,
+    spread_out,
+    unchanged,
+)
+from fastgrad.variation_report import (
+    AS_GIVEN,
+    Identity,
+    Outcome,
+    Variation,
+    VariationReport,
+    describe,
+)
+
+_SIZES = (1, 2, 3)
+_NAMES = {
+    *(f"a batch of {size}" for size in _SIZES),
+    "samples reordered",
+    "samples duplicated",
+    "data in another order",
+    "data not contiguous",
+    "parameters in another order",
+    "parameters not contiguous",
+    "parameters off their defaults",
+    "other parameters",
+}
+# Causes after which a gradient is not a function that identities could be about.
+_NO_FUNCTION = {"nondeterministic", "accumulation", "nonfinite"}
+
+
+def check_variations(
+    loss: Any,
+    params: Any,
+    grads: Any = None,
+    data: Sequence[Any] = (),
+    *,
+    axis: int | Sequence[int | None] = 0,
+    per_sample: Mapping[str, int] | None = None,
+    variations: Iterable[str] | None = None,
+    rtol: float | None = None,
+    coverage: str | int = "full",
+    reduction: str | None = None,
+    engine: str = "auto",
+    num_threads: int | None = None,
+    seed: int = 0,
+) -> VariationReport:
+    """Check a gradient for other samples, other layouts and other parameters too.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params, *data)`` returns what the loss of `check_gradient` may return.
+    params : array or nest of arrays
+        As for `check_gradient`.
+    grads : callable, optional
+        ``grads(params, *data)`` returns the gradient in the structure of `params`. Left
+        out when `loss` returns it too. `layer_loss` makes both from a layer.
+    data : tuple
+        The other arguments: arrays, nests of arrays, or anything else, which is passed
+        on as it is. Without samples in it only layouts and parameters are varied.
+    axis : int or sequence of (int or None)
+        The axis of the samples: 0 for ``(samples, features)``, -1 for ``(features,
+        samples)``. All arrays that have it hold samples. Or one for each member of
+        `data`, None for those that hold none.
+    per_sample : mapping of str to int, optional
+        Blocks of `params` that hold samples too, and along which axis: the input of a
+        layer, ``{"x": 0}``.
+    variations : iterable of str, optional
+        The names of those to check, of the ones below; all by default.
+    rtol, coverage, reduction, engine, num_threads, seed
+        As for `check_gradient`.
+
+    Returns
+    -------
+    VariationReport
+        True if all is right; print it. A mapping from the names of the variations to
+        their `GradientReport`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_gradient`, for the arguments as given, and if `grads` is not callable,
+        or `axis`, `per_sample` or `variations` do not fit. What a function raises with
+        the arguments as given is let through; what it raises in a variation is a
+        finding, and kept in the report.
+
+    Notes
+    -----
+    The variations, each a whole `check_gradient`, where they make a difference:
+
+    - ``a batch of 1``, ``a batch of 2``, ``a batch of 3``;
+    - ``samples reordered``, ``samples duplicated``;
+    - ``data in another order``: Fortran order, or C order if it was that;
+      ``data not contiguous``: every other element of a larger array, with nan between;
+    - ``parameters in another order``, ``parameters not contiguous``;
+    - ``parameters off their defaults``: blocks of ones (gamma) and of zeros (beta,
+      biases) drawn at random;
+    - ``other parameters``, each up to a third from where it was.
+
+    Then the identities that the loss obeys, seen from its values, and that the gradient
+    must obey: see ``docs/variations.md``. They need no differences, so they also hold
+    for float32 and for very many parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, y = np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 1.0]]), np.array([1.0, 0, 2])
+    >>> params = {"w": np.array([0.5, -0.3]), "b": np.array([0.1])}
+    >>> def loss(p, X, y):
+    ...     return np.mean((X @ p["w"] + p["b"] - y) ** 2)
+    >>> def grads(p, X, y):
+    ...     error = 2 / 3 * (X @ p["w"] + p["b"] - y)  # the batch it was written for
+    ...     return {"w": error @ X, "b": error.sum(keepdims=True)}
+    >>> report = check_variations(loss, params, grads, (X, y))
+    >>> print(report.summary)
+    Gradient WRONG: wrong only with a batch of 1, a batch of 2 and samples duplicated; \
+4 of 6 identities of the loss broken.
+    >>> report["a batch of 1"].verdict
+    'wrong'
+    """
+    started = time.perf_counter()
+    if grads is not None and not callable(grads):
+        raise TypeError(
+            "`grads` must be a function of the parameters and the data, as it is "
+            f"called with others, got {type(grads).__name__}."
+        )
+    nest = Nest(params)
+    samples = Samples(nest, data, axis, per_sample)
+    rng = np.random.default_rng(seed)
+    options = {
+        "rtol": rtol,
+        "coverage": coverage,
+        "reduction": reduction,
+        "engine": engine,
+        "num_threads": num_threads,
+        "seed": seed,
+    }
+    wanted = _chosen(list(_plan(samples, rng)), variations)
+    with _restored(nest), unchanged(samples.arguments.data):
+        first = _check(loss, grads, samples.arguments, options)
+        found = [_of_report(AS_GIVEN, first)]
+        found += [_run(loss, grads, nest, case, options) for case in wanted]
+        identities: tuple[Identity, ...] = ()
+        codes = {cause.code for cause in first.causes}
+        if not (codes & _NO_FUNCTION or nest.shared):
+            with Function(loss, grads, samples, rtol=rtol, reduction=reduction) as f:
+                identities = find_identities(f, rng)
+    seconds = time.perf_counter() - started
+    return VariationReport(tuple(found), identities, seconds)
+
+
+def layer_loss(forward: Any, backward: Any, *, seed: int = 0) -> tuple[Any, Any]:
+    """Return the loss and the gradient that check a layer: sum(dy * forward).
+
+    A layer has no loss of its own. Weighting its output with fixed random numbers dy
+    makes one, and makes dy the upstream gradient: never ones, with which a backward
+    pass that ignores its upstream passes, and never constant along an axis, for which
+    the gradient of a normalisation is zero. A pair of functions, and not an option of
+    the checks, as this is all there is to it, and both `check_variations` and, for
+    layers without data, `check_gradient` take the pair as it is.
+
+    Parameters
+    ----------
+    forward : callable
+        ``forward(params, *data)`` returns the output, an array.
+    backward : callable
+        ``backward(params, *data, dy)`` returns the gradient of ``sum(dy * output)`` in
+        the structure of `params`.
+    seed : int
+        Of dy, which is standard normal, of the dtype of the output. Its first rows are
+        the same for all batches.
+
+    Returns
+    -------
+    loss, grads : callable
+        The first two functions that `check_variations` takes.
+
+    See Also
+    --------
+    check_jacobian : Checks ``vjp`` for all upstream gradients, output by output.
+
+    Notes
+    -----
+    To have dy follow its samples, so that identities such as that for another order of
+    the samples apply, make it data: ``lambda p, x, dy: np.sum(dy * forward(p, x))``
+    with ``grads=backward`` and ``data=(x, dy)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def forward(p):
+    ...     return p["gamma"] * np.tanh(p["x"])
+    >>> def backward(p, dy):  # without gamma: right as long as it is 1
+    ...     a = np.tanh(p["x"])
+    ...     return {"x": dy * (1 - a**2), "gamma": (dy * a).sum(axis=0)}
+    >>> params = {"x": np.array([[0.5, -1.0], [0.2, 0.9]]), "gamma": np.ones(2)}
+    >>> loss, grads = layer_loss(forward, backward)
+    >>> report = check_variations(loss, params, grads, per_sample={"x": 0})
+    >>> print(report.summary)
+    Gradient WRONG: wrong only with parameters off their defaults and other parameters.
+    """
+
+    def upstream(shape: tuple[int, ...]) -> AnyArray:
+        return np.random.default_rng(seed).standard_normal(shape)
+
+    def loss(params: Any, *data: Any) -> Any:
+        y = forward(params, *data)
+        return np.sum(upstream(y.shape) * y)
+
+    def grads(params: Any, *data: Any) -> Any:
+        y = np.asarray(forward(params, *data))
+        return backward(params, *data, upstream(y.shape).astype(y.dtype))
+
+    return loss, grads
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One variation: other arguments, or other values in the parameters.
+
+    Attributes
+    ----------
+    name : str
+    arguments : Arguments
+        With which the functions are called.
+    theta : ndarray of float64, optional
+        What is written into the parameters meanwhile.
+    defined : bool
+        Whether the loss, defined as given, has to be defined here.
+    finite : bool
+        Whether, finite as given, it has to be finite here.
+    """
+
+    name: str
+    arguments: Arguments
+    theta: Vector | None = None
+    defined: bool = True
+    finite: bool = False
+
+
+def _plan(samples: Samples, rng: np.random.Generator) -> Iterator[_Case]:
+    """Yield the variations that make a difference."""
+    nest, m = samples.nest, samples.count
+    every = np.arange(m)
+    for size in _SIZES if m else ():
+        if size != m:
+            yield _Case(f"a batch of {size}", samples.take(np.arange(size) % m))
+    if m > 1:
+        yield _Case("samples reordered", samples.take(every[::-1]))
+    if m:
+        twice = samples.take(np.concatenate([every, every]))
+        yield _Case("samples duplicated", twice, defined=False)
+    arrays = data_arrays(samples.arguments.data)
+    # Copies of arrays that share memory would not share it.
+    leaves = [] if nest.shared else nest.leaves
+    for kind, copier, present in (
+        ("data", "data", arrays),
+        ("parameters", "params", leaves),
+    ):
+        if any(map(has_orders, present)):
+            other = samples.copied(**{copier: other_order})
+            yield _Case(f"{kind} in another order", other, finite=True)
+        if any(array.ndim for array in present):
+            spread = samples.copied(**{copier: spread_out})
+            yield _Case(f"{kind} not contiguous", spread, finite=True)
+    own, theta = samples.arguments, nest.join(nest.leaves)
+    drawn = _off_defaults(nest, theta, rng)
+    if not np.array_equal(drawn, theta):
+        yield _Case("parameters off their defaults", own, drawn, defined=False)
+    yield _Case("other parameters", own, nearby(nest, theta, rng), defined=False)
+
+
+def _off_defaults(nest: Nest, theta: Vector, rng: np.random.Generator) -> Vector:
+    """Return the parameters with blocks of ones and of zeros drawn at random."""
+    drawn = theta.copy()
+    for part in nest.split(drawn):
+        if np.all(part == 1):
+            part[...] = rng.uniform(0.5, 1.5, part.shape)
+        elif np.all(part == 0):
+            part[...] = 0.5 * rng.standard_normal(part.shape)
+    return drawn
+
+
+def _chosen(cases: list[_Case], variations: Iterable[str] | None) -> list[_Case]:
+    if variations is None:
+        return cases
+    names = set(variations)
+    unknown = names - _NAMES
+    if unknown:
+        raise ValueError(
+            f"`variations` must be some of {sorted(_NAMES)}, got {sorted(unknown)}."
+        )
+    return [case for case in cases if case.name in names]
+
+
+def _run(
+    loss: Any, grads: Any, nest: Nest, case: _Case, options: dict[str, Any]
+) -> Variation:
+    """Check one variation; whatever is raised there is part of what was found."""
+    name, (params, data) = case.name, case.arguments
+    with _restored(nest), np.errstate(all="ignore"):
+        if case.theta is not None:
+            for leaf, part in zip(nest.leaves, nest.split(case.theta), strict=True):
+                leaf[...] = part
+        try:
+            with unchanged(data):
+                value = Returned(options["reduction"]).value(
+                    _loss_at(loss, params, data)
+                )
+                if not np.isfinite(value).all():
+                    return _not_finite(case, value)
+                report = _check(loss, grads, case.arguments, options)
+        except ConstantLossError:
+            why = "the loss does not depend on the parameters"
+            return Variation(name, "skipped", detail=why)
+        except Exception as error:
+            skip = not case.defined and _is_of_loss(error)
+            outcome: Outcome = "skipped" if skip else "raises"
+            return Variation(name, outcome, error=error, detail=describe(error))
+    return _of_report(name, report)
+
+
+def _loss_at(loss: Any, params: Any, data: tuple[Any, ...]) -> Any:
+    try:
+        return loss(params, *data)
+    except Exception as error:
+        error.add_note(f"{OF_LOSS} in a variation.")
+        raise
+
+
+def _is_of_loss(error: Exception) -> bool:
+    return any(note.startswith(OF_LOSS) for note in getattr(error, "__notes__", ()))
+
+
+def _not_finite(case: _Case, value: Any) -> Variation:
+    if case.finite:
+        why = "the loss is not finite: it reads memory as it is not laid out"
+        return Variation(case.name, "wrong", detail=why)
+    return Variation(case.name, "skipped", detail="the loss is not finite")
+
+
+def _of_report(name: str, report: GradientReport) -> Variation:
+    """Return what a report says about a variation."""
+    if report.causes:
+        cause = report.causes[0]
+        where = f" ({', '.join(cause.blocks)})" if cause.blocks else ""
+        return Variation(name, report.verdict, report, detail=f"{cause.code}{where}")
+    counted = sum(block.undecided for block in report.blocks)
+    if report.verdict == "undecided" and not counted:
+        why = "no entry has an influence on the loss"
+        return Variation(name, "skipped", report, detail=why)
+    return Variation(name, report.verdict, report)
+
+
+def _check(
+    loss: Any, grads: Any, arguments: Arguments, options: dict[str, Any]
+) -> GradientReport:
+    """Check the gradient with these arguments."""
+    params, data = arguments
+
+    def bound_loss(params: Any) -> Any:
+        return loss(params, *data)
+
+    def bound_grads(params: Any) -> Any:
+        return grads(params, *data)
+
+    return check_gradient(
+        bound_loss, params, None if grads is None else bound_grads, **options
+    )
+
+
+@contextmanager
+def _restored(nest: Nest) -> Iterator[None]:
+    """Put back the parameters and NumPy's global random state."""
+    saved, state = nest.snapshot(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        nest.restore(saved)
+        np.random.set_state(state)  # noqa: NPY002
