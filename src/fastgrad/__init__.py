@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fastgrad.batchnorm import BatchNorm, batch_norm, batch_norm_backward
     from fastgrad.check import check_gradient
     from fastgrad.jacobian import check_hessian, check_jacobian, numerical_jacobian
+    from fastgrad.layers import layer_loss
     from fastgrad.monitor import GradientMonitor
     from fastgrad.numerical import numerical_gradient
     from fastgrad.program import Program, TraceError, trace
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from fastgrad.signal import diagnose_signal
     from fastgrad.signal_report import SignalReport
     from fastgrad.variation_report import VariationReport
-    from fastgrad.variations import check_variations, layer_loss
+    from fastgrad.variations import check_variations
 
 __all__ = [
     "BatchNorm",
@@ -80,7 +81,7 @@ _HOME = {
     "check_jacobian": "jacobian",
     "check_variations": "variations",
     "diagnose_signal": "signal",
-    "layer_loss": "variations",
+    "layer_loss": "layers",
     "moments": "_moments",
     "numerical_gradient": "numerical",
     "numerical_jacobian": "jacobian",

@@ -18,15 +18,14 @@ invariance of one point only (a dead unit, a tie, a kink) is none.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fastgrad.invariances import Candidate, Term, nearby, of_block, of_samples
 from fastgrad.params import Nest, Vector
 from fastgrad.returned import Returned, grads_of
-from fastgrad.samples import Index, Samples
+from fastgrad.samples import Samples
 from fastgrad.variation_report import Identity
 from fastgrad.verdict import Gradient
 
@@ -37,50 +36,6 @@ _FLAT = 16.0  # times the noise: more than that is a change
 _ROUGH = 1e5  # times the rounding of the losses: where there is more noise, no identity
 _FAR = 32.0  # times what counts as flat, or as noise of the gradient: beyond doubt
 _JITTERS = 3
-
-
-@dataclass(frozen=True)
-class Term:
-    """One of the losses in a combination.
-
-    Attributes
-    ----------
-    weight : float
-        Its factor.
-    index : ndarray of int64 or None
-        On which samples; None for those given.
-    sign : ndarray of float64 or None
-        What the parameters are multiplied by.
-    """
-
-    weight: float
-    index: Index | None = None
-    sign: Vector | None = None
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An identity that may hold.
-
-    Attributes
-    ----------
-    name : str
-        What it says of the loss.
-    block : str
-        Whose gradient it is about.
-    terms : tuple of Term
-        The combination of losses that does not change
-    direction : ndarray of float64, shape (P,)
-        along this line.
-    consequence : str
-        What then holds for the gradient.
-    """
-
-    name: str
-    block: str
-    terms: tuple[Term, ...]
-    direction: Vector
-    consequence: str
 
 
 class Function:
@@ -149,7 +104,9 @@ class Function:
                 structure = self._grads(params, *data)
         arrays = self.samples.gather(structure, term.index)
         if self._by_dtype:
-            self.rtol = max(self.rtol, *Gradient.of(arrays, None).rtol)
+            # Float32 parameters make float32 values, whatever the gradient ends up as.
+            computed = Gradient.of([*arrays, *self.nest.leaves], None)
+            self.rtol = max(self.rtol, *computed.rtol)
         return self.nest.join(arrays)
 
     def _evaluate(self, theta: Vector, term: Term) -> Any:
@@ -205,25 +162,18 @@ def find_identities(
     >>> [identity.name for identity in found if not identity.holds]
     ['the same when a constant is added to params']
     """
-    other = nearby(function.nest, function.theta, rng)
+    nest, theta = function.nest, function.theta
+    other = nearby(nest, theta, rng)
 
     def test(candidate: Candidate) -> Identity | None:
         return _test(function, other, candidate, rng)
 
-    found = [test(candidate) for candidate in _of_samples(function, rng)]
-    for block, leaf in enumerate(function.nest.leaves):
+    count = function.samples.count
+    found = [test(one) for one in of_samples(nest, theta, count, rng)]
+    for block, leaf in enumerate(nest.leaves):
         if leaf.size:
-            found += _block_identities(test, function, block, rng)
+            found += of_block(test, nest, theta, block, rng)
     return tuple(identity for identity in found if identity is not None)
-
-
-def nearby(nest: Nest, theta: Vector, rng: np.random.Generator) -> Vector:
-    """Return other parameters, each up to a third from its own value, none at zero.
-
-    They keep their signs, so that logarithms stay defined.
-    """
-    moved: Vector = theta + _sizes(nest, theta) * rng.uniform(-1 / 3, 1 / 3, nest.size)
-    return moved
 
 
 def _test(
@@ -258,7 +208,7 @@ def _violation(
 
     None unless it is more than noise and rounding, of losses and gradients, can make.
     """
-    terms, direction = candidate.terms, candidate.direction
+    terms, direction = candidate.terms, candidate.direction(theta)
     slope, size = function.slope(theta, terms, direction)
     far = abs(slope) * min(map(abs, _DISTANCES)) > _FAR * flat
     if not (far and abs(slope) > function.rtol * size):  # nan too
@@ -287,7 +237,8 @@ def _flatness(
     noise = float(eps) * sum(map(abs, parts))
     most = _ROUGH * noise
     changes = []
-    points = [theta + distance * candidate.direction for distance in _DISTANCES]
+    direction = candidate.direction(theta)
+    points = [theta + distance * direction for distance in _DISTANCES]
     for point in points:
         changes.append(sum(at(point)) - base)
         if not abs(changes[-1]) <= most:  # nan too
@@ -297,113 +248,6 @@ def _flatness(
         noise = max(noise, abs(moved - change))
     flat = _FLAT * noise
     return flat if max(map(abs, changes)) <= flat <= most else None
-
-
-def _of_samples(function: Function, rng: np.random.Generator) -> Iterator[Candidate]:
-    """Yield what may hold for other samples, for each block."""
-    nest, m = function.nest, function.samples.count
-    if m < 2:
-        return
-    every = np.arange(m)
-    part = max(1, m // 3)
-    first, rest, share = every[:part], every[part:], part / m
-    twice, whole = np.concatenate([every, every]), Term(1.0)
-    too = "the gradient is so too"
-    combinations: list[tuple[str, tuple[Term, ...]]] = [
-        ("the same for samples in another order", (whole, Term(-1.0, every[::-1]))),
-        ("the same with every sample twice, a mean", (whole, Term(-1.0, twice))),
-        ("twice as large with every sample twice, a sum", (whole, Term(-0.5, twice))),
-        (
-            "the average over parts of the batch",
-            (whole, Term(-share, first), Term(share - 1, rest)),
-        ),
-        (
-            "the sum over parts of the batch",
-            (whole, Term(-1.0, first), Term(-1.0, rest)),
-        ),
-    ]
-    sizes = _sizes(nest, function.theta)
-    for name, terms in combinations:
-        for block, label in enumerate(nest.names):
-            if nest.leaves[block].size:
-                line = np.zeros(nest.size)
-                inside = slice(*nest.offsets[block : block + 2])
-                line[inside] = (sizes * rng.standard_normal(nest.size))[inside]
-                yield Candidate(name, label, terms, line, too)
-
-
-def _block_identities(
-    test: Callable[[Candidate], Identity | None],
-    function: Function,
-    block: int,
-    rng: np.random.Generator,
-) -> list[Identity | None]:
-    """Return what holds when one block is changed."""
-    nest, name = function.nest, function.nest.names[block]
-    inside = slice(*nest.offsets[block : block + 2])
-    leaf = nest.split(function.theta)[block]
-    sizes = _sizes(nest, function.theta)
-
-    def changed(how: str, change: Any, consequence: str) -> Identity | None:
-        line = np.zeros(nest.size)
-        line[inside] = np.broadcast_to(change, leaf.shape).ravel()
-        if not line.any():
-            return None
-        return test(Candidate(f"the same {how}", name, (Term(1.0),), line, consequence))
-
-    def shifted(where: str, shape: tuple[int, ...]) -> Identity | None:
-        typical = float(sizes[inside].mean())
-        change = typical * rng.standard_normal(shape)
-        how = f"when a constant is added to {name}{where}"
-        return changed(how, change, f"its gradient sums to zero{where}")
-
-    def multiplied(where: str, shape: tuple[int, ...]) -> Identity | None:
-        factor = rng.uniform(0.3, 0.7, shape) * rng.choice([-1.0, 1.0], shape)
-        how = f"when {name} is multiplied by a constant{where}"
-        return changed(
-            how, factor * leaf, f"its product with its gradient sums to zero{where}"
-        )
-
-    anything = sizes[inside].reshape(leaf.shape) * rng.standard_normal(leaf.shape)
-    without = changed(f"whatever {name} is", anything, "its gradient is zero")
-    if without is not None:
-        return [without]
-    found: list[Identity | None] = []
-    for change in (shifted, multiplied):
-        *by_slice, by_one = _constants(leaf.shape)
-        held = [change(where, shape) for where, shape in by_slice]
-        found += held if any(held) else [change(*by_one)]
-    sign = np.ones(nest.size)
-    sign[inside] = -1
-    negated = Candidate(
-        f"the same when {name} is negated",
-        name,
-        (Term(1.0), Term(-1.0, sign=sign)),
-        sizes * rng.standard_normal(nest.size),
-        "its gradient is negated, and others stay",
-    )
-    return [*found, test(negated)]
-
-
-def _constants(shape: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the shapes of constants along each axis, and at last of one for all.
-
-    ``(2, 3)`` gives ``(1, 3)`` along axis 0, ``(2, 1)`` along axis 1, and ``(1, 1)``.
-    """
-    for axis, size in enumerate(shape):
-        others = math.prod(shape) // size
-        if size > 1 and others > 1:
-            yield f" along axis {axis}", (*shape[:axis], 1, *shape[axis + 1 :])
-    yield "", (1,) * len(shape)
-
-
-def _sizes(nest: Nest, theta: Vector) -> Vector:
-    """Return the size of each entry; of the others in its block if it is zero."""
-    out = np.abs(theta)
-    for part in nest.split(out):
-        typical = float(part.mean()) if part.size else 0.0
-        part[part == 0] = typical or 1.0
-    return out
 
 
 def _jittered(nest: Nest, theta: Vector, rng: np.random.Generator) -> Vector:

@@ -124,7 +124,7 @@ class VariationReport(Mapping[str, GradientReport]):
     @property
     def summary(self) -> str:
         """The verdict in a sentence, with what separates right from wrong."""
-        return " ".join(_sentences(self))
+        return _sentence(self)
 
     def __str__(self) -> str:
         sections = [
@@ -183,43 +183,33 @@ def _plain(item: Variation | Identity) -> dict[str, Any]:
     return result
 
 
-def _sentences(report: VariationReport) -> Iterator[str]:
-    bad: dict[str, list[str]] = {"wrong": [], "raises": [], "undecided": []}
-    good = []
+def _sentence(report: VariationReport) -> str:
+    groups: dict[str, list[str]] = {}
     for variation in report.variations:
-        if variation.outcome == "correct":
-            good.append(variation.name)
-        elif variation.outcome != "skipped":
-            bad[variation.outcome].append(variation.name)
-    checked = len(good) + sum(map(len, bad.values()))
-    yield f"Gradient {report.verdict.upper()}:"
-    only = " only" if sum(map(bool, bad.values())) == 1 else ""
-    clauses = [
-        _clause(word + only, names, good, checked)
-        for word, names in bad.items()
-        if names
-    ]
-    if not clauses:
-        clauses = [
-            "right in the one variation"
-            if checked == 1
-            else f"right in all {checked} variations"
-        ]
-    broken = [identity for identity in report.identities if not identity.holds]
-    if broken:
-        clauses.append(
-            f"{len(broken)} of {len(report.identities)} identities of the loss broken"
-        )
-    yield "; ".join(clauses) + "."
+        if variation.outcome != "skipped":
+            word = "right" if variation.outcome == "correct" else variation.outcome
+            groups.setdefault(word, []).append(variation.name)
+    broken = sum(not identity.holds for identity in report.identities)
+    identities = (
+        f"; {broken} of {len(report.identities)} identities of the loss broken"
+        if broken
+        else ""
+    )
+    return f"Gradient {report.verdict.upper()}: {_where(groups)}{identities}."
 
 
-def _clause(words: str, names: list[str], good: list[str], checked: int) -> str:
-    """Say where the gradient is wrong, or, if that is shorter, where it is right."""
-    if len(names) == checked:
-        return f"{words.removesuffix(' only')} in all {checked} variations"
-    if words.endswith("only") and len(good) < len(names):
-        return f"right only {_with(good)}"
-    return f"{words} {_with(names)}"
+def _where(groups: dict[str, list[str]]) -> str:
+    """Say what separates the groups; what most variations do, last or not at all."""
+    if not groups:
+        return "nothing could be checked"
+    most = max(groups, key=lambda word: len(groups[word]))
+    others = [word for word in groups if word != most]
+    if not others:
+        return f"{most} in all {len(groups[most])} variations"
+    if len(others) == 1 and "right" in groups:
+        return f"{others[0]} only {_with(groups[others[0]])}"
+    clauses = [f"{word} {_with(groups[word])}" for word in others]
+    return f"{', '.join(clauses)}, and {most} elsewhere"
 
 
 def _with(names: list[str]) -> str:
@@ -248,17 +238,20 @@ def _rows(report: VariationReport) -> Iterator[list[str]]:
 
 def _causes(report: VariationReport) -> Iterator[str]:
     """Yield the message of each different top cause, with where it was seen first."""
-    seen = set()
+    seen: set[tuple[str, tuple[str, ...]]] = set()
     for variation in report.variations:
-        causes = variation.report.causes[:1] if variation.report else ()
-        for cause in causes:
-            if (cause.code, cause.blocks) not in seen:
-                where = f" ({', '.join(cause.blocks)})" if cause.blocks else ""
-                line = f"{variation.name}: {cause.code}{where}: {cause.message}"
-                yield from _wrapped(line)
-                if cause.source_line:
-                    yield f"    {cause.source_line}"
+        checked = variation.report
+        for cause in () if checked is None else checked.causes[:1]:
+            if (cause.code, cause.blocks) in seen:
+                continue
+            if not seen:
+                yield "Causes"
             seen.add((cause.code, cause.blocks))
+            where = f" ({', '.join(cause.blocks)})" if cause.blocks else ""
+            line = f"{variation.name}: {cause.code}{where}: {cause.message}"
+            yield from _wrapped(line)
+            if cause.source_line:
+                yield f"    {cause.source_line}"
 
 
 def _identities(report: VariationReport) -> Iterator[str]:

@@ -15,9 +15,10 @@ import numpy as np
 
 from fastgrad.audit import ConstantLossError
 from fastgrad.check import check_gradient
+from fastgrad.invariances import nearby
 from fastgrad.losses import OF_LOSS
-from fastgrad.metamorphic import Function, find_identities, nearby
-from fastgrad.params import AnyArray, Nest, Vector
+from fastgrad.metamorphic import Function, find_identities
+from fastgrad.params import Nest, Vector
 from fastgrad.report import GradientReport
 from fastgrad.returned import Returned
 from fastgrad.samples import (
@@ -92,7 +93,8 @@ def check_variations(
         Blocks of `params` that hold samples too, and along which axis: the input of a
         layer, ``{"x": 0}``.
     variations : iterable of str, optional
-        The names of those to check, of the ones below; all by default.
+        The names of those to check, of the ones below; all by default. None of them
+        leaves the check as given, and the identities.
     rtol, coverage, reduction, engine, num_threads, seed
         As for `check_gradient`.
 
@@ -173,71 +175,6 @@ def check_variations(
                 identities = find_identities(f, rng)
     seconds = time.perf_counter() - started
     return VariationReport(tuple(found), identities, seconds)
-
-
-def layer_loss(forward: Any, backward: Any, *, seed: int = 0) -> tuple[Any, Any]:
-    """Return the loss and the gradient that check a layer: sum(dy * forward).
-
-    A layer has no loss of its own. Weighting its output with fixed random numbers dy
-    makes one, and makes dy the upstream gradient: never ones, with which a backward
-    pass that ignores its upstream passes, and never constant along an axis, for which
-    the gradient of a normalisation is zero. A pair of functions, and not an option of
-    the checks, as this is all there is to it, and both `check_variations` and, for
-    layers without data, `check_gradient` take the pair as it is.
-
-    Parameters
-    ----------
-    forward : callable
-        ``forward(params, *data)`` returns the output, an array.
-    backward : callable
-        ``backward(params, *data, dy)`` returns the gradient of ``sum(dy * output)`` in
-        the structure of `params`.
-    seed : int
-        Of dy, which is standard normal, of the dtype of the output. Its first rows are
-        the same for all batches.
-
-    Returns
-    -------
-    loss, grads : callable
-        The first two functions that `check_variations` takes.
-
-    See Also
-    --------
-    check_jacobian : Checks ``vjp`` for all upstream gradients, output by output.
-
-    Notes
-    -----
-    To have dy follow its samples, so that identities such as that for another order of
-    the samples apply, make it data: ``lambda p, x, dy: np.sum(dy * forward(p, x))``
-    with ``grads=backward`` and ``data=(x, dy)``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> def forward(p):
-    ...     return p["gamma"] * np.tanh(p["x"])
-    >>> def backward(p, dy):  # without gamma: right as long as it is 1
-    ...     a = np.tanh(p["x"])
-    ...     return {"x": dy * (1 - a**2), "gamma": (dy * a).sum(axis=0)}
-    >>> params = {"x": np.array([[0.5, -1.0], [0.2, 0.9]]), "gamma": np.ones(2)}
-    >>> loss, grads = layer_loss(forward, backward)
-    >>> report = check_variations(loss, params, grads, per_sample={"x": 0})
-    >>> print(report.summary)
-    Gradient WRONG: wrong only with parameters off their defaults and other parameters.
-    """
-
-    def upstream(shape: tuple[int, ...]) -> AnyArray:
-        return np.random.default_rng(seed).standard_normal(shape)
-
-    def loss(params: Any, *data: Any) -> Any:
-        y = forward(params, *data)
-        return np.sum(upstream(y.shape) * y)
-
-    def grads(params: Any, *data: Any) -> Any:
-        y = np.asarray(forward(params, *data))
-        return backward(params, *data, upstream(y.shape).astype(y.dtype))
-
-    return loss, grads
 
 
 @dataclass(frozen=True)
