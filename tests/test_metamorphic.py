@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from opened import opened
 
 import fastgrad as fg
 from fastgrad import zoo
 from fastgrad.metamorphic import Function, find_identities
 from fastgrad.params import Nest
 from fastgrad.samples import Samples
+from fastgrad.zoo._opened import opened
 
 
 def identities(loss, params, grads, data=(), *, axis=0, per_sample=None, seed=0):

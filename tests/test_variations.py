@@ -6,11 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
-from opened import opened
 
 import fastgrad as fg
 from fastgrad import zoo
 from fastgrad.report import GradientError
+from fastgrad.zoo._opened import opened
 
 M, D, H = 6, 4, 3  # samples, features, outputs
 

@@ -69,18 +69,30 @@ class Candidate:
 def of_samples(
     nest: Nest, theta: Vector, count: int, rng: np.random.Generator
 ) -> Iterator[Candidate]:
-    """Yield what may hold for other samples, one by one of the blocks.
+    """Yield what may hold for other samples, one by one of the blocks."""
+    size = sizes(nest, theta)
+    for name, terms in _combinations(count):
+        for block, label in enumerate(nest.names):
+            inside = slice(*nest.offsets[block : block + 2])
+            line = np.zeros(nest.size)
+            line[inside] = (size * rng.standard_normal(nest.size))[inside]
+            too = "the gradient is so too"
+            yield Candidate(name, label, too, line, terms=terms)
 
-    In another order; with each of them twice, which shows whether the loss is an
-    average or a sum; and in two parts of the batch.
+
+def _combinations(count: int) -> list[tuple[str, tuple[Term, ...]]]:
+    """Return what may not change, and a name for that.
+
+    Samples in another order; each of them twice, which shows whether the loss is an
+    average or a sum; two parts of the batch.
     """
     if count < 2:
-        return
+        return []
     every = np.arange(count)
     part = max(1, count // 3)
     first, rest, share = every[:part], every[part:], part / count
     twice, whole = np.concatenate([every, every]), Term(1.0)
-    combinations: list[tuple[str, tuple[Term, ...]]] = [
+    return [
         ("the same for samples in another order", (whole, Term(-1.0, every[::-1]))),
         ("the same with every sample twice, a mean", (whole, Term(-1.0, twice))),
         ("twice as large with every sample twice, a sum", (whole, Term(-0.5, twice))),
@@ -93,14 +105,6 @@ def of_samples(
             (whole, Term(-1.0, first), Term(-1.0, rest)),
         ),
     ]
-    size = sizes(nest, theta)
-    for name, terms in combinations:
-        for block, label in enumerate(nest.names):
-            inside = slice(*nest.offsets[block : block + 2])
-            line = np.zeros(nest.size)
-            line[inside] = (size * rng.standard_normal(nest.size))[inside]
-            too = "the gradient is so too"
-            yield Candidate(name, label, too, line, terms=terms)
 
 
 def of_block(

@@ -163,15 +163,21 @@ def check_variations(
         "num_threads": num_threads,
         "seed": seed,
     }
-    wanted = _chosen(list(_plan(samples, rng)), variations)
-    with _restored(nest), unchanged(samples.arguments.data):
-        first = _check(loss, grads, samples.arguments, options)
+    wanted = _chosen(variations)
+    with _restored(nest):
+        with unchanged(samples.arguments.data):
+            first = _check(loss, grads, samples.arguments, options)
         found = [_of_report(AS_GIVEN, first)]
-        found += [_run(loss, grads, nest, case, options) for case in wanted]
+        for case in _plan(samples, rng):
+            if case.name in wanted:
+                found.append(_run(loss, grads, nest, case, options))
         identities: tuple[Identity, ...] = ()
         codes = {cause.code for cause in first.causes}
         if not (codes & _NO_FUNCTION or nest.shared):
-            with Function(loss, grads, samples, rtol=rtol, reduction=reduction) as f:
+            with (
+                unchanged(samples.arguments.data),
+                Function(loss, grads, samples, rtol=rtol, reduction=reduction) as f,
+            ):
                 identities = find_identities(f, rng)
     seconds = time.perf_counter() - started
     return VariationReport(tuple(found), identities, seconds)
@@ -244,16 +250,16 @@ def _off_defaults(nest: Nest, theta: Vector, rng: np.random.Generator) -> Vector
     return drawn
 
 
-def _chosen(cases: list[_Case], variations: Iterable[str] | None) -> list[_Case]:
+def _chosen(variations: Iterable[str] | None) -> set[str]:
     if variations is None:
-        return cases
+        return _NAMES
     names = set(variations)
-    unknown = names - _NAMES
-    if unknown:
+    if not names <= _NAMES:
         raise ValueError(
-            f"`variations` must be some of {sorted(_NAMES)}, got {sorted(unknown)}."
+            f"`variations` must be some of {sorted(_NAMES)}, got "
+            f"{sorted(names - _NAMES)}."
         )
-    return [case for case in cases if case.name in names]
+    return names
 
 
 def _run(
