@@ -85,25 +85,24 @@ def test_softmax_without_its_cross_terms_breaks_the_shift(rng, dtype):
     }
 
 
-def test_float32_too_coarse_for_differences_is_decided_by_identities(rng):
-    """Differences of this loss see nothing below a tenth; the identity is exact."""
-    params, data = classifier(rng, np.float32)
-
-    def loss(p, x, y):
-        return np.float32(softmax_loss(p, x, y) + np.float32(1000))
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_one_wrong_entry_of_many_is_seen_by_one_line(rng, dtype):
+    """Each line goes through a whole block; random entries would miss it."""
+    params = {"W": rng.standard_normal((200, 150)) / 15, "b": np.zeros(150)}
+    data = rng.standard_normal((4, 200)).astype(dtype), rng.integers(0, 150, 4)
+    params = {name: block.astype(dtype) for name, block in params.items()}
 
     def grads(p, x, y):
         g = softmax_grads(p, x, y)
-        return {name: np.float32(1.5) * block for name, block in g.items()} | {
-            "b": g["b"] + np.float32(0.2)
-        }
+        g["W"][17, 3] += 10 * np.abs(g["W"]).max()
+        return g
 
     report = fg.check_variations(
-        loss, params, grads, data, engine="python", variations=[]
+        softmax_loss, params, grads, data, coverage=1, variations=[]
     )
+    assert report["as given"].ok
     broken = [identity for identity in report.identities if not identity.holds]
-    assert {identity.block for identity in broken} == {"b"}
-    assert "sums to zero" in broken[0].consequence
+    assert {identity.block for identity in broken} == {"W"}
     assert report.verdict == "wrong"
 
 
@@ -321,6 +320,20 @@ def _overflowing_gradient(w):
         return 100 * e / e.sum()
 
 
+def _logits(first):
+    return np.array([first, 0.3, 0.7, -0.9])
+
+
+def _confident(w):
+    """Return a cross entropy that is exact however small; shifts leave it as it is."""
+    return np.log1p(np.sum(np.exp(w[1:] - w[0])))
+
+
+def _confident_gradient(w):
+    e = np.exp(w - w.max())
+    return e / e.sum() - np.eye(4)[0]
+
+
 RIGHT = {
     "a dead unit": (_relu, _relu_gradient, np.full(4, 0.5)),
     "a saturated unit": (_saturated, _saturated_gradient, np.full(4, 0.5)),
@@ -373,6 +386,22 @@ RIGHT = {
             (1 / (1 + np.exp(-(w[0] - w[1]))) - 1) * np.array([1.0, -1.0])
         ),
         np.array([40.0, 4.0]),
+    ),
+    "a gradient of few digits": (_confident, _confident_gradient, _logits(20)),
+    "a noisy gradient": (
+        _confident,
+        lambda w: (_confident_gradient(w) + 1e10 * w) - 1e10 * w,
+        _logits(1),
+    ),
+    "a very noisy gradient": (
+        _confident,
+        lambda w: _confident_gradient(w) + 0.01 * np.sin(1e18 * w.astype(np.float64)),
+        _logits(1),
+    ),
+    "a gradient rounded to float32": (
+        _confident,
+        lambda w: _confident_gradient(w).astype(np.float32).astype(np.float64),
+        _logits(1),
     ),
     "a minimum": (
         lambda w: np.sum((X @ (w - 1)) ** 2),

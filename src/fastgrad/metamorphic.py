@@ -18,11 +18,11 @@ invariance of one point only (a dead unit, a tie, a kink) is none.
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgrad.invariances import Candidate, Term, nearby, of_block, of_samples
+from fastgrad.invariances import Candidate, Term, nearby, of_block, of_samples, sizes
 from fastgrad.params import Nest, Vector
 from fastgrad.returned import Returned, grads_of
 from fastgrad.samples import Samples
@@ -34,8 +34,30 @@ from fastgrad.verdict import Gradient
 _DISTANCES = (0.2371, -0.2371, 1.0813, -1.0813)
 _FLAT = 16.0  # times the noise: more than that is a change
 _ROUGH = 1e5  # times the rounding of the losses: where there is more noise, no identity
-_FAR = 32.0  # times what counts as flat, or as noise of the gradient: beyond doubt
-_JITTERS = 3
+_FAR = 8.0  # times what counts as flat: beyond doubt
+_NOISY = 32.0  # times what the claim varies by at
+_JITTERS = 3  # points within a rounding
+_ROUNDINGS = 64.0  # of what the claim sums
+_ELSEWHERE = 6  # pairs of points at which the usual size of the loss is seen
+
+
+class Slope(NamedTuple):
+    """What a gradient claims along a line.
+
+    Attributes
+    ----------
+    claimed : float
+        The slope: a sum over entries and terms.
+    size : float
+        The sum of their absolute values.
+    tolerance : float
+        What the arithmetic of a right gradient may make of zero: `rtol` of each entry,
+        in no way that is common to them, and roundings common to all.
+    """
+
+    claimed: float
+    size: float
+    tolerance: float
 
 
 class Function:
@@ -66,9 +88,10 @@ class Function:
         self.samples = samples
         self.nest: Nest = samples.nest
         self.theta = self.nest.join(self.nest.leaves)
-        self.evaluations = 0
-        self.rtol = 0.0 if rtol is None else rtol
-        self._by_dtype = rtol is None
+        self.eps = max(float(np.finfo(dtype).eps) for dtype in self.nest.dtypes)
+        self.scale = 0.0  # how large the loss usually is
+        self.rtol = self.rounding = 0.0  # of the gradient, once it is known
+        self._rtol = rtol
         self._loss = loss
         self._grads = grads
         self._returned = Returned(reduction)
@@ -82,17 +105,17 @@ class Function:
         except Exception:  # so far from the parameters it may raise anything
             return math.nan
 
-    def slope(
-        self, theta: Vector, terms: tuple[Term, ...], direction: Vector
-    ) -> tuple[float, float]:
-        """Return the slope that the gradient claims, and the size of what it sums."""
-        slope = size = 0.0
+    def slope(self, theta: Vector, terms: tuple[Term, ...], direction: Vector) -> Slope:
+        """Return the slope that the gradient claims along a line."""
+        claimed = size = tolerance = 0.0
         for term in terms:
             gradient = self._gradient(theta, term)
             moved = direction if term.sign is None else term.sign * direction
-            slope += term.weight * float(gradient @ moved)
-            size += abs(term.weight) * float(np.abs(gradient) @ np.abs(moved))
-        return slope, size
+            parts = term.weight * gradient * moved
+            claimed += float(parts.sum())
+            size += float(np.abs(parts).sum())
+            tolerance += self.rtol * float(np.linalg.norm(parts))
+        return Slope(claimed, size, tolerance + _ROUNDINGS * self.rounding * size)
 
     def _gradient(self, theta: Vector, term: Term) -> Vector:
         result = self._evaluate(theta, term)  # what it caches, the gradient may read
@@ -103,10 +126,10 @@ class Function:
             with np.errstate(all="ignore"):
                 structure = self._grads(params, *data)
         arrays = self.samples.gather(structure, term.index)
-        if self._by_dtype:
-            # Float32 parameters make float32 values, whatever the gradient ends up as.
-            computed = Gradient.of([*arrays, *self.nest.leaves], None)
-            self.rtol = max(self.rtol, *computed.rtol)
+        # Float32 parameters make float32 values, whatever the gradient ends up as.
+        computed = Gradient.of([*arrays, *self.nest.leaves], self._rtol)
+        self.rtol = max(self.rtol, *computed.rtol)
+        self.rounding = max(self.rounding, *computed.eps)
         return self.nest.join(arrays)
 
     def _evaluate(self, theta: Vector, term: Term) -> Any:
@@ -114,7 +137,6 @@ class Function:
         for leaf, part in zip(self.nest.leaves, self.nest.split(theta), strict=True):
             leaf[...] = part
         params, data = self.samples.take(term.index)
-        self.evaluations += 1
         with np.errstate(all="ignore"):
             return self._loss(params, *data)
 
@@ -164,6 +186,7 @@ def find_identities(
     """
     nest, theta = function.nest, function.theta
     other = nearby(nest, theta, rng)
+    function.scale = _scale(function, rng)
 
     def test(candidate: Candidate) -> Identity | None:
         return _test(function, other, candidate, rng)
@@ -209,15 +232,17 @@ def _violation(
     None unless it is more than noise and rounding, of losses and gradients, can make.
     """
     terms, direction = candidate.terms, candidate.direction(theta)
-    slope, size = function.slope(theta, terms, direction)
+    slope, size, tolerance = function.slope(theta, terms, direction)
+    # Gradients round as losses of the usual size do, even where this loss is tiny.
+    flat = max(flat, _FLAT * function.eps * function.scale)
     far = abs(slope) * min(map(abs, _DISTANCES)) > _FAR * flat
-    if not (far and abs(slope) > function.rtol * size):  # nan too
+    if not (far and abs(slope) > tolerance):  # nan too
         return None
     again = [slope]
     for _ in range(_JITTERS):
         point = _jittered(function.nest, theta, rng)
-        again.append(function.slope(point, terms, direction)[0])
-    return abs(slope) / size if abs(slope) > _FAR * np.ptp(again) else None
+        again.append(function.slope(point, terms, direction).claimed)
+    return abs(slope) / size if abs(slope) > _NOISY * np.ptp(again) else None
 
 
 def _flatness(
@@ -233,8 +258,7 @@ def _flatness(
         return [term.weight * function.value(point, term) for term in terms]
 
     parts = at(theta)
-    base, eps = sum(parts), max(np.finfo(dtype).eps for dtype in function.nest.dtypes)
-    noise = float(eps) * sum(map(abs, parts))
+    base, noise = sum(parts), function.eps * sum(map(abs, parts))
     most = _ROUGH * noise
     changes = []
     direction = candidate.direction(theta)
@@ -248,6 +272,18 @@ def _flatness(
         noise = max(noise, abs(moved - change))
     flat = _FLAT * noise
     return flat if max(map(abs, changes)) <= flat <= most else None
+
+
+def _scale(function: Function, rng: np.random.Generator) -> float:
+    """Return how large the loss usually is, at parameters of about this size."""
+    values = []
+    for _ in range(_ELSEWHERE):
+        far = 2 * sizes(function.nest, function.theta)
+        far *= rng.standard_normal(function.nest.size)
+        for point in (function.theta + far, function.theta - far):
+            values.append(abs(function.value(point, Term(1.0))))
+    usual = np.isfinite(values)
+    return float(np.quantile(np.array(values)[usual], 0.75)) if usual.any() else 0.0
 
 
 def _jittered(nest: Nest, theta: Vector, rng: np.random.Generator) -> Vector:
