@@ -114,20 +114,17 @@ class Samples:
             )
         ]
 
-    def copied(
-        self, *, params: Copier | None = None, data: Copier | None = None
-    ) -> Arguments:
-        """Return the arguments with their arrays copied by these functions."""
-        structure, own = self.arguments
-        if params is not None:
-            structure = self.nest.rebuild([params(leaf) for leaf in self.nest.leaves])
-        if data is not None:
-            leaves = (
-                data(value) if isinstance(value, np.ndarray) else value
-                for *_, value in walk(own)
-            )
-            own = rebuild(own, leaves)
-        return Arguments(structure, own)
+    def copied(self, what: str, copier: Copier) -> Arguments:
+        """Return the arguments with the arrays of "data" or "parameters" copied."""
+        params, data = self.arguments
+        if what == "parameters":
+            leaves = [copier(leaf) for leaf in self.nest.leaves]
+            return Arguments(self.nest.rebuild(leaves), data)
+        copies = (
+            copier(value) if isinstance(value, np.ndarray) else value
+            for *_, value in walk(data)
+        )
+        return Arguments(params, rebuild(data, copies))
 
     def _count(self) -> int:
         sizes = [

@@ -18,7 +18,7 @@ from fastgrad.check import check_gradient
 from fastgrad.invariances import nearby
 from fastgrad.losses import OF_LOSS
 from fastgrad.metamorphic import Function, find_identities
-from fastgrad.params import Nest, Vector
+from fastgrad.params import AnyArray, Nest, Vector
 from fastgrad.report import GradientReport
 from fastgrad.returned import Returned
 from fastgrad.samples import (
@@ -209,7 +209,20 @@ class _Case:
 
 def _plan(samples: Samples, rng: np.random.Generator) -> Iterator[_Case]:
     """Yield the variations that make a difference."""
-    nest, m = samples.nest, samples.count
+    yield from _batches(samples)
+    yield from _layouts("data", data_arrays(samples.arguments.data), samples)
+    if not samples.nest.shared:  # copies of shared memory would not be shared
+        yield from _layouts("parameters", samples.nest.leaves, samples)
+    nest, own = samples.nest, samples.arguments
+    theta = nest.join(nest.leaves)
+    drawn = _off_defaults(nest, theta, rng)
+    if not np.array_equal(drawn, theta):
+        yield _Case("parameters off their defaults", own, drawn, defined=False)
+    yield _Case("other parameters", own, nearby(nest, theta, rng), defined=False)
+
+
+def _batches(samples: Samples) -> Iterator[_Case]:
+    m = samples.count
     every = np.arange(m)
     for size in _SIZES if m else ():
         if size != m:
@@ -219,24 +232,15 @@ def _plan(samples: Samples, rng: np.random.Generator) -> Iterator[_Case]:
     if m:
         twice = samples.take(np.concatenate([every, every]))
         yield _Case("samples duplicated", twice, defined=False)
-    arrays = data_arrays(samples.arguments.data)
-    # Copies of arrays that share memory would not share it.
-    leaves = [] if nest.shared else nest.leaves
-    for kind, copier, present in (
-        ("data", "data", arrays),
-        ("parameters", "params", leaves),
-    ):
-        if any(map(has_orders, present)):
-            other = samples.copied(**{copier: other_order})
-            yield _Case(f"{kind} in another order", other, finite=True)
-        if any(array.ndim for array in present):
-            spread = samples.copied(**{copier: spread_out})
-            yield _Case(f"{kind} not contiguous", spread, finite=True)
-    own, theta = samples.arguments, nest.join(nest.leaves)
-    drawn = _off_defaults(nest, theta, rng)
-    if not np.array_equal(drawn, theta):
-        yield _Case("parameters off their defaults", own, drawn, defined=False)
-    yield _Case("other parameters", own, nearby(nest, theta, rng), defined=False)
+
+
+def _layouts(what: str, arrays: list[AnyArray], samples: Samples) -> Iterator[_Case]:
+    if any(map(has_orders, arrays)):
+        other = samples.copied(what, other_order)
+        yield _Case(f"{what} in another order", other, finite=True)
+    if any(array.ndim for array in arrays):
+        spread = samples.copied(what, spread_out)
+        yield _Case(f"{what} not contiguous", spread, finite=True)
 
 
 def _off_defaults(nest: Nest, theta: Vector, rng: np.random.Generator) -> Vector:
@@ -277,7 +281,7 @@ def _run(
                     _loss_at(loss, params, data)
                 )
                 if not np.isfinite(value).all():
-                    return _not_finite(case, value)
+                    return _not_finite(case)
                 report = _check(loss, grads, case.arguments, options)
         except ConstantLossError:
             why = "the loss does not depend on the parameters"
@@ -301,7 +305,7 @@ def _is_of_loss(error: Exception) -> bool:
     return any(note.startswith(OF_LOSS) for note in getattr(error, "__notes__", ()))
 
 
-def _not_finite(case: _Case, value: Any) -> Variation:
+def _not_finite(case: _Case) -> Variation:
     if case.finite:
         why = "the loss is not finite: it reads memory as it is not laid out"
         return Variation(case.name, "wrong", detail=why)
