@@ -116,7 +116,8 @@ def check_variations(
     -----
     The variations, each a whole `check_gradient`, where they make a difference:
 
-    - ``a batch of 1``, ``a batch of 2``, ``a batch of 3``;
+    - ``a batch of 1``, ``a batch of 2``, ``a batch of 3``, of the samples there are (of
+      a single sample, only itself duplicated);
     - ``samples reordered``, ``samples duplicated``;
     - ``data in another order``: Fortran order, or C order if it was that;
       ``data not contiguous``: every other element of a larger array, with nan between;
@@ -224,9 +225,10 @@ def _plan(samples: Samples, rng: np.random.Generator) -> Iterator[_Case]:
 def _batches(samples: Samples) -> Iterator[_Case]:
     m = samples.count
     every = np.arange(m)
-    for size in _SIZES if m else ():
-        if size != m:
-            yield _Case(f"a batch of {size}", samples.take(np.arange(size) % m))
+    for size in _SIZES if m > 1 else ():
+        if size != m:  # three of two samples: one of them twice
+            some = samples.take(np.arange(size) % m)
+            yield _Case(f"a batch of {size}", some, defined=size < m)
     if m > 1:
         yield _Case("samples reordered", samples.take(every[::-1]))
     if m:
