@@ -21,17 +21,21 @@ MODULES = [
     "fastgrad.initializers",
     "fastgrad.interop.dask",
     "fastgrad.jacobian",
+    "fastgrad.layers",
     "fastgrad.losses",
     "fastgrad.meanfield",
+    "fastgrad.metamorphic",
     "fastgrad.monitor",
     "fastgrad.noise",
     "fastgrad.numerical",
     "fastgrad.params",
     "fastgrad.progress",
     "fastgrad.returned",
+    "fastgrad.samples",
     "fastgrad.scaling",
     "fastgrad.signal",
     "fastgrad.signal_theory",
+    "fastgrad.variations",
 ]
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastgrad.check import check_gradient
     from fastgrad.gains import critical_init, gain
     from fastgrad.jacobian import check_hessian, check_jacobian, numerical_jacobian
+    from fastgrad.layers import layer_loss
     from fastgrad.monitor import GradientMonitor
     from fastgrad.numerical import numerical_gradient
     from fastgrad.program import Program, TraceError, trace
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from fastgrad.scaling import StandardScaler
     from fastgrad.signal import diagnose_signal
     from fastgrad.signal_report import SignalReport
+    from fastgrad.variation_report import VariationReport
+    from fastgrad.variations import check_variations
 
 __all__ = [
     "BatchNorm",
@@ -42,15 +45,18 @@ __all__ = [
     "SignalReport",
     "StandardScaler",
     "TraceError",
+    "VariationReport",
     "batch_norm",
     "batch_norm_backward",
     "check_gradient",
     "check_hessian",
     "check_jacobian",
+    "check_variations",
     "critical_init",
     "diagnose_signal",
     "gain",
     "initializers",
+    "layer_loss",
     "meanfield",
     "moments",
     "numerical_gradient",
@@ -70,14 +76,17 @@ _HOME = {
     "SignalReport": "signal_report",
     "StandardScaler": "scaling",
     "TraceError": "program",
+    "VariationReport": "variation_report",
     "batch_norm": "batchnorm",
     "batch_norm_backward": "batchnorm",
     "check_gradient": "check",
     "check_hessian": "jacobian",
     "check_jacobian": "jacobian",
+    "check_variations": "variations",
     "critical_init": "gains",
     "diagnose_signal": "signal",
     "gain": "gains",
+    "layer_loss": "layers",
     "moments": "_moments",
     "numerical_gradient": "numerical",
     "numerical_jacobian": "jacobian",

@@ -30,6 +30,10 @@ _MORE_CALLS, _SETTLING = 4, 0.8
 _DISTANCES = (1e-4, -1e-4, 1e-2, -1e-2, 1.0, -1.0, 10.0, -10.0)
 
 
+class ConstantLossError(ValueError):
+    """A loss does not depend on its parameters."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that decides the verdict before any comparison.
@@ -65,8 +69,8 @@ def audit_loss(losses: Losses, *, seed: int = 0) -> list[Finding]:
 
     Raises
     ------
-    ValueError
-        If the loss does not depend on its parameters at all.
+    ConstantLossError
+        A ValueError, if the loss does not depend on its parameters at all.
 
     Examples
     --------
@@ -287,7 +291,7 @@ def _refuse_constant(losses: Losses, direction: Vector) -> None:
     own = "needs those arrays themselves in `params`: writable, and not copies."
     if losses.engine in ("workers", "vectorized"):
         own = f"cannot be used with {losses.engine}, which hand it copies."
-    raise ValueError(
+    raise ConstantLossError(
         f"`loss` must depend on `params`, but it returned {losses.base} for all that "
         f"were tried. A loss that reads arrays of its own {own}"
     )

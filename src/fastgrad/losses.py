@@ -32,6 +32,9 @@ Integers = NDArray[np.int64]
 # A perturbed point may lie outside the domain of the loss.
 _QUIETLY = np.errstate(all="ignore")
 
+# How a note on an exception that the user's loss raised begins.
+OF_LOSS = "fastgrad: while evaluating `loss`"
+
 _ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
 
 
@@ -450,4 +453,4 @@ def as_entries(index: ArrayLike, value: ArrayLike) -> tuple[Integers, Vector]:
 
 def _add_note(error: BaseException, where: str) -> None:
     if isinstance(error, Exception):
-        error.add_note(f"fastgrad: while evaluating `loss` {where}.")
+        error.add_note(f"{OF_LOSS} {where}.")

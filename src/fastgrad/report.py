@@ -184,9 +184,9 @@ class Cause:
 
 
 class GradientError(AssertionError):
-    """A gradient did not pass its check; `report` says why."""
+    """A gradient did not pass its check, or its battery; `report` says why."""
 
-    def __init__(self, report: "GradientReport") -> None:
+    def __init__(self, report: Any) -> None:
         super().__init__(f"\n{report}")
         self.report = report
 
