@@ -58,6 +58,8 @@ class AttentionNet(Problem):
         dweights = doutput @ v.transpose(0, 2, 1)
         centre = np.sum(dweights * weights, axis=-1, keepdims=True)
         dscores = weights * (dweights - centre)
+        if bug == "softmax_centre_not_weighted":
+            dscores = weights * (dweights - np.sum(dweights, axis=-1, keepdims=True))
         if bug == "softmax_diagonal_only":
             dscores = weights * (1 - weights) * dweights
         if bug == "softmax_off_diagonal_missing":
@@ -71,6 +73,8 @@ class AttentionNet(Problem):
             centre = np.sum(dweights * weights, axis=axis, keepdims=True)
             dscores = weights * (dweights - centre)
         if bug != "attention_scale_missing":
+            dscores = dscores / q.shape[-1] ** 0.5
+        if bug == "divided_by_width_without_root":
             dscores = dscores / q.shape[-1] ** 0.5
         dq = dscores @ k
         dk = dscores.transpose(0, 2, 1) @ q
@@ -137,6 +141,9 @@ class EmbeddingNet(Problem):
         present, h, log_p = self.forward(params)
         dscores = (np.exp(log_p) - self.y) / len(self.y)
         dmean = dscores @ params["W"].T * (1 - h**2)
+        if bug == "tanh_derivative_at_the_sum":
+            total = np.sum(params["E"][self.index] * present, axis=1)
+            dmean = dscores @ params["W"].T * (1 - np.tanh(total) ** 2)
         dtotal = dmean / np.sum(present, axis=1)
         if bug == "mean_over_padding_too":
             dtotal = dmean / self.index.shape[1]
@@ -160,6 +167,11 @@ class EmbeddingNet(Problem):
             de = de / np.maximum(count, 1)[:, None]
         if bug == "rows_off_by_one":
             de = np.roll(de, 1, axis=0)
+        if bug == "wrong_row_frozen_as_padding":
+            de[1] = 0
+        if bug == "rows_clipped_by_norm":
+            norm = np.sqrt(np.sum(de**2, axis=1, keepdims=True))
+            de = de * 0.01 / np.maximum(norm, 0.01)
         return {"E": de, "W": h.T @ dscores, "b": np.sum(dscores, axis=0)}
 
 
@@ -209,6 +221,9 @@ class LanguageModel(Problem):
         if bug == "averaged_over_padding_too":
             share = self.present / self.present.size
         dscores = (np.exp(log_p) - self.target) * share[:, :, None]
+        if bug == "targets_one_step_late":
+            target = np.roll(self.target, 1, axis=1)
+            dscores = (np.exp(log_p) - target) * share[:, :, None]
         if bug == "padding_receives_softmax":
             absent = (1 - self.present) / np.sum(self.present)
             dscores = dscores + np.exp(log_p) * absent[:, :, None]
@@ -221,6 +236,9 @@ class LanguageModel(Problem):
             de = de + output
         if bug == "tied_embedding_missing":
             de = output
+        if bug == "tied_scatter_drops_repeats":
+            de = output.copy()
+            de[self.index] += dx
         return {
             "E": de,
             "W": np.tensordot(x, dh, axes=((0, 1), (0, 1))),
@@ -440,6 +458,67 @@ BUGS = (
         ("E",),
         "The embeddings receive no gradient from their use as input.",
         operation="getitem",
+    ),
+    Bug(
+        "softmax_centre_not_weighted",
+        AttentionNet,
+        "cross_term",
+        ("Wq", "Wk"),
+        "The sum in the softmax Jacobian is not weighted by the probabilities.",
+        operation="softmax",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "divided_by_width_without_root",
+        AttentionNet,
+        "scale",
+        ("Wq", "Wk"),
+        "The scores' gradient is divided by the width, not by its root.",
+        operation="divide",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "tanh_derivative_at_the_sum",
+        EmbeddingNet,
+        "local_derivative",
+        ("E",),
+        "The derivative of tanh is taken at the embeddings' sum, not at their mean.",
+        operation="tanh",
+    ),
+    Bug(
+        "wrong_row_frozen_as_padding",
+        EmbeddingNet,
+        "partial",
+        ("E",),
+        "The word of index 1 is frozen as if it were the padding.",
+        operation="getitem",
+        also=("mask", "zero"),
+    ),
+    Bug(
+        "rows_clipped_by_norm",
+        EmbeddingNet,
+        "clipped",
+        ("E",),
+        "Each row of the embeddings' gradient is clipped to norm 0.01.",
+        also=("scale",),
+    ),
+    Bug(
+        "targets_one_step_late",
+        LanguageModel,
+        "geometry",
+        ("E", "W", "b"),
+        "Each prediction is compared with the target of the step before.",
+        operation="multiply",
+        also=("layout",),
+    ),
+    Bug(
+        "tied_scatter_drops_repeats",
+        LanguageModel,
+        "duplicate_index",
+        ("E",),
+        "`de[index] += dx`, with the output's share in it, loses repeated words.",
+        operation="getitem",
+        also=("accumulation",),
     ),
 )
 

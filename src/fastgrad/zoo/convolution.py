@@ -62,6 +62,13 @@ class ConvNet(Problem):
         w1, a1, w2, a2, log_p = self.forward(params)
         dscores = (np.exp(log_p) - self.y) / len(self.x)
         dz2 = (dscores @ params["V"].T).reshape(a2.shape) * (a2 > 0)
+        if bug == "relu_mask_without_bias":
+            on = np.einsum("nchwij,fcij->nfhw", w2, params["K2"]) > 0
+            dz2 = (dscores @ params["V"].T).reshape(a2.shape) * on
+        if bug == "flattened_with_channels_last":
+            n, channels, rows, columns = a2.shape
+            last = (dscores @ params["V"].T).reshape(n, rows, columns, channels)
+            dz2 = last.transpose(0, 3, 1, 2) * (a2 > 0)
         dk2 = np.einsum("nchwij,nfhw->fcij", w2, dz2)
         if bug == "conv_kernel_flipped":
             dk2 = dk2[:, :, ::-1, ::-1]
@@ -78,6 +85,9 @@ class ConvNet(Problem):
 
         da1 = self.input_gradient(dz2, params["K2"], a1.shape, bug)
         dz1 = da1 * (1 - a1**2)
+        if bug == "padding_on_one_side":
+            padded = np.pad(self.x, ((0, 0), (0, 0), (2, 0), (2, 0)))
+            w1 = sliding_window_view(padded, (3, 3), axis=(2, 3))
         return {
             "K1": np.einsum("nchwij,nfhw->fcij", w1, dz1),
             "b1": np.sum(dz1, axis=(0, 2, 3)),
@@ -174,6 +184,10 @@ class MaxPoolNet(Problem):
             winner = winner / 4
         dz = (winner * dpooled[:, :, :, None, :, None]).reshape(z.shape)
 
+        if bug == "pool_windows_are_rows":
+            rows = z.reshape(*pooled.shape[:2], 4, 4)
+            best = rows == np.max(rows, axis=3, keepdims=True)
+            dz = best * dpooled.reshape(*pooled.shape[:2], 4, 1)
         dk = np.zeros_like(params["K"])
         for i in range(3):
             for j in range(3):
@@ -246,6 +260,10 @@ class DilatedConvNet(Problem):
         if bug == "dilation_ignored":
             dilation = 1
         patches = [self.patch(tap, stride, dilation) for tap in range(3)]
+        if bug == "kernel_centered_in_backward":
+            patches = [self.patch(tap - 1, stride, dilation) for tap in range(3)]
+        if bug == "output_length_without_plus_one":
+            patches, dz = [p[:, :-1] for p in patches], dz[:, :-1]
         return {
             "K": np.array(
                 [np.tensordot(p, dz, axes=((0, 1), (0, 1))) for p in patches]
@@ -298,6 +316,8 @@ class CausalConvNet(Problem):
         dk = np.zeros_like(params["K"])
         for w in range(self.width):
             dk[w] = np.sum(padded[:, w : w + length] * dz, axis=(0, 1))
+            if bug == "channels_summed_in_kernel":
+                dk[w] = np.sum(padded[:, w : w + length] * dz)
             start = w
             if bug == "causal_shift":
                 start = min(w + 1, self.width - 1)
@@ -309,6 +329,8 @@ class CausalConvNet(Problem):
         if bug == "causal_kernel_reversed":
             dk = dk[::-1].copy()
         du = dpadded[:, self.width - 1 :]
+        if bug == "padding_cut_at_the_end":
+            du = dpadded[:, :length]
         return {"W": np.tensordot(self.x, du, axes=((0, 1), (0, 1))), "K": dk}
 
 
@@ -546,6 +568,75 @@ BUGS = (
         operation="multiply",
         also=("local_derivative",),
         link="https://github.com/SciSharp/TensorFlow.NET/issues/787",
+    ),
+    Bug(
+        "relu_mask_without_bias",
+        ConvNet,
+        "mask",
+        ("K1", "b1", "K2", "b2"),
+        "The side of relu is read from the convolution before its bias is added.",
+        operation="maximum",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "flattened_with_channels_last",
+        ConvNet,
+        "layout",
+        ("K1", "b1", "K2", "b2"),
+        "The gradient is unflattened with channels last, the images have them first.",
+        operation="reshape",
+        also=("geometry",),
+    ),
+    Bug(
+        "padding_on_one_side",
+        ConvNet,
+        "geometry",
+        ("K1",),
+        "The kernel's gradient pads the images at the top and left side only.",
+        operation="pad",
+    ),
+    Bug(
+        "pool_windows_are_rows",
+        MaxPoolNet,
+        "geometry",
+        ("K",),
+        "Four entries in a row are taken for a window of two by two.",
+        operation="max",
+        also=("layout", "mask"),
+    ),
+    Bug(
+        "kernel_centered_in_backward",
+        DilatedConvNet,
+        "geometry",
+        ("K",),
+        "The backward pass takes the kernel to be centred, the forward pass does not.",
+        operation="getitem",
+        also=("layout",),
+    ),
+    Bug(
+        "output_length_without_plus_one",
+        DilatedConvNet,
+        "geometry",
+        ("K", "b"),
+        "The number of outputs lacks its + 1, so the last one is left out.",
+        operation="getitem",
+        also=("partial",),
+    ),
+    Bug(
+        "padding_cut_at_the_end",
+        CausalConvNet,
+        "geometry",
+        ("W",),
+        "The padding, which is in front, is cut off at the end of the gradient.",
+        operation="concatenate",
+    ),
+    Bug(
+        "channels_summed_in_kernel",
+        CausalConvNet,
+        "reduction",
+        ("K",),
+        "The kernels' gradient is summed over channels, and the sum given to each.",
+        operation="multiply",
     ),
 )
 

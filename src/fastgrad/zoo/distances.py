@@ -36,6 +36,9 @@ class CenterLoss(Problem):
         if bug == "center_loss_not_averaged":
             df = f - params["centers"][self.y]
         dcenters = -one_hot(self.y, 3).T @ df
+        if bug == "center_update_for_gradient":
+            times = np.bincount(self.y, minlength=3)[:, None]
+            dcenters = dcenters * len(self.y) / (1 + times)
         if bug == "center_gradient_sign":
             dcenters = one_hot(self.y, 3).T @ df
         if bug == "centers_assigned":
@@ -75,6 +78,8 @@ class LargeMargin(Problem):
         if bug == "impostors_left_out":
             push = self.near.T @ (active * self.near)
         gradient = push + self.near.T @ self.near
+        if bug == "pull_of_active_triplets_only":
+            gradient = push + self.near.T @ (active * self.near)
         if bug == "metric_in_place_of_its_factor":
             return {"L": gradient}
         return {"L": 2 * params["L"] @ gradient}
@@ -107,6 +112,8 @@ class MultidimensionalScaling(Problem):
         difference, distance = self.distances(params)
         force = 2 * self.other * (distance - self.target)
         safe = distance + np.eye(len(distance))
+        if bug == "upper_pairs_only":
+            force = np.triu(force)
         if bug == "zero_distance_divided":
             safe = distance
         if bug == "distance_not_divided":
@@ -157,12 +164,16 @@ class MatrixFactorization(Problem):
             du = np.zeros_like(du)
             np.add.at(du, self.i, 2 * self.lam * u)
         np.add.at(du, self.i, derror[:, None] * v)
+        if bug == "user_factors_updated_first":
+            u = (params["U"] - 0.5 * du)[self.i]
         if bug == "own_factor_for_other":
             np.add.at(dv, self.j, derror[:, None] * v)
         else:
             np.add.at(dv, self.j, derror[:, None] * u)
         dbias = np.zeros_like(params["bias"])
         np.add.at(dbias, self.j, derror)
+        if bug == "item_bias_penalized":
+            dbias += 2 * self.lam * params["bias"]
         if bug == "fancy_index_increment":
             du = 2 * self.lam * params["U"]
             du[self.i] += derror[:, None] * v
@@ -301,6 +312,49 @@ BUGS = (
         ("bias",),
         "Each rating assigns its item's bias gradient, so the last one wins.",
         operation="getitem",
+    ),
+    Bug(
+        "center_update_for_gradient",
+        CenterLoss,
+        "reduction",
+        ("centers",),
+        "The centres' update, averaged over 1 + the class's size, is returned instead.",
+        operation="getitem",
+        also=("scale", "duplicate_index"),
+    ),
+    Bug(
+        "pull_of_active_triplets_only",
+        LargeMargin,
+        "mask",
+        ("L",),
+        "The pull towards neighbours is counted for violated triplets only.",
+        operation="maximum",
+        also=("partial", "accumulation"),
+    ),
+    Bug(
+        "upper_pairs_only",
+        MultidimensionalScaling,
+        "accumulation",
+        ("X",),
+        "The loop visits each pair once, the loss has it in both orders.",
+        operation="sum",
+        also=("mask", "partial"),
+    ),
+    Bug(
+        "user_factors_updated_first",
+        MatrixFactorization,
+        "stale",
+        ("V",),
+        "The users' factors are updated before the items' gradient is computed.",
+        operation="multiply",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "item_bias_penalized",
+        MatrixFactorization,
+        "regularization",
+        ("bias",),
+        "The gradient penalizes the items' biases, the loss does not.",
     ),
 )
 

@@ -184,7 +184,6 @@ BUGS = (
         "accumulation",
         ("W", "start", "end"),
         "The probabilities of a step's labels ignore all that comes later.",
-        operation="log",
         also=("partial", "local_derivative"),
     ),
     Bug(
@@ -262,7 +261,6 @@ BUGS = (
         "local_derivative",
         ("logits", "mean", "log_sigma"),
         "Each sample counts for its likeliest component only.",
-        operation="log",
         also=("mask", "cross_term"),
     ),
     Bug(

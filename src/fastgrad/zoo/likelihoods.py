@@ -45,6 +45,8 @@ class HeteroscedasticGaussian(Problem):
         if bug == "prior_doubled":
             decay = 2 * decay
         dlog = 1 - z**2
+        if bug == "half_kept_in_square":
+            dlog = 1 - z**2 / 2
         if bug == "normalizer_missing":
             dlog = -(z**2)
         if bug == "sigma_in_place_of_its_log":
@@ -85,6 +87,9 @@ class PrecisionMatrix(Problem):
         d, p = self.x - params["mu"], params["precision"]
         scatter, inverse = d.T @ d, np.linalg.inv(p)
         dprecision = 0.5 * scatter - 0.5 * len(d) * inverse.T
+        if bug == "scatter_about_sample_mean":
+            centred = self.x - np.mean(self.x, axis=0)
+            dprecision = 0.5 * centred.T @ centred - 0.5 * len(d) * inverse.T
         if bug == "log_determinant_sign":
             dprecision = 0.5 * scatter + 0.5 * len(d) * inverse.T
         if bug == "inverse_not_transposed":
@@ -132,6 +137,10 @@ class LowerTriangular(Problem):
             dl = dl.T
         if bug == "diagonal_only":
             dl = np.diag(np.diag(dl))
+        if bug == "diagonal_left_out_of_triangle":
+            dl = np.tril(dl, -1)
+        if bug == "triangle_weight_transposed":
+            dl = np.tril(self.x.T @ dz - np.diag(2 / np.diag(lower)))
         return {"L": dl, "b": np.sum(dz, axis=0)}
 
 
@@ -169,6 +178,8 @@ class GaussianProcess(Problem):
         smooth, k = self.kernel(params)
         inverse = np.linalg.inv(k)
         alpha = inverse @ (self.y - params["mean"])
+        if bug == "mean_not_subtracted":
+            alpha = inverse @ self.y
         dk = 0.5 * (inverse - np.outer(alpha, alpha))
         if bug == "log_likelihood_not_negated":
             alpha, dk = -alpha, -dk
@@ -176,6 +187,9 @@ class GaussianProcess(Problem):
             dk = -0.5 * np.outer(alpha, alpha)
         if bug == "data_term_sign":
             dk = 0.5 * (inverse + np.outer(alpha, alpha))
+        dvariance = np.sum(dk * smooth, keepdims=True).reshape(1)
+        if bug == "variance_scales_noise_too":
+            dvariance = np.sum(dk * k, keepdims=True).reshape(1)
         scaled = self.squares * np.exp(-2 * params["log_length"])
         dlength = np.sum((dk * smooth)[:, :, None] * scaled, axis=(0, 1))
         if bug == "length_in_place_of_its_log":
@@ -187,7 +201,7 @@ class GaussianProcess(Problem):
             dnoise = np.exp(params["log_noise"]) * np.sum(dk)
         return {
             "log_length": dlength,
-            "log_variance": np.sum(dk * smooth, keepdims=True).reshape(1),
+            "log_variance": dvariance,
             "log_noise": dnoise,
             "mean": -np.sum(alpha, keepdims=True),
         }
@@ -382,6 +396,58 @@ BUGS = (
         ("log_length", "log_variance", "log_noise", "mean"),
         "The gradient is that of the log-likelihood, the loss is its negative.",
         operation="negative",
+    ),
+    Bug(
+        "half_kept_in_square",
+        HeteroscedasticGaussian,
+        "local_derivative",
+        ("log_sigma",),
+        "The factor 1/2 of the square is kept in its derivative.",
+        operation="power",
+    ),
+    Bug(
+        "scatter_about_sample_mean",
+        PrecisionMatrix,
+        "stale",
+        ("precision",),
+        "The scatter is taken about the sample mean, not about the parameter.",
+        operation="subtract",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "diagonal_left_out_of_triangle",
+        LowerTriangular,
+        "mask",
+        ("L",),
+        "The triangle is cut below the diagonal, which receives no gradient.",
+        operation="tril",
+        also=("partial", "zero", "geometry"),
+    ),
+    Bug(
+        "triangle_weight_transposed",
+        LowerTriangular,
+        "layout",
+        ("L",),
+        "The weight's gradient is transposed before its lower triangle is taken.",
+        operation="matmul",
+    ),
+    Bug(
+        "mean_not_subtracted",
+        GaussianProcess,
+        "local_derivative",
+        ("log_length", "log_variance", "log_noise", "mean"),
+        "The gradient uses the data without their mean subtracted.",
+        operation="subtract",
+        also=("stale",),
+    ),
+    Bug(
+        "variance_scales_noise_too",
+        GaussianProcess,
+        "local_derivative",
+        ("log_variance",),
+        "The variance's gradient uses the covariance with the noise on its diagonal.",
+        operation="add",
+        also=("accumulation", "mask"),
     ),
 )
 

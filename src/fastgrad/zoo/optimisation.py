@@ -38,6 +38,8 @@ class Rosenbrock(Problem):
             g[:-1] += 200 * valley
             return {"x": g}
         g[1:] += 200 * valley
+        if bug == "last_term_left_out":
+            g[-2:] = 200 * valley[-2], 0
         if bug == "last_coordinate_forgotten":
             g[-1] = 0
         if bug == "written_into_integers":
@@ -73,6 +75,8 @@ class HangingChain(Problem):
         if bug == "weights_missing":
             dslope = np.sinh(slope)
         dheight = np.sinh(height) * np.cosh(height)
+        if bug == "half_of_energy_forgotten":
+            dheight = 2 * np.sinh(height) * np.cosh(height)
         if bug == "power_rule_without_inner":
             dheight = np.sinh(height)
         return {"slope": dslope, "height": dheight}
@@ -100,6 +104,8 @@ class Rastrigin(Problem):
         if bug == "gradient_of_first_call":
             x = self.first_point
         wave = 20 * np.pi * np.sin(2 * np.pi * x)
+        if bug == "wave_amplitude_missing":
+            wave = 2 * np.pi * np.sin(2 * np.pi * x)
         if bug == "cosine_derivative_sign":
             wave = -wave
         if bug == "cosine_inner_derivative_missing":
@@ -134,12 +140,16 @@ class GramMatching(Problem):
         """Return the gradient."""
         x, y = params["X"], params["y"]
         dgram = 2 * (x @ x.T - self.target)
+        if bug == "diagonal_of_gram_ignored":
+            dgram = dgram * (1 - np.eye(len(x)))
         dx = dgram @ x + dgram.T @ x
         if bug == "transposed_use_missing":
             dx = dgram @ x
         if bug == "gram_symmetry_assumed":
             dx = 2 * dgram @ x
         dy = self.quadratic @ y + self.quadratic.T @ y
+        if bug == "diagonal_of_form_counted_once":
+            dy = dy - np.diag(self.quadratic) * y
         if bug == "quadratic_form_half":
             dy = self.quadratic @ y
         if bug == "quadratic_form_of_transpose_twice":
@@ -157,6 +167,7 @@ class SmoothedObjective(Problem):
         self.noise = rng.normal(size=(batch, size))
         self.sigma = 0.3
         self.params = {"theta": rng.normal(size=size)}
+        self.redrawn = rng.normal(size=(batch, size))
 
     def loss(self, params: Params) -> Any:
         """Return the average value at the perturbed points."""
@@ -167,6 +178,11 @@ class SmoothedObjective(Problem):
         """Return the gradient."""
         points = params["theta"] + self.sigma * self.noise
         slopes = points**3 - 3 * np.cos(3 * points)
+        if bug == "inner_factor_three_missing":
+            slopes = points**3 - np.cos(3 * points)
+        if bug == "perturbations_redrawn":
+            points = params["theta"] + self.sigma * self.redrawn
+            slopes = points**3 - 3 * np.cos(3 * points)
         if bug == "sampled_at_the_centre":
             slopes = params["theta"] ** 3 - 3 * np.cos(3 * params["theta"])
             slopes = slopes * np.ones_like(points)
@@ -351,6 +367,68 @@ BUGS = (
         ("x",),
         "The gradient is written into an array of integers, without its fractions.",
         subtle=True,
+    ),
+    Bug(
+        "last_term_left_out",
+        Rosenbrock,
+        "geometry",
+        ("x",),
+        "The loop over pairs of neighbours ends one pair too early.",
+        operation="getitem",
+        also=("partial", "accumulation"),
+    ),
+    Bug(
+        "half_of_energy_forgotten",
+        HangingChain,
+        "scale",
+        ("height",),
+        "The division of the squares by 2 is left out.",
+        operation="divide",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "wave_amplitude_missing",
+        Rastrigin,
+        "local_derivative",
+        ("x",),
+        "The factor 10 in front of the cosine is left out.",
+        operation="multiply",
+        also=("upstream",),
+    ),
+    Bug(
+        "diagonal_of_gram_ignored",
+        GramMatching,
+        "mask",
+        ("X",),
+        "The Gram matrix's diagonal, though the loss has it, receives no gradient.",
+        operation="multiply",
+        also=("partial", "accumulation"),
+    ),
+    Bug(
+        "diagonal_of_form_counted_once",
+        GramMatching,
+        "accumulation",
+        ("y",),
+        "The form's diagonal counts once, as if it had no square in it.",
+        operation="matmul",
+        also=("local_derivative", "layout"),
+    ),
+    Bug(
+        "inner_factor_three_missing",
+        SmoothedObjective,
+        "local_derivative",
+        ("theta",),
+        "The factor 3 inside the sine is left out.",
+        operation="multiply",
+    ),
+    Bug(
+        "perturbations_redrawn",
+        SmoothedObjective,
+        "stale",
+        ("theta",),
+        "The gradient is taken at newly drawn perturbations.",
+        operation="add",
+        also=("local_derivative",),
     ),
 )
 

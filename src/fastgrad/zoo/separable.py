@@ -77,7 +77,8 @@ class SeparableConvNet(Problem):
                 place = np.s_[:, :, i : i + 3, j : j + 3]
                 dd[:, i, j] = np.sum(dz * u[place], axis=(0, 2, 3))
                 if bug == "depthwise_kernel_summed_as_full":
-                    dd[:, i, j] = np.sum(u[place] * dz.sum(axis=1, keepdims=True))
+                    total = np.sum(dz, axis=1, keepdims=True)
+                    dd[:, i, j] = np.sum(u[place] * total, axis=(0, 2, 3))
                 if bug == "depthwise_input_mixes_channels":
                     du[place] += np.sum(dz * tap, axis=1, keepdims=True)
                 else:

@@ -78,7 +78,10 @@ class RecurrentNet(Problem):
                 dz = dh
             if bug == "carried_added_behind_activation":
                 dz = np.outer(derror, params["v"]) * (1 - h**2) + carried
-            grads["Wx"] += self.x[t].T @ dz
+            x = self.x[t]
+            if bug == "inputs_indexed_from_the_end":
+                x = self.x[steps - 1 - t]
+            grads["Wx"] += x.T @ dz
             if bug == "state_of_wrong_step":
                 before = h
             if bug == "last_step_overwrites":
@@ -91,6 +94,8 @@ class RecurrentNet(Problem):
             if bug == "recurrent_weight_not_transposed":
                 carried = dz @ params["Wh"]
         grads["h0"] += np.sum(carried, axis=0)
+        if bug == "initial_state_without_weight":
+            grads["h0"] = np.sum(dz, axis=0)
         self.scratch = carried
         if bug == "initial_state_left_zero":
             grads["h0"] *= 0
@@ -161,10 +166,13 @@ class LSTM(Problem):
             df = dcell * before * f * (1 - f)
             if bug == "forget_gate_sigmoid_for_derivative":
                 df = dcell * before * f
+            read = t
+            if bug == "output_gate_reads_previous_cell":
+                read = np.tanh(before)
             dgates = {
                 "i": dcell * g * i * (1 - i),
                 "f": df,
-                "o": dh * t * o * (1 - o),
+                "o": dh * read * o * (1 - o),
                 "g": dcell * i * (1 - g**2),
             }
             ds = np.zeros_like(s)
@@ -176,9 +184,13 @@ class LSTM(Problem):
                     grads[f"b{gate}"] += np.sum(dz, axis=0)
                 ds += dz @ params[f"W{gate}"].T
             dc = dcell * f
+            if bug == "cell_carried_without_forget_gate":
+                dc = dcell
             if bug == "cell_path_not_carried":
                 dc = np.zeros_like(dc)
             dh = ds[:, self.x.shape[2] :]
+            if bug == "state_cut_from_front_of_input":
+                dh = ds[:, : h.shape[1]]
             if bug == "state_path_not_carried":
                 dh = np.zeros_like(dh)
         if bug == "averaged_over_time":
@@ -503,6 +515,49 @@ BUGS = (
         GRU_GATES,
         "The old state receives no gradient through the reset gate.",
         operation="matmul",
+    ),
+    Bug(
+        "inputs_indexed_from_the_end",
+        RecurrentNet,
+        "geometry",
+        ("Wx",),
+        "The loop runs backwards in time, but takes the inputs from the first one on.",
+        operation="matmul",
+        also=("layout",),
+    ),
+    Bug(
+        "initial_state_without_weight",
+        RecurrentNet,
+        "local_derivative",
+        ("h0",),
+        "The initial state's gradient is not passed back by the recurrent weight.",
+        operation="matmul",
+    ),
+    Bug(
+        "output_gate_reads_previous_cell",
+        LSTM,
+        "stale",
+        GATES,
+        "The output gate's gradient uses the cell before the step, not behind it.",
+        operation="multiply",
+        also=("local_derivative", "geometry"),
+    ),
+    Bug(
+        "state_cut_from_front_of_input",
+        LSTM,
+        "layout",
+        GATES,
+        "The state's gradient is cut from the front, where the input's gradient is.",
+        operation="concatenate",
+        also=("geometry",),
+    ),
+    Bug(
+        "cell_carried_without_forget_gate",
+        LSTM,
+        "local_derivative",
+        GATES,
+        "The cell's gradient is carried back without the factor of the forget gate.",
+        operation="multiply",
     ),
 )
 

@@ -12,18 +12,19 @@ class ContrastiveNet(Problem):
     """Two views of each sample are to be more similar than those of two samples."""
 
     name = "contrastive_net"
+    batched = False  # one pair alone has no other to differ from
 
     def __init__(
         self,
         *,
         seed: int = 0,
-        batch: int = 6,
+        pairs: int = 6,
         width: int = 4,
         log_scale: float = 1.0,
     ) -> None:
         rng = np.random.default_rng(seed)
-        self.left = rng.normal(size=(batch, 5))
-        self.right = rng.normal(size=(batch, 6))
+        self.left = rng.normal(size=(pairs, 5))
+        self.right = rng.normal(size=(pairs, 6))
         self.params = {
             "E": rng.normal(size=(5, width)),
             "F": rng.normal(size=(6, width)),

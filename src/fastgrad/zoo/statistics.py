@@ -40,10 +40,15 @@ class LogisticRegression(Problem):
             decay[0] = theta[0]
         if bug == "wrong_index_not_regularized":
             decay[:2] = theta[0], 0
+        if bug == "penalty_off_by_one":
+            decay[1:] = theta[:-1]
         if bug == "intercept_zeroed_in_place":
             decay = theta
             decay[1] = 0
-        return {"theta": self.x.T @ error / m + self.lam / m * decay}
+        gradient = self.x.T @ error / m
+        if bug == "intercept_not_averaged":
+            gradient[0] = np.sum(error)
+        return {"theta": gradient + self.lam / m * decay}
 
 
 class PoissonRegression(Problem):
@@ -74,6 +79,10 @@ class PoissonRegression(Problem):
             residual = self.exposure * eta - self.y
         if bug == "exposure_forgotten":
             residual = np.exp(eta) - self.y
+        if bug == "exposure_not_logged":
+            residual = np.exp(eta + self.exposure) - self.y
+        if bug == "working_residual":
+            residual = 1 - self.y / (self.exposure * np.exp(eta))
         if bug == "likelihood_maximized":
             residual = -residual
         intercept = np.sum(residual, keepdims=True)
@@ -117,6 +126,11 @@ class HuberRegression(Problem):
             slope = np.where(small, r, self.delta)
         if bug == "huber_outliers_ignored":
             slope = np.where(small, r, 0)
+        if bug == "huber_delta_missing":
+            slope = np.where(small, r, np.sign(r))
+        if bug == "threshold_on_weighted_residual":
+            small = np.abs(self.weight * r) <= self.delta
+            slope = np.where(small, r, self.delta * np.sign(r))
         slope = self.weight * slope / len(self.y)
         if bug == "sample_weights_ignored":
             slope = slope / self.weight
@@ -166,6 +180,11 @@ class CurveFit(Problem):
         if bug == "amplitude_left_out_of_chain":
             drate = -(self.t * dfit) @ decays
         dinternal = drate * (self.high - self.low) / 2 * np.cos(params["internal"])
+        if bug == "logistic_bounds_for_sine":
+            s = sigmoid(params["internal"])
+            dinternal = drate * (self.high - self.low) * s * (1 - s)
+        if bug == "range_of_bounds_not_halved":
+            dinternal = drate * (self.high - self.low) * np.cos(params["internal"])
         if bug == "bounded_in_place_of_internal":
             dinternal = drate
         dfloor = np.sum(dfit, keepdims=True) * np.exp(params["log_floor"])
@@ -201,6 +220,10 @@ class ComplexLeastSquares(Problem):
         """Return the gradient."""
         r = self.a @ (params["re"] + 1j * params["im"]) - self.y
         gradient = 2 * self.a.conj().T @ r
+        if bug == "imaginary_residual_discarded":
+            gradient = 2 * self.a.conj().T @ r.real
+        if bug == "wirtinger_derivative":
+            gradient = self.a.conj().T @ r
         if bug == "conjugate_missing_in_result":
             gradient = gradient.conj()
         if bug == "adjoint_without_conjugate":
@@ -246,6 +269,11 @@ class GroupedCloglog(Problem):
         deta = ((1 - self.y) * t - self.y * odds) / len(self.y)
         dintercept = np.zeros(10)
         np.add.at(dintercept, self.group, deta)
+        if bug == "rows_taken_as_sorted":
+            dintercept[:] = 0
+            np.add.at(dintercept, np.sort(self.group), deta)
+        if bug == "group_averaged":
+            dintercept /= np.maximum(np.bincount(self.group, minlength=10), 1)
         if bug == "group_total_overwritten":
             dintercept[self.group] = deta
         return {"beta": self.x.T @ deta, "intercept": dintercept}
@@ -482,6 +510,112 @@ BUGS = (
         "1 - exp(-t) cancels to 0 for small t, and is divided by.",
         operation="expm1",
         link="https://github.com/jax-ml/jax/issues/40342",
+    ),
+    Bug(
+        "penalty_off_by_one",
+        LogisticRegression,
+        "regularization",
+        ("theta",),
+        "Each coefficient gets the penalty of the one before it.",
+        operation="getitem",
+        also=("geometry",),
+    ),
+    Bug(
+        "intercept_not_averaged",
+        LogisticRegression,
+        "scale",
+        ("theta",),
+        "The intercept's gradient is a sum over samples, all others are averages.",
+        operation="divide",
+        also=("reduction", "partial"),
+    ),
+    Bug(
+        "exposure_not_logged",
+        PoissonRegression,
+        "local_derivative",
+        ("beta", "intercept"),
+        "The exposure itself is added to the predictor, not its logarithm.",
+        operation="multiply",
+    ),
+    Bug(
+        "working_residual",
+        PoissonRegression,
+        "local_derivative",
+        ("beta", "intercept"),
+        "The residual is divided by the mean, as for reweighted least squares.",
+        operation="exp",
+        also=("upstream",),
+    ),
+    Bug(
+        "huber_delta_missing",
+        HuberRegression,
+        "local_derivative",
+        ("w", "b"),
+        "The slope of large residuals is 1, not the threshold.",
+        operation="multiply",
+        also=("scale",),
+    ),
+    Bug(
+        "threshold_on_weighted_residual",
+        HuberRegression,
+        "mask",
+        ("w", "b"),
+        "The residuals are weighted before they are compared with the threshold.",
+        operation="where",
+        also=("local_derivative",),
+        subtle=True,
+    ),
+    Bug(
+        "logistic_bounds_for_sine",
+        CurveFit,
+        "local_derivative",
+        ("internal",),
+        "The bounds' derivative is that of a logistic curve, the rates follow a sine.",
+        operation="sin",
+        also=("reparametrized",),
+    ),
+    Bug(
+        "range_of_bounds_not_halved",
+        CurveFit,
+        "scale",
+        ("internal",),
+        "The sine covers a range of 2, by which the bounds' range is not divided.",
+        operation="divide",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "imaginary_residual_discarded",
+        ComplexLeastSquares,
+        "accumulation",
+        ("re", "im"),
+        "The residual is cast to real numbers, so its imaginary part is lost.",
+        operation="conj",
+        also=("partial", "local_derivative", "conjugate"),
+    ),
+    Bug(
+        "wirtinger_derivative",
+        ComplexLeastSquares,
+        "scale",
+        ("re", "im"),
+        "The derivative by the conjugate is half the gradient by both parts.",
+    ),
+    Bug(
+        "rows_taken_as_sorted",
+        GroupedCloglog,
+        "layout",
+        ("intercept",),
+        "The rows are summed as if they were sorted by group.",
+        operation="getitem",
+        also=("duplicate_index", "geometry"),
+    ),
+    Bug(
+        "group_averaged",
+        GroupedCloglog,
+        "reduction",
+        ("intercept",),
+        "The gradient of a group's intercept is averaged over its rows, not summed.",
+        operation="getitem",
+        also=("scale", "duplicate_index"),
     ),
 )
 

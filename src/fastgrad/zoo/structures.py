@@ -527,7 +527,6 @@ BUGS = (
         ("A",),
         "The skip connection hands the last gradient down, without the second block's.",
         operation="add",
-        also=("local_derivative",),
     ),
     Bug(
         "dropout_divided_by_drop_rate",
@@ -545,7 +544,7 @@ BUGS = (
         ("W2",),
         "The output weights' gradient uses the hidden layer as it was before dropout.",
         operation="matmul",
-        also=("mask", "stale"),
+        also=("mask",),
     ),
     Bug(
         "task_weights_exchanged",
@@ -572,7 +571,7 @@ BUGS = (
         ("W", "b"),
         "The heads hand the trunk the gradients of their losses without the weights.",
         operation="multiply",
-        also=("scale",),
+        also=("scale", "local_derivative"),
     ),
     Bug(
         "input_of_last_call_for_both",
@@ -581,7 +580,7 @@ BUGS = (
         ("W",),
         "The layer keeps the input of its last call only, and uses it for both.",
         operation="matmul",
-        also=("local_derivative", "accumulation"),
+        also=("local_derivative",),
     ),
 )
 

@@ -36,11 +36,15 @@ class ProductOfFactors(Problem):
             return {"factors": _sum_from(dcurve * curve) / safe}
         before = np.ones_like(factors)
         before[:, 1:] = curve[:, :-1]
+        if bug == "product_includes_own_factor":
+            before[:] = curve
         later = dcurve.copy()
         for k in reversed(range(factors.shape[1] - 1)):
             later[:, k] += later[:, k + 1] * factors[:, k + 1]
         if bug == "own_step_only":
             later = dcurve
+        if bug == "later_factors_left_out":
+            later = _sum_from(dcurve)
         return {"factors": before * later}
 
 
@@ -74,11 +78,15 @@ class BroadcastMax(Problem):
         top = np.max(x, axis=1, keepdims=True)
         total = (x + top) / temperature
         dtotal = self.weight * (1 - np.tanh(total) ** 2)
+        if bug == "output_weights_ignored":
+            dtotal = 1 - np.tanh(total) ** 2
         dtemperature = np.sum(dtotal * -total / temperature, keepdims=True).reshape(1)
         if bug == "temperature_of_one_row":
             dtemperature = np.sum(dtotal * -total / temperature, axis=1)[:1]
         dsum = dtotal / temperature
         dtop = np.sum(dsum, axis=1, keepdims=True)
+        if bug == "temperature_missing_for_max":
+            dtop = np.sum(dtotal, axis=1, keepdims=True)
         if bug == "max_upstream_not_reduced":
             dtop = dsum
         if bug == "max_detached":
@@ -116,6 +124,19 @@ class PopulationFit(Problem):
             path.append((prey, predator))
         return path
 
+    def simulate_in_place(self, params: Params) -> list[tuple[Array, Array]]:
+        """Return what `simulate` would if it wrote each state over the last one."""
+        a, b, c, d = np.exp(params["log_rates"])
+        prey, predator = params["start"]
+        path = [(prey, predator)]
+        for k in range(self.steps):
+            growth = a * prey - b * prey * predator + params["control"][k]
+            decline = c * prey * predator - d * predator
+            prey += self.dt * growth
+            predator += self.dt * decline
+            path.append((prey, predator))
+        return path
+
     def loss(self, params: Params) -> Any:
         """Return the squared errors at all observed times."""
         path = self.simulate(params)[1:]
@@ -128,13 +149,21 @@ class PopulationFit(Problem):
         """Return the gradient, by the adjoint recursion."""
         a, b, c, d = rates = np.exp(params["log_rates"])
         path = self.simulate(params)
+        if bug == "simulated_in_place":
+            path = self.simulate_in_place(params)
         drates, dcontrol = np.zeros(4), np.zeros(self.steps)
         dprey = np.zeros_like(path[0][0])
         dpredator = np.zeros_like(dprey)
         for k in reversed(range(self.steps)):
             prey, predator = path[k]
             seen_prey, seen_predator = self.observed[k]
-            if bug != "last_observation_dropped" or k < self.steps - 1:
+            last = k == self.steps - 1
+            counts = True
+            if bug == "last_observation_dropped":
+                counts = not last
+            if bug == "last_observation_only":
+                counts = last
+            if counts:
                 dprey = dprey + 2 * (path[k + 1][0] - seen_prey)
                 dpredator = dpredator + 2 * (path[k + 1][1] - seen_predator)
             if bug == "state_of_next_step":
@@ -150,6 +179,8 @@ class PopulationFit(Problem):
             dcontrol[k] = np.sum(u)
             if bug == "time_step_missing":
                 dcontrol[k] = np.sum(dprey)
+            if bug == "control_taken_as_rate":
+                dcontrol[k] = np.sum(u * prey)
             to_prey = u * (a - b * predator) + w * c * predator
             to_predator = -u * b * prey + w * (c * prey - d)
             if bug == "coupling_dropped":
@@ -160,6 +191,8 @@ class PopulationFit(Problem):
         dstart = np.array([dprey, dpredator])
         if bug == "start_detached":
             dstart = np.zeros_like(dstart)
+        if bug == "prey_and_predators_exchanged":
+            dstart = dstart[::-1].copy()
         dlog = drates * rates
         if bug == "rates_in_place_of_their_logs":
             dlog = drates
@@ -299,6 +332,75 @@ BUGS = (
         "Each control receives the next one's gradient.",
         operation="getitem",
         also=("layout",),
+    ),
+    Bug(
+        "product_includes_own_factor",
+        ProductOfFactors,
+        "local_derivative",
+        ("factors",),
+        "The product of the factors before each one includes that one.",
+        operation="cumprod",
+        also=("reparametrized", "geometry"),
+    ),
+    Bug(
+        "later_factors_left_out",
+        ProductOfFactors,
+        "local_derivative",
+        ("factors",),
+        "The later errors are summed without the factors in between.",
+        operation="cumprod",
+        also=("accumulation",),
+    ),
+    Bug(
+        "output_weights_ignored",
+        BroadcastMax,
+        "upstream",
+        ("x", "temperature"),
+        "The weights of the sum of outputs are left out.",
+        operation="multiply",
+        also=("local_derivative",),
+    ),
+    Bug(
+        "temperature_missing_for_max",
+        BroadcastMax,
+        "local_derivative",
+        ("x",),
+        "The maximum's gradient is not divided by the temperature, that of x is.",
+        operation="divide",
+        also=("scale",),
+    ),
+    Bug(
+        "simulated_in_place",
+        PopulationFit,
+        "mutated",
+        ("log_rates", "start", "control"),
+        "The states are stepped in place, which changes the initial one.",
+        also=("stale",),
+    ),
+    Bug(
+        "last_observation_only",
+        PopulationFit,
+        "accumulation",
+        ("log_rates", "start", "control"),
+        "Only the error at the final time is passed back.",
+        operation="add",
+        also=("partial",),
+    ),
+    Bug(
+        "control_taken_as_rate",
+        PopulationFit,
+        "local_derivative",
+        ("control",),
+        "The control's gradient has the factor prey, as if the control were a rate.",
+        operation="add",
+        also=("upstream",),
+    ),
+    Bug(
+        "prey_and_predators_exchanged",
+        PopulationFit,
+        "layout",
+        ("start",),
+        "The initial state's gradient has its two rows in the wrong order.",
     ),
 )
 
