@@ -39,8 +39,8 @@ through the program side by side::
   its twelfth digit is as exact as one moved in its first.
 - ``replay.c`` finds the boxes as it goes (one rule per operation); ``elementwise.h``,
   ``contract.h``, ``linear.h``, ``sorting.h`` and ``vecmath.h`` do the arithmetic;
-  ``_replay.pyx`` hands bundles to threads. Which entries are bundled, so that boxes stay
-  small, is decided in ``program/plan.py``.
+  ``_replay.pyx`` hands bundles to threads. Which entries are bundled, so that boxes
+  stay small, is decided in ``program/plan.py``.
 - Operations that choose (maximum, abs, where, comparisons, sorting) report the lanes
   that chose otherwise than at theta: kinks are seen, not guessed.
 """
