@@ -219,7 +219,7 @@ def _read(
             c = 1 / c
         for power, how in ((-1, "left out"), (1, "applied twice")):
             if c and abs(kept * c**-power - 1) < 1e-7:
-                return _constant_factor(node, c, how)
+                return _constant_factor(evidence, node, c, how)
     if abs(kept - 2) < 1e-6 or abs(kept - 0.5) < 1e-6:
         if node.op == "square":
             how = "doubled" if kept > 1 else "left out"
@@ -237,11 +237,17 @@ def _read(
     return "scale", text + (f", which is {name}" if name else ""), 4.0 if name else 4.9
 
 
-def _constant_factor(node: Node, c: float, how: str) -> tuple[str, str, float]:
+def _constant_factor(
+    evidence: Evidence, node: Node, c: float, how: str
+) -> tuple[str, str, float]:
     if node.label.endswith("mean"):
         what = "the average" if how == "left out" else "the division by the count"
         return "scale", f"{what} of {{op}} ({1 / c:.6g}) is {how}", 2.8
-    return "scale", f"the constant {c:.6g} of {{op}} is {how}", 2.9
+    # The whole gradient times a number is a scale; so is a count in a part of it.
+    counts = {n for n in evidence.counts if n == round(n) and n > 1}
+    is_count = any(abs(abs(c) * k - 1) < 1e-9 or abs(c) == k for k in counts)
+    code = "scale" if is_count and node.op == "divide" else "local_derivative"
+    return code, f"the constant {c:.6g} of {{op}} is {how}", 2.6
 
 
 def _read_statistic(

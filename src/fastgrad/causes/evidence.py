@@ -63,6 +63,8 @@ class Block:
         Rounding unit of the gradient under test.
     spread : tuple of int
         Axis lengths over which the program repeats this block; () if it does not.
+    is_factor : bool
+        Whether all that the program does with it is to multiply.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Block:
     wrong: Flags
     eps: float
     spread: tuple[int, ...] = ()
+    is_factor: bool = False
 
     @property
     def off(self) -> Array:
@@ -200,6 +203,16 @@ class Evidence:
                 return name if k > 0 else f"-{name}"
         return None
 
+    def is_plain(self, k: float, tolerance: float = 1e-6) -> bool:
+        """Whether a factor is 1/2, 2 or one of the counts or its inverse."""
+        known = [2.0, *self.counts]
+        return any(
+            abs(abs(k) - value) <= tolerance * value
+            for n in known
+            if n
+            for value in (n, 1 / n)
+        )
+
     def _derived(self) -> Iterable[tuple[float, str]]:
         for n, name in self.counts.items():
             yield n, name
@@ -234,7 +247,18 @@ def gather(
     for b, parts in enumerate(zip(*map(nest.split, vectors), strict=True)):
         at, given, rightly, bars, seen, wrong = parts
         eps, spread = float(measured.eps[b]), _spread(reverse, b)
-        block = Block(nest.names[b], at, given, rightly, bars, seen, wrong, eps, spread)
+        block = Block(
+            nest.names[b],
+            at,
+            given,
+            rightly,
+            bars,
+            seen,
+            wrong,
+            eps,
+            spread,
+            _is_factor(reverse, b),
+        )
         largest = np.max(np.abs(block.right), initial=0, where=block.known)
         block.bar = block.bar + (_EQUAL + _ROUNDINGS * block.eps) * largest
         blocks.append(block)
@@ -268,6 +292,13 @@ def _spread(reverse: Reverse | None, b: int) -> tuple[int, ...]:
     if reverse is None:
         return ()
     return _repeated(reverse, reverse.program.parameters[b])
+
+
+def _is_factor(reverse: Reverse | None, b: int) -> bool:
+    if reverse is None:
+        return False
+    users = reverse.users.get(reverse.program.parameters[b], [])
+    return bool(users) and all(user.op == "multiply" for user, _ in users)
 
 
 def _repeated(reverse: Reverse, x: Node) -> tuple[int, ...]:

@@ -74,6 +74,10 @@ def miscounted(node: Node) -> Iterator[tuple[str, Array]]:
         part = sign * np.broadcast_to(term.value, node.shape)
         yield f"without {name}", node.value - part
         yield f"with the wrong sign for {name}", node.value - 2 * part
+        if not term.active and term.value.size > 1:
+            with np.errstate(all="ignore"):
+                yield "with the data's exp", node.value + np.exp(part) - part
+                yield "with the data's logarithm", node.value + np.log(part) - part
 
 
 def _terms(node: Node, depth: int = 3) -> list[tuple[Node, int]]:

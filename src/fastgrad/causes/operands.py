@@ -142,8 +142,13 @@ def powers(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         ("the derivative of {op} lacks its exponent", lambda out, x, y: x ** (y - 1)),
         ("the derivative of {op} keeps the whole exponent", lambda out, x, y: y * out),
         ("the derivative of {op} lacks its power", lambda out, x, y: y),
+        (
+            "the derivative of {op} is that of the magnitude",
+            lambda out, x, y: np.sign(x),
+        ),
     ):
-        yield Mistake("local_derivative", text, by(factor), 3.4)
+        constant = "magnitude" in text
+        yield Mistake("local_derivative", text, by(factor), 3.4, constant)
 
 
 def kinks(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:

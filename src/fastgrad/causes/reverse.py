@@ -39,6 +39,7 @@ Watch = Callable[[int, Array | None], bool]
 
 _SMALL = 20_000  # multiplications, below which planning a contraction is dearer
 _LARGE = 50_000  # entries, that cost as much as another operation
+_PRODUCTS = 100_000  # multiplications, that do
 _STEP = 1e-4  # for tangents of operations that are linear, or nearly so
 _NEUTRAL = 1e-12  # of what comes down: a maximum whose gradient cancels
 
@@ -208,7 +209,7 @@ class Reverse:
         """What a node sends beyond what is right, broken or with its gradient moved."""
         if sends is None and moved is None:
             return []
-        self.work += 1 + sum(x.value.size for x in node.inputs) / _LARGE
+        self.work += _work(node)
         if sends is None:
             assert moved is not None
             return self.rightly(node, moved)
@@ -289,6 +290,17 @@ class Reverse:
             found.get(moved.get(p, p), np.zeros(p.shape))
             for p in self.program.parameters
         ]
+
+
+def _work(node: Node) -> float:
+    """What it costs to go through an operation, a small one being 1."""
+    work = 1 + sum(x.value.size for x in node.inputs) / _LARGE
+    if node.op == "contract":
+        one, two, _ = labels(node.ints)
+        x, y = node.inputs
+        sizes = dict(zip([*one, *two], [*x.shape, *y.shape], strict=True))
+        work += math.prod(sizes.values()) / _PRODUCTS
+    return work
 
 
 def elementwise(node: Node) -> bool:

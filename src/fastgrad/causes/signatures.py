@@ -131,7 +131,8 @@ def _scaled(
     if 0 < factor < 1:
         advice = f"multiply by {_number(1 / factor)}"
         text = f"`grads * {_number(1 / factor)}` matches{what}"
-    cost = 2.5 if name else 4.5
+    several = int((block.right[block.known] != 0).sum()) > 1
+    cost = 2.5 if name and (several or evidence.is_plain(factor)) else 4.5
     return Guess(
         "scale", {b: residual}, text, advice, cost, key=round(factor, 9), factor=factor
     )
@@ -204,6 +205,26 @@ def _known_penalty(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
                         key=(factor, c, of),
                     )
                     return
+
+
+def _shifted_penalty(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
+    """Each entry has the penalty of the one before, or behind."""
+    for c in evidence.penalties if block.theta.ndim == 1 else ():
+        for shift in (1, -1):
+            other = np.roll(block.theta, shift)
+            wrong = block.wrong & block.known
+            guess = block.right + np.where(wrong, c * (other - block.theta), 0.0)
+            residual = block.residual(guess)
+            if residual is not None and wrong.sum() > 2:
+                text = f"each entry has the penalty of the one {shift} place further"
+                yield Guess(
+                    "regularization",
+                    {b: residual},
+                    text,
+                    "compare which entries the loss and the gradient penalise",
+                    cost=2.8,
+                )
+                return
 
 
 def _penalty_on_some(b: int, block: Block) -> Iterator[Guess]:
@@ -306,6 +327,27 @@ def _clipped(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
         )
 
 
+def _clipped_along(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
+    """Each row, column, ... scaled down to one norm."""
+    for axis in range(block.given.ndim if block.given.ndim > 1 else 0):
+        others = tuple(d for d in range(block.given.ndim) if d != axis)
+        norm = np.sqrt(np.sum(block.right**2, axis=others, keepdims=True))
+        limit = float(np.sqrt(np.sum(block.given**2, axis=others)).max())
+        clipped = norm > limit * (1 + 1e-9)
+        if clipped.sum() < 2 or limit <= block.bar.max(initial=0):
+            continue
+        residual = block.residual(block.right * np.where(clipped, limit / norm, 1.0))
+        if residual is not None:
+            yield Guess(
+                "clipped",
+                {b: residual},
+                f"the norms along axis {axis} are clipped to {limit:.6g}",
+                "check the gradient before clipping it",
+                cost=1.5,
+                key=(axis, round(limit, 12)),
+            )
+
+
 def _clipped_by_norm(evidence: Evidence) -> Iterator[Guess]:
     """The whole gradient scaled down to a norm that is a round number."""
     blocks = [(b, evidence.blocks[b]) for b in evidence.wrong]
@@ -370,7 +412,8 @@ def _reparametrized(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]
                 {b: residual},
                 f"the gradient is that with respect to {name}{times}",
                 "multiply by the derivative of what the parameter goes through",
-                cost=2.4 if factor == 1 else 3.5,
+                # What a product does with it may be read either way.
+                cost=(3.9 if block.is_factor else 2.4) + (1.1 if factor != 1 else 0.0),
                 key=name,
             )
             return
@@ -409,8 +452,10 @@ _NUMBERS: tuple[Signature, ...] = (
     _scale_beside_penalty,
     _regularization,
     _known_penalty,
+    _shifted_penalty,
     _precision,
     _clipped,
+    _clipped_along,
     _reparametrized,
     _total,
 )

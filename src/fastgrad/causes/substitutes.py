@@ -25,6 +25,7 @@ from fastgrad.program.graph import Node
 Array = NDArray[np.float64]
 
 _SIFTING, _LARGE = 0.5, 20_000  # what sifting costs, in operations propagated
+_STEPS = 4  # between values that are mixed up
 _ENTRIES = 3  # that a coincidence is not to explain
 
 
@@ -57,7 +58,7 @@ def _tried(
     with np.errstate(all="ignore"):
         reverse.change(slot.broken(reverse, group, other.arrays), watch)
     if watch.explained and watch.entries >= _ENTRIES:
-        code, text, cost = _said(slot, group[0], other)
+        code, text, cost = _said(reverse, slot, group[0], other)
         yield watch.guess(code, text, cost, group[0])
 
 
@@ -353,7 +354,9 @@ _DUE = {
 }
 
 
-def _said(slot: Slot, node: Node, other: Other) -> tuple[str, str, float]:
+def _said(
+    reverse: Reverse, slot: Slot, node: Node, other: Other
+) -> tuple[str, str, float]:
     what = f"the gradient of {_name(other.node)}" if other.is_gradient else ""
     what = what or f"{_name(other.node)} {other.what}".strip()
     if slot.role == "side":
@@ -365,20 +368,38 @@ def _said(slot: Slot, node: Node, other: Other) -> tuple[str, str, float]:
         text = f"{{op}} is handed {what} in place of the gradient from above"
         return "upstream", text, 4.4
     text = f"{what} is used where that of {{op}} is due"
-    chained = _chained(node, other.node) or _chained(other.node, node)
-    return ("local_derivative", text, 4.2) if chained else ("layout", text, 4.4)
+    return (*_relation(reverse, node, other.node, text),)
 
 
-def _chained(node: Node, above: Node) -> bool:
-    """Whether only functions of one value lie between."""
-    for _ in range(8):
-        if above is node:
-            return True
-        active = [x for x in above.inputs if x.active]
-        if len(active) != 1 or above.op == "contract":
-            return False
-        (above,) = active
-    return False
+#: Operations that hand their gradient down as it is.
+_IDENTITIES = ("add", "reshape", "view")
+
+
+def _relation(
+    reverse: Reverse, node: Node, other: Node, text: str
+) -> tuple[str, str, float]:
+    """What it means that the gradient of another value is taken for that of a node."""
+    between = _way(reverse, node, other) or _way(reverse, other, node)
+    if between is None or len([n for n in between if n.op not in _IDENTITIES]) > 1:
+        return "layout", text, 4.4
+    if all(n.op in _IDENTITIES for n in between):
+        return "accumulation", f"{text}: not all that uses it is counted", 4.2
+    return "local_derivative", text, 4.2
+
+
+def _way(reverse: Reverse, node: Node, above: Node) -> list[Node] | None:
+    """The operations from a value up to another one, if they are few."""
+    ways: list[list[Node]] = [[node]]
+    for _ in range(_STEPS):
+        ways = [
+            [*way, user]
+            for way in ways
+            for user in dict.fromkeys(u for u, _ in reverse.users.get(way[-1], ()))
+        ]
+        for way in ways:
+            if way[-1] is above:
+                return way[1:]
+    return None
 
 
 def _name(node: Node) -> str:

@@ -11,7 +11,7 @@ from fastgrad.program.graph import Node
 Change = Sequence[Array | None]
 
 #: Operations gone through in search of a mistake: a few seconds.
-MOST_WORK = 200_000
+MOST_WORK = 400_000
 
 
 class Watch:
