@@ -154,7 +154,9 @@ def _of_statement(node):
     if isinstance(node, ast.AugAssign):
         yield "assigned, not added", ast.Assign([node.target], node.value)
         yield "statement left out", ast.Pass()
-    elif (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript)) or (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+    elif (
+        isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript)
+    ) or (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
         yield "statement left out", ast.Pass()
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         call = node.value
