@@ -305,7 +305,9 @@ def test_a_matrix_no_longer_positive_definite_gives_nothing_finite():
     loss = lambda a: np.linalg.cholesky(a).sum()  # noqa: E731
     got, _ = differences(loss, x, -0.7, [3])
     assert np.isfinite(got).all()
-    for delta, entry in ((-0.75, 3), (-0.8, 3), (-4.0, 0), (-9.0, 0), (3.0, 2)):
+    exactly = np.array([[4.0, 2.0], [2.0, 2.0]])
+    assert np.isnan(differences(loss, exactly, -1.0, [3])[0])
+    for delta, entry in ((-0.8, 3), (-4.0, 0), (-9.0, 0), (3.0, 2)):
         got, _ = differences(loss, x, delta, [entry])
         assert not np.isfinite(got).any()
 
