@@ -146,11 +146,16 @@ def _uses(
             continue
         kept = 1 - found[0]
         simple = np.abs(kept[:, None] - _SIMPLE).min(axis=1) < 1e-6
-        if simple.all() and (np.abs(kept - 1) > 1e-6).sum() > 1:
+        known = [
+            bool(k) or evidence.is_plain(float(f))
+            for k, f in zip(simple, kept, strict=True)
+        ]
+        if all(known) and (np.abs(kept - 1) > 1e-6).sum() > 1:
             shown = join([f"{k:.3g}" for k in np.round(kept, 6) + 0.0])
             text = f"what the {len(users)} uses of {x.label} send back counts {shown} "
             text += "times, the first being {op}"
-            yield found[1].guess("accumulation", text, 3.8, users[0][0])
+            code = "accumulation" if simple.all() else "upstream"
+            yield found[1].guess(code, text, 3.8, users[0][0])
 
 
 # ---- powers --------------------------------------------------------------------------

@@ -245,8 +245,9 @@ def _constant_factor(
         return "scale", f"{what} of {{op}} ({1 / c:.6g}) is {how}", 2.8
     # The whole gradient times a number is a scale; so is a count in a part of it.
     counts = {n for n in evidence.counts if n == round(n) and n > 1}
-    is_count = any(abs(abs(c) * k - 1) < 1e-9 or abs(c) == k for k in counts)
-    code = "scale" if is_count and node.op == "divide" else "local_derivative"
+    is_count = any(abs(abs(c) * k - 1) < 1e-9 for k in counts)
+    of_loss = node.value.ndim == 0
+    code = "scale" if of_loss or is_count else "local_derivative"
     return code, f"the constant {c:.6g} of {{op}} is {how}", 2.6
 
 

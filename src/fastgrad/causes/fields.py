@@ -240,7 +240,11 @@ def _read_terms(
     size = np.abs(right).max(axis=1, keepdims=True)
     off = (np.abs(used - right) > _SAME * size).any(axis=1)
     ratio = used / right
-    if (np.abs(ratio - ratio[0]) < 1e-5 * np.abs(ratio[0])).all():
+    # With another deviation the normalised values are others, too, or they are not.
+    powers = (ratio[0], ratio[0] ** 3)
+    if np.allclose(ratio[2:], ratio[0], rtol=1e-5, atol=0) and any(
+        np.allclose(ratio[1], power, rtol=1e-5, atol=0) for power in powers
+    ):
         text, code = "what {op} sends down is divided by another deviation", 0
     elif off.sum() == 1:
         text, code = f"{names[int(np.argmax(off))]} of {{op}} is wrong", int(not off[0])

@@ -84,13 +84,16 @@ def _unary(
 ) -> Iterator[Mistake]:
     """Mistakes in the derivative of an elementwise function, primitive or composed."""
 
-    def through(factor: Callable[[Array, Array, Array], Any]) -> dict[Node, Sends]:
+    def put(part: Callable[[Array, Array, Array], Any]) -> dict[Node, Sends]:
         def sends(node: Node, g: Array) -> list[tuple[Node, Any]]:
             x = source(node)
             with np.errstate(all="ignore"):
-                return [(x, g * factor(g, node.value, x.value))]
+                return [(x, part(g, node.value, x.value))]
 
         return everywhere(group, sends)
+
+    def through(factor: Callable[[Array, Array, Array], Any]) -> dict[Node, Sends]:
+        return put(lambda g, out, x: g * factor(g, out, x))
 
     yield Mistake(
         "local_derivative",
@@ -123,6 +126,13 @@ def _unary(
         through(lambda g, out, x: np.abs(slope(out, x))),
         3.8,
     )
+    if group[0].value.ndim == 2:
+        for how, product in (
+            ("", lambda g, out, x: g @ slope(out, x)),
+            (" from the left", lambda g, out, x: slope(out, x) @ g),
+        ):
+            text = f"the derivative of {{op}} is multiplied as a matrix{how}"
+            yield Mistake("local_derivative", text, put(product), 3.8)
     for name, (of, factor) in _SLOPES.items():
         said = f"the derivative of {of} is used for {{op}}"
         if not of:

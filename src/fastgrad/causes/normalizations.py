@@ -107,14 +107,16 @@ def _form(
     axes: tuple[int, ...] | None = None,
     reduce: Callable[..., Any] | None = None,
     crosswise: bool = False,
+    summed: Array | None = None,
 ) -> Array:
     """The closed form, and its variants."""
     n = one.node.value
+    inner = g if summed is None else summed
     axes = one.axes if axes is None else axes
     inverse = one.inverse if inverse is None else inverse
     reduce = reduce or (np.mean if one.mean else np.sum)
-    centre = np.mean(g, axis=axes, keepdims=True)
-    along = reduce(g * n, axis=axes, keepdims=True)
+    centre = np.mean(inner, axis=axes, keepdims=True)
+    along = reduce(inner * n, axis=axes, keepdims=True)
     if crosswise:
         centre, along = centre.swapaxes(-1, -2), along.swapaxes(-1, -2)
     dx = np.asarray(g)
@@ -213,6 +215,7 @@ def normalizations(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
                 return [(found.x, form(found, g))]
 
             yield Mistake(code, text, everywhere(group, sends), 3.1)
+        yield from _sums_of_upstream(reverse, group)
     for k, (how, _) in enumerate(deviations(reverse, group[0])):
         broken: dict[Node, Sends] = {}
         for node in group:
@@ -221,6 +224,20 @@ def normalizations(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
                 broken |= _another_value(reverse, node, found[k][1])
         text = f"the backward pass of {{op}} {how}"
         yield Mistake("local_derivative", text, broken, 3.5)
+
+
+def _sums_of_upstream(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    """The sums of the closed form are of what comes down before the scale."""
+
+    def sends(n: Node, g: Array) -> list[tuple[Node, Any]]:
+        one = normalization(n)
+        (user, _), *others = reverse.users[n]
+        if one is None or others or user.op != "multiply" or user.shape != n.shape:
+            raise ValueError
+        return [(one.x, _form(one, g, summed=reverse.gradient[user]))]
+
+    text = "the sums behind {op} are of the gradient before its scale"
+    yield Mistake("cross_term", text, everywhere(group, sends), 3.4)
 
 
 def _another_value(reverse: Reverse, node: Node, value: Array) -> dict[Node, Sends]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.mistakes import Mistake, everywhere
-from fastgrad.causes.reverse import Instead, Reverse, Sends
+from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
 
@@ -62,6 +62,7 @@ def _factor(group: list[Node], i: int) -> Iterator[Mistake]:
     if value.ndim or other.active:
         text = "the other factor of {op} is left out"
         yield Mistake("local_derivative", text, by(lambda n: 1.0), 3.3, True)
+    yield from _along_another_axis(group, i)
     x = node.inputs[i].value
     if np.shape(x) == value.shape and value.ndim:
         text = "the factor itself is used where the other one of {op} is due"
@@ -77,6 +78,23 @@ def _factor(group: list[Node], i: int) -> Iterator[Mistake]:
         yield Mistake(
             "local_derivative", text, by(lambda n: 1 / n.inputs[1 - i].value), 3.8
         )
+
+
+def _along_another_axis(group: list[Node], i: int) -> Iterator[Mistake]:
+    """A factor that is repeated along one axis varies along another one instead."""
+    node = group[0]
+    repeated = stretched(node, 1 - i)
+    for a in repeated:
+        for b in set(range(node.value.ndim)) - set(repeated):
+            if node.shape[a] != node.shape[b]:
+                continue
+
+            def part(n: Node, g: Array, a: int = a, b: int = b) -> Any:
+                factor = np.broadcast_to(n.inputs[1 - i].value, n.shape)
+                return g * factor.swapaxes(a, b)
+
+            text = f"the other factor of {{op}} varies along axis {a}, not {b}"
+            yield Mistake("layout", text, everywhere(group, Instead(i, part)), 3.4)
 
 
 def quotients(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
