@@ -27,6 +27,7 @@ from fastgrad.causes.reductions import (
 )
 from fastgrad.causes.reverse import Instead, Reverse
 from fastgrad.causes.softmax import log_softmaxes, softmaxes
+from fastgrad.causes.updates import updates
 from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]
@@ -110,7 +111,7 @@ _ANYWHERE: tuple[Kind, ...] = (
 )
 _BY_OPERATION: dict[str, tuple[Kind, ...]] = {
     "add": (prelus,),
-    "multiply": (factors, mean_of_means),
+    "multiply": (factors, mean_of_means, updates),
     "divide": (quotients,),
     "power": (powers,),
     "maximum": (kinks,),
@@ -119,7 +120,10 @@ _BY_OPERATION: dict[str, tuple[Kind, ...]] = {
     "sum": (sums,),
     "max": (maxima,),
     "cumsum": (cumulative_sums,),
-    "contract": (products,),
+    "contract": (
+        products,
+        updates,
+    ),
     "take": (gathers,),
     "view": (views,),
     "place": (paddings,),

@@ -55,6 +55,11 @@ def everywhere(group: Sequence[Node], sends: Sends) -> dict[Node, Sends]:
     return dict.fromkeys(group, sends)
 
 
+def where_active(group: Sequence[Node], i: int) -> list[Node]:
+    """Those whose input `i` has a gradient: a loop may start from a constant."""
+    return [n for n in group if n.inputs[i].active]
+
+
 def is_one(node: Node) -> bool:
     """Whether it is the constant 1."""
     return not node.active and bool((node.value == 1).all())

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.mistakes import Mistake, everywhere
+from fastgrad.causes.mistakes import Mistake, everywhere, where_active
 from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
@@ -17,8 +17,9 @@ Array = NDArray[np.float64]
 def factors(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     """Yield mistakes with the factors of products."""
     for i in (0, 1):
-        if all(node.inputs[i].active for node in group):
-            yield from _factor(group, i)
+        some = where_active(group, i)
+        if some:
+            yield from _factor(some, i)
 
 
 def _factor(group: list[Node], i: int) -> Iterator[Mistake]:

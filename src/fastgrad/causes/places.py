@@ -67,7 +67,7 @@ def _permuted(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
             continue
         given = np.moveaxis(block.given, axis, 0).reshape(n, -1)
         right = np.moveaxis(block.right, axis, 0).reshape(n, -1)
-        order = _order(given, right)
+        order = order_of(given, right)
         if order is None:
             continue
         moved = np.take(block.right, order, axis=axis)
@@ -89,7 +89,7 @@ def _permuted(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     yield from _shifted(b, block)
 
 
-def _order(given: Array, right: Array) -> NDArray[np.intp] | None:
+def order_of(given: Array, right: Array) -> NDArray[np.intp] | None:
     """For each row of `given` the row of `right` that it equals; None if not so."""
     if len(given) > 4096:
         return None

@@ -15,6 +15,7 @@ from fastgrad.causes.mistakes import (
     plain,
     subsets,
     turns,
+    where_active,
 )
 from fastgrad.causes.reverse import Instead, Reverse, einsum, elementwise, labels
 from fastgrad.program import ops
@@ -26,11 +27,12 @@ Array = NDArray[np.float64]
 def products(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     """Yield mistakes in the derivatives of a matrix product."""
     for i in (0, 1):
-        if group[0].inputs[i].active:
-            yield from _operand_moved(group, i)
-            yield from _operand_replaced(reverse, group, i)
-            yield from _part_of_sum(group, i)
-            yield from _result_moved(group, i)
+        some = where_active(group, i)
+        if some:
+            yield from _operand_moved(some, i)
+            yield from _operand_replaced(reverse, some, i)
+            yield from _part_of_sum(some, i)
+            yield from _result_moved(some, i)
 
 
 def _product(node: Node, i: int, g: Array, other: Array) -> Any:
@@ -129,7 +131,6 @@ def _operand_replaced(reverse: Reverse, group: list[Node], i: int) -> Iterator[M
             )
         )
     table += _other_turns(reverse, group, i)
-    yield from _updated_operand(reverse, group, i)
     for code, text, value in table:
 
         def part(n: Node, g: Array, value: Any = value) -> Any:
@@ -139,19 +140,6 @@ def _operand_replaced(reverse: Reverse, group: list[Node], i: int) -> Iterator[M
             return _product(n, i, g, found)
 
         yield Mistake(code, text, everywhere(group, Instead(i, part)), 3.5)
-
-
-def _updated_operand(reverse: Reverse, group: list[Node], i: int) -> Iterator[Mistake]:
-    """The other operand has been moved along its gradient already, by any step."""
-    if not group[0].inputs[1 - i].active:
-        return
-    text = "the derivative of {op} uses its other operand after it has been updated"
-
-    def part(n: Node, g: Array) -> Any:
-        right = _product(n, i, g, n.inputs[1 - i].value)
-        return right + _product(n, i, g, np.asarray(reverse.parts(n)[1 - i]))
-
-    yield Mistake("stale", text, everywhere(group, Instead(i, part)), 3.6, step=True)
 
 
 def _other_turns(

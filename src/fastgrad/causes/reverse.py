@@ -65,6 +65,7 @@ class Reverse:
         #: Operations gone through so far, large arrays counted several times.
         self.work = 0.0
         self._parts: dict[Node, list[Any]] = {}
+        self._updated: dict[Node, dict[Node, Array]] = {}
         self._finished: dict[int, list[int]] = defaultdict(list)
         for b, p in enumerate(program.parameters):
             users = [self.number[u] for u, _ in self.users.get(p, ())]
@@ -239,6 +240,13 @@ class Reverse:
                 with np.errstate(all="ignore"):
                     tangents[node] = self._pushed(node, tangents)
         return tangents
+
+    def updated(self, parameter: Node) -> dict[Node, Array]:
+        """How values move when a parameter moves along its own right gradient."""
+        if parameter not in self._updated:
+            direction = {parameter: self.gradient[parameter]}
+            self._updated[parameter] = self.tangents(direction)
+        return self._updated[parameter]
 
     def _pushed(self, node: Node, tangents: Mapping[Node, Array]) -> Array:
         """The tangent of a node from those of its inputs; zero where there is none."""

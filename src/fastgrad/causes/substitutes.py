@@ -43,8 +43,19 @@ def substitutes(
             for other in others.of(group, sift.due):
                 if reverse.work > MOST_WORK:
                     return
+                if not sift.sees and not _near(reverse, group[0], other.node):
+                    continue
                 if sift(other):
                     yield from _tried(evidence, reverse, slot, group, other)
+
+
+def _near(reverse: Reverse, node: Node, other: Node) -> bool:
+    """Whether two values are a few steps of the same turn apart."""
+    around = {node}
+    for _ in range(2):
+        around |= {x for n in around for x in n.inputs}
+        around |= {u for n in around for u, _ in reverse.users.get(n, ())}
+    return other in around
 
 
 def _tried(
@@ -253,6 +264,11 @@ class _Others:
 
     def _beside(self, group: list[Node]) -> Iterator[Other]:
         """What the turns of a loop use, and send to it; a turn sooner or later."""
+        values = [n.value for n in group]
+        if len(set(_shapes(values))) == 1:
+            nothing = np.zeros_like(values[0])
+            yield Other(group[0], False, (nothing, *values[:-1]), "of the turn before")
+            yield Other(group[0], False, (*values[1:], nothing), "of the turn after")
         for i, x in enumerate(group[0].inputs):
             yield Other(x, False, tuple(n.inputs[i].value for n in group))
             if all(n.inputs[i].active for n in group):
@@ -361,6 +377,9 @@ def _said(
     what = what or f"{_name(other.node)} {other.what}".strip()
     if slot.role == "side":
         return "mask", f"{{op}} passes its gradient where {what} is positive", 4.2
+    if slot.role != "upstream" and other.what.startswith("of the turn"):
+        text = f"the derivative of {{op}} uses {what} where {_DUE[slot.role]} is due"
+        return "stale", text, 4.2
     if slot.role != "upstream":
         text = f"the derivative of {{op}} uses {what} where {_DUE[slot.role]} is due"
         return "local_derivative", text, 4.3
