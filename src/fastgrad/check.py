@@ -133,7 +133,7 @@ def check_gradient(
         arrays, findings = audit_gradients(grads, losses)
         about_loss = audit_loss(losses, seed=seed)
         findings += about_loss
-        gradient = Gradient.of(arrays, rtol)
+        gradient = Gradient.of(arrays, rtol, losses.nest.leaves)
         index = covered(losses, coverage, rng)
         if step is not None and method != "complex":
             refuse_lost_step(losses, index, step)

@@ -6,6 +6,7 @@ is called correct where an error of the entry's own size could hide in the bar.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,10 @@ def check_rtol(rtol: Any) -> None:
         raise ValueError(f"`rtol` must be finite and not negative, got {rtol}.")
 
 
+def _precision(array: NDArray[Any]) -> Any:
+    return array.dtype.type if array.dtype.type in _RTOL else np.float64
+
+
 @dataclass(frozen=True, slots=True)
 class Gradient:
     """The gradient under test.
@@ -72,11 +77,20 @@ class Gradient:
     rtol: Array
 
     @classmethod
-    def of(cls, leaves: list[NDArray[Any]], rtol: float | None) -> "Gradient":
-        """Return the gradient in these arrays, one per block."""
+    def of(
+        cls,
+        leaves: list[NDArray[Any]],
+        rtol: float | None,
+        params: Sequence[NDArray[Any]] | None = None,
+    ) -> "Gradient":
+        """Return the gradient in these arrays, one per block.
+
+        It is known to no more digits than the parameters that it was computed from:
+        many a float32 gradient is added up in arrays that are float64 by default.
+        """
         dtypes = [
-            leaf.dtype.type if leaf.dtype.type in _RTOL else np.float64
-            for leaf in leaves
+            max(map(_precision, pair), key=_RTOL.__getitem__)
+            for pair in zip(leaves, leaves if params is None else params, strict=True)
         ]
         return cls(
             np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in leaves]),

@@ -92,7 +92,7 @@ def _named(
 
 def _guesses(evidence: Evidence, reverse: Reverse | None) -> list[Guess]:
     found = signatures(evidence)
-    if reverse is not None and evidence.exact:
+    if reverse is not None and evidence.exact and not evidence.is_single:
         found += counterfactuals(evidence, reverse)
     return found
 

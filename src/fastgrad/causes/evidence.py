@@ -18,6 +18,8 @@ Flags = NDArray[np.bool_]
 _LEFT = 1e-3
 #: What two ways to compute one gradient may differ by: roundings, and relatively.
 _ROUNDINGS, _EQUAL = 32, 1e-9
+#: Entries by which a guess about a block is known; and with which one stands alone.
+_FEW, _MANY = 3, 1000
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class Block:
             size = np.abs(np.broadcast_to(guess, self.given.shape))[self.known]
             limit = np.maximum(self.bar[self.known], self._rounding(size))
             error = np.abs(self.off)[self.known]
-        if not left.size or not (left <= limit).all():
+        enough = left.size >= min(_FEW, self.given.size)
+        if not enough or not left.size or not (left <= limit).all():
             return None
         if np.linalg.norm(left) > _LEFT * np.linalg.norm(error):
             return None
@@ -184,6 +187,12 @@ class Evidence:
     def wrong(self) -> list[int]:
         """Numbers of the wrong blocks."""
         return [b for b, block in enumerate(self.blocks) if block.is_wrong]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether one entry is wrong, and so many are right that it stands alone."""
+        wrong = sum(int(block.wrong.sum()) for block in self.blocks)
+        return wrong == 1 and sum(block.wrong.size for block in self.blocks) > _MANY
 
     def share(self, blocks: Iterable[int]) -> float:
         """Return how much of the whole discrepancy is in these blocks."""

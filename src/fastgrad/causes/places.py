@@ -164,7 +164,7 @@ def _conjugate(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
             yield Guess("conjugate", {b: residual}, text, "conjugate", cost=1.5)
 
 
-def _partial(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
+def partial(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     """One entry wrong; or some rows (columns, ...) zero or scaled; right elsewhere."""
     wrong, size = block.wrong & block.known, block.given.size
     count = int(wrong.sum())
@@ -246,7 +246,7 @@ PLACES = (
     _permuted,
     _of_another_block,
     _conjugate,
-    _partial,
+    partial,
     _diagonal_only,
     _border,
 )

@@ -17,11 +17,14 @@ Signature = Callable[[Evidence, int, Block], Iterable[Guess]]
 
 def signatures(evidence: Evidence) -> list[Guess]:
     """Return what the numbers alone suggest."""
-    from fastgrad.causes.places import PLACES
+    from fastgrad.causes.places import PLACES, partial
 
     found: list[Guess] = []
     for b in evidence.wrong:
         block = evidence.blocks[b]
+        if evidence.is_single:
+            found += [*_known_penalty(evidence, b, block), *partial(evidence, b, block)]
+            continue
         if not np.isfinite(block.given).all():
             found += _nonfinite(evidence, b, block)
             continue
@@ -170,6 +173,11 @@ def _regularization(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]
         smallest = min(float(np.abs(part).max()) for part in parts)
         if residual is None or smallest < 1e-3 * np.abs(off[known]).max():
             continue
+        # Where all of the gradient is of that form, it may as well be scaled.
+        alone = fit(block.right[known], *(term[known] for term in terms[:1]))
+        trivial = alone is not None and np.allclose(
+            alone[0] * terms[0][known], block.right[known], rtol=1e-6, atol=0
+        )
         sign = "missing or too small" if c[0] < 0 else "extra or too large"
         shown = " and ".join(f"{ci:.6g}" for ci in c)
         yield Guess(
@@ -178,7 +186,7 @@ def _regularization(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]
             f"the error is {name}, times {shown}: a penalty on the parameters is "
             f"{sign}",
             "compare the penalty in the loss with the one in the gradient",
-            cost=2.2 + (len(terms) - 1),
+            cost=2.2 + (len(terms) - 1) + (0.5 if trivial else 0.0),
             key=(name, sign),
         )
         return
@@ -280,14 +288,15 @@ def _precision(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
     for name, rounded in formats.items():
         with np.errstate(over="ignore"):
             exact = np.array_equal(rounded(given), given)
-        step = np.abs(right) * ulp.get(name, 0.0) + (
-            1.0 if "integers" in name else 6e-8 if name == "float16" else 0.0
-        )
         if not exact or given.size < 3 or not np.any(given):
             continue
-        if "integers" in name and np.abs(given).max() < 2:
-            continue
-        close = np.abs(block.off)[block.known] <= (2 * step + block.bar)[block.known]
+        if "integers" in name:
+            close = given[block.known] == rounded(right[block.known])
+        else:
+            step = np.abs(right) * ulp[name] + 6e-8 * (name == "float16")
+            close = (
+                np.abs(block.off)[block.known] <= (2 * step + block.bar)[block.known]
+            )
         if close.all():
             relative = float(np.abs(block.off).max() / np.abs(right).max())
             yield Guess(
