@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.functions import chains, derivatives, prelus, sigmoids
 from fastgrad.causes.gathers import gathers
+from fastgrad.causes.matrices import choleskys, determinants, solutions
 from fastgrad.causes.mistakes import Mistake, everywhere
 from fastgrad.causes.normalizations import normalizations
 from fastgrad.causes.operands import (
@@ -27,6 +28,13 @@ from fastgrad.causes.reductions import (
 )
 from fastgrad.causes.reverse import Instead, Reverse
 from fastgrad.causes.softmax import log_softmaxes, softmaxes
+from fastgrad.causes.weights import (
+    log_sums,
+    log_sums_of_two,
+    messages,
+    softmax_weights,
+    two_classes,
+)
 from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]
@@ -109,9 +117,16 @@ _ANYWHERE: tuple[Kind, ...] = (
     _clipped,
 )
 _BY_OPERATION: dict[str, tuple[Kind, ...]] = {
-    "add": (prelus,),
+    "add": (prelus, messages),
     "multiply": (factors, mean_of_means),
-    "divide": (quotients,),
+    "divide": (quotients, softmax_weights, two_classes),
+    "reciprocal": (two_classes,),
+    "exp": (log_sums,),
+    "logaddexp": (log_sums_of_two,),
+    "solve": (solutions,),
+    "det": (determinants,),
+    "logabsdet": (determinants,),
+    "cholesky": (choleskys,),
     "power": (powers,),
     "maximum": (kinks,),
     "minimum": (kinks,),
