@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.functions import chains, derivatives, prelus, sigmoids
 from fastgrad.causes.gathers import gathers
+from fastgrad.causes.masks import masked
 from fastgrad.causes.matrices import choleskys, determinants, solutions
+from fastgrad.causes.messages import filtered, messages
 from fastgrad.causes.mistakes import Mistake, everywhere
 from fastgrad.causes.normalizations import normalizations
 from fastgrad.causes.operands import (
@@ -19,7 +21,7 @@ from fastgrad.causes.operands import (
     powers,
     quotients,
 )
-from fastgrad.causes.products import paddings, products, views
+from fastgrad.causes.products import paddings, products, reshapes, views
 from fastgrad.causes.reductions import (
     broadcasts,
     cumulative_sums,
@@ -27,11 +29,10 @@ from fastgrad.causes.reductions import (
     sums,
 )
 from fastgrad.causes.reverse import Instead, Reverse
-from fastgrad.causes.softmax import log_softmaxes, softmaxes
+from fastgrad.causes.softmax import log_softmaxes, logs_of_softmaxes, softmaxes
 from fastgrad.causes.weights import (
     log_sums,
     log_sums_of_two,
-    messages,
     softmax_weights,
     two_classes,
 )
@@ -112,14 +113,15 @@ _ANYWHERE: tuple[Kind, ...] = (
     log_softmaxes,
     normalizations,
     broadcasts,
+    masked,
     _upstream,
     _of_function,
     _clipped,
 )
 _BY_OPERATION: dict[str, tuple[Kind, ...]] = {
-    "add": (prelus, messages),
+    "add": (prelus, messages, filtered),
     "multiply": (factors, mean_of_means),
-    "divide": (quotients, softmax_weights, two_classes),
+    "divide": (quotients, logs_of_softmaxes, softmax_weights, two_classes),
     "reciprocal": (two_classes,),
     "exp": (log_sums,),
     "logaddexp": (log_sums_of_two,),
@@ -136,6 +138,7 @@ _BY_OPERATION: dict[str, tuple[Kind, ...]] = {
     "cumsum": (cumulative_sums,),
     "contract": (products,),
     "take": (gathers,),
+    "reshape": (reshapes,),
     "view": (views,),
     "place": (paddings,),
 }

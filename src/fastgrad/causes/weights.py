@@ -2,13 +2,11 @@
 
 They are the derivative of a log-sum-exp: the probabilities of a classifier, the
 responsibilities of a mixture, the attention paid to a key. So other weights are put in
-their place. In recursions of log-sum-exps, as of a hidden Markov model, what goes back
-is a message: a factor of it may be left out.
+their place.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -119,7 +117,7 @@ def _off_diagonal(s: Scores) -> Iterator[Weights]:
 
 def log_sums(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     """Yield other weights in the derivative of a log-sum-exp, seen from its exp."""
-    each = [_log_sum(reverse, node) for node in group]
+    each = [log_sum(reverse, node) for node in group]
     known = {n: s for n, s in zip(group, each, strict=True) if s is not None}
     if len(known) < len(group):
         return
@@ -134,7 +132,8 @@ def log_sums(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         yield Mistake(code, text, everywhere(group, Instead(0, part)), 3.4)
 
 
-def _log_sum(reverse: Reverse, node: Node) -> Scores | None:
+def log_sum(reverse: Reverse, node: Node) -> Scores | None:
+    """The scores of a log-sum-exp, of which the node is the exponential."""
     users = reverse.users[node]
     if len(users) != 1:
         return None
@@ -259,53 +258,3 @@ def _logs(reverse: Reverse, node: Node) -> tuple[Node, Node] | None:
     if len(second) != 1 or second[0].op != "log":
         return None
     return first, second[0]
-
-
-# ---- messages ------------------------------------------------------------------------
-
-
-def messages(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
-    """Yield mistakes with potentials added in the log domain.
-
-    What goes back to one term of a sum is a probability, which holds the exponential of
-    the other term as a factor.
-    """
-    if not all(_is_exponentiated(reverse, node) for node in group):
-        return
-    for i in (0, 1):
-        if not group[0].inputs[i].active:
-            continue
-        for code, how, turn in _potentials(group[0].inputs[1 - i]):
-
-            def part(n: Node, g: Array, i: int = i, turn: Any = turn) -> Any:
-                other = n.inputs[1 - i].value
-                return g * np.exp(turn(other) - other)
-
-            other = plain(group[0].inputs[1 - i])
-            name = other.label.replace("{", "(").replace("}", ")")
-            text = f"what goes back through {{op}} has {name} {how}"
-            yield Mistake(code, text, everywhere(group, Instead(i, part)), 3.7)
-
-
-def _potentials(x: Node) -> Iterator[tuple[str, str, Any]]:
-    yield "local_derivative", "left out of its weights", np.zeros_like
-    yield "local_derivative", "twice in its weights", lambda v: 2 * v
-    for a in range(x.value.ndim):
-        for b in range(a):
-            if x.shape[a] == x.shape[b] > 1:
-                turn = partial(np.swapaxes, axis1=a, axis2=b)
-                yield "layout", "transposed in its weights", turn
-
-
-def _is_exponentiated(reverse: Reverse, node: Node) -> bool:
-    """Whether the value goes, as a term, into a log-sum-exp."""
-    for _ in range(8):
-        users = [u for u, _ in reverse.users[node] if u.op != "max"]
-        if len(users) != 1:
-            return False
-        (node,) = users
-        if node.op == "exp":
-            return _log_sum(reverse, node) is not None
-        if node.op not in ("add", "subtract", "view", "reshape"):
-            return False
-    return False
