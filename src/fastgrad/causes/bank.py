@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.conjugates import conjugates
 from fastgrad.causes.functions import chains, derivatives, prelus, sigmoids
 from fastgrad.causes.gathers import gathers
+from fastgrad.causes.masks import masked
+from fastgrad.causes.matrices import choleskys, determinants, solutions
+from fastgrad.causes.messages import filtered, messages
 from fastgrad.causes.mistakes import Mistake, everywhere
 from fastgrad.causes.normalizations import normalizations
 from fastgrad.causes.operands import (
@@ -18,7 +22,7 @@ from fastgrad.causes.operands import (
     powers,
     quotients,
 )
-from fastgrad.causes.products import paddings, products, views
+from fastgrad.causes.products import paddings, products, reshapes, views
 from fastgrad.causes.reductions import (
     broadcasts,
     cumulative_sums,
@@ -26,8 +30,14 @@ from fastgrad.causes.reductions import (
     sums,
 )
 from fastgrad.causes.reverse import Instead, Reverse
-from fastgrad.causes.softmax import log_softmaxes, softmaxes
+from fastgrad.causes.softmax import log_softmaxes, logs_of_softmaxes, softmaxes
 from fastgrad.causes.updates import updates
+from fastgrad.causes.weights import (
+    log_sums,
+    log_sums_of_two,
+    softmax_weights,
+    two_classes,
+)
 from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]
@@ -105,14 +115,23 @@ _ANYWHERE: tuple[Kind, ...] = (
     log_softmaxes,
     normalizations,
     broadcasts,
+    masked,
     _upstream,
     _of_function,
     _clipped,
 )
 _BY_OPERATION: dict[str, tuple[Kind, ...]] = {
-    "add": (prelus,),
+    "add": (prelus, messages, filtered),
     "multiply": (factors, mean_of_means, updates),
-    "divide": (quotients,),
+    "divide": (quotients, logs_of_softmaxes, softmax_weights, two_classes),
+    "reciprocal": (two_classes,),
+    "exp": (log_sums,),
+    "logaddexp": (log_sums_of_two,),
+    "solve": (solutions,),
+    "det": (determinants,),
+    "logabsdet": (determinants,),
+    "cholesky": (choleskys,),
+    "negative": (conjugates,),
     "power": (powers,),
     "maximum": (kinks,),
     "minimum": (kinks,),
@@ -125,6 +144,7 @@ _BY_OPERATION: dict[str, tuple[Kind, ...]] = {
         updates,
     ),
     "take": (gathers,),
+    "reshape": (reshapes,),
     "view": (views,),
     "place": (paddings,),
 }

@@ -19,6 +19,7 @@ from fastgrad.causes.mistakes import Mistake, miscounted, plain
 from fastgrad.causes.normalizations import is_statistic
 from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
 from fastgrad.causes.sieve import Sieve
+from fastgrad.causes.steps import steps
 from fastgrad.causes.substitutes import substitutes
 from fastgrad.causes.watch import MOST_WORK, Change, Watch
 from fastgrad.program.graph import Node
@@ -43,6 +44,7 @@ def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
         found += substitutes(evidence, reverse, touching, sieve.probes)
     if not _explained(evidence, found):
         found += fields(evidence, reverse, touching)
+        found += steps(evidence, reverse)
     if any(set(g.blocks) >= set(evidence.wrong) for g in found):
         return found
     some = _search(evidence, reverse, touching, sieve, strict=False)

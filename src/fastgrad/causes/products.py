@@ -262,6 +262,17 @@ def _view_turned(group: list[Node]) -> Iterator[Mistake]:
             yield Mistake(code, text, everywhere(group, Instead(0, some)), 3.8)
 
 
+def reshapes(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    """Yield misplaced elements of what a reshape, or an index on it, sends back."""
+    for code, how, turn in turns(group[0].inputs[0].shape):
+
+        def part(n: Node, g: Array, turn: Any = turn) -> Any:
+            return turn(g.reshape(n.inputs[0].shape))
+
+        text = f"the gradient that {{op}} sends down has {how}"
+        yield Mistake(code, text, everywhere(group, Instead(0, part)), 3.6)
+
+
 def paddings(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     """Padding that is not cut off again, or at the wrong end."""
     node = group[0]

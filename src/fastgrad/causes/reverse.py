@@ -171,6 +171,19 @@ class Reverse:
             <= _NEUTRAL * max(self._above(node), default=0)
         }
 
+    @cached_property
+    def masks(self) -> list[Array]:
+        """Constant arrays that have one value besides zero, each once."""
+        found: dict[bytes, Array] = {}
+        for x in dict.fromkeys(x for node in self.nodes for x in node.inputs):
+            value = x.value
+            if x.active or value.ndim < 2:
+                continue
+            top = value.max(initial=0)
+            if ((value == 0) | (value == top)).all() and 0 < np.mean(value != 0) < 1:
+                found.setdefault(value.tobytes(), value)
+        return list(found.values())
+
     def _above(self, node: Node) -> Iterator[float]:
         """Sizes of the gradients of what uses a value, other than by reshaping it."""
         for user, _ in self.users[node]:
