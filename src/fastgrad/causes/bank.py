@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.cumulations import cumulative_products, cumulative_sums
 from fastgrad.causes.functions import chains, derivatives, prelus, sigmoids
 from fastgrad.causes.gathers import gathers
 from fastgrad.causes.mistakes import Mistake, everywhere
@@ -21,12 +22,12 @@ from fastgrad.causes.operands import (
 from fastgrad.causes.products import paddings, products, views
 from fastgrad.causes.reductions import (
     broadcasts,
-    cumulative_sums,
     maxima,
     sums,
 )
 from fastgrad.causes.reverse import Instead, Reverse
 from fastgrad.causes.softmax import log_softmaxes, softmaxes
+from fastgrad.causes.windows import overlapping_windows, reshapes, window_reductions
 from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]
@@ -116,11 +117,13 @@ _BY_OPERATION: dict[str, tuple[Kind, ...]] = {
     "maximum": (kinks,),
     "minimum": (kinks,),
     "where": (branches,),
-    "sum": (sums,),
-    "max": (maxima,),
+    "sum": (sums, window_reductions),
+    "max": (maxima, window_reductions),
     "cumsum": (cumulative_sums,),
-    "contract": (products,),
+    "cumprod": (cumulative_products,),
+    "contract": (products, overlapping_windows),
     "take": (gathers,),
-    "view": (views,),
+    "view": (views, reshapes),
+    "reshape": (reshapes,),
     "place": (paddings,),
 }

@@ -123,12 +123,12 @@ def _slots(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
     node = group[0]
     yield Slot(None, "upstream", reverse.gradient.__getitem__, lambda n, g, c: c)
     if node.op == "contract":
-        yield from _of_product(reverse, group)
+        yield from of_product(reverse, group)
     elif elementwise(node) and not ops.PRIMITIVES[node.op].steps:
         yield from _of_function(reverse, group)
 
 
-def _of_product(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
+def of_product(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
     active = [i for i, x in enumerate(group[0].inputs) if x.active]
     for i in active:
 
