@@ -49,7 +49,7 @@ def arrangements(shape: tuple[int, ...]) -> Iterator[Arrangement]:
     for a, b in combinations(long, 2):
         if shape[a] == shape[b]:
             yield from _of_square(a, b)
-    if 1 < len(long) and len(shape) <= _AXES:
+    if len(long) > 1 and len(shape) <= _AXES:
         yield from _reordered(shape)
 
 

@@ -7,7 +7,8 @@ that is seen is computed once, and any misarrangement is a dot product (`sieve`)
 contiguous parts of an axis are told apart by the running sum of its terms.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.arrangements import Arrangement, Turn, arrangements
 from fastgrad.causes.evidence import Evidence, Guess
-from fastgrad.causes.reverse import Reverse, elementwise
+from fastgrad.causes.reverse import Instead, Reverse, Sends, elementwise
 from fastgrad.causes.sieve import CLOSE, Probe, independent
 from fastgrad.causes.substitutes import Slot, of_product
 from fastgrad.causes.watch import MOST_WORK, Watch
@@ -26,6 +27,7 @@ from fastgrad.program.graph import Node
 Array = NDArray[np.float64]
 
 _SIFTING, _LARGE = 0.2, 20_000  # what a look costs, in operations propagated
+_TURNS = 4  # of a loop, that are looked at one by one
 _ENTRIES = 3  # that a coincidence is not to explain
 _HUGE = 300_000  # entries of arrays that are cut, but not moved
 
@@ -38,18 +40,20 @@ def misplaced(
 ) -> Iterator[Guess]:
     """Yield misarranged arrays that explain the error."""
     for group in groups:
-        for slot in _slots(reverse, group):
-            if reverse.work > MOST_WORK:
-                return
-            if not independent(reverse, dict.fromkeys(group, slot.i)):
-                continue
-            due = [slot.due(n) for n in group]
-            if len({d.shape for d in due}) > 1 or due[0].size < 2:
-                continue
-            scales = [_Scale(probe, slot, group, due) for probe in probes]
-            scales = [scale for scale in scales if scale.moves]
-            for one in _fitting(reverse, scales, due):
-                yield from _tried(evidence, reverse, slot, group, due, one)
+        for which, some in _turns(group):
+            for slot in _slots(reverse, some):
+                if reverse.work > MOST_WORK:
+                    return
+                for one in _fitting(reverse, _scales(reverse, probes, slot, some)):
+                    yield from _tried(evidence, reverse, slot, some, one, which)
+
+
+def _turns(group: list[Node]) -> Iterator[tuple[str, list[Node]]]:
+    """All turns of a loop; each, if they are few."""
+    yield "", group
+    if 1 < len(group) <= _TURNS:
+        for k, node in enumerate(group):
+            yield f", in turn {k} of the loop", [node]
 
 
 def _tried(
@@ -57,19 +61,37 @@ def _tried(
     reverse: Reverse,
     slot: Slot,
     group: list[Node],
-    due: list[Array],
     one: Arrangement,
+    which: str,
 ) -> Iterator[Guess]:
     watch = Watch(evidence, 1.0, strict=False)
-    arrays = [one.turn(d) for d in due]
-    with np.errstate(all="ignore"):
-        reverse.change(slot.broken(reverse, group, arrays), watch)
+    try:
+        with np.errstate(all="ignore"):
+            reverse.change(_broken(reverse, slot, group, one.turn), watch)
+    except (ValueError, IndexError):
+        return  # fits one turn of a loop, not the others
     if watch.explained and watch.entries >= _ENTRIES:
         code = one.code
         if slot.role == "operand" and code == "mask":
             code = "local_derivative"
-        text = f"{_WHAT[slot.role]} is used {one.how}".rstrip(",")
-        yield watch.guess(code, text, one.cost, group[0])
+        text = f"{_WHAT[slot.role]} is used {one.how}".rstrip(",") + which
+        yield watch.guess(code, text, one.cost + 0.2 * bool(which), group[0])
+
+
+def _broken(
+    reverse: Reverse, slot: Slot, group: list[Node], turn: Turn
+) -> dict[Node, Sends]:
+    """The operations with what is due in this slot misarranged."""
+    i = slot.i
+    if i is None:
+        return dict.fromkeys(group, lambda n, g: reverse.rightly(n, turn(g)))
+
+    def part(n: Node, g: Array) -> Any:
+        if slot.role == "result":
+            return turn(np.broadcast_to(reverse.send(n, g)[i], n.inputs[i].shape))
+        return slot.part(n, g, turn(slot.due(n) if slot.role == "operand" else g))
+
+    return dict.fromkeys(group, Instead(i, part))
 
 
 _WHAT = {
@@ -134,38 +156,51 @@ def _of_function(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
 # ---- looking -------------------------------------------------------------------------
 
 
+def _scales(
+    reverse: Reverse, probes: Sequence[Probe], slot: Slot, group: list[Node]
+) -> list["_Scale"]:
+    """For each block that sees the slot, and in one turn only unless all are alike."""
+    alike = len({slot.due(n).shape for n in group}) == 1
+    alike = alike and independent(reverse, dict.fromkeys(group, slot.i))
+    found = []
+    for probe in probes:
+        seeing = [n for n in group if slot.to(n) in probe.tangents[0]]
+        if seeing and slot.due(seeing[0]).size > 1 and (alike or len(seeing) == 1):
+            found.append(_Scale(probe, slot, seeing))
+    return found
+
+
 class _Scale:
     """What weighs the elements of an array in the error of one block."""
 
-    def __init__(
-        self, probe: Probe, slot: Slot, group: list[Node], due: list[Array]
-    ) -> None:
+    def __init__(self, probe: Probe, slot: Slot, group: list[Node]) -> None:
         self.seen = probe.seen
+        self.due = [slot.due(n) for n in group]
+        assert slot.weigh is not None
         with np.errstate(all="ignore"):
             self.weights = [
-                [_weight(slot, n, tangent) for n in group] for tangent in probe.tangents
+                [slot.weigh(n, tangent[slot.to(n)]) for n in group]
+                for tangent in probe.tangents
             ]
-            self.moves = any(w is not None for ws in self.weights for w in ws)
             self.terms = [
-                sum(w * d for w, d in zip(ws, due, strict=True) if w is not None)
-                for ws in (self.weights if self.moves else ())
+                np.sum([w * d for w, d in zip(ws, self.due, strict=True)], axis=0)
+                for ws in self.weights
             ]
-        self.totals = [float(np.sum(terms)) for terms in self.terms]
+        self.totals = [float(terms.sum()) for terms in self.terms]
         self.sizes = [float(np.abs(terms).sum()) for terms in self.terms]
 
-    def fits(self, arrays: list[Array]) -> bool:
-        """Whether these arrays, in place of what is due, give what is seen."""
+    def fits(self, turn: Turn) -> bool:
+        """Whether what is due, so turned, gives what is seen."""
+        arrays = [turn(d) for d in self.due]
+        if all(map(np.array_equal, arrays, self.due)):
+            return False
         for ws, seen, total, size in zip(
             self.weights, self.seen, self.totals, self.sizes, strict=True
         ):
-            moved, largest = -total, size + abs(seen)
-            for w, a in zip(ws, arrays, strict=True):
-                if w is not None:
-                    terms = w * a
-                    moved += float(terms.sum())
-                    if abs(moved - seen) > CLOSE * largest:
-                        largest += float(np.abs(terms).sum())
-            if not abs(moved - seen) <= CLOSE * largest:
+            terms = [w * a for w, a in zip(ws, arrays, strict=True)]
+            off = sum(float(t.sum()) for t in terms) - total - seen
+            size += abs(seen) + sum(float(np.abs(t).sum()) for t in terms)
+            if not abs(off) <= CLOSE * size:
                 return False
         return True
 
@@ -188,32 +223,17 @@ class _Scale:
         return int(starts[k]), int(stops[k])
 
 
-def _weight(slot: Slot, node: Node, tangent: Mapping[Node, Array]) -> Array | None:
-    moving = tangent.get(slot.to(node))
-    if moving is None:
-        return None
-    assert slot.weigh is not None
-    return slot.weigh(node, moving)
-
-
-def _fitting(
-    reverse: Reverse, scales: list[_Scale], due: list[Array]
-) -> Iterator[Arrangement]:
+def _fitting(reverse: Reverse, scales: list[_Scale]) -> Iterator[Arrangement]:
     """Yield the misarrangements that may explain a block."""
-    if not scales:
-        return
-    shape = due[0].shape
-    size = sum(d.size for d in due)
-    yield from _ranges(scales, shape)
-    if size > _HUGE:
-        return
-    for one in arrangements(shape):
-        if reverse.work > MOST_WORK:
-            return
-        reverse.work += _SIFTING * (1 + size / _LARGE)
-        arrays = [one.turn(d) for d in due]
-        if any(scale.fits(arrays) for scale in scales):
-            if not all(map(np.array_equal, arrays, due)):
+    by_shape: dict[tuple[int, ...], list[_Scale]] = defaultdict(list)
+    for scale in scales:
+        by_shape[scale.due[0].shape].append(scale)
+    for shape, some in by_shape.items():
+        yield from _ranges(some, shape)
+        size = sum(d.size for d in some[0].due)
+        for one in arrangements(shape) if size <= _HUGE else ():
+            reverse.work += _SIFTING * (1 + size / _LARGE)
+            if any(scale.fits(one.turn) for scale in some):
                 yield one
 
 
@@ -221,11 +241,14 @@ def _ranges(scales: list[_Scale], shape: tuple[int, ...]) -> Iterator[Arrangemen
     for axis, n in enumerate(shape):
         if n < 2:
             continue
-        for start, stop in {scale.range(axis) for scale in scales} - {None, (0, n)}:
+        for found in {scale.range(axis) for scale in scales}:
+            if found is None or found == (0, n):
+                continue
+            start, stop = found
             one = stop == start + 1
             where = str(start) if one else f"{start}:{stop}"
+            turn = partial(_cut, axis=axis, start=start, stop=stop)
             how = f"only at {where} along axis {axis}"
-            turn: Turn = partial(_cut, axis=axis, start=start, stop=stop)
             cost = 4.0 if start == 0 or stop == n else 4.3
             yield Arrangement("partial" if one else "geometry", how, turn, cost)
 
@@ -234,5 +257,3 @@ def _cut(x: Array, axis: int, start: int, stop: int) -> Array:
     kept = np.zeros_like(x)
     np.moveaxis(kept, axis, 0)[start:stop] = np.moveaxis(x, axis, 0)[start:stop]
     return kept
-
-

@@ -134,9 +134,7 @@ def _form_of_parts(one: Normalization, g: Array, size: int) -> Array:
     shape = (*g.shape[:axis], -1, size, *g.shape[axis + 1 :])
     n, inverse = one.node.value, np.broadcast_to(one.inverse, g.shape)
     node = Node("constant", (), (), n.reshape(shape), one.node.label, one.node.source)
-    part = replace(
-        one, node=node, axes=(axis + 1,), inverse=inverse.reshape(shape)
-    )
+    part = replace(one, node=node, axes=(axis + 1,), inverse=inverse.reshape(shape))
     return _form(part, g.reshape(shape)).reshape(g.shape)
 
 

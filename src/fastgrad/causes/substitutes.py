@@ -129,6 +129,7 @@ def _slots(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
 
 
 def of_product(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
+    """Yield the places in the derivatives of a matrix product."""
     active = [i for i, x in enumerate(group[0].inputs) if x.active]
     for i in active:
 

@@ -23,7 +23,7 @@ def reshapes(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     node = group[0]
     x = node.inputs[0]
     long = sum(n > 1 for n in x.shape)
-    if node.value.size == x.value.size and 1 < long and x.value.ndim <= _AXES:
+    if node.value.size == x.value.size and long > 1 and x.value.ndim <= _AXES:
         for order in permutations(range(x.value.ndim)):
             if list(order) == sorted(order):
                 continue
@@ -82,7 +82,7 @@ def overlapping_windows(reverse: Reverse, group: list[Node]) -> Iterator[Mistake
                 mine, theirs = (x, y) if i == 0 else (y, x)
                 moved = n.inputs[1 - i].value
                 for pair in pairs:
-                    moved = _read(moved, *pair, offset)
+                    moved = _read(moved, pair, offset)
                 return einsum(g, out, moved, theirs, mine)
 
             where = " and ".join(str(pair[:2]) for pair in pairs)
@@ -119,8 +119,9 @@ def _offsets(pairs: Sequence[_Pair]) -> Iterator[tuple[tuple[_Pair, ...], int]]:
                     yield some, offset
 
 
-def _read(x: Array, a: int, b: int, s: int, t: int, offset: int) -> Array:
+def _read(x: Array, pair: _Pair, offset: int) -> Array:
     """Windows cut from the same array at another offset, zeros beyond its ends."""
+    a, b, s, t = pair
     one = np.moveaxis(x, (a, b), (0, 1))
     rows, columns = one.shape[:2]
     place = s * np.arange(rows)[:, None] + t * np.arange(columns)
