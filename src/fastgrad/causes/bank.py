@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.conjugates import conjugates
+from fastgrad.causes.cumulations import cumulative_products, cumulative_sums
 from fastgrad.causes.functions import chains, derivatives, prelus, sigmoids
 from fastgrad.causes.gathers import gathers
 from fastgrad.causes.masks import masked
@@ -25,7 +26,6 @@ from fastgrad.causes.operands import (
 from fastgrad.causes.products import paddings, products, reshapes, views
 from fastgrad.causes.reductions import (
     broadcasts,
-    cumulative_sums,
     maxima,
     sums,
 )
@@ -37,6 +37,11 @@ from fastgrad.causes.weights import (
     log_sums_of_two,
     softmax_weights,
     two_classes,
+)
+from fastgrad.causes.windows import (
+    overlapping_windows,
+    window_reductions,
+    window_reshapes,
 )
 from fastgrad.program.graph import Node
 
@@ -136,15 +141,13 @@ _BY_OPERATION: dict[str, tuple[Kind, ...]] = {
     "maximum": (kinks,),
     "minimum": (kinks,),
     "where": (branches,),
-    "sum": (sums,),
-    "max": (maxima,),
+    "sum": (sums, window_reductions),
+    "max": (maxima, window_reductions),
     "cumsum": (cumulative_sums,),
-    "contract": (
-        products,
-        updates,
-    ),
+    "cumprod": (cumulative_products,),
+    "contract": (products, updates, overlapping_windows),
     "take": (gathers,),
-    "reshape": (reshapes,),
-    "view": (views,),
+    "reshape": (reshapes, window_reshapes),
+    "view": (views, window_reshapes),
     "place": (paddings,),
 }

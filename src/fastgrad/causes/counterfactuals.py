@@ -15,6 +15,7 @@ from fastgrad.causes.bank import mistakes_at
 from fastgrad.causes.combinations import several_terms
 from fastgrad.causes.evidence import Array, Evidence, Guess
 from fastgrad.causes.fields import fields
+from fastgrad.causes.misplaced import misplaced
 from fastgrad.causes.mistakes import Mistake, miscounted, plain
 from fastgrad.causes.normalizations import is_statistic
 from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
@@ -41,6 +42,7 @@ def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
     found = _search(evidence, reverse, covering, sieve, strict=True)
     touching = [g for g in groups if _reach(reverse, g) & wrong]
     if not _explained(evidence, found):
+        found += misplaced(evidence, reverse, touching, sieve.probes)
         found += substitutes(evidence, reverse, touching, sieve.probes)
     if not _explained(evidence, found):
         found += fields(evidence, reverse, touching)

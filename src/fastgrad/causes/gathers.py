@@ -1,4 +1,4 @@
-"""Mistakes where rows are taken by index: repeated rows, indices off by one."""
+"""Mistakes where rows are taken by index: rows repeated, out of order, off by one."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -68,6 +68,12 @@ def gathers(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     def gathered(total: Array, index: Index, g: Array) -> None:
         total[...] = g[np.arange(len(total)) % len(g)]
 
+    def reordered(order: Callable[[Index], Index]) -> Rule:
+        def rule(total: Array, index: Index, g: Array) -> None:
+            np.add.at(total, order(index), g)
+
+        return rule
+
     for code, text, rule in (
         ("duplicate_index", "of rows that {op} takes twice only the last counts", last),
         (
@@ -89,6 +95,26 @@ def gathers(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
             "duplicate_index",
             "the derivative of {op} gathers where it is to scatter",
             gathered,
+        ),
+        (
+            "layout",
+            "the gradients of {op} are added as if its indices were sorted",
+            reordered(np.sort),
+        ),
+        (
+            "layout",
+            "the gradients of {op} are added with its indices in reverse order",
+            reordered(lambda index: index[::-1]),
+        ),
+        (
+            "layout",
+            "the gradients of {op} are added with each other's next index",
+            reordered(lambda index: np.roll(index, -1)),
+        ),
+        (
+            "layout",
+            "the gradients of {op} are added with each other's previous index",
+            reordered(lambda index: np.roll(index, 1)),
         ),
         ("geometry", "the indices of {op} are one too large", shifted(1)),
         ("geometry", "the indices of {op} are one too small", shifted(-1)),

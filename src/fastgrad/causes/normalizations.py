@@ -5,7 +5,7 @@ write by hand, so its terms are what they get wrong.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -20,6 +20,7 @@ from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]
 _LOCAL = ("sum", "view", "reshape")
+_PARTS = 12  # sizes of parts of an axis that are averaged over
 
 
 def _local(node: Node, limit: int = 60) -> set[Node]:
@@ -127,6 +128,16 @@ def _form(
     return np.asarray(dx * inverse)
 
 
+def _form_of_parts(one: Normalization, g: Array, size: int) -> Array:
+    """The closed form with averages over parts of the axis, in the order they lie."""
+    (axis,) = one.axes
+    shape = (*g.shape[:axis], -1, size, *g.shape[axis + 1 :])
+    n, inverse = one.node.value, np.broadcast_to(one.inverse, g.shape)
+    node = Node("constant", (), (), n.reshape(shape), one.node.label, one.node.source)
+    part = replace(one, node=node, axes=(axis + 1,), inverse=inverse.reshape(shape))
+    return _form(part, g.reshape(shape)).reshape(g.shape)
+
+
 def forms(one: Normalization) -> Iterator[tuple[str, str, _Form]]:
     """Yield (code, text, gradient of x) of wrong closed forms."""
     yield (
@@ -175,6 +186,11 @@ def forms(one: Normalization) -> Iterator[tuple[str, str, _Form]]:
             if axes != one.axes:
                 text = f"the terms behind {{op}} are averaged over axes {axes}, not "
                 yield "reduction", text + f"{one.axes}", partial(_form, axes=axes)
+    if len(one.axes) == 1:
+        n = shape[one.axes[0]]
+        for size in [s for s in range(2, n) if n % s == 0][:_PARTS]:
+            text = f"the terms behind {{op}} are averaged over {size} of {n} entries"
+            yield "reduction", text, partial(_form_of_parts, size=size)
     if len(shape) == 2 and shape[0] == shape[1]:
         yield (
             "reduction",

@@ -223,15 +223,3 @@ def _winner_of_all(group: list[Node]) -> Iterator[Mistake]:
     for rule in (part, total):
         text = "only the largest of the whole array receives the gradient of {op}"
         yield Mistake("mask", text, everywhere(group, Instead(0, rule)), 3.4)
-
-
-def cumulative_sums(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
-    """Yield mistakes in the derivative of a cumulative sum."""
-    table: dict[str, Callable[[Node, Array], Any]] = {
-        "later sums are left out: {op} passes its gradient through": lambda n, g: g,
-        "{op} is undone by a sum in the same direction": lambda n, g: np.cumsum(
-            g, axis=n.ints[0]
-        ),
-    }
-    for text, part in table.items():
-        yield Mistake("accumulation", text, everywhere(group, Instead(0, part)), 3.2)

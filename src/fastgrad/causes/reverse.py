@@ -103,6 +103,12 @@ class Reverse:
             ]
         return self._slopes[node]
 
+    def slope(self, node: Node, i: int) -> Array:
+        """The derivative of an elementwise operation with respect to input `i`."""
+        found = self._slope(node)[i]
+        assert found is not None
+        return found[0]
+
     def rightly(self, node: Node, g: Array) -> list[tuple[Node, Any]]:
         """What the node sends when it is not broken, with where to."""
         return list(zip(node.inputs, self.send(node, g), strict=True))
@@ -158,6 +164,16 @@ class Reverse:
                 bits[node] = 0
                 for x in node.inputs:
                     bits[node] |= bits.get(x, 0)
+        return bits
+
+    @cached_property
+    def behind(self) -> dict[Node, int]:
+        """For each value the operations it comes from, its own too, as bits."""
+        bits: dict[Node, int] = {}
+        for k, node in enumerate(self.nodes):
+            bits[node] = 1 << k
+            for x in node.inputs:
+                bits[node] |= bits.get(x, 0)
         return bits
 
     @cached_property

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fastgrad.causes.evidence import Array, Evidence
-from fastgrad.causes.reverse import Reverse, Sends
+from fastgrad.causes.reverse import Instead, Reverse, Sends
 from fastgrad.program.graph import Node
 
 _DIRECTIONS = 2
@@ -56,7 +56,7 @@ class Sieve:
 
         By this factor, or any; beyond what it is to send nothing, if `dropped`.
         """
-        if len(broken) > 1:
+        if not independent(self.reverse, {n: _input(s) for n, s in broken.items()}):
             return True  # a loop: what one turn sends goes through the next, broken too
         extra = self._extra(broken)
         base = [] if dropped is None else self._extra(dropped)
@@ -72,13 +72,32 @@ class Sieve:
         )
 
     def _extra(self, broken: Mapping[Node, Sends]) -> Extra:
-        (node, sends) = next(iter(broken.items()))
         with np.errstate(all="ignore"):
             return [
                 (x, np.asarray(part))
+                for node, sends in broken.items()
                 for x, part in self.reverse.sent(node, None, sends)
                 if x.active and part is not None and x not in self.reverse.neutral
             ]
+
+
+def independent(reverse: Reverse, broken: Mapping[Node, int | None]) -> bool:
+    """Whether nothing that these operations send goes through another one of them.
+
+    To this input of each; to all, if None.
+    """
+    if len(broken) < 2:
+        return True
+    own = behind = 0
+    for node, i in broken.items():
+        own |= 1 << reverse.number[node]
+        for x in node.inputs if i is None else (node.inputs[i],):
+            behind |= reverse.behind.get(x, 0)
+    return not own & behind
+
+
+def _input(sends: Sends) -> int | None:
+    return sends.i if isinstance(sends, Instead) else None
 
 
 def weighed(extra: Extra, tangents: Mapping[Node, Array]) -> tuple[float, float]:

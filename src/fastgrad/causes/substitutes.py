@@ -134,12 +134,13 @@ def _slots(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
     node = group[0]
     yield Slot(None, "upstream", reverse.gradient.__getitem__, lambda n, g, c: c)
     if node.op == "contract":
-        yield from _of_product(reverse, group)
+        yield from of_product(reverse, group)
     elif elementwise(node) and not ops.PRIMITIVES[node.op].steps:
         yield from _of_function(reverse, group)
 
 
-def _of_product(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
+def of_product(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
+    """Yield the places in the derivatives of a matrix product."""
     active = [i for i, x in enumerate(group[0].inputs) if x.active]
     for i in active:
 

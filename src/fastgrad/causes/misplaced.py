@@ -1,0 +1,259 @@
+"""The right array, but misarranged: cut to a part, moved along an axis, summed.
+
+What comes down to an operation, the other factor beside it, or what it sends on may be
+a triangle of what is due, may be one step late, or a sum over an axis that is to be
+kept. The gradient is linear in each of them, so what weighs its elements in the error
+that is seen is computed once, and any misarrangement is a dot product (`sieve`); all
+contiguous parts of an axis are told apart by the running sum of its terms.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.causes.arrangements import Arrangement, Turn, arrangements
+from fastgrad.causes.evidence import Evidence, Guess
+from fastgrad.causes.reverse import Instead, Reverse, Sends, elementwise
+from fastgrad.causes.sieve import CLOSE, Probe, independent
+from fastgrad.causes.substitutes import Slot, of_product
+from fastgrad.causes.watch import MOST_WORK, Watch
+from fastgrad.program import ops
+from fastgrad.program.graph import Node
+
+Array = NDArray[np.float64]
+
+_SIFTING, _LARGE = 0.2, 20_000  # what a look costs, in operations propagated
+_TURNS = 4  # of a loop, that are looked at one by one
+_ENTRIES = 3  # that a coincidence is not to explain
+_HUGE = 300_000  # entries of arrays that are cut, but not moved
+
+
+def misplaced(
+    evidence: Evidence,
+    reverse: Reverse,
+    groups: Sequence[list[Node]],
+    probes: Sequence[Probe],
+) -> Iterator[Guess]:
+    """Yield misarranged arrays that explain the error."""
+    for group in groups:
+        for which, some in _turns(group):
+            for slot in _slots(reverse, some):
+                if reverse.work > MOST_WORK:
+                    return
+                for one in _fitting(reverse, _scales(reverse, probes, slot, some)):
+                    yield from _tried(evidence, reverse, slot, some, one, which)
+
+
+def _turns(group: list[Node]) -> Iterator[tuple[str, list[Node]]]:
+    """All turns of a loop; each, if they are few."""
+    yield "", group
+    if 1 < len(group) <= _TURNS:
+        for k, node in enumerate(group):
+            yield f", in turn {k} of the loop", [node]
+
+
+def _tried(
+    evidence: Evidence,
+    reverse: Reverse,
+    slot: Slot,
+    group: list[Node],
+    one: Arrangement,
+    which: str,
+) -> Iterator[Guess]:
+    watch = Watch(evidence, 1.0, strict=False)
+    try:
+        with np.errstate(all="ignore"):
+            reverse.change(_broken(reverse, slot, group, one.turn), watch)
+    except (ValueError, IndexError):
+        return  # fits one turn of a loop, not the others
+    if watch.explained and watch.entries >= _ENTRIES:
+        code = one.code
+        if slot.role == "operand" and code == "mask":
+            code = "local_derivative"
+        text = f"{_WHAT[slot.role]} is used {one.how}".rstrip(",") + which
+        yield watch.guess(code, text, one.cost + 0.2 * bool(which), group[0])
+
+
+def _broken(
+    reverse: Reverse, slot: Slot, group: list[Node], turn: Turn
+) -> dict[Node, Sends]:
+    """The operations with what is due in this slot misarranged."""
+    i = slot.i
+    if i is None:
+        return dict.fromkeys(group, lambda n, g: reverse.rightly(n, turn(g)))
+
+    def part(n: Node, g: Array) -> Any:
+        if slot.role == "result":
+            return turn(np.broadcast_to(reverse.send(n, g)[i], n.inputs[i].shape))
+        return slot.part(n, g, turn(slot.due(n) if slot.role == "operand" else g))
+
+    return dict.fromkeys(group, Instead(i, part))
+
+
+_WHAT = {
+    "upstream": "what comes down to {op}",
+    "edge": "what comes down to {op}, for one of its inputs,",
+    "operand": "the other operand of {op}",
+    "result": "what {op} sends down",
+}
+
+
+# ---- places --------------------------------------------------------------------------
+
+
+def _slots(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
+    node = group[0]
+    due = reverse.gradient.__getitem__
+    yield Slot(None, "upstream", due, lambda n, g, c: c, lambda n, t: t)
+    if node.op == "contract":
+        for slot in of_product(reverse, group):
+            role = "edge" if slot.role == "upstream" else slot.role
+            yield Slot(slot.i, role, slot.due, slot.part, slot.weigh)
+    elif elementwise(node) and not ops.PRIMITIVES[node.op].steps:
+        yield from _of_function(reverse, group)
+    for i, x in enumerate(node.inputs):
+        if x.active and (x.op == "parameter" or len(reverse.users[x]) > 1):
+
+            def sent(n: Node, i: int = i) -> Array:
+                return reverse.part(n, i)
+
+            yield Slot(i, "result", sent, lambda n, g, c: c, lambda n, t: t)
+
+
+def _of_function(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
+    node = group[0]
+    active = [i for i, x in enumerate(node.inputs) if x.active]
+    for i in active if len(node.inputs) > 1 else ():
+        if len(active) > 1:
+
+            def part(n: Node, g: Array, c: Array, i: int = i) -> Any:
+                return c * reverse.slope(n, i)
+
+            def weigh(n: Node, t: Array, i: int = i) -> Array:
+                return np.broadcast_to(t * reverse.slope(n, i), n.shape)
+
+            due = reverse.gradient.__getitem__
+            yield Slot(i, "edge", due, part, weigh)
+        if node.op == "multiply" and node.inputs[1 - i].value.ndim:
+
+            def product(n: Node, g: Array, c: Array) -> Any:
+                return g * c
+
+            def beside(n: Node, i: int = i) -> Array:
+                return n.inputs[1 - i].value
+
+            def weigh_factor(n: Node, t: Array, i: int = i) -> Array:
+                full = np.broadcast_to(t * reverse.gradient[n], n.shape)
+                return ops.unbroadcast(full, n.inputs[1 - i].shape)
+
+            yield Slot(i, "operand", beside, product, weigh_factor)
+
+
+# ---- looking -------------------------------------------------------------------------
+
+
+def _scales(
+    reverse: Reverse, probes: Sequence[Probe], slot: Slot, group: list[Node]
+) -> list["_Scale"]:
+    """For each block that sees the slot, and in one turn only unless all are alike."""
+    alike = len({slot.due(n).shape for n in group}) == 1
+    alike = alike and independent(reverse, dict.fromkeys(group, slot.i))
+    found = []
+    for probe in probes:
+        seeing = [n for n in group if slot.to(n) in probe.tangents[0]]
+        if seeing and slot.due(seeing[0]).size > 1 and (alike or len(seeing) == 1):
+            found.append(_Scale(probe, slot, seeing))
+    return found
+
+
+class _Scale:
+    """What weighs the elements of an array in the error of one block."""
+
+    def __init__(self, probe: Probe, slot: Slot, group: list[Node]) -> None:
+        self.seen = probe.seen
+        self.due = [slot.due(n) for n in group]
+        assert slot.weigh is not None
+        with np.errstate(all="ignore"):
+            self.weights = [
+                [slot.weigh(n, tangent[slot.to(n)]) for n in group]
+                for tangent in probe.tangents
+            ]
+            self.terms = [
+                np.sum([w * d for w, d in zip(ws, self.due, strict=True)], axis=0)
+                for ws in self.weights
+            ]
+        self.totals = [float(terms.sum()) for terms in self.terms]
+        self.sizes = [float(np.abs(terms).sum()) for terms in self.terms]
+
+    def fits(self, turn: Turn) -> bool:
+        """Whether what is due, so turned, gives what is seen."""
+        arrays = [turn(d) for d in self.due]
+        if all(map(np.array_equal, arrays, self.due)):
+            return False
+        for ws, seen, total, size in zip(
+            self.weights, self.seen, self.totals, self.sizes, strict=True
+        ):
+            terms = [w * a for w, a in zip(ws, arrays, strict=True)]
+            off = sum(float(t.sum()) for t in terms) - total - seen
+            size += abs(seen) + sum(float(np.abs(t).sum()) for t in terms)
+            if not abs(off) <= CLOSE * size:
+                return False
+        return True
+
+    def range(self, axis: int) -> tuple[int, int] | None:
+        """The longest part of an axis to which the array may be cut."""
+        sums: list[Array] = []
+        for terms in self.terms:
+            others = tuple(d for d in range(terms.ndim) if d != axis)
+            sums.append(np.concatenate([[0.0], terms.sum(axis=others).cumsum()]))
+        fits = np.ones((len(sums[0]),) * 2, bool)
+        for s, seen, total, size in zip(
+            sums, self.seen, self.totals, self.sizes, strict=True
+        ):
+            kept = s[None, :] - s[:, None]
+            fits &= np.abs(kept - total - seen) <= CLOSE * (size + abs(seen))
+        starts, stops = np.nonzero(np.triu(fits, 1))
+        if not len(starts):
+            return None
+        k = int(np.argmax(stops - starts))
+        return int(starts[k]), int(stops[k])
+
+
+def _fitting(reverse: Reverse, scales: list[_Scale]) -> Iterator[Arrangement]:
+    """Yield the misarrangements that may explain a block."""
+    by_shape: dict[tuple[int, ...], list[_Scale]] = defaultdict(list)
+    for scale in scales:
+        by_shape[scale.due[0].shape].append(scale)
+    for shape, some in by_shape.items():
+        yield from _ranges(some, shape)
+        size = sum(d.size for d in some[0].due)
+        for one in arrangements(shape) if size <= _HUGE else ():
+            reverse.work += _SIFTING * (1 + size / _LARGE)
+            if any(scale.fits(one.turn) for scale in some):
+                yield one
+
+
+def _ranges(scales: list[_Scale], shape: tuple[int, ...]) -> Iterator[Arrangement]:
+    for axis, n in enumerate(shape):
+        if n < 2:
+            continue
+        for found in {scale.range(axis) for scale in scales}:
+            if found is None or found == (0, n):
+                continue
+            start, stop = found
+            one = stop == start + 1
+            where = str(start) if one else f"{start}:{stop}"
+            turn = partial(_cut, axis=axis, start=start, stop=stop)
+            how = f"only at {where} along axis {axis}"
+            cost = 4.0 if start == 0 or stop == n else 4.3
+            yield Arrangement("partial" if one else "geometry", how, turn, cost)
+
+
+def _cut(x: Array, axis: int, start: int, stop: int) -> Array:
+    kept = np.zeros_like(x)
+    np.moveaxis(kept, axis, 0)[start:stop] = np.moveaxis(x, axis, 0)[start:stop]
+    return kept
