@@ -45,8 +45,9 @@ def substitutes(
                     return
                 if not sift.sees and not _near(reverse, group[0], other.node):
                     continue
-                if sift(other):
-                    yield from _tried(evidence, reverse, slot, group, other)
+                factor = sift(other)
+                if factor is not None:
+                    yield from _tried(evidence, reverse, slot, group, other, factor)
 
 
 def _near(reverse: Reverse, node: Node, other: Node) -> bool:
@@ -64,12 +65,17 @@ def _tried(
     slot: "Slot",
     group: list[Node],
     other: "Other",
+    factor: float,
 ) -> Iterator[Guess]:
+    plain = abs(factor - 1) < CLOSE
+    arrays = other.arrays if plain else tuple(factor * a for a in other.arrays)
     watch = Watch(evidence, 1.0, strict=False)
     with np.errstate(all="ignore"):
-        reverse.change(slot.broken(reverse, group, other.arrays), watch)
-    if watch.explained and watch.entries >= _ENTRIES:
+        reverse.change(slot.broken(reverse, group, arrays), watch)
+    if watch.explained and watch.entries >= (_ENTRIES if plain else _ENTRIES + 2):
         code, text, cost = _said(reverse, slot, group[0], other)
+        if not plain:
+            text, cost = f"{text}, times {factor:.6g}", cost + 0.4
         yield watch.guess(code, text, cost, group[0])
 
 
@@ -333,32 +339,57 @@ class _SlotSieve:
             for n, w in zip(self.group, weights, strict=True)
         ]
 
-    def __call__(self, other: Other) -> bool:
+    def __call__(self, other: Other) -> float | None:
+        """By what the array may be multiplied to stand there; None if it may not."""
         if all(map(np.array_equal, other.arrays, self.due)):
-            return False
+            return None
         if not self.sees:
-            return True
-        change = [
-            self._part(n, c) - right
-            for n, c, right in zip(self.group, other.arrays, self.right, strict=True)
+            return 1.0
+        parts = [
+            self._part(n, c) for n, c in zip(self.group, other.arrays, strict=True)
         ]
-        self.reverse.work += _SIFTING * (1 + sum(d.size for d in change) / _LARGE)
-        return any(
-            all(map(_fits, repeat(change), weights, probe.seen))
-            for probe, weights in zip(self.probes, self.weights, strict=True)
-        )
+        self.reverse.work += _SIFTING * (1 + sum(d.size for d in parts) / _LARGE)
+        change = [d - right for d, right in zip(parts, self.right, strict=True)]
+        for probe, weights in zip(self.probes, self.weights, strict=True):
+            if all(map(_fits, repeat(change), weights, probe.seen)):
+                return 1.0
+            if self.slot.role == "upstream":
+                factor = self._factor(parts, weights, probe.seen)
+                if factor is not None:
+                    return factor
+        return None
+
+    def _factor(
+        self, parts: list[Array], weights: list[list[Array | None]], seen: list[float]
+    ) -> float | None:
+        """The factor on which all directions agree, as 1 / the number of samples."""
+        factors = []
+        for along, target in zip(weights, seen, strict=True):
+            total, size = _weighed(parts, along)
+            if abs(total) <= CLOSE * size:
+                return None
+            factors.append((target + _weighed(self.right, along)[0]) / total)
+        first = factors[0]
+        agree = all(abs(f - first) <= CLOSE * abs(first) for f in factors)
+        return first if agree and abs(first) > CLOSE else None
 
 
 def _fits(change: list[Array], weights: list[Array | None], seen: float) -> bool:
     """Whether the change, so weighed, is what is seen."""
-    total, size = 0.0, abs(seen)
-    for d, weight in zip(change, weights, strict=True):
+    total, size = _weighed(change, weights)
+    return abs(total - seen) <= CLOSE * (size + abs(seen))
+
+
+def _weighed(parts: list[Array], weights: list[Array | None]) -> tuple[float, float]:
+    """The dot product, and the sum of the sizes of its terms."""
+    total = size = 0.0
+    for d, weight in zip(parts, weights, strict=True):
         if weight is not None:
             with np.errstate(all="ignore"):
                 terms = weight * d
                 total += float(terms.sum())
                 size += float(np.abs(terms).sum())
-    return abs(total - seen) <= CLOSE * size
+    return total, size
 
 
 # ---- words ---------------------------------------------------------------------------
