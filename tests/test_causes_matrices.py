@@ -52,6 +52,7 @@ def test_the_derivative_of_solve_is_right():
         (OUTER, INVERSE @ G, {"layout"}),
         (-A.T @ G @ X.T, A.T @ G, {"local_derivative"}),
         (-X @ X.T, U, {"local_derivative"}),
+        (-U @ U.T, U, {"local_derivative"}),
         ((OUTER + OUTER.T) / 2, U, {"layout"}),
         (np.tril(OUTER), U, {"partial", "mask"}),
         (OUTER * np.eye(N), U, {"partial", "mask"}),
@@ -61,6 +62,24 @@ def test_mistakes_with_solutions_are_named(of_a, of_b, codes):
     params, grads = {"A": A, "B": B}, {"A": of_a, "B": of_b}
     wrong = {"A"} if of_b is U else {"B"} if of_a is OUTER else {"A", "B"}
     assert set(named(solved, params, grads, codes).blocks) == wrong
+
+
+def test_a_ridge_left_out_of_the_solve_that_goes_back_is_named():
+    def loss(p):
+        return np.sum(np.linalg.solve(p["A"] + 0.5 * np.eye(N), p["B"]) ** 2)
+
+    x = np.linalg.solve(A + 0.5 * np.eye(N), B)
+    u = np.linalg.solve(A.T, 2 * x)
+    cause = named(loss, {"A": A, "B": B}, {"A": -u @ x.T, "B": u}, {"local_derivative"})
+    assert "without" in cause.message
+
+
+def test_a_ridge_left_out_of_the_inverse_of_a_determinant_is_named():
+    def loss(p):
+        return np.linalg.slogdet(p["A"] + 0.5 * np.eye(N))[1]
+
+    cause = named(loss, {"A": A}, {"A": T}, {"local_derivative"})
+    assert "without" in cause.message
 
 
 def test_a_matrix_of_nobody_is_not_named():
@@ -123,6 +142,15 @@ def product(p):
 )
 def test_mistakes_with_log_determinants_are_named(of_a, codes):
     named(determined, {"A": A}, {"A": of_a}, codes)
+
+
+def test_another_matrix_in_place_of_the_inverse_is_named():
+    def loss(p):
+        return np.linalg.slogdet(p["A"])[1] + np.sum((B - p["A"] @ B) ** 2)
+
+    scatter = -2 * (B - A @ B) @ B.T
+    grads = {"A": scatter + scatter}
+    named(loss, {"A": A}, grads, {"local_derivative", "accumulation"})
 
 
 def test_the_logarithm_is_named_where_the_determinant_is_due():

@@ -5,12 +5,13 @@ With ``x = solve(a, b)``, ``b`` receives ``u = solve(a.T, g)`` and ``a`` receive
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.mistakes import Mistake, everywhere
+from fastgrad.causes.mistakes import Mistake, everywhere, miscounted
 from fastgrad.causes.reverse import Instead, Reverse, Sends
 from fastgrad.program.graph import Node
 
@@ -64,6 +65,7 @@ def _shaped(
 def solutions(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     """Yield mistakes in the derivatives of solve(a, b), and of an inverse."""
     yield from _shaped(reverse, group)
+    yield from _of_another_matrix(reverse, group)
     for code, text, adjoint in _ADJOINTS:
         yield Mistake(code, text, _with(reverse, group, adjoint), 3.3, True)
         if group[0].inputs[1].active:
@@ -128,6 +130,21 @@ _OUTER: tuple[tuple[str, str, _Matrix], ...] = (
         lambda a, b, x, g: -x @ _t(x),
     ),
     (
+        "local_derivative",
+        "the derivative of {op} uses what comes down where its solution is due",
+        lambda a, b, x, g: -_linalg.solve(_t(a), g) @ _t(g),
+    ),
+    (
+        "local_derivative",
+        "the derivative of {op} uses the gradient of the right-hand side twice",
+        lambda a, b, x, g: -_linalg.solve(_t(a), g) @ _t(_linalg.solve(_t(a), g)),
+    ),
+    (
+        "local_derivative",
+        "the derivative of {op} uses the gradient twice and solves for nothing",
+        lambda a, b, x, g: -g @ _t(g),
+    ),
+    (
         "layout",
         "the derivative of {op} lacks a transpose",
         lambda a, b, x, g: -_linalg.solve(_t(a), g) @ x,
@@ -162,6 +179,26 @@ def _to_side(group: list[Node], adjoint: Any) -> dict[Node, Sends]:
         return adjoint(n.inputs[0].value, g)
 
     return everywhere(group, Instead(1, part))
+
+
+def _of_another_matrix(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    """Solving with a matrix that lacks a term, say what is added to its diagonal."""
+    for how, matrix in _other_matrices(group):
+
+        def adjoint(a: Array, g: Array, matrix: Array = matrix) -> Array:
+            return np.asarray(_linalg.solve(_t(matrix), g))
+
+        text = f"the derivative of {{op}} solves with its matrix {how}"
+        yield Mistake("local_derivative", text, _with(reverse, group, adjoint), 3.5)
+
+
+def _other_matrices(group: list[Node]) -> Iterator[tuple[str, Array]]:
+    if len(group) > 1:
+        return
+    for how, matrix in miscounted(group[0].inputs[0]):
+        determinant = np.linalg.det(matrix)
+        if np.isfinite(determinant).all() and np.all(determinant):
+            yield how.replace("{", "(").replace("}", ")"), matrix
 
 
 # ---- determinants --------------------------------------------------------------------
@@ -200,6 +237,14 @@ def determinants(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     for how, matrix in table:
         text = f"the derivative of {{op}} {how}"
         yield Mistake("local_derivative", text, by(matrix, same), 3.5, True)
+    for how, other_one in _other_matrices(group):
+        broken = by(partial(_given, _t(_linalg.inv(other_one))), same)
+        text = f"the derivative of {{op}} inverts its matrix {how}"
+        yield Mistake("local_derivative", text, broken, 3.5)
+
+
+def _given(inverse: Array, a: Array) -> Array:
+    return inverse
 
 
 def _ones(a: Array) -> Array:

@@ -141,6 +141,8 @@ def _slots(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
     yield Slot(None, "upstream", reverse.gradient.__getitem__, lambda n, g, c: c)
     if node.op == "contract":
         yield from of_product(reverse, group)
+    elif node.op in ("solve", "logabsdet"):
+        yield from _of_matrix(group)
     elif elementwise(node) and not ops.PRIMITIVES[node.op].steps:
         yield from _of_function(reverse, group)
 
@@ -171,6 +173,26 @@ def of_product(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
         if len(active) > 1:
             yield Slot(i, "upstream", due, upstream, weigh_upstream)
         yield Slot(i, "operand", beside, operand, weigh_operand)
+
+
+def _of_matrix(group: list[Node]) -> Iterator[Slot]:
+    """The solution, or the inverse, in the gradient of a matrix."""
+    node = group[0]
+    if not node.inputs[0].active:
+        return
+    if node.op == "solve":
+
+        def outer(n: Node, g: Array, c: Array) -> Any:
+            u = np.linalg.solve(np.swapaxes(n.inputs[0].value, -1, -2), g)
+            return -u @ np.swapaxes(c, -1, -2)
+
+        yield Slot(0, "value", lambda n: n.value, outer)
+    else:
+
+        def inverse(n: Node) -> Array:
+            return np.swapaxes(np.linalg.inv(n.inputs[0].value), -1, -2)
+
+        yield Slot(0, "inverse", inverse, lambda n, g, c: g[..., None, None] * c)
 
 
 def _labels(node: Node, i: int) -> tuple[list[int], list[int], list[int]]:
@@ -399,6 +421,7 @@ _DUE = {
     "operand": "its other operand",
     "argument": "its input",
     "value": "its value",
+    "inverse": "the inverse",
 }
 
 

@@ -76,6 +76,7 @@ def other_weights(s: Scores) -> Iterator[Weights]:
         "the scores themselves": x,
         "the logarithms of the weights": np.log(right),
         "all the same": np.full(x.shape, 1 / count),
+        "ones": np.ones(x.shape),
         "sigmoids of the scores": 1 / (1 + np.exp(-x)),
         "p (1 - p) for weights p": right * (1 - right),
         "1 - p for weights p": 1 - right,
