@@ -113,6 +113,64 @@ def test_arrays_that_are_nearly_or_randomly_so_are_unknown(turn):
     assert codes == {"unknown"}
 
 
+@pytest.mark.parametrize("square", [np.square, lambda e: e * e, lambda e: e**2])
+@pytest.mark.parametrize(
+    ("turn", "code"),
+    [
+        (lambda y: np.roll(y, 1, axis=0), "geometry"),
+        (lambda y: np.flip(y, axis=1), "geometry"),
+        (lambda y: np.sort(y, axis=0), "layout"),
+        (lambda y: np.broadcast_to(y[:1], y.shape), "reduction"),
+    ],
+)
+def test_misarranged_targets_of_a_squared_error_are_named(square, turn, code):
+    def loss(p):
+        return np.sum(square(X[0] @ p["W"] + p["b"] - TARGET[0]))
+
+    error = X[0] @ SEQUENCE["W"] + SEQUENCE["b"] - turn(TARGET[0])
+    grads = {"W": 2 * X[0].T @ error, "b": 2 * error.sum(axis=0)}
+    codes, message = named(loss, SEQUENCE, grads)
+    assert code in codes
+    assert "in W" in message
+
+
+LABELS = RNG.integers(4, size=8)
+
+
+@pytest.mark.parametrize(
+    ("turn", "code"),
+    [
+        (lambda y: np.roll(y, 1), "layout"),
+        (np.sort, "layout"),
+        (lambda y: (y + 1) % 4, "geometry"),
+    ],
+)
+def test_labels_of_other_rows_are_named(turn, code):
+    def loss(p):
+        z = X[0] @ p["W"] + p["b"]
+        log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        return -np.mean(log_p[np.arange(8), LABELS])
+
+    z = X[0] @ SEQUENCE["W"] + SEQUENCE["b"]
+    d = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    d[np.arange(8), turn(LABELS)] -= 1
+    grads = {"W": X[0].T @ d / 8, "b": d.mean(axis=0)}
+    assert code in named(loss, SEQUENCE, grads)[0]
+
+
+def test_a_gradient_assigned_where_it_is_to_be_added_is_named():
+    def loss(p):
+        a = np.tanh(X[0] @ p["W"] + p["b"])
+        return np.sum(np.sin(a)) + np.sum(TARGET[0] * a) + np.sum(np.exp(a))
+
+    a = np.tanh(X[0] @ SEQUENCE["W"] + SEQUENCE["b"])
+    d = np.exp(a) * (1 - a**2)
+    grads = {"W": X[0].T @ d, "b": d.sum(axis=0)}
+    codes, message = named(loss, SEQUENCE, grads)
+    assert codes == {"accumulation"}
+    assert "only one counts" in message
+
+
 # ---- in loops ------------------------------------------------------------------------
 
 LAYERS = {f"W{k}": RNG.normal(size=(6, 6)) / 2 for k in range(3)}
