@@ -8,6 +8,7 @@ import numpy as np
 from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.mistakes import Mistake, everywhere
 from fastgrad.causes.reverse import Array, Reverse, elementwise
+from fastgrad.causes.sieve import independent
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
 
@@ -20,6 +21,8 @@ def misarranged_data(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     node = group[0]
     if node.op in _LINEAR or not (elementwise(node) or node.op == "contract"):
         return
+    if not independent(reverse, dict.fromkeys(group)):
+        return  # each way would have to be propagated
     for i, x in enumerate(node.inputs):
         k = _data(x)
         if k is None or x in node.inputs[:i]:
