@@ -47,6 +47,8 @@ def arrangements(shape: tuple[int, ...]) -> Iterator[Arrangement]:
         yield from _along(axis, shape[axis])
     yield from _summed(long)
     for a, b in combinations(long, 2):
+        turn = partial(_inside, a=a, b=b)
+        yield Arrangement("geometry", f"without the border of axes {a} and {b}", turn)
         if shape[a] == shape[b]:
             yield from _of_square(a, b)
     if len(long) > 1 and len(shape) <= _AXES:
@@ -74,6 +76,10 @@ def _along(axis: int, n: int) -> Iterator[Arrangement]:
         turn = partial(_accumulated, axis=axis, back=back)
         how = f"added up with all {where} ones along axis {axis}"
         yield Arrangement("accumulation", how, turn, 4.1)
+    for place, which in ((0, "first"), (-1, "last")):
+        turn = partial(_one_for_all, axis=axis, place=place)
+        how = f"with the {which} of axis {axis} in place of all"
+        yield Arrangement("reduction", how, turn, 4.1)
     for size in [s for s in range(2, n) if n % s == 0][:_PARTS]:
         for mean, what in ((False, "summed"), (True, "averaged")):
             turn = partial(_by_blocks, axis=axis, size=size, mean=mean)
@@ -96,6 +102,10 @@ def _every_second(x: Array, axis: int, start: int) -> Array:
     return kept
 
 
+def _one_for_all(x: Array, axis: int, place: int) -> Array:
+    return np.broadcast_to(np.take(x, [place], axis), x.shape)
+
+
 def _accumulated(x: Array, axis: int, back: bool) -> Array:
     if back:
         return np.flip(np.flip(x, axis).cumsum(axis), axis)
@@ -105,6 +115,13 @@ def _accumulated(x: Array, axis: int, back: bool) -> Array:
 def _by_blocks(x: Array, axis: int, size: int, mean: bool) -> Array:
     blocks = x.reshape(*x.shape[:axis], -1, size, *x.shape[axis + 1 :])
     return _total(blocks, (axis + 1,), mean).reshape(x.shape)
+
+
+def _inside(x: Array, a: int, b: int) -> Array:
+    kept = np.zeros_like(x)
+    moved, source = (np.moveaxis(y, (a, b), (0, 1)) for y in (kept, x))
+    moved[1:-1, 1:-1] = source[1:-1, 1:-1]
+    return kept
 
 
 # ---- sums ----------------------------------------------------------------------------

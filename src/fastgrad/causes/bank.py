@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.conjugates import conjugates
 from fastgrad.causes.cumulations import cumulative_products, cumulative_sums
+from fastgrad.causes.data import misarranged_data
 from fastgrad.causes.functions import chains, derivatives, prelus, sigmoids
-from fastgrad.causes.gathers import gathers
+from fastgrad.causes.gathers import gathers, labels
 from fastgrad.causes.masks import masked
 from fastgrad.causes.matrices import choleskys, determinants, solutions
 from fastgrad.causes.messages import filtered, messages
@@ -32,6 +33,7 @@ from fastgrad.causes.reductions import (
 from fastgrad.causes.reverse import Instead, Reverse
 from fastgrad.causes.softmax import log_softmaxes, logs_of_softmaxes, softmaxes
 from fastgrad.causes.updates import updates
+from fastgrad.causes.uses import lone_uses
 from fastgrad.causes.weights import (
     log_sums,
     log_sums_of_two,
@@ -121,6 +123,8 @@ _ANYWHERE: tuple[Kind, ...] = (
     normalizations,
     broadcasts,
     masked,
+    lone_uses,
+    misarranged_data,
     _upstream,
     _of_function,
     _clipped,
@@ -146,7 +150,7 @@ _BY_OPERATION: dict[str, tuple[Kind, ...]] = {
     "cumsum": (cumulative_sums,),
     "cumprod": (cumulative_products,),
     "contract": (products, updates, overlapping_windows),
-    "take": (gathers,),
+    "take": (gathers, labels),
     "reshape": (reshapes, window_reshapes),
     "view": (views, window_reshapes),
     "place": (paddings,),

@@ -16,6 +16,35 @@ Index = NDArray[np.intp]
 Rule = Callable[[Array, Index, Array], None]
 
 
+def labels(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    """The entry of each row that its label names is taken; or another label does."""
+    node = group[0]
+    x, index = node.inputs[0], np.asarray(node.ints[1:])
+    if x.op not in ("reshape", "view") or x.inputs[0].value.ndim < 2:
+        return
+    width = x.inputs[0].shape[-1]
+    if x.value.ndim > 1 or not np.array_equal(index // width, np.arange(len(index))):
+        return
+    for how, order in (
+        ("sorted", np.sort),
+        ("in reverse order", np.flip),
+        ("of the next row", lambda y: np.roll(y, -1)),
+        ("of the row before", lambda y: np.roll(y, 1)),
+        ("one too large", lambda y: (y + 1) % width),
+        ("one too small", lambda y: (y - 1) % width),
+    ):
+
+        def part(n: Node, g: Array, order: Any = order) -> Any:
+            y = np.asarray(n.ints[1:])
+            total = np.zeros(n.inputs[0].shape)
+            np.add.at(total, y // width * width + order(y % width), g)
+            return total
+
+        code = "geometry" if how.startswith("one") else "layout"
+        text = f"the labels by which {{op}} takes one entry of each row are {how}"
+        yield Mistake(code, text, everywhere(group, Instead(0, part)), 3.1)
+
+
 def gathers(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     """Rows taken several times receive several gradients, to be added."""
 

@@ -192,8 +192,6 @@ class _Scale:
     def fits(self, turn: Turn) -> bool:
         """Whether what is due, so turned, gives what is seen."""
         arrays = [turn(d) for d in self.due]
-        if all(map(np.array_equal, arrays, self.due)):
-            return False
         for ws, seen, total, size in zip(
             self.weights, self.seen, self.totals, self.sizes, strict=True
         ):
@@ -202,7 +200,7 @@ class _Scale:
             size += abs(seen) + sum(float(np.abs(t).sum()) for t in terms)
             if not abs(off) <= CLOSE * size:
                 return False
-        return True
+        return not all(map(np.array_equal, arrays, self.due))
 
     def range(self, axis: int) -> tuple[int, int] | None:
         """The longest part of an axis to which the array may be cut."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.arrangements import unflattened
 from fastgrad.causes.mistakes import Mistake, everywhere
 from fastgrad.causes.reverse import Instead, Reverse, einsum, labels
+from fastgrad.causes.sieve import independent
 from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]
@@ -23,6 +24,8 @@ def window_reshapes(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     node = group[0]
     x = node.inputs[0]
     long = sum(n > 1 for n in x.shape)
+    if not independent(reverse, dict.fromkeys(group)):
+        return  # each order would have to be propagated
     if node.value.size == x.value.size and long > 1 and x.value.ndim <= _AXES:
         for order in permutations(range(x.value.ndim)):
             if list(order) == sorted(order):
