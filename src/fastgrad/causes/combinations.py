@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgrad.causes.evidence import Array, Evidence, Guess, join
 from fastgrad.causes.functions import sigmoid_input
@@ -17,6 +18,8 @@ from fastgrad.causes.watch import MOST_WORK, Change, Watch
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
 
+_SOME = 500  # entries of a block that are looked at before all are
+_LEFT = 1e-3  # of an error by what explains it
 _PAIRS = 40  # of statistics
 _USES = 6  # of one value
 _SIMPLE = (-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 3.0)  # factors of terms that people write
@@ -35,34 +38,60 @@ def fitted(
     evidence: Evidence, terms: Sequence[Change], base: Change | None = None
 ) -> tuple[Array, Watch] | None:
     """Factors by which the terms explain all that is wrong, beyond the base."""
-    matrix, off = stacked(evidence, terms, base)
-    if off.size < len(terms) + 2 or not np.isfinite(matrix).all():
+    if _factors(*stacked(evidence, terms, base, most=_SOME + 4 * len(terms))) is None:
+        return None
+    factors = _factors(*stacked(evidence, terms, base))
+    if factors is None:
+        return None
+    watch = matched(evidence, factors, terms, base)
+    return None if watch is None else (factors, watch)
+
+
+def _factors(matrix: Array, off: Array) -> Array | None:
+    """Least-squares factors, if they leave little."""
+    if off.size < len(matrix) + 2 or not np.isfinite(matrix).all():
         return None
     sizes = np.linalg.norm(matrix, axis=1)
     if not (np.isfinite(off).all() and (sizes > 0).all()):
         return None
     scaled = (matrix / sizes[:, None]).T
     factors, _, rank, values = np.linalg.lstsq(scaled, off, rcond=None)
-    if rank < len(terms) or values[-1] < 1e-7 * values[0]:
+    if rank < len(matrix) or values[-1] < 1e-7 * values[0]:
         return None
-    watch = matched(evidence, factors / sizes, terms, base)
-    return None if watch is None else (factors / sizes, watch)
+    left = np.linalg.norm(scaled @ factors - off)
+    return factors / sizes if left <= _LEFT * np.linalg.norm(off) else None
 
 
 def stacked(
-    evidence: Evidence, terms: Sequence[Change], base: Change | None = None
+    evidence: Evidence,
+    terms: Sequence[Change],
+    base: Change | None = None,
+    most: int | None = None,
 ) -> tuple[Array, Array]:
-    """The terms in all wrong blocks, a row each, and what they are to add up to."""
+    """The terms in all wrong blocks, a row each, and what they are to add up to.
+
+    In some entries of each block only, if `most`.
+    """
     columns, target = [], []
     for b in evidence.wrong:
         block = evidence.blocks[b]
-        nothing = np.zeros_like(block.theta)
+        at = np.flatnonzero(block.known)
+        if most is not None and at.size > most:
+            at = at[np.random.default_rng(b).integers(at.size, size=most)]
         start = None if base is None else base[b]
-        off = block.off if start is None else block.off - start
-        parts = [nothing if part is None else part for part in (t[b] for t in terms)]
-        columns.append(np.stack([part[block.known] for part in parts]))
-        target.append(off[block.known])
+        off = block.off.ravel()[at]
+        target.append(off if start is None else off - start.ravel()[at])
+        columns.append(
+            np.stack(
+                [np.zeros(at.size) if t[b] is None else _at(t[b], at) for t in terms]
+            )
+        )
     return np.concatenate(columns, axis=1), np.concatenate(target)
+
+
+def _at(part: Array | None, index: NDArray[np.intp]) -> Array:
+    assert part is not None
+    return part.ravel()[index]
 
 
 def matched(
