@@ -51,7 +51,8 @@ def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
         return found
     some = _search(evidence, reverse, touching, sieve, strict=False)
     known = {b for guess in some for b in guess.blocks}
-    return some + [guess for guess in found if not known & set(guess.blocks)]
+    alone = (g for g in found if g.cost < _ODD and not known & set(g.blocks))
+    return [*some, *alone]
 
 
 def _explained(evidence: Evidence, found: list[Guess]) -> bool:
