@@ -2,8 +2,13 @@
 
 - `evidence`: a wrong gradient block by block, and when a guess matches it.
 - `signatures`, `places`: mistakes that show in the numbers alone.
-- `reverse`: how the gradient changes when one operation is broken.
-- `mistakes`, `counterfactuals`: mistakes at the operations of the program.
+- `reverse`, `sieve`, `watch`: how the gradient changes when an operation is broken, which
+  mistakes can be told from a dot product not to be it, and whether one is.
+- `counterfactuals`: the search through the program, in this order:
+  `bank` (mistakes by operation, a module for each family, put in terms of `mistakes`),
+  `combinations` (several terms off by factors), `misplaced` and `substitutes` (an array
+  misarranged, or another one in its place), `fields` and `steps` (what was sent, solved
+  for).
 
 A cause is named when doing the mistake to the right gradient gives the gradient under
 test, within the error bars, in whole blocks. Nothing that merely looks alike is named.

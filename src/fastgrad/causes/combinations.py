@@ -166,10 +166,14 @@ def _uses(
     """What several uses of a value send back: some of it twice, some not at all."""
     wrong = sum(1 << b for b in evidence.wrong)
     for x in reverse.nodes:
-        users = reverse.users.get(x, [])
+        users = _by_operation(reverse.users.get(x, []))
         if not 2 <= len(users) <= _USES or reverse.reached[x] & wrong != wrong:
             continue
-        terms = [_without(reverse, [user], i) for user, i in users]
+        terms = []
+        for parts in users:
+            change = reverse.change({n: Instead(i, _nothing) for n, i in parts})
+            assert change is not None
+            terms.append(change)
         found = fitted(evidence, terms)
         if found is None:
             continue
@@ -184,7 +188,16 @@ def _uses(
             text = f"what the {len(users)} uses of {x.label} send back counts {shown} "
             text += "times, the first being {op}"
             code = "accumulation" if simple.all() else "upstream"
-            yield found[1].guess(code, text, 3.8, users[0][0])
+            yield found[1].guess(code, text, 3.8, users[0][0][0])
+
+
+def _by_operation(users: Sequence[tuple[Node, int]]) -> list[list[tuple[Node, int]]]:
+    """The uses of a value, those of one operation of the user's together."""
+    together: dict[object, list[tuple[Node, int]]] = {}
+    for node, i in users:
+        key = (node.source.site, node.label) if node.op != "contract" else (node, i)
+        together.setdefault(key, []).append((node, i))
+    return list(together.values())
 
 
 # ---- powers --------------------------------------------------------------------------
