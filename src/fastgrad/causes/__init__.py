@@ -2,8 +2,8 @@
 
 - `evidence`: a wrong gradient block by block, and when a guess matches it.
 - `signatures`, `places`: mistakes that show in the numbers alone.
-- `reverse`, `sieve`, `watch`: how the gradient changes when an operation is broken, which
-  mistakes can be told from a dot product not to be it, and whether one is.
+- `reverse`, `sieve`, `watch`: how the gradient changes when an operation is broken,
+  which mistakes a dot product tells not to be it, and whether one is.
 - `counterfactuals`: the search through the program, in this order:
   `bank` (mistakes by operation, a module for each family, put in terms of `mistakes`),
   `combinations` (several terms off by factors), `misplaced` and `substitutes` (an array
