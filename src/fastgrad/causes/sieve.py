@@ -7,7 +7,7 @@ direction, and a dot product at the broken operation tells whether a mistake the
 be the error of the block. Almost none passes by chance: there are two directions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -102,12 +102,16 @@ def _input(sends: Sends) -> int | None:
 
 def weighed(extra: Extra, tangents: Mapping[Node, Array]) -> tuple[float, float]:
     """The dot product, and the sum of the sizes of its terms."""
+    return dot((part, tangents.get(x)) for x, part in extra)
+
+
+def dot(pairs: Iterable[tuple[Array, Array | None]]) -> tuple[float, float]:
+    """The same, of arrays one by one; None is nothing but zeros."""
     total = size = 0.0
-    for x, part in extra:
-        tangent = tangents.get(x)
-        if tangent is not None:
+    for one, other in pairs:
+        if other is not None:
             with np.errstate(all="ignore"):
-                terms = tangent * part
+                terms = one * other
                 total += float(terms.sum())
                 size += float(np.abs(terms).sum())
     return total, size

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.evidence import Evidence, Guess
 from fastgrad.causes.mistakes import miscounted
 from fastgrad.causes.reverse import Instead, Reverse, Sends, einsum, elementwise, labels
-from fastgrad.causes.sieve import CLOSE, Probe
+from fastgrad.causes.sieve import CLOSE, Probe, dot
 from fastgrad.causes.watch import MOST_WORK, Watch
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
@@ -387,10 +387,12 @@ class _SlotSieve:
         """The factor on which all directions agree, as 1 / the number of samples."""
         factors = []
         for along, target in zip(weights, seen, strict=True):
-            total, size = _weighed(parts, along)
+            total, size = dot(zip(parts, along, strict=True))
             if abs(total) <= CLOSE * size:
                 return None
-            factors.append((target + _weighed(self.right, along)[0]) / total)
+            factors.append(
+                (target + dot(zip(self.right, along, strict=True))[0]) / total
+            )
         first = factors[0]
         agree = all(abs(f - first) <= CLOSE * abs(first) for f in factors)
         return first if agree and abs(first) > CLOSE else None
@@ -398,20 +400,8 @@ class _SlotSieve:
 
 def _fits(change: list[Array], weights: list[Array | None], seen: float) -> bool:
     """Whether the change, so weighed, is what is seen."""
-    total, size = _weighed(change, weights)
+    total, size = dot(zip(change, weights, strict=True))
     return abs(total - seen) <= CLOSE * (size + abs(seen))
-
-
-def _weighed(parts: list[Array], weights: list[Array | None]) -> tuple[float, float]:
-    """The dot product, and the sum of the sizes of its terms."""
-    total = size = 0.0
-    for d, weight in zip(parts, weights, strict=True):
-        if weight is not None:
-            with np.errstate(all="ignore"):
-                terms = weight * d
-                total += float(terms.sum())
-                size += float(np.abs(terms).sum())
-    return total, size
 
 
 # ---- words ---------------------------------------------------------------------------
