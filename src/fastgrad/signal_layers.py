@@ -13,7 +13,7 @@ the array that the activation was applied to.
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -392,7 +392,7 @@ def _axes(layer: Layer) -> str | None:
     product = layer.products[0].node
     while node is not product:
         path.append(node)
-        node = next(x for x in node.inputs if _reaches(x, product))
+        node = next(x for x in node.inputs if holds(x, {product}))
     axes: str | None = layer.products[0].axes
     for node in reversed(path):
         if axes is not None:
@@ -400,12 +400,12 @@ def _axes(layer: Layer) -> str | None:
     return axes
 
 
-def _reaches(node: Node, product: Node) -> bool:
-    """Whether a pre-activation's part contains this product."""
+def holds(node: Node, products: Collection[Node]) -> bool:
+    """Whether a pre-activation's part contains one of these products."""
     stack, seen = [node], {node}
     while stack:
         x = stack.pop()
-        if x is product:
+        if x in products:
             return True
         if x.op != "contract":
             new = [y for y in x.inputs if y not in seen]

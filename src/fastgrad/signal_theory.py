@@ -18,7 +18,7 @@ from fastgrad.finite_width import Spread, layer_spread
 from fastgrad.gaussian import Moments, moments
 from fastgrad.meanfield import Curves, MeanField
 from fastgrad.program.graph import Node
-from fastgrad.signal_layers import Elementwise, Layer
+from fastgrad.signal_layers import Elementwise, Layer, holds
 from fastgrad.signal_scaled import Scaled
 
 _LINEAR = moments("linear")
@@ -104,7 +104,7 @@ def _beside(layer: Layer, values: Mapping[Node, Scaled]) -> tuple[float, list[No
         if node in products:
             continue
         for x in dict.fromkeys(node.inputs):
-            if _holds(x, products):
+            if holds(x, products):
                 stack += [x] if x not in seen else []
                 seen.add(x)
             elif node.op in ("multiply", "divide"):
@@ -113,19 +113,6 @@ def _beside(layer: Layer, values: Mapping[Node, Scaled]) -> tuple[float, list[No
             elif node.op in ("add", "subtract") and x.value.any():
                 biases.append(x)
     return factor, biases
-
-
-def _holds(node: Node, products: set[Node]) -> bool:
-    stack, seen = [node], {node}
-    while stack:
-        x = stack.pop()
-        if x in products:
-            return True
-        if x.op != "contract":
-            new = [y for y in x.inputs if y not in seen]
-            seen.update(new)
-            stack += new
-    return False
 
 
 # ---- forward ------------------------------------------------------------------------

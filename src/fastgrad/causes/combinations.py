@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.evidence import Array, Evidence, Guess, join
 from fastgrad.causes.functions import sigmoid_input
 from fastgrad.causes.normalizations import is_statistic
-from fastgrad.causes.reverse import Instead, Reverse, elementwise
+from fastgrad.causes.reverse import Instead, Reverse, elementwise, nothing
 from fastgrad.causes.watch import MOST_WORK, Change, Watch
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
@@ -119,12 +119,8 @@ def _sum(
     return total
 
 
-def _nothing(node: Node, g: Array) -> float:
-    return 0.0
-
-
 def _without(reverse: Reverse, nodes: Sequence[Node], i: int) -> Change:
-    change = reverse.change(dict.fromkeys(nodes, Instead(i, _nothing)))
+    change = reverse.change(dict.fromkeys(nodes, Instead(i, nothing)))
     assert change is not None
     return change
 
@@ -171,7 +167,7 @@ def _uses(
             continue
         terms = []
         for parts in users:
-            change = reverse.change({n: Instead(i, _nothing) for n, i in parts})
+            change = reverse.change({n: Instead(i, nothing) for n, i in parts})
             assert change is not None
             terms.append(change)
         found = fitted(evidence, terms)

@@ -18,7 +18,7 @@ from fastgrad.causes.fields import fields
 from fastgrad.causes.misplaced import misplaced
 from fastgrad.causes.mistakes import Mistake, miscounted, plain
 from fastgrad.causes.normalizations import is_statistic
-from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
+from fastgrad.causes.reverse import Instead, Reverse, Sends, nothing, stretched
 from fastgrad.causes.sieve import Sieve
 from fastgrad.causes.steps import steps
 from fastgrad.causes.substitutes import substitutes
@@ -126,11 +126,11 @@ def _edges(
     wrong = sum(1 << b for b in evidence.wrong)
     for i in range(len(group[0].inputs)):
         nodes = [n for n in group if n.inputs[i].active]
-        reach = _reached_by(reverse, dict.fromkeys(nodes, Instead(i, _nothing)))
+        reach = _reached_by(reverse, dict.fromkeys(nodes, Instead(i, nothing)))
         if not reach & wrong or (strict and reach & wrong != wrong):
             continue
         for which, some in _turns_of_loop(nodes, strict):
-            broken: dict[Node, Sends] = dict.fromkeys(some, Instead(i, _nothing))
+            broken: dict[Node, Sends] = dict.fromkeys(some, Instead(i, nothing))
             if not sieve.passes(broken, None):
                 continue
             watch = Watch(evidence, None, strict=strict)
@@ -139,10 +139,6 @@ def _edges(
                 yield from _edge(evidence, reverse, some[0], i, which, watch)
         if len(nodes) > 1:
             yield from _loop(evidence, reverse, nodes, i, strict)
-
-
-def _nothing(node: Node, g: Array) -> float:
-    return 0.0
 
 
 def _turns_of_loop(group: list[Node], strict: bool) -> Iterator[tuple[str, list[Node]]]:
@@ -283,7 +279,7 @@ def _table(
     sieve: Sieve,
     strict: bool,
 ) -> Iterator[Guess]:
-    nothing: dict[Node, Sends] = dict.fromkeys(group, lambda node, g: [])
+    silent: dict[Node, Sends] = dict.fromkeys(group, lambda node, g: [])
     dropped: Change | None = None
     wrong = sum(1 << b for b in evidence.wrong)
     for mistake in mistakes_at(reverse, group):
@@ -293,10 +289,10 @@ def _table(
         # Where blocks may differ, the first one's factor need not be the others'.
         factors = (None,) if strict or mistake.step else (1.0, None)
         for factor in factors if mistake.constant or mistake.step else (1.0,):
-            if not _may(sieve, mistake, factor, nothing):
+            if not _may(sieve, mistake, factor, silent):
                 continue
             if mistake.constant and dropped is None:
-                dropped = reverse.change(nothing)
+                dropped = reverse.change(silent)
             base = dropped if mistake.constant else None
             watch = Watch(evidence, factor, base=base, strict=strict)
             if _tried(reverse, mistake, watch):
@@ -308,11 +304,11 @@ def _may(
     sieve: Sieve,
     mistake: Mistake,
     factor: float | None,
-    nothing: Mapping[Node, Sends],
+    silent: Mapping[Node, Sends],
 ) -> bool:
     try:
         return sieve.passes(
-            mistake.broken, factor, nothing if mistake.constant else None
+            mistake.broken, factor, silent if mistake.constant else None
         )
     except (ValueError, IndexError):
         return False  # shapes that do not fit: nobody's code

@@ -90,7 +90,7 @@ class Block:
         """Whether any entry is."""
         return bool(self.wrong.any())
 
-    def residual(self, guess: Any, reference: Any = None) -> float | None:
+    def residual(self, guess: Any) -> float | None:
         """What is left of the error if the gradient is `guess`; None if too much.
 
         Relative to `guess`. A guess that the error bars cannot tell from the right

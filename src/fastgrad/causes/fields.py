@@ -23,7 +23,7 @@ from fastgrad.causes.combinations import (
 from fastgrad.causes.evidence import Array, Evidence, Guess
 from fastgrad.causes.normalizations import Normalization, normalization
 from fastgrad.causes.places import order_of
-from fastgrad.causes.reverse import Reverse, einsum, labels
+from fastgrad.causes.reverse import Reverse, einsum, labels_at, product_part
 from fastgrad.causes.watch import MOST_WORK, Change, Watch
 from fastgrad.program.graph import Node
 
@@ -196,8 +196,7 @@ def _shuffled(evidence: Evidence, reverse: Reverse, node: Node) -> Iterator[Gues
         if p.op != "parameter" or len(reverse.users[p]) > 1:
             continue
         b = reverse.program.parameters.index(p)
-        one, two, out = labels(node.ints)
-        mine, theirs = (one, two) if i == 0 else (two, one)
+        mine, theirs, out = labels_at(node, i)
         summed = [k for k in theirs if k in out and k not in mine]
         if (
             not evidence.blocks[b].is_wrong
@@ -228,13 +227,9 @@ def _shuffled(evidence: Evidence, reverse: Reverse, node: Node) -> Iterator[Gues
         order = order_of(used, right)
         if order is None:
             continue
-        guess = einsum(
-            reverse.gradient[node],
-            out,
-            np.take(node.inputs[1 - i].value, order, axis=theirs.index(summed[0])),
-            theirs,
-            mine,
-        )
+        axis = theirs.index(summed[0])
+        shuffled = np.take(node.inputs[1 - i].value, order, axis=axis)
+        guess = product_part(node, i, reverse.gradient[node], shuffled)
         residual = evidence.blocks[b].residual(guess)
         if residual is not None:
             text = "the other factor of {op} has its samples in another order"

@@ -17,7 +17,7 @@ from fastgrad.causes.mistakes import (
     turns,
     where_active,
 )
-from fastgrad.causes.reverse import Instead, Reverse, einsum, elementwise, labels
+from fastgrad.causes.reverse import Instead, Reverse, elementwise, product_part
 from fastgrad.program import ops
 from fastgrad.program.graph import Node
 
@@ -35,18 +35,11 @@ def products(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
             yield from _result_moved(some, i)
 
 
-def _product(node: Node, i: int, g: Array, other: Array) -> Any:
-    """What input `i` of a contraction receives, with this for the other input."""
-    x, y, out = labels(node.ints)
-    mine, theirs = (x, y) if i == 0 else (y, x)
-    return einsum(g, out, other, theirs, mine)
-
-
 def _operand_moved(group: list[Node], i: int) -> Iterator[Mistake]:
     for code, how, turn in turns(group[0].inputs[1 - i].shape):
 
         def part(n: Node, g: Array, turn: Any = turn) -> Any:
-            return _product(n, i, g, turn(n.inputs[1 - i].value))
+            return product_part(n, i, g, turn(n.inputs[1 - i].value))
 
         text = f"the derivative of {{op}} uses its other operand with {how}"
         if how == "axes 0 and 1 exchanged":
@@ -55,7 +48,7 @@ def _operand_moved(group: list[Node], i: int) -> Iterator[Mistake]:
     for code, how, turn in turns(group[0].shape):
 
         def upstream(n: Node, g: Array, turn: Any = turn) -> Any:
-            return _product(n, i, turn(g), n.inputs[1 - i].value)
+            return product_part(n, i, turn(g), n.inputs[1 - i].value)
 
         text = f"what comes down to {{op}} is used with {how}"
         yield Mistake(code, text, everywhere(group, Instead(i, upstream)), 3.4)
@@ -66,7 +59,7 @@ def _result_moved(group: list[Node], i: int) -> Iterator[Mistake]:
     for code, how, turn in turns(x.shape):
 
         def part(n: Node, g: Array, turn: Any = turn) -> Any:
-            return turn(_product(n, i, g, n.inputs[1 - i].value))
+            return turn(product_part(n, i, g, n.inputs[1 - i].value))
 
         text = f"the gradient that {{op}} sends down has {how}"
         yield Mistake(code, text, everywhere(group, Instead(i, part)), 3.4)
@@ -84,7 +77,7 @@ def _part_of_sum(group: list[Node], i: int) -> Iterator[Mistake]:
                 n: Node, g: Array, chosen: Any = chosen, where: Any = where
             ) -> Any:
                 some = g * kept(n.shape, chosen, where)
-                return _product(n, i, some, n.inputs[1 - i].value)
+                return product_part(n, i, some, n.inputs[1 - i].value)
 
             axis = chosen if len(chosen) > 1 else chosen[0]
             text = f"only {which} along axis {axis} of {{op}} counts for the gradient"
@@ -137,7 +130,7 @@ def _operand_replaced(reverse: Reverse, group: list[Node], i: int) -> Iterator[M
             found = value(n)
             if found is None or found.shape != n.inputs[1 - i].shape:
                 found = n.inputs[1 - i].value
-            return _product(n, i, g, found)
+            return product_part(n, i, g, found)
 
         yield Mistake(code, text, everywhere(group, Instead(i, part)), 3.5)
 

@@ -388,6 +388,23 @@ def labels(ints: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
     return ops.contraction_labels(ints)
 
 
+def nothing(node: Node, g: Array) -> float:
+    """What an operation sends that passes no gradient."""
+    return 0.0
+
+
+def labels_at(node: Node, i: int) -> tuple[list[int], list[int], list[int]]:
+    """Labels of input `i` of a contraction, of the other input, and of the result."""
+    x, y, out = labels(node.ints)
+    return (x, y, out) if i == 0 else (y, x, out)
+
+
+def product_part(node: Node, i: int, g: Array, other: Array) -> Array:
+    """What input `i` of a contraction receives, with this for the other input."""
+    mine, theirs, out = labels_at(node, i)
+    return einsum(g, out, other, theirs, mine)
+
+
 def _contraction(node: Node, g: Array) -> list[Any]:
     x, y, out = labels(node.ints)
     return [

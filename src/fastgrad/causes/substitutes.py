@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.evidence import Evidence, Guess
 from fastgrad.causes.mistakes import miscounted
-from fastgrad.causes.reverse import Instead, Reverse, Sends, einsum, elementwise, labels
+from fastgrad.causes.reverse import (
+    Instead,
+    Reverse,
+    Sends,
+    einsum,
+    elementwise,
+    labels_at,
+    product_part,
+)
 from fastgrad.causes.sieve import CLOSE, Probe, dot
 from fastgrad.causes.watch import MOST_WORK, Watch
 from fastgrad.program import ops
@@ -153,20 +161,20 @@ def of_product(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
     for i in active:
 
         def upstream(n: Node, g: Array, c: Array, i: int = i) -> Any:
-            return _product(n, i, c, n.inputs[1 - i].value)
+            return product_part(n, i, c, n.inputs[1 - i].value)
 
         def operand(n: Node, g: Array, c: Array, i: int = i) -> Any:
-            return _product(n, i, g, c)
+            return product_part(n, i, g, c)
 
         def beside(n: Node, i: int = i) -> Array:
             return n.inputs[1 - i].value
 
         def weigh_upstream(n: Node, t: Array, i: int = i) -> Array:
-            mine, theirs, out = _labels(n, i)
+            mine, theirs, out = labels_at(n, i)
             return einsum(t, mine, n.inputs[1 - i].value, theirs, out)
 
         def weigh_operand(n: Node, t: Array, i: int = i) -> Array:
-            mine, theirs, out = _labels(n, i)
+            mine, theirs, out = labels_at(n, i)
             return einsum(reverse.gradient[n], out, t, mine, theirs)
 
         due = reverse.gradient.__getitem__
@@ -193,17 +201,6 @@ def _of_matrix(group: list[Node]) -> Iterator[Slot]:
             return np.swapaxes(np.linalg.inv(n.inputs[0].value), -1, -2)
 
         yield Slot(0, "inverse", inverse, lambda n, g, c: g[..., None, None] * c)
-
-
-def _labels(node: Node, i: int) -> tuple[list[int], list[int], list[int]]:
-    """Of input `i` of a contraction, of the other one, and of the result."""
-    x, y, out = labels(node.ints)
-    return (x, y, out) if i == 0 else (y, x, out)
-
-
-def _product(node: Node, i: int, g: Array, other: Array) -> Array:
-    mine, theirs, out = _labels(node, i)
-    return einsum(g, out, other, theirs, mine)
 
 
 def _of_function(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:

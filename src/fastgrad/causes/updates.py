@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.mistakes import Mistake, everywhere, where_active
-from fastgrad.causes.reverse import Instead, Reverse, einsum, labels
+from fastgrad.causes.reverse import Instead, Reverse, product_part
 from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]
@@ -43,6 +43,4 @@ def _part(node: Node, i: int, g: Array, other: Array) -> Array:
     """What input `i` of a product receives with this for the other one."""
     if node.op == "multiply":
         return g * other
-    x, y, out = labels(node.ints)
-    mine, theirs = (x, y) if i == 0 else (y, x)
-    return einsum(g, out, other, theirs, mine)
+    return product_part(node, i, g, other)

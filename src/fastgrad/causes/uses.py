@@ -1,12 +1,9 @@
 """A value used several times: its gradient is the sum of what the uses send."""
 
 from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
 
 from fastgrad.causes.mistakes import Mistake
-from fastgrad.causes.reverse import Array, Instead, Reverse, Sends
+from fastgrad.causes.reverse import Instead, Reverse, Sends, nothing
 from fastgrad.program.graph import Node
 
 _MOST = 12  # uses
@@ -26,16 +23,12 @@ def lone_uses(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         last = max(reverse.number[n] for n, _ in uses)
         for kept in uses:
             broken: dict[Node, Sends] = {
-                n: Instead(i, _nothing) for n, i in uses if (n, i) != kept
+                n: Instead(i, nothing) for n, i in uses if (n, i) != kept
             }
             which = "last" if reverse.number[kept[0]] == last else kept[0].label
             what = x.label if x is not node else "{op}"
             text = f"of the {len(uses)} uses of {what} only one counts, the {which}"
             yield Mistake("accumulation", text, broken, 3.4)
-
-
-def _nothing(node: Node, g: Array) -> Any:
-    return np.zeros(())
 
 
 def _uses(reverse: Reverse, x: Node) -> list[tuple[Node, int]]:

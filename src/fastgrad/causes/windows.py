@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.arrangements import unflattened
 from fastgrad.causes.mistakes import Mistake, everywhere
-from fastgrad.causes.reverse import Instead, Reverse, einsum, labels
+from fastgrad.causes.reverse import Instead, Reverse, product_part
 from fastgrad.causes.sieve import independent
 from fastgrad.program.graph import Node
 
@@ -81,12 +81,10 @@ def overlapping_windows(reverse: Reverse, group: list[Node]) -> Iterator[Mistake
             def part(
                 n: Node, g: Array, i: int = i, pairs: Any = pairs, offset: int = offset
             ) -> Any:
-                x, y, out = labels(n.ints)
-                mine, theirs = (x, y) if i == 0 else (y, x)
                 moved = n.inputs[1 - i].value
                 for pair in pairs:
                     moved = _read(moved, pair, offset)
-                return einsum(g, out, moved, theirs, mine)
+                return product_part(n, i, g, moved)
 
             where = " and ".join(str(pair[:2]) for pair in pairs)
             text = f"the windows that {{op}} takes along axes {where} are read "
