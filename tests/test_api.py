@@ -56,7 +56,7 @@ def test_every_file_of_the_package_is_installed():
 
 def test_programs_know_nothing_of_the_checks_above_them():
     below = ("fastgrad.program", "fastgrad._kernels", "fastgrad._threads",
-             "fastgrad.params", "fastgrad.nests")  # fmt: skip
+             "fastgrad.params.nest", "fastgrad.params.structure")  # fmt: skip
     for path in (SOURCE / "program").glob("*.py"):
         for name in imported(path):
             assert name.startswith(below), f"{path.name} imports {name}"
@@ -74,7 +74,7 @@ def test_names_are_imported_when_used():
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert not {"fastgrad.check", "numpy"} & set(out.stdout.split())
+    assert not {"fastgrad.checking.check", "numpy"} & set(out.stdout.split())
     assert set(fastgrad.__all__) <= set(dir(fastgrad))
 
 
@@ -82,7 +82,7 @@ def test_importing_needs_numpy_only():
     code = (
         "import sys, numpy; before = set(sys.modules); import fastgrad;"
         "fastgrad.check_gradient; fastgrad.trace; fastgrad.StandardScaler;"
-        "fastgrad.initializers; fastgrad.batch_norm;"
+        "fastgrad.initializers.initialize; fastgrad.batch_norm;"
         "print({m.split('.')[0] for m in set(sys.modules) - before}"
         " & {'scipy', 'sklearn', 'matplotlib', 'tqdm', 'torch', 'jax', 'dask', 'pandas'})"
     )

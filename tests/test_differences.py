@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastgrad.differences import FAR_RATIO, FAR_RUNGS, RUNGS, entry_pairs, ladder
-from fastgrad.losses import make_losses
+from fastgrad.checking.differences import (
+    FAR_RATIO,
+    FAR_RUNGS,
+    RUNGS,
+    entry_pairs,
+    ladder,
+)
+from fastgrad.losses.interface import make_losses
 
 
 def measured(f, x, rungs=RUNGS):

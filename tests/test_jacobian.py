@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.optimize import rosen_der, rosen_hess
 from scipy.optimize._numdiff import approx_derivative
 
-from fastgrad.jacobian import check_hessian, check_jacobian, numerical_jacobian
+from fastgrad.checking.jacobian import check_hessian, check_jacobian, numerical_jacobian
 
 A = np.random.default_rng(0).normal(size=(20, 6))
 X = np.random.default_rng(1).normal(size=6)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from fastgrad._kernels import _philox
-from fastgrad.initializers import philox4x32
+from fastgrad.initializers.initialize import philox4x32
 
 KEY = np.array([11, 22, 33, 44], np.uint32)
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fastgrad._kernels._replay import CODES, map_elementwise
-from fastgrad.program import ops, trace
+from fastgrad.program import trace
+from fastgrad.program.primitives import ops
 
 RNG = np.random.default_rng(5)
 TINY = 10.0 ** RNG.uniform(-300, 0, 400)

@@ -9,7 +9,8 @@ from program_functions import posdef, regular
 from scipy import linalg
 
 import fastgrad as fg
-from fastgrad.program import matrices, trace
+from fastgrad.program import trace
+from fastgrad.program.primitives import matrices
 
 RNG = np.random.default_rng(23)
 

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from fastgrad import activations, finite_width, gains, initializers
-from fastgrad.gaussian import correlation, find_root, moments
-from fastgrad.meanfield import (
+from fastgrad import initializers
+from fastgrad.initializers import activations, gains
+from fastgrad.initializers.gaussian import correlation, find_root, moments
+from fastgrad.signal import finite_width
+from fastgrad.signal.meanfield import (
     MeanField,
     batch_norm_growth,
     dead_probability,

@@ -5,9 +5,9 @@ import pytest
 
 import fastgrad as fg
 from fastgrad import zoo
-from fastgrad.metamorphic import Function, find_identities
-from fastgrad.params import Nest
-from fastgrad.samples import Samples
+from fastgrad.checking.metamorphic import Function, find_identities
+from fastgrad.checking.samples import Samples
+from fastgrad.params.nest import Nest
 from fastgrad.zoo._opened import opened
 
 

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from fastgrad.monitor import GradientMonitor
-from fastgrad.report import GradientError
+from fastgrad.checking.monitor import GradientMonitor
+from fastgrad.reports.gradient import GradientError
 
 
 def loss(w):

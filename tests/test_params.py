@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastgrad.params import Nest
+from fastgrad.params.nest import Nest
 
 Pair = namedtuple("Pair", "w b")
 

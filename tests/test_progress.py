@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from fastgrad import progress
-from fastgrad.progress import Progress
+from fastgrad.losses import progress
+from fastgrad.losses.progress import Progress
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from fastgrad.report import (
+from fastgrad.reports.gradient import (
     Block,
     Cause,
     GradientError,
@@ -217,7 +217,7 @@ def test_the_map_in_html_shows_where():
 
 def test_large_blocks_have_small_maps():
     """A wrong entry of a huge block is still one pixel of a small picture."""
-    from fastgrad.report_html import wrong_map
+    from fastgrad.reports.html import wrong_map
 
     block = Block("W", (5000, 10, 300), "wrong", 1.0, 15_000_000, 1)
     entry = WrongEntry("W", (4999, 9, 299), 1.0, 0.0, 0.1)

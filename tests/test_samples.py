@@ -5,14 +5,14 @@ import contextlib
 import numpy as np
 import pytest
 
-from fastgrad.params import Nest
-from fastgrad.samples import (
+from fastgrad.checking.samples import (
     Samples,
     has_orders,
     other_order,
     spread_out,
     unchanged,
 )
+from fastgrad.params.nest import Nest
 
 
 def test_samples_are_taken_along_their_own_axes():

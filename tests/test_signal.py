@@ -10,11 +10,11 @@ from signal_networks import FAULTS, HEALTHY, batch_norm, linear, mlp, relu, resi
 
 import fastgrad as fg
 from fastgrad import initializers
-from fastgrad.params import Nest
+from fastgrad.params.nest import Nest
 from fastgrad.program import plan
 from fastgrad.program.program import trace_graph
-from fastgrad.signal_measure import concentration, growth, measure
-from fastgrad.signal_scaled import Scaled, backpropagate, evaluate
+from fastgrad.signal.measure import concentration, growth, measure
+from fastgrad.signal.scaled import Scaled, backpropagate, evaluate
 
 
 def powers(factor, depth, dtype=np.float64):

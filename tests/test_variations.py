@@ -9,7 +9,7 @@ import pytest
 
 import fastgrad as fg
 from fastgrad import zoo
-from fastgrad.report import GradientError
+from fastgrad.reports.gradient import GradientError
 from fastgrad.zoo._opened import opened
 
 M, D, H = 6, 4, 3  # samples, features, outputs

@@ -19,22 +19,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastgrad import initializers, meanfield, signal, zoo
-    from fastgrad._moments import Moments, moments
-    from fastgrad.batchnorm import BatchNorm, batch_norm, batch_norm_backward
-    from fastgrad.check import check_gradient
-    from fastgrad.gains import critical_init, gain
-    from fastgrad.jacobian import check_hessian, check_jacobian, numerical_jacobian
-    from fastgrad.layers import layer_loss
-    from fastgrad.monitor import GradientMonitor
-    from fastgrad.numerical import numerical_gradient
+    from fastgrad import initializers, signal, zoo
+    from fastgrad.checking.check import check_gradient
+    from fastgrad.checking.jacobian import (
+        check_hessian,
+        check_jacobian,
+        numerical_jacobian,
+    )
+    from fastgrad.checking.layers import layer_loss
+    from fastgrad.checking.monitor import GradientMonitor
+    from fastgrad.checking.numerical import numerical_gradient
+    from fastgrad.checking.variations import check_variations
+    from fastgrad.initializers.gains import critical_init, gain
     from fastgrad.program import Program, TraceError, trace
-    from fastgrad.report import GradientReport
-    from fastgrad.scaling import StandardScaler
-    from fastgrad.signal import diagnose_signal
-    from fastgrad.signal_report import SignalReport
-    from fastgrad.variation_report import VariationReport
-    from fastgrad.variations import check_variations
+    from fastgrad.reports.gradient import GradientReport
+    from fastgrad.reports.signal import SignalReport
+    from fastgrad.reports.variations import VariationReport
+    from fastgrad.signal import meanfield
+    from fastgrad.signal.diagnose import diagnose_signal
+    from fastgrad.statistics.batchnorm import BatchNorm, batch_norm, batch_norm_backward
+    from fastgrad.statistics.moments import Moments, moments
+    from fastgrad.statistics.scaling import StandardScaler
 
 __all__ = [
     "BatchNorm",
@@ -68,38 +73,43 @@ __all__ = [
 
 # Imported when first used: importing fastgrad costs next to nothing beyond NumPy.
 _HOME = {
-    "BatchNorm": "batchnorm",
-    "GradientMonitor": "monitor",
-    "GradientReport": "report",
-    "Moments": "_moments",
+    "BatchNorm": "statistics.batchnorm",
+    "GradientMonitor": "checking.monitor",
+    "GradientReport": "reports.gradient",
+    "Moments": "statistics.moments",
     "Program": "program",
-    "SignalReport": "signal_report",
-    "StandardScaler": "scaling",
+    "SignalReport": "reports.signal",
+    "StandardScaler": "statistics.scaling",
     "TraceError": "program",
-    "VariationReport": "variation_report",
-    "batch_norm": "batchnorm",
-    "batch_norm_backward": "batchnorm",
-    "check_gradient": "check",
-    "check_hessian": "jacobian",
-    "check_jacobian": "jacobian",
-    "check_variations": "variations",
-    "critical_init": "gains",
-    "diagnose_signal": "signal",
-    "gain": "gains",
-    "layer_loss": "layers",
-    "moments": "_moments",
-    "numerical_gradient": "numerical",
-    "numerical_jacobian": "jacobian",
+    "VariationReport": "reports.variations",
+    "batch_norm": "statistics.batchnorm",
+    "batch_norm_backward": "statistics.batchnorm",
+    "check_gradient": "checking.check",
+    "check_hessian": "checking.jacobian",
+    "check_jacobian": "checking.jacobian",
+    "check_variations": "checking.variations",
+    "critical_init": "initializers.gains",
+    "diagnose_signal": "signal.diagnose",
+    "gain": "initializers.gains",
+    "layer_loss": "checking.layers",
+    "moments": "statistics.moments",
+    "numerical_gradient": "checking.numerical",
+    "numerical_jacobian": "checking.jacobian",
     "trace": "program",
 }
-_MODULES = ("initializers", "meanfield", "signal", "zoo")
+_MODULES = {
+    "initializers": "initializers",
+    "meanfield": "signal.meanfield",
+    "signal": "signal",
+    "zoo": "zoo",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version("fastgrad")
     if name in _MODULES:
-        return import_module(f"fastgrad.{name}")
+        return import_module(f"fastgrad.{_MODULES[name]}")
     if name not in _HOME:
         raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
     value = getattr(import_module(f"fastgrad.{_HOME[name]}"), name)

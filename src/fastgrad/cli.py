@@ -47,7 +47,7 @@ def _is_ours(error: Exception) -> bool:
     """Whether fastgrad refused something, rather than the user's file failing."""
     innermost = traceback.extract_tb(error.__traceback__)[-1].filename
     return isinstance(error, TypeError | ValueError) and (
-        Path(innermost).parent == Path(__file__).parent
+        Path(__file__).parent in Path(innermost).parents
     )
 
 
@@ -102,7 +102,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from fastgrad.check import check_gradient
+    from fastgrad.checking.check import check_gradient
 
     module = _load(options.file)
     missing = [name for name in ("loss", "params") if not hasattr(module, name)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from fastgrad.report import GradientReport
+    from fastgrad.reports.gradient import GradientReport
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def check_gradient() -> "Callable[..., GradientReport]":
     def check(*args: Any, **kwargs: Any) -> "GradientReport":
         __tracebackhide__ = True
         # Imported when used: the plugin is loaded by every run of pytest.
-        from fastgrad.check import check_gradient
+        from fastgrad.checking.check import check_gradient
 
         report = check_gradient(*args, **kwargs)
         if not report.ok:

@@ -26,10 +26,10 @@ from fastgrad.causes.places import whereabouts
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.signatures import signatures
 from fastgrad.causes.watch import MOST_WORK
-from fastgrad.params import Nest
+from fastgrad.params.nest import Nest
 from fastgrad.program.graph import Node
 from fastgrad.program.program import Program
-from fastgrad.report import Cause
+from fastgrad.reports.gradient import Cause
 
 Array = NDArray[np.float64]
 _NEAR = 0.7  # in cost: as plausible as the best

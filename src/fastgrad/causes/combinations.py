@@ -15,8 +15,8 @@ from fastgrad.causes.functions import sigmoid_input
 from fastgrad.causes.normalizations import is_statistic
 from fastgrad.causes.reverse import Instead, Reverse, elementwise, nothing
 from fastgrad.causes.watch import MOST_WORK, Change, Watch
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 _SOME = 500  # entries of a block that are looked at before all are
 _LEFT = 1e-3  # of an error by what explains it

@@ -9,8 +9,8 @@ from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.mistakes import Mistake, everywhere
 from fastgrad.causes.reverse import Array, Reverse, elementwise
 from fastgrad.causes.sieve import independent
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 _LARGE = 50_000  # entries of data that are left as they are
 _LINEAR = ("add", "subtract", "negative")

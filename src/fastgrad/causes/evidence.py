@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.reverse import Reverse, stretched
-from fastgrad.params import Nest
+from fastgrad.params.nest import Nest
 from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]

@@ -12,8 +12,8 @@ from fastgrad.causes.mistakes import (
     is_one,
 )
 from fastgrad.causes.reverse import Instead, Reverse, Sends, elementwise
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 Array = NDArray[np.float64]
 

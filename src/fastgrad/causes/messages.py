@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fastgrad.causes.mistakes import Mistake, everywhere, plain
 from fastgrad.causes.reverse import Instead, Reverse, Sends
 from fastgrad.causes.weights import log_sum, softmax
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 Array = NDArray[np.float64]
 

@@ -21,8 +21,8 @@ from fastgrad.causes.reverse import Instead, Reverse, Sends, elementwise
 from fastgrad.causes.sieve import CLOSE, Probe, independent
 from fastgrad.causes.substitutes import Slot, of_product
 from fastgrad.causes.watch import MOST_WORK, Watch
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 Array = NDArray[np.float64]
 

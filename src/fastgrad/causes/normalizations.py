@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.mistakes import Mistake, everywhere
 from fastgrad.causes.reverse import Instead, Reverse, Sends, elementwise, stretched
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 Array = NDArray[np.float64]
 _LOCAL = ("sum", "view", "reshape")

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.mistakes import Mistake, everywhere, where_active
 from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 Array = NDArray[np.float64]
 

@@ -18,8 +18,8 @@ from fastgrad.causes.mistakes import (
     where_active,
 )
 from fastgrad.causes.reverse import Instead, Reverse, elementwise, product_part
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 Array = NDArray[np.float64]
 

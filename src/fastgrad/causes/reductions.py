@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.mistakes import SOME, Mistake, everywhere, kept, subsets
 from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 Array = NDArray[np.float64]
 

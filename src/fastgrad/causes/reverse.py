@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.program import ops
 from fastgrad.program.gradient import backpropagate, derivative
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 from fastgrad.program.program import Program
 
 Array = NDArray[np.float64]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from fastgrad.causes.evidence import Evidence, Guess
 from fastgrad.causes.reverse import Reverse, einsum, elementwise, labels
 from fastgrad.causes.watch import Watch
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 Array = NDArray[np.float64]
 _SELECTING = ("view", "reshape", "sum", "take", "place")

@@ -27,8 +27,8 @@ from fastgrad.causes.reverse import (
 )
 from fastgrad.causes.sieve import CLOSE, Probe, dot
 from fastgrad.causes.watch import MOST_WORK, Watch
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 Array = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from fastgrad.causes.functions import sigmoid_input
 from fastgrad.causes.mistakes import Mistake, everywhere, miscounted, plain, subsets
 from fastgrad.causes.reverse import Instead, Reverse
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 Array = NDArray[np.float64]
 #: Cause code, words, and the weights.

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad._moments import Accumulator, Moments, empty_state, state_of
-from fastgrad._tables import as_numbers, as_weights
+from fastgrad.statistics.moments import Accumulator, Moments, empty_state, state_of
+from fastgrad.statistics.tables import as_numbers, as_weights
 
 __all__ = ["moments"]
 

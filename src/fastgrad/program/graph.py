@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.program import ops
+from fastgrad.program.primitives import ops
 
 #: Most axes an array of a program can have (the kernels' MAX_NDIM).
 MAX_NDIM = 8

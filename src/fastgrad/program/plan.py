@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._kernels._replay import BUNDLE, CODES, Replayer
-from fastgrad.program import ops
 from fastgrad.program.graph import Node
-from fastgrad.program.matrices import LINEAR
+from fastgrad.program.primitives import ops
+from fastgrad.program.primitives.matrices import LINEAR
 
 
 def topological(result: Node) -> list[Node]:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import resolve_num_threads
-from fastgrad.params import Nest
-from fastgrad.program import graph, ops, plan, reductions
-from fastgrad.program.complexes import Complex
+from fastgrad.params.nest import Nest
+from fastgrad.program import graph, plan
 from fastgrad.program.gradient import backpropagate
 from fastgrad.program.graph import Node, TraceError
-from fastgrad.program.traced import Memory, Traced
+from fastgrad.program.primitives import ops, reductions
+from fastgrad.program.trace.complexes import Complex
+from fastgrad.program.trace.traced import Memory, Traced
 
 #: Most operations a program may have; beyond, Python is as good.
 MAX_OPERATIONS = 200_000

@@ -1,0 +1,348 @@
+"""Is there anything to check? What is looked at before the first difference.
+
+A loss that is random, or that remembers its calls, has no gradient to compare with; a
+loss that does not look at its parameters has a trivial one; a gradient callable that
+adds to what it returned last time is wrong whatever its first result is. Calls that
+make no sense raise; the rest are findings, which become the causes of a report.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from fastgrad.losses.interface import Losses
+from fastgrad.losses.returned import grads_of
+from fastgrad.params.nest import AnyArray, Nest, Vector
+from fastgrad.reports.gradient import Block, Cause, GradientReport, Verdict
+
+# A repeated evaluation may differ by this many roundings (threads that sum in another
+# order); by more than that the loss is not a function of its parameters.
+_ROUNDINGS = 16
+# Calls by which what is left from the calls before is told from what is random, and by
+# how much it must fade from one to the next.
+_MORE_CALLS, _SETTLING = 4, 0.8
+# Distances, in units of the parameters' own size, at which a loss must have changed.
+_DISTANCES = (1e-4, -1e-4, 1e-2, -1e-2, 1.0, -1.0, 10.0, -10.0)
+
+
+class ConstantLossError(ValueError):
+    """A loss does not depend on its parameters."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that decides the verdict before any comparison.
+
+    Attributes
+    ----------
+    verdict : {"wrong", "undecided"}
+        What the report has to say.
+    cause : Cause
+        Why.
+    """
+
+    verdict: Verdict
+    cause: Cause
+
+
+def audit_loss(losses: Losses, *, seed: int = 0) -> list[Finding]:
+    """Return what is wrong with the loss itself.
+
+    Costs 6 evaluations of a loss that is fit to be differentiated.
+
+    Parameters
+    ----------
+    losses : Losses
+        Of the loss.
+    seed : int
+        Of the direction in which its dependence is tried.
+
+    Returns
+    -------
+    list of Finding
+        ``nondeterministic``, or nothing.
+
+    Raises
+    ------
+    ConstantLossError
+        A ValueError, if the loss does not depend on its parameters at all.
+
+    Examples
+    --------
+    >>> from fastgrad.losses.interface import make_losses
+    >>> rng = np.random.default_rng(0)
+    >>> loss = lambda w: (w * (rng.random(3) < 0.5)).sum()  # dropout
+    >>> with make_losses(loss, np.ones(3), engine="python") as losses:
+    ...     [finding] = audit_loss(losses)
+    >>> finding.verdict, finding.cause.code
+    ('undecided', 'nondeterministic')
+    """
+    direction = _random_direction(losses.nest, losses.theta, seed)
+    generators = _Generators(losses.loss)
+    # At theta, elsewhere, and at theta again: a loss that remembers is noticed.
+    drift, changes = [losses.repeat()], []
+    for distance in _DISTANCES[:2]:
+        changes.append(losses.along(direction, distance)[0])
+        drift.append(losses.repeat())
+    eps = max(float(np.finfo(dtype).eps) for dtype in losses.nest.dtypes)
+    if np.abs(drift).max() > _ROUNDINGS * eps * abs(losses.base):
+        return [_nondeterministic(losses, drift, generators.moved())]
+    if not any(changes):
+        _refuse_constant(losses, direction)
+    return []
+
+
+def audit_gradients(grads: Any, losses: Losses) -> tuple[list[AnyArray], list[Finding]]:
+    """Return the analytic gradients and what is wrong with how they come about.
+
+    To be called before the loss is evaluated anywhere but at theta, so that gradients
+    which read what the loss has cached read it at theta.
+
+    Parameters
+    ----------
+    grads : nest of arrays, callable or None
+        As given to `check_gradient`; None takes what the loss returns.
+    losses : Losses
+        Of the loss.
+
+    Returns
+    -------
+    arrays : list of ndarray
+        Copies, one per block.
+    findings : list of Finding
+        ``nonfinite``, ``accumulation``, ``stale``, ``nondeterministic``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the structure or a shape differs from the parameters', there are no
+        gradients, or the callable changes the parameters.
+    """
+    compute = _source_of_gradients(grads, losses)
+    first = compute()
+    findings = list(_nonfinite(losses.nest, first))
+    if not findings and (grads is None or callable(grads)):
+        second = compute()
+        if not _close(losses.nest, first, second):
+            calls = [first, second, *(compute() for _ in range(_MORE_CALLS))]
+            findings.append(_unstable(losses.nest, calls))
+    return first, findings
+
+
+def unchecked(
+    losses: Losses, gradients: list[AnyArray], findings: list[Finding]
+) -> GradientReport:
+    """Return the report where the findings leave nothing to compare."""
+    nest = losses.nest
+    nan = nest.unvector(np.full(nest.size, np.nan))
+    return GradientReport(
+        verdict="undecided",
+        relative_error=float("nan"),
+        blocks=tuple(
+            Block(name, tuple(shape), "undecided", float("nan"), checked=0)
+            for name, shape in zip(nest.names, nest.shapes, strict=True)
+        ),
+        causes=tuple(finding.cause for finding in findings),
+        numerical=nan,
+        analytic=nest.unvector(nest.join(gradients)),
+        error=nan,
+        evaluations=losses.evaluations,
+        engine=losses.engine,
+        threads=losses.num_threads,
+        fallback=losses.fallback,
+    )
+
+
+def concluded(report: GradientReport, findings: list[Finding]) -> GradientReport:
+    """Return the report with what the findings say about it."""
+    for finding in findings:
+        cause, verdict = finding.cause, finding.verdict
+        blocks = tuple(
+            dataclasses.replace(block, verdict=_worse(block.verdict, verdict))
+            if block.name in cause.blocks
+            else block
+            for block in report.blocks
+        )
+        report = dataclasses.replace(
+            report,
+            verdict=_worse(report.verdict, verdict),
+            blocks=blocks,
+            causes=(cause, *report.causes),
+        )
+    return report
+
+
+def _worse(a: Verdict, b: Verdict) -> Verdict:
+    return "wrong" if "wrong" in (a, b) else "undecided" if "undecided" in (a, b) else a
+
+
+def _source_of_gradients(grads: Any, losses: Losses) -> Callable[[], list[AnyArray]]:
+    """Return a function that computes the gradients afresh, at theta, as copies."""
+    nest = losses.nest
+    if grads is None and losses.grads is None:
+        raise TypeError(
+            "`grads` must be given, as `loss` does not return (loss, grads)."
+        )
+
+    def compute() -> list[AnyArray]:
+        result = losses.evaluate()
+        if grads is None:
+            structure = grads_of(result)
+        elif callable(grads):
+            structure = _call_gradients(grads, nest)
+        else:
+            structure = grads
+        return [array.copy() for array in nest.flatten(structure, "grads")]
+
+    return compute
+
+
+def _call_gradients(grads: Callable[[Any], Any], nest: Nest) -> Any:
+    snapshot = nest.snapshot()
+    try:
+        result = grads(nest.structure)
+        change = nest.change_since(snapshot)
+    finally:
+        nest.restore(snapshot)
+    if change is not None:
+        raise ValueError(f"`grads` must not change the parameters, but it {change}.")
+    if result is None:
+        raise TypeError("`grads` returned None: is its `return` missing?")
+    return result
+
+
+def _nonfinite(nest: Nest, grads: list[AnyArray]) -> Iterator[Finding]:
+    vector = nest.join(grads)
+    bad = np.flatnonzero(~np.isfinite(vector))
+    if bad.size:
+        blocks = tuple(nest.names[b] for b in np.unique(nest.block_of(bad)))
+        message = (
+            f"entries that are not finite: {bad.size:,}, the first "
+            f"{nest.label(bad[0])} = {vector[bad[0]]}."
+        )
+        yield Finding("wrong", Cause("nonfinite", blocks, message))
+
+
+def _unstable(nest: Nest, calls: list[list[AnyArray]]) -> Finding:
+    """Return what it means that the gradients of several calls at theta differ."""
+    steps = [
+        [b - a for a, b in zip(one, other, strict=True)]
+        for one, other in itertools.pairwise(calls)
+    ]
+    names = tuple(
+        name for name, step in zip(nest.names, steps[0], strict=True) if np.any(step)
+    )
+    if _close(nest, steps[0], steps[1]):
+        message = (
+            "each call of `grads` adds the same again to what it returned before: "
+            "set the gradients to zero at its start."
+        )
+        return Finding("wrong", Cause("accumulation", names, message))
+    sizes = [float(np.linalg.norm(nest.join(step))) for step in steps]
+    if all(after <= _SETTLING * before for before, after in itertools.pairwise(sizes)):
+        message = (
+            "each call of `grads` at the same parameters returns something else, less "
+            "and less so: something is left over from the call before. Clear what "
+            "`grads` keeps at its start."
+        )
+        return Finding("wrong", Cause("stale", names, message))
+    message = (
+        "`grads` returns another gradient in each call at the same parameters: it is "
+        "random or keeps a state."
+    )
+    return Finding("undecided", Cause("nondeterministic", names, message))
+
+
+def _close(nest: Nest, a: list[AnyArray], b: list[AnyArray]) -> bool:
+    """Whether two gradients differ by no more than roundings."""
+    for dtype, one, other in zip(nest.dtypes, a, b, strict=True):
+        kind = max(np.finfo(dtype).eps, np.finfo(np.result_type(one, dtype)).eps)
+        scale = np.abs(one).max(initial=0.0)
+        if not np.all(np.abs(other - one) <= 1000 * kind * scale):
+            return False
+    return True
+
+
+def _nondeterministic(
+    losses: Losses, drift: list[float], generators: list[str]
+) -> Finding:
+    values = ", ".join(f"{losses.base + change:.9g}" for change in (0.0, *drift))
+    reason = "it is random, as dropout is, or keeps a state between calls"
+    if generators:
+        reason = f"it draws random numbers from {' and '.join(generators)}"
+    message = (
+        f"`loss` returned {values} in four calls at the same parameters: {reason}. "
+        "Fix the mask or the seed, or evaluate the loss without it."
+    )
+    return Finding(
+        "undecided", Cause("nondeterministic", tuple(losses.nest.names), message)
+    )
+
+
+def _refuse_constant(losses: Losses, direction: Vector) -> None:
+    for distance in _DISTANCES[2:]:
+        if losses.along(direction, distance)[0] != 0:
+            return
+    own = "needs those arrays themselves in `params`: writable, and not copies."
+    if losses.engine in ("workers", "vectorized"):
+        own = f"cannot be used with {losses.engine}, which hand it copies."
+    raise ConstantLossError(
+        f"`loss` must depend on `params`, but it returned {losses.base} for all that "
+        f"were tried. A loss that reads arrays of its own {own}"
+    )
+
+
+def _random_direction(nest: Nest, theta: Vector, seed: int) -> Vector:
+    """Return a random direction, each entry of the size of its own.
+
+    Short steps along it change no sign, so that they stay where logarithms are defined.
+    """
+    direction = np.random.default_rng(seed).standard_normal(nest.size)
+    for block, part in zip(nest.split(theta), nest.split(direction), strict=True):
+        typical = float(np.abs(block).mean()) if block.size else 0.0
+        part *= np.where(block != 0, np.abs(block), typical or 1.0)
+    return direction
+
+
+class _Generators:
+    """The random generators a function can reach, and which of them it has used."""
+
+    def __init__(self, function: Any) -> None:
+        self._reachable = dict(_reachable_generators(function))
+        self._before = self._states()
+
+    def moved(self) -> list[str]:
+        now = self._states()
+        return [name for name in now if now[name] != self._before[name]]
+
+    def _states(self) -> dict[str, str]:
+        states = {f"`{k}`": str(g.state) for k, g in self._reachable.items()}
+        states["NumPy's global generator"] = str(np.random.get_state())  # noqa: NPY002
+        return states
+
+
+def _reachable_generators(function: Any) -> Iterator[tuple[str, Any]]:
+    """Yield name and bit generator of what a function finds by name or in self."""
+    owner = getattr(function, "__self__", None)
+    function = getattr(function, "__func__", function)
+    found = dict(getattr(owner, "__dict__", {}))
+    if isinstance(function, FunctionType):  # not what merely looks like one
+        code = function.__code__
+        names = set(code.co_names) & set(function.__globals__)
+        found |= {name: function.__globals__[name] for name in names}
+        cells = function.__closure__ or ()
+        found |= {
+            name: cell.cell_contents
+            for name, cell in zip(code.co_freevars, cells, strict=True)
+            if cell != type(cell)()
+        }
+    for name, value in found.items():
+        if isinstance(value, np.random.Generator):
+            yield name, value.bit_generator
+        elif isinstance(value, np.random.RandomState):
+            yield name, value._bit_generator

@@ -1,0 +1,268 @@
+"""The gradient check: the one story, told in order."""
+
+import copy
+import dataclasses
+import time
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+
+from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
+from fastgrad.checking.differences import Array, Index
+from fastgrad.checking.locate import locate, refuse_formula
+from fastgrad.checking.noise import calibrate
+from fastgrad.checking.numerical import (
+    check_method,
+    engine_for,
+    generator,
+    refuse_lost_step,
+)
+from fastgrad.checking.summary import summarize, summarize_search
+from fastgrad.checking.verdict import (
+    KINK,
+    WRONG,
+    Gradient,
+    Judgement,
+    check_rtol,
+    judge,
+)
+from fastgrad.losses.interface import Losses, make_losses
+from fastgrad.reports.gradient import Cause, GradientReport
+
+# Findings after which the numbers of one call say nothing.
+_OF_CALLS = {"accumulation", "stale", "nondeterministic"}
+
+
+def check_gradient(
+    loss: Any,
+    params: Any,
+    grads: Any = None,
+    *,
+    rtol: float | None = None,
+    step: float | None = None,
+    method: str = "auto",
+    coverage: str | int = "full",
+    reduction: str | None = None,
+    engine: str = "auto",
+    vectorized: bool = False,
+    workers: Executor | None = None,
+    num_threads: int | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> GradientReport:
+    """Check a gradient: is it wrong, where, and why.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params)`` returns the loss; or an array of per-sample losses, with
+        `reduction`; or ``(loss, grads)``. It may read the arrays of `params` wherever
+        they are, instead of its argument: they are moved in place.
+    params : array or nest of arrays
+        Dicts, lists, tuples, named tuples and dataclasses of float64, float32 or
+        float16 arrays. They are bit for bit what they were after every exit.
+    grads : nest of arrays or callable, optional
+        The gradient in the structure of `params`, or a function of `params` that
+        returns it. Left out when `loss` returns it too.
+    rtol : float, optional
+        A relative difference that does not matter, besides the measured error bar. By
+        default 1e-6 for float64 gradients, 1e-3 for float32 and 3e-2 for float16.
+    step : float, optional
+        The absolute step for every entry; chosen for each block by default.
+    method : {"auto", "central", "forward", "complex", "ridders"}
+        The difference formula, see `numerical_gradient`. Suspects are always tried
+        again with a ladder of central steps.
+    coverage : {"full", "locate"} or int
+        Every entry; or so many random entries of each block; or random directions
+        in each block and, where these differ, a search for the wrong entries; it
+        chooses its own steps, so `step` and other methods are refused.
+    reduction : {None, "mean", "sum"}
+        How an array of losses makes one loss. Differences are then taken per sample,
+        before they are summed, which keeps many digits.
+    engine : {"auto", "compiled", "callback", "vectorized", "python", "workers"}
+        How losses are computed; by default the fastest way that works.
+    vectorized : bool
+        `loss` takes parameters with a leading axis of K sets and returns K losses.
+    workers : concurrent.futures.Executor, optional
+        Calls the Python function in its workers.
+    num_threads : int, optional
+        For compiled losses.
+    seed : int
+        Of everything random here. NumPy's global state is never touched.
+    progress : bool, optional
+        None shows a bar on a terminal when the check takes more than a second.
+
+    Returns
+    -------
+    GradientReport
+        True if the verdict is "correct"; print it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the call makes no sense: parameters that are not floating point arrays or
+        not finite, gradients of another structure or shape, a loss that is not a finite
+        number, that changes its parameters, or that ignores them, unknown options. A
+        wrong gradient raises nothing.
+
+    Notes
+    -----
+    Two evaluations per entry, about 30 more for each of a few entries per block on
+    which noise and curvature of the loss are measured, and 20 for each suspect. What
+    the verdicts mean and how they are reached is described in ``docs/verdict.md``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, y = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 7.0])
+    >>> def loss(p):
+    ...     return np.mean((p["w"] * x + p["b"] - y) ** 2)
+    >>> def grads(p):
+    ...     error = p["w"] * x + p["b"] - y
+    ...     return {"w": np.mean(2 * error * x), "b": np.mean(error)}  # no factor 2
+    >>> report = check_gradient(loss, {"w": 0.5, "b": 0.1}, grads)
+    >>> report.verdict, [entry.name for entry in report.wrong]
+    ('wrong', ['b'])
+    """
+    started = time.perf_counter()
+    method, rng = check_method(method, step), generator(seed)
+    check_rtol(rtol)
+    if coverage == "locate":
+        refuse_formula(method, step)
+    if grads is not None and not callable(grads):
+        grads = copy.deepcopy(grads)  # the loss may write into them
+    with make_losses(
+        loss,
+        params,
+        engine=engine_for(method, engine),
+        reduction=reduction,
+        vectorized=vectorized,
+        workers=workers,
+        num_threads=num_threads,
+        progress=progress,
+    ) as losses:
+        arrays, findings = audit_gradients(grads, losses)
+        about_loss = audit_loss(losses, seed=seed)
+        findings += about_loss
+        gradient = Gradient.of(arrays, rtol, losses.nest.leaves)
+        index = covered(losses, coverage, rng)
+        if step is not None and method != "complex":
+            refuse_lost_step(losses, index, step)
+        if about_loss:
+            report = unchecked(losses, arrays, findings)
+        elif coverage == "locate":
+            searches, entries, calibration = locate(losses, gradient, rng)
+            report = summarize_search(losses, searches, entries, calibration)
+        else:
+            calibration = calibrate(losses, rng, method=method, step=step)
+            entries = judge(losses, calibration, gradient, index, rng)
+            report = summarize(losses, entries, calibration, rng)
+        codes = {finding.cause.code for finding in findings}
+        if report.verdict == "wrong" and not codes & _OF_CALLS:
+            causes = _named(losses, gradient, entries, grads, reduction)
+            causes = tuple(cause for cause in causes if cause.code not in codes)
+            report = dataclasses.replace(report, causes=causes)
+        if not about_loss:
+            report = concluded(report, findings)
+    return dataclasses.replace(
+        report,
+        evaluations=losses.evaluations,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> Index:
+    """Return the entries to check: all, or so many random ones of each block."""
+    offsets = losses.nest.offsets
+    if coverage in ("full", "locate"):
+        return np.arange(losses.nest.size)
+    if isinstance(coverage, bool) or not isinstance(coverage, int | np.integer):
+        raise ValueError(
+            '`coverage` must be "full", "locate" or the number of entries of each '
+            f"block, got {coverage!r}."
+        )
+    if coverage < 1:
+        raise ValueError(f"`coverage` must be positive, got {coverage}.")
+    parts = [
+        start + np.sort(rng.choice(size, min(size, coverage), replace=False))
+        for start, size in zip(offsets, np.diff(offsets), strict=False)
+    ]
+    return np.concatenate(parts).astype(np.int64)
+
+
+def _named(
+    losses: Losses, gradient: Gradient, entries: Judgement, *given: Any
+) -> tuple[Cause, ...]:
+    """Return why the gradient is wrong; the verdict stands if that cannot be named."""
+    try:
+        with np.errstate(all="ignore"):
+            return _causes(losses, gradient, entries, *given)
+    except Exception as error:
+        blocks = np.unique(entries.block[entries.kind == WRONG])
+        message = (
+            "looking for the cause failed, which is a bug of fastgrad, not of the "
+            f"gradient: {type(error).__name__}: {error}"
+        )
+        names = tuple(losses.nest.names[b] for b in blocks)
+        return (Cause("unknown", names, message),)
+
+
+def _causes(
+    losses: Losses,
+    gradient: Gradient,
+    entries: Judgement,
+    grads: Any,
+    reduction: str | None,
+) -> tuple[Cause, ...]:
+    """Return why the gradient is wrong."""
+    from fastgrad.causes import Measured, name_causes
+
+    nest = losses.nest
+
+    def elsewhere(step: float) -> Array:
+        """Return the user's gradient at theta moved by `step` (1 + theta)."""
+        saved = nest.snapshot()
+        try:
+            for leaf in nest.leaves:
+                leaf += (step * (leaf + 1)).astype(leaf.dtype)
+            return nest.vector(grads(nest.structure), "grads")
+        finally:
+            nest.restore(saved)
+
+    def whole(values: Any, otherwise: Any) -> Any:
+        result = np.full(nest.size, otherwise)
+        result[entries.index] = values
+        return result
+
+    measured = Measured(
+        gradient.value,
+        whole(entries.numerical, np.nan),
+        whole(entries.error + entries.tolerance, np.inf),
+        whole(entries.kind == WRONG, False),
+        whole(entries.kind != KINK, True),
+        gradient.eps,
+    )
+    return name_causes(
+        nest,
+        losses.theta,
+        measured,
+        program=_program(losses, reduction),
+        elsewhere=elsewhere if callable(grads) else None,
+    )
+
+
+def _program(losses: Losses, reduction: str | None) -> Any:
+    """Return the loss as a program; where another engine was asked for, too."""
+    from fastgrad.program import TraceError
+    from fastgrad.program.program import trace_nest
+
+    program = getattr(losses, "program", None)
+    if program is not None or losses.engine != "python" or losses.fallback is not None:
+        return program
+    try:
+        return trace_nest(losses.loss, losses.nest, reduction=reduction)
+    except TraceError:
+        return None
+    finally:
+        losses.restore()

@@ -1,0 +1,350 @@
+"""How noisy the loss is, and the step that suits it.
+
+A computed loss is smooth plus noise: rounding, float32 arithmetic somewhere inside, the
+tolerance of a solver. A difference quotient with step h is off by about noise / h plus
+h^2 |J'''| / 6, so the best step and the error bar follow from the noise and from how
+fast the slope changes. Both are measured here, on a few entries of each block.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastgrad.checking.differences import (
+    EPS,
+    KAPPA,
+    RATIO,
+    RUNGS,
+    Array,
+    Flags,
+    Index,
+    Pairs,
+    entry_pairs,
+    ladder,
+)
+from fastgrad.losses.interface import Losses
+
+_POINTS = 7
+_ROUNDED = 12**-0.5  # standard deviation of rounding, in units of the last place
+# Of the scale; tried in order. Close first: from afar, anything rough looks like noise.
+_SPACINGS = 2.0 ** -np.array([30.0, 22.0, 14.0, 6.0, 36.0])
+_SAMPLES = 6  # per block, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a few entries of each block say about the loss.
+
+    Attributes
+    ----------
+    scale : ndarray of float64, shape (P,)
+        The size of a change of each entry that matters.
+    step : ndarray of float64, shape (P,)
+        The step for each entry.
+    noise : ndarray of float64, shape (number of blocks,)
+        Standard deviation of a loss difference.
+    truncation : ndarray of float64, shape (number of blocks,)
+        Error of the slope from the step's size, times the scale.
+    block : ndarray of int64, shape (P,)
+        The block of each entry.
+    method : str
+        ``"central"``, ``"forward"``, ``"complex"`` or ``"ridders"``.
+    fixed : float or None
+        The step that was asked for, if it was.
+    """
+
+    scale: Array
+    step: Array
+    noise: Array
+    truncation: Array
+    block: Index
+    method: str
+    fixed: float | None
+
+    def pairs(self, losses: Losses, index: Index) -> Pairs:
+        """Measure the loss on both sides of entries, at their steps."""
+        return entry_pairs(losses, index, self.step[index])
+
+    def error(self, pairs: Pairs, index: Index) -> Array:
+        """Return the error bars of the slopes of `pairs`."""
+        block = self.block[index]
+        distance = pairs.h_plus if self.method == "forward" else pairs.span
+        noise = KAPPA * np.sqrt(2) * self.noise[block] / distance
+        bar: Array = noise + pairs.rounding()
+        return bar + self.truncation[block] / self.scale[index]
+
+
+def ecnoise(values: Array) -> tuple[Array, Flags]:
+    """Estimate the noise of a function from values at equally spaced points.
+
+    Moré and Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011):
+    differences of high order remove what is smooth and keep the noise, whose size is
+    believed where three orders in turn agree.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n, m)
+        n functions at m >= 5 points each.
+
+    Returns
+    -------
+    noise : ndarray of float64, shape (n,)
+        Standard deviations; where `found` is not set, an upper bound.
+    found : ndarray of bool, shape (n,)
+        False where the points are so close that half the values are the same, or so
+        far apart that the values are not noise alone.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.linspace(0, 1e-6, 7)
+    >>> noise, found = ecnoise(np.exp(x)[None] + 1e-9 * rng.normal(size=(1, 7)))
+    >>> bool(3e-10 < noise[0] < 3e-9), bool(found[0])
+    (True, True)
+    """
+    m = values.shape[1]
+    table, gamma = values, 1.0
+    sizes, both_signs = [], []
+    for order in range(1, m):
+        table = np.diff(table, axis=1)
+        gamma *= 0.5 * order / (2 * order - 1)
+        sizes.append(np.sqrt(gamma * np.mean(table**2, axis=1)))
+        both_signs.append((table.min(axis=1) < 0) & (table.max(axis=1) > 0))
+    noise, found = np.min(sizes, axis=0), np.zeros(len(values), dtype=bool)
+    for k in range(m - 3):
+        three = np.stack(sizes[k : k + 3])
+        level = three.max(axis=0) <= 4 * three.min(axis=0)
+        here = ~found & level & both_signs[k]
+        noise = np.where(here, sizes[k], noise)
+        found |= here
+    change = np.diff(values, axis=1)
+    flat = (change == 0).sum(axis=1) >= m / 2
+    quantum = _quantum(change)
+    bound = np.where(found | np.isnan(quantum), noise, _ROUNDED * quantum)
+    return np.where(flat, np.inf, bound), found & ~flat
+
+
+def _quantum(change: Array) -> Array:
+    """Return what rows of changes are small multiples of; nan where nothing."""
+    size = np.abs(change)
+    apart = np.abs(size[:, :, None] - size[:, None, :]).reshape(len(size), -1)
+    sizes = np.concatenate([size, apart], axis=1)
+    least = np.min(np.where(sizes > 0, sizes, np.inf), axis=1)
+    with np.errstate(all="ignore"):
+        count = size / least[:, None]
+    stairs = ((count == np.rint(count)) & (count < 1000)).all(axis=1)
+    return np.where(stairs & np.isfinite(least), least, np.nan)
+
+
+def parameter_scale(theta: Array, offsets: Index) -> Array:
+    """Return the size of a change that matters, for each entry.
+
+    That is its own size or the typical one of its block, whichever is larger: an entry
+    of a weight matrix near zero by chance is moved as the others are. A block whose
+    entries span many decades has no typical size, and each entry its own.
+    """
+    scale = np.abs(theta)
+    blocks = [scale[a:b] for a, b in itertools.pairwise(offsets)]
+    typical = [float(np.median(s[s > 0])) for s in blocks if s.any()]
+    default = float(np.median(typical)) if typical else 1.0
+    for own in blocks:
+        sizes = own[own > 0]
+        if sizes.size == 0:
+            own[...] = default
+            continue
+        median, small = np.quantile(sizes, [0.5, 0.1])
+        spans_decades = sizes.size > 1 and small < 0.02 * median
+        own[own == 0 if spans_decades else own < median] = median
+    return scale
+
+
+def calibrate(
+    losses: Losses,
+    rng: np.random.Generator,
+    *,
+    method: str = "central",
+    step: float | None = None,
+) -> Calibration:
+    """Measure noise and curvature on a few entries of each block; choose the steps.
+
+    Parameters
+    ----------
+    losses : Losses
+    rng : Generator
+        Picks the entries.
+    method : {"central", "forward"}
+    step : float, optional
+        Take this step for every entry.
+
+    Notes
+    -----
+    About 30 evaluations for each of at most six entries per block, and never for more
+    than one entry in 100 of a large problem.
+    """
+    offsets = losses.nest.offsets
+    block = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    scale = parameter_scale(losses.theta, offsets)
+    index = _sample(offsets, rng)
+    owner = block[index]
+    noise = measure_noise(losses, index, scale[index])
+    if not np.isfinite(noise).any():  # no response: they may all be dead by chance
+        noise[:] = noise_along(losses, scale, rng)
+    noise = _pool(noise, owner, len(offsets) - 1)
+    noise = np.maximum(noise, losses.rounding)
+    # The complex step is none on the real axis.
+    given = None if method == "complex" else step
+    steps = scale[index, None] * RUNGS if given is None else _fixed_rungs(given, index)
+    pairs = entry_pairs(losses, index, steps)
+    relative, truncation = _compare_rungs(
+        pairs, scale[index], noise[owner], owner, len(noise), method, given is None
+    )
+    chosen = _binary(scale, relative[block])
+    if given is not None:
+        chosen = np.full(losses.nest.size, float(given))
+    return Calibration(scale, chosen, noise, truncation, block, method, step)
+
+
+def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
+    """Return the noise of a loss difference near each of some entries.
+
+    Where seven points show no noise, or more than noise, other spacings are tried: at
+    most 35 evaluations per entry. Then the smallest upper bound has to do; it is
+    infinite where the loss never responds.
+    """
+    noise = np.full(len(index), np.inf)
+    todo = np.arange(len(index))
+    for spacing in _SPACINGS:
+        at = np.repeat(index[todo], _POINTS)
+        gap = _binary(scale[todo], np.full(len(todo), spacing))
+        grid = gap[:, None] * (np.arange(_POINTS) - _POINTS // 2)
+        value = losses.theta[at] + grid.ravel()
+        stored = losses.representable(at, value)
+        with np.errstate(all="ignore"):
+            change, _ = losses.at_entries(at, stored)
+            bound, found = ecnoise(change.reshape(grid.shape))
+        even = (np.abs(stored - value).reshape(grid.shape) < 0.01 * gap[:, None]).all(1)
+        bound = np.where(even & np.isfinite(bound), bound, np.inf)
+        noise[todo] = np.minimum(noise[todo], bound)
+        todo = todo[~(found & even)]
+        if todo.size == 0:
+            break
+    return noise
+
+
+def noise_along(losses: Losses, scale: Array, rng: np.random.Generator) -> float:
+    """Return the noise of a loss difference along a random direction."""
+    direction = rng.standard_normal(len(scale)) * scale
+    bound = np.inf
+    for spacing in _SPACINGS:
+        with np.errstate(all="ignore"):
+            values = losses.along(direction, spacing * np.arange(-3.0, 4.0))
+            noise, found = ecnoise(values[None])
+        bound = float(np.fmin(bound, noise[0]))
+        if found[0]:
+            break
+    return bound if np.isfinite(bound) else _coarseness(losses, direction)
+
+
+def _coarseness(losses: Losses, direction: Array) -> float:
+    """Return the noise of a loss that does not respond to small changes.
+
+    It is rounded to few digits if large changes show stairs; or really constant.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            values = losses.along(direction, np.linspace(-1, 1, _POINTS))
+    except Exception:  # the loss cannot be computed that far away
+        values = np.zeros(_POINTS)
+    quantum = float(_quantum(np.diff(values)[None])[0])
+    usual = EPS * abs(losses.base)
+    return _ROUNDED * quantum if quantum > 1e4 * usual else usual
+
+
+def _sample(offsets: Index, rng: np.random.Generator) -> Index:
+    """Pick a few entries of each block, in order; a budget keeps them few in all."""
+    sizes = np.diff(offsets)
+    budget = max(12, int(offsets[-1]) // 250)
+    wanted = np.minimum(np.clip(-(-sizes // 25), 2, _SAMPLES), sizes)
+    if wanted.sum() > budget:
+        blocks = int(np.count_nonzero(sizes))
+        wanted = np.minimum(wanted, max(1, budget // blocks))
+        first = rng.permutation(np.flatnonzero(wanted))[:budget]
+        wanted[np.setdiff1d(np.arange(len(sizes)), first)] = 0
+    chosen = [
+        start + np.sort(rng.choice(size, count, replace=False))
+        for start, size, count in zip(offsets, sizes, wanted, strict=False)
+        if count
+    ]
+    return np.concatenate(chosen).astype(np.int64)
+
+
+def _pool(noise: Array, owner: Index, blocks: int) -> Array:
+    """Noise per block: the largest of its samples, and not far below the others'."""
+    known = np.isfinite(noise)
+    pooled = np.full(blocks, 0.5 * np.median(noise[known]))
+    np.maximum.at(pooled, owner[known], noise[known])
+    return pooled
+
+
+def _fixed_rungs(step: float, index: Index) -> Array:
+    """Return the step asked for after a coarser one that shows its truncation."""
+    return np.broadcast_to(step * np.array([RATIO, 1.0]), (len(index), 2)).copy()
+
+
+def _compare_rungs(
+    pairs: Pairs,
+    scale: Array,
+    noise: Array,
+    owner: Index,
+    blocks: int,
+    method: str,
+    choose: bool,
+) -> tuple[Array, Array]:
+    """For each block the best step relative to the scale, and its truncation.
+
+    The best step leaves the noise larger than the truncation, which is known less well.
+    """
+    forward = method == "forward"
+    slopes = pairs.forward if forward else pairs.central
+    gain = RATIO if forward else RATIO**2
+    with np.errstate(all="ignore"):
+        truncation = np.full_like(slopes, np.inf)
+        truncation[:, 1:] = np.abs(np.diff(slopes, axis=1)) / (gain - 1)
+        distance = pairs.h_plus if forward else pairs.span
+        bars = KAPPA * np.sqrt(2) * noise[:, None] / distance + pairs.rounding()
+        cost = np.maximum(bars, 4 * truncation)
+        if choose:
+            known = ladder(pairs, noise)
+            off = np.where(
+                known.kink[:, None], 0, np.abs(slopes - known.value[:, None])
+            )
+            cost = np.fmax(cost, off)
+        cost = np.where(np.isfinite(cost), cost, np.inf) * scale[:, None]
+        truncation = np.where(np.isfinite(truncation), truncation, 0) * scale[:, None]
+    rung = np.full(blocks, slopes.shape[1] - 1)
+    bound = np.zeros(blocks)
+    for b in np.unique(owner):
+        own = owner == b
+        rung[b] = _cheapest(cost[own]) if choose else 1
+        bound[b] = 4 * np.quantile(truncation[own, rung[b]], 0.75)
+    unseen = np.setdiff1d(np.arange(blocks), owner)
+    rung[unseen] = int(np.median(rung[np.unique(owner)]))
+    bound[unseen] = bound.max()
+    return (RUNGS[rung] if choose else np.ones(blocks)), bound
+
+
+def _cheapest(cost: Array) -> int:
+    """Return the rung with the least typical error, relative to each one's best."""
+    least = cost.min(axis=1, keepdims=True)
+    usable = np.isfinite(least[:, 0]) & (least[:, 0] > 0)
+    if not usable.any():
+        return len(RUNGS) // 2
+    relative = np.log(cost[usable]) - np.log(least[usable])
+    return int(np.argmin(np.mean(np.minimum(relative, 50.0), axis=0)))
+
+
+def _binary(scale: Array, relative: Array) -> Array:
+    """`relative * scale` rounded to a power of two, so that theta +- h is exact."""
+    step: Array = np.exp2(np.rint(np.log2(relative * scale)))
+    return step

@@ -1,0 +1,260 @@
+"""The gradient from differences alone."""
+
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+
+from fastgrad.checking.differences import (
+    EPS,
+    RUNGS,
+    Array,
+    Index,
+    Slopes,
+    entry_pairs,
+    ladder,
+)
+from fastgrad.checking.noise import Calibration, calibrate
+from fastgrad.losses.interface import Losses, make_losses
+
+METHODS = ("auto", "central", "forward", "complex", "ridders")
+
+_COMPLEX_STEP = 1e-30
+_CHUNK = 4096  # entries whose ladders are held at once
+FEW = 64  # entries: a second step each costs less than finding the first did
+
+
+def numerical_gradient(
+    loss: Any,
+    params: Any,
+    *,
+    method: str = "central",
+    step: float | None = None,
+    return_error: bool = False,
+    reduction: str | None = None,
+    engine: str = "auto",
+    vectorized: bool = False,
+    workers: Executor | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+    num_threads: int | None = None,
+) -> Any:
+    """Return the gradient of `loss` at `params` from differences of losses.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params)`` returns the loss, as for `check_gradient`.
+    params : nest of arrays
+        Where; left as it was.
+    method : {"central", "forward", "complex", "ridders"}
+        ``"central"`` is ``(J(x + h) - J(x - h)) / ((x + h) - (x - h))``, with the two
+        points as they are stored. ``"forward"`` halves the cost and loses half the
+        digits. ``"complex"`` is ``imag(J(x + ih)) / h``: exact, if the loss is analytic
+        and computes in complex arithmetic. ``"ridders"`` extrapolates from ten steps of
+        each entry.
+    step : float, optional
+        The absolute step for every entry. By default it follows, for each block, from
+        the measured noise and curvature of the loss.
+    return_error : bool
+        Also return error bars.
+    reduction, engine, vectorized, workers, progress, num_threads
+        As for `check_gradient`.
+    seed : int
+        Picks the entries on which noise and curvature are measured.
+
+    Returns
+    -------
+    gradient : nest of arrays
+        In the structure of `params`, float64; nan where the loss was not finite.
+    error : nest of arrays
+        If `return_error` is set: the derivative is in ``gradient +- error``. Infinite
+        where nothing can be said; half the jump of the slope at a kink.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_gradient`; if `method` is unknown or `step` is not positive, or so
+        small that adding it changes nothing.
+
+    Notes
+    -----
+    Costs two evaluations of the loss per entry (one forward or complex, twenty for
+    Ridders), four for error bars or if there are at most 64 entries, and some 30 per
+    block to find the step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gradient = numerical_gradient(lambda w: np.sum(w**2), np.array([1.0, -2.0]))
+    >>> np.allclose(gradient, [2.0, -4.0])
+    True
+    """
+    method, rng = check_method(method, step), generator(seed)
+    with make_losses(
+        loss,
+        params,
+        engine=engine_for(method, engine),
+        reduction=reduction,
+        vectorized=vectorized,
+        workers=workers,
+        num_threads=num_threads,
+        progress=progress,
+    ) as losses:
+        index = np.arange(losses.nest.size)
+        slopes = slopes_of(losses, index, method, step, return_error, rng)
+    unvector = losses.nest.unvector
+    if return_error:
+        return unvector(slopes.value), unvector(slopes.error)
+    return unvector(slopes.value)
+
+
+def check_method(method: str, step: float | None) -> str:
+    """Return the method, "auto" resolved; raise if the two make no sense together."""
+    if method not in METHODS:
+        raise ValueError(f"`method` must be one of {METHODS}, got {method!r}.")
+    if step is not None:
+        if isinstance(step, bool) or not isinstance(step, int | float | np.number):
+            raise TypeError(f"`step` must be a number, got {type(step).__name__}.")
+        if not (np.isfinite(step) and step > 0):
+            raise ValueError(f"`step` must be positive and finite, got {step}.")
+        if method == "ridders":
+            raise ValueError('`step` is chosen by `method="ridders"`, got both.')
+    return "central" if method == "auto" else method
+
+
+def generator(seed: Any) -> np.random.Generator:
+    """Return the generator of everything random."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"`seed` must be a non-negative integer, got {seed!r}."
+        ) from error
+
+
+def engine_for(method: str, engine: str) -> str:
+    """Return the engine, where "auto" and only one can do the method: that one."""
+    return "python" if method == "complex" and engine == "auto" else engine
+
+
+def refuse_lost_step(losses: Losses, index: Index, step: float) -> None:
+    """Raise ValueError if adding `step` changes nothing at one of the entries."""
+    x = losses.theta[index]
+    lost = losses.representable(index, x + step) == losses.representable(
+        index, x - step
+    )
+    if lost.any():
+        where = losses.nest.label(int(index[np.argmax(lost)]))
+        raise ValueError(
+            f"`step` must change the parameters, but {step} is lost in rounding at "
+            f"{where}."
+        )
+
+
+def complex_slopes(losses: Losses, index: Index, step: float | None) -> Slopes:
+    """Return the derivatives by the complex step: one evaluation each."""
+    h = np.full(len(index), _COMPLEX_STEP if step is None else float(step))
+    value = losses.imaginary(index, h) / h
+    return _plain(value, 64 * EPS * np.abs(value))
+
+
+def ridders_slopes(losses: Losses, index: Index, calibration: Calibration) -> Slopes:
+    """Return the derivatives by a ladder of steps each: twenty evaluations."""
+    parts = []
+    for start in range(0, len(index), _CHUNK):
+        chunk = index[start : start + _CHUNK]
+        steps = np.exp2(np.rint(np.log2(calibration.scale[chunk])))[:, None] * RUNGS
+        noise = calibration.noise[calibration.block[chunk]]
+        parts.append(ladder(entry_pairs(losses, chunk, steps), noise))
+    return Slopes(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in Slopes.__dataclass_fields__
+        )
+    )
+
+
+def slopes_by(
+    method: str, losses: Losses, index: Index, calibration: Calibration
+) -> Slopes:
+    """Return the derivatives by ``"complex"`` or ``"ridders"``."""
+    if method == "complex":
+        return complex_slopes(losses, index, calibration.fixed)
+    return ridders_slopes(losses, index, calibration)
+
+
+def slopes_of(
+    losses: Losses,
+    index: Index,
+    method: str,
+    step: float | None,
+    with_error: bool,
+    rng: np.random.Generator,
+) -> Slopes:
+    """Return the derivatives of some entries, with error bars if asked for."""
+    if method == "complex":
+        return complex_slopes(losses, index, step)
+    if step is not None:
+        refuse_lost_step(losses, index, step)
+        if not with_error:
+            return _at_step(losses, index, method, step)
+    calibration = calibrate(losses, rng, method=method, step=step)
+    if method == "ridders":
+        return ridders_slopes(losses, index, calibration)
+    if not with_error and (method == "forward" or len(index) > FEW):
+        pairs = calibration.pairs(losses, index)
+        value = pairs.forward if method == "forward" else pairs.central
+        return _plain(value, np.full(len(index), np.nan))
+    return _with_error(losses, index, calibration, keep=step is not None)
+
+
+def _at_step(losses: Losses, index: Index, method: str, step: float) -> Slopes:
+    if method == "forward":
+        x = losses.theta[index]
+        value = losses.representable(index, x + step)
+        with np.errstate(all="ignore"):
+            slope = losses.at_entries(index, value)[0] / (value - x)
+    else:
+        slope = entry_pairs(losses, index, np.full(len(index), step)).central
+    return _plain(slope, np.full(len(index), np.nan))
+
+
+def _with_error(
+    losses: Losses, index: Index, calibration: Calibration, keep: bool
+) -> Slopes:
+    """Two steps per entry; where they contradict each other, a ladder.
+
+    `keep` keeps the values at the steps of the calibration.
+    """
+    pairs = calibration.pairs(losses, index)
+    # Not a power of two: that would round in the same way.
+    wider = entry_pairs(losses, index, 3 * calibration.step[index])
+    forward = calibration.method == "forward"
+    value = pairs.forward if forward else pairs.central
+    other = wider.forward if forward else wider.central
+    with np.errstate(all="ignore"):
+        known = calibration.error(pairs, index)
+        change = np.abs(other - value)
+        # Noise, if it is more here than where it was measured, or curvature.
+        error = known + change / 2
+        odd = ~(change <= 4 * known)
+        # A slope that jumps by as much at both steps: a kink, not curvature.
+        jumps = np.abs(pairs.jump) > 0.5 * np.abs(wider.jump)
+        odd |= jumps & (np.abs(pairs.jump) > 8 * known)
+    if pairs.crossed is not None:
+        odd |= pairs.crossed
+    again = np.flatnonzero(odd)
+    better = ridders_slopes(losses, index[again], calibration) if again.size else None
+    if better is not None and keep:
+        error[again] = np.abs(better.value - value[again]) + better.error
+    elif better is not None:
+        value[again], error[again] = better.value, better.error
+    error = np.where(np.isfinite(value), error, np.inf)
+    return _plain(value, error)
+
+
+def _plain(value: Array, error: Array) -> Slopes:
+    nowhere = np.full_like(value, np.nan)
+    smooth = np.zeros(value.shape, dtype=bool)
+    return Slopes(value, error, smooth, nowhere, nowhere, nowhere)

@@ -1,0 +1,242 @@
+"""From a verdict on each entry to a report on the gradient."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastgrad.checking.differences import Array
+from fastgrad.checking.locate import UNLUCKY, Search, norm
+from fastgrad.checking.noise import Calibration
+from fastgrad.checking.verdict import (
+    CORRECT,
+    KINK,
+    UNDECIDED,
+    UNOBSERVABLE,
+    WRONG,
+    Judgement,
+    classify,
+    take,
+)
+from fastgrad.losses.interface import Losses
+from fastgrad.reports.gradient import Block, GradientReport, Verdict, WrongEntries
+
+
+def summarize(
+    losses: Losses,
+    entries: Judgement,
+    calibration: Calibration,
+    rng: np.random.Generator,
+) -> GradientReport:
+    """Return the report on the entries judged."""
+    blocks = _blocks(losses, entries, calibration)
+    return GradientReport(
+        verdict=_verdict(np.bincount(entries.kind, minlength=5)),
+        relative_error=relative_error(entries),
+        blocks=blocks,
+        wrong=wrong_entries(losses, entries),
+        numerical=_spread(losses, entries, entries.numerical),
+        analytic=_spread(losses, entries, entries.analytic),
+        error=_spread(losses, entries, entries.error),
+        evaluations=losses.evaluations,
+        engine=losses.engine,
+        threads=getattr(losses, "num_threads", 1),
+        method=calibration.method,
+        step=calibration.fixed,
+        fallback=losses.fallback,
+        notes=tuple(_notes(blocks, planted_errors(entries, rng))),
+    )
+
+
+def summarize_search(
+    losses: Losses,
+    searches: list[Search],
+    entries: Judgement,
+    calibration: Calibration,
+) -> GradientReport:
+    """Return the report on a search along random directions."""
+    blocks = tuple(
+        _searched_block(losses, b, search, take(entries, entries.block == b))
+        for b, search in enumerate(searches)
+    )
+    seen = zip(blocks, searches, strict=True)
+    verdicts = {block.verdict for block, s in seen if s.size or s.differs}
+    verdict: Verdict = "correct" if verdicts == {"correct"} else "undecided"
+    if "wrong" in verdicts:
+        verdict = "wrong"
+    mismatch = np.concatenate([search.mismatch for search in searches])
+    size = norm(np.array([search.size for search in searches]))
+    off = norm(mismatch) * np.sqrt(len(searches) / max(1, len(mismatch)))
+    return GradientReport(
+        verdict=verdict,
+        relative_error=float(off / (2 * size)) if size else 0.0,
+        blocks=blocks,
+        wrong=wrong_entries(losses, entries),
+        numerical=_spread(losses, entries, entries.numerical),
+        analytic=_spread(losses, entries, entries.analytic),
+        error=_spread(losses, entries, entries.error),
+        evaluations=losses.evaluations,
+        engine=losses.engine,
+        threads=losses.num_threads,
+        method=calibration.method,
+        fallback=losses.fallback,
+        notes=tuple(_search_notes(blocks, searches)),
+    )
+
+
+def _blocks(
+    losses: Losses, entries: Judgement, calibration: Calibration
+) -> tuple[Block, ...]:
+    """Return the result for each block."""
+    nest = losses.nest
+    blocks = []
+    for b, (name, shape) in enumerate(zip(nest.names, nest.shapes, strict=True)):
+        own = take(entries, entries.block == b)
+        count = np.bincount(own.kind, minlength=5)
+        steps = calibration.step[nest.offsets[b] : nest.offsets[b + 1]]
+        blocks.append(
+            Block(
+                name,
+                tuple(shape),
+                _verdict(count),
+                relative_error(own),
+                len(own.kind),
+                int(count[WRONG]),
+                int(count[UNDECIDED]),
+                int(count[KINK]),
+                int(count[UNOBSERVABLE]),
+                detection_limit(own),
+                float(np.median(steps)) if steps.size else None,
+            )
+        )
+    return tuple(blocks)
+
+
+def wrong_entries(losses: Losses, entries: Judgement) -> WrongEntries:
+    """Return all wrong entries, the worst first."""
+    wrong = np.flatnonzero(entries.kind == WRONG)
+    with np.errstate(all="ignore"):
+        off = np.abs(entries.analytic - entries.numerical)[wrong]
+    order = wrong[np.argsort(-np.where(np.isfinite(off), off, np.inf), kind="stable")]
+    nest, block = losses.nest, entries.block[order]
+    return WrongEntries(
+        tuple(nest.names),
+        tuple(nest.shapes),
+        block,
+        entries.index[order] - nest.offsets[block],
+        np.stack([entries.analytic, entries.numerical, entries.error])[:, order],
+    )
+
+
+def relative_error(entries: Judgement) -> float:
+    """Return norm(n - a) / (norm(n) + norm(a)), kinks left out; 0 for 0 / 0.
+
+    Scaled first, so that squares neither overflow nor vanish.
+    """
+    smooth = (entries.kind != KINK) & np.isfinite(entries.numerical)
+    a, n = entries.analytic[smooth], entries.numerical[smooth]
+    if not np.isfinite(a).all():
+        return float("nan")
+    largest = max(np.max(np.abs(a), initial=0.0), np.max(np.abs(n), initial=0.0))
+    if largest == 0:
+        return 0.0
+    a, n = a / largest, n / largest
+    total = np.linalg.norm(n) + np.linalg.norm(a)
+    return float(np.linalg.norm(n - a) / total)
+
+
+def detection_limit(entries: Judgement) -> float:
+    """Return the size above which errors in verified entries would be called wrong."""
+    verified = entries.kind == CORRECT
+    limit = 2 * entries.error[verified] + entries.tolerance[verified]
+    return float(limit.max()) if limit.size else float("nan")
+
+
+def planted_errors(entries: Judgement, rng: np.random.Generator) -> dict[int, bool]:
+    """Return whether a planted error of 1 % is caught, for one entry of each block.
+
+    The control of the check itself, on a copy; it needs no evaluation. Blocks with
+    wrong entries need no control.
+    """
+    caught = {}
+    for b in np.unique(entries.block):
+        own = entries.block == b
+        verified = np.flatnonzero(own & (entries.kind == CORRECT))
+        if verified.size == 0 or (entries.kind[own] == WRONG).any():
+            continue
+        one = take(entries, rng.choice(verified, 1))
+        size = np.abs(entries.analytic[verified])
+        largest = size.max() or 1.0  # squares may overflow
+        typical = largest * np.sqrt(np.mean((size / largest) ** 2))
+        one.analytic = one.analytic + 0.01 * np.maximum(np.abs(one.analytic), typical)
+        caught[int(b)] = bool(classify(one)[0] == WRONG)
+    return caught
+
+
+def _verdict(count: Any) -> Verdict:
+    """Wrong if any entry is; correct if no entry is open and any was verified."""
+    if count[WRONG]:
+        return "wrong"
+    if count[UNDECIDED] or not count[CORRECT] + count[KINK]:
+        return "undecided"
+    return "correct"
+
+
+def _spread(losses: Losses, entries: Judgement, values: Array) -> Any:
+    """Return values of the entries checked in the structure of the parameters."""
+    whole = np.full(losses.nest.size, np.nan)
+    whole[entries.index] = values
+    return losses.nest.unvector(whole)
+
+
+def _notes(blocks: tuple[Block, ...], caught: dict[int, bool]) -> Iterator[str]:
+    """Yield what else there is to know about the check's power."""
+    if caught:
+        yield (
+            f"control: {sum(caught.values())} of {len(caught)} planted errors of 1 % "
+            "caught"
+        )
+    blind = [blocks[b].name for b, seen in caught.items() if not seen]
+    if blind:
+        yield f"no power against errors of 1 % in {', '.join(blind)}"
+    silent = [b.name for b in blocks if b.checked and b.unobservable == b.checked]
+    if silent:
+        yield (
+            f"nothing to see in {', '.join(silent)}: the loss does not respond, and "
+            "both gradients are zero"
+        )
+
+
+def _searched_block(losses: Losses, b: int, search: Search, own: Judgement) -> Block:
+    """Return the result for a block that was searched along random directions."""
+    verdict: Verdict = "correct"
+    if search.differs:
+        verdict = "wrong"
+    elif not search.decisive:
+        verdict = "undecided"
+    size = float(np.abs(search.mismatch).max(initial=0.0))
+    scale = search.scale * UNLUCKY
+    return Block(
+        losses.nest.names[b],
+        tuple(losses.nest.shapes[b]),
+        verdict,
+        size / (2 * search.size) if search.size else 0.0,
+        int(losses.nest.offsets[b + 1] - losses.nest.offsets[b]),
+        wrong=int(np.count_nonzero(own.kind == WRONG)),
+        detection_limit=2 * search.error / scale if scale else float("nan"),
+        step=search.step,
+    )
+
+
+def _search_notes(blocks: tuple[Block, ...], searches: list[Search]) -> Iterator[str]:
+    yield (
+        "checked along random directions: an error above the limit of its block is "
+        "seen with a probability of 99 %, a smaller one more rarely"
+    )
+    for block, search in zip(blocks, searches, strict=True):
+        if search.stopped:
+            yield f"{block.name} is wrong in more entries than were searched for"
+        elif search.clouded:
+            yield (
+                f"noise hides where {search.clouded} of the errors in {block.name} are"
+            )

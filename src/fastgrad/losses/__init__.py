@@ -1,0 +1,1 @@
+"""Losses at perturbed points, whichever way they are computed."""

@@ -1,0 +1,1 @@
+"""Nests of arrays as one vector of parameters."""

@@ -1,0 +1,303 @@
+"""Nests of arrays <-> one vector, and the names of entries.
+
+Parameters come as people keep them: one array, a dict of arrays, lists of layers, named
+tuples, dataclasses, any of these in each other. A `Nest` remembers the structure and
+gives every entry a number (its place in one long vector) and a name (``W1[3, 17]``).
+"""
+
+import operator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.params.structure import contents, matching, put_back, rebuild, walk
+
+Vector = NDArray[np.float64]
+AnyArray = NDArray[Any]
+
+_DTYPES = (np.float16, np.float32, np.float64)
+
+
+class Nest:
+    """The structure of some parameters: their blocks, shapes and names.
+
+    Parameters
+    ----------
+    params : array, float, or nest of them
+        Dicts, lists, tuples, named tuples and dataclasses, nested in any way, of
+        float16, float32 or float64 arrays of any shape and strides. Python floats and
+        arrays that are read-only or broadcast are allowed: `structure` holds copies.
+        Writable arrays are not copied: they are the user's own.
+
+    Attributes
+    ----------
+    structure : nest
+        What to hand to the loss: `params` itself unless something had to be copied.
+    leaves : list of ndarray
+        The arrays in `structure`, one per block, in order.
+    names : list of str
+        Paths joined with dots, ``encoder.0.W``; a bare array is ``params``.
+    shapes, dtypes : list
+        Of each block.
+    offsets : ndarray of int64, shape (number of blocks + 1,)
+        Block ``b`` is ``vector[offsets[b]:offsets[b + 1]]``, in C order.
+    size : int
+        Number of entries, all blocks together.
+    shared : list of (str, str)
+        Pairs of blocks that share memory (tied weights, overlapping views). Moving an
+        entry of one moves the other: their derivatives count every use.
+
+    Raises
+    ------
+    TypeError
+        If a leaf is not a floating point array (or float).
+    ValueError
+        If an entry is not finite, there is no entry at all, or two blocks have the
+        same name.
+
+    Examples
+    --------
+    >>> nest = Nest({"W": np.ones((2, 3)), "b": np.zeros(2)})
+    >>> nest.names, nest.size
+    (['W', 'b'], 8)
+    >>> nest.locate(5)
+    ('W', (1, 2))
+    >>> nest.label(7)
+    'b[1]'
+    """
+
+    def __init__(self, params: Any) -> None:
+        try:
+            entries = list(walk(params))
+        except RecursionError:
+            raise ValueError("`params` must not contain itself.") from None
+        values = [value for _, _, value in entries]
+        self.names = [name or "params" for name, _, _ in entries]
+        self._paths = [path for _, path, _ in entries]
+        self.leaves = [_as_leaf(value, f"params{path}") for _, path, value in entries]
+        self.shapes = [leaf.shape for leaf in self.leaves]
+        self.dtypes = [leaf.dtype for leaf in self.leaves]
+        self.offsets = np.zeros(len(self.leaves) + 1, dtype=np.int64)
+        np.cumsum([leaf.size for leaf in self.leaves], out=self.offsets[1:])
+        self.size = int(self.offsets[-1])
+        self._refuse_nonsense()
+        self.shared = _shared_pairs(self.names, self.leaves)
+        self._scalar = [not isinstance(value, np.ndarray) for value in values]
+        self._template = params
+        own = all(map(operator.is_, self.leaves, values))
+        self.structure = params if own else self.rebuild(self.leaves)
+        self._contents = list(contents(self.structure))
+
+    def block_of(self, index: Any) -> Any:
+        """Return the block number of entry `index` (an int, or an array of them)."""
+        block = np.searchsorted(self.offsets, index, side="right") - 1
+        return int(block) if np.ndim(block) == 0 else block
+
+    def locate(self, index: int) -> tuple[str, tuple[int, ...]]:
+        """Return the block's name and the index in the block of entry `index`."""
+        block = self.block_of(index)
+        where = np.unravel_index(index - self.offsets[block], self.shapes[block])
+        return self.names[block], tuple(int(i) for i in where)
+
+    def by_block(
+        self, index: NDArray[np.int64]
+    ) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Yield each block that `index` meets, with the positions in `index` it has."""
+        blocks = self.block_of(index)
+        order = np.argsort(blocks, kind="stable")
+        edges = np.flatnonzero(np.diff(blocks[order])) + 1
+        for here in np.split(order, edges):
+            if here.size:
+                yield int(blocks[here[0]]), here
+
+    def label(self, index: int) -> str:
+        """Return the name of entry `index`, as in ``W1[3, 17]``."""
+        return entry_name(*self.locate(index))
+
+    def rebuild(self, leaves: Sequence[Any]) -> Any:
+        """Return the structure of the parameters with these leaves, as they are."""
+        return rebuild(self._template, iter(leaves))
+
+    def flatten(self, structure: Any, what: str = "params") -> list[AnyArray]:
+        """Return the arrays of `structure`, checked to be built like the parameters.
+
+        Parameters
+        ----------
+        structure : nest
+            Of real numbers. Lists and tuples are interchangeable, and the order of
+            keys is free.
+        what : str
+            The argument's name, for messages.
+
+        Returns
+        -------
+        list of ndarray
+            One per block, each with the block's shape; views where possible.
+
+        Raises
+        ------
+        TypeError
+            If a container or the dtype of a leaf is of the wrong kind.
+        ValueError
+            If keys, lengths or shapes differ from the parameters'.
+        """
+        found = list(matching(self._template, structure, what, "params"))
+        arrays = [_real_array(value, label) for value, label in found]
+        wrong = [
+            f"`{label}` must have shape {shape}, as `params{path}`, got {array.shape}."
+            for array, (_, label), shape, path in zip(
+                arrays, found, self.shapes, self._paths, strict=True
+            )
+            if array.shape != shape
+        ]
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return arrays
+
+    def vector(self, structure: Any, what: str = "params") -> Vector:
+        """Return `structure` as one float64 vector of shape (size,).
+
+        Raises what `flatten` raises.
+        """
+        return self.join(self.flatten(structure, what))
+
+    def join(self, leaves: Sequence[AnyArray]) -> Vector:
+        """Return the arrays of all blocks as one float64 vector (a copy)."""
+        out = np.empty(self.size)
+        for leaf, start, stop in zip(
+            leaves, self.offsets, self.offsets[1:], strict=False
+        ):
+            out[start:stop].reshape(leaf.shape)[...] = leaf
+        return out
+
+    def split(self, vector: NDArray[Any]) -> list[AnyArray]:
+        """Return one array per block: views of `vector`."""
+        return [
+            vector[start:stop].reshape(shape)
+            for start, stop, shape in zip(
+                self.offsets, self.offsets[1:], self.shapes, strict=False
+            )
+        ]
+
+    def unvector(self, vector: NDArray[Any]) -> Any:
+        """Return `vector` in the structure of the parameters: `vector`'s inverse.
+
+        Where the parameters have a Python float or NumPy scalar, so has the result.
+        """
+        return self.rebuild(
+            [
+                array[()] if scalar else array.copy()
+                for array, scalar in zip(self.split(vector), self._scalar, strict=True)
+            ]
+        )
+
+    def private_copy(self) -> "Nest":
+        """Return the same nest over copies of all its arrays."""
+        return Nest(self.rebuild(self.snapshot()))
+
+    def snapshot(self) -> list[AnyArray]:
+        """Return copies of `leaves`, to `restore` or to compare with."""
+        return [leaf.copy() for leaf in self.leaves]
+
+    def restore(self, snapshot: Sequence[AnyArray]) -> None:
+        """Make `structure` hold `leaves`, with the values of the snapshot."""
+        if not self._is_intact():
+            for container, members in self._contents:
+                put_back(container, members)
+        for leaf, saved in zip(self.leaves, snapshot, strict=True):
+            leaf[...] = saved
+
+    def change_since(self, snapshot: Sequence[AnyArray]) -> str | None:
+        """Return what somebody did to the parameters, None if nothing."""
+        for name, leaf, saved in zip(self.names, self.leaves, snapshot, strict=True):
+            if not np.array_equal(leaf, saved):
+                return f"changed {name}"
+        return None if self._is_intact() else "put other arrays in their place"
+
+    def _is_intact(self) -> bool:
+        found = [value for _, _, value in walk(self.structure)]
+        return len(found) == len(self.leaves) and all(
+            map(operator.is_, found, self.leaves)
+        )
+
+    def _refuse_nonsense(self) -> None:
+        if self.size == 0:
+            raise ValueError("`params` must have at least one entry, got none.")
+        for name, count in Counter(self.names).items():
+            if count > 1:
+                raise ValueError(f"`params` has two blocks named {name!r}.")
+        for leaf, path in zip(self.leaves, self._paths, strict=True):
+            finite = np.isfinite(leaf)
+            if not finite.all():
+                where = tuple(int(i) for i in np.argwhere(~finite)[0])
+                raise ValueError(
+                    f"`params{path}` must be finite, got {leaf[where]} at "
+                    f"{list(where)}."
+                )
+
+
+def entry_name(block: str, index: tuple[int, ...]) -> str:
+    """Return ``W1[3, 17]``; a 0-d block's only entry is the block's name."""
+    return f"{block}[{', '.join(map(str, index))}]" if index else block
+
+
+def _as_leaf(value: Any, label: str) -> AnyArray:
+    """Return `value` as a writable array: itself if it is one."""
+    if not isinstance(value, np.ndarray | float | np.floating):
+        raise TypeError(
+            f"`{label}` must be a floating point array, got {type(value).__name__}."
+        )
+    array = value if isinstance(value, np.ndarray) else np.array(value)
+    if array.dtype.type not in _DTYPES:
+        raise TypeError(
+            f"`{label}` must be float16, float32 or float64, got {array.dtype}."
+        )
+    own = array.flags.writeable and not _overlaps_itself(array)
+    return array if own else array.copy()
+
+
+def _overlaps_itself(array: AnyArray) -> bool:
+    """Whether entries share memory, as those of a broadcast array do."""
+    reach = array.itemsize
+    for stride, length in sorted(
+        (abs(stride), length)
+        for stride, length in zip(array.strides, array.shape, strict=True)
+        if length > 1
+    ):
+        if stride < reach:
+            return True
+        reach += stride * (length - 1)
+    return False
+
+
+def _real_array(value: Any, label: str) -> AnyArray:
+    """Return `value` as an array of real numbers."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.array(None)
+    if array.dtype.kind not in "fiub":
+        got = type(value).__name__ if array.dtype.kind == "O" else str(array.dtype)
+        raise TypeError(f"`{label}` must be an array of real numbers, got {got}.")
+    return array
+
+
+def _shared_pairs(names: list[str], leaves: list[AnyArray]) -> list[tuple[str, str]]:
+    """Pairs of blocks whose memory overlaps."""
+    pairs = []
+    spans = sorted(
+        (*np.lib.array_utils.byte_bounds(leaf), block)
+        for block, leaf in enumerate(leaves)
+        if leaf.size
+    )
+    for k, (_, stop, block) in enumerate(spans):
+        for start, _, other in spans[k + 1 :]:
+            if start >= stop:
+                break
+            first, second = sorted((block, other))
+            if np.shares_memory(leaves[first], leaves[second]):
+                pairs.append((names[first], names[second]))
+    return pairs

@@ -1,0 +1,1 @@
+"""The operations a program is made of, and NumPy's functions in their terms."""

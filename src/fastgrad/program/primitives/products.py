@@ -1,0 +1,172 @@
+"""Products: matmul, dot, tensordot, einsum, all one contraction of two operands."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program import graph
+from fastgrad.program.graph import Node
+from fastgrad.program.primitives.reductions import normalize_axes, sum_
+from fastgrad.program.primitives.shapes import gather, ravel
+from fastgrad.program.primitives.ufuncs import elementwise
+
+
+def contract(x: Node, y: Node, lx: str, ly: str, lo: str, *, label: str) -> Node:
+    """Einstein summation of two operands; one letter for each axis."""
+    x, lx = _own_labels_summed(x, lx, ly + lo, label)
+    y, ly = _own_labels_summed(y, ly, lx + lo, label)
+    letters = sorted(set(lx + ly))
+    # An axis of length 1 against a longer one is broadcast: drop it.
+    for letter in letters:
+        sizes = [n.shape[s.index(letter)] for n, s in ((x, lx), (y, ly)) if letter in s]
+        if len(sizes) == 2 and sizes[0] != sizes[1]:
+            if 1 not in sizes:
+                raise ValueError(f"operands do not match: {x.shape} and {y.shape}")
+            if sizes[0] == 1:
+                x, lx = _drop_axis(x, lx, letter, label)
+            else:
+                y, ly = _drop_axis(y, ly, letter, label)
+    ints = [len(letters)]
+    for letter in letters:
+        ints += [lx.find(letter), ly.find(letter), lo.find(letter)]
+    return graph.apply("contract", [x, y], ints, label=label)
+
+
+def _own_labels_summed(x: Node, lx: str, others: str, label: str) -> tuple[Node, str]:
+    axes = [d for d, letter in enumerate(lx) if letter not in others]
+    if axes:
+        x = sum_(x, axes, label=label)
+    return x, "".join(letter for letter in lx if letter in others)
+
+
+def _drop_axis(x: Node, lx: str, letter: str, label: str) -> tuple[Node, str]:
+    axis = lx.index(letter)
+    shape = x.shape[:axis] + x.shape[axis + 1 :]
+    return graph.reshape(x, shape, label), lx.replace(letter, "")
+
+
+_LETTERS = string.ascii_letters
+
+
+def matmul(x: Node, y: Node, *, label: str) -> Node:
+    """`x @ y`, with stacks of matrices broadcast."""
+    if not x.value.ndim or not y.value.ndim:
+        raise ValueError("matmul of a scalar")
+    batch = _LETTERS[3 : 3 + max(x.value.ndim, y.value.ndim, 2) - 2]
+    lx = "c" if x.value.ndim == 1 else batch[len(batch) - x.value.ndim + 2 :] + "ac"
+    ly = "c" if y.value.ndim == 1 else batch[len(batch) - y.value.ndim + 2 :] + "cb"
+    lo = batch + ("a" if "a" in lx else "") + ("b" if "b" in ly else "")
+    lo = "".join(letter for letter in lo if letter in lx + ly)
+    return contract(x, y, lx, ly, lo, label=label)
+
+
+def dot(x: Node, y: Node, *, label: str) -> Node:
+    if not x.value.ndim or not y.value.ndim:
+        return elementwise("multiply", x, y, label=label)
+    lx = _LETTERS[: x.value.ndim]
+    ly = _LETTERS[x.value.ndim : x.value.ndim + y.value.ndim]
+    summed = ly[-2] if len(ly) > 1 else ly[-1]
+    return contract(
+        x,
+        y,
+        lx,
+        ly.replace(summed, lx[-1]),
+        lx[:-1] + ly.replace(summed, ""),
+        label=label,
+    )
+
+
+def inner(x: Node, y: Node, *, label: str) -> Node:
+    return tensordot(x, y, ([x.value.ndim - 1], [y.value.ndim - 1]), label=label)
+
+
+def tensordot(x: Node, y: Node, axes: Any = 2, *, label: str) -> Node:
+    if isinstance(axes, (int, np.integer)):
+        axes = (
+            list(range(x.value.ndim - int(axes), x.value.ndim)),
+            list(range(int(axes))),
+        )
+    ax = normalize_axes(axes[0], x.value.ndim)
+    ay = normalize_axes(axes[1], y.value.ndim)
+    lx = _LETTERS[: x.value.ndim]
+    ly = list(_LETTERS[x.value.ndim : x.value.ndim + y.value.ndim])
+    for i, j in zip(ax, ay, strict=True):
+        ly[j] = lx[i]
+    lo = [letter for d, letter in enumerate(lx) if d not in ax]
+    lo += [letter for d, letter in enumerate(ly) if d not in ay]
+    return contract(x, y, lx, "".join(ly), "".join(lo), label=label)
+
+
+def outer(x: Node, y: Node, *, label: str) -> Node:
+    return contract(
+        ravel(x, label=label), ravel(y, label=label), "a", "b", "ab", label=label
+    )
+
+
+def vdot(x: Node, y: Node, *, label: str) -> Node:
+    return dot(ravel(x, label=label), ravel(y, label=label), label=label)
+
+
+def einsum(subscripts: str, *operands: Node, label: str, optimize: Any = False) -> Node:
+    """From left to right, whatever `optimize`."""
+    subscripts = subscripts.replace(" ", "")
+    left, _, right = subscripts.partition("->")
+    parts = left.split(",")
+    if "->" not in subscripts:
+        letters = left.replace(",", "").replace(".", "")
+        right = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
+        right = ("..." if "." in left else "") + right
+    spare = [c for c in _LETTERS if c not in subscripts]
+    parts = [
+        _spell_ellipsis(part, x.value.ndim, spare)
+        for part, x in zip(parts, operands, strict=True)
+    ]
+    widest = max(
+        (
+            x.value.ndim - len(p.replace("...", ""))
+            for p, x in zip(left.split(","), operands, strict=True)
+            if "." in p
+        ),
+        default=0,
+    )
+    right = right.replace("...", "".join(spare[:widest][::-1]))
+    x, labels = _diagonals(operands[0], parts[0], label)
+    for i in range(1, len(operands)):
+        y, ly = _diagonals(operands[i], parts[i], label)
+        later = right + "".join(parts[i + 1 :])
+        lo = "".join(c for c in dict.fromkeys(labels + ly) if c in later)
+        if i == len(operands) - 1:
+            lo = right
+        x, labels = contract(x, y, labels, ly, lo, label=label), lo
+    x, labels = _own_labels_summed(x, labels, right, label)
+    return graph.transpose(x, [labels.index(c) for c in right], label)
+
+
+def _spell_ellipsis(part: str, ndim: int, spare: list[str]) -> str:
+    n = ndim - len(part.replace("...", ""))
+    return part.replace("...", "".join(spare[:n][::-1]))
+
+
+def _diagonals(x: Node, labels: str, label: str) -> tuple[Node, str]:
+    """One axis for a letter that an operand repeats."""
+    distinct = "".join(dict.fromkeys(labels))
+    if distinct == labels:
+        return x, labels
+    letters = list(distinct)
+    # Every input axis moves with its letter's output axis: not a view of one step per
+    # output axis, so gather instead.
+    shape = tuple(x.shape[labels.index(c)] for c in letters)
+    grid = np.indices(shape)
+    index = tuple(grid[letters.index(c)] for c in labels)
+    return gather(x, np.ravel_multi_index(index, x.shape), label), distinct
+
+
+def multi_dot(xs: Sequence[Node], *, label: str) -> Node:
+    out = xs[0]
+    for x in xs[1:]:
+        out = dot(out, x, label=label)
+    return out

@@ -1,0 +1,305 @@
+"""Shape: indexing, reshaping, joining, splitting, padding, rearranging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from fastgrad.program import graph
+from fastgrad.program.graph import Node
+from fastgrad.program.primitives.reductions import Axis, normalize_axes, sum_
+from fastgrad.program.primitives.ufuncs import elementwise, number
+
+
+def gather(x: Node, positions: Any, label: str) -> Node:
+    """`x.ravel()[positions]`."""
+    positions = np.asarray(positions)
+    flat = graph.reshape(x, (x.value.size,), label)
+    taken = graph.take(flat, positions.ravel(), label)
+    return graph.reshape(taken, positions.shape, label)
+
+
+def _rearranged(x: Node, function: Callable[[Any], Any], label: str) -> Node:
+    """Whatever `function` does to the positions of `x`."""
+    return gather(x, function(np.arange(x.value.size).reshape(x.shape)), label)
+
+
+def index(x: Node, key: Any, label: str) -> Node:
+    """`x[key]` for slices, integers, None, Ellipsis and constant index arrays."""
+    key = key if isinstance(key, tuple) else (key,)
+    # np.True_ and integer scalars index as Python's own.
+    if not all(
+        k is None or k is Ellipsis or isinstance(k, (slice, int, np.integer))
+        for k in key
+        if not isinstance(k, (bool, np.bool_))
+    ) or any(isinstance(k, (bool, np.bool_)) for k in key):
+        return _index_arrays(x, key, label)
+    n_given = sum(k is not None and k is not Ellipsis for k in key)
+    if Ellipsis not in key:
+        key = (*key, Ellipsis)
+    rest = [slice(None)] * (x.value.ndim - n_given)
+    at = key.index(Ellipsis)
+    offset: list[int] = []
+    moves: list[int] = []
+    shape: list[int] = []
+    for k in (*key[:at], *rest, *key[at + 1 :]):
+        axis = len(offset)
+        if k is None:
+            shape.append(1)
+            moves += [-1, 0]
+        elif isinstance(k, slice):
+            span = range(*k.indices(x.shape[axis]))
+            offset.append(span.start if len(span) else 0)
+            moves += [axis, span.step]
+            shape.append(len(span))
+        else:
+            n = x.shape[axis]
+            if not -n <= k < n:
+                raise IndexError(f"index {k} is out of bounds for axis of size {n}")
+            offset.append(int(k) % n)
+    return graph.view(x, offset, moves, tuple(shape), label)
+
+
+def _index_arrays(x: Node, key: tuple[Any, ...], label: str) -> Node:
+    """An index with arrays: one of integers takes along an axis, others gather."""
+    arrays = [d for d, k in enumerate(key) if not isinstance(k, slice)]
+    if len(arrays) == 1 and all(k == slice(None) for k in key if isinstance(k, slice)):
+        chosen = np.asarray(key[arrays[0]])
+        if chosen.dtype.kind in "iu" and chosen.ndim:
+            return _take_axis(x, chosen, arrays[0], label)
+    return _rearranged(x, lambda positions: positions[key], label)
+
+
+def _take_axis(x: Node, chosen: Any, axis: int, label: str) -> Node:
+    n = x.shape[axis]
+    chosen = np.asarray(chosen)
+    if chosen.size and not (-n <= chosen.min() and chosen.max() < n):
+        raise IndexError(f"index out of bounds for axis of size {n}")
+    order = [axis, *(d for d in range(x.value.ndim) if d != axis)]
+    front = graph.transpose(x, order, label)
+    taken = graph.take(front, (chosen % n).ravel(), label)
+    full = graph.reshape(taken, chosen.shape + front.shape[1:], label)
+    lead = chosen.ndim
+    back = list(range(lead, lead + axis)) + list(range(lead))
+    back += list(range(lead + axis, full.value.ndim))
+    return graph.transpose(full, back, label)
+
+
+def take(x: Node, indices: Any, axis: int | None = None, *, label: str) -> Node:
+    if axis is None:
+        return gather(x, np.arange(x.value.size)[np.asarray(indices)], label)
+    (axis,) = normalize_axes(axis, x.value.ndim)
+    return _take_axis(x, indices, axis, label)
+
+
+def assign(x: Node, key: Any, new: Node, label: str) -> Node:
+    """`x` after ``x[key] = new``, for a constant key."""
+    positions = np.arange(x.value.size).reshape(x.shape)[key]
+    new = graph.broadcast_to(new, positions.shape, label)
+    source = np.zeros(x.value.size, dtype=np.intp)
+    chosen = np.zeros(x.value.size, dtype=bool)
+    source[positions.ravel()] = np.arange(positions.size)
+    chosen[positions.ravel()] = True
+    if not positions.size:
+        return x
+    mask = graph.constant(chosen.reshape(x.shape))
+    spread = gather(new, source.reshape(x.shape), label)
+    return elementwise("where", mask, spread, x, label=label)
+
+
+def reshape(x: Node, shape: Any, order: str = "C", *, label: str) -> Node:
+    if order not in ("C", "A", None):
+        return _rearranged(x, lambda p: p.reshape(shape, order=order), label)
+    return graph.reshape(x, x.value.reshape(shape).shape, label)
+
+
+def ravel(x: Node, order: str = "C", *, label: str) -> Node:
+    return reshape(x, (-1,), order, label=label)
+
+
+def transpose(x: Node, axes: Any = None, *, label: str) -> Node:
+    ndim = x.value.ndim
+    order = range(ndim)[::-1] if axes is None else normalize_axes(axes, ndim)
+    return graph.transpose(x, list(order), label)
+
+
+def permuted(function: Callable[..., Any]) -> Callable[..., Node]:
+    """A function that only permutes axes."""
+
+    def permute(x: Node, *args: Any, label: str, **kwargs: Any) -> Node:
+        # Distinct lengths would do; strides of an index tell the axes apart for sure.
+        probe = np.lib.stride_tricks.as_strided(
+            np.zeros(1), x.shape, [8 << d for d in range(x.value.ndim)]
+        )
+        moved = function(probe, *args, **kwargs)
+        axes = [int(s).bit_length() - 4 for s in moved.strides]
+        return graph.transpose(x, axes, label)
+
+    return permute
+
+
+def squeeze(x: Node, axis: Axis = None, *, label: str) -> Node:
+    return graph.reshape(x, np.squeeze(x.value, axis).shape, label)
+
+
+def expand_dims(x: Node, axis: Any, *, label: str) -> Node:
+    return graph.reshape(x, np.expand_dims(x.value, axis).shape, label)
+
+
+def concatenate(xs: Sequence[Node], axis: int | None = 0, *, label: str) -> Node:
+    if axis is None:
+        xs, axis = [ravel(x, label=label) for x in xs], 0
+    out = np.concatenate([x.value for x in xs], axis=axis)
+    (axis,) = normalize_axes(axis, out.ndim)
+    offsets, start = [], 0
+    for x in xs:
+        offsets.append([start if d == axis else 0 for d in range(out.ndim)])
+        start += x.shape[axis]
+    return graph.place(xs, offsets, np.zeros(out.shape), label)
+
+
+def stack(xs: Sequence[Node], axis: int = 0, *, label: str) -> Node:
+    return concatenate(
+        [expand_dims(x, axis, label=label) for x in xs], axis, label=label
+    )
+
+
+def joined(function: Callable[..., Any], axis: int) -> Callable[..., Node]:
+    """vstack, hstack, column_stack: concatenate after giving each input more axes."""
+
+    def join(xs: Sequence[Node], *, label: str) -> Node:
+        along = 0 if function is np.hstack and xs[0].value.ndim < 2 else axis
+        rows = []
+        for x in xs:
+            alone = function([x.value])
+            rows.append(graph.reshape(x, alone.shape, label))
+        return concatenate(rows, along, label=label)
+
+    return join
+
+
+def split(function: Callable[..., Any]) -> Callable[..., list[Node]]:
+    def split(x: Node, *args: Any, label: str, **kwargs: Any) -> list[Node]:
+        parts = function(np.arange(x.value.size).reshape(x.shape), *args, **kwargs)
+        return [_part(x, part, label) for part in parts]
+
+    return split
+
+
+def _part(x: Node, part: Any, label: str) -> Node:
+    """The contiguous block of `x` that holds these positions."""
+    if not part.size:
+        return gather(x, part, label)
+    first = np.unravel_index(part.flat[0], x.shape)
+    key = tuple(
+        slice(int(lo), int(lo) + n) for lo, n in zip(first, part.shape, strict=True)
+    )
+    return index(x, key, label)
+
+
+def pad(
+    x: Node, pad_width: Any, mode: str = "constant", *, label: str, **kwargs: Any
+) -> Node:
+    if mode != "constant":
+        return _rearranged(x, lambda p: np.pad(p, pad_width, mode, **kwargs), label)  # type: ignore[call-overload]
+    out = np.pad(x.value, pad_width, **kwargs)
+    before = np.broadcast_to(np.asarray(pad_width), (x.value.ndim, 2))[:, 0]
+    return graph.place([x], [before.tolist()], out, label)
+
+
+def sliding_windows(
+    x: Node, window_shape: Any, axis: Any = None, *, label: str, **kwargs: Any
+) -> Node:
+    axes = normalize_axes(axis, x.value.ndim)
+    shape = sliding_window_view(x.value, window_shape, axes).shape
+    moves = [k for d in range(x.value.ndim) for k in (d, 1)]
+    moves += [k for a in axes for k in (a, 1)]
+    return graph.view(x, [0] * x.value.ndim, moves, shape, label)
+
+
+def diagonal(
+    x: Node, offset: int = 0, axis1: int = 0, axis2: int = 1, *, label: str
+) -> Node:
+    return _rearranged(x, lambda p: np.diagonal(p, offset, axis1, axis2), label)
+
+
+def diag(x: Node, k: int = 0, *, label: str) -> Node:
+    if x.value.ndim != 1:
+        return _rearranged(x, lambda p: np.diag(p, k), label)
+    n = x.shape[0] + abs(k)
+    positions = np.flatnonzero(np.diag(np.ones(x.shape[0]), k))
+    return assign(
+        graph.constant(np.zeros((n, n))), np.unravel_index(positions, (n, n)), x, label
+    )
+
+
+def masked(function: Callable[..., Any]) -> Callable[..., Node]:
+    """tril, triu: multiply by a constant mask."""
+
+    def mask(x: Node, k: int = 0, *, label: str) -> Node:
+        kept = graph.constant(function(np.ones(x.shape), k))
+        return elementwise("where", kept, x, number(0.0), label=label)
+
+    return mask
+
+
+def diff(x: Node, n: int = 1, axis: int = -1, *, label: str) -> Node:
+    (axis,) = normalize_axes(axis, x.value.ndim)
+    lead = (slice(None),) * axis
+    for _ in range(n):
+        later = index(x, (*lead, slice(1, None)), label)
+        earlier = index(x, (*lead, slice(None, -1)), label)
+        x = elementwise("subtract", later, earlier, label=label)
+    return x
+
+
+def trapezoid(
+    y: Node, x: Node | None = None, dx: Any = 1.0, axis: int = -1, *, label: str
+) -> Node:
+    """The area under straight lines between the points."""
+    (axis,) = normalize_axes(axis, y.value.ndim)
+    lead = (slice(None),) * axis
+    pair = (index(y, (*lead, s), label) for s in (slice(1, None), slice(None, -1)))
+    heights = elementwise("add", *pair, label=label)
+    if x is None:
+        widths = graph.constant(dx)
+    else:
+        widths = diff(x, axis=-1 if x.value.ndim == 1 else axis, label=label)
+    if widths.value.ndim == 1:
+        trail = (1,) * (y.value.ndim - axis - 1)
+        widths = graph.reshape(widths, (*widths.shape, *trail), label)
+    areas = elementwise("multiply", widths, heights, label=label)
+    half = elementwise("multiply", areas, number(0.5), label=label)
+    return sum_(half, axis, label=label)
+
+
+def trace(x: Node, *args: Any, label: str) -> Node:
+    return sum_(diagonal(x, *args, label=label), -1, label=label)
+
+
+def rearranging(function: Callable[..., Any]) -> Callable[..., Node]:
+    """A function that moves or repeats elements, whatever its arguments."""
+
+    def rearrange(x: Node, *args: Any, label: str, **kwargs: Any) -> Node:
+        return _rearranged(x, lambda p: function(p, *args, **kwargs), label)
+
+    return rearrange
+
+
+def flip(x: Node, axis: Axis = None, *, label: str) -> Node:
+    axes = normalize_axes(axis, x.value.ndim)
+    key = tuple(
+        slice(None, None, -1) if d in axes else slice(None) for d in range(x.value.ndim)
+    )
+    return index(x, key, label)
+
+
+def atleast(ndim: int) -> Callable[..., Node]:
+    def atleast(x: Node, *, label: str) -> Node:
+        shape = (np.atleast_1d, np.atleast_2d, np.atleast_3d)[ndim - 1](x.value).shape
+        return graph.reshape(x, shape, label)
+
+    return atleast

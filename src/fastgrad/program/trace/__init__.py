@@ -1,0 +1,1 @@
+"""What turns a user's code into nodes of a program."""

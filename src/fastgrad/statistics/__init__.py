@@ -1,0 +1,1 @@
+"""Statistics of data in one read: moments, scaling, batch normalisation."""

@@ -1,0 +1,454 @@
+"""StandardScaler: the same statistics for training, development and test data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastgrad._threads import resolve_num_threads
+from fastgrad.statistics import tables as _tables
+from fastgrad.statistics.affine import affine
+from fastgrad.statistics.estimator import Transformer
+from fastgrad.statistics.moments import Accumulator, Moments, moments
+
+Floats = NDArray[np.float64]
+
+# A deviation of this many units in the last place of the mean is rounding.
+_CONSTANT_ULPS = 4
+# Elements converted at a time.
+_SLAB = 1 << 18
+
+
+class Drift(NamedTuple):
+    """How far other data is from the data of a scaler, per feature.
+
+    Attributes
+    ----------
+    z : float64 array of shape (n_features,)
+        Difference of the means in its own standard error, from the scaler's deviation:
+        beyond ±4 or so, the data is not from the same distribution.
+    ratio : float64 array of shape (n_features,)
+        Standard deviation by that of the scaler.
+    """
+
+    z: Floats
+    ratio: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """The rows a scaler has seen, and what follows from them, once it is asked for."""
+
+    rows: Accumulator
+    names: NDArray[Any] | None
+    weighted: bool
+
+    @cached_property
+    def moments(self) -> Moments:
+        return self.rows.moments()
+
+    @cached_property
+    def constant(self) -> NDArray[np.bool_]:
+        m = self.moments
+        return np.asarray(m.std <= _CONSTANT_ULPS * np.spacing(np.abs(m.mean)))
+
+    @cached_property
+    def scale(self) -> Floats:
+        return np.where(self.constant, 1.0, self.moments.std)
+
+    @cached_property
+    def count(self) -> Any:
+        counts = self.moments.weight if self.weighted else self.moments.count
+        return counts[0] if (counts == counts[0]).all() else counts
+
+
+class StandardScaler(Transformer):
+    """Subtract the mean and divide by the standard deviation, feature by feature.
+
+    A drop-in for scikit-learn's, which it does not need. NaN is a missing value:
+    skipped by `fit`, kept by `transform`. The statistics of any sequence of
+    `partial_fit` are, bit for bit, those of one `fit` on all rows, for any layout and
+    number of threads.
+
+    Parameters
+    ----------
+    with_mean, with_std : bool, default True
+        Whether to subtract the mean, and to divide by the deviation.
+    copy : bool, default True
+        False: `transform` and `inverse_transform` overwrite float arrays.
+    num_threads : int, optional
+        Threads to use; the bits do not depend on it.
+
+    Attributes
+    ----------
+    mean_, var_, scale_ : float64 array of shape (n_features,) or None
+        Mean, variance (``ddof=0``) and what is divided by: the standard deviation, also
+        where `var_` over- or underflows; 1 for a constant feature. `var_` and `scale_`
+        are None without `with_std`, `mean_` if `with_mean` is False as well.
+    n_samples_seen_ : int or array of shape (n_features,)
+        Samples that are not NaN, one number where all features have the same; with
+        weights their sum.
+    constant_features_ : int array
+        Features whose deviation is within 4 units in the last place of their mean.
+    n_features_in_ : int
+    feature_names_in_ : object array of shape (n_features,)
+        Only if fitted on a frame whose column names are strings.
+
+    See Also
+    --------
+    fastgrad.moments : the statistics alone.
+
+    Examples
+    --------
+    >>> import fastgrad as fg
+    >>> scaler = fg.StandardScaler().fit([[0.0, 3.0], [2.0, 3.0]])
+    >>> scaler.transform([[0.0, 3.0], [3.0, 4.0]])
+    array([[-1.,  0.],
+           [ 2.,  1.]])
+    >>> scaler.constant_features_
+    array([1])
+    """
+
+    def __init__(
+        self,
+        *,
+        with_mean: bool = True,
+        with_std: bool = True,
+        copy: bool = True,
+        num_threads: int | None = None,
+    ) -> None:
+        self.with_mean = with_mean
+        self.with_std = with_std
+        self.copy = copy
+        self.num_threads = num_threads
+
+    def fit(
+        self,
+        X: ArrayLike | Iterator[ArrayLike],
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        progress: bool = False,
+    ) -> Self:
+        """Take the statistics of `X`, forgetting what was seen before.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, n_features), Dask array, or iterable of array_likes
+            An iterable that is not a sequence (a generator, say) gives chunks of rows,
+            more than memory holds if need be. Arrays are read once, in place, in any
+            layout; memory maps are not loaded.
+        y : None
+            Ignored.
+        sample_weight : array_like of shape (n,), optional
+            See `weights` of :func:`fastgrad.moments`. Not with an iterable of chunks.
+        progress : bool, default False
+            Show a progress bar over the chunks of an iterable (needs tqdm).
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If `X` is not a matrix, is empty, has infinities (it names the columns), or
+            the scaler is frozen. The scaler is then as it was.
+        TypeError
+            If `X` is not numeric, or sparse.
+
+        Warns
+        -----
+        RuntimeWarning
+            If a column is all NaN: its statistics are NaN.
+        """
+        self._must_not_be_frozen()
+        self._seen = self._after(X, sample_weight, None, progress)
+        empty = np.flatnonzero(self._seen.moments.count == 0)
+        if empty.size:
+            warnings.warn(
+                f"Column(s) {', '.join(map(str, empty))} of `X` are all NaN.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def partial_fit(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Add the rows of `X` to what was seen before.
+
+        Parameters and exceptions are those of `fit`; after an exception the scaler is
+        as it was. The cost is that of the new rows.
+        """
+        self._must_not_be_frozen()
+        before = self._seen if self.__sklearn_is_fitted__() else None
+        self._seen = self._after(X, sample_weight, before, False)
+        return self
+
+    def _after(
+        self, X: Any, sample_weight: Any, before: _Seen | None, progress: bool
+    ) -> _Seen:
+        """Return what has been seen after `X`, without changing the scaler."""
+        weighted = sample_weight is not None or (before is not None and before.weighted)
+        if hasattr(X, "__dask_graph__"):
+            from fastgrad.interop.dask import accumulator
+
+            rows = accumulator(X, sample_weight)
+            return _Seen(before.rows.merged(rows) if before else rows, None, weighted)
+        if _tables.is_chunks(X):
+            if sample_weight is not None:
+                raise ValueError("`sample_weight` needs `X` to be an array.")
+            for chunk in _tables.with_progress(X, progress):
+                before = self._after(chunk, None, before, False)
+            if before is None:
+                raise ValueError("`X` must give at least one chunk, got none.")
+            return before
+        names, x = _tables.feature_names(X), _tables.as_matrix(X, "X")
+        weights = None
+        if sample_weight is not None:
+            weights = _tables.as_weights(sample_weight, len(x), "sample_weight")
+            if not weights.any():
+                raise ValueError("`sample_weight` must not all be zero.")
+        if before is None:
+            before = _Seen(Accumulator.of(x.shape[1]), names, weighted)
+        self._check_features(x, names, before)
+        threads = resolve_num_threads(self.num_threads)
+        return _Seen(before.rows.updated(x, weights, threads), before.names, weighted)
+
+    def merge(self, other: StandardScaler) -> Self:
+        """Add what `other` has seen: of another process, rank or file.
+
+        Raises
+        ------
+        ValueError
+            If `other` has other features, the scaler is frozen, or one is not fitted.
+        TypeError
+            If `other` is not a scaler.
+        """
+        self._must_not_be_frozen()
+        self._must_be_fitted()
+        if not isinstance(other, StandardScaler):
+            raise TypeError(
+                f"`other` must be a StandardScaler, got {type(other).__name__}."
+            )
+        other._must_be_fitted()
+        a, b = self._seen, other._seen
+        if a.rows.columns != b.rows.columns:
+            raise ValueError(
+                f"`other` must have {a.rows.columns} features, got {b.rows.columns}."
+            )
+        if a.names is not None and b.names is not None:
+            _tables.check_same_names(b.names, a.names)
+        self._seen = _Seen(a.rows.merged(b.rows), a.names, a.weighted or b.weighted)
+        return self
+
+    def freeze(self) -> Self:
+        """Refuse `fit`, `partial_fit` and `merge` from now on.
+
+        The guard against the commonest leak, statistics of development or test data. A
+        clone is a new, unfitted scaler: it is not frozen.
+        """
+        self._must_be_fitted()
+        self._frozen = True
+        return self
+
+    def _must_not_be_frozen(self) -> None:
+        if self.__dict__.get("_frozen"):
+            raise ValueError(
+                "This scaler is frozen: it transforms other data, "
+                "and takes no statistics of it."
+            )
+
+    def drift(self, X: ArrayLike) -> Drift:
+        """Compare the statistics of `X` (development or test data) with the scaler's.
+
+        Returns
+        -------
+        Drift
+            ``z`` = (mean of X − `mean_`) / (`scale_` √(1/n + 1/m)) and ``ratio`` = std
+            of X / `scale_`, with n and m the (effective) samples of the two.
+        """
+        self._must_be_fitted()
+        x = _tables.as_matrix(X, "X")
+        self._check_features(x, self._names_of(X), self._seen)
+        new, old = moments(x, num_threads=self.num_threads), self._seen.moments
+        with np.errstate(all="ignore"):
+            parts = 1 / new.effective_count + 1 / old.effective_count
+            error = self._seen.scale * np.sqrt(parts)
+            return Drift((new.mean - old.mean) / error, new.std / self._seen.scale)
+
+    def transform(
+        self, X: ArrayLike, copy: bool | None = None, *, out: NDArray[Any] | None = None
+    ) -> Any:
+        """Return (X − `mean_`) / `scale_`, computed in double and rounded once.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, n_features)
+        copy : bool, optional
+            False: overwrite `X` if it is a float array. Default: the parameter `copy`.
+        out : array of shape (n, n_features), optional
+            Where to write; any strides, `X` itself included.
+
+        Returns
+        -------
+        array of shape (n, n_features), or a frame if `set_output` says so
+            Floats keep their type, other numbers become float64.
+
+        Raises
+        ------
+        ValueError
+            If the features are not those of `fit`, or the scaler is not fitted.
+        """
+        self._must_be_fitted()
+        if hasattr(X, "__dask_graph__"):
+            return self._blockwise(self.transform, X)
+        result = self._apply(X, self._names_of(X), copy, out, inverse=False)
+        kind = self._output_kind()
+        if kind == "default" or out is not None:
+            return result
+        return _tables.as_frame(result, X, kind, self.get_feature_names_out())
+
+    def inverse_transform(
+        self, X: ArrayLike, copy: bool | None = None, *, out: NDArray[Any] | None = None
+    ) -> Any:
+        """Return X · `scale_` + `mean_`; all as in `transform`, always an array."""
+        self._must_be_fitted()
+        if hasattr(X, "__dask_graph__"):
+            return self._blockwise(self.inverse_transform, X)
+        return self._apply(X, None, copy, out, inverse=True)
+
+    def fit_transform(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        """Return ``fit(X, y, sample_weight).transform(X)``."""
+        return self.fit(X, y, sample_weight).transform(X)
+
+    def _blockwise(self, method: Any, X: Any) -> Any:
+        """Return the Dask array of `method` of each block of rows of `X`."""
+        dtype = _result_dtype(X.dtype)
+        X = X.rechunk({1: -1})
+        return X.map_blocks(method, dtype=dtype, meta=np.empty((0, 0), dtype))
+
+    def _apply(
+        self, X: Any, names: Any, copy: bool | None, out: Any, *, inverse: bool
+    ) -> NDArray[Any]:
+        x = _tables.as_matrix(X, "X")
+        self._check_features(x, names, self._seen)
+        zeros = np.zeros(x.shape[1])
+        mean = self._seen.moments.mean if self.with_mean else zeros
+        scale = self._seen.scale if self.with_std else zeros + 1.0
+        terms = (zeros, scale, mean) if inverse else (mean, scale)
+        in_place = x is X and not (self.copy if copy is None else copy)
+        target = _target(x, out, in_place)
+        _normalise(x, terms, target, resolve_num_threads(self.num_threads))
+        return target
+
+    @property
+    def mean_(self) -> Floats | None:
+        """Mean of each feature."""
+        mean: Floats = self._seen.moments.mean
+        return mean if self.with_mean or self.with_std else None
+
+    @property
+    def var_(self) -> Floats | None:
+        """Variance of each feature, ``ddof=0``."""
+        var: Floats = self._seen.moments.var
+        return var if self.with_std else None
+
+    @property
+    def scale_(self) -> Floats | None:
+        """What each feature is divided by."""
+        scale = self._seen.scale
+        return scale if self.with_std else None
+
+    @property
+    def n_samples_seen_(self) -> Any:
+        """Samples that are not NaN; the sum of their weights, if there were weights."""
+        return self._seen.count
+
+    @property
+    def constant_features_(self) -> NDArray[np.intp]:
+        """Indices of the features that do not vary beyond rounding."""
+        return np.flatnonzero(self._seen.constant)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features."""
+        return self._seen.rows.columns
+
+    @property
+    def feature_names_in_(self) -> NDArray[Any]:
+        """Names of the features, if they had any."""
+        if self._seen.names is None:
+            raise AttributeError("The features had no names.")
+        return self._seen.names
+
+    def _check_features(self, x: NDArray[Any], names: Any, seen: _Seen) -> None:
+        if names is not None and seen.names is not None:
+            _tables.check_same_names(names, seen.names)
+        if x.shape[1] != seen.rows.columns:
+            raise ValueError(
+                f"X has {x.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{seen.rows.columns} features as input."
+            )
+
+    def _names_of(self, X: Any) -> NDArray[Any] | None:
+        """Return the feature names of new data; warn if only one side has names."""
+        names = _tables.feature_names(X)
+        if (names is None) != (self._seen.names is None):
+            here, there = ("does not have valid", "with")
+            if names is not None:
+                here, there = ("has", "without")
+            warnings.warn(
+                f"X {here} feature names, but {type(self).__name__} was fitted {there} "
+                "feature names",
+                UserWarning,
+                stacklevel=3,
+            )
+        return names
+
+
+def _result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.float64) if dtype.kind in "iub" else dtype.newbyteorder("=")
+
+
+def _target(x: NDArray[Any], out: Any, in_place: bool) -> NDArray[Any]:
+    """Return the array to write to."""
+    dtype = _result_dtype(x.dtype)
+    if out is None:
+        fits = in_place and x.dtype == dtype and x.flags.writeable
+        return x if fits else np.empty_like(x, dtype=dtype, subok=False)
+    if not isinstance(out, np.ndarray) or out.shape != x.shape or out.dtype != dtype:
+        raise ValueError(
+            f"`out` must be an array of shape {x.shape} and dtype {dtype}, got shape "
+            f"{np.shape(out)} and dtype {getattr(out, 'dtype', type(out).__name__)}."
+        )
+    return out
+
+
+def _is_same(x: NDArray[Any], y: NDArray[Any]) -> bool:
+    start, other = (a.__array_interface__["data"][0] for a in (x, y))
+    return bool(start == other and x.strides == y.strides and x.dtype == y.dtype)
+
+
+def _normalise(
+    x: NDArray[Any], terms: Any, out: NDArray[Any], num_threads: int
+) -> None:
+    if np.may_share_memory(x, out) and not _is_same(x, out):
+        x = x.copy()
+    if _tables.kernel_ready(x) and _tables.kernel_ready(out) and x.dtype == out.dtype:
+        affine(x[None], terms, out[None], num_threads)
+        return
+    step = max(1, _SLAB // x.shape[1])
+    for start in range(0, len(x), step):
+        rows = x[start : start + step].astype(np.float64)
+        affine(rows[None], terms, rows[None], num_threads)
+        out[start : start + step] = rows
