@@ -1,5 +1,9 @@
 """Fixtures shared by all tests."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,3 +12,21 @@ import pytest
 def rng():
     """Return a generator with a fixed seed."""
     return np.random.default_rng(20261124)
+
+
+@pytest.fixture
+def passes_at():
+    """Run tests of a file that match an expression, on kernels of a SIMD level."""
+
+    def run(level, file, expression):
+        command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            [*command, file, "-k", expression],
+            env={**os.environ, "FASTGRAD_SIMD": level},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+    return run

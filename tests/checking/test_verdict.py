@@ -9,7 +9,7 @@ import pytest
 
 import fastgrad as fg
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "hostile.py"
+PATH = Path(__file__).parents[2] / "benchmarks" / "hostile.py"
 
 
 def _hostile():

@@ -1,9 +1,5 @@
 """The replay kernels: vector mathematics against mpmath, products against NumPy."""
 
-import os
-import subprocess
-import sys
-
 import mpmath
 import numpy as np
 import pytest
@@ -57,18 +53,8 @@ def test_vector_functions_meet_numpy_at_the_edges(name):
 
 
 @pytest.mark.parametrize("level", ["base", "v3"])
-def test_other_simd_levels_are_as_accurate(level):
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import test_kernels_replay as t\n"
-        "for n in t.POINTS:\n"
-        "  t.test_vector_functions_are_accurate_to_a_few_ulp(n)\n"
-        "  t.test_vector_functions_meet_numpy_at_the_edges(n)"
-    )
-    subprocess.run(
-        [sys.executable, "-c", code, os.path.dirname(__file__)],
-        env={**os.environ, "FASTGRAD_SIMD": level},
-        check=True,
-    )
+def test_other_simd_levels_are_as_accurate(level, passes_at):
+    passes_at(level, __file__, "accurate_to_a_few_ulp or meet_numpy_at_the_edges")
 
 
 def test_every_operation_has_a_primitive_and_a_kernel():

@@ -1,9 +1,6 @@
 """Programs against the NumPy functions they were traced from."""
 
 import itertools
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -365,18 +362,9 @@ def test_bits_do_not_depend_on_threads_or_on_order(name):
 
 
 @pytest.mark.parametrize("level", ["base", "v3"])
-def test_every_simd_level_passes(level):
+def test_every_simd_level_passes(level, passes_at):
     """The portable builds are tested on whatever CPU runs this."""
-    code = (
-        "import sys, numpy as np; sys.path.insert(0, sys.argv[1]);"
-        "import test_program as t\n"
-        "for name in t.CASES: t.test_a_program_gives_the_differences_of_its_function(name)"
-    )
-    subprocess.run(
-        [sys.executable, "-c", code, os.path.dirname(__file__)],
-        env={**os.environ, "FASTGRAD_SIMD": level},
-        check=True,
-    )
+    passes_at(level, __file__, "a_program_gives_the_differences_of_its_function")
 
 
 @pytest.mark.parametrize("name", CASES)
