@@ -16,11 +16,14 @@ import inspect
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 
 import fastgrad as fg
-from fastgrad import zoo
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "zoo"))
+import fastgrad_zoo as zoo
 
 # ---- the right code ------------------------------------------------------------------
 

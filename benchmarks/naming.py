@@ -2,12 +2,16 @@
 
 import argparse
 import collections
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
 import fastgrad as fg
-from fastgrad import zoo
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "zoo"))
+import fastgrad_zoo as zoo
 
 
 def grade(bug, seed, untraced):

@@ -7,13 +7,17 @@ Each problem for each seed and batch size, with all variations and identities.
 
 import argparse
 import itertools
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
 import fastgrad as fg
-from fastgrad import zoo
-from fastgrad.zoo._opened import opened
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "zoo"))
+import fastgrad_zoo as zoo
+from fastgrad_zoo._opened import opened
 
 
 def main() -> None:

@@ -8,10 +8,12 @@ bugs are left out: rules are written from what this prints. With
 
 import collections
 import sys
+from pathlib import Path
 
 import numpy as np
 
-from fastgrad import zoo
+sys.path.insert(0, str(Path(__file__).parents[1] / "zoo"))
+import fastgrad_zoo as zoo
 
 SEEDS = (0, 1, 2, 3)
 TIGHT = 1e-9

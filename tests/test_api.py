@@ -1,6 +1,7 @@
 """The package as a whole: what it exports, installs and imports."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -33,6 +34,23 @@ def test_every_public_name_exists_and_is_documented(name):
 def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="no attribute 'check_gradeint'"):
         _ = fastgrad.check_gradeint
+
+
+def test_the_zoo_is_a_distribution_of_its_own():
+    code = "import fastgrad as fg; print(fg.zoo.get('tanh_derivative_missing').cause)"
+    for path, expected in ((str(ROOT / "zoo"), "local_derivative"), ("", None)):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        if expected:
+            assert done.stdout.strip() == expected
+        else:
+            assert "ImportError: `fastgrad.zoo` is a distribution" in done.stderr
+            assert "pip install fastgrad-zoo" in done.stderr
 
 
 def test_the_version_is_that_of_the_build():

@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastgrad import initializers, signal, zoo
+    from fastgrad import initializers, signal
     from fastgrad.checking.check import check_gradient
     from fastgrad.checking.jacobian import (
         check_hessian,
@@ -68,7 +68,6 @@ __all__ = [
     "numerical_jacobian",
     "signal",
     "trace",
-    "zoo",
 ]
 
 # Imported when first used: importing fastgrad costs next to nothing beyond NumPy.
@@ -101,7 +100,6 @@ _MODULES = {
     "initializers": "initializers",
     "meanfield": "signal.meanfield",
     "signal": "signal",
-    "zoo": "zoo",
 }
 
 
@@ -110,6 +108,8 @@ def __getattr__(name: str) -> Any:
         return import_module("importlib.metadata").version("fastgrad")
     if name in _MODULES:
         return import_module(f"fastgrad.{_MODULES[name]}")
+    if name == "zoo":
+        return _zoo()
     if name not in _HOME:
         raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
     value = getattr(import_module(f"fastgrad.{_HOME[name]}"), name)
@@ -119,3 +119,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _zoo() -> Any:
+    """Return the collection of wrong gradients, a distribution of its own."""
+    try:
+        return import_module("fastgrad_zoo")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "`fastgrad.zoo` is a distribution of its own: pip install fastgrad-zoo."
+        ) from error

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from fastgrad import zoo
+import fastgrad_zoo as zoo
 from fastgrad.causes.reverse import Reverse
 from fastgrad.program.gradient import backpropagate
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from fastgrad import zoo
+import fastgrad_zoo as zoo
 from fastgrad.checking.metamorphic import Function, find_identities
 from fastgrad.checking.samples import Samples
 from fastgrad.params.nest import Nest
-from fastgrad.zoo._opened import opened
+from fastgrad_zoo._opened import opened
 
 
 def identities(loss, params, grads, data=(), *, axis=0, per_sample=None, seed=0):

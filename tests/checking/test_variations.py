@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from fastgrad import zoo
+import fastgrad_zoo as zoo
 from fastgrad.reports.gradient import GradientError
-from fastgrad.zoo._opened import opened
+from fastgrad_zoo._opened import opened
 
 M, D, H = 6, 4, 3  # samples, features, outputs
 

@@ -20,12 +20,12 @@ MAX_NDIM = 8
 _TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _PACKAGES = (_HOME + os.sep, os.path.dirname(os.path.abspath(np.__file__)) + os.sep)
-#: Parts of fastgrad that play the user.
-_EXAMPLES = tuple(os.path.join(_HOME, name, "") for name in ("zoo", "demo"))
+#: The part of fastgrad that plays the user.
+_DEMO = os.path.join(_HOME, "demo", "")
 
 
 def _is_internal(file: str) -> bool:
-    return file.startswith(_PACKAGES) and not file.startswith(_EXAMPLES)
+    return file.startswith(_PACKAGES) and not file.startswith(_DEMO)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.zoo._registry import Bug, Params, Problem
+from fastgrad_zoo._registry import Bug, Params, Problem
 
 
 class Rosenbrock(Problem):

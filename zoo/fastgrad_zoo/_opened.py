@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgrad.zoo._registry import Problem
+from fastgrad_zoo._registry import Problem
 
 
 class Opened(NamedTuple):

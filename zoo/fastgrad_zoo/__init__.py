@@ -4,7 +4,7 @@ Each problem is a loss in plain NumPy with its gradient; each bug is one way to 
 gradient wrong, many of them reported publicly. A gradient checker should find every
 bug, say in which blocks it is and what it is, and pass every right gradient:
 
->>> from fastgrad import zoo
+>>> import fastgrad_zoo as zoo
 >>> bug = zoo.get("tanh_derivative_missing")
 >>> bug.cause, bug.blocks
 ('local_derivative', ('W1', 'b1'))
@@ -20,7 +20,7 @@ import difflib
 import itertools
 from collections.abc import Iterator
 
-from fastgrad.zoo import (
+from fastgrad_zoo import (
     attention,
     convolution,
     dense,
@@ -38,7 +38,7 @@ from fastgrad.zoo import (
     structures,
     systems,
 )
-from fastgrad.zoo._registry import Bug, Case, Problem
+from fastgrad_zoo._registry import Bug, Case, Problem
 
 __all__ = ["Bug", "Case", "Problem", "bugs", "get", "problems", "variations"]
 

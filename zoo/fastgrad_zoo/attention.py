@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.zoo._functions import log_softmax, one_hot
-from fastgrad.zoo._registry import Array, Bug, Params, Problem
+from fastgrad_zoo._functions import log_softmax, one_hot
+from fastgrad_zoo._registry import Array, Bug, Params, Problem
 
 
 class AttentionNet(Problem):

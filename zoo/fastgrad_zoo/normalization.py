@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.zoo._registry import Array, Bug, Params, Problem
+from fastgrad_zoo._registry import Array, Bug, Params, Problem
 
 
 class BatchNormNet(Problem):

@@ -1,6 +1,6 @@
-"""``python -m fastgrad.zoo`` lists the bugs as a Markdown table."""
+"""``python -m fastgrad_zoo`` lists the bugs as a Markdown table."""
 
-from fastgrad import zoo
+import fastgrad_zoo as zoo
 
 
 def table() -> str:

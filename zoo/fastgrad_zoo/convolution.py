@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from fastgrad.zoo._functions import log_softmax, one_hot
-from fastgrad.zoo._registry import Array, Bug, Params, Problem
+from fastgrad_zoo._functions import log_softmax, one_hot
+from fastgrad_zoo._registry import Array, Bug, Params, Problem
 
 
 class ConvNet(Problem):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastgrad.zoo._registry import Array
+from fastgrad_zoo._registry import Array
 
 
 def sigmoid(z: Array) -> Array:
