@@ -22,6 +22,7 @@ lint: $(VENV)/linters
 	$(BIN)/cython-lint src
 	$(BIN)/codespell
 	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports
 
 wheel: $(VENV)/linters
 	rm -rf dist

@@ -1,6 +1,5 @@
 """The package as a whole: what it exports, installs and imports."""
 
-import ast
 import os
 import re
 import subprocess
@@ -13,17 +12,6 @@ import fastgrad
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "fastgrad"
-
-
-def imported(path):
-    """Names of the fastgrad modules that a file imports, outside functions or not."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.startswith("fastgrad.")}
 
 
 @pytest.mark.parametrize("name", fastgrad.__all__)
@@ -70,14 +58,6 @@ def test_every_file_of_the_package_is_installed():
     for path in SOURCE.rglob("*.pyx"):
         assert path.stem in listed
         assert path.with_suffix(".pyi").exists()
-
-
-def test_programs_know_nothing_of_the_checks_above_them():
-    below = ("fastgrad.program", "fastgrad._kernels", "fastgrad._threads",
-             "fastgrad.params.nest", "fastgrad.params.structure")  # fmt: skip
-    for path in (SOURCE / "program").glob("*.py"):
-        for name in imported(path):
-            assert name.startswith(below), f"{path.name} imports {name}"
 
 
 def test_kernels_know_nothing_above_them():

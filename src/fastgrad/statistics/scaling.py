@@ -198,7 +198,7 @@ class StandardScaler(Transformer):
         """Return what has been seen after `X`, without changing the scaler."""
         weighted = sample_weight is not None or (before is not None and before.weighted)
         if hasattr(X, "__dask_graph__"):
-            from fastgrad.interop.dask import accumulator
+            from fastgrad.statistics.dask import accumulator
 
             rows = accumulator(X, sample_weight)
             return _Seen(before.rows.merged(rows) if before else rows, None, weighted)
