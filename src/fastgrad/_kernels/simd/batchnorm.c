@@ -16,18 +16,20 @@ INLINE void tile_rows(const void *x, const void *dy, ptrdiff_t pitch, ptrdiff_t 
                       int single, partial *sums)
 {
     vec sum[LANES], product[LANES]; /* copies stay in registers */
-    memcpy(sum, sums->sum, sizeof sum);
-    memcpy(product, sums->product, sizeof product);
-#define ADD(i, k)                                                                                \
+    ptrdiff_t i = 0;
+    EACH_LANE sum[k] = sums->sum[k], product[k] = sums->product[k];
+#define ADD(i, sum, product)                                                                     \
     do {                                                                                         \
         vec g = load_at(dy, (i)*pitch, single);                                                  \
-        sum[k] += g;                                                                             \
-        product[k] += g * (load_at(x, (i)*pitch, single) - mean);                              \
+        sum += g;                                                                                \
+        product += g * (load_at(x, (i)*pitch, single) - mean);                                   \
     } while (0)
-    EACH_ROW(ADD);
+    for (; i + LANES <= rows; i += LANES)
+        EACH_LANE ADD(i + k, sum[k], product[k]);
+    EACH_LANE sums->sum[k] = sum[k], sums->product[k] = product[k];
+    for (int k = 0; i + k < rows; k++)
+        ADD(i + k, sums->sum[k], sums->product[k]);
 #undef ADD
-    memcpy(sums->sum, sum, sizeof sum);
-    memcpy(sums->product, product, sizeof product);
 }
 
 INLINE void column_sums(const void *x, const void *dy, ptrdiff_t rows, double mean, int single,

@@ -57,16 +57,7 @@ INLINE vec tree_of(const vec *a)
     return ((a[0] + a[1]) + (a[2] + a[3])) + ((a[4] + a[5]) + (a[6] + a[7]));
 }
 
-/* Does STEP(i, k) for every row i < rows, k = i mod LANES being a constant. */
-#define EACH_ROW(STEP)                                                                           \
-    do {                                                                                         \
-        ptrdiff_t i_ = 0;                                                                        \
-        for (; i_ + LANES <= rows; i_ += LANES) {                                                \
-            _Pragma("GCC unroll 8") for (int k = 0; k < LANES; k++) STEP(i_ + k, k);             \
-        }                                                                                        \
-        _Pragma("GCC unroll 8") for (int k = 0; k < LANES; k++) if (i_ + k < rows)               \
-            STEP(i_ + k, k);                                                                     \
-    } while (0)
+#define EACH_LANE _Pragma("GCC unroll 8") for (int k = 0; k < LANES; k++)
 
 /* Rows that all tiles of a panel take before the next rows: they fit L1. */
 enum { BAND = 4 * LANES };

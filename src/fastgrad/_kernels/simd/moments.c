@@ -93,72 +93,24 @@ typedef struct {
 } partial;
 
 /* Adds rows, a multiple of LANES but for the last ones of a chunk. */
-INLINE void tile_rows(const void *x, ptrdiff_t pitch, const double *w, ptrdiff_t rows, vec pivot,
-                      int masked, int weighted, int single, partial *sum)
+INLINE void tile_rows(const void *x, ptrdiff_t pitch, const double *w, ptrdiff_t rows,
+                      const vec *pivot, partial *sum, int masked, int weighted, int single)
 {
-    vec first[LANES], second[LANES]; /* copies stay in registers */
-    memcpy(first, sum->first, sizeof first);
-    memcpy(second, sum->second, sizeof second);
-#define ADD(i, k)                                                                                \
+    vec first[LANES], second[LANES], about = *pivot; /* copies stay in registers */
+    ptrdiff_t i = 0;
+    EACH_LANE first[k] = sum->first[k], second[k] = sum->second[k];
+#define ADD(i, k, first, second)                                                                 \
     do {                                                                                         \
         prefetch_at(x, ((i) + BAND) * pitch, single);                                            \
-        add(load_at(x, (i)*pitch, single), splat(weighted ? w[i] : 1.0), pivot, masked,          \
-            weighted, &sum->count, &sum->weight[k], &sum->squares[k], &first[k], &second[k]);    \
+        add(load_at(x, (i)*pitch, single), splat(weighted ? w[i] : 1.0), about, masked,          \
+            weighted, &sum->count, &sum->weight[k], &sum->squares[k], &first, &second);          \
     } while (0)
-    EACH_ROW(ADD);
+    for (; i + LANES <= rows; i += LANES)
+        EACH_LANE ADD(i + k, k, first[k], second[k]);
+    EACH_LANE sum->first[k] = first[k], sum->second[k] = second[k];
+    for (int k = 0; i + k < rows; k++)
+        ADD(i + k, k, sum->first[k], sum->second[k]);
 #undef ADD
-    memcpy(sum->first, first, sizeof first);
-    memcpy(sum->second, second, sizeof second);
-}
-
-INLINE void finish(const partial *p, const totals *all, int masked, int weighted, sums *out)
-{
-    out->count = masked ? to_double(p->count) : splat(all->count);
-    out->weight = !masked ? splat(all->weight) : weighted ? tree_of(p->weight) : out->count;
-    out->weight_squares = !masked    ? splat(all->squares)
-                          : weighted ? tree_of(p->squares)
-                                     : out->count;
-    out->first = tree_of(p->first);
-    out->second = tree_of(p->second);
-}
-
-/* Sums of tiles [start, stop) of a panel about their pivots. */
-INLINE void panel_pass(const panel *tiles, ptrdiff_t columns, int start, int stop, const double *w,
-                       ptrdiff_t rows, const totals *all, int masked, int weighted, int single,
-                       sums *out)
-{
-    partial p[TILES];
-    memset(p + start, 0, (stop - start) * sizeof(partial));
-    for (ptrdiff_t i = 0; i < rows; i += BAND) {
-        prefetch_band(tiles, i + 8 * BAND, columns, single);
-        for (int t = start; t < stop; t++)
-            tile_rows((const char *)tile_at(tiles, t * LANES, columns, single)
-                          + i * tiles->pitch * (single ? 4 : 8),
-                      tiles->pitch, w + (weighted ? i : 0), rows - i < BAND ? rows - i : BAND,
-                      out[t].pivot, masked, weighted, single, p + t);
-    }
-    for (int t = start; t < stop; t++)
-        finish(p + t, all, masked, weighted, out + t);
-}
-
-/* Sums of a panel. Without `masked`, false if there may be a missing value. */
-INLINE int panel_sums(const panel *tiles, ptrdiff_t columns, const double *w, ptrdiff_t rows,
-                      const totals *all, int masked, int weighted, int single, sums *out)
-{
-    int count = (columns + LANES - 1) / LANES;
-    for (int t = 0; t < count; t++)
-        out[t].pivot =
-            tile_guess(tile_at(tiles, t * LANES, columns, single), tiles->pitch, rows, single);
-    panel_pass(tiles, columns, 0, count, w, rows, all, masked, weighted, single, out);
-    for (int t = 0; t < count; t++) {
-        if (!masked && any(out[t].first - out[t].first != splat(0.0)))
-            return 0;
-        if (!any(far(out + t)))
-            continue;
-        out[t].pivot += only(far(out + t), out[t].first / out[t].weight);
-        panel_pass(tiles, columns, t, t + 1, w, rows, all, masked, weighted, single, out);
-    }
-    return 1;
 }
 
 /* LANES rows of one column from row i on, with `fill` beyond the last. */
@@ -172,6 +124,98 @@ INLINE vec rows_at(const void *x, ptrdiff_t i, ptrdiff_t rows, double fill, int 
     return v;
 }
 
+/* The accumulators of a column. */
+typedef struct {
+    vec weight, squares, first, second;
+    ivec count;
+} column_partial;
+
+INLINE void column_rows(const void *x, const double *w, ptrdiff_t rows, double pivot,
+                        column_partial *sum, int masked, int weighted, int single)
+{
+    column_partial s = {0};
+    for (ptrdiff_t i = 0; i < rows; i += LANES) {
+        prefetch_at(x, i + CHUNK, single);
+        add(rows_at(x, i, rows, masked ? NAN : pivot, single),
+            weighted ? load(w + i) : splat(1.0), splat(pivot), masked, weighted, &s.count,
+            &s.weight, &s.squares, &s.first, &s.second);
+    }
+    *sum = s;
+}
+
+/* The loops over the data, by masked, weighted, single; everything else is compiled once. */
+#define EACH_CASE(X) X(0, 0, 0) X(0, 0, 1) X(0, 1, 0) X(0, 1, 1) X(1, 0, 0) X(1, 0, 1) \
+    X(1, 1, 0) X(1, 1, 1)
+#define LOOPS(m, w_, s)                                                                          \
+    static void tile_##m##w_##s(const void *x, ptrdiff_t pitch, const double *w,                 \
+                                ptrdiff_t rows, const vec *pivot, partial *sum)                  \
+    {                                                                                            \
+        tile_rows(x, pitch, w, rows, pivot, sum, m, w_, s);                                      \
+    }                                                                                            \
+    static void column_##m##w_##s(const void *x, const double *w, ptrdiff_t rows, double pivot,  \
+                                  column_partial *sum)                                           \
+    {                                                                                            \
+        column_rows(x, w, rows, pivot, sum, m, w_, s);                                           \
+    }
+EACH_CASE(LOOPS)
+#define TILE_LOOP(m, w, s) [m][w][s] = tile_##m##w##s,
+static void (*const TILE_LOOPS[2][2][2])(const void *, ptrdiff_t, const double *, ptrdiff_t,
+                                         const vec *, partial *) = {EACH_CASE(TILE_LOOP)};
+#define COLUMN_LOOP(m, w, s) [m][w][s] = column_##m##w##s,
+static void (*const COLUMN_LOOPS[2][2][2])(const void *, const double *, ptrdiff_t, double,
+                                           column_partial *) = {EACH_CASE(COLUMN_LOOP)};
+
+INLINE void finish(const partial *p, const totals *all, int masked, int weighted, sums *out)
+{
+    out->count = masked ? to_double(p->count) : splat(all->count);
+    out->weight = !masked ? splat(all->weight) : weighted ? tree_of(p->weight) : out->count;
+    out->weight_squares = !masked    ? splat(all->squares)
+                          : weighted ? tree_of(p->squares)
+                                     : out->count;
+    out->first = tree_of(p->first);
+    out->second = tree_of(p->second);
+}
+
+/* Sums of tiles [start, stop) of a panel about their pivots. */
+INLINE void panel_pass(const panel *tiles, ptrdiff_t columns, int start, int stop,
+                       const double *w, ptrdiff_t rows, const totals *all, int masked,
+                       int single, sums *out)
+{
+    partial p[TILES];
+    memset(p + start, 0, (stop - start) * sizeof(partial));
+    for (ptrdiff_t i = 0; i < rows; i += BAND) {
+        prefetch_band(tiles, i + 8 * BAND, columns, single);
+        for (int t = start; t < stop; t++)
+            TILE_LOOPS[masked][w != NULL][single](
+                (const char *)tile_at(tiles, t * LANES, columns, single)
+                    + i * tiles->pitch * (single ? 4 : 8),
+                tiles->pitch, w ? w + i : NULL, rows - i < BAND ? rows - i : BAND,
+                &out[t].pivot, p + t);
+    }
+    for (int t = start; t < stop; t++)
+        finish(p + t, all, masked, w != NULL, out + t);
+}
+
+/* Sums of a panel. Without `masked`, false if there may be a missing value. */
+INLINE int panel_sums(const panel *tiles, ptrdiff_t columns, const double *w, ptrdiff_t rows,
+                      const totals *all, int masked, int single, sums *out)
+{
+    int count = (columns + LANES - 1) / LANES;
+    for (int t = 0; t < count; t++)
+        out[t].pivot =
+            tile_guess(tile_at(tiles, t * LANES, columns, single), tiles->pitch, rows, single);
+    panel_pass(tiles, columns, 0, count, w, rows, all, masked, single, out);
+    for (int t = 0; t < count; t++) {
+        if (!masked && any(out[t].first - out[t].first != splat(0.0)))
+            return 0;
+        if (!any(far(out + t)))
+            continue;
+        out[t].pivot += only(far(out + t), out[t].first / out[t].weight);
+        panel_pass(tiles, columns, t, t + 1, w, rows, all, masked, single, out);
+    }
+    return 1;
+}
+
 INLINE double column_guess(const void *x, ptrdiff_t rows, int single)
 {
     vec v;
@@ -183,29 +227,23 @@ INLINE double column_guess(const void *x, ptrdiff_t rows, int single)
 
 /* The same for one column, which is element c of out. */
 INLINE void column_pass(const void *x, const double *w, ptrdiff_t rows, const totals *all,
-                        int masked, int weighted, int single, sums *out, int c)
+                        int masked, int single, sums *out, int c)
 {
-    vec weight = {0}, squares = {0}, first = {0}, second = {0}, pivot = splat(out->pivot[c]);
-    ivec count = {0};
-    for (ptrdiff_t i = 0; i < rows; i += LANES) {
-        prefetch_at(x, i + CHUNK, single);
-        add(rows_at(x, i, rows, masked ? NAN : pivot[0], single),
-            weighted ? load(w + i) : splat(1.0), pivot, masked, weighted, &count, &weight,
-            &squares, &first, &second);
-    }
-    out->count[c] = masked ? tree(to_double(count)) : all->count;
-    out->weight[c] = !masked ? all->weight : weighted ? tree(weight) : out->count[c];
-    out->weight_squares[c] = !masked ? all->squares : weighted ? tree(squares) : out->count[c];
-    out->first[c] = tree(first);
-    out->second[c] = tree(second);
+    column_partial p;
+    COLUMN_LOOPS[masked][w != NULL][single](x, w, rows, out->pivot[c], &p);
+    out->count[c] = masked ? tree(to_double(p.count)) : all->count;
+    out->weight[c] = !masked ? all->weight : w ? tree(p.weight) : out->count[c];
+    out->weight_squares[c] = !masked ? all->squares : w ? tree(p.squares) : out->count[c];
+    out->first[c] = tree(p.first);
+    out->second[c] = tree(p.second);
 }
 
-INLINE int column_sums(const void *x, const double *w, ptrdiff_t rows, const totals *all,
-                       int masked, int weighted, int single, sums *out, int c)
+static int column_sums(const void *x, const double *w, ptrdiff_t rows, const totals *all,
+                       int masked, int single, sums *out, int c)
 {
     out->pivot[c] = column_guess(x, rows, single);
     for (int again = 0;; again = 1) {
-        column_pass(x, w, rows, all, masked, weighted, single, out, c);
+        column_pass(x, w, rows, all, masked, single, out, c);
         if (!masked && !(out->first[c] - out->first[c] == 0.0))
             return 0;
         if (again || !far(out)[c])
@@ -287,10 +325,7 @@ static void store_special(const void *x, const double *w, ptrdiff_t rows, int si
     for (ptrdiff_t i = 0; i < rows; i++)
         column[i] *= scale;
     sums s = {0};
-    if (w)
-        column_sums(column, w, rows, NULL, 1, 1, 0, &s, 0);
-    else
-        column_sums(column, w, rows, NULL, 1, 0, 0, &s, 0);
+    column_sums(column, w, rows, NULL, 1, 0, &s, 0);
     if (equal) {
         s.pivot[0] = value * scale;
         s.first[0] = s.second[0] = 0.0;
@@ -321,24 +356,18 @@ INLINE void panel_any(const panel *tiles, ptrdiff_t columns, const double *w, pt
                       const totals *all, int single, int *masked, sums *s)
 {
     if (!*masked)
-        *masked = w ? !panel_sums(tiles, columns, w, rows, all, 0, 1, single, s)
-                    : !panel_sums(tiles, columns, w, rows, all, 0, 0, single, s);
-    if (*masked && w)
-        panel_sums(tiles, columns, w, rows, all, 1, 1, single, s);
-    else if (*masked)
-        panel_sums(tiles, columns, w, rows, all, 1, 0, single, s);
+        *masked = !panel_sums(tiles, columns, w, rows, all, 0, single, s);
+    if (*masked)
+        panel_sums(tiles, columns, w, rows, all, 1, single, s);
 }
 
 INLINE void column_any(const void *x, const double *w, ptrdiff_t rows, const totals *all,
                        int single, int *masked, sums *s, int c)
 {
     if (!*masked)
-        *masked = w ? !column_sums(x, w, rows, all, 0, 1, single, s, c)
-                    : !column_sums(x, w, rows, all, 0, 0, single, s, c);
-    if (*masked && w)
-        column_sums(x, w, rows, all, 1, 1, single, s, c);
-    else if (*masked)
-        column_sums(x, w, rows, all, 1, 0, single, s, c);
+        *masked = !column_sums(x, w, rows, all, 0, single, s, c);
+    if (*masked)
+        column_sums(x, w, rows, all, 1, single, s, c);
 }
 
 static totals total_of(const double *w, ptrdiff_t rows)
