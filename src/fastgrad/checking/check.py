@@ -27,7 +27,7 @@ from fastgrad.checking.verdict import (
     check_rtol,
     judge,
 )
-from fastgrad.losses.interface import Losses, make_losses
+from fastgrad.losses.interface import Losses, PythonLosses, make_losses
 from fastgrad.reports.gradient import Cause, GradientReport
 
 # Findings after which the numbers of one call say nothing.
@@ -254,14 +254,14 @@ def _causes(
 
 def _program(losses: Losses, reduction: str | None) -> Any:
     """Return the loss as a program; where another engine was asked for, too."""
+    from fastgrad.losses.program import compile_losses
     from fastgrad.program import TraceError
-    from fastgrad.program.program import trace_nest
 
     program = getattr(losses, "program", None)
-    if program is not None or losses.engine != "python" or losses.fallback is not None:
+    if not isinstance(losses, PythonLosses) or losses.fallback is not None:
         return program
     try:
-        return trace_nest(losses.loss, losses.nest, reduction=reduction)
+        return compile_losses(losses, reduction, 1).program
     except TraceError:
         return None
     finally:

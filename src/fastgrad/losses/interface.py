@@ -257,11 +257,11 @@ class PythonLosses(Losses):
                 before = flat[entry]
                 flat[entry] = value
                 result = loss(structure)
-                flat[entry] = before
                 if number is not None and type(result) in FLOATS:
                     out.append(float(result) - number)
                 else:
                     out.append(difference(result, base))
+                flat[entry] = before  # once the result, maybe lazy, has become a number
                 advance()
         except BaseException as error:
             self.restore()

@@ -1,5 +1,6 @@
 """Losses from a traced program, once it has proved to be the user's function."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.interface import Flags, Losses, PythonLosses
-from fastgrad.params.nest import Vector
-from fastgrad.program.graph import TraceError, calling_line
-from fastgrad.program.program import Program, trace_nest
+from fastgrad.losses.progress import Progress
+from fastgrad.params.nest import Nest, Vector
+from fastgrad.program.graph import Node, TraceError, calling_line
+from fastgrad.program.program import Program, in_order, trace_graph, trace_nest
+from fastgrad.program.trace.agreement import (
+    first_constant_that_moved,
+    first_other_operation,
+)
 
 
 class CompiledLosses(Losses):
@@ -80,23 +86,81 @@ class CompiledLosses(Losses):
         self._python.restore()
 
 
-def compile_losses(
-    python: PythonLosses, reduction: str | None, num_threads: int | None
-) -> CompiledLosses:
-    """Trace the loss and accept the program only if it agrees with the function.
+def trace(
+    loss: Callable[[Any], Any], params: Any, *, reduction: str | None = None
+) -> Program:
+    """Record a loss written in NumPy as a program.
+
+    The loss is called with arrays that record what NumPy is asked to do. The program is
+    handed out once it has proved to be the loss, as `check_gradient` asks for: traced
+    again next to `params` it is the same program, with the same constants, and it
+    gives what the function gives at `params` and at points that move every block alone.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params)`` returns a number, or an array of per-sample losses with
+        `reduction`, or ``(loss, grads)``.
+    params : array or nest of arrays
+        Where to trace: any nest of dicts, lists, tuples and dataclasses.
+    reduction : {"mean", "sum"}, optional
+        How an array of per-sample losses becomes one number.
+
+    Returns
+    -------
+    Program
+        Replays the loss with entries of `params` perturbed; computes in float64.
 
     Raises
     ------
     TraceError
-        If the loss cannot be traced, or the program and the function differ by more
-        than rounding at theta or at perturbed points.
+        If the loss does something that cannot be traced, or the program is not the
+        function: it says what and where.
+    TypeError, ValueError
+        If `params` or what the loss returns there make no sense, see `check_gradient`.
+
+    Notes
+    -----
+    Two traces, and about two evaluations of the loss for each block of parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgrad as fg
+    >>> x = np.ones((3, 5))
+    >>> program = fg.trace(lambda p: np.tanh(p["W"] @ x).sum(), {"W": np.eye(4, 3)})
+    >>> len(program.operations)
+    3
+    >>> round(program.value, 6)
+    11.423912
+    """
+    if not callable(loss):
+        raise TypeError(f"`loss` must be callable, got {type(loss).__name__}.")
+    with PythonLosses(loss, Nest(params), Progress(False), reduction) as python:
+        return compile_losses(python, reduction, None).program
+
+
+def compile_losses(
+    python: PythonLosses, reduction: str | None, num_threads: int | None
+) -> CompiledLosses:
+    """Trace the loss and accept the program only if it is the function.
+
+    Raises
+    ------
+    TraceError
+        If the loss cannot be traced, a constant of the program moves with the
+        parameters, or program and function differ by more than rounding at theta or at
+        perturbed points.
     """
     source = calling_line()
     if python.nest.shared:
         one, other = python.nest.shared[0]
         raise TraceError(f"parameters share memory ({one} and {other})", source)
-    program = trace_nest(python.loss, python.nest, reduction=reduction)
-    python.restore()
+    try:
+        program = trace_nest(python.loss, python.nest, reduction=reduction)
+        _trace_again(program, python, reduction)
+    finally:
+        python.restore()
     compiled = CompiledLosses(python, program, num_threads)
     _compare("at the parameters", program.value, python.base, python)
     for size in _SIZES:
@@ -109,6 +173,54 @@ def compile_losses(
     return compiled
 
 
+# ---- the same program next to theta --------------------------------------------------
+
+#: Relative distances of the second trace: a smaller one where the program is another
+#: at the larger, and there zeros, where kinks are, stay.
+_NEXT = (1e-6, 1e-9)
+
+
+def _trace_again(program: Program, python: PythonLosses, reduction: str | None) -> None:
+    """Refuse a program with a constant that is none."""
+    for size in _NEXT:
+        other = _traced_next(python, reduction, size, zeros=size == _NEXT[0])
+        parted = other and first_other_operation(program.nodes, other)
+        if other and not parted:
+            moved = first_constant_that_moved(program.nodes, other)
+            if moved is not None:
+                raise TraceError(
+                    "uses a number that depends on the parameters, but got past the "
+                    "trace",
+                    moved.source,
+                )
+            return
+    assert parted is not None
+    raise TraceError("does something else at parameters next to these", parted.source)
+
+
+def _traced_next(
+    python: PythonLosses, reduction: str | None, size: float, *, zeros: bool
+) -> list[Node]:
+    """The nodes of a trace at parameters moved a little; none if it fails there."""
+    rng = np.random.default_rng(1)
+    scale = np.split(_scale(python), python.nest.offsets[1:-1])
+    try:
+        for leaf, other in zip(python.nest.leaves, scale, strict=True):
+            step = max(size, 8 * float(np.finfo(leaf.dtype).eps))
+            move = np.where(leaf == 0, other.reshape(leaf.shape) * zeros, leaf)
+            leaf += (move * step * rng.uniform(0.5, 1.5, leaf.shape)).astype(leaf.dtype)
+        parameters, result = trace_graph(python.loss, python.nest, reduction)
+        return in_order(parameters, result)
+    except TraceError:
+        if size == _NEXT[-1]:
+            raise
+        return []
+    finally:
+        python.restore()
+
+
+# ---- the same values around theta ----------------------------------------------------
+
 #: Of the perturbations to compare at: smaller ones where the function itself fails,
 #: e.g. because a matrix is no longer positive definite.
 _SIZES = (1.0, 1e-2, 1e-4)
@@ -117,13 +229,21 @@ _SIZES = (1.0, 1e-2, 1e-4)
 def _compare_around(
     compiled: CompiledLosses, python: PythonLosses, size: float
 ) -> None:
+    """Along a direction through all blocks, through each alone, and at some entries."""
     rng = np.random.default_rng(0)
-    direction = rng.standard_normal(python.nest.size) * _scale(python) * size
+    nest = python.nest
+    direction = rng.standard_normal(nest.size) * _scale(python) * size
     t = np.array([0.01, -0.3])
-    entry = rng.integers(python.nest.size, size=3)
+    entry = rng.integers(nest.size, size=3)
     moved = python.representable(entry, python.theta[entry] + direction[entry])
     expected = [*python.along(direction, t), *python.at_entries(entry, moved)[0]]
     got = [*compiled.along(direction, t), *compiled.at_entries(entry, moved)[0]]
+    if len(nest.leaves) > 1:
+        for start, stop in zip(nest.offsets, nest.offsets[1:], strict=False):
+            alone = np.zeros(nest.size)
+            alone[start:stop] = direction[start:stop]
+            expected += [*python.along(alone, t[1:])]
+            got += [*compiled.along(alone, t[1:])]
     for a, b in zip(got, expected, strict=True):
         _compare("at perturbed parameters", a, b, python)
 

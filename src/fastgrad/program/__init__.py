@@ -6,10 +6,11 @@
   in their terms; `functions` is the table of them.
 - `traced`: the array that records; `complexes`: pairs of them as complex numbers.
 - `plan`: memory and bundles for the kernels in ``_kernels/_replay``.
-- `program`: `trace` and `Program`.
+- `trace.agreement`: what two traces of one loss must have in common.
+- `program`: `trace_nest` and `Program`.
 """
 
 from fastgrad.program.graph import TraceError
-from fastgrad.program.program import Program, trace
+from fastgrad.program.program import Program
 
-__all__ = ["Program", "TraceError", "trace"]
+__all__ = ["Program", "TraceError"]

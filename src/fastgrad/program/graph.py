@@ -74,8 +74,10 @@ def raising_line(error: BaseException) -> Source | None:
 
 #: The trace that is going on, if any: what identifies its arrays.
 current_trace: ContextVar[object | None] = ContextVar("current_trace", default=None)
-#: The latest TraceError. A loss may have caught it; what it then does is not the loss.
-latest_error: ContextVar["TraceError | None"] = ContextVar("latest_error", default=None)
+#: What the trace going on refused: a loss that caught that does something else then.
+refusals: ContextVar[list[tuple[str, Source]] | None] = ContextVar(
+    "refusals", default=None
+)
 
 
 #: What the user called, where that is one function made of several others.
@@ -96,9 +98,11 @@ class TraceError(Exception):
     """A loss does something that cannot be traced; says what, and on which line."""
 
     def __init__(self, reason: str, source: Source | None = None) -> None:
-        latest_error.set(self)
         self.reason = reason
         self.source = source or calling_line()
+        refused = refusals.get()
+        if refused is not None:
+            refused.append((self.reason, self.source))
         code = self.source.code
         super().__init__(f"{self.source}: {reason}" + (f" ({code})" if code else ""))
 

@@ -30,8 +30,9 @@ Progress = Callable[[int, int], None]
 class Program:
     """A loss as a list of array operations, with its value at the traced parameters.
 
-    Made by `trace`. Printing it shows every operation with its source line, how far a
-    perturbation of each parameter spreads, and what checking every entry will cost.
+    Made by `fastgrad.trace`. Printing it shows every operation with its source line,
+    how far a perturbation of each parameter spreads, and what checking every entry will
+    cost.
 
     Attributes
     ----------
@@ -47,9 +48,7 @@ class Program:
         self.nest = nest
         self.parameters = list(parameters)
         self.result = result
-        # Parameters first, used or not: they are perturbed before anything runs.
-        rest = [n for n in plan.topological(result) if n.op != "parameter"]
-        self.nodes = self.parameters + rest
+        self.nodes = in_order(parameters, result)
         self._number = {node: i for i, node in enumerate(self.nodes)}
         self._replayer: Replayer | None = None
         self._use_kernels_at_theta()
@@ -299,57 +298,21 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str
     ]
 
 
-def trace(
-    loss: Callable[[Any], Any], params: Any, *, reduction: str | None = None
-) -> Program:
-    """Record a loss written in NumPy as a program.
-
-    The loss is called once, with arrays that record what NumPy is asked to do.
-
-    Parameters
-    ----------
-    loss : callable
-        ``loss(params)`` returns a number, or an array of per-sample losses with
-        `reduction`, or ``(loss, grads)``.
-    params : array or nest of arrays
-        Where to trace: any nest of dicts, lists, tuples and dataclasses.
-    reduction : {"mean", "sum"}, optional
-        How an array of per-sample losses becomes one number.
-
-    Returns
-    -------
-    Program
-        Replays the loss with entries of `params` perturbed; computes in float64.
-
-    Raises
-    ------
-    TraceError
-        If the loss does something that cannot be traced: it says what and where.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import fastgrad as fg
-    >>> x = np.ones((3, 5))
-    >>> program = fg.trace(lambda p: np.tanh(p["W"] @ x).sum(), {"W": np.eye(4, 3)})
-    >>> len(program.operations)
-    3
-    >>> round(program.value, 6)
-    11.423912
-    """
-    nest = Nest(params)
-    return trace_nest(loss, nest, reduction=reduction)
-
-
 def trace_nest(
     loss: Callable[[Any], Any], nest: Nest, *, reduction: str | None = None
 ) -> Program:
-    """As `trace`, for parameters already taken apart."""
+    """Trace a loss, called once with arrays that record what is done with them."""
     source = graph.calling_line()
     program = Program(nest, *trace_graph(loss, nest, reduction))
     if len(program.nodes) > MAX_OPERATIONS:
         raise TraceError(f"has {len(program.nodes):,} operations", source)
     return program
+
+
+def in_order(parameters: Sequence[Node], result: Node) -> list[Node]:
+    """The parameters, used or not, then all that `result` comes from, inputs first."""
+    rest = [n for n in plan.topological(result) if n.op != "parameter"]
+    return [*parameters, *rest]
 
 
 def trace_graph(
@@ -377,7 +340,8 @@ def trace_graph(
 def _record(loss: Callable[[Any], Any], nest: Nest, parameters: Sequence[Node]) -> Any:
     """What the loss returns; TraceError for whatever it raises, or caught of ours."""
     token = graph.current_trace.set(object())
-    graph.latest_error.set(None)
+    refused: list[tuple[str, graph.Source]] = []
+    refusals = graph.refusals.set(refused)
     try:
         traced = [
             Traced(node, np.asarray(leaf).dtype, Memory(owned=False))
@@ -394,9 +358,9 @@ def _record(loss: Callable[[Any], Any], nest: Nest, parameters: Sequence[Node]) 
         ) from error
     finally:
         graph.current_trace.reset(token)
-    swallowed = graph.latest_error.get()
-    if swallowed is not None:
-        raise swallowed
+        graph.refusals.reset(refusals)
+    if refused:
+        raise TraceError(*refused[-1])
     return result
 
 
