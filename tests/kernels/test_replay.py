@@ -3,9 +3,9 @@
 import mpmath
 import numpy as np
 import pytest
+from program_functions import trace
 
 from fastgrad._kernels._replay import CODES, map_elementwise
-from fastgrad.program import trace
 from fastgrad.program.primitives import ops
 
 RNG = np.random.default_rng(5)

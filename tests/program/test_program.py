@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
-from program_functions import FUNCTIONS
+from program_functions import FUNCTIONS, trace
 from scipy import special
 
-from fastgrad.program import TraceError, trace
+from fastgrad.program import TraceError
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(5, 6))

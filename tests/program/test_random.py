@@ -3,8 +3,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from fastgrad.program import trace
+from program_functions import trace
 
 CONSTANTS = [np.cos(np.arange(n, dtype=float)) for n in range(64)]
 

@@ -10,7 +10,7 @@ from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.interface import Flags, Losses, PythonLosses
 from fastgrad.losses.progress import Progress
 from fastgrad.params.nest import Nest, Vector
-from fastgrad.program.graph import Node, TraceError, calling_line
+from fastgrad.program.graph import Node, TraceError, defining_line
 from fastgrad.program.program import Program, in_order, trace_graph, trace_nest
 from fastgrad.program.trace.agreement import (
     first_constant_that_moved,
@@ -152,7 +152,7 @@ def compile_losses(
         parameters, or program and function differ by more than rounding at theta or at
         perturbed points.
     """
-    source = calling_line()
+    source = defining_line(python.loss)
     if python.nest.shared:
         one, other = python.nest.shared[0]
         raise TraceError(f"parameters share memory ({one} and {other})", source)
@@ -184,8 +184,8 @@ def _trace_again(program: Program, python: PythonLosses, reduction: str | None) 
     """Refuse a program with a constant that is none."""
     for size in _NEXT:
         other = _traced_next(python, reduction, size, zeros=size == _NEXT[0])
-        parted = other and first_other_operation(program.nodes, other)
-        if other and not parted:
+        parted = first_other_operation(program.nodes, other)
+        if parted is None:
             moved = first_constant_that_moved(program.nodes, other)
             if moved is not None:
                 raise TraceError(
@@ -194,7 +194,7 @@ def _trace_again(program: Program, python: PythonLosses, reduction: str | None) 
                     moved.source,
                 )
             return
-    assert parted is not None
+    assert parted is not None  # where the other trace failed, at the first node
     raise TraceError("does something else at parameters next to these", parted.source)
 
 
@@ -266,5 +266,5 @@ def _compare(where: str, got: float, expected: float, python: PythonLosses) -> N
         raise TraceError(
             f"the traced program gives {got:.17g} {where}, the function "
             f"{expected:.17g}",
-            calling_line(),
+            defining_line(python.loss),
         )

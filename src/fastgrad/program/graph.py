@@ -1,5 +1,7 @@
 """Values of a traced program: what was computed, from what, on which source line."""
 
+import functools
+import inspect
 import linecache
 import os
 import sys
@@ -59,6 +61,17 @@ def calling_line() -> Source:
         site = hash((site, frame.f_code.co_filename, frame.f_lineno, frame.f_lasti))
         frame = frame.f_back
     return Source(file, line, site)
+
+
+def defining_line(function: Any) -> Source:
+    """Where a function begins; the calling line for one that is not Python's."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    for candidate in (function, type(function).__call__):
+        code = getattr(inspect.unwrap(candidate), "__code__", None)
+        if code is not None:
+            return Source(code.co_filename, code.co_firstlineno)
+    return calling_line()
 
 
 def raising_line(error: BaseException) -> Source | None:

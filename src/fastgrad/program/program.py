@@ -302,7 +302,7 @@ def trace_nest(
     loss: Callable[[Any], Any], nest: Nest, *, reduction: str | None = None
 ) -> Program:
     """Trace a loss, called once with arrays that record what is done with them."""
-    source = graph.calling_line()
+    source = graph.defining_line(loss)
     program = Program(nest, *trace_graph(loss, nest, reduction))
     if len(program.nodes) > MAX_OPERATIONS:
         raise TraceError(f"has {len(program.nodes):,} operations", source)
@@ -319,7 +319,7 @@ def trace_graph(
     loss: Callable[[Any], Any], nest: Nest, reduction: str | None = None
 ) -> tuple[list[Node], Node]:
     """Return the nodes of the parameters and of the loss, its graph behind them."""
-    source = graph.calling_line()
+    source = graph.defining_line(loss)
     parameters = [
         Node(
             "parameter",
@@ -331,7 +331,7 @@ def trace_graph(
         )
         for name, leaf in zip(nest.names, nest.leaves, strict=True)
     ]
-    node = _scalar(_record(loss, nest, parameters), reduction)
+    node = _scalar(_record(loss, nest, parameters), reduction, source)
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)
     return parameters, node
@@ -364,18 +364,22 @@ def _record(loss: Callable[[Any], Any], nest: Nest, parameters: Sequence[Node]) 
     return result
 
 
-def _scalar(result: Any, reduction: str | None) -> Node:
+def _scalar(result: Any, reduction: str | None, source: graph.Source) -> Node:
     """The node of the loss itself."""
     if isinstance(result, tuple) and len(result) == 2:
         result = result[0]
     if isinstance(result, Complex):
-        raise TraceError("returns a complex number")
+        raise TraceError("returns a complex number", source)
     if not isinstance(result, Traced):
-        raise TraceError("returns a value that does not come from its parameters")
+        raise TraceError(
+            "returns a number that does not come from its argument", source
+        )
     node = result.node
     if reduction is not None and node.value.ndim:
         reduce = reductions.mean if reduction == "mean" else reductions.sum_
         node = reduce(node, label=f"reduction={reduction!r}")
     if node.value.size != 1:
-        raise TraceError(f"returns an array of shape {node.shape}")
+        raise TraceError(
+            f"returns an array of shape {node.shape}, not a number", source
+        )
     return graph.reshape(node, (), "loss")

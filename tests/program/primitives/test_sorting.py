@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from program_functions import trace
 
 import fastgrad as fg
-from fastgrad.program import TraceError, trace
+from fastgrad.program import TraceError
 
 
 def test_the_order_is_found_anew_at_each_perturbed_point():

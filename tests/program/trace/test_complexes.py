@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from program_functions import trace
 
 import fastgrad as fg
-from fastgrad.program import TraceError, trace
+from fastgrad.program import TraceError
 
 RNG = np.random.default_rng(31)
 A = RNG.normal(size=(6, 4)) + 1j * RNG.normal(size=(6, 4))

@@ -41,4 +41,4 @@ def first_other_operation(one: Sequence[Node], other: Sequence[Node]) -> Node | 
             number_one[x] for x in a.inputs
         ] != [number_other[x] for x in b.inputs]:
             return a
-    return None if len(one) == len(other) else one[min(len(one), len(other)) - 1]
+    return None if len(one) == len(other) else one[min(len(one) - 1, len(other))]

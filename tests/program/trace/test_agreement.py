@@ -1,0 +1,124 @@
+"""A program is handed out only if it is the function."""
+
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+RNG = np.random.default_rng(3)
+
+
+class Net:
+    """Reads one of its arrays instead of the argument, too weakly for the losses."""
+
+    def __init__(self):
+        self.W, self.b = RNG.normal(size=2000), RNG.normal(size=3)
+
+    def loss(self, p):
+        return 1e4 * np.sum(p["W"] ** 2) + np.sum(np.asarray(self.b) ** 2)
+
+    def grads(self, p):
+        return {"W": 2e4 * p["W"], "b": 2 * p["b"]}
+
+    @property
+    def params(self):
+        return {"W": self.W, "b": self.b}
+
+
+def in_a_thread(p):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(float(np.sum(p["b"] ** 2))))
+    thread.start()
+    thread.join()
+    return 1e4 * np.sum(p["W"] ** 2) + found[0]
+
+
+def frozen(p):
+    """A constant computed by code that sees the user's arrays."""
+    return np.sum(p["W"] ** 2) + memoryview(FROZEN["b"])[0]
+
+
+FROZEN = {"W": RNG.normal(size=4), "b": RNG.normal(size=1)}
+
+
+def test_a_right_gradient_that_the_program_would_call_wrong_is_correct():
+    net = Net()
+    assert fg.check_gradient(net.loss, net.params, net.grads).ok
+    wrong = {"W": 2e4 * net.W, "b": 2.02 * net.b}
+    report = fg.check_gradient(net.loss, net.params, wrong)
+    assert {entry.block for entry in report.wrong} == {"b"}
+
+
+@pytest.mark.parametrize("weight", [1e4, 1.0])
+def test_what_runs_in_a_thread_of_the_loss_is_no_constant(weight):
+    net = Net()
+    with pytest.raises(fg.TraceError, match=r"test_agreement\.py"):
+        fg.trace(in_a_thread, net.params)
+    assert fg.check_gradient(in_a_thread, net.params, net.grads).verdict != "wrong"
+
+
+def test_a_number_that_got_past_the_trace_is_told_with_its_line():
+    with pytest.raises(fg.TraceError, match="got past the trace") as caught:
+        fg.trace(frozen, FROZEN)
+    assert "memoryview" in caught.value.source.code
+
+
+def test_another_program_for_traced_arrays_is_refused():
+    def loss(w):
+        return np.sum(w) if type(w) is np.ndarray else np.sum(w**2)
+
+    with pytest.raises(fg.TraceError, match="the function"):
+        fg.trace(loss, np.array([1.0, 2.0]))
+
+
+def test_a_loss_that_computes_something_else_nearby_is_refused():
+    """As many terms as the loss was called times."""
+    calls = []
+
+    def loss(w):
+        calls.append(1)
+        return sum(np.sum(w) for _ in calls)
+
+    with pytest.raises(fg.TraceError, match="next to these"):
+        fg.trace(loss, np.array([1.0, 2.0]))
+
+
+def test_a_refused_trace_keeps_nothing_alive():
+    class Array(np.ndarray):
+        pass
+
+    data = np.ones(3).view(Array)
+    alive = weakref.ref(data)
+
+    def loss(w, data=data):
+        return np.frompyfunc(lambda x: x, 1, 1)(w * data).sum()
+
+    with pytest.raises(fg.TraceError):
+        fg.trace(loss, np.ones(3))
+    del loss, data
+    gc.collect()
+    assert alive() is None
+
+
+def test_two_threads_trace_at_once():
+    started, programs = threading.Barrier(2), {}
+
+    def work(scale):
+        def loss(w):
+            started.wait(30)
+            return np.sum((scale * w) ** 2)
+
+        w = np.array([1.0, 2.0, scale])
+        programs[scale] = fg.trace(loss, w).gradient() / (2 * scale**2 * w)
+
+    threads = [threading.Thread(target=work, args=(scale,)) for scale in (2.0, 3.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for scale in (2.0, 3.0):
+        np.testing.assert_allclose(programs[scale], 1.0, rtol=1e-15)
