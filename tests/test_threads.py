@@ -1,10 +1,13 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
-from fastgrad._threads import resolve_num_threads
+import fastgrad as fg
+from fastgrad._threads import MOST_THREADS, resolve_num_threads
 
 
 def test_a_positive_count_is_taken_as_it_is():
@@ -37,3 +40,81 @@ def test_counts_that_are_not_positive_are_refused(bad):
 def test_non_integers_are_refused(bad):
     with pytest.raises(TypeError, match="`num_threads` must be a positive integer"):
         resolve_num_threads(bad)
+
+
+X = np.linspace(-1, 1, 24).reshape(6, 4)
+
+
+def normalised(num_threads):
+    y, cache = fg.batch_norm(X, np.ones(4), np.zeros(4), num_threads=num_threads)
+    return fg.batch_norm_backward(y, cache, num_threads=num_threads)[0]
+
+
+#: Everything that takes `num_threads`.
+TAKERS = {
+    "check_gradient": lambda n: (
+        fg.check_gradient(lambda p: (p**2).sum(), X, 2 * X, num_threads=n).numerical
+    ),
+    "check_variations": lambda n: (
+        fg.check_variations(
+            lambda p, x: ((x @ p) ** 2).sum(),
+            np.ones(4),
+            lambda p, x: 2 * x.T @ (x @ p),
+            (X,),
+            num_threads=n,
+        ).ok
+    ),
+    "untraced": lambda n: fg.numerical_gradient(
+        np.sum, X, engine="python", num_threads=n
+    ),
+    "numerical_gradient": lambda n: fg.numerical_gradient(
+        lambda p: np.tanh(p).sum(), X, num_threads=n
+    ),
+    "moments": lambda n: fg.moments(X, num_threads=n).var,
+    "StandardScaler": lambda n: fg.StandardScaler(num_threads=n).fit_transform(X),
+    "BatchNorm": lambda n: fg.BatchNorm(4, num_threads=n)(X, training=True),
+    "batch_norm": normalised,
+    "initialize": lambda n: fg.initializers.initialize([(4, 4)], num_threads=n)[0],
+} | {
+    name: lambda n, name=name: getattr(fg.initializers, name)((4, 4), num_threads=n)
+    for name in fg.initializers.__all__
+    if name.endswith(
+        ("normal", "uniform", "orthogonal", "identity", "variance_scaling")
+    )
+    and name != "delta_orthogonal"
+}
+
+
+@pytest.mark.parametrize("name", TAKERS)
+@pytest.mark.parametrize("count", [100_000, 2**31, 10**30])
+def test_no_count_is_too_large(name, count):
+    assert resolve_num_threads(count) == MOST_THREADS
+    np.testing.assert_array_equal(TAKERS[name](count), TAKERS[name](1))
+
+
+@pytest.mark.parametrize("name", TAKERS)
+@pytest.mark.parametrize("bad", [0, -(2**31), 1.5, "two", True, [2]])
+def test_a_count_that_makes_no_sense_is_named(name, bad):
+    with pytest.raises((ValueError, TypeError), match="`num_threads` must be"):
+        TAKERS[name](bad)
+
+
+def test_python_threads_may_share_a_program():
+    """Each gets what it would get alone: at entries, along directions, printed."""
+    rng = np.random.default_rng(3)
+    w, x = rng.normal(size=(12, 40)), rng.normal(size=(40, 30))
+    program = fg.trace(lambda w: np.tanh(np.tanh(w @ x).sum(axis=1)).sum(), w)
+
+    def work(k):
+        own = np.random.default_rng(k)
+        index = own.integers(w.size, size=200)
+        found = program.at_entries(index, own.normal(size=200), num_threads=1 + k % 3)
+        along = program.along(own.normal(size=w.size), own.normal(size=9))
+        return np.concatenate([*found, along]), str(program)
+
+    alone = [work(k) for k in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(work, range(16)))
+    for (got, printed), (expected, text) in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(got, expected)
+        assert printed == text

@@ -9,6 +9,9 @@ if hasattr(os, "register_at_fork"):
     # region would wait for threads it does not have.
     os.register_at_fork(before=_openmp.pause)
 
+#: The most threads ever started: more than there are CPUs only take turns and memory.
+MOST_THREADS = max(16, os.cpu_count() or 1)
+
 
 def resolve_num_threads(num_threads: int | None) -> int:
     """Return the number of threads to use, at least 1.
@@ -16,9 +19,9 @@ def resolve_num_threads(num_threads: int | None) -> int:
     Parameters
     ----------
     num_threads : int or None
-        A positive number is taken as it is. None means what the machine allows: the
-        smallest of OpenMP's own limit (``OMP_NUM_THREADS``), the CPU affinity of the
-        process and the CPU quota of its container.
+        At most so many; more than `MOST_THREADS` are never started. None means what
+        the machine allows: the smallest of OpenMP's own limit (``OMP_NUM_THREADS``),
+        the CPU affinity of the process and the CPU quota of its container.
 
     Raises
     ------
@@ -37,7 +40,7 @@ def resolve_num_threads(num_threads: int | None) -> int:
     count = num_threads.__index__()
     if count < 1:
         raise ValueError(f"`num_threads` must be positive, got {count}.")
-    return count
+    return min(count, MOST_THREADS)
 
 
 # Array elements that keep a thread busy for longer than it takes to start it.

@@ -10,6 +10,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+import threading
+
 import numpy as np
 
 
@@ -117,6 +119,8 @@ cdef class Replayer:
     values: (shape, value at theta as contiguous float64, slot in the workspace) each;
     ops: (code, numbers of the inputs, number of the output, int64 parameters, float64
     data) each.
+
+    Threads may share one: a call has the workspaces to itself, others wait.
     """
 
     cdef fg_program program
@@ -125,7 +129,7 @@ cdef class Replayer:
     cdef fg_state *states
     cdef readonly int num_threads
     cdef list keep
-    cdef object work
+    cdef object work, lock
 
     def __cinit__(self, values, ops, int out, scratch, int64_t work_size,
                   int num_threads):
@@ -140,6 +144,7 @@ cdef class Replayer:
         if not (self.values and self.ops and self.states):
             raise MemoryError
         self.keep = []
+        self.lock = threading.Lock()
         for i, (shape, array, slot) in enumerate(values):
             base = array.reshape(-1)
             self.keep.append(base)
@@ -198,7 +203,8 @@ cdef class Replayer:
         """Value at theta of an elementwise operation, as the lane kernels compute it."""
         cdef double[::1] out = np.empty(self.values[self.ops[op].out].size)
         if out.shape[0]:
-            fg_pick_replay().evaluate(&self.program, &self.states[0], op, &out[0])
+            with self.lock:
+                fg_pick_replay().evaluate(&self.program, &self.states[0], op, &out[0])
         return np.asarray(out)
 
     def run(self, const int64_t[::1] start, const int32_t[::1] value,
@@ -210,11 +216,12 @@ cdef class Replayer:
         out: OUT, difference of the result; crossed: OUT, 1 where a kink was crossed.
         """
         cdef int64_t b
-        for b in prange(first, last, schedule="dynamic", nogil=True,
-                        num_threads=min(num_threads, self.num_threads)):
-            self.run_bundle(&self.states[threadid()], value[b], start[b],
-                            start[b + 1] - start[b], &index[0], &delta[0], &out[0],
-                            &crossed[0])
+        with self.lock:
+            for b in prange(first, last, schedule="dynamic", nogil=True,
+                            num_threads=min(num_threads, self.num_threads)):
+                self.run_bundle(&self.states[threadid()], value[b], start[b],
+                                start[b + 1] - start[b], &index[0], &delta[0], &out[0],
+                                &crossed[0])
 
     cdef void run_bundle(self, fg_state *state, int value, int64_t start, int64_t n,
                          const int64_t *index, const double *delta, double *out,
@@ -245,43 +252,46 @@ cdef class Replayer:
         cdef const double[::1] direction
         cdef double *lanes
         cdef fg_box *box
-        cdef fg_value *value
         cdef int64_t i
-        cdef int l, d, number
+        cdef int l, number
         if t.shape[0] > LANES:
             raise ValueError(f"`t` must hold at most {LANES} numbers.")
-        self.forget(state)
-        for number, array in directions:
-            direction = array
-            value = &self.values[number]
-            box = &state.boxes[number]
-            box.live = value.size > 0
-            box.d = state.work + value.slot
-            for d in range(value.ndim):
-                box.lo[d] = 0
-                box.n[d] = value.shape[d]
+        with self.lock:
+            self.forget(state)
+            for number, array in directions:
+                direction = array
+                self.open_box(state, number)
+                box = &state.boxes[number]
+                with nogil:
+                    for i in range(self.values[number].size):
+                        lanes = box.d + i * LANES
+                        for l in range(LANES):
+                            lanes[l] = direction[i] * t[l] if l < t.shape[0] else 0.0
             with nogil:
-                for i in range(value.size):
-                    lanes = box.d + i * LANES
-                    for l in range(LANES):
-                        lanes[l] = direction[i] * t[l] if l < t.shape[0] else 0.0
-        with nogil:
-            fg_pick_replay().run(&self.program, state, 0)
-        box = &state.boxes[self.program.out]
-        return np.array([box.d[l] if box.live else 0.0 for l in range(t.shape[0])])
+                fg_pick_replay().run(&self.program, state, 0)
+            box = &state.boxes[self.program.out]
+            return np.array([box.d[l] if box.live else 0.0 for l in range(t.shape[0])])
+
+    cdef void open_box(self, fg_state *state, int number) noexcept nogil:
+        """The box of all of a value."""
+        cdef int d
+        cdef fg_box *box = &state.boxes[number]
+        box.live = self.values[number].size > 0
+        box.d = state.work + self.values[number].slot
+        for d in range(self.values[number].ndim):
+            box.lo[d] = 0
+            box.n[d] = self.values[number].shape[d]
 
     def full_cost(self, parameters):
         """Floating-point work of one whole forward pass, in multiply-adds."""
         cdef fg_state *state = &self.states[0]
-        cdef int number, d
-        self.forget(state)
-        for number in parameters:
-            state.boxes[number].live = self.values[number].size > 0
-            for d in range(self.values[number].ndim):
-                state.boxes[number].lo[d] = 0
-                state.boxes[number].n[d] = self.values[number].shape[d]
-        fg_pick_replay().run(&self.program, state, 1)
-        return state.cost
+        cdef int number
+        with self.lock:
+            self.forget(state)
+            for number in parameters:
+                self.open_box(state, number)
+            fg_pick_replay().run(&self.program, state, 1)
+            return state.cost
 
     def spread(self, int value, const int64_t[::1] index):
         """How far a bundle that perturbs these entries reaches: boxes and cost.
@@ -291,19 +301,19 @@ cdef class Replayer:
         """
         cdef fg_state *state = &self.states[0]
         cdef double[::1] zeros = np.zeros(LANES)
-        cdef int i, d
-        self.forget(state)
-        # Boxes only: the lanes of the parameter are not needed, but are cheap.
-        seed_entries(&self.values[value], &state.boxes[value], state.work, &index[0],
-                     &zeros[0], index.shape[0])
-        fg_pick_replay().run(&self.program, state, 1)
-        boxes = []
-        for i in range(self.program.n_values):
-            box = state.boxes[i]
-            if not box.live:
-                boxes.append(None)
-                continue
-            ndim = self.values[i].ndim
-            boxes.append((tuple([box.lo[d] for d in range(ndim)]),
-                          tuple([box.n[d] for d in range(ndim)])))
-        return boxes, state.cost
+        with self.lock:
+            self.forget(state)
+            # Boxes only: the lanes of the parameter are not needed, but are cheap.
+            seed_entries(&self.values[value], &state.boxes[value], state.work, &index[0],
+                         &zeros[0], index.shape[0])
+            fg_pick_replay().run(&self.program, state, 1)
+            return [self.extent(state, i) for i in range(self.program.n_values)], state.cost
+
+    cdef extent(self, fg_state *state, int number):
+        """The (start, length) of a box; None where there is none."""
+        cdef fg_box *box = &state.boxes[number]
+        cdef int d, ndim = self.values[number].ndim
+        if not box.live:
+            return None
+        return (tuple([box.lo[d] for d in range(ndim)]),
+                tuple([box.n[d] for d in range(ndim)]))

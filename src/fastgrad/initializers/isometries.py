@@ -165,6 +165,7 @@ def identity(
     array([[1., 0., 0.],
            [0., 1., 0.]])
     """
+    resolve_num_threads(num_threads)
     target, blocks = _start(shape, gain, layout, groups, transposed, dtype, out)
     target[...] = 0
     for block in blocks:

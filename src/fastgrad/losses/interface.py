@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.returned import FLOATS, Returned, grads_of
 from fastgrad.params.nest import AnyArray, Nest, Vector
@@ -340,6 +341,7 @@ def make_losses(
     array([1.25, 5.  ])
     """
     engine = _choose_engine(loss, engine, vectorized, workers)
+    num_threads = resolve_num_threads(num_threads)
     random_state = np.random.get_state()  # noqa: NPY002
     try:
         losses = _make(

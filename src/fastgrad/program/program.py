@@ -33,6 +33,7 @@ class Program:
     Made by `fastgrad.trace`. Printing it shows every operation with its source line,
     how far a perturbation of each parameter spreads, and what checking every entry will
     cost.
+    Threads may share one: nothing of it changes, and calls of the kernels take turns.
 
     Attributes
     ----------

@@ -471,8 +471,8 @@ static void run_cumulative(const fg_program *g, fg_state *st, const fg_op *op, f
 
 /* ---- contraction ----------------------------------------------------------------- */
 
-static void run_contract(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
-                         int measure)
+static int run_contract(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                        int measure)
 {
     const fg_value *va = &g->values[op->in[0]], *vb = &g->values[op->in[1]];
     const fg_box *a = &st->boxes[op->in[0]], *b = &st->boxes[op->in[1]];
@@ -484,6 +484,8 @@ static void run_contract(const fg_program *g, fg_state *st, const fg_op *op, fg_
     for (int l = 0; l < n_labels; l++) {
         const int64_t ia = axes[3 * l], ib = axes[3 * l + 1], ic = axes[3 * l + 2];
         const int64_t length = ia >= 0 ? va->shape[ia] : vb->shape[ib];
+        if (!length)
+            return 0; /* an empty sum */
         const int in_a = a->live && ia >= 0, in_b = b->live && ib >= 0;
         lo[0][l] = in_a ? a->lo[ia] : 0, n[0][l] = in_a ? a->n[ia] : length;
         lo[1][l] = in_b ? b->lo[ib] : 0, n[1][l] = in_b ? b->n[ib] : length;
@@ -509,7 +511,7 @@ static void run_contract(const fg_program *g, fg_state *st, const fg_op *op, fg_
             st->cost += work;
         }
     if (measure)
-        return;
+        return 1;
 
     int64_t step_a[MAX_NDIM], step_b[MAX_NDIM], step_o[MAX_NDIM];
     const int ndim = g->values[op->out].ndim;
@@ -553,6 +555,7 @@ static void run_contract(const fg_program *g, fg_state *st, const fg_op *op, fg_
         }
         contract_term(loops, n_loops, swap ? pb : pa, t == 2, swap ? pa : pb, o, accumulate);
     }
+    return 1;
 }
 
 /* ---- shape ----------------------------------------------------------------------- */
@@ -804,8 +807,11 @@ static void run_place(const fg_program *g, fg_state *st, const fg_op *op, fg_box
 
 /* ---- the program ----------------------------------------------------------------- */
 
-static int any_live(const fg_state *st, const fg_op *op)
+/* What has no elements is unperturbed, so no box is ever empty. */
+static int any_live(const fg_program *g, const fg_state *st, const fg_op *op)
 {
+    if (!g->values[op->out].size)
+        return 0;
     for (int i = 0; i < op->n_in; i++)
         if (st->boxes[op->many[i]].live)
             return 1;
@@ -819,7 +825,7 @@ static int run_other(const fg_program *g, fg_state *st, const fg_op *op, fg_box 
     switch (op->code) {
     case FG_CUMSUM:
     case FG_CUMPROD: run_cumulative(g, st, op, out, measure); return 1;
-    case FG_CONTRACT: run_contract(g, st, op, out, measure); return 1;
+    case FG_CONTRACT: return run_contract(g, st, op, out, measure);
     case FG_VIEW: return run_view(g, st, op, out, measure);
     case FG_RESHAPE: run_reshape(g, st, op, out, measure); return 1;
     case FG_TAKE: return run_take(g, st, op, out, measure);
@@ -837,7 +843,7 @@ static void run_program(const fg_program *g, fg_state *st, int measure)
     for (int i = 0; i < g->n_ops; i++) {
         const fg_op *op = &g->ops[i];
         fg_box *out = &st->boxes[op->out];
-        out->live = any_live(st, op);
+        out->live = any_live(g, st, op);
         if (!out->live)
             continue;
         out->d = st->work + g->values[op->out].slot;
