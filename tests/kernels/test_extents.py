@@ -6,7 +6,7 @@ import pytest
 import fastgrad as fg
 from fastgrad._kernels._replay import CODES
 from fastgrad.params.nest import Nest
-from fastgrad.program import Program, graph, trace
+from fastgrad.program import Program, graph
 from fastgrad.program.primitives import ops
 from fastgrad.program.primitives.matrices import LINEAR
 
@@ -93,7 +93,7 @@ def test_an_index_that_only_one_factor_has_may_be_of_any_length(n):
         return np.einsum("i,j->i", p, np.full(n, 0.5)).sum() + p @ p
 
     p = np.array([3.0, 1.25])
-    got, _ = trace(loss, p).at_entries(np.arange(2), np.full(2, 0.5))
+    got, _ = fg.trace(loss, p).at_entries(np.arange(2), np.full(2, 0.5))
     expected = [loss(p + d) - loss(p) for d in 0.5 * np.eye(2)]
     np.testing.assert_allclose(got, expected, rtol=1e-14)
 
