@@ -11,7 +11,7 @@ import time
 import numpy as np
 from scipy.optimize import approx_fprime
 
-from fastgrad.losses.interface import make_losses
+from fastgrad.losses import make_losses
 
 SIZES = (1_000, 20_000)
 ROUNDS = 7

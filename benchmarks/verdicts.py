@@ -20,7 +20,7 @@ import numpy as np
 from hostile import Condition, conditions
 
 import fastgrad as fg
-from fastgrad.losses.interface import make_losses
+from fastgrad.losses import make_losses
 
 Array = np.ndarray
 # A rule: value at (index, points) -> derivatives and allowances of some entries.

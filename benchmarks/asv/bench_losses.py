@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastgrad.losses.interface import make_losses
+from fastgrad.losses import make_losses
 
 
 def _trivial(p):

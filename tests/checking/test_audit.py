@@ -5,7 +5,7 @@ import pytest
 
 from fastgrad.checking.audit import audit_gradients, audit_loss
 from fastgrad.checking.check import check_gradient
-from fastgrad.losses.interface import make_losses
+from fastgrad.losses import make_losses
 
 X = np.array([[1.0, -2.0, 0.5], [0.25, 1.0, 3.0]])
 

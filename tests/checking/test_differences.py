@@ -12,7 +12,7 @@ from fastgrad.checking.differences import (
     entry_pairs,
     ladder,
 )
-from fastgrad.losses.interface import make_losses
+from fastgrad.losses import make_losses
 
 
 def measured(f, x, rungs=RUNGS):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastgrad.checking.noise import calibrate, ecnoise, measure_noise, parameter_scale
-from fastgrad.losses.interface import make_losses
+from fastgrad.losses import make_losses
 
 
 @pytest.mark.parametrize("sigma", [1e-14, 1e-9, 1e-4])

@@ -11,7 +11,7 @@ import pytest
 from scipy import LowLevelCallable
 
 import fastgrad as fg
-from fastgrad.losses.interface import make_losses
+from fastgrad.losses import make_losses
 
 # Small integers and halves: every loss below is exact in float64.
 W = np.arange(-3.0, 3.0).reshape(2, 3)

@@ -74,7 +74,7 @@ def audit_loss(losses: Losses, *, seed: int = 0) -> list[Finding]:
 
     Examples
     --------
-    >>> from fastgrad.losses.interface import make_losses
+    >>> from fastgrad.losses import make_losses
     >>> rng = np.random.default_rng(0)
     >>> loss = lambda w: (w * (rng.random(3) < 0.5)).sum()  # dropout
     >>> with make_losses(loss, np.ones(3), engine="python") as losses:

@@ -27,7 +27,7 @@ from fastgrad.checking.verdict import (
     check_rtol,
     judge,
 )
-from fastgrad.losses.interface import Losses, PythonLosses, make_losses
+from fastgrad.losses import Losses, make_losses
 from fastgrad.reports.gradient import Cause, GradientReport
 
 # Findings after which the numbers of one call say nothing.
@@ -258,7 +258,7 @@ def _program(losses: Losses, reduction: str | None) -> Any:
     from fastgrad.program import TraceError
 
     program = getattr(losses, "program", None)
-    if not isinstance(losses, PythonLosses) or losses.fallback is not None:
+    if program is not None or losses.engine != "python" or losses.fallback is not None:
         return program
     try:
         return compile_losses(losses, reduction, 1).program

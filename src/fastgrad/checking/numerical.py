@@ -15,7 +15,7 @@ from fastgrad.checking.differences import (
     ladder,
 )
 from fastgrad.checking.noise import Calibration, calibrate
-from fastgrad.losses.interface import Losses, make_losses
+from fastgrad.losses import Losses, make_losses
 
 METHODS = ("auto", "central", "forward", "complex", "ridders")
 

@@ -27,7 +27,9 @@ from fastgrad.checking.samples import (
     unchanged,
 )
 from fastgrad.losses.interface import OF_LOSS
+from fastgrad.losses.randomness import undrawn
 from fastgrad.losses.returned import Returned
+from fastgrad.params.claims import claimed
 from fastgrad.params.nest import AnyArray, Nest, Vector
 from fastgrad.reports.gradient import GradientReport
 from fastgrad.reports.variations import (
@@ -347,9 +349,9 @@ def _check(
 @contextmanager
 def _restored(nest: Nest) -> Iterator[None]:
     """Put back the parameters and NumPy's global random state."""
-    saved, state = nest.snapshot(), np.random.get_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        nest.restore(saved)
-        np.random.set_state(state)  # noqa: NPY002
+    with claimed(nest.structure), undrawn():
+        saved = nest.snapshot()
+        try:
+            yield
+        finally:
+            nest.restore(saved)

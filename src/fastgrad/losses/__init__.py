@@ -1,1 +1,197 @@
-"""Losses at perturbed points, whichever way they are computed."""
+"""Losses at perturbed points, whichever way they are computed.
+
+Everything fastgrad measures is a difference ``J(theta moved) - J(theta)``, with one
+entry moved or all of them along a direction. `Losses` (in `interface`) is what gives
+those. Difference formulas, noise estimates, searches and diagnoses are written against
+it and never see how the loss is computed. There are five ways, one class each:
+
+=============== ================================================================
+`program`       the loss traced, replayed by compiled kernels
+`callback`      a compiled function, called in OpenMP threads
+`vectorized`    a function that takes many points at once
+`python`        the user's function, called once per point
+`workers`       the same in the workers of an executor
+=============== ================================================================
+
+None of them knows another; `make_losses` chooses. Where one wraps another (a program
+is compared with the function it was traced from) it gets it as a `Losses`.
+
+The user's arrays are moved in place where they are moved at all, for a loss may read
+them wherever they are kept. They are bit for bit what they were after every exit. While
+losses are open, other threads that ask for losses of the same arrays wait.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fastgrad.losses.callback import CallbackLosses
+from fastgrad.losses.interface import Losses, refuse_shared
+from fastgrad.losses.program import compile_losses
+from fastgrad.losses.progress import Progress
+from fastgrad.losses.python import PythonLosses
+from fastgrad.losses.randomness import undrawn
+from fastgrad.losses.vectorized import VectorizedLosses
+from fastgrad.losses.workers import WorkersLosses
+from fastgrad.params.claims import claimed
+from fastgrad.params.nest import Nest
+from fastgrad.program.graph import TraceError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+__all__ = ["Losses", "make_losses"]
+
+_ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
+
+
+@contextmanager
+def make_losses(
+    loss: Any,
+    params: Any,
+    *,
+    engine: str = "auto",
+    reduction: str | None = None,
+    vectorized: bool = False,
+    workers: "Executor | None" = None,
+    num_threads: int | None = None,
+    progress: bool | None = None,
+) -> Iterator[Losses]:
+    """Open the fastest `Losses` that can compute `loss`.
+
+    Parameters
+    ----------
+    loss : callable or scipy.LowLevelCallable
+        ``loss(params)``, see `fastgrad.check_gradient`.
+    params : nest of arrays
+        Where to evaluate; see `fastgrad.params.nest.Nest`.
+    engine : {"auto", "compiled", "callback", "vectorized", "python", "workers"}
+        ``"auto"`` takes the fastest that works.
+    reduction : {None, "mean", "sum"}
+        For losses that return one loss per sample.
+    vectorized : bool
+        `loss` takes stacked parameters and returns as many losses.
+    workers : concurrent.futures.Executor, optional
+        Calls the Python function in the executor's workers.
+    num_threads : int, optional
+        For compiled losses.
+    progress : bool, optional
+        None shows a bar on a terminal when it takes more than a second.
+
+    Yields
+    ------
+    Losses
+        On leaving the ``with`` statement the parameters are restored. Until then other
+        threads that ask for losses of the same arrays wait.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arguments contradict each other, the parameters are refused by `Nest`,
+        or what the loss returns at `params` is not a finite loss.
+
+    Examples
+    --------
+    >>> W = np.array([1.0, 2.0])
+    >>> with make_losses(lambda w: (w**2).sum(), W, engine="python") as losses:
+    ...     losses.at_entries([0, 1], [1.5, 3.0])[0]
+    array([1.25, 5.  ])
+    """
+    engine = _choose_engine(loss, engine, vectorized, workers)
+    with claimed(params), undrawn():
+        losses = _make(
+            loss,
+            Nest(params),
+            Progress(progress),
+            engine,
+            reduction,
+            workers,
+            num_threads,
+        )
+        with losses:
+            yield losses
+
+
+def _make(
+    loss: Any,
+    nest: Nest,
+    progress: Progress,
+    engine: str,
+    reduction: str | None,
+    workers: "Executor | None",
+    num_threads: int | None,
+) -> Losses:
+    if engine == "callback":
+        return CallbackLosses(loss, nest, progress, num_threads)
+    if engine in ("workers", "vectorized"):
+        refuse_shared(nest, engine)
+    if engine == "vectorized":
+        return VectorizedLosses(loss, nest, progress, reduction)
+    python = PythonLosses(loss, nest, progress, reduction)
+    if engine == "workers":
+        build = partial(PythonLosses, loss, reduction=reduction)
+        return WorkersLosses(python, build, workers)
+    if engine == "python":
+        return python
+    return _compiled(python, reduction, engine, num_threads)
+
+
+def _compiled(
+    python: Losses, reduction: str | None, engine: str, num_threads: int | None
+) -> Losses:
+    """Return the loss traced, or, where `engine` leaves the choice, as it is."""
+    losses = python
+    try:
+        losses = compile_losses(python, reduction, num_threads)
+    except TraceError as error:
+        if engine == "compiled":
+            raise ValueError(
+                f'`engine="compiled"` needs a loss that can be traced: {error}.'
+            ) from error
+        python.fallback = str(error)
+    finally:
+        python.restore()
+    # A model may keep values of its last call for its backward pass: those of theta.
+    python.evaluate()
+    losses.evaluations = python.evaluations
+    return losses
+
+
+def _choose_engine(
+    loss: Any, engine: str, vectorized: bool, workers: "Executor | None"
+) -> str:
+    """Return the engine the arguments ask for, "auto" if they leave it open."""
+    if engine not in _ENGINES:
+        raise ValueError(f"`engine` must be one of {_ENGINES}, got {engine!r}.")
+    if not callable(loss) and not _is_low_level(loss):
+        raise TypeError(f"`loss` must be callable, got {type(loss).__name__}.")
+    if workers is not None and not callable(getattr(workers, "submit", None)):
+        raise TypeError(
+            "`workers` must be a concurrent.futures.Executor, "
+            f"got {type(workers).__name__}."
+        )
+    asked = {
+        "callback": _is_low_level(loss),
+        "vectorized": vectorized,
+        "workers": workers is not None,
+    }
+    implied = [name for name, wanted in asked.items() if wanted]
+    if len(implied) > 1 or (implied and engine not in ("auto", *implied)):
+        raise ValueError(
+            f"`engine={engine!r}` contradicts the other arguments, which ask for "
+            f"{' and '.join(implied)}."
+        )
+    if engine in asked and not implied:
+        needs = {
+            "callback": "`loss` to be a scipy.LowLevelCallable",
+            "vectorized": "`vectorized=True`",
+            "workers": "`workers=` to be an executor",
+        }
+        raise ValueError(f"`engine={engine!r}` needs {needs[engine]}.")
+    return implied[0] if implied else engine
+
+
+def _is_low_level(loss: Any) -> bool:
+    # By name: scipy is not imported for the sake of a question.
+    return type(loss).__name__ == "LowLevelCallable" and isinstance(loss, tuple)

@@ -1,15 +1,11 @@
 """Losses from a traced program, once it has proved to be the user's function."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._threads import resolve_num_threads
-from fastgrad.losses.interface import Flags, Losses, PythonLosses
-from fastgrad.losses.progress import Progress
-from fastgrad.params.nest import Nest, Vector
+from fastgrad.losses.interface import Flags, Losses, Substitute
+from fastgrad.params.nest import Vector
 from fastgrad.program.graph import Node, TraceError, defining_line
 from fastgrad.program.program import Program, in_order, trace_graph, trace_nest
 from fastgrad.program.trace.agreement import (
@@ -18,7 +14,7 @@ from fastgrad.program.trace.agreement import (
 )
 
 
-class CompiledLosses(Losses):
+class CompiledLosses(Substitute):
     """A traced program, replayed in compiled kernels over OpenMP threads.
 
     It computes in float64 whatever the dtype of the parameters, and its differences are
@@ -29,16 +25,12 @@ class CompiledLosses(Losses):
     engine = "compiled"
 
     def __init__(
-        self, python: PythonLosses, program: Program, num_threads: int | None
+        self, python: Losses, program: Program, num_threads: int | None
     ) -> None:
-        super().__init__(python.loss, python.nest, python.progress)
+        super().__init__(python)
         self.program = program
         self.rounding = program.rounding
-        self.base = python.base
-        self.grads = python.grads
-        self.evaluations = python.evaluations
         self.num_threads = resolve_num_threads(num_threads)
-        self._python = python
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`; float64 holds every value."""
@@ -71,77 +63,9 @@ class CompiledLosses(Losses):
         self.progress.advance(len(t))
         return self.program.along(np.asarray(direction, dtype=np.float64), t)
 
-    def evaluate(self) -> Any:
-        """See `Losses.evaluate`."""
-        self.evaluations += 1
-        return self._python.evaluate()
-
-    def repeat(self) -> float:
-        """See `Losses.repeat`; by the function, not the program."""
-        self.evaluations += 1
-        return self._python.repeat()
-
-    def restore(self) -> None:
-        """Put the parameters back: tracing or a check of the trace may move them."""
-        self._python.restore()
-
-
-def trace(
-    loss: Callable[[Any], Any], params: Any, *, reduction: str | None = None
-) -> Program:
-    """Record a loss written in NumPy as a program.
-
-    The loss is called with arrays that record what NumPy is asked to do. The program is
-    handed out once it has proved to be the loss, as `check_gradient` asks for: traced
-    again next to `params` it is the same program, with the same constants, and it
-    gives what the function gives at `params` and at points that move every block alone.
-
-    Parameters
-    ----------
-    loss : callable
-        ``loss(params)`` returns a number, or an array of per-sample losses with
-        `reduction`, or ``(loss, grads)``.
-    params : array or nest of arrays
-        Where to trace: any nest of dicts, lists, tuples and dataclasses.
-    reduction : {"mean", "sum"}, optional
-        How an array of per-sample losses becomes one number.
-
-    Returns
-    -------
-    Program
-        Replays the loss with entries of `params` perturbed; computes in float64.
-
-    Raises
-    ------
-    TraceError
-        If the loss does something that cannot be traced, or the program is not the
-        function: it says what and where.
-    TypeError, ValueError
-        If `params` or what the loss returns there make no sense, see `check_gradient`.
-
-    Notes
-    -----
-    Two traces, and about two evaluations of the loss for each block of parameters.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import fastgrad as fg
-    >>> x = np.ones((3, 5))
-    >>> program = fg.trace(lambda p: np.tanh(p["W"] @ x).sum(), {"W": np.eye(4, 3)})
-    >>> len(program.operations)
-    3
-    >>> round(program.value, 6)
-    11.423912
-    """
-    if not callable(loss):
-        raise TypeError(f"`loss` must be callable, got {type(loss).__name__}.")
-    with PythonLosses(loss, Nest(params), Progress(False), reduction) as python:
-        return compile_losses(python, reduction, None).program
-
 
 def compile_losses(
-    python: PythonLosses, reduction: str | None, num_threads: int | None
+    python: Losses, reduction: str | None, num_threads: int | None
 ) -> CompiledLosses:
     """Trace the loss and accept the program only if it is the function.
 
@@ -180,7 +104,7 @@ def compile_losses(
 _NEXT = (1e-6, 1e-9)
 
 
-def _trace_again(program: Program, python: PythonLosses, reduction: str | None) -> None:
+def _trace_again(program: Program, python: Losses, reduction: str | None) -> None:
     """Refuse a program with a constant that is none."""
     for size in _NEXT:
         other = _traced_next(python, reduction, size, zeros=size == _NEXT[0])
@@ -199,7 +123,7 @@ def _trace_again(program: Program, python: PythonLosses, reduction: str | None) 
 
 
 def _traced_next(
-    python: PythonLosses, reduction: str | None, size: float, *, zeros: bool
+    python: Losses, reduction: str | None, size: float, *, zeros: bool
 ) -> list[Node]:
     """The nodes of a trace at parameters moved a little; none if it fails there."""
     rng = np.random.default_rng(1)
@@ -227,7 +151,7 @@ _SIZES = (1.0, 1e-2, 1e-4)
 
 
 def _compare_around(
-    compiled: CompiledLosses, python: PythonLosses, size: float
+    compiled: CompiledLosses, python: Losses, size: float
 ) -> None:
     """Along a direction through all blocks, through each alone, and at some entries."""
     rng = np.random.default_rng(0)
@@ -248,7 +172,7 @@ def _compare_around(
         _compare("at perturbed parameters", a, b, python)
 
 
-def _scale(python: PythonLosses) -> NDArray[np.float64]:
+def _scale(python: Losses) -> NDArray[np.float64]:
     """Root mean square of each entry's block; 1 where that is zero."""
     sizes = []
     for leaf in filter(np.size, python.nest.leaves):
@@ -258,7 +182,7 @@ def _scale(python: PythonLosses) -> NDArray[np.float64]:
     return np.concatenate(sizes)
 
 
-def _compare(where: str, got: float, expected: float, python: PythonLosses) -> None:
+def _compare(where: str, got: float, expected: float, python: Losses) -> None:
     eps = max(float(np.finfo(dtype).eps) for dtype in python.nest.dtypes)
     # Rounding of the loss itself, and its growth through the function.
     tolerance = 1e4 * eps * abs(python.base) + eps**0.4 * abs(expected)
