@@ -79,8 +79,8 @@ def test_steps_follow_the_units_of_the_parameters(unit):
 def test_calibration_is_cheap():
     """Less than 2 % of the two evaluations per entry of a large problem."""
     x = {"W": np.ones((300, 300)), "b": np.ones(300)}
-    losses = make_losses(lambda p: np.sum(np.sin(p["W"])), x, engine="python")
-    with losses:
+    loss = lambda p: np.sum(np.sin(p["W"]))  # noqa: E731
+    with make_losses(loss, x, engine="python") as losses:
         calibrate(losses, np.random.default_rng(0))
         assert losses.evaluations < 0.02 * 2 * losses.nest.size
 

@@ -18,6 +18,12 @@ W = np.arange(-3.0, 3.0).reshape(2, 3)
 B = np.array([0.5, -2.0])
 
 
+def opened(*arguments, **options):
+    """Open losses and close them again."""
+    with make_losses(*arguments, **options) as losses:
+        return losses
+
+
 def params():
     return {"W": W.copy(), "b": B.copy()}
 
@@ -263,7 +269,7 @@ def test_tied_weights_cannot_be_copied(way):
     with ThreadPoolExecutor(1) as pool:
         options = {"workers": pool} if way == "workers" else {"vectorized": True}
         with pytest.raises(ValueError, match="share memory, but E and D do"):
-            make_losses(lambda p: p["E"][..., 0], {"E": w, "D": w}, **options)
+            opened(lambda p: p["E"][..., 0], {"E": w, "D": w}, **options)
 
 
 def test_complex_step():
@@ -325,7 +331,7 @@ def test_losses_that_make_no_sense(function, error, message):
     own = params()
     arrays = dict(own)
     with pytest.raises(error, match=message):
-        make_losses(function, own, engine="python")
+        opened(function, own, engine="python")
     assert all(own[name] is arrays[name] for name in arrays)
     assert np.array_equal(own["W"], W)
     assert np.array_equal(own["b"], B)
@@ -451,7 +457,7 @@ def test_gradients_returned_beside_the_loss():
 def test_vectorized_losses_must_be_vectorized():
     """A loss that ignores the leading axis is noticed at once."""
     with pytest.raises(ValueError, match=r"each of the 2 stacked .* got shape \(\)"):
-        make_losses(lambda p: np.float64(1.0), params(), vectorized=True)
+        opened(lambda p: np.float64(1.0), params(), vectorized=True)
 
 
 def test_callbacks_must_have_the_signature():
@@ -459,7 +465,7 @@ def test_callbacks_must_have_the_signature():
     kind = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int)
     other = LowLevelCallable(kind(float))
     with pytest.raises(TypeError, match=r"signature .* got `double \(int\)`"):
-        make_losses(other, params())
+        opened(other, params())
 
 
 @pytest.mark.parametrize(
@@ -483,7 +489,7 @@ def test_callbacks_must_have_the_signature():
 def test_options_that_make_no_sense(function, options, error, message):
     """Unknown or contradicting options are refused."""
     with pytest.raises(error, match=message):
-        make_losses(function, params(), **options)
+        opened(function, params(), **options)
 
 
 def test_a_vectorised_loss_that_changes_its_stack():
@@ -495,7 +501,7 @@ def test_a_vectorised_loss_that_changes_its_stack():
 
     own = np.ones(3)
     with pytest.raises(ValueError, match="must not change its parameters"):
-        make_losses(changes, own, vectorized=True)
+        opened(changes, own, vectorized=True)
     assert own.tolist() == [1.0, 1.0, 1.0]
 
 
@@ -516,5 +522,5 @@ def test_a_vectorised_loss_that_raises():
         raise ZeroDivisionError("mine")
 
     with pytest.raises(ZeroDivisionError, match="mine") as caught:
-        make_losses(fails, np.ones(3), vectorized=True)
+        opened(fails, np.ones(3), vectorized=True)
     assert "2 stacked parameter sets" in caught.value.__notes__[0]

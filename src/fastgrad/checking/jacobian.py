@@ -11,6 +11,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -339,7 +340,7 @@ class _Outputs(Losses):
         """Return the outputs at each of these points."""
         self.evaluations += len(points)
         run = map if self.workers is None else self.workers.map
-        called = [_numbers(np.asarray(outputs)) for outputs in run(self.fun, points)]
+        called = list(run(partial(_outputs, self.fun), points))
         for outputs in called:
             if outputs.shape != self.at_x.shape:
                 raise ValueError(
@@ -409,6 +410,11 @@ class _Outputs(Losses):
         usual = EPS * np.maximum(np.abs(self.at_x), 1e-8 * np.abs(self.at_x).max())
         floor = np.where(usual > 0, usual, EPS)
         return np.where(np.isfinite(noise), np.maximum(noise, 0.1 * floor), floor)
+
+
+def _outputs(fun: Callable[[NDArray[Any]], Any], point: NDArray[Any]) -> Array:
+    """Return the outputs at a point as numbers, where and when they are computed."""
+    return _numbers(np.asarray(fun(point)))
 
 
 def _numbers(outputs: NDArray[Any]) -> Array:

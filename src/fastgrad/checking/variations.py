@@ -7,7 +7,7 @@ check of one point passes them all. Here it is repeated with what users vary.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from fastgrad.checking.samples import (
     unchanged,
 )
 from fastgrad.losses.interface import OF_LOSS
-from fastgrad.losses.randomness import undrawn
+from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.losses.returned import Returned
 from fastgrad.params.claims import claimed
 from fastgrad.params.nest import AnyArray, Nest, Vector
@@ -167,7 +167,9 @@ def check_variations(
         "seed": seed,
     }
     wanted = _chosen(variations)
-    with _restored(nest):
+    with ExitStack() as stack:
+        stack.callback(GlobalGenerator().put_back)
+        stack.enter_context(_restored(nest))
         with unchanged(samples.arguments.data):
             first = _check(loss, grads, samples.arguments, options)
         found = [_of_report(AS_GIVEN, first)]
@@ -348,8 +350,8 @@ def _check(
 
 @contextmanager
 def _restored(nest: Nest) -> Iterator[None]:
-    """Put back the parameters and NumPy's global random state."""
-    with claimed(nest.structure), undrawn():
+    """Put back the parameters, which no other thread moves meanwhile."""
+    with claimed(nest.structure):
         saved = nest.snapshot()
         try:
             yield

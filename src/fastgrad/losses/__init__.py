@@ -31,7 +31,6 @@ from fastgrad.losses.interface import Losses, refuse_shared
 from fastgrad.losses.program import compile_losses
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.python import PythonLosses
-from fastgrad.losses.randomness import undrawn
 from fastgrad.losses.vectorized import VectorizedLosses
 from fastgrad.losses.workers import WorkersLosses
 from fastgrad.params.claims import claimed
@@ -93,13 +92,14 @@ def make_losses(
 
     Examples
     --------
+    >>> import numpy as np
     >>> W = np.array([1.0, 2.0])
     >>> with make_losses(lambda w: (w**2).sum(), W, engine="python") as losses:
     ...     losses.at_entries([0, 1], [1.5, 3.0])[0]
     array([1.25, 5.  ])
     """
     engine = _choose_engine(loss, engine, vectorized, workers)
-    with claimed(params), undrawn():
+    with claimed(params):
         losses = _make(
             loss,
             Nest(params),

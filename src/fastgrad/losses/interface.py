@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.progress import Progress
+from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.params.nest import Nest, Vector
 
 Flags = NDArray[np.bool_]
@@ -60,6 +61,7 @@ class Losses(abc.ABC):
         self.progress = progress
         self.theta: Vector = nest.join(nest.leaves)
         self.evaluations = 0
+        self._generator = GlobalGenerator()
 
     def evaluate(self) -> Any:
         """Return what the user's function returns at theta, where there is one.
@@ -119,11 +121,9 @@ class Losses(abc.ABC):
         trace: TracebackType | None,
     ) -> None:
         self.restore()
-        try:
-            if kind is None:  # what a model keeps of its last call is that of theta
-                self.evaluate()
-        finally:
-            self.progress.close()
+        self.progress.close()
+        # What a model keeps of its last call is that of theta.
+        self._generator.put_back(self.evaluate if kind is None else None)
 
     def _count(self, evaluations: int) -> None:
         self.evaluations += evaluations
@@ -141,6 +141,7 @@ class Substitute(Losses):
         self.loss, self.nest, self.progress = here.loss, here.nest, here.progress
         self.theta, self.base, self.grads = here.theta, here.base, here.grads
         self.evaluations = here.evaluations
+        self._generator = here._generator
 
     def evaluate(self) -> Any:
         """See `Losses.evaluate`."""
