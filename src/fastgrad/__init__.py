@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fastgrad.checking.numerical import numerical_gradient
     from fastgrad.checking.variations import check_variations
     from fastgrad.initializers.gains import critical_init, gain
-    from fastgrad.losses.program import trace
+    from fastgrad.losses import trace
     from fastgrad.program import Program, TraceError
     from fastgrad.reports.gradient import GradientReport
     from fastgrad.reports.signal import SignalReport
@@ -95,7 +95,7 @@ _HOME = {
     "moments": "statistics.moments",
     "numerical_gradient": "checking.numerical",
     "numerical_jacobian": "checking.jacobian",
-    "trace": "losses.program",
+    "trace": "losses",
 }
 _MODULES = {
     "initializers": "initializers",

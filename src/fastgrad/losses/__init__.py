@@ -21,11 +21,12 @@ them wherever they are kept. They are bit for bit what they were after every exi
 losses are open, other threads that ask for losses of the same arrays wait.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.callback import CallbackLosses
 from fastgrad.losses.interface import Losses, refuse_shared
 from fastgrad.losses.program import compile_losses
@@ -36,11 +37,12 @@ from fastgrad.losses.workers import WorkersLosses
 from fastgrad.params.claims import claimed
 from fastgrad.params.nest import Nest
 from fastgrad.program.graph import TraceError
+from fastgrad.program.program import Program
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-__all__ = ["Losses", "make_losses"]
+__all__ = ["Losses", "make_losses", "trace"]
 
 _ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
 
@@ -99,6 +101,7 @@ def make_losses(
     array([1.25, 5.  ])
     """
     engine = _choose_engine(loss, engine, vectorized, workers)
+    num_threads = resolve_num_threads(num_threads)
     with claimed(params):
         losses = _make(
             loss,
@@ -113,6 +116,60 @@ def make_losses(
             yield losses
 
 
+def trace(
+    loss: Callable[[Any], Any], params: Any, *, reduction: str | None = None
+) -> Program:
+    """Record a loss written in NumPy as a program.
+
+    The loss is called with arrays that record what NumPy is asked to do. The program is
+    handed out once it has proved to be the loss, as `check_gradient` asks for: traced
+    again next to `params` it is the same program, with the same constants, and it
+    gives what the function gives at `params` and at points that move every block alone.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params)`` returns a number, or an array of per-sample losses with
+        `reduction`, or ``(loss, grads)``.
+    params : array or nest of arrays
+        Where to trace: any nest of dicts, lists, tuples and dataclasses.
+    reduction : {"mean", "sum"}, optional
+        How an array of per-sample losses becomes one number.
+
+    Returns
+    -------
+    Program
+        Replays the loss with entries of `params` perturbed; computes in float64.
+
+    Raises
+    ------
+    TraceError
+        If the loss does something that cannot be traced, or the program is not the
+        function: it says what and where.
+    TypeError, ValueError
+        If `params` or what the loss returns there make no sense, see `check_gradient`.
+
+    Notes
+    -----
+    Two traces, and about two evaluations of the loss for each block of parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgrad as fg
+    >>> x = np.ones((3, 5))
+    >>> program = fg.trace(lambda p: np.tanh(p["W"] @ x).sum(), {"W": np.eye(4, 3)})
+    >>> len(program.operations)
+    3
+    >>> round(program.value, 6)
+    11.423912
+    """
+    if not callable(loss):
+        raise TypeError(f"`loss` must be callable, got {type(loss).__name__}.")
+    with make_losses(loss, params, engine="python", reduction=reduction) as python:
+        return compile_losses(python, reduction, None).program
+
+
 def _make(
     loss: Any,
     nest: Nest,
@@ -120,7 +177,7 @@ def _make(
     engine: str,
     reduction: str | None,
     workers: "Executor | None",
-    num_threads: int | None,
+    num_threads: int,
 ) -> Losses:
     if engine == "callback":
         return CallbackLosses(loss, nest, progress, num_threads)
@@ -138,7 +195,7 @@ def _make(
 
 
 def _compiled(
-    python: Losses, reduction: str | None, engine: str, num_threads: int | None
+    python: Losses, reduction: str | None, engine: str, num_threads: int
 ) -> Losses:
     """Return the loss traced, or, where `engine` leaves the choice, as it is."""
     losses = python

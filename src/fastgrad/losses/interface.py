@@ -7,7 +7,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.params.nest import Nest, Vector

@@ -150,9 +150,7 @@ def _traced_next(
 _SIZES = (1.0, 1e-2, 1e-4)
 
 
-def _compare_around(
-    compiled: CompiledLosses, python: Losses, size: float
-) -> None:
+def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> None:
     """Along a direction through all blocks, through each alone, and at some entries."""
     rng = np.random.default_rng(0)
     nest = python.nest
