@@ -114,7 +114,6 @@ FUNCTIONS: dict[Any, tuple[Callable[..., Any], tuple[int, ...]]] = {
     np.where: (ufuncs.where, (0, 1, 2)),
     np.round: (ufuncs.round_, (0,)),
     np.diff: (shapes.diff, (0,)),
-    np.trapezoid: (shapes.trapezoid, (0, 1)),
     np.copy: (lambda x, *, label: x, (0,)),
     sliding_window_view: (shapes.sliding_windows, (0,)),
 }

@@ -295,22 +295,25 @@ def view_of(x: NDArray[Any], ints: Sequence[int], shape: tuple[int, ...]) -> Any
     return as_strided(x.reshape(-1)[start:], shape, strides)
 
 
+def _scattered(g: Array, source: NDArray[Any], shape: tuple[int, ...]) -> Array:
+    """For each element, the sum over everything that was read from it."""
+    total: Any = np.bincount(source.ravel(), g.ravel(), minlength=math.prod(shape))
+    return np.reshape(total, shape)
+
+
 def _view_derivative(
     g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
 ) -> tuple[Array]:
-    (x,) = inputs
-    source = view_of(np.arange(x.size).reshape(x.shape), ints, g.shape)
-    total = np.zeros(x.size)
-    np.add.at(total, source.reshape(-1), g.reshape(-1))
-    return (total.reshape(x.shape),)
+    source = view_of(np.arange(inputs[0].size).reshape(inputs[0].shape), ints, g.shape)
+    return (_scattered(g, source, inputs[0].shape),)
 
 
 def _take_derivative(
     g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
 ) -> tuple[Array]:
-    total = np.zeros_like(inputs[0])
-    np.add.at(total, np.asarray(ints[1:]), g)
-    return (total,)
+    rows = np.arange(inputs[0].size).reshape(inputs[0].shape)
+    source = rows[np.asarray(ints[1:], dtype=np.intp)]
+    return (_scattered(g, source, inputs[0].shape),)
 
 
 def _windows(
@@ -350,7 +353,7 @@ SHAPE: dict[str, Primitive] = {
         lambda g, out, inputs, ints: (g.reshape(inputs[0].shape),),
     ),
     "take": Primitive(
-        lambda inputs, ints: inputs[0][np.asarray(ints[1:], dtype=int)],
+        lambda inputs, ints: inputs[0][np.asarray(ints[1:], dtype=np.intp)],
         _take_derivative,
     ),
     "place": Primitive(_not_from_ints, _place_derivative),
@@ -372,11 +375,9 @@ def _take_along_derivative(
     g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
 ) -> tuple[Array, Array]:
     x, positions = inputs
-    total = np.zeros_like(x)
-    at: list[Any] = list(np.indices(g.shape, sparse=True))
-    at[ints[0]] = positions.astype(np.intp)
-    np.add.at(total, tuple(at), g)
-    return total, np.zeros_like(positions)
+    numbers = np.arange(x.size).reshape(x.shape)
+    source = np.take_along_axis(numbers, positions.astype(np.intp), axis=ints[0])
+    return _scattered(g, source, x.shape), np.zeros_like(positions)
 
 
 SORTING: dict[str, Primitive] = {

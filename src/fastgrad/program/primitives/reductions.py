@@ -19,6 +19,8 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    if not ndim and axes in ((0,), (-1,)):  # as NumPy takes it
+        return ()
     return tuple(np.lib.array_utils.normalize_axis_index(int(a), ndim) for a in axes)
 
 
@@ -85,7 +87,7 @@ def cumulative(op: str) -> Callable[..., Node]:
     """cumsum, cumprod."""
 
     def accumulate(x: Node, axis: int | None = None, *, label: str) -> Node:
-        if axis is None:
+        if axis is None or not x.value.ndim:
             x, axis = graph.reshape(x, (x.value.size,), label), 0
         (axis,) = normalize_axes(axis, x.value.ndim)
         return graph.apply(op, [x], [axis], label=label)

@@ -256,26 +256,6 @@ def diff(x: Node, n: int = 1, axis: int = -1, *, label: str) -> Node:
     return x
 
 
-def trapezoid(
-    y: Node, x: Node | None = None, dx: Any = 1.0, axis: int = -1, *, label: str
-) -> Node:
-    """The area under straight lines between the points."""
-    (axis,) = normalize_axes(axis, y.value.ndim)
-    lead = (slice(None),) * axis
-    pair = (index(y, (*lead, s), label) for s in (slice(1, None), slice(None, -1)))
-    heights = elementwise("add", *pair, label=label)
-    if x is None:
-        widths = graph.constant(dx)
-    else:
-        widths = diff(x, axis=-1 if x.value.ndim == 1 else axis, label=label)
-    if widths.value.ndim == 1:
-        trail = (1,) * (y.value.ndim - axis - 1)
-        widths = graph.reshape(widths, (*widths.shape, *trail), label)
-    areas = elementwise("multiply", widths, heights, label=label)
-    half = elementwise("multiply", areas, number(0.5), label=label)
-    return sum_(half, axis, label=label)
-
-
 def trace(x: Node, *args: Any, label: str) -> Node:
     return sum_(diagonal(x, *args, label=label), -1, label=label)
 

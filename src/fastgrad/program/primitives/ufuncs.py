@@ -69,6 +69,7 @@ _RENAMED = {
     "fmax": "maximum",
     "fmin": "minimum",
     "gammaln": "lgamma",
+    **{f"{name} (vectorized)": name for name in ("erf", "erfc", "lgamma")},
     "logical_not": "not",
     "logical_and": "and",
     "logical_or": "or",

@@ -211,7 +211,7 @@ _MULTILINEAR: dict[Any, tuple[tuple[int, ...], ...]] = {
     np.where: ((1, 2),),
     **dict.fromkeys(
         (
-            *(np.sum, np.mean, np.cumsum, np.trace, np.diff, np.trapezoid),
+            *(np.sum, np.mean, np.cumsum, np.trace, np.diff),
             *(np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis),
             *(np.rollaxis, np.squeeze, np.expand_dims, np.broadcast_to, np.copy),
             *(np.atleast_1d, np.atleast_2d, np.atleast_3d, np.concatenate, np.stack),

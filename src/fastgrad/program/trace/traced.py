@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.primitives import functions, shapes, sorting, ufuncs
+from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.trace import complexes
 from fastgrad.program.trace.complexes import Complex, label_of
 
@@ -174,6 +175,9 @@ class Traced(NDArrayOperatorsMixin):
             return getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
         if complexes.concerns(ufunc, inputs):
             return complexes.call_ufunc(ufunc, method, *inputs, **kwargs)
+        meaning = meaning_of(ufunc if method == "__call__" else getattr(ufunc, method))
+        if meaning is not None:
+            return _composed(meaning, label_of(ufunc), inputs, kwargs)
         name = ufunc.__name__
         label = f"np.{name}"
         out = kwargs.pop("out", None)
@@ -329,6 +333,9 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     """Trace one call of a NumPy function."""
     if not _any_live([*args, *kwargs.values()]):
         return function(*_plain(args), **_plain(kwargs))
+    meaning = meaning_of(function)
+    if meaning is not None:
+        return _composed(meaning, label_of(function), args, kwargs)
     if complexes.concerns(function, args):
         return complexes.call(function, *args, **kwargs)
     if function in _ABOUT:
@@ -370,6 +377,18 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     if memory is not None:
         return Traced(result, dtype, memory)
     return _store(result, dtype, out, label)
+
+
+def _composed(meaning: Any, label: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    """What a function made of others gives for these arguments."""
+    _drop_dtype(kwargs, label)
+    out = kwargs.pop("out", None)
+    kwargs = {k: v for k, v in kwargs.items() if v is not np._NoValue}
+    result = meaning(*args, **kwargs)
+    if result is NotImplemented:
+        raise TraceError(f"{label} with these arguments cannot be traced")
+    out = out[0] if isinstance(out, tuple) else out
+    return result if out is None else _store(result.node, result.dtype, out, label)
 
 
 def _fresh(

@@ -1,0 +1,20 @@
+"""What the functions of NumPy, SciPy and `math` mean, each in plain traced NumPy.
+
+One declaration each, ``@means("scipy.special.softmax")``, by public name: importing the
+module registers it, and the test of the family includes it. `meaning_of` finds them.
+
+- `arrays`, `statistics`, `calculus`: NumPy's functions that are made of others.
+- `numbers`: ufuncs made of others, the module `math`, builtins.
+- `special`, `algebra`, `densities`, `sparse`: SciPy's.
+"""
+
+from fastgrad.program.primitives.meanings import (  # noqa: F401
+    arrays,
+    calculus,
+    numbers,
+    special,
+    statistics,
+)
+from fastgrad.program.primitives.meanings.registry import MEANINGS, meaning_of, means
+
+__all__ = ["MEANINGS", "meaning_of", "means"]

@@ -1,0 +1,218 @@
+"""Differences, interpolation, convolution and polynomials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program.primitives.meanings.arrays import asarray, normalized_axes
+from fastgrad.program.primitives.meanings.registry import means
+
+
+@means("numpy.ediff1d")
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    parts = [to_begin, np.diff(np.ravel(ary)), to_end]
+    return np.concatenate([np.ravel(asarray(x)) for x in parts if x is not None])
+
+
+@means("numpy.gradient")
+def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """Central differences inside, one-sided ones at the ends."""
+    f = asarray(f)
+    single = isinstance(axis, int)
+    axes = normalized_axes(axis, f.ndim)
+    spacings = (
+        varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
+    )
+    slopes = [_slope(f, h, d, edge_order) for h, d in zip(spacings, axes, strict=True)]
+    return slopes[0] if single or len(slopes) == 1 else tuple(slopes)
+
+
+def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
+    f = np.moveaxis(f, axis, -1)
+    n = f.shape[-1]
+    h = asarray(spacing) * np.ones(n - 1) if np.ndim(spacing) == 0 else np.diff(spacing)
+    secants = (f[..., 1:] - f[..., :-1]) / h
+    # The parabola through three points, weighted by the intervals' lengths.
+    weight = h[1:] / (h[1:] + h[:-1])
+    inner = secants[..., :-1] * weight + secants[..., 1:] * (1 - weight)
+    first, last = secants[..., :1], secants[..., -1:]
+    if edge_order == 2:
+        first = first + (first - secants[..., 1:2]) * (h[0] / (h[0] + h[1]))
+        last = last + (last - secants[..., -2:-1]) * (h[-1] / (h[-1] + h[-2]))
+    return np.moveaxis(np.concatenate([first, inner, last], axis=-1), -1, axis)
+
+
+@means("numpy.interp")
+def interp(
+    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
+) -> Any:
+    """The sum of the straight pieces that were walked through before x."""
+    if period is not None:
+        return NotImplemented
+    x, xp, fp = asarray(x), asarray(xp), asarray(fp)
+    inside = np.clip(np.expand_dims(x, -1), xp[:-1], xp[1:]) - xp[:-1]
+    y = fp[0] + np.sum(inside * (np.diff(fp) / np.diff(xp)), axis=-1)
+    if left is not None:
+        y = np.where(x < xp[0], left, y)
+    if right is not None:
+        y = np.where(x > xp[-1], right, y)
+    return y
+
+
+@means("numpy.cross", "numpy.linalg.cross")
+def cross(
+    a: Any,
+    b: Any,
+    axisa: int = -1,
+    axisb: int = -1,
+    axisc: int = -1,
+    axis: int | None = None,
+) -> Any:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = np.moveaxis(asarray(a), axisa, 0), np.moveaxis(asarray(b), axisb, 0)
+    if len(a) != 3 or len(b) != 3:
+        return NotImplemented
+    turned = [a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)]
+    return np.moveaxis(np.stack(turned), 0, axisc)
+
+
+@means("numpy.kron")
+def kron(a: Any, b: Any) -> Any:
+    a, b = asarray(a), asarray(b)
+    ndim = max(a.ndim, b.ndim)
+    sa, sb = ((1,) * (ndim - x.ndim) + x.shape for x in (a, b))
+    left = np.reshape(a, [n for m in sa for n in (m, 1)])
+    right = np.reshape(b, [n for m in sb for n in (1, m)])
+    return np.reshape(left * right, [m * n for m, n in zip(sa, sb, strict=True)])
+
+
+# ---- convolution --------------------------------------------------------------------
+
+
+def _convolved(a: Any, v: Any, mode: str) -> Any:
+    """Of the shorter one, each element times the longer one, moved along."""
+    if v.size > a.size:
+        a, v = v, a
+    n, k = a.size, v.size
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(a, k - 1), k)
+    full = windows @ v[::-1]
+    length = {"full": n + k - 1, "same": n, "valid": n - k + 1}[mode]
+    start = (len(full) - length) // 2
+    return full[start : start + length]
+
+
+@means("numpy.convolve")
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    return _convolved(np.ravel(asarray(a)), np.ravel(asarray(v)), mode)
+
+
+@means("numpy.correlate")
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    """A convolution with the second turned round; NumPy swaps by length first."""
+    a, v = np.ravel(asarray(a)), np.ravel(asarray(v))
+    if v.size > a.size:
+        return _convolved(v, a[::-1], mode)[::-1]
+    return _convolved(a, v[::-1], mode)
+
+
+# ---- polynomials --------------------------------------------------------------------
+
+
+def _horner(coefficients: Any, x: Any) -> Any:
+    """From the highest power down."""
+    y = 0.0 * asarray(x)
+    for c in coefficients:
+        y = y * x + c
+    return y
+
+
+@means("numpy.polyval")
+def polyval(p: Any, x: Any) -> Any:
+    return _horner(asarray(p), asarray(x))
+
+
+@means("numpy.polynomial.polynomial.polyval")
+def polyval_rising(x: Any, c: Any, tensor: bool = True) -> Any:
+    c, x = asarray(c), asarray(x)
+    if tensor:
+        c = np.reshape(c, c.shape + (1,) * x.ndim)
+    return _horner(c[::-1], x)
+
+
+@means("numpy.polyder")
+def polyder(p: Any, m: int = 1) -> Any:
+    for _ in range(m):
+        p = p[:-1] * np.arange(len(p) - 1, 0, -1)
+    return p
+
+
+@means("numpy.polyint")
+def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
+    constants = np.zeros(m) if k is None else np.ravel(asarray(k)) * np.ones(m)
+    for i in range(m):
+        p = np.concatenate([p / np.arange(len(p), 0, -1), constants[i : i + 1]])
+    return p
+
+
+@means("numpy.polymul")
+def polymul(a1: Any, a2: Any) -> Any:
+    return convolve(a1, a2)
+
+
+def _lengthened(p: Any, n: int) -> Any:
+    p = np.atleast_1d(asarray(p))
+    return np.pad(p, (n - p.size, 0))
+
+
+@means("numpy.polyadd")
+def polyadd(a1: Any, a2: Any) -> Any:
+    if np.ndim(a1) > 1 or np.ndim(a2) > 1:
+        return NotImplemented
+    n = max(np.size(a1), np.size(a2))
+    return _lengthened(a1, n) + _lengthened(a2, n)
+
+
+@means("numpy.polysub")
+def polysub(a1: Any, a2: Any) -> Any:
+    return polyadd(a1, np.negative(asarray(a2)))
+
+
+@means("numpy.unwrap")
+def unwrap(
+    p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi
+) -> Any:
+    """Moved by whole periods, so that neighbours are less than half of one apart."""
+    if discont is not None:
+        return NotImplemented
+    p = np.moveaxis(asarray(p), axis, -1)
+    turns = np.rint((p[..., 1:] - p[..., :-1]) / period)
+    moved = p[..., 1:] - period * np.cumsum(turns, axis=-1)
+    return np.moveaxis(np.concatenate([p[..., :1], moved], axis=-1), -1, axis)
+
+
+def _areas(y: Any, x: Any, dx: Any, axis: int) -> Any:
+    """Under the straight lines between neighbours; the axis last."""
+    y = np.moveaxis(asarray(y), axis, -1)
+    if x is not None:
+        x = asarray(x)
+        dx = np.diff(x if x.ndim == 1 else np.moveaxis(x, axis, -1))
+    return dx * (y[..., 1:] + y[..., :-1]) / 2
+
+
+@means("numpy.trapezoid", "scipy.integrate.trapezoid")
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    return np.sum(_areas(y, x, dx, axis), axis=-1)
+
+
+@means("scipy.integrate.cumulative_trapezoid")
+def cumulative_trapezoid(
+    y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1, initial: Any = None
+) -> Any:
+    areas = np.cumsum(_areas(y, x, dx, axis), axis=-1)
+    if initial is not None:
+        start = np.full((*areas.shape[:-1], 1), float(initial))
+        areas = np.concatenate([start, areas], axis=-1)
+    return np.moveaxis(areas, -1, axis)

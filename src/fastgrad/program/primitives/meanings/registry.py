@@ -1,0 +1,128 @@
+"""The table of meanings: which function is what, in plain NumPy."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from fastgrad.program import graph
+
+Meaning = Callable[..., Any]
+
+#: Public dotted name -> meaning, as "scipy.special.logsumexp".
+MEANINGS: dict[str, Meaning] = {}
+#: The last part of a name -> the names that end in it.
+_ENDING: dict[str, list[str]] = {}
+
+
+def means(*names: str) -> Callable[[Meaning], Meaning]:
+    """Declare that a function of traced arrays is what these functions mean.
+
+    Parameters
+    ----------
+    *names : str
+        Public dotted names, of functions, ufuncs and bound methods. The modules need
+        not be there: they are looked for among those that are imported.
+
+    Notes
+    -----
+    The meaning takes the function's own arguments and is written in plain NumPy, in
+    terms of functions that are traced. It returns `NotImplemented` for arguments that
+    it does not cover. It never changes or returns an argument, unless the function
+    does.
+
+    Examples
+    --------
+    >>> from fastgrad.program.primitives.meanings.registry import means, meaning_of
+    >>> @means("math.fsum")
+    ... def fsum(seq):
+    ...     return sum(seq)
+    >>> import math
+    >>> meaning_of(math.fsum)([1.0, 2.0])
+    3.0
+    """
+
+    def declare(meaning: Meaning) -> Meaning:
+        for name in names:
+            MEANINGS[name] = _spoken(name, meaning)
+            _ENDING.setdefault(name.rpartition(".")[2], []).append(name)
+        return meaning
+
+    return declare
+
+
+def _spoken(name: str, meaning: Meaning) -> Meaning:
+    """The meaning, whose operations are labelled with the function's name."""
+    label = "np" + name.removeprefix("numpy") if name.startswith("numpy.") else name
+
+    @functools.wraps(meaning)
+    def speak(*args: Any, **kwargs: Any) -> Any:
+        with graph.spoken(label):
+            try:
+                return meaning(*args, **kwargs)
+            except TypeError:
+                if _takes(meaning, args, kwargs):
+                    raise
+                return NotImplemented
+
+    return speak
+
+
+def _takes(meaning: Meaning, args: Any, kwargs: Any) -> bool:
+    try:
+        inspect.signature(meaning).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def meaning_of(function: Any) -> Meaning | None:
+    """Return what a function means in terms of traced NumPy, or None.
+
+    Functions are found by name among the modules that are imported, so nothing is
+    imported here, and are told from others of that name by what the name stands for.
+
+    Parameters
+    ----------
+    function : callable
+        What is about to be called with traced arguments: a function, a ufunc, the bound
+        method of a ufunc (``np.add.at``) or of a distribution (``stats.norm.logpdf``),
+        an operator of the module `operator`, ``np.c_.__getitem__``.
+
+    Returns
+    -------
+    callable or None
+        Takes the same arguments, traced or not, and returns a traced result; it
+        returns `NotImplemented` where it does not cover these arguments (the caller
+        then has to call the function itself, as an opaque operation). Callables among
+        the arguments are called as they are given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgrad as fg
+    >>> kron = meaning_of(np.kron)
+    >>> fg.trace(lambda x: kron(x, np.ones(2)).sum(), np.arange(3.0)).value
+    6.0
+    >>> meaning_of(print)
+    """
+    ending = getattr(function, "__name__", None)
+    for name in _ENDING.get(ending, ()):  # type: ignore[arg-type]
+        if _resolve(name) == function:
+            return MEANINGS[name]
+    return None
+
+
+def _resolve(name: str) -> Any:
+    """What a dotted name stands for in the modules that are imported."""
+    module, rest = name, ""
+    while module and module not in sys.modules:
+        module, _, last = module.rpartition(".")
+        rest = f"{last}.{rest}" if rest else last
+    found: Any = sys.modules.get(module)
+    for attribute in rest.split("."):
+        found = getattr(found, attribute, None)
+    return found

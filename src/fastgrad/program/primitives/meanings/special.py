@@ -1,0 +1,293 @@
+"""Special functions, by identities that keep the accuracy of double precision.
+
+Sources: Abramowitz and Stegun, *Handbook of Mathematical Functions*, 6.3 (digamma), 7.1
+(error function); NIST *Digital Library of Mathematical Functions*, chapters 5 and 7.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program.primitives.meanings.arrays import asarray
+from fastgrad.program.primitives.meanings.calculus import _horner
+from fastgrad.program.primitives.meanings.numbers import erfc
+from fastgrad.program.primitives.meanings.numbers import lgamma as gammaln
+from fastgrad.program.primitives.meanings.registry import means
+
+_LN2 = math.log(2)
+_LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
+
+
+# ---- exponentials and logarithms ----------------------------------------------------
+
+
+@means("scipy.special.expit")
+def expit(x: Any) -> Any:
+    return np.reciprocal(1.0 + np.exp(-x))
+
+
+@means("scipy.special.logit")
+def logit(x: Any) -> Any:
+    return np.log(x) - np.log1p(-x)
+
+
+@means("scipy.special.log_expit")
+def log_expit(x: Any) -> Any:
+    return -np.logaddexp(0.0, -x)
+
+
+@means("scipy.special.softplus")
+def softplus(x: Any) -> Any:
+    return np.logaddexp(0.0, x)
+
+
+@means("numpy.logaddexp2")
+def logaddexp2(x: Any, y: Any) -> Any:
+    return np.logaddexp(x * _LN2, y * _LN2) / _LN2
+
+
+@means("scipy.special.exprel")
+def exprel(x: Any) -> Any:
+    apart = np.where(x == 0.0, 1.0, x)
+    return np.where(x == 0.0, 1.0 + 0.5 * x, np.expm1(apart) / apart)
+
+
+@means("scipy.special.cosm1")
+def cosm1(x: Any) -> Any:
+    return -2.0 * np.sin(0.5 * x) ** 2
+
+
+@means("scipy.special.powm1")
+def powm1(x: Any, y: Any) -> Any:
+    return np.expm1(y * np.log(x))
+
+
+@means("scipy.special.exp10")
+def exp10(x: Any) -> Any:
+    return np.power(10.0, x)
+
+
+@means("scipy.special.logsumexp")
+def logsumexp(
+    a: Any,
+    axis: Any = None,
+    b: Any = None,
+    keepdims: bool = False,
+    return_sign: bool = False,
+) -> Any:
+    if return_sign:
+        return NotImplemented
+    a = asarray(a)
+    top = np.max(a, axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    terms = np.exp(a - top)
+    total = np.sum(terms if b is None else terms * b, axis, keepdims=True)
+    out = np.log(total) + top
+    return out if keepdims else np.squeeze(out, axis)
+
+
+@means("scipy.special.softmax")
+def softmax(x: Any, axis: Any = None) -> Any:
+    e = np.exp(x - np.max(x, axis, keepdims=True))
+    return e / np.sum(e, axis, keepdims=True)
+
+
+@means("scipy.special.log_softmax")
+def log_softmax(x: Any, axis: Any = None) -> Any:
+    lower = x - np.max(x, axis, keepdims=True)
+    return lower - np.log(np.sum(np.exp(lower), axis, keepdims=True))
+
+
+# ---- entropies ----------------------------------------------------------------------
+
+
+@means("scipy.special.xlogy")
+def xlogy(x: Any, y: Any) -> Any:
+    return np.where(asarray(x) == 0.0, 0.0, x * np.log(y))
+
+
+@means("scipy.special.xlog1py")
+def xlog1py(x: Any, y: Any) -> Any:
+    return np.where(asarray(x) == 0.0, 0.0, x * np.log1p(y))
+
+
+@means("scipy.special.entr")
+def entr(x: Any) -> Any:
+    return np.where(x < 0.0, -np.inf, -xlogy(x, np.where(x > 0.0, x, 1.0)))
+
+
+@means("scipy.special.rel_entr")
+def rel_entr(x: Any, y: Any) -> Any:
+    inside = (asarray(x) > 0.0) & (asarray(y) > 0.0)
+    nothing = (asarray(x) == 0.0) & (asarray(y) >= 0.0)
+    ratio = np.where(inside, x, 1.0) / np.where(inside, y, 1.0)
+    return np.where(inside, x * np.log(ratio), np.where(nothing, 0.0, np.inf))
+
+
+@means("scipy.special.kl_div")
+def kl_div(x: Any, y: Any) -> Any:
+    return rel_entr(x, y) - x + y
+
+
+@means("scipy.special.huber")
+def huber(delta: Any, r: Any) -> Any:
+    size = np.abs(r)
+    return np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta))
+
+
+@means("scipy.special.pseudo_huber")
+def pseudo_huber(delta: Any, r: Any) -> Any:
+    u = r / delta
+    return delta**2 * (u**2 / (1.0 + np.sqrt(1.0 + u**2)))
+
+
+# ---- the normal distribution --------------------------------------------------------
+
+
+@means("scipy.special.ndtr")
+def ndtr(x: Any) -> Any:
+    return 0.5 * erfc(-math.sqrt(0.5) * x)
+
+
+#: (2k - 1)!! with alternating signs, from the last to the first: A&S 26.2.12.
+_MILLS = [(-1) ** k * float(math.prod(range(1, 2 * k, 2))) for k in range(9, -1, -1)]
+#: From here down the asymptotic series has every digit.
+_TAIL = -20.0
+
+
+@means("scipy.special.log_ndtr")
+def log_ndtr(x: Any) -> Any:
+    near, far = np.maximum(x, _TAIL), np.minimum(x, _TAIL)
+    # Above zero the other tail is small, and its logarithm exact.
+    upper = np.log1p(-ndtr(-np.maximum(near, 0.0)))
+    lower = np.log(ndtr(np.minimum(near, 0.0)))
+    series = _horner(_MILLS, far**-2)
+    tail = -0.5 * far**2 - np.log(-far) - _LOG_ROOT_2PI + np.log(series)
+    return np.where(x < _TAIL, tail, np.where(x > 0.0, upper, lower))
+
+
+# ---- the gamma function and its kin -------------------------------------------------
+
+#: B_2k / 2k, from the last to the first: A&S 6.3.18.
+_DIGAMMA = [1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12][::-1]
+#: The series has every digit from here on.
+_FAR = 10
+
+
+@means("scipy.special.digamma", "scipy.special.psi")
+def digamma(x: Any) -> Any:
+    """Moved up by the recurrence; below zero by reflection."""
+    x = asarray(x)
+    below = x <= 0.0
+    up = np.where(below, 1.0 - x, x)
+    moved = up + _FAR
+    series = np.log(moved) - 0.5 / moved - _horner(_DIGAMMA, moved**-2) / moved**2
+    steps = sum(1.0 / (up + k) for k in range(_FAR))
+    turn = math.pi / np.tan(math.pi * np.where(below, x, 0.5))
+    return series - steps - np.where(below, turn, 0.0)
+
+
+def _sign_of_gamma(x: Any) -> Any:
+    odd = np.floor(x) % 2.0 != 0.0
+    return np.where((x < 0.0) & odd, -1.0, 1.0)
+
+
+@means("scipy.special.gamma")
+def gamma(x: Any) -> Any:
+    return _sign_of_gamma(x) * np.exp(gammaln(x))
+
+
+@means("scipy.special.rgamma")
+def rgamma(x: Any) -> Any:
+    return _sign_of_gamma(x) * np.exp(-gammaln(x))
+
+
+@means("math.gamma")
+def gamma_of_number(x: Any) -> Any:
+    return gamma(x)
+
+
+@means("scipy.special.betaln")
+def betaln(a: Any, b: Any) -> Any:
+    return gammaln(a) + gammaln(b) - gammaln(a + b)
+
+
+@means("scipy.special.beta")
+def beta(a: Any, b: Any) -> Any:
+    sign = _sign_of_gamma(a) * _sign_of_gamma(b) * _sign_of_gamma(a + b)
+    return sign * np.exp(betaln(a, b))
+
+
+@means("scipy.special.poch")
+def poch(z: Any, m: Any) -> Any:
+    sign = _sign_of_gamma(z) * _sign_of_gamma(z + m)
+    return sign * np.exp(gammaln(z + m) - gammaln(z))
+
+
+@means("scipy.special.binom")
+def binom(n: Any, k: Any) -> Any:
+    return 1.0 / ((n + 1.0) * beta(n - k + 1.0, k + 1.0))
+
+
+@means("scipy.special.comb")
+def comb(N: Any, k: Any, *, exact: bool = False, repetition: bool = False) -> Any:
+    return NotImplemented if exact or repetition else binom(asarray(N), asarray(k))
+
+
+@means("scipy.special.multigammaln")
+def multigammaln(a: Any, d: int) -> Any:
+    parts = sum(gammaln(a - 0.5 * j) for j in range(d))
+    return parts + 0.25 * d * (d - 1) * math.log(math.pi)
+
+
+# ---- others -------------------------------------------------------------------------
+
+
+@means("numpy.sinc")
+def sinc(x: Any) -> Any:
+    y = math.pi * np.where(x == 0.0, 1.0, x)
+    return np.where(x == 0.0, 1.0, np.sin(y) / y)
+
+
+def _in_degrees(function: Any) -> Any:
+    return lambda x: function(x * (math.pi / 180))
+
+
+for _name in ("sin", "cos", "tan"):
+    means(f"scipy.special.{_name}dg")(_in_degrees(getattr(np, _name)))
+
+
+def _polynomial(first: Any, step: Any) -> Any:
+    """P_n from P_0 = 1, P_1 and a recurrence of three terms, for whole n."""
+
+    def evaluate(n: Any, x: Any) -> Any:
+        if not isinstance(n, (int, np.integer)):
+            return NotImplemented
+        before, here = 0.0 * x + 1.0, first(x)
+        for k in range(1, n):
+            before, here = here, step(k, x, here, before)
+        return here if n else before
+
+    return evaluate
+
+
+_RECURRENCES: dict[str, Sequence[Any]] = {
+    "chebyt": (lambda x: x, lambda k, x, p, q: 2 * x * p - q),
+    "chebyu": (lambda x: 2 * x, lambda k, x, p, q: 2 * x * p - q),
+    "legendre": (
+        lambda x: x,
+        lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1),
+    ),
+    "hermite": (lambda x: 2 * x, lambda k, x, p, q: 2 * x * p - 2 * k * q),
+    "hermitenorm": (lambda x: x, lambda k, x, p, q: x * p - k * q),
+    "laguerre": (
+        lambda x: 1 - x,
+        lambda k, x, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1),
+    ),
+}
+for _name, (_first, _step) in _RECURRENCES.items():
+    means(f"scipy.special.eval_{_name}")(_polynomial(_first, _step))

@@ -1,0 +1,394 @@
+"""Statistics: averages, moments, quantiles, sums that leave out NaN, histograms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program.primitives.meanings.arrays import (
+    asarray,
+    is_traced,
+    normalized_axes,
+)
+from fastgrad.program.primitives.meanings.registry import means
+
+
+@means("numpy.average")
+def average(
+    a: Any,
+    axis: Any = None,
+    weights: Any = None,
+    returned: bool = False,
+    *,
+    keepdims: bool = False,
+) -> Any:
+    a = asarray(a)
+    if weights is None:
+        weights = np.ones(a.shape)
+    weights = asarray(weights)
+    if weights.shape != a.shape:
+        weights = _along(weights, a, axis)
+    total = np.sum(weights, axis, keepdims=keepdims)
+    mean = np.sum(a * weights, axis, keepdims=keepdims) / total
+    return (mean, total + 0.0 * mean) if returned else mean
+
+
+def _along(weights: Any, a: Any, axis: Any) -> Any:
+    """Weights given for some axes, broadcast to all of them."""
+    axes = (axis,) if isinstance(axis, int) else axis
+    weights = np.expand_dims(weights, tuple(range(a.ndim - weights.ndim)))
+    here = range(a.ndim - len(axes), a.ndim)
+    return np.broadcast_to(np.moveaxis(weights, tuple(here), axes), a.shape)
+
+
+@means("numpy.ptp")
+def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    return np.max(a, axis, keepdims=keepdims) - np.min(a, axis, keepdims=keepdims)
+
+
+@means("numpy.cov")
+def cov(
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    fweights: Any = None,
+    aweights: Any = None,
+    *,
+    dtype: Any = None,
+) -> Any:
+    rows = [_variables(x, rowvar) for x in (m, y) if x is not None]
+    x = np.concatenate(rows)
+    frequency = 1.0 if fweights is None else asarray(fweights)
+    share = 1.0 if aweights is None else asarray(aweights)
+    weights = frequency * share * np.ones(x.shape[1])
+    ddof = int(not bias) if ddof is None else ddof
+    total = np.sum(weights)
+    count = total - ddof * np.sum(weights * share) / total
+    centred = x - (np.sum(x * weights, axis=1) / total)[:, None]
+    return np.squeeze((centred * weights) @ centred.T / count)
+
+
+def _variables(x: Any, rowvar: bool) -> Any:
+    """One row for each variable."""
+    x = asarray(x)
+    if x.ndim < 2:
+        return np.reshape(x, (1, -1))
+    return x if rowvar or x.shape[0] == 1 else x.T
+
+
+@means("numpy.corrcoef")
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
+    c = cov(x, y, rowvar)
+    if not c.ndim:
+        return c / c
+    deviation = np.sqrt(np.diag(c))
+    return np.clip(c / deviation[:, None] / deviation, -1, 1)
+
+
+# ---- quantiles ----------------------------------------------------------------------
+
+
+@means("numpy.quantile")
+def quantile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Any:
+    """Between two sorted elements: NumPy says where, for the elements 0, 1, ..."""
+    a = asarray(a)
+    if is_traced(q):
+        return NotImplemented
+    axes = normalized_axes(axis, a.ndim)
+    kept = [d for d in range(a.ndim) if d not in axes]
+    rows = np.transpose(a, [*kept, *axes]).reshape(*(a.shape[d] for d in kept), -1)
+    ordered = np.moveaxis(np.sort(rows, axis=-1), -1, 0)
+    place = np.quantile(np.arange(float(len(ordered))), q, method=method)  # type: ignore[call-overload]
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, len(ordered) - 1)
+    share = np.reshape(place - low, np.shape(place) + (1,) * len(kept))
+    found = ordered[low] + (ordered[high] - ordered[low]) * share
+    if not keepdims:
+        return found
+    ones = [1 if d in axes else n for d, n in enumerate(a.shape)]
+    return np.reshape(found, (*np.shape(q), *ones))
+
+
+@means("numpy.percentile")
+def percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
+    return (
+        NotImplemented
+        if is_traced(q)
+        else quantile(a, q / np.float64(100), *args, **kwargs)
+    )
+
+
+# ---- without NaN --------------------------------------------------------------------
+
+
+def _filled(x: Any, value: float) -> Any:
+    return np.where(np.isnan(x), value, x)
+
+
+@means("numpy.nansum")
+def nansum(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+) -> Any:
+    return np.sum(_filled(a, 0.0), axis, keepdims=keepdims)
+
+
+@means("numpy.nanprod")
+def nanprod(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+) -> Any:
+    return np.prod(_filled(a, 1.0), axis, keepdims=keepdims)
+
+
+@means("numpy.nancumsum")
+def nancumsum(a: Any, axis: Any = None) -> Any:
+    return np.cumsum(_filled(a, 0.0), axis)
+
+
+@means("numpy.nancumprod")
+def nancumprod(a: Any, axis: Any = None) -> Any:
+    return np.cumprod(_filled(a, 1.0), axis)
+
+
+@means("numpy.nanmax")
+def nanmax(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    return np.max(_filled(a, -np.inf), axis, keepdims=keepdims)
+
+
+@means("numpy.nanmin")
+def nanmin(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    return np.min(_filled(a, np.inf), axis, keepdims=keepdims)
+
+
+@means("numpy.nanmean")
+def nanmean(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+) -> Any:
+    count = np.sum(~np.isnan(a), axis, keepdims=keepdims)
+    return nansum(a, axis, keepdims=keepdims) / count
+
+
+@means("numpy.nanvar")
+def nanvar(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+) -> Any:
+    centred = a - nanmean(a, axis, keepdims=True)
+    count = np.sum(~np.isnan(a), axis, keepdims=keepdims)
+    return nansum(centred**2, axis, keepdims=keepdims) / (count - ddof)
+
+
+@means("numpy.nanstd")
+def nanstd(a: Any, *args: Any, **kwargs: Any) -> Any:
+    return np.sqrt(nanvar(a, *args, **kwargs))
+
+
+# ---- counting -----------------------------------------------------------------------
+
+
+def scattered(x: Any, target: Any, n: int) -> Any:
+    """The sums of the elements of each target: out[target[i]] += x[i], of length n.
+
+    Targets with about as many elements are read as rows of one array, so that in all
+    at most twice as many numbers are added as there are elements.
+    """
+    target = np.asarray(target, dtype=np.intp)
+    count = np.bincount(target, minlength=n)
+    order = np.argsort(target, kind="stable")
+    start = np.cumsum(count) - count
+    spare = np.concatenate([x, np.zeros(1)])
+    sums, placed = [], []
+    width = 1
+    while (
+        len(targets := np.flatnonzero((count > width // 2) & (count <= width)))
+        or (count > width).any()
+    ):
+        column = np.arange(width)
+        inside = column < count[targets, None]
+        source = order[np.where(inside, start[targets, None] + column, 0)]
+        sums.append(np.sum(spare[np.where(inside, source, x.size)], axis=1))
+        placed.append(targets)
+        width *= 2
+    where = np.full(n, sum(map(len, placed)))
+    where[np.concatenate([*placed, np.empty(0, np.intp)])] = np.arange(
+        where[0] if n else 0
+    )
+    return np.concatenate([*sums, np.zeros(1)])[where]
+
+
+@means("numpy.bincount")
+def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
+    if is_traced(x):
+        return NotImplemented
+    n = max(minlength, int(np.max(x, initial=-1)) + 1)
+    return scattered(np.ravel(asarray(weights)), x, n)
+
+
+@means("numpy.histogram")
+def histogram(
+    a: Any,
+    bins: Any = 10,
+    range: Any = None,
+    density: bool | None = None,
+    weights: Any = None,
+) -> Any:
+    """Of constant positions, with weights that are traced."""
+    if is_traced(a) or is_traced(bins):
+        return NotImplemented
+    edges = np.histogram_bin_edges(a, bins, range)
+    at = np.searchsorted(edges, np.ravel(a), side="right") - 1
+    at = np.where(np.ravel(a) == edges[-1], len(edges) - 2, at)
+    inside = np.flatnonzero((at >= 0) & (at < len(edges) - 1))
+    heights = scattered(np.ravel(asarray(weights))[inside], at[inside], len(edges) - 1)
+    if density:
+        heights = heights / np.diff(edges) / np.sum(heights)
+    return heights, edges
+
+
+@means("numpy.add.at")
+def add_at(a: Any, indices: Any, b: Any) -> Any:
+    """Every use of a place counts, also of the same one."""
+    if is_traced(indices):
+        return NotImplemented
+    at = np.arange(a.size).reshape(a.shape)[indices]
+    b = np.broadcast_to(asarray(b), at.shape)
+    a[...] = a + np.reshape(scattered(np.ravel(b), np.ravel(at), a.size), a.shape)
+    return None
+
+
+@means("numpy.subtract.at")
+def subtract_at(a: Any, indices: Any, b: Any) -> Any:
+    return add_at(a, indices, np.negative(asarray(b)))
+
+
+# ---- element by element, with functions of the user's -------------------------------
+
+
+@means("numpy.apply_along_axis")
+def apply_along_axis(
+    func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
+) -> Any:
+    rows = np.moveaxis(asarray(arr), axis, -1)
+    stack = rows.shape[:-1]
+    if 0 in stack:
+        return NotImplemented
+    results = [asarray(func1d(rows[i], *args, **kwargs)) for i in np.ndindex(stack)]
+    whole = np.reshape(np.stack(results), (*stack, *results[0].shape))
+    ndim = len(stack)
+    order = [*range(ndim)]
+    order[axis % arr.ndim : axis % arr.ndim] = range(ndim, whole.ndim)
+    return np.transpose(whole, order)
+
+
+@means("numpy.apply_over_axes")
+def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
+    for axis in np.atleast_1d(axes):
+        result = func(a, int(axis))
+        a = result if result.ndim == a.ndim else np.expand_dims(result, int(axis))
+    return a
+
+
+def vectorized(function: Any, *args: Any) -> Any:
+    """What ``np.vectorize(function)(*args)`` is: one call for each element."""
+    args = tuple(map(asarray, args))
+    shape = np.broadcast_shapes(*(x.shape for x in args))
+    args = tuple(np.broadcast_to(x, shape) for x in args)
+    results = [function(*(x[i] for x in args)) for i in np.ndindex(shape)]
+    if not results:
+        return NotImplemented
+    if isinstance(results[0], tuple):
+        parts = zip(*results, strict=True)
+        return tuple(np.reshape(np.stack(list(map(asarray, p))), shape) for p in parts)
+    return np.reshape(np.stack(list(map(asarray, results))), shape)
+
+
+@means("numpy.select")
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    """The first that holds: the last ones are chosen from first."""
+    chosen = asarray(default)
+    for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
+        chosen = np.where(condition, choice, chosen)
+    return chosen
+
+
+@means("numpy.choose")
+def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
+    numbers = range(len(choices))
+    return select(
+        [asarray(a) == k for k in numbers], [choices[k] for k in numbers], np.nan
+    )
+
+
+@means("numpy.piecewise")
+def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
+    """The last condition that holds counts; one more function for where none does."""
+    x = asarray(x)
+    conditions = list(condlist) if isinstance(condlist, (list, tuple)) else [condlist]
+    values = [f(x, *args, **kw) if callable(f) else f for f in funclist]
+    rest = values[len(conditions)] if len(values) > len(conditions) else 0.0
+    return select(conditions[::-1], values[: len(conditions)][::-1], rest) + 0.0 * x
+
+
+@means("numpy.compress")
+def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
+    if is_traced(condition):
+        return NotImplemented
+    return np.take(a, np.flatnonzero(condition), axis)
+
+
+@means("numpy.extract")
+def extract(condition: Any, arr: Any) -> Any:
+    return (
+        compress(np.ravel(condition), arr)
+        if not is_traced(condition)
+        else NotImplemented
+    )
+
+
+@means("numpy.nan_to_num")
+def nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    most = np.finfo(np.float64).max
+    x = np.where(np.isnan(x), nan, x)
+    x = np.where(x == np.inf, most if posinf is None else posinf, x)
+    return np.where(x == -np.inf, -most if neginf is None else neginf, x)
+
+
+@means("numpy.isclose")
+def isclose(
+    a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Any:
+    close = (np.abs(a - b) <= atol + rtol * np.abs(b)) | (a == b)
+    return close | (np.isnan(a) & np.isnan(b)) if equal_nan else close
+
+
+@means("numpy.count_nonzero")
+def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    return np.sum(asarray(a) != 0, axis, keepdims=keepdims)

@@ -1,0 +1,165 @@
+"""How to call the functions of the table that take particular arguments."""
+
+import numpy as np
+
+RNG = np.random.default_rng(23)
+POINTS = np.sort(RNG.normal(size=6))
+HEIGHTS = RNG.normal(size=6)
+BINS = np.array([0, 3, 1, 3, 2, 0, 3])
+
+
+def normal(rng, shape):
+    return rng.normal(size=shape)
+
+
+def share(rng, shape):
+    return rng.uniform(0.2, 0.9, size=shape)
+
+
+def large(rng, shape):
+    return rng.uniform(1.2, 3.0, size=shape)
+
+
+def definite(rng, shape):
+    x = rng.normal(size=shape)
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError("no square matrices")
+    return x @ np.swapaxes(x, -1, -2) + 2 * np.eye(x.shape[-1])
+
+
+#: Arrays to try, the first of which the function gives finite numbers for.
+DRAWS = (normal, share, large)
+
+
+def changed(function, x, *args):
+    # Also traced where only what is written is.
+    x = x + 0.0 * np.sum(args[-1])
+    function(x, *args)
+    return x
+
+
+#: name -> (call(function, *arrays), shape of each array), ...
+CALLS = {
+    "numpy.full": [(lambda f, a: f((2, 3), a), ()), (lambda f, a: f((2, 3), a), (3,))],
+    "numpy.block": [
+        (lambda f, a, b: f([[a, b], [b, a]]), (2, 2), (2, 2)),
+        (lambda f, a, b: f([a, 1.0, b]), (3,), ()),
+        (lambda f, a, b: f([[a], [b]]), (3,), (2, 3)),
+    ],
+    "numpy.r_.__getitem__": [
+        (lambda f, a, b: f((a, 1.0, b, slice(0, 3))), (3,), ()),
+        (lambda f, a: f(a), (3,)),
+    ],
+    "numpy.c_.__getitem__": [
+        (lambda f, a, b: f((a, b)), (3,), (3, 2)),
+        (lambda f, a: f(a), (3,)),
+    ],
+    "numpy.dstack": [(lambda f, a, b: f((a, b)), (3,), (3,))],
+    "numpy.insert": [
+        (lambda f, a, b: f(a, 1, b), (3,), ()),
+        (lambda f, a, b: f(a, [0, 2], b, axis=1), (2, 3), (2, 1)),
+    ],
+    "numpy.delete": [
+        (lambda f, a: f(a, 1), (3,)),
+        (lambda f, a: f(a, [0, 2], axis=1), (2, 3)),
+    ],
+    "numpy.resize": [(lambda f, a: f(a, (3, 3)), (2, 2))],
+    "numpy.fill_diagonal": [
+        (lambda f, a, b: changed(f, a, b), (3, 4), ()),
+        (lambda f, a, b: changed(f, a, b), (3, 3), (3,)),
+    ],
+    "numpy.copyto": [(lambda f, a, b: changed(f, a, b), (3, 4), (4,))],
+    "numpy.add.at": [
+        (lambda f, a, b: changed(f, a, BINS, b), (4,), (7,)),
+        (lambda f, a, b: changed(f, a, BINS, b), (4, 2), (7, 2)),
+        (lambda f, a, b: changed(f, a, (BINS, BINS), b), (4, 4), ()),
+    ],
+    "numpy.subtract.at": [(lambda f, a, b: changed(f, a, BINS, b), (4,), (7,))],
+    "numpy.bincount": [
+        (lambda f, a: f(BINS, a), (7,)),
+        (lambda f, a: f(BINS, weights=a, minlength=6), (7,)),
+        (lambda f, a: f(np.zeros(9, int) + 2, a), (9,)),
+    ],
+    "numpy.histogram": [
+        (lambda f, a: f(BINS, 3, weights=a)[0], (7,)),
+        (lambda f, a: f(BINS, [0, 1, 3], weights=a, density=True)[0], (7,)),
+    ],
+    "numpy.interp": [
+        (lambda f, a: f(a, POINTS, HEIGHTS), (3, 4)),
+        (lambda f, a, b: f(a, POINTS, b, left=0.5), (8,), (6,)),
+    ],
+    "numpy.vander": [
+        (lambda f, a: f(a), (4,)),
+        (lambda f, a: f(a, 3, increasing=True), (4,)),
+    ],
+    "numpy.percentile": [
+        (lambda f, a: f(a, 30), (3, 4)),
+        (lambda f, a: f(a, [5, 50, 99], axis=1, keepdims=True), (3, 4)),
+        (lambda f, a: f(a, 40, axis=(0, 2), method="midpoint"), (2, 3, 4)),
+    ],
+    "numpy.quantile": [
+        (lambda f, a: f(a, [0.0, 0.21, 1.0]), (3, 4)),
+        (lambda f, a: f(a, 0.3, axis=0, method="median_unbiased"), (7, 4)),
+    ],
+    "numpy.apply_along_axis": [
+        (lambda f, a: f(lambda r: r * r[0], 0, a), (3, 4)),
+        (lambda f, a: f(np.sum, 1, a), (2, 3, 4)),
+    ],
+    "numpy.apply_over_axes": [(lambda f, a: f(np.sum, a, [0, 2]), (2, 3, 4))],
+    "numpy.select": [
+        (lambda f, a, b: f([a > 0.5, a > 0], [a, b], a * b), (3, 4), (4,)),
+        (lambda f, a, b: f([a > 0.5], [b]), (5,), (5,)),
+    ],
+    "numpy.choose": [(lambda f, a, b: f(np.array([0, 1, 1]), [a, b]), (3,), (3,))],
+    "numpy.piecewise": [
+        (lambda f, a: f(a, [a < 0, a > 0.5], [np.exp, np.square, np.sin]), (7,)),
+        (lambda f, a: f(a, [a < 0], [1.0]), (7,)),
+    ],
+    "numpy.compress": [(lambda f, a: f([True, False, True], a, axis=0), (3, 2))],
+    "numpy.extract": [(lambda f, a: f(np.array([True, False, True]), a), (3,))],
+    "numpy.gradient": [
+        (lambda f, a: f(a), (5,)),
+        (lambda f, a: f(a, 0.5, POINTS, edge_order=2), (4, 6)),
+        (lambda f, a: f(a, axis=1), (3, 6)),
+        (lambda f, a, b: f(a, b), (5,), ()),
+    ],
+    "numpy.cov": [
+        (lambda f, a: f(a), (3, 5)),
+        (lambda f, a, b: f(a, b, rowvar=False, bias=True), (5, 2), (5, 1)),
+        (lambda f, a, b: f(a, aweights=np.abs(b) + 1), (3, 5), (5,)),
+        (lambda f, a: f(a, fweights=[1, 2, 3, 1, 2], ddof=0), (3, 5)),
+    ],
+    "numpy.polynomial.polynomial.polyval": [(lambda f, a, b: f(a, b), (5,), (4,))],
+    "scipy.special.multigammaln": [(lambda f, a: f(np.abs(a) + 3, 3), ())],
+    "scipy.integrate.trapezoid": [
+        (lambda f, a, b: f(a, b, axis=0), (5, 2), (5,)),
+        (lambda f, a, b: f(a, dx=b), (3, 5), ()),
+    ],
+    "math.prod": [(lambda f, a: f(list(a)), (4,))],
+    "math.fsum": [(lambda f, a: f(list(a)), (4,))],
+    "builtins.max": [(lambda f, a, b: f(a, 0.1, b), (), ()), (lambda f, a: f(a), (4,))],
+    "builtins.min": [(lambda f, a, b: f(a, 0.1, b), (), ()), (lambda f, a: f(a), (4,))],
+    "builtins.round": [(lambda f, a: f(a[()], 1), ())],
+    "math.trunc": [(lambda f, a: f(a[()]), ())],
+    "numpy.unwrap": [
+        (lambda f, a: f(5 * a), (6,)),
+        (lambda f, a: f(4 * a, axis=0), (6, 2)),
+    ],
+    "numpy.ldexp": [(lambda f, a: f(a, 3), (4,))],
+    "math.ldexp": [(lambda f, a: f(a, 3), ())],
+    "scipy.special.binom": [(lambda f, a, b: f(a, b), (4,), (4,))],
+    "scipy.special.comb": [(lambda f, a: f(5 + a, 2), (4,))],
+    **{
+        f"scipy.special.eval_{name}": [
+            (lambda f, a, n=n: f(n, a), (5,)) for n in (0, 1, 4)
+        ]
+        for name in (
+            "chebyt",
+            "chebyu",
+            "legendre",
+            "hermite",
+            "hermitenorm",
+            "laguerre",
+        )
+    },
+}

@@ -1,0 +1,214 @@
+"""Every function of the table against itself: values, perturbed values, derivatives.
+
+The calls are made up from the signature of the meaning: arrays of several shapes (also
+of extents 0 and 1), axes, ``keepdims``, ... Whatever the function accepts, its meaning
+must agree with. Functions that need particular arguments have their calls in `CALLS`.
+"""
+
+import functools
+import importlib
+import inspect
+import itertools
+import math
+import warnings
+
+import numpy as np
+import pytest
+from meaning_calls import CALLS, DRAWS
+from program_functions import trace
+
+from fastgrad.program.primitives.meanings import MEANINGS, meaning_of
+
+SHAPES = {
+    1: [(5,), (3, 4), (2, 3, 4), (1,), (1, 3), (0,), (4, 4), ()],
+    2: [
+        *itertools.product([(5,)], [(5,), ()]),
+        *itertools.product([(3, 4)], [(3, 4), (4,), (3, 1)]),
+        *[((1,), (3,)), ((0,), (0,)), ((4, 4), (4,)), ((4, 4), (4, 4)), ((), ())],
+    ],
+    3: [((5,),) * 3, ((3, 4), (4,), ()), ((), (3, 1), (3,)), ((0,),) * 3, ((),) * 3],
+}
+#: What a parameter of this name may be, beside its default.
+OPTIONS = {
+    "axis": [0, -1, None],
+    "keepdims": [True],
+    "k": [1, -1],
+    "n": [2],
+    "ddof": [1],
+    "rowvar": [False],
+    "bias": [True],
+    "increasing": [True],
+    "N": [3],
+    "mode": ["full", "same", "valid"],
+    "edge_order": [2],
+    "lower": [True],
+    "trans": [1],
+    "unit_diagonal": [True],
+    "indexing": ["ij"],
+    "repetition": [True],
+}
+
+
+def load(name):
+    """The function of a public name."""
+    module, _, rest = name.partition(".")
+    found = importlib.import_module(module)
+    for part in rest.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            found = importlib.import_module(f"{found.__name__}.{part}")
+    return found
+
+
+def options(function):
+    """One keyword at a time; none first."""
+    yield {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD):
+            continue
+        for value in OPTIONS.get(parameter.name, ()):
+            yield {parameter.name: value}
+
+
+def array_positions(function):
+    """How many of its first arguments may be arrays."""
+    count = 0
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            return 3
+        if parameter.name in OPTIONS or parameter.annotation not in (
+            "Any",
+            parameter.empty,
+        ):
+            break
+        count += 1
+    return count
+
+
+def made_up_calls(name):
+    """(label, call(function, *arrays), arrays) for every shape, option and choice."""
+    for number, shapes in SHAPES.items():
+        if number > array_positions(MEANINGS[name]):
+            break
+        for shape in shapes:
+            shape = shape if number > 1 else (shape,)
+            for kwargs in options(MEANINGS[name]):
+
+                def call(f, *xs, kwargs=kwargs):
+                    return f(*xs, **kwargs)
+
+                yield f"{shape} {kwargs}", call, shape
+
+
+def declared_calls(name):
+    for i, (call, *shapes) in enumerate(CALLS[name]):
+        yield f"call {i}", call, tuple(shapes)
+
+
+def flat(result):
+    """Every number of a result, in one row."""
+    parts = result if isinstance(result, (tuple, list)) else (result,)
+    return np.concatenate([np.ravel(part) for part in parts])
+
+
+def value_of(function, call, arrays):
+    """What the function gives, or None where it takes no such arguments."""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            found = np.asarray(flat(call(function, *map(np.copy, arrays))))
+    except Exception:
+        return None
+    return found if found.dtype.kind in "fib" and np.isfinite(found).all() else None
+
+
+def agree(function, call, arrays, traced):
+    """Compare where the arrays of `traced` are parameters; False if not covered."""
+    covered = True
+
+    def loss_of(f):
+        def loss(parameters):
+            nonlocal covered
+            given = list(arrays)
+            for i, x in zip(traced, parameters, strict=True):
+                given[i] = x
+            result = call(f, *given)
+            if result is NotImplemented:
+                covered = False
+                return np.sum(parameters[0])
+            row = flat(result)
+            return np.sum(row * np.cos(np.arange(row.size)))
+
+        return loss
+
+    at = [arrays[i] for i in traced]
+    # A result that depends on no parameter (a count) is multiplied by one.
+    program = trace(lambda p: loss_of(meaning_of(function))(p) + 0.0 * np.sum(p[0]), at)
+    if not covered:
+        return False
+    plain = loss_of(function)
+    result = flat(call(function, *arrays))
+    size = 0.01 + np.abs(result.astype(float)).sum()
+    eps = np.finfo(result.dtype if result.dtype.kind == "f" else float).eps
+    assert abs(program.value - plain(at)) <= 1e3 * eps * size
+    rng = np.random.default_rng(5)
+    directions = [rng.normal(size=x.shape) for x in at]
+    along = np.concatenate([d.ravel() for d in directions])
+
+    def moved(t):
+        return plain([x + t * d for x, d in zip(at, directions, strict=True)])
+
+    steps = np.array([1e-3, -1e-3, 1e-6, -1e-6])
+    values = np.array([moved(t) for t in steps])
+    if np.isfinite(values).all():
+        replayed = program.along(along, steps) + program.value
+        np.testing.assert_allclose(replayed, values, rtol=0, atol=4e3 * eps * size)
+        slope = sum(
+            np.sum(g * d) for g, d in zip(program.gradient(), directions, strict=True)
+        )
+        difference = (values[2] - values[3]) / 2e-6
+        if np.isfinite(slope):  # at the kink of a root there is none
+            assert abs(slope - difference) <= 1e-6 * abs(slope) + 1e7 * eps * size
+        entry = np.arange(min(6, along.size))
+        replayed, _ = program.at_entries(entry, np.full(entry.size, 1e-3))
+        for i in entry:
+            single = [x.copy() for x in at]
+            owner = np.searchsorted(np.cumsum([x.size for x in at]), i, side="right")
+            single[owner].reshape(-1)[i - sum(x.size for x in at[:owner])] += 1e-3
+            assert abs(replayed[i] + program.value - plain(single)) <= 4e3 * eps * size
+    return True
+
+
+@pytest.mark.parametrize("name", sorted(MEANINGS))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_function_means_what_its_meaning_says(name):
+    function = load(name)
+    calls = declared_calls if name in CALLS else made_up_calls
+    compared = 0
+    for label, call, shapes in calls(name):
+        for draw in DRAWS:
+            arrays = [draw(np.random.default_rng(i), s) for i, s in enumerate(shapes)]
+            if value_of(function, call, arrays) is None:
+                continue
+            ways = {tuple(range(len(arrays)))}
+            if not compared or name in CALLS:
+                ways |= {(0,), (len(arrays) - 1,)}
+            for traced in sorted(ways):
+                if sum(arrays[i].size for i in traced):
+                    try:
+                        compared += agree(function, call, arrays, traced)
+                    except Exception as error:
+                        error.add_note(f"{name} {label}, traced {traced}, {arrays}")
+                        raise
+            break
+    assert compared, "no call was compared: add one to meaning_calls.py"
+
+
+def test_functions_of_the_same_name_are_told_apart():
+    def kron(a, b):
+        return a
+
+    assert meaning_of(kron) is None
+    assert meaning_of(np.kron) is not None
+    assert meaning_of(functools.partial(math.log, base=2)) is None
