@@ -2,6 +2,7 @@
 
 import os
 
+from fastgrad._arguments import integer
 from fastgrad._kernels import _openmp
 
 if hasattr(os, "register_at_fork"):
@@ -32,15 +33,7 @@ def resolve_num_threads(num_threads: int | None) -> int:
     """
     if num_threads is None:
         return max(1, min(_openmp.max_threads(), _available_cpus()))
-    if isinstance(num_threads, bool) or not hasattr(num_threads, "__index__"):
-        raise TypeError(
-            "`num_threads` must be a positive integer or None, "
-            f"got {type(num_threads).__name__}."
-        )
-    count = num_threads.__index__()
-    if count < 1:
-        raise ValueError(f"`num_threads` must be positive, got {count}.")
-    return min(count, MOST_THREADS)
+    return min(integer("num_threads", num_threads, least=1), MOST_THREADS)
 
 
 # Array elements that keep a thread busy for longer than it takes to start it.

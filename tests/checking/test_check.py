@@ -106,7 +106,7 @@ def test_missing_regularisation_is_wrong():
 @pytest.mark.parametrize("coverage", [0, -3, "some", 2.5, True])
 def test_bad_coverage(coverage):
     """Named, with what it must be."""
-    with pytest.raises(ValueError, match="`coverage` must be"):
+    with pytest.raises((TypeError, ValueError), match="`coverage` must be"):
         fg.check_gradient(loss, PARAMS, grads, coverage=coverage)
 
 
@@ -124,8 +124,8 @@ def test_nonfinite_gradients_are_wrong():
     [
         ({"rtol": -1}, ValueError, "`rtol` must be finite and not negative, got -1"),
         ({"rtol": np.nan}, ValueError, "`rtol` must be finite"),
-        ({"rtol": "1e-6"}, TypeError, "`rtol` must be a number or None, got str"),
-        ({"seed": -1}, ValueError, "`seed` must be a non-negative integer, got -1"),
+        ({"rtol": "1e-6"}, TypeError, "`rtol` must be a number, got str"),
+        ({"seed": -1}, ValueError, "`seed` must be a non-negative integer, .* got -1"),
         ({"seed": "now"}, TypeError, "`seed` must be a non-negative integer"),
         ({"coverage": "locate", "step": 0.1}, ValueError, "`step` must be None"),
         ({"coverage": "locate", "method": "ridders"}, ValueError, "`method` must be"),

@@ -110,7 +110,7 @@ def test_bar_at_a_kink_is_half_the_jump():
         ({"step": "small"}, TypeError, "`step` must be a number"),
         ({"step": np.nan}, ValueError, "`step` must be positive and finite"),
         ({"step": 1e-20}, ValueError, r"lost in rounding at params\[0\]"),
-        ({"step": 0.1, "method": "ridders"}, ValueError, "`step` is chosen"),
+        ({"step": 0.1, "method": "ridders"}, ValueError, "`step` must be None with"),
         ({"method": "complex", "engine": "compiled"}, ValueError, "engine"),
     ],
 )

@@ -562,7 +562,7 @@ def test_roots():
             ValueError,
             "`activation` must be callable or one",
         ),
-        (lambda: gains.gain(3), TypeError, "`activation` must be a name or callable"),
+        (lambda: gains.gain(3), TypeError, "`activation` must be callable or one of"),
         (lambda: gains.gain(np.sum), ValueError, "`activation` must keep the shape"),
         (lambda: gains.gain(np.sqrt), ValueError, "`activation` must not give nan"),
         (
@@ -593,7 +593,7 @@ def test_roots():
         (
             lambda: gains.residual_scale(3, "fixup", layers_per_block=1),
             ValueError,
-            "`layers_per_block` must be 2 or more",
+            "`layers_per_block` must be at least 2",
         ),
         (lambda: dead_probability(3, 1.5), ValueError, "`correlation` must be from 0"),
         (

@@ -620,7 +620,7 @@ def test_parameters_are_left_alone():
         (lambda: fg.diagnose_signal(*powers(0.5, 3), learning_rate=-1), ValueError,
          "`learning_rate` must be finite and not negative, got -1"),
         (lambda: fg.diagnose_signal(*powers(0.5, 3), reduction="max"), ValueError,
-         "`reduction` must be None, 'mean' or 'sum', got 'max'"),
+         "`reduction` must be None, \"mean\" or \"sum\", got 'max'"),
         (lambda: fg.diagnose_signal(lambda p: float(np.sum(p)), np.ones(3)),
          fg.TraceError, "float"),
         (lambda: fg.diagnose_signal(lambda p: 1.0, [1]), TypeError, "floating point"),

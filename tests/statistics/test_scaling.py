@@ -375,7 +375,11 @@ def test_unaligned_and_oddly_strided_arrays(rng):
             "`axis` must be an axis of `x`, 1-d, got 1",
         ),
         ({"x": [[1.0]], "axis": (0, 0)}, ValueError, "`axis` must name different axes"),
-        ({"x": [1.0], "ddof": -1}, ValueError, "`ddof` must be non-negative, got -1"),
+        (
+            {"x": [1.0], "ddof": -1},
+            ValueError,
+            "`ddof` must be finite and not negative, got -1",
+        ),
         (
             {"x": [1.0], "weights": [1.0, 2.0]},
             ValueError,
@@ -387,7 +391,11 @@ def test_unaligned_and_oddly_strided_arrays(rng):
             ValueError,
             "`weights` must be 0 or between",
         ),
-        ({"x": [[1.0]], "axis": None, "weights": [1.0]}, ValueError, "need one `axis`"),
+        (
+            {"x": [[1.0]], "axis": None, "weights": [1.0]},
+            ValueError,
+            "`axis` must be one axis",
+        ),
         ({"x": [1.0], "num_threads": 0}, ValueError, "`num_threads` must be positive"),
     ],
 )

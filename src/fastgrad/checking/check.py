@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arguments import generator, integer, refusal
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.differences import Array, Index
 from fastgrad.checking.locate import locate, refuse_formula
@@ -15,7 +16,6 @@ from fastgrad.checking.noise import calibrate
 from fastgrad.checking.numerical import (
     check_method,
     engine_for,
-    generator,
     refuse_lost_step,
 )
 from fastgrad.checking.summary import summarize, summarize_search
@@ -126,8 +126,9 @@ def check_gradient(
     ('wrong', ['b'])
     """
     started = time.perf_counter()
-    method, rng = check_method(method, step), generator(seed)
+    method, rng = check_method(method, step), generator("seed", seed)
     check_rtol(rtol)
+    coverage = check_coverage(coverage)
     if coverage == "locate":
         refuse_formula(method, step)
     if grads is not None and not callable(grads):
@@ -172,18 +173,24 @@ def check_gradient(
     )
 
 
+def check_coverage(coverage: Any) -> str | int:
+    """Return "full", "locate" or a positive number; raise if it is none of them."""
+    if isinstance(coverage, str) and coverage in ("full", "locate"):
+        return coverage
+    must = 'be "full", "locate" or the number of entries of each block'
+    if isinstance(coverage, str):
+        raise refusal(ValueError, "coverage", must, coverage)
+    try:
+        return integer("coverage", coverage, least=1)
+    except (TypeError, ValueError) as error:
+        raise refusal(type(error), "coverage", must, coverage) from None
+
+
 def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> Index:
     """Return the entries to check: all, or so many random ones of each block."""
-    offsets = losses.nest.offsets
-    if coverage in ("full", "locate"):
+    if isinstance(coverage, str):
         return np.arange(losses.nest.size)
-    if isinstance(coverage, bool) or not isinstance(coverage, int | np.integer):
-        raise ValueError(
-            '`coverage` must be "full", "locate" or the number of entries of each '
-            f"block, got {coverage!r}."
-        )
-    if coverage < 1:
-        raise ValueError(f"`coverage` must be positive, got {coverage}.")
+    offsets = losses.nest.offsets
     parts = [
         start + np.sort(rng.choice(size, min(size, coverage), replace=False))
         for start, size in zip(offsets, np.diff(offsets), strict=False)

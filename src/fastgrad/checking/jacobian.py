@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastgrad._arguments import flag, function, generator, refusal
 from fastgrad.checking.differences import EPS, Array, Index
 from fastgrad.checking.noise import calibrate, ecnoise
-from fastgrad.checking.numerical import FEW, check_method, generator, slopes_of
+from fastgrad.checking.numerical import FEW, check_method, slopes_of
 from fastgrad.checking.summary import summarize
 from fastgrad.checking.verdict import Gradient, check_rtol, judge
 from fastgrad.losses.interface import Flags, Losses
@@ -91,12 +92,13 @@ def numerical_jacobian(
     array([[0., 2.],
            [0., 1.]])
     """
+    flag("return_error", return_error)
     method = check_method(method, step)
     if method == "complex":
         raise ValueError('`method` must not be "complex" for a Jacobian.')
     outputs = _Outputs(fun, x, sparsity, bounds, workers)
     index = np.arange(outputs.nest.size)
-    rng = generator(seed)
+    rng = generator("seed", seed)
     few = method == "central" and step is None and outputs.x.size <= FEW
     slopes = slopes_of(outputs, index, method, step, return_error or few, rng)
     jacobian = outputs.matrix(slopes.value)
@@ -166,7 +168,7 @@ def check_jacobian(
     analytic = outputs.entries_of(_jacobian(outputs, jac, vjp, jvp))
     gradient = Gradient.of([analytic], rtol)
     scaled = dataclasses.replace(gradient, value=gradient.value / outputs.units)
-    rng = generator(seed)
+    rng = generator("seed", seed)
     calibration = calibrate(outputs, rng, method=method, step=step)
     index = np.arange(outputs.nest.size)
     entries = judge(outputs, calibration, scaled, index, rng)
@@ -237,12 +239,10 @@ class _Outputs(Losses):
         bounds: Bounds | None,
         workers: Executor | None,
     ) -> None:
-        self.fun, self.x, self.workers = fun, _point(x), workers
+        self.fun, self.x, self.workers = function("fun", fun), _point(x), workers
         if workers is not None and not callable(getattr(workers, "map", None)):
-            raise TypeError(
-                "`workers` must be a concurrent.futures.Executor, "
-                f"got {type(workers).__name__}."
-            )
+            must = "be a concurrent.futures.Executor"
+            raise refusal(TypeError, "workers", must, workers)
         self.lower, self.upper = _limits(bounds, self.x)
         self.evaluations = 1
         outputs = np.asarray(fun(self.x.copy()))
@@ -424,23 +424,36 @@ def _numbers(outputs: NDArray[Any]) -> Array:
 
 
 def _point(x: ArrayLike) -> NDArray[Any]:
-    point = np.array(x)
+    try:
+        point = np.array(x)
+    except ValueError:  # rows of different lengths
+        raise refusal(ValueError, "x", "be an array of floats", x) from None
     if point.dtype.kind in "iub":
         point = point.astype(np.float64)
     if point.dtype.kind != "f":
-        raise TypeError(f"`x` must be an array of floats, got {point.dtype}.")
+        raise refusal(TypeError, "x", "be an array of floats", x)
     if not np.isfinite(point).all():
-        raise ValueError("`x` must be finite.")
+        odd = point[~np.isfinite(point)][0]
+        raise ValueError(f"`x` must be finite, got {odd}.")
     return point
 
 
 def _limits(bounds: Bounds | None, x: NDArray[Any]) -> tuple[Array, Array]:
     """Return lower and upper bounds of every input."""
-    low, high = (-np.inf, np.inf) if bounds is None else bounds
-    lower = np.broadcast_to(np.asarray(low, dtype=np.float64), x.shape).ravel()
-    upper = np.broadcast_to(np.asarray(high, dtype=np.float64), x.shape).ravel()
-    if (x.ravel() < lower).any() or (x.ravel() > upper).any():
-        raise ValueError("`x` must be within `bounds`.")
+    try:
+        low, high = (-np.inf, np.inf) if bounds is None else bounds
+        lower = np.broadcast_to(np.asarray(low, dtype=np.float64), x.shape).ravel()
+        upper = np.broadcast_to(np.asarray(high, dtype=np.float64), x.shape).ravel()
+    except (TypeError, ValueError) as error:
+        must = f"be (lower, upper), numbers or arrays of shape {x.shape}"
+        raise refusal(type(error), "bounds", must, bounds) from None
+    outside = ~((lower <= x.ravel()) & (x.ravel() <= upper))
+    if outside.any():
+        i = int(np.argmax(outside))
+        raise ValueError(
+            f"`x` must be within `bounds`, got {x.ravel()[i]} at {i}, where they are "
+            f"{lower[i]} and {upper[i]}."
+        )
     return lower, upper
 
 
@@ -486,7 +499,13 @@ def _groups(row: Index, column: Index, n: int, sparse: bool) -> Index:
 def _jacobian(outputs: _Outputs, jac: Any, vjp: Any, jvp: Any) -> Any:
     """Return the Jacobian under test as a matrix."""
     if sum(given is not None for given in (jac, vjp, jvp)) != 1:
-        raise TypeError("exactly one of `jac`, `vjp` and `jvp` must be given.")
+        given = sum(given is not None for given in (jac, vjp, jvp))
+        raise TypeError(
+            f"exactly one of `jac`, `vjp` and `jvp` must be given, got {given}."
+        )
+    for name, product in (("vjp", vjp), ("jvp", jvp)):
+        if product is not None:
+            function(name, product)
     x = outputs.x
     if jac is not None:
         return jac(x.copy()) if callable(jac) else jac

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arguments import function, generator
 from fastgrad.params.nest import Vector
 
 
@@ -58,6 +59,9 @@ def layer_loss(forward: Any, backward: Any, *, seed: int = 0) -> tuple[Any, Any]
     >>> print(report.summary)
     Gradient WRONG: wrong only with parameters off their defaults and other parameters.
     """
+    function("forward", forward)
+    function("backward", backward)
+    generator("seed", seed)
 
     def upstream(shape: tuple[int, ...]) -> Vector:
         return np.random.default_rng(seed).standard_normal(shape)

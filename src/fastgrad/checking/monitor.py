@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from fastgrad._arguments import flag, function, number
 from fastgrad.checking.check import check_gradient
 from fastgrad.checking.locate import refuse_formula
 from fastgrad.reports.gradient import GradientError, GradientReport
@@ -65,8 +66,10 @@ class GradientMonitor:
         raise_if_wrong: bool = False,
         **options: Any,
     ) -> None:
-        if not 0 < share <= 1:
-            raise ValueError(f"`share` must be in (0, 1], got {share}.")
+        share = number("share", share, above=0, most=1)
+        flag("raise_if_wrong", raise_if_wrong)
+        if loss is not None:
+            function("loss", loss)
         if options.get("coverage", "locate") == "locate":
             refuse_formula(options.get("method", "auto"), options.get("step"))
         self.loss, self.share, self.initial = loss, share, initial
@@ -112,7 +115,7 @@ class GradientMonitor:
         """
         loss = self.loss if loss is None else loss
         if loss is None:
-            raise TypeError("`loss` must be given here or to the monitor.")
+            raise TypeError("`loss` must be given here or to the monitor, got None.")
         number, self.steps = self.steps, self.steps + 1
         now = time.perf_counter()
         if number == 0:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arguments import choice, flag, generator, number
 from fastgrad.checking.differences import (
     EPS,
     RUNGS,
@@ -90,7 +91,8 @@ def numerical_gradient(
     >>> np.allclose(gradient, [2.0, -4.0])
     True
     """
-    method, rng = check_method(method, step), generator(seed)
+    method, rng = check_method(method, step), generator("seed", seed)
+    flag("return_error", return_error)
     with make_losses(
         loss,
         params,
@@ -111,26 +113,15 @@ def numerical_gradient(
 
 def check_method(method: str, step: float | None) -> str:
     """Return the method, "auto" resolved; raise if the two make no sense together."""
-    if method not in METHODS:
-        raise ValueError(f"`method` must be one of {METHODS}, got {method!r}.")
+    choice("method", method, METHODS)
     if step is not None:
-        if isinstance(step, bool) or not isinstance(step, int | float | np.number):
-            raise TypeError(f"`step` must be a number, got {type(step).__name__}.")
-        if not (np.isfinite(step) and step > 0):
-            raise ValueError(f"`step` must be positive and finite, got {step}.")
+        number("step", step, above=0)
         if method == "ridders":
-            raise ValueError('`step` is chosen by `method="ridders"`, got both.')
+            raise ValueError(
+                f'`step` must be None with `method="ridders"`, got {step}: it takes '
+                "many steps."
+            )
     return "central" if method == "auto" else method
-
-
-def generator(seed: Any) -> np.random.Generator:
-    """Return the generator of everything random."""
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"`seed` must be a non-negative integer, got {seed!r}."
-        ) from error
 
 
 def engine_for(method: str, engine: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arguments import integer, refusal
 from fastgrad.params.nest import AnyArray, Nest
 from fastgrad.params.structure import rebuild, walk
 
@@ -70,10 +71,8 @@ class Samples:
         per_sample: Mapping[str, int] | None = None,
     ) -> None:
         if not isinstance(data, tuple | list):
-            raise TypeError(
-                "`data` must be the tuple of arguments that follow `params`, as in "
-                f"(X, y), got {type(data).__name__}."
-            )
+            must = "be the tuple of arguments that follow `params`, as in (X, y)"
+            raise refusal(TypeError, "data", must, data)
         self.nest = nest
         self.arguments = Arguments(nest.structure, tuple(data))
         self._data_axes = _data_axes(self.arguments.data, axis)
@@ -232,38 +231,45 @@ def _data_axes(
     data: tuple[Any, ...], axis: int | Sequence[int | None]
 ) -> list[int | None]:
     """Return the axis of samples of every leaf of the data."""
-    if isinstance(axis, int | np.integer):
+    if not isinstance(axis, tuple | list):
+        axis = integer("axis", axis)
         leaves = [value for *_, value in walk(data)]
-        return [int(axis) if _has_axis(value, int(axis)) else None for value in leaves]
+        return [axis if _has_axis(value, axis) else None for value in leaves]
     if len(axis) != len(data):
         raise ValueError(
             f"`axis` must be an integer or have one member for each of the {len(data)} "
-            f"of `data`, got {len(axis)}."
+            f"of `data`, got {len(axis)} of them."
         )
     axes = []
     for k, (member, one) in enumerate(zip(data, axis, strict=True)):
         for _, path, value in walk(member):
-            if one is not None and not _has_axis(value, one):
-                raise ValueError(
-                    f"`axis[{k}]` must be None or an axis of `data[{k}]{path}`, "
-                    f"got {one}."
-                )
+            if one is not None:
+                must = f"be None or an axis of `data[{k}]{path}`"
+                _require_axis(f"axis[{k}]", must, value, one)
             axes.append(one)
     return axes
 
 
-def _param_axes(nest: Nest, per_sample: Mapping[str, int]) -> list[int | None]:
+def _param_axes(nest: Nest, per_sample: Any) -> list[int | None]:
+    if not isinstance(per_sample, Mapping):
+        must = 'map blocks of `params` to their axis of samples, {"x": 0}'
+        raise refusal(TypeError, "per_sample", must, per_sample)
     for name, axis in per_sample.items():
         if name not in nest.names:
-            raise ValueError(
-                f"`per_sample` must name blocks of `params`, {nest.names}, "
-                f"got {name!r}."
-            )
-        if not _has_axis(nest.leaves[nest.names.index(name)], axis):
-            raise ValueError(
-                f'`per_sample["{name}"]` must be an axis of that block, got {axis}.'
-            )
+            must = f"name blocks of `params`, {nest.names}"
+            raise refusal(ValueError, "per_sample", must, name)
+        leaf = nest.leaves[nest.names.index(name)]
+        _require_axis(f'per_sample["{name}"]', "be an axis of that block", leaf, axis)
     return [per_sample.get(name) for name in nest.names]
+
+
+def _require_axis(name: str, must: str, value: Any, axis: Any) -> None:
+    try:
+        integer(name, axis)
+    except TypeError:
+        raise refusal(TypeError, name, must, axis) from None
+    if not _has_axis(value, axis):
+        raise refusal(ValueError, name, must, axis)
 
 
 def _has_axis(value: Any, axis: int) -> bool:

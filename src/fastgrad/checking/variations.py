@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arguments import function, generator, refusal
 from fastgrad.checking.audit import ConstantLossError
-from fastgrad.checking.check import check_gradient
+from fastgrad.checking.check import check_coverage, check_gradient
 from fastgrad.checking.invariances import nearby
 from fastgrad.checking.metamorphic import Function, find_identities
 from fastgrad.checking.samples import (
@@ -151,13 +152,16 @@ def check_variations(
     """
     started = time.perf_counter()
     if grads is not None and not callable(grads):
-        raise TypeError(
-            "`grads` must be a function of the parameters and the data, as it is "
-            f"called with others, got {type(grads).__name__}."
+        must = (
+            "be a function of the parameters and the data, as it is called with others"
         )
+        raise refusal(TypeError, "grads", must, grads)
+    wanted = _chosen(variations)
+    function("loss", loss)
+    check_coverage(coverage)
     nest = Nest(params)
     samples = Samples(nest, data, axis, per_sample)
-    rng = np.random.default_rng(seed)
+    rng = generator("seed", seed)
     options = {
         "rtol": rtol,
         "coverage": coverage,
@@ -166,7 +170,6 @@ def check_variations(
         "num_threads": num_threads,
         "seed": seed,
     }
-    wanted = _chosen(variations)
     with ExitStack() as stack:
         stack.callback(GlobalGenerator().put_back)
         stack.enter_context(_restored(nest))
@@ -263,13 +266,14 @@ def _off_defaults(nest: Nest, theta: Vector, rng: np.random.Generator) -> Vector
 def _chosen(variations: Iterable[str] | None) -> set[str]:
     if variations is None:
         return _NAMES
-    names = set(variations)
-    if not names <= _NAMES:
-        raise ValueError(
-            f"`variations` must be some of {sorted(_NAMES)}, got "
-            f"{sorted(names - _NAMES)}."
-        )
-    return names
+    must = f"be some of {sorted(_NAMES)}"
+    if isinstance(variations, str) or not isinstance(variations, Iterable):
+        raise refusal(TypeError, "variations", must, variations)
+    names = list(variations)
+    for name in names:
+        if not isinstance(name, str) or name not in _NAMES:
+            raise refusal(ValueError, "variations", must, name)
+    return set(names)
 
 
 def _run(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arguments import number
 from fastgrad.checking.differences import (
     FAR_RATIO,
     FAR_RUNGS,
@@ -50,10 +51,7 @@ def check_rtol(rtol: Any) -> None:
     """Raise TypeError or ValueError unless `rtol` is None or a relative difference."""
     if rtol is None:
         return
-    if isinstance(rtol, bool) or not isinstance(rtol, int | float | np.number):
-        raise TypeError(f"`rtol` must be a number or None, got {type(rtol).__name__}.")
-    if not 0 <= rtol < np.inf:
-        raise ValueError(f"`rtol` must be finite and not negative, got {rtol}.")
+    number("rtol", rtol, least=0)
 
 
 def _precision(array: NDArray[Any]) -> Any:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
+from fastgrad._arguments import refusal
+
 Float64 = NDArray[np.float64]
 Function = Callable[[Float64], Any]
 
@@ -99,17 +101,12 @@ def as_activation(activation: "str | Function | Activation") -> Activation:
     """
     if isinstance(activation, Activation):
         return activation
-    if isinstance(activation, str):
-        if activation not in NAMED:
-            raise ValueError(
-                f"`activation` must be callable or one of {', '.join(NAMED)}, "
-                f"got {activation!r}."
-            )
+    if isinstance(activation, str) and activation in NAMED:
         return _named(activation)
     if not callable(activation):
-        raise TypeError(
-            f"`activation` must be a name or callable, got {type(activation).__name__}."
-        )
+        kind = ValueError if isinstance(activation, str) else TypeError
+        must = f"be callable or one of {', '.join(NAMED)}"
+        raise refusal(kind, "activation", must, activation)
     return _examine(getattr(activation, "__name__", repr(activation)), activation)
 
 
@@ -168,7 +165,8 @@ def _examine(name: str, function: Function) -> Activation:
         count += len(left)
         if count > _MOST_PANELS:
             raise ValueError(
-                f"`activation` must be smooth on pieces, in float64: {name} is not."
+                f"`activation` must be smooth on pieces, in float64, got {name}, "
+                "which is not."
             )
         middle = (left + right) / 2
         rough = _is_rough(bare, left, right, typical)

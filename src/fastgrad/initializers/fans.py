@@ -3,6 +3,9 @@
 import math
 from typing import NamedTuple
 
+from fastgrad._arguments import flag, integer, refusal, text
+from fastgrad.initializers.streams import as_shape
+
 
 class Fans(NamedTuple):
     """The number of inputs of each output and of outputs of each input."""
@@ -65,28 +68,25 @@ def fans(
     >>> fans((16, 32, 3, 3), transposed=True)
     Fans(fan_in=144.0, fan_out=288.0)
     """
+    shape = as_shape(shape)
     axes = weight_axes(shape, layout, groups)
     kernel = math.prod(shape[axis] for axis in axes.spatial)
-    steps = stride if isinstance(stride, tuple) else (stride,) * len(axes.spatial)
-    if len(steps) != len(axes.spatial) or not _positive(stride):
-        raise ValueError(
-            "`stride` must be a positive integer or one for each of the "
-            f"{len(axes.spatial)} spatial axes, got {stride}."
-        )
+    steps = _steps(stride, len(axes.spatial))
     fan_in = float(shape[axes.input] * kernel)
     fan_out = shape[axes.output] / groups * kernel / math.prod(steps)
-    return Fans(fan_out, fan_in) if transposed else Fans(fan_in, fan_out)
+    return (
+        Fans(fan_out, fan_in)
+        if flag("transposed", transposed)
+        else Fans(fan_in, fan_out)
+    )
 
 
 def weight_axes(shape: tuple[int, ...], layout: str, groups: int) -> Axes:
     """Return the axes of a weight, having checked that it is one."""
-    if len(shape) < 2:
-        raise ValueError(
-            f"`shape` must have at least two axes for its fans, got {shape}."
-        )
-    if not isinstance(layout, str):
-        raise TypeError(f"`layout` must be a string, got {type(layout).__name__}.")
-    letters = layout.removesuffix("...")
+    if not isinstance(shape, tuple | list) or len(shape) < 2:
+        must = "have at least two axes for its fans"
+        raise refusal(ValueError, "shape", must, shape)
+    letters = text("layout", layout).removesuffix("...")
     if letters in ("OI", "IO"):
         letters += "." * (len(shape) - 2)
     if letters.count("O") != 1 or letters.count("I") != 1 or len(letters) != len(shape):
@@ -99,9 +99,7 @@ def weight_axes(shape: tuple[int, ...], layout: str, groups: int) -> Axes:
         letters.index("I"),
         tuple(axis for axis, letter in enumerate(letters) if letter not in "OI"),
     )
-    if isinstance(groups, bool) or not hasattr(groups, "__index__") or groups < 1:
-        raise ValueError(f"`groups` must be a positive integer, got {groups!r}.")
-    if shape[axes.output] % groups:
+    if shape[axes.output] % integer("groups", groups, least=1):
         raise ValueError(
             f"`groups` must divide the {shape[axes.output]} output channels, "
             f"got {groups}."
@@ -109,5 +107,14 @@ def weight_axes(shape: tuple[int, ...], layout: str, groups: int) -> Axes:
     return axes
 
 
-def _positive(stride: int | tuple[int, ...]) -> bool:
-    return min(stride if isinstance(stride, tuple) else (stride,), default=1) >= 1
+def _steps(stride: int | tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Return the stride along each of `count` spatial axes."""
+    given = stride if isinstance(stride, tuple | list) else (stride,) * max(count, 1)
+    must = f"be a positive integer, or one for each of the {count} spatial axes"
+    try:
+        steps = tuple(integer("stride", step, least=1) for step in given)
+    except (TypeError, ValueError) as error:
+        raise refusal(type(error), "stride", must, stride) from None
+    if isinstance(stride, tuple | list) and len(steps) != count:
+        raise refusal(ValueError, "stride", must, stride)
+    return steps[:count]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastgrad._arguments import choice, integer, number
 from fastgrad.initializers.activations import Activation, as_activation, slopes_at_zero
 from fastgrad.initializers.gaussian import AnyActivation, find_root, moments
 
@@ -135,15 +136,17 @@ def critical_init(
     phi = as_activation(activation)
     if q is not None and sigma_b is not None:
         raise ValueError(
-            "`q` and `sigma_b` must not both be given: each gives the other."
+            f"`q` and `sigma_b` must not both be given, got {q} and {sigma_b}: each "
+            "gives the other."
         )
     if sigma_b is None:
-        q = 1.0 if q is None else q
+        q = number("q", 1.0 if q is None else q, above=0)
         square = _critical_bias(phi, q)
         if square is None or square < -1e-10 * q:
             return None
         sigma_b = math.sqrt(max(square, 0.0)) if square > 1e-10 * q else 0.0
     else:
+        sigma_b = number("sigma_b", sigma_b, least=0)
         q = _critical_variance(phi, sigma_b)
         if q is None:
             return None
@@ -184,20 +187,16 @@ def residual_scale(
     >>> round(scale.last, 3), round(2**scale.log2_growth, 3)
     (0.1, 2.705)
     """
-    if blocks < 1:
-        raise ValueError(f"`blocks` must be positive, got {blocks}.")
-    if rule == "fixup" and layers_per_block < 2:
-        raise ValueError(
-            f"`layers_per_block` must be 2 or more, got {layers_per_block}."
-        )
+    blocks = integer("blocks", blocks, least=1)
+    choice("rule", rule, ("depth", "zero", "fixup", "none"))
+    least = 2 if rule == "fixup" else 1
+    layers_per_block = integer("layers_per_block", layers_per_block, least=least)
     factors = {
         "depth": (1.0, blocks**-0.5),
         "zero": (1.0, 0.0),
         "fixup": (blocks ** (-0.5 / max(layers_per_block - 1, 1)), 0.0),
         "none": (1.0, 1.0),
     }
-    if rule not in factors:
-        raise ValueError(f"`rule` must be one of {', '.join(factors)}, got {rule!r}.")
     inner, last = factors[rule]
     return ResidualScale(inner, last, blocks * math.log2(1 + last**2))
 
@@ -226,8 +225,6 @@ def _critical_bias(phi: Activation, q: float) -> float | None:
 
 def _critical_variance(phi: Activation, sigma_b: float) -> float | None:
     """Return the least q at which sigma_b is critical."""
-    if not 0 <= sigma_b < math.inf:
-        raise ValueError(f"`sigma_b` must be finite and not negative, got {sigma_b}.")
 
     def excess(log_q: float) -> float:
         bias = _critical_bias(phi, math.exp(log_q))

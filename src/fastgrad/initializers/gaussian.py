@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arguments import number
 from fastgrad.initializers.activations import (
     DERIVATIVE,
     NODES,
@@ -58,8 +59,7 @@ def moments(activation: AnyActivation, q: float = 1.0) -> Moments:
     (0.5, 0.5, 1.0)
     """
     phi = as_activation(activation)
-    if not 0 < q < math.inf:
-        raise ValueError(f"`q` must be positive and finite, got {q}.")
+    q = number("q", q, above=0)
     if SMALL <= q <= LARGE:
         return _moments(phi, q)
     end, inner = (SMALL, 4 * SMALL) if q < SMALL else (LARGE, LARGE / 4)
@@ -93,8 +93,7 @@ def correlation(activation: AnyActivation, c: float, q: float) -> float:
     1.0
     """
     phi = as_activation(activation)
-    if not -1 <= c <= 1:
-        raise ValueError(f"`c` must be from -1 to 1, got {c}.")
+    c = number("c", c, least=-1, most=1)
     a, b = math.sqrt((1 + c) / 2), math.sqrt((1 - c) / 2)
     kinks = phi.kinks / math.sqrt(q)
     fine = phi.edges / math.sqrt(q)  # as sharp features are at large q

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastgrad._arguments import Seed, number, refusal
 from fastgrad._kernels import _philox
+from fastgrad._threads import resolve_num_threads
 from fastgrad.initializers.fans import Fans, fans
 from fastgrad.initializers.gains import (
     Gain,
@@ -39,7 +41,7 @@ from fastgrad.initializers.schemes import (
     xavier_normal,
     xavier_uniform,
 )
-from fastgrad.initializers.streams import Array, Seed, as_shape, destination, fixed_seed
+from fastgrad.initializers.streams import Array, as_shape, destination, fixed_seed
 
 __all__ = [
     "Fans",
@@ -178,9 +180,10 @@ def initialize(
         is_array = isinstance(leaf, np.ndarray)
         shape = leaf.shape if is_array else as_shape(leaf)
         kind = leaf.dtype if is_array and dtype is None else dtype
+        resolve_num_threads(num_threads)
         if _is_bias(path, shape):
             out = destination(shape, kind, None)
-            out[...] = _pick("bias", bias, path)
+            out[...] = number("bias", _pick("bias", bias, path))
             return out
         return _as_scheme(_pick("scheme", scheme, path))(
             shape,
@@ -213,11 +216,10 @@ def _pick(what: str, choice: Any, path: str) -> Any:
 def _as_scheme(scheme: Any) -> Callable[..., Array]:
     if callable(scheme):
         return scheme  # type: ignore[no-any-return]
-    if scheme not in _SCHEMES:
-        raise ValueError(
-            "`scheme` must be callable or one of "
-            f"{', '.join(sorted(_SCHEMES))}, got {scheme!r}."
-        )
+    if not isinstance(scheme, str) or scheme not in _SCHEMES:
+        kind = ValueError if isinstance(scheme, str) else TypeError
+        must = f"be callable or one of {', '.join(sorted(_SCHEMES))}"
+        raise refusal(kind, "scheme", must, scheme)
     return _SCHEMES[scheme]
 
 
@@ -243,11 +245,15 @@ def _map_leaves(make: Callable[[Any, str], Array], node: Any, path: str) -> Any:
 
 
 def _as_words(name: str, values: ArrayLike, count: int) -> NDArray[np.uint32]:
-    words = np.asarray(values)
+    try:
+        words = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        raise refusal(ValueError, name, "be an array of integers", values) from None
     if words.ndim < 1 or words.shape[-1] != count:
         raise ValueError(f"`{name}` must have shape (..., {count}), got {words.shape}.")
     if words.dtype.kind not in "ui":
         raise TypeError(f"`{name}` must be of 32-bit integers, got {words.dtype}.")
-    if words.size and (words.min() < 0 or words.max() >= 2**32):
-        raise ValueError(f"`{name}` must hold words from 0 to 2**32 - 1.")
+    outside = words[(words < 0) | (words >= 2**32)]
+    if outside.size:
+        raise ValueError(f"`{name}` must hold words below 2**32, got {outside[0]}.")
     return words.astype(np.uint32)

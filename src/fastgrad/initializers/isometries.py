@@ -1,21 +1,15 @@
 """Weights that keep lengths: random orthogonal matrices and the identity."""
 
 import math
+from typing import Unpack
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
+from fastgrad._arguments import number
 from fastgrad._kernels import _householder, _philox
-from fastgrad._threads import resolve_num_threads
-from fastgrad.initializers.fans import weight_axes
-from fastgrad.initializers.streams import (
-    Array,
-    Seed,
-    as_shape,
-    destination,
-    draw,
-    stream_key,
-)
+from fastgrad.initializers.draw import Draw, Options
+from fastgrad.initializers.streams import Array, draw
 
 Float64 = NDArray[np.float64]
 
@@ -26,14 +20,7 @@ def orthogonal(
     shape: int | tuple[int, ...],
     *,
     gain: float = 1.0,
-    seed: Seed = 0,
-    name: str = "",
-    layout: str = "OI",
-    groups: int = 1,
-    transposed: bool = False,
-    dtype: DTypeLike | None = None,
-    out: Array | None = None,
-    num_threads: int | None = None,
+    **options: Unpack[Options],
 ) -> Array:
     """Return a uniformly random orthogonal matrix, times `gain`.
 
@@ -46,8 +33,8 @@ def orthogonal(
         columns, columns are otherwise.
     gain : float
         All singular values.
-    seed, name, layout, groups, transposed, dtype, out, num_threads
-        As for `variance_scaling`.
+    **options
+        As for `variance_scaling`, without `rows`; `stride` does not matter.
 
     Notes
     -----
@@ -69,13 +56,13 @@ def orthogonal(
     >>> bool(np.allclose(w @ w.T, np.eye(3)))
     True
     """
-    target, blocks = _start(shape, gain, layout, groups, transposed, dtype, out)
-    key = stream_key(seed, name)
-    threads = resolve_num_threads(num_threads)
+    tensor = Draw.of(shape, options)
+    target, blocks = _start(tensor)
+    gain, key = number("gain", gain), tensor.key
     start = 0
     for block in blocks:
         columns = math.prod(block.shape[1:])
-        matrix, start = _haar(block.shape[0], columns, key, start, threads)
+        matrix, start = _haar(block.shape[0], columns, key, start, tensor.threads)
         _write(block, matrix, gain)
     return target
 
@@ -84,14 +71,7 @@ def delta_orthogonal(
     shape: int | tuple[int, ...],
     *,
     gain: float = 1.0,
-    seed: Seed = 0,
-    name: str = "",
-    layout: str = "OI",
-    groups: int = 1,
-    transposed: bool = False,
-    dtype: DTypeLike | None = None,
-    out: Array | None = None,
-    num_threads: int | None = None,
+    **options: Unpack[Options],
 ) -> Array:
     """Return a convolution: an orthogonal matrix at its central tap, 0 elsewhere.
 
@@ -103,7 +83,7 @@ def delta_orthogonal(
     shape : tuple of int
         At least three axes, and (in each group) no fewer output than input channels:
         fewer could not keep lengths.
-    gain, seed, name, layout, groups, transposed, dtype, out, num_threads
+    gain, **options
         As for `orthogonal`. The central tap of an even number k is k / 2.
 
     Examples
@@ -113,7 +93,8 @@ def delta_orthogonal(
     >>> bool(np.allclose(tap.T @ tap, np.eye(4))), int((w != 0).sum())
     (True, 32)
     """
-    target, blocks = _start(shape, gain, layout, groups, transposed, dtype, out)
+    tensor = Draw.of(shape, options)
+    target, blocks = _start(tensor)
     rows, columns, *spatial = blocks[0].shape
     if not spatial:
         raise ValueError(
@@ -124,12 +105,11 @@ def delta_orthogonal(
             f"`shape` must not have fewer outputs ({rows}) than inputs ({columns}) "
             "in a group."
         )
-    key = stream_key(seed, name)
-    threads = resolve_num_threads(num_threads)
+    gain, key = number("gain", gain), tensor.key
     target[...] = 0
     start = 0
     for block in blocks:
-        matrix, start = _haar(rows, columns, key, start, threads)
+        matrix, start = _haar(rows, columns, key, start, tensor.threads)
         _write(_central_tap(block), matrix, gain)
     return target
 
@@ -138,14 +118,7 @@ def identity(
     shape: int | tuple[int, ...],
     *,
     gain: float = 1.0,
-    seed: Seed = 0,
-    name: str = "",
-    layout: str = "OI",
-    groups: int = 1,
-    transposed: bool = False,
-    dtype: DTypeLike | None = None,
-    out: Array | None = None,
-    num_threads: int | None = None,
+    **options: Unpack[Options],
 ) -> Array:
     """Return the weight that passes channel k of each group on to channel k.
 
@@ -154,10 +127,8 @@ def identity(
     shape : tuple of int
         At least two axes; spatial ones are zero but for the central tap (k / 2 of an
         even number k). Channels without a partner get or give nothing.
-    gain, layout, groups, transposed, dtype, out
-        As for `orthogonal`.
-    seed, name, num_threads
-        Not needed: there so that all schemes are called alike.
+    gain, **options
+        As for `orthogonal`; nothing here is random.
 
     Examples
     --------
@@ -165,8 +136,8 @@ def identity(
     array([[1., 0., 0.],
            [0., 1., 0.]])
     """
-    resolve_num_threads(num_threads)
-    target, blocks = _start(shape, gain, layout, groups, transposed, dtype, out)
+    target, blocks = _start(Draw.of(shape, options))
+    gain = number("gain", gain)
     target[...] = 0
     for block in blocks:
         _write(_central_tap(block), np.eye(*block.shape[:2]), gain)
@@ -191,24 +162,14 @@ def _haar(
     return (tall if rows == long else tall.T), start + v.size
 
 
-def _start(
-    shape: int | tuple[int, ...],
-    gain: float,
-    layout: str,
-    groups: int,
-    transposed: bool,
-    dtype: DTypeLike | None,
-    out: Array | None,
-) -> tuple[Array, list[Array]]:
+def _start(tensor: Draw) -> tuple[Array, list[Array]]:
     """Return the array to write to, and its groups as (outputs, inputs, spatial)."""
-    if not math.isfinite(gain):
-        raise ValueError(f"`gain` must be finite, got {gain}.")
-    lengths = as_shape(shape)
-    axes = weight_axes(lengths, layout, groups)
-    target = destination(lengths, dtype, out)
+    axes, target = tensor.axes, tensor.target()
     in_order = target.transpose(axes.output, axes.input, *axes.spatial)
-    blocks = np.split(in_order, groups)
-    return target, [b.swapaxes(0, 1) for b in blocks] if transposed else blocks
+    blocks = np.split(in_order, tensor.groups)
+    if tensor.transposed:
+        blocks = [block.swapaxes(0, 1) for block in blocks]
+    return target, blocks
 
 
 def _central_tap(block: Array) -> Array:

@@ -1,39 +1,20 @@
 """Schemes that give each entry a variance: scale / fan, under some distribution."""
 
 import math
-from typing import Any, Protocol
+from typing import Protocol, Unpack
 
-from numpy.typing import DTypeLike
-
+from fastgrad._arguments import choice, number
 from fastgrad._kernels import _philox
-from fastgrad.initializers.fans import Fans, fans
-from fastgrad.initializers.streams import (
-    Array,
-    Seed,
-    as_shape,
-    destination,
-    draw,
-    stream_key,
-)
+from fastgrad.initializers.draw import Draw, Options
+from fastgrad.initializers.fans import Fans
+from fastgrad.initializers.streams import Array
 
 
 class Scheme(Protocol):
     """How every scheme is called."""
 
     def __call__(
-        self,
-        shape: int | tuple[int, ...],
-        *,
-        seed: Seed = 0,
-        name: str = "",
-        layout: str = "OI",
-        groups: int = 1,
-        transposed: bool = False,
-        stride: int | tuple[int, ...] = 1,
-        dtype: DTypeLike | None = None,
-        out: Array | None = None,
-        rows: tuple[int, int] | None = None,
-        num_threads: int | None = None,
+        self, shape: int | tuple[int, ...], **options: Unpack[Options]
     ) -> Array:
         """Return the weights."""
 
@@ -44,16 +25,7 @@ def variance_scaling(
     scale: float = 1.0,
     mode: str = "fan_in",
     distribution: str = "normal",
-    seed: Seed = 0,
-    name: str = "",
-    layout: str = "OI",
-    groups: int = 1,
-    transposed: bool = False,
-    stride: int | tuple[int, ...] = 1,
-    dtype: DTypeLike | None = None,
-    out: Array | None = None,
-    rows: tuple[int, int] | None = None,
-    num_threads: int | None = None,
+    **options: Unpack[Options],
 ) -> Array:
     """Return weights of mean zero and variance ``scale / fan``.
 
@@ -114,26 +86,9 @@ def variance_scaling(
     >>> bool((part == w[9:11]).all())
     True
     """
-    lengths = as_shape(shape)
-    variance = _variance(
-        scale,
-        mode,
-        fans(
-            lengths, layout=layout, groups=groups, transposed=transposed, stride=stride
-        ),
-    )
-    return _fill(
-        lengths,
-        distribution,
-        math.sqrt(variance),
-        2.0,
-        seed,
-        name,
-        dtype,
-        out,
-        rows,
-        num_threads,
-    )
+    tensor = Draw.of(shape, options)
+    variance = _variance(scale, mode, tensor.fans)
+    return _filled(tensor, distribution, math.sqrt(variance))
 
 
 def truncated_normal(
@@ -141,16 +96,7 @@ def truncated_normal(
     *,
     std: float = 1.0,
     bound: float = 2.0,
-    seed: Seed = 0,
-    name: str = "",
-    layout: str = "OI",
-    groups: int = 1,
-    transposed: bool = False,
-    stride: int | tuple[int, ...] = 1,
-    dtype: DTypeLike | None = None,
-    out: Array | None = None,
-    rows: tuple[int, int] | None = None,
-    num_threads: int | None = None,
+    **options: Unpack[Options],
 ) -> Array:
     """Return normals without tails, whose deviation *after* truncation is `std`.
 
@@ -178,18 +124,8 @@ def truncated_normal(
     >>> bool(abs(x.std() - 0.02) < 1e-4), bool(abs(x).max() < 0.0455)
     (True, True)
     """
-    return _fill(
-        as_shape(shape),
-        "truncated_normal",
-        _not_negative("std", std),
-        bound,
-        seed,
-        name,
-        dtype,
-        out,
-        rows,
-        num_threads,
-    )
+    std = number("std", std, least=0)
+    return _filled(Draw.of(shape, options), "truncated_normal", std, bound)
 
 
 def truncated_std(bound: float) -> float:
@@ -200,8 +136,7 @@ def truncated_std(bound: float) -> float:
     >>> round(truncated_std(2.0), 12)
     0.879625661034
     """
-    if not 0.1 <= bound < math.inf:
-        raise ValueError(f"`bound` must be finite and at least 0.1, got {bound}.")
+    bound = number("bound", bound, least=0.1)
     density = math.exp(-bound * bound / 2) / math.sqrt(2 * math.pi)
     return math.sqrt(1 - 2 * bound * density / math.erf(bound / math.sqrt(2)))
 
@@ -211,35 +146,9 @@ def _named(
 ) -> Scheme:
     """Return variance scaling with these three settings, as a function of its own."""
 
-    def scheme(
-        shape: int | tuple[int, ...],
-        *,
-        seed: Seed = 0,
-        name: str = "",
-        layout: str = "OI",
-        groups: int = 1,
-        transposed: bool = False,
-        stride: int | tuple[int, ...] = 1,
-        dtype: DTypeLike | None = None,
-        out: Array | None = None,
-        rows: tuple[int, int] | None = None,
-        num_threads: int | None = None,
-    ) -> Array:
+    def scheme(shape: int | tuple[int, ...], **options: Unpack[Options]) -> Array:
         return variance_scaling(
-            shape,
-            scale=scale,
-            mode=mode,
-            distribution=distribution,
-            seed=seed,
-            name=name,
-            layout=layout,
-            groups=groups,
-            transposed=transposed,
-            stride=stride,
-            dtype=dtype,
-            out=out,
-            rows=rows,
-            num_threads=num_threads,
+            shape, scale=scale, mode=mode, distribution=distribution, **options
         )
 
     scheme.__name__ = scheme.__qualname__ = name
@@ -296,58 +205,22 @@ def _variance(scale: float, mode: str, fan: Fans) -> float:
         "fan_avg": (fan.fan_in + fan.fan_out) / 2,
         "fan_geo": math.sqrt(fan.fan_in * fan.fan_out),
     }
-    if mode not in fan_of:
-        raise ValueError(f"`mode` must be one of {', '.join(fan_of)}, got {mode!r}.")
-    _not_negative("scale", scale)
-    return scale / fan_of[mode] if fan_of[mode] else 0.0
+    scale = number("scale", scale, least=0)
+    chosen = fan_of[choice("mode", mode, fan_of)]
+    return scale / chosen if chosen else 0.0
 
 
-def _fill(
-    shape: tuple[int, ...],
-    distribution: str,
-    std: float,
-    bound: float,
-    seed: Seed,
-    name: str,
-    dtype: DTypeLike | None,
-    out: Array | None,
-    rows: tuple[int, int] | None,
-    num_threads: int | None,
-) -> Array:
-    """Return the rows of the tensor, of deviation `std`, from its stream."""
-    tail: dict[str, Any] = {}
+def _filled(tensor: Draw, distribution: str, std: float, bound: float = 2.0) -> Array:
+    """Return the tensor, of deviation `std`, from its stream."""
+    choice("distribution", distribution, ("normal", "uniform", "truncated_normal"))
     if distribution == "normal":
-        law, scale = _philox.NORMAL, std
-    elif distribution == "uniform":
-        law, scale = _philox.UNIFORM, std * math.sqrt(3)
-    elif distribution == "truncated_normal":
-        law, scale = _philox.TRUNCATED, std / truncated_std(bound)
-        x = bound / math.sqrt(2)
-        tail = {"inside": math.erf(x), "outside": math.erfc(x) / 2}
-    else:
-        raise ValueError(
-            "`distribution` must be normal, uniform or truncated_normal, "
-            f"got {distribution!r}."
-        )
-    shape, start = _select_rows(shape, rows)
-    target = destination(shape, dtype, out)
-    key = stream_key(seed, name)
-    return draw(target, key, law, scale, start=start, num_threads=num_threads, **tail)
-
-
-def _select_rows(
-    shape: tuple[int, ...], rows: tuple[int, int] | None
-) -> tuple[tuple[int, ...], int]:
-    """Return the shape of the rows and the place of their first entry in the whole."""
-    if rows is None:
-        return shape, 0
-    first, last = rows
-    if not shape or not 0 <= first <= last <= shape[0]:
-        raise ValueError(f"`rows` must be (start, stop) within {shape}, got {rows}.")
-    return (last - first, *shape[1:]), first * math.prod(shape[1:])
-
-
-def _not_negative(name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"`{name}` must be finite and not negative, got {value}.")
-    return float(value)
+        return tensor.filled(_philox.NORMAL, std)
+    if distribution == "uniform":
+        return tensor.filled(_philox.UNIFORM, std * math.sqrt(3))
+    x = number("bound", bound, least=0.1) / math.sqrt(2)
+    return tensor.filled(
+        _philox.TRUNCATED,
+        std / truncated_std(bound),
+        inside=math.erf(x),
+        outside=math.erfc(x) / 2,
+    )

@@ -2,15 +2,17 @@
 
 import hashlib
 import struct
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastgrad._arguments import Seed, integer, refusal, text
+from fastgrad._arguments import dtype as as_dtype
+from fastgrad._arguments import seed as as_seed
 from fastgrad._kernels import _philox
 from fastgrad._threads import resolve_num_threads
 
-Seed: TypeAlias = "int | np.random.SeedSequence | np.random.Generator"
 Array = NDArray[Any]
 
 _DTYPES = {
@@ -28,23 +30,13 @@ def fixed_seed(seed: Seed) -> int | np.random.SeedSequence:
     if isinstance(seed, np.random.Generator):
         words = seed.integers(0, 2**32, size=4, dtype=np.uint32)
         return int.from_bytes(words.astype("<u4").tobytes(), "little")
-    if isinstance(seed, np.random.SeedSequence):
-        return seed
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(
-            "`seed` must be an integer, a numpy SeedSequence or a numpy Generator, "
-            f"got {type(seed).__name__}."
-        )
-    if seed.__index__() < 0:
-        raise ValueError(f"`seed` must not be negative, got {seed}.")
-    return seed.__index__()
+    return as_seed("seed", seed)  # type: ignore[return-value]
 
 
 def stream_key(seed: Seed, name: str) -> NDArray[np.uint32]:
     """Return the four words, two of key and two of counter, of the tensor `name`."""
-    if not isinstance(name, str):
-        raise TypeError(f"`name` must be a string, got {type(name).__name__}.")
-    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+    named = text("name", name).encode(errors="surrogatepass")
+    digest = hashlib.blake2b(named, digest_size=16).digest()
     words = struct.unpack("<4I", digest)
     root = fixed_seed(seed)
     if isinstance(root, int):
@@ -60,15 +52,14 @@ def stream_key(seed: Seed, name: str) -> NDArray[np.uint32]:
 
 def as_shape(shape: int | tuple[int, ...]) -> tuple[int, ...]:
     """Return `shape` as a tuple of lengths that are not negative."""
-    lengths = (shape,) if hasattr(shape, "__index__") else shape
+    given = shape if isinstance(shape, tuple | list) else (shape,)
     try:
-        lengths = tuple(length.__index__() for length in lengths)
-    except (AttributeError, TypeError):
-        raise TypeError(
-            f"`shape` must be a tuple of integers, got {shape!r}."
-        ) from None
-    if any(length < 0 for length in lengths):
-        raise ValueError(f"`shape` must not have negative lengths, got {lengths}.")
+        lengths = tuple(integer("shape", length) for length in given)
+    except TypeError:
+        must = "be a tuple of integers"
+        raise refusal(TypeError, "shape", must, shape) from None
+    if min(lengths, default=0) < 0:
+        raise refusal(ValueError, "shape", "not have negative lengths", shape)
     return lengths
 
 
@@ -76,17 +67,22 @@ def destination(
     shape: tuple[int, ...], dtype: DTypeLike | None, out: Array | None
 ) -> Array:
     """Return the array to write to: `out`, checked, or a new one."""
+    wanted = None if dtype is None else as_dtype("dtype", dtype, tuple(_DTYPES))
     if out is None:
-        return np.empty(shape, _as_dtype(np.float64 if dtype is None else dtype))
+        try:
+            return np.empty(shape, wanted or np.float64)
+        except (MemoryError, ValueError) as error:
+            must = "be a shape that memory has room for"
+            raise refusal(ValueError, "shape", must, shape) from error
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"`out` must be a numpy array, got {type(out).__name__}.")
+        raise refusal(TypeError, "out", "be a NumPy array", out)
     if out.shape != shape:
         raise ValueError(f"`out` must have shape {shape}, got {out.shape}.")
-    if dtype is not None and _as_dtype(dtype) != out.dtype:
-        raise ValueError(f"`out` must have dtype {_as_dtype(dtype)}, got {out.dtype}.")
-    _as_dtype(out.dtype)
+    if wanted not in (None, out.dtype):
+        raise ValueError(f"`out` must have dtype {wanted}, got {out.dtype}.")
+    as_dtype("out", out.dtype, tuple(_DTYPES))
     if not (out.flags.writeable and out.flags.aligned):
-        raise ValueError("`out` must be writeable and aligned.")
+        raise refusal(ValueError, "out", "be writeable and aligned", out)
     if _may_overlap(out):
         raise ValueError(
             "`out` must not overlap itself, "
@@ -117,20 +113,6 @@ def draw(
             raw, key, law, scale, inside, outside, code, start, first, last, threads
         )
     return out
-
-
-def _as_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    if isinstance(dtype, str) and dtype == "bfloat16":
-        import ml_dtypes
-
-        dtype = ml_dtypes.bfloat16
-    found = np.dtype(dtype)
-    if found.name not in _DTYPES or not found.isnative:
-        raise ValueError(
-            "`dtype` must be float16, bfloat16, float32 or float64, in native byte "
-            f"order, got {found}."
-        )
-    return found
 
 
 def _may_overlap(array: Array) -> bool:

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fastgrad._arguments import choice, flag, function, refusal
 from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.callback import CallbackLosses
 from fastgrad.losses.interface import Losses, refuse_shared
@@ -102,6 +103,8 @@ def make_losses(
     """
     engine = _choose_engine(loss, engine, vectorized, workers)
     num_threads = resolve_num_threads(num_threads)
+    if progress is not None:
+        flag("progress", progress)
     with claimed(params):
         losses = _make(
             loss,
@@ -165,7 +168,7 @@ def trace(
     11.423912
     """
     if not callable(loss):
-        raise TypeError(f"`loss` must be callable, got {type(loss).__name__}.")
+        raise refusal(TypeError, "loss", "be callable", loss)
     with make_losses(loss, params, engine="python", reduction=reduction) as python:
         return compile_losses(python, reduction, None).program
 
@@ -219,15 +222,13 @@ def _choose_engine(
     loss: Any, engine: str, vectorized: bool, workers: "Executor | None"
 ) -> str:
     """Return the engine the arguments ask for, "auto" if they leave it open."""
-    if engine not in _ENGINES:
-        raise ValueError(f"`engine` must be one of {_ENGINES}, got {engine!r}.")
-    if not callable(loss) and not _is_low_level(loss):
-        raise TypeError(f"`loss` must be callable, got {type(loss).__name__}.")
+    choice("engine", engine, _ENGINES)
+    flag("vectorized", vectorized)
+    if not _is_low_level(loss):
+        function("loss", loss)
     if workers is not None and not callable(getattr(workers, "submit", None)):
-        raise TypeError(
-            "`workers` must be a concurrent.futures.Executor, "
-            f"got {type(workers).__name__}."
-        )
+        must = "be a concurrent.futures.Executor"
+        raise refusal(TypeError, "workers", must, workers)
     asked = {
         "callback": _is_low_level(loss),
         "vectorized": vectorized,

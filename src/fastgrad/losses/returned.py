@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arguments import choice
 from fastgrad.params.nest import AnyArray, Vector
 
 Value = float | Vector
@@ -33,11 +34,7 @@ class Returned:
     """
 
     def __init__(self, reduction: str | None) -> None:
-        if reduction not in (None, "mean", "sum"):
-            raise ValueError(
-                f'`reduction` must be None, "mean" or "sum", got {reduction!r}.'
-            )
-        self.reduction = reduction
+        self.reduction = choice("reduction", reduction, ("mean", "sum", None))
 
     def value(self, result: Any) -> Value:
         """Return the loss in `result`: a number, or the vector of samples."""

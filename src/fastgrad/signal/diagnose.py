@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arguments import choice, flag, function, number
 from fastgrad.params.nest import Nest
 from fastgrad.params.structure import rebuild, walk
 from fastgrad.program import plan
@@ -120,16 +121,11 @@ def diagnose_signal(
     >>> report.fix
     'scale every weight by 2: signal at the last layer x 2^49'
     """
-    if not callable(loss):
-        raise TypeError(f"`loss` must be callable, got {type(loss).__name__}.")
-    if learning_rate is not None and not 0 <= learning_rate < math.inf:
-        raise ValueError(
-            f"`learning_rate` must be finite and not negative, got {learning_rate}."
-        )
-    if reduction not in (None, "mean", "sum"):
-        raise ValueError(
-            f"`reduction` must be None, 'mean' or 'sum', got {reduction!r}."
-        )
+    function("loss", loss)
+    if learning_rate is not None:
+        learning_rate = number("learning_rate", learning_rate, least=0)
+    choice("reduction", reduction, ("mean", "sum", None))
+    flag("jacobian", jacobian)
     nest = _nest(params)
     parameters, result = trace_graph(loss, nest, reduction)
     nodes = plan.topological(result)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arguments import integer
 from fastgrad.initializers.gaussian import Moments
 
 Float64 = NDArray[np.float64]
@@ -42,8 +43,7 @@ def layer_spread(m: Moments, width: int) -> Spread:
     >>> round(spread.mean, 6), round(spread.variance, 6)
     (-0.025421, 0.05194)
     """
-    if width < 1:
-        raise ValueError(f"`width` must be positive, got {width}.")
+    width = integer("width", width, least=1)
     active = 1 - m.silent
     if not m.square or active <= 0:
         return Spread(-math.inf, 0.0)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arguments import choice, flag, integer, number
 from fastgrad.initializers.activations import as_activation
 from fastgrad.initializers.gaussian import (
     LARGE,
@@ -55,11 +56,7 @@ class MeanField:
 
     def __post_init__(self) -> None:
         for name in ("sigma_w", "sigma_b"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(
-                    f"`{name}` must be finite and not negative, "
-                    f"got {getattr(self, name)}."
-                )
+            number(name, getattr(self, name), least=0)
         object.__setattr__(self, "activation", as_activation(self.activation))
 
     def length(self, q: float) -> float:
@@ -134,10 +131,8 @@ class MeanField:
         width : int, optional
             Also give the spread between networks of this width.
         """
-        if depth < 1:
-            raise ValueError(f"`depth` must be positive, got {depth}.")
-        if not 0 < q < math.inf:
-            raise ValueError(f"`q` must be positive and finite, got {q}.")
+        depth = integer("depth", depth, least=1)
+        q = number("q", q, above=0)
         log_q, slope, drift, variance = np.zeros((4, depth))
         log_q[0] = math.log(q)
         for layer in range(depth):
@@ -284,8 +279,8 @@ def dead_probability(batch: int, correlation: float = 0.0) -> float:
     >>> dead_probability(3), round(dead_probability(2, 0.5), 12)
     (0.125, 0.333333333333)
     """
-    if not 0 <= correlation <= 1:
-        raise ValueError(f"`correlation` must be from 0 to 1, got {correlation}.")
+    batch = integer("batch", batch, least=0)
+    correlation = number("correlation", correlation, least=0, most=1)
     if correlation in (0, 1):
         return 0.5 if correlation else 0.5**batch
     ratio = math.sqrt(correlation / (1 - correlation) / 2)
@@ -326,9 +321,9 @@ def first_depth_outside(
     >>> first_depth_outside(-1.0, "float16"), first_depth_outside(-2.5, "float32")
     (15, 51)
     """
-    if dtype not in _RANGES:
-        raise ValueError(f"`dtype` must be one of {', '.join(_RANGES)}, got {dtype!r}.")
-    largest, normal, zero = _RANGES[dtype]
+    log2_growth = number("log2_growth", log2_growth)
+    flag("subnormal", subnormal)
+    largest, normal, zero = _RANGES[choice("dtype", dtype, _RANGES)]
     if log2_growth > 0:
         return math.floor(largest / log2_growth) + 1
     if log2_growth < 0 and subnormal:

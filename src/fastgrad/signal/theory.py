@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgrad._arguments import integer, number
 from fastgrad.initializers.gaussian import Moments, moments
 from fastgrad.program.graph import Node
 from fastgrad.signal.finite_width import Spread, layer_spread
@@ -296,10 +297,8 @@ def theory(
     >>> curves.c.round(10).tolist()
     [0.0, 0.3183098862, 0.4937310902]
     """
-    if depth < 1:
-        raise ValueError(f"`depth` must be positive, got {depth}.")
-    if not -1 <= correlation <= 1:
-        raise ValueError(f"`correlation` must be from -1 to 1, got {correlation}.")
+    depth = integer("depth", depth, least=1)
+    correlation = number("correlation", correlation, least=-1, most=1)
     field = MeanField(activation, sigma_w, sigma_b)
     curves = field.propagate(depth, q=q)
     with np.errstate(over="ignore", under="ignore"):

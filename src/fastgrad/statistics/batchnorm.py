@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastgrad._arguments import axis as as_axis
+from fastgrad._arguments import choice, flag, integer, number, refusal
 from fastgrad._kernels import _batchnorm as kernel
 from fastgrad._threads import resolve_num_threads, useful_threads
 from fastgrad.statistics import tables as _tables
@@ -114,7 +116,7 @@ def batch_norm(
     array, channel, dtype = _as_batch(x, axis)
     channels = array.shape[channel]
     g, b = _per_channel(gamma, channels, "gamma"), _per_channel(beta, channels, "beta")
-    _check_eps(eps)
+    eps = number("eps", eps, least=0)
     count = array.size // max(channels, 1)
     if count < 2:
         raise ValueError(
@@ -170,6 +172,8 @@ def batch_norm_backward(
     >>> dbeta
     array([1.])
     """
+    if not isinstance(cache, Cache):
+        raise refusal(TypeError, "cache", "be what `batch_norm` returned", cache)
     x, mean = cache.x, cache.mean
     threads = useful_threads(resolve_num_threads(num_threads), x.size)
     given = _tables.as_numbers(dy, "dy")
@@ -251,28 +255,24 @@ class BatchNorm:
         unbiased: bool = True,
         num_threads: int | None = None,
     ) -> None:
-        if num_features < 1:
-            raise ValueError(f"`num_features` must be positive, got {num_features}.")
-        if momentum is not None and not 0 <= momentum <= 1:
-            raise ValueError(
-                f"`momentum` must be between 0 and 1, or None, got {momentum}."
-            )
-        if convention not in ("torch", "keras"):
-            raise ValueError(
-                f"`convention` must be 'torch' or 'keras', got {convention!r}."
-            )
-        _check_eps(eps)
-        self.num_features = num_features
-        self.axis = axis
-        self.eps = eps
-        self.momentum = momentum
-        self.convention = convention
-        self.unbiased = unbiased
+        self.num_features = integer("num_features", num_features, least=1)
+        self.axis = integer("axis", axis)
+        self.eps = number("eps", eps, least=0)
+        self.momentum = (
+            None if momentum is None else number("momentum", momentum, least=0, most=1)
+        )
+        self.convention = choice("convention", convention, ("torch", "keras"))
+        self.unbiased = flag("unbiased", unbiased)
         self.num_threads = num_threads
-        self.gamma = np.ones(num_features)
-        self.beta = np.zeros(num_features)
-        self.running_mean = np.zeros(num_features)
-        self.running_var = np.ones(num_features)
+        resolve_num_threads(num_threads)
+        try:
+            self.gamma = np.ones(self.num_features)
+            self.beta = np.zeros(self.num_features)
+            self.running_mean = np.zeros(self.num_features)
+            self.running_var = np.ones(self.num_features)
+        except (MemoryError, ValueError) as error:
+            must = "be as many as memory has room for"
+            raise refusal(ValueError, "num_features", must, num_features) from error
         self.num_batches = 0
         self.cache: Cache | None = None
 
@@ -295,7 +295,7 @@ class BatchNorm:
         ValueError
             As `batch_norm`. Nothing is updated then.
         """
-        if training:
+        if flag("training", training):
             y, cache = batch_norm(
                 x,
                 self.gamma,
@@ -336,7 +336,9 @@ class BatchNorm:
             If there was none, or `dy` is not of its shape.
         """
         if self.cache is None:
-            raise ValueError("There is no batch yet: call with `training=True` first.")
+            raise ValueError(
+                "`backward` must follow a call with `training=True`, got none yet."
+            )
         return batch_norm_backward(dy, self.cache, num_threads=self.num_threads)
 
     def folded(self) -> tuple[Floats, Floats]:
@@ -352,21 +354,13 @@ def _moved(old: Floats, batch: Floats, new: float) -> Floats:
     return (1.0 - new) * old + new * batch
 
 
-def _check_eps(eps: float) -> None:
-    if not 0 <= eps < np.inf:
-        raise ValueError(f"`eps` must be non-negative, got {eps}.")
-
-
 def _as_batch(x: ArrayLike, axis: int) -> tuple[NDArray[Any], int, np.dtype[Any]]:
     """Return an array for the kernels, its channel axis, and the dtype to give back."""
     array = _tables.as_numbers(x, "x")
-    if array.ndim < 2 or not -array.ndim <= axis < array.ndim:
-        raise ValueError(
-            "`x` must have at least 2 axes, `axis` among them, "
-            f"got shape {array.shape} and `axis` {axis}."
-        )
+    if array.ndim < 2:
+        raise refusal(ValueError, "x", "have at least 2 axes", array)
+    channel = as_axis("axis", axis, array.ndim, "x")
     dtype = array.dtype if array.dtype.kind not in "iub" else np.dtype(np.float64)
-    channel = axis % array.ndim
     if not _tables.kernel_ready(array):
         array = array.astype(np.float64, order="C")
     last = np.moveaxis(array, channel, -1)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastgrad._arguments import axis as as_axis
+from fastgrad._arguments import number, refusal
 from fastgrad._kernels import _moments as kernel
 from fastgrad._threads import resolve_num_threads, useful_threads
 from fastgrad.statistics import tables as _tables
@@ -330,28 +332,24 @@ def moments(
     threads = resolve_num_threads(num_threads)
     array = _tables.as_numbers(x, "x")
     axes = _sample_axes(array, axis)
+    freedom = number("ddof", ddof, least=0)
     shape = tuple(n for k, n in enumerate(array.shape) if k not in axes)
-    if not 0 <= ddof < np.inf:
-        raise ValueError(f"`ddof` must be non-negative, got {ddof}.")
     w = None
     if weights is not None:
         if len(axes) != 1:
-            raise ValueError(f"`weights` need one `axis`, got {axis}.")
+            raise refusal(ValueError, "axis", "be one axis, with `weights`", axis)
         w = _tables.as_weights(weights, array.shape[axes[0]], "weights")
-    return Moments._of(state_of(array, axes, w, threads), shape, ddof)
+    return Moments._of(state_of(array, axes, w, threads), shape, freedom)
 
 
 def _sample_axes(x: NDArray[Any], axis: int | Sequence[int] | None) -> list[int]:
-    if axis is None:
+    if axis is None and x.ndim:
         return list(range(x.ndim))
-    axes = [axis] if isinstance(axis, int | np.integer) else list(axis)
-    for k in axes:
-        if not -x.ndim <= k < x.ndim:
-            raise ValueError(f"`axis` must be an axis of `x`, {x.ndim}-d, got {k}.")
-    positive = sorted(int(k) % x.ndim for k in axes)
-    if len(set(positive)) < len(positive) or not positive:
-        raise ValueError(f"`axis` must name different axes, got {axis}.")
-    return positive
+    given = axis if isinstance(axis, tuple | list) else [axis]
+    axes = sorted(as_axis("axis", one, x.ndim, "x") for one in given)
+    if len(set(axes)) < len(axes) or not axes:
+        raise refusal(ValueError, "axis", "name different axes", axis)
+    return axes
 
 
 def state_of(

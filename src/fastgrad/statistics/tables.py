@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arguments import described, refusal
+
 # Elements of a slab: rows are converted this many elements at a time.
 _SLAB = 1 << 18
 
@@ -29,11 +31,20 @@ def as_numbers(x: object, name: str) -> NDArray[Any]:
             f"`{name}` must be dense, got a sparse {type(x).__name__}: sparse data is "
             "not supported, pass X.toarray()."
         )
+    if x is None:
+        raise refusal(TypeError, name, "be numeric", x)
     if isinstance(x, np.ma.MaskedArray):
         x = _unmasked(x)
-    array: NDArray[Any] = _from_frame(x) if hasattr(x, "columns") else np.asarray(x)
+    try:
+        array: NDArray[Any] = _from_frame(x) if hasattr(x, "columns") else np.asarray(x)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(
+            f"`{name}` must be an array of numbers, got {described(x)}: {error}."
+        ) from error
     if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: `{name}` must be real.")
+        raise ValueError(
+            f"Complex data not supported: `{name}` must be real, got {array.dtype}."
+        )
     if array.dtype.kind == "O":
         array = _to_float(array, name)
     if array.dtype.kind not in "fiub" and not _is_small_float(array.dtype):
@@ -58,10 +69,10 @@ def _from_frame(x: Any) -> NDArray[Any]:
 def _to_float(array: NDArray[Any], name: str) -> NDArray[np.float64]:
     try:
         return array.astype(np.float64)
-    except TypeError as error:
-        raise TypeError(f"`{name}` must be numeric: {error}.") from error
-    except ValueError as error:
-        raise ValueError(f"`{name}` must be numeric: {error}.") from error
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"`{name}` must be numeric, got an array of objects: {error}."
+        ) from error
 
 
 def _is_small_float(dtype: np.dtype[Any]) -> bool:

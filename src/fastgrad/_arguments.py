@@ -1,0 +1,180 @@
+"""What an argument must be: each kind is checked in one way and refused in one form.
+
+A refusal reads `` `name` must be <this>, got <that>. `` Something of the wrong type is
+a TypeError, a wrong value of the right type a ValueError. What passes is returned as
+the code behind it wants it: an ``int``, a ``float``, a ``bool``, a dtype.
+"""
+
+import math
+import numbers
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+_Exception = TypeVar("_Exception", bound=Exception)
+
+_LENGTH = 60  # of what is quoted
+_WRITTEN = (bool, str, bytes, numbers.Number, np.dtype, tuple, list, dict, set)
+
+
+def refusal(
+    kind: type[_Exception], name: str, must: str, value: Any, hint: str = ""
+) -> _Exception:
+    """Return the exception that says what argument `name` must be, and what was got."""
+    got = described(value)
+    if issubclass(kind, TypeError) and not (value is None or got[0].isalpha()):
+        got = f"{type(value).__name__} {got}"
+    return kind(f"`{name}` must {must}, got {got}{hint}.")
+
+
+def described(value: Any) -> str:
+    """Return a short value as it is written, and of others the type."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    if value is not None and not isinstance(value, _WRITTEN):
+        return type(value).__name__
+    written = repr(value)
+    if len(written) <= _LENGTH:
+        return written
+    return f"{written[: _LENGTH - 4]} ..."
+
+
+def integer(name: str, value: Any, *, least: int | None = None) -> int:
+    """Return an integer, at least `least`; booleans and whole floats are none."""
+    kind = {None: "an integer", 0: "a non-negative integer"}
+    try:
+        if isinstance(value, bool | np.bool_ | np.ndarray):
+            raise TypeError
+        found = operator.index(value)
+    except TypeError:
+        must = f"be {kind.get(least, 'a positive integer')}"
+        raise refusal(TypeError, name, must, value) from None
+    if least is not None and found < least:
+        sign = {0: "not be negative", 1: "be positive"}
+        must = sign.get(least, f"be at least {least}")
+        raise refusal(ValueError, name, must, found)
+    return found
+
+
+def number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float = math.inf,
+) -> float:
+    """Return a finite number, at least `least` or above `above`, at most `most`."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise refusal(TypeError, name, "be a number", value)
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    low = -math.inf if least is None else least
+    inside = found > above if above is not None else found >= low
+    if not (inside and found <= most and math.isfinite(found)):
+        raise refusal(ValueError, name, f"be {_range(least, above, most)}", value)
+    return found
+
+
+def _range(least: float | None, above: float | None, most: float) -> str:
+    if most < math.inf:
+        return f"from {least} to {most}" if above is None else f"in ({above}, {most}]"
+    if above is not None:
+        return "positive and finite" if above == 0 else f"finite and above {above}"
+    if least is None:
+        return "finite"
+    return f"finite and {'not negative' if least == 0 else f'at least {least}'}"
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return True or False, which it must be: other things have a truth value too."""
+    if not isinstance(value, bool | np.bool_):
+        raise refusal(TypeError, name, "be True or False", value)
+    return bool(value)
+
+
+def choice(name: str, value: Any, options: Iterable[str | None]) -> Any:
+    """Return one of some strings (or None)."""
+    known = list(options)
+    if value is None or isinstance(value, str):
+        if value in known:
+            return value
+        kind: type[Exception] = ValueError
+    else:
+        kind = TypeError
+    raise refusal(kind, name, f"be {alternatives(known)}", value)
+
+
+def alternatives(options: Sequence[str | None]) -> str:
+    """Return ``None, "a" or "b"``; of many, ``one of ...``."""
+    words = ["None"] * (None in options) + [f'"{o}"' for o in options if o is not None]
+    if len(words) > 3:
+        return f"one of {', '.join(words)}"
+    return " or ".join([", ".join(words[:-1])] * (len(words) > 1) + words[-1:])
+
+
+def text(name: str, value: Any) -> str:
+    """Return a string."""
+    if not isinstance(value, str):
+        raise refusal(TypeError, name, "be a string", value)
+    return value
+
+
+def function(name: str, value: Any, what: str = "be callable") -> Any:
+    """Return something that can be called."""
+    if not callable(value):
+        raise refusal(TypeError, name, what, value)
+    return value
+
+
+def axis(name: str, value: Any, ndim: int, of: str) -> int:
+    """Return an axis of an array called `of`, from 0 on."""
+    must = f"be an axis of `{of}`, {ndim}-d"
+    try:
+        found = integer(name, value)
+    except TypeError:
+        raise refusal(TypeError, name, must, value) from None
+    if not -ndim <= found < ndim:
+        raise refusal(ValueError, name, must, found)
+    return found % ndim
+
+
+def dtype(name: str, value: Any, known: Sequence[str]) -> np.dtype[Any]:
+    """Return a dtype of native byte order, one of those called `known`."""
+    must = f"be {', '.join(known[:-1])} or {known[-1]}, in native byte order"
+    try:
+        if isinstance(value, str) and value == "bfloat16":
+            import ml_dtypes
+
+            value = ml_dtypes.bfloat16
+        found: np.dtype[Any] = np.dtype(value)
+    except (TypeError, ValueError):
+        raise refusal(TypeError, name, must, value) from None
+    if found.name not in known or not found.isnative:
+        raise refusal(ValueError, name, must, found)
+    return found
+
+
+Seed: TypeAlias = int | np.random.SeedSequence | np.random.Generator
+
+
+def seed(name: str, value: Any) -> Seed:
+    """Return a seed of random numbers: an integer, or NumPy's own kinds."""
+    if isinstance(value, np.random.Generator | np.random.SeedSequence):
+        return value
+    must = "be a non-negative integer, a SeedSequence or a Generator of NumPy"
+    try:
+        return integer(name, value, least=0)
+    except (TypeError, ValueError) as error:
+        raise refusal(type(error), name, must, value) from None
+
+
+def generator(name: str, value: Any) -> np.random.Generator:
+    """Return the random generator of a seed."""
+    return np.random.default_rng(seed(name, value))

@@ -1,0 +1,131 @@
+"""One tensor to be drawn: the arguments that all schemes share, checked once."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Self, TypedDict
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastgrad._arguments import Seed, flag, integer, refusal, seed, text
+from fastgrad._threads import resolve_num_threads
+from fastgrad.initializers.fans import Axes, Fans, fans, weight_axes
+from fastgrad.initializers.streams import (
+    Array,
+    as_shape,
+    destination,
+    draw,
+    stream_key,
+)
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of every scheme; `variance_scaling` describes them."""
+
+    seed: Seed
+    name: str
+    layout: str
+    groups: int
+    transposed: bool
+    stride: int | tuple[int, ...]
+    dtype: DTypeLike | None
+    out: Array | None
+    rows: tuple[int, int] | None
+    num_threads: int | None
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A tensor of some shape, with the options of its scheme."""
+
+    shape: tuple[int, ...]
+    seed: Seed = 0
+    name: str = ""
+    layout: str = "OI"
+    groups: int = 1
+    transposed: bool = False
+    stride: int | tuple[int, ...] = 1
+    dtype: DTypeLike | None = None
+    out: Array | None = None
+    rows: tuple[int, int] | None = None
+    num_threads: int | None = None
+
+    @classmethod
+    def of(cls, shape: Any, options: Options) -> Self:
+        """Return what to draw; raise if an option is unknown or makes no sense."""
+        known = [field.name for field in fields(cls)][1:]
+        for option in options:
+            if option not in known:
+                raise TypeError(
+                    f"`{option}` must not be given, got it: the options are "
+                    f"{', '.join(known)}."
+                )
+        return cls(as_shape(shape), **options)
+
+    def __post_init__(self) -> None:
+        seed("seed", self.seed)
+        text("name", self.name)
+        text("layout", self.layout)
+        integer("groups", self.groups, least=1)
+        flag("transposed", self.transposed)
+        resolve_num_threads(self.num_threads)
+
+    @property
+    def threads(self) -> int:
+        """Threads to use."""
+        return resolve_num_threads(self.num_threads)
+
+    @property
+    def key(self) -> NDArray[np.uint32]:
+        """The stream of the tensor; a generator moves on each time it is asked for."""
+        return stream_key(self.seed, self.name)
+
+    @property
+    def fans(self) -> Fans:
+        """Inputs of each output, outputs of each input."""
+        return fans(
+            self.shape,
+            layout=self.layout,
+            groups=self.groups,
+            transposed=self.transposed,
+            stride=self.stride,
+        )
+
+    @property
+    def axes(self) -> Axes:
+        """Where the output, input and spatial axes are."""
+        return weight_axes(self.shape, self.layout, self.groups)
+
+    def target(self) -> Array:
+        """Return the whole tensor, to be written to."""
+        if self.rows is not None:
+            must = "be None: this scheme makes whole tensors only"
+            raise refusal(ValueError, "rows", must, self.rows)
+        return destination(self.shape, self.dtype, self.out)
+
+    def filled(self, law: int, scale: float, **tail: float) -> Array:
+        """Return the tensor, or its `rows`, filled from its stream."""
+        shape, start = self._part()
+        target = destination(shape, self.dtype, self.out)
+        return draw(
+            target,
+            self.key,
+            law,
+            scale,
+            start=start,
+            num_threads=self.num_threads,
+            **tail,
+        )
+
+    def _part(self) -> tuple[tuple[int, ...], int]:
+        """Return the shape of the rows and the place of their first entry."""
+        if self.rows is None:
+            return self.shape, 0
+        must = f"be (start, stop) within the shape {self.shape}"
+        try:
+            first, last = (integer("rows", row, least=0) for row in self.rows)
+        except (TypeError, ValueError) as error:
+            raise refusal(type(error), "rows", must, self.rows) from None
+        if not self.shape or not first <= last <= self.shape[0]:
+            raise refusal(ValueError, "rows", must, self.rows)
+        return (last - first, *self.shape[1:]), first * math.prod(self.shape[1:])

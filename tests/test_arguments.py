@@ -1,0 +1,267 @@
+"""Malformed calls of everything public: what every refusal says."""
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastgrad as fg
+from fastgrad import _arguments, initializers, meanfield, signal
+
+W = np.array([0.5, -1.0, 2.0])
+X = np.arange(12.0).reshape(4, 3) / 7
+
+
+def loss(w):
+    return np.sum(w**2)
+
+
+def grads(w):
+    return 2 * w
+
+
+def network(p):
+    return np.mean((p["W2"] @ np.tanh(p["W1"] @ X.T)) ** 2)
+
+
+NETWORK = {"W1": np.ones((4, 3)) / 3, "W2": np.ones((2, 4)) / 5}
+
+# What no argument of a kind may be. None is left out where it stands for a default.
+THING, ARRAY = object(), np.array([1.0, 2.0])
+KINDS = {
+    "count": ["x", 1.5, np.nan, True, 0, -3, [1], ARRAY, THING, 1j, b"1"],
+    "integer": ["x", 1.5, True, ARRAY, THING],
+    "positive": ["x", np.nan, np.inf, 0.0, -1.0, True, 1j, [1.0], ARRAY, THING, 10**400],
+    "number": ["x", np.nan, -np.inf, True, 1j, [1.0], ARRAY, THING],
+    "size": ["x", np.nan, np.inf, -1.0, True, 1j, [1.0], ARRAY, THING],
+    "share": ["x", np.nan, -0.5, 1.5, True, 1j, [0.1], ARRAY, THING],
+    "cosine": ["x", np.nan, -1.5, 1.5, True, 1j, [0.1], ARRAY, THING],
+    "flag": ["x", None, 2, 0.5, [True], ARRAY, THING],
+    "showing": ["x", 2, [True], ARRAY, THING],
+    "choice": ["no such", 3, 1.5, ["mean"], ARRAY, THING, True, b"mean"],
+    "callable": ["x", 3, 1.5, ARRAY, THING, [len]],
+    "activation": ["no such", 3, ARRAY, THING, None, lambda x: x[:1], lambda x: x * np.nan],
+    "scheme": ["no such", 3, ARRAY, THING, None],
+    "seed": ["x", -1, 1.5, True, [1.5], ARRAY, THING, None],
+    "text": [3, None, b"x", ["x"], THING, ARRAY],
+    "layout": [3, None, "OO", "O", "", "OIX", ["OI"], THING],
+    "axis": ["x", 1.5, 99, -99, True, THING, ARRAY],
+    "axes": ["x", 1.5, 99, (0, 0), (0, 99), (), True, THING, ("x",), [0.5]],
+    "dtype": ["x", "int32", int, complex, THING, 3, ">f4", ARRAY],
+    "shape": ["x", None, 2.5, (2, -1), (2, 2.5), -1, [2, "x"], THING],
+    "out": ["x", [1.0], 3, np.zeros(2), np.zeros((4, 3), int), THING],
+    "rows": ["x", 3, (0,), (0, 1, 2), (2, 1), (0, 99), (-1, 1), (0.5, 1), THING],
+    "stride": ["x", 0, -1, 1.5, (1, 1), (1, "x"), THING],
+    "executor": ["x", 3, THING, ARRAY],
+    "coverage": ["x", 0, -1, 1.5, True, None, [1], ARRAY, THING],
+    "numbers": ["x", None, THING, ["a", "b"], [[1.0], [1.0, 2.0]], 1j * W, {}],
+    "params": ["x", None, THING, 3, 1j, np.arange(3), 1j * W, [], {}, np.array(["a"])],
+    "grads": ["x", THING, 1j * W, W[:2], {"a": W}, np.array(["a", "b", "c"])],
+    "bounds": ["x", 3, (0.0,), (0.0, 1.0, 2.0), ("a", "b"), THING],
+    "weights": ["x", THING, ["a", "b"], [-1.0] * 4, [1.0], [np.nan] * 4, 1j * W, {}],
+    "words": ["x", 3, [1, 2, 3], [[1.0, 2.0]], [-1, 2], [2**40, 2], THING, [1, [2]]],
+    "names": ["x", 3, ["no such"], [3], THING],
+    "mapping": ["x", 3, {"no such": 0}, {"params": 9}, {"params": "x"}, [0], THING],
+    "tuple": ["x", 3, X, {"X": X}, THING],
+    "cache": [None, 3, (1, 2), THING],
+}  # fmt: skip
+
+COUNTS = {"num_threads": "count"}
+CHECK = {
+    "rtol": "size", "method": "choice", "step": "positive", "coverage": "coverage",
+    "reduction": "choice", "engine": "choice", "vectorized": "flag",
+    "workers": "executor", "seed": "seed", "progress": "showing", **COUNTS,
+}  # fmt: skip
+SCHEME = {
+    "seed": "seed", "name": "text", "layout": "layout", "groups": "count",
+    "transposed": "flag", "dtype": "dtype", "out": "out", **COUNTS,
+}  # fmt: skip
+FILLED = {**SCHEME, "stride": "stride", "rows": "rows"}
+FIELD = {"activation": "activation", "sigma_w": "size", "sigma_b": "size"}
+
+
+def pick(table, *names, **more):
+    return {**{name: table[name] for name in names}, **more}
+
+
+# name: (function, arguments that make sense, the kind of each argument there is)
+CALLS = {
+    "check_gradient": (
+        fg.check_gradient, {"loss": loss, "params": W, "grads": grads},
+        {"loss": "callable", "params": "params", "grads": "grads", **CHECK},
+    ),
+    "numerical_gradient": (
+        fg.numerical_gradient, {"loss": loss, "params": W},
+        {"loss": "callable", "params": "params", "return_error": "flag",
+         **{k: v for k, v in CHECK.items() if k not in ("rtol", "coverage")}},
+    ),
+    "check_jacobian": (
+        fg.check_jacobian, {"fun": np.sin, "x": W, "jac": np.diag(np.cos(W))},
+        {"fun": "callable", "x": "numbers", "jac": "grads", "bounds": "bounds",
+         **pick(CHECK, "rtol", "method", "step", "workers", "seed")},
+    ),
+    "numerical_jacobian": (
+        fg.numerical_jacobian, {"fun": np.sin, "x": W},
+        {"fun": "callable", "x": "numbers", "bounds": "bounds", "return_error": "flag",
+         **pick(CHECK, "method", "step", "workers", "seed")},
+    ),
+    "check_variations": (
+        fg.check_variations, {"loss": lambda w, x: np.mean(x @ w), "params": W,
+                              "grads": lambda w, x: x.mean(0), "data": (X,)},
+        {"loss": "callable", "params": "params", "grads": "callable", "data": "tuple",
+         "axis": "integer", "per_sample": "mapping", "variations": "names",
+         **pick(CHECK, "rtol", "coverage", "reduction", "engine", "num_threads", "seed")},
+    ),
+    "GradientMonitor": (
+        fg.GradientMonitor, {"loss": loss},
+        {"loss": "callable", "share": "share", "raise_if_wrong": "flag"},
+    ),
+    "layer_loss": (
+        fg.layer_loss, {"forward": np.tanh, "backward": lambda x, dy: dy},
+        {"forward": "callable", "backward": "callable", "seed": "seed"},
+    ),
+    "trace": (
+        fg.trace, {"loss": loss, "params": W},
+        {"loss": "callable", "params": "params", "reduction": "choice"},
+    ),
+    "diagnose_signal": (
+        fg.diagnose_signal, {"loss": network, "params": NETWORK},
+        {"loss": "callable", "reduction": "choice", "learning_rate": "size",
+         "jacobian": "flag"},
+    ),
+    "moments": (
+        fg.moments, {"x": X},
+        {"x": "numbers", "axis": "axes", "weights": "weights", "ddof": "size", **COUNTS},
+    ),
+    "batch_norm": (
+        fg.batch_norm, {"x": X, "gamma": np.ones(3), "beta": np.zeros(3)},
+        {"x": "numbers", "gamma": "numbers", "beta": "numbers", "axis": "axis",
+         "eps": "size", **COUNTS},
+    ),
+    "batch_norm_backward": (
+        fg.batch_norm_backward,
+        {"dy": X, "cache": fg.batch_norm(X, np.ones(3), np.zeros(3))[1]},
+        {"dy": "numbers", "cache": "cache", **COUNTS},
+    ),
+    "BatchNorm": (
+        fg.BatchNorm, {"num_features": 3},
+        {"num_features": "count", "axis": "integer", "eps": "size", "momentum": "share",
+         "convention": "choice", "unbiased": "flag", **COUNTS},
+    ),
+    "StandardScaler.fit": (
+        fg.StandardScaler().fit, {"X": X}, {"X": "numbers", "sample_weight": "weights"},
+    ),
+    "gain": (fg.gain, {"activation": "relu"}, {"activation": "activation"}),
+    "critical_init": (
+        fg.critical_init, {"activation": "tanh"},
+        {"activation": "activation", "q": "positive", "sigma_b": "size"},
+    ),
+    "residual_scale": (
+        initializers.residual_scale, {"blocks": 3},
+        {"blocks": "count", "rule": "choice", "layers_per_block": "count"},
+    ),
+    "fans": (
+        initializers.fans, {"shape": (4, 3)},
+        pick(FILLED, "layout", "groups", "transposed", "stride", shape="shape"),
+    ),
+    "initialize": (
+        initializers.initialize, {"shapes": {"W": (4, 3), "b": (4,)}},
+        {"scheme": "scheme", "bias": "number",
+         **pick(SCHEME, "seed", "layout", "dtype", "num_threads")},
+    ),
+    "philox4x32": (
+        initializers.philox4x32, {"counter": [0, 0, 0, 0], "key": [0, 0]},
+        {"counter": "words", "key": "words"},
+    ),
+    "truncated_std": (initializers.truncated_std, {"bound": 2.0}, {"bound": "positive"}),
+    "MeanField": (meanfield.MeanField, {"activation": "relu", "sigma_w": 1.0}, FIELD),
+    "theory": (
+        signal.theory,
+        {"activation": "relu", "sigma_w": 1.0, "sigma_b": 0.0, "depth": 3},
+        {**FIELD, "depth": "count", "q": "positive", "correlation": "cosine"},
+    ),
+    "dead_probability": (
+        meanfield.dead_probability, {"batch": 3}, {"correlation": "share"},
+    ),
+    "first_depth_outside": (
+        meanfield.first_depth_outside, {"log2_growth": 1.0, "dtype": "float16"},
+        {"log2_growth": "number", "dtype": "choice", "subnormal": "flag"},
+    ),
+    **{
+        name: (getattr(initializers, name), {"shape": (4, 3)},
+               {"shape": "shape", "gain": "number", **SCHEME})
+        for name in ("orthogonal", "identity")
+    },
+    **{
+        name: (getattr(initializers, name), {"shape": (4, 3)}, {"shape": "shape", **FILLED})
+        for name in ("he_normal", "he_uniform", "xavier_normal", "xavier_uniform",
+                     "lecun_normal", "lecun_uniform")
+    },
+    "variance_scaling": (
+        initializers.variance_scaling, {"shape": (4, 3)},
+        {"shape": "shape", "scale": "size", "mode": "choice", "distribution": "choice",
+         **FILLED},
+    ),
+    "truncated_normal": (
+        initializers.truncated_normal, {"shape": (4, 3)},
+        {"std": "size", "bound": "positive",
+         **pick(FILLED, "seed", "name", "dtype", "out", "rows", "num_threads")},
+    ),
+}  # fmt: skip
+
+MALFORMED = [
+    (name, argument, k)
+    for name, (_, _, kinds) in CALLS.items()
+    for argument, kind in kinds.items()
+    for k in range(len(KINDS.get(kind, ())))
+]
+
+
+@settings(max_examples=1500, derandomize=True, deadline=None)
+@given(st.sampled_from(MALFORMED))
+def test_malformed_calls_say_what_must_be_and_what_was_got(case):
+    """`argument` must be ..., got ...: a ValueError or TypeError, whatever is called."""
+    name, argument, k = case
+    function, sense, kinds = CALLS[name]
+    value = KINDS[kinds[argument]][k]
+    with pytest.raises((TypeError, ValueError)) as caught:
+        function(**{**sense, argument: value})
+    message = str(caught.value)
+    found = re.search(r"`([\w.\[\]\"]+)` must \S.*, got \S.*", message, re.DOTALL)
+    assert found, f"{name}({argument}={value!r}): {caught.type.__name__}: {message}"
+    assert re.match(rf"{argument}\b|grads\b", found[1]), (case, value, message)
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_calls_that_make_sense_are_not_refused(name):
+    function, sense, _ = CALLS[name]
+    function(**sense)
+
+
+def test_every_public_function_and_argument_is_called_malformed():
+    """But for those that anything may be: nests of anything, options passed on."""
+    public = {getattr(fg, name) for name in fg.__all__}
+    public = {x for x in public if inspect.isfunction(x)} - {fg.check_hessian}
+    assert public <= {function for function, _, _ in CALLS.values()}
+    free = {"options", "vjp", "jvp", "sparsity", "y", "initial", "shapes"}
+    for function, _, kinds in CALLS.values():
+        arguments = set(inspect.signature(function).parameters)
+        left = arguments - set(kinds) - free
+        assert left <= {"params", "batch", "shape"}, (function, left)
+
+
+def test_long_and_strange_values_are_quoted_shortly():
+    class Endless:
+        def __repr__(self):
+            raise RuntimeError("not to be called")
+
+    error = _arguments.refusal(ValueError, "a.b", "be short", "x" * 10_000)
+    assert str(error).startswith("`a.b` must be short, got 'xxx")
+    assert len(str(error)) < 120
+    assert str(_arguments.refusal(TypeError, "a", "be", Endless())).endswith(
+        "got Endless."
+    )
