@@ -152,7 +152,7 @@ CALLS = {
          "convention": "choice", "unbiased": "flag", **COUNTS},
     ),
     "StandardScaler.fit": (
-        fg.StandardScaler().fit, {"X": X}, {"X": "numbers", "sample_weight": "weights"},
+        fg.StandardScaler().fit, {"X": X}, {"X": "numbers", "sample_weight": "weights", "progress": "flag"},
     ),
     "gain": (fg.gain, {"activation": "relu"}, {"activation": "activation"}),
     "critical_init": (
@@ -192,7 +192,7 @@ CALLS = {
     ),
     **{
         name: (getattr(initializers, name), {"shape": (4, 3)},
-               {"shape": "shape", "gain": "number", **SCHEME})
+               {"shape": "shape", "gain": "number", "rows": "rows", **SCHEME})
         for name in ("orthogonal", "identity")
     },
     **{
@@ -247,11 +247,14 @@ def test_every_public_function_and_argument_is_called_malformed():
     public = {getattr(fg, name) for name in fg.__all__}
     public = {x for x in public if inspect.isfunction(x)} - {fg.check_hessian}
     assert public <= {function for function, _, _ in CALLS.values()}
-    free = {"options", "vjp", "jvp", "sparsity", "y", "initial", "shapes"}
+    free = {"options", "vjp", "jvp", "sparsity", "y", "initial", "shapes", "stride"}
     for function, _, kinds in CALLS.values():
         arguments = set(inspect.signature(function).parameters)
         left = arguments - set(kinds) - free
-        assert left <= {"params", "batch", "shape"}, (function, left)
+        assert left <= {"params", "batch", "shape", "groups", "layout", "transposed"}, (
+            function,
+            left,
+        )
 
 
 def test_long_and_strange_values_are_quoted_shortly():

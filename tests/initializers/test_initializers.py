@@ -521,7 +521,7 @@ OVERLAPPING = np.lib.stride_tricks.as_strided(np.zeros(6), (4, 3), (8, 8))
         ({"shape": (4, -3)}, ValueError, "`shape` must not have negative lengths"),
         ({"shape": (4, 2.5)}, TypeError, "`shape` must be a tuple of integers"),
         ({"shape": None}, TypeError, "`shape` must be a tuple of integers"),
-        ({"seed": -1}, ValueError, "`seed` must not be negative, got -1"),
+        ({"seed": -1}, ValueError, "`seed` must be a non-negative integer, .* got -1"),
         ({"seed": None}, TypeError, "`seed` must be a non-negative integer, a SeedSeq"),
         ({"seed": 1.5}, TypeError, "`seed` must be a non-negative integer"),
         ({"seed": True}, TypeError, "`seed` must be a non-negative integer"),

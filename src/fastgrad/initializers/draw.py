@@ -1,8 +1,10 @@
 """One tensor to be drawn: the arguments that all schemes share, checked once."""
 
+import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Self, TypedDict
+from typing import Any, Self, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -129,3 +131,21 @@ class Draw:
         if not self.shape or not first <= last <= self.shape[0]:
             raise refusal(ValueError, "rows", must, self.rows)
         return (last - first, *self.shape[1:]), first * math.prod(self.shape[1:])
+
+
+_Scheme = TypeVar("_Scheme", bound=Callable[..., Array])
+
+
+def scheme(function: _Scheme) -> _Scheme:
+    """Have the signature of a scheme show the options that all share."""
+    signature = inspect.signature(function)
+    own = list(signature.parameters.values())[:-1]  # the last is **options
+    options = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default
+        )
+        for field in fields(Draw)[1:]
+    ]
+    shown = signature.replace(parameters=[*own, *options])
+    function.__signature__ = shown  # type: ignore[attr-defined]
+    return function

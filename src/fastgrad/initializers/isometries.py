@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fastgrad._arguments import number
 from fastgrad._kernels import _householder, _philox
-from fastgrad.initializers.draw import Draw, Options
+from fastgrad.initializers.draw import Draw, Options, scheme
 from fastgrad.initializers.streams import Array, draw
 
 Float64 = NDArray[np.float64]
@@ -16,6 +16,7 @@ Float64 = NDArray[np.float64]
 _WORTH_A_THREAD = 64 * 64  # entries; waking a thread takes as long as fewer do
 
 
+@scheme
 def orthogonal(
     shape: int | tuple[int, ...],
     *,
@@ -67,6 +68,7 @@ def orthogonal(
     return target
 
 
+@scheme
 def delta_orthogonal(
     shape: int | tuple[int, ...],
     *,
@@ -114,6 +116,7 @@ def delta_orthogonal(
     return target
 
 
+@scheme
 def identity(
     shape: int | tuple[int, ...],
     *,

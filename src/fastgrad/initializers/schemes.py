@@ -5,7 +5,7 @@ from typing import Protocol, Unpack
 
 from fastgrad._arguments import choice, number
 from fastgrad._kernels import _philox
-from fastgrad.initializers.draw import Draw, Options
+from fastgrad.initializers.draw import Draw, Options, scheme
 from fastgrad.initializers.fans import Fans
 from fastgrad.initializers.streams import Array
 
@@ -19,6 +19,7 @@ class Scheme(Protocol):
         """Return the weights."""
 
 
+@scheme
 def variance_scaling(
     shape: int | tuple[int, ...],
     *,
@@ -91,6 +92,7 @@ def variance_scaling(
     return _filled(tensor, distribution, math.sqrt(variance))
 
 
+@scheme
 def truncated_normal(
     shape: int | tuple[int, ...],
     *,
@@ -146,13 +148,13 @@ def _named(
 ) -> Scheme:
     """Return variance scaling with these three settings, as a function of its own."""
 
-    def scheme(shape: int | tuple[int, ...], **options: Unpack[Options]) -> Array:
+    def named(shape: int | tuple[int, ...], **options: Unpack[Options]) -> Array:
         return variance_scaling(
             shape, scale=scale, mode=mode, distribution=distribution, **options
         )
 
-    scheme.__name__ = scheme.__qualname__ = name
-    scheme.__doc__ = f"""Return {what}.
+    named.__name__ = named.__qualname__ = name
+    named.__doc__ = f"""Return {what}.
 
     The parameters are those of `variance_scaling`, here with ``scale={scale}``,
     ``mode="{mode}"`` and ``distribution="{distribution}"``.
@@ -163,7 +165,7 @@ def _named(
     >>> {example}
     True
     """
-    return scheme
+    return scheme(named)
 
 
 xavier_normal = _named(

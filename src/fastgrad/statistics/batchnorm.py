@@ -336,9 +336,7 @@ class BatchNorm:
             If there was none, or `dy` is not of its shape.
         """
         if self.cache is None:
-            raise ValueError(
-                "`backward` must follow a call with `training=True`, got none yet."
-            )
+            raise ValueError("There is no batch yet: call with `training=True` first.")
         return batch_norm_backward(dy, self.cache, num_threads=self.num_threads)
 
     def folded(self) -> tuple[Floats, Floats]:

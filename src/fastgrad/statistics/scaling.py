@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastgrad._arguments import flag
 from fastgrad._threads import resolve_num_threads
 from fastgrad.statistics import tables as _tables
 from fastgrad.statistics.affine import affine
@@ -169,7 +170,7 @@ class StandardScaler(Transformer):
             If a column is all NaN: its statistics are NaN.
         """
         self._must_not_be_frozen()
-        self._seen = self._after(X, sample_weight, None, progress)
+        self._seen = self._after(X, sample_weight, None, flag("progress", progress))
         empty = np.flatnonzero(self._seen.moments.count == 0)
         if empty.size:
             warnings.warn(
