@@ -1,6 +1,9 @@
 """How to call the functions of the table that take particular arguments."""
 
 import numpy as np
+from scipy import sparse, stats
+
+from fastgrad.program.primitives.meanings.densities import CONTINUOUS, DISCRETE
 
 RNG = np.random.default_rng(23)
 POINTS = np.sort(RNG.normal(size=6))
@@ -20,15 +23,76 @@ def large(rng, shape):
     return rng.uniform(1.2, 3.0, size=shape)
 
 
-def definite(rng, shape):
-    x = rng.normal(size=shape)
-    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ValueError("no square matrices")
-    return x @ np.swapaxes(x, -1, -2) + 2 * np.eye(x.shape[-1])
-
-
 #: Arrays to try, the first of which the function gives finite numbers for.
 DRAWS = (normal, share, large)
+
+
+SPARSE = sparse.random(6, 5, 0.4, random_state=3)
+ARROW = sparse.csr_array(np.eye(9) + np.eye(9)[:1] + np.eye(9)[:, :1])
+
+
+def method_calls(table, method):
+    """Of every distribution of a table that has this method, with shapes, place, scale."""
+    counts = np.array([0, 1, 1, 0])
+
+    def call(f, *arrays, name):
+        x, *parameters = arrays
+        n = len(table[name].shapes)
+        shapes = [np.abs(s) + 1.1 for s in parameters[:n]]
+        if table is CONTINUOUS:
+            x = np.abs(x) + 1.2 if table[name].support[0] > -np.inf else x
+            loc, scale = parameters[n] / 100, np.abs(parameters[n + 1]) + 0.9
+            x = 0.6 / x if name in ("beta", "uniform") else x
+            return f(getattr(stats, name), x, *shapes, loc, scale=scale)
+        shapes = (
+            [np.exp(-s) for s in shapes] if name in ("bernoulli", "geom") else shapes
+        )
+        shapes = [7.0, np.exp(-shapes[1])] if name in ("binom", "nbinom") else shapes
+        k = counts + (name == "geom")
+        return f(getattr(stats, name), k, *shapes) + 0.0 * np.sum(x)
+
+    for name, distribution in table.items():
+        if method in ("cdf", "sf", "logcdf") and distribution.cdf is None:
+            continue
+        number = len(distribution.shapes) + (2 if table is CONTINUOUS else 0)
+        yield lambda *args, name=name: call(*args, name=name), (4,), *[()] * number
+
+
+METHODS = {
+    f"scipy.stats.rv_{kind}.{method}": list(method_calls(table, method))
+    for kind, table, methods in [
+        ("continuous", CONTINUOUS, ("logpdf", "pdf", "cdf", "sf", "logcdf")),
+        ("discrete", DISCRETE, ("logpmf", "pmf")),
+    ]
+    for method in methods
+}
+FROZEN = {
+    f"scipy.stats._distn_infrastructure.rv_continuous_frozen.{method}": [
+        (lambda f, a: f(stats.norm(0.3, 2.0), a), (4,))
+    ]
+    for method in ("logpdf", "pdf", "cdf", "sf", "logcdf")
+} | {
+    f"scipy.stats._distn_infrastructure.rv_discrete_frozen.{method}": [
+        (
+            lambda f, a: (
+                f(stats.poisson(1.2), np.array([0.0, 1.0, 4.0])) + 0.0 * np.sum(a)
+            ),
+            (4,),
+        )
+    ]
+    for method in ("logpmf", "pmf")
+}
+MVN = [
+    (lambda f, a, b, c: f(a, b, regular(c)), (4, 3), (3,), (3, 3)),
+    (lambda f, a, b: f(a, mean=b, cov=0.5), (3,), (3,)),
+    (lambda f, a, b: f(a, 0.3, np.abs(b) + 1), (4,), ()),
+    (lambda f, a, b: f(a, np.zeros(2), np.abs(b) + 1), (5, 2), (2,)),
+]
+
+
+def regular(x):
+    """Positive definite, from any square matrix."""
+    return x @ np.swapaxes(x, -1, -2) + 2.0 * np.eye(x.shape[-1])
 
 
 def changed(function, x, *args):
@@ -135,6 +199,85 @@ CALLS = {
         (lambda f, a, b: f(a, b, axis=0), (5, 2), (5,)),
         (lambda f, a, b: f(a, dx=b), (3, 5), ()),
     ],
+    "scipy.linalg.solve": [
+        (lambda f, a, b: f(regular(a), b), (4, 4), (4,)),
+        (lambda f, a, b: f(a, b, transposed=True), (4, 4), (4, 2)),
+        (lambda f, a, b: f(regular(a), b, assume_a="pos"), (4, 4), (4,)),
+        (lambda f, a, b: f(a, b, assume_a="sym", lower=True), (4, 4), (4, 2)),
+    ],
+    "scipy.linalg.inv": [(lambda f, a: f(regular(a)), (4, 4))],
+    "scipy.linalg.cholesky": [
+        (lambda f, a: f(regular(a)), (4, 4)),
+        (lambda f, a: f(regular(a), lower=True), (4, 4)),
+    ],
+    "scipy.linalg.cho_factor": [
+        (lambda f, a: f(regular(a))[0], (4, 4)),
+        (lambda f, a: f(regular(a), lower=True)[0], (4, 4)),
+    ],
+    "scipy.linalg.cho_solve": [
+        (lambda f, a, b: f((a, False), b), (4, 4), (4,)),
+        (lambda f, a, b: f((a, True), b), (4, 4), (4, 2)),
+    ],
+    "scipy.linalg.solve_triangular": [
+        (lambda f, a, b: f(a, b), (4, 4), (4,)),
+        (lambda f, a, b: f(a, b, trans="T", lower=True), (4, 4), (4, 2)),
+        (lambda f, a, b: f(a, b, unit_diagonal=True), (4, 4), (4,)),
+    ],
+    "scipy.linalg.solve_toeplitz": [
+        (lambda f, a, b: f(np.concatenate([np.ones(1) * 5, a]), b), (3,), (4,)),
+        (lambda f, a, b: f((a, b), np.ones(4)), (4,), (4,)),
+    ],
+    "scipy.linalg.solve_banded": [
+        (lambda f, a, b: f((1, 1), a + np.array([[0], [4], [0]]), b), (3, 5), (5,)),
+        (lambda f, a, b: f((0, 2), a + np.array([[0], [0], [4]]), b), (3, 5), (5,)),
+    ],
+    "numpy.linalg.tensorsolve": [(lambda f, a, b: f(a, b), (2, 3, 6), (2, 3))],
+    "numpy.linalg.tensorinv": [
+        (lambda f, a: f(a), (2, 3, 6)),
+        (lambda f, a: f(a, ind=1), (6, 2, 3)),
+    ],
+    **{
+        f"scipy.spatial.distance.{name}": [
+            (lambda f, *xs, m=metric: f(*xs, m), *shapes)
+            for metric in ("euclidean", "sqeuclidean", "cityblock", "chebyshev")
+        ]
+        for name, shapes in {"cdist": [(4, 3), (2, 3)], "pdist": [(4, 3)]}.items()
+    },
+    "operator.matmul": [
+        (lambda f, a: f(SPARSE, a), (5,)),
+        (lambda f, a: f(SPARSE, a), (5, 3)),
+        (lambda f, a: f(a, SPARSE), (6,)),
+        (lambda f, a: f(a, SPARSE.tocsr()), (3, 6)),
+        (lambda f, a: f(ARROW, a), (9,)),
+        (lambda f, a, b: f(a, b), (2, 3), (3,)),
+    ],
+    "operator.mul": [
+        (lambda f, a: f(sparse.csr_matrix(SPARSE), a), (5,)),
+        (lambda f, a: f(a, sparse.csc_matrix(SPARSE)), (6,)),
+        (lambda f, a, b: f(a, b), (2, 3), (3,)),
+    ],
+    "scipy.sparse.csr_array.dot": [(lambda f, a: f(ARROW, a), (9,))],
+    "scipy.sparse.csr_matrix.dot": [
+        (lambda f, a: f(sparse.csr_matrix(ARROW), a), (9,))
+    ],
+    "numpy.vectorize.__call__": [
+        (lambda f, a, b: f(np.vectorize(lambda x, y: x * y + 1.0), a, b), (3, 2), (2,)),
+    ],
+    "scipy.stats.multivariate_normal.logpdf": MVN,
+    "scipy.stats.multivariate_normal.pdf": MVN,
+    "scipy.stats.dirichlet.logpdf": [
+        (lambda f, a: f([0.2, 0.3, 0.5], np.abs(a) + 0.5), (3,)),
+        (lambda f, a: f([0.2, 0.3], np.abs(a) + 0.5), (3,)),
+    ],
+    "scipy.stats.rv_continuous.__call__": [
+        (lambda f, a, b, c: f(stats.norm, b, scale=np.exp(c)).logpdf(a), (4,), (), ()),
+        (lambda f, a, b: f(stats.gamma, np.exp(b)).pdf(np.exp(a)), (4,), ()),
+    ],
+    "scipy.stats.rv_discrete.__call__": [
+        (lambda f, a: f(stats.poisson, np.exp(a)).logpmf([0, 2, 5, 1]), (4,)),
+    ],
+    **METHODS,
+    **FROZEN,
     "math.prod": [(lambda f, a: f(list(a)), (4,))],
     "math.fsum": [(lambda f, a: f(list(a)), (4,))],
     "builtins.max": [(lambda f, a, b: f(a, 0.1, b), (), ()), (lambda f, a: f(a), (4,))],

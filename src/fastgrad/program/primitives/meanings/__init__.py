@@ -9,9 +9,12 @@ module registers it, and the test of the family includes it. `meaning_of` finds 
 """
 
 from fastgrad.program.primitives.meanings import (  # noqa: F401
+    algebra,
     arrays,
     calculus,
+    densities,
     numbers,
+    sparse,
     special,
     statistics,
 )

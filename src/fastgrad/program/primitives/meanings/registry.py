@@ -88,9 +88,11 @@ def meaning_of(function: Any) -> Meaning | None:
     Parameters
     ----------
     function : callable
-        What is about to be called with traced arguments: a function, a ufunc, the bound
-        method of a ufunc (``np.add.at``) or of a distribution (``stats.norm.logpdf``),
-        an operator of the module `operator`, ``np.c_.__getitem__``.
+        What is about to be called with traced arguments: a function, a ufunc, a bound
+        method (``np.add.at``, ``stats.norm.logpdf``, ``sparse_matrix.dot``), an object
+        that is called (``np.vectorize(f)``), ``np.c_.__getitem__`` for ``np.c_[...]``,
+        ``operator.matmul`` for ``a @ b`` where one of them is neither a number nor an
+        array (a sparse matrix).
 
     Returns
     -------
@@ -98,7 +100,9 @@ def meaning_of(function: Any) -> Meaning | None:
         Takes the same arguments, traced or not, and returns a traced result; it
         returns `NotImplemented` where it does not cover these arguments (the caller
         then has to call the function itself, as an opaque operation). Callables among
-        the arguments are called as they are given.
+        the arguments are called as they are given. What the function changes in place
+        (the first argument of ``np.fill_diagonal``, ``np.copyto``, ``np.add.at``) has
+        to be an array of the trace.
 
     Examples
     --------
@@ -109,10 +113,15 @@ def meaning_of(function: Any) -> Meaning | None:
     6.0
     >>> meaning_of(print)
     """
-    ending = getattr(function, "__name__", None)
-    for name in _ENDING.get(ending, ()):  # type: ignore[arg-type]
-        if _resolve(name) == function:
+    if not hasattr(function, "__name__"):
+        function = getattr(function, "__call__", None)  # noqa: B004
+    unbound = getattr(function, "__func__", None)
+    for name in _ENDING.get(getattr(function, "__name__", ""), ()):
+        found = _resolve(name)
+        if found == function:
             return MEANINGS[name]
+        if found is not None and found is unbound:
+            return functools.partial(MEANINGS[name], function.__self__)
     return None
 
 

@@ -222,7 +222,7 @@ def scattered(x: Any, target: Any, n: int) -> Any:
     count = np.bincount(target, minlength=n)
     order = np.argsort(target, kind="stable")
     start = np.cumsum(count) - count
-    spare = np.concatenate([x, np.zeros(1)])
+    spare = np.concatenate([x, np.zeros((1, *x.shape[1:]))])
     sums, placed = [], []
     width = 1
     while (
@@ -232,14 +232,14 @@ def scattered(x: Any, target: Any, n: int) -> Any:
         column = np.arange(width)
         inside = column < count[targets, None]
         source = order[np.where(inside, start[targets, None] + column, 0)]
-        sums.append(np.sum(spare[np.where(inside, source, x.size)], axis=1))
+        sums.append(np.sum(spare[np.where(inside, source, len(x))], axis=1))
         placed.append(targets)
         width *= 2
     where = np.full(n, sum(map(len, placed)))
     where[np.concatenate([*placed, np.empty(0, np.intp)])] = np.arange(
         where[0] if n else 0
     )
-    return np.concatenate([*sums, np.zeros(1)])[where]
+    return np.concatenate([*sums, np.zeros((1, *x.shape[1:]))])[where]
 
 
 @means("numpy.bincount")
@@ -314,12 +314,15 @@ def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
     return a
 
 
-def vectorized(function: Any, *args: Any) -> Any:
-    """What ``np.vectorize(function)(*args)`` is: one call for each element."""
+@means("numpy.vectorize.__call__")
+def vectorized(self: Any, *args: Any) -> Any:
+    """One call for each element."""
+    if self.signature is not None or self.excluded:
+        return NotImplemented
     args = tuple(map(asarray, args))
     shape = np.broadcast_shapes(*(x.shape for x in args))
     args = tuple(np.broadcast_to(x, shape) for x in args)
-    results = [function(*(x[i] for x in args)) for i in np.ndindex(shape)]
+    results = [self.pyfunc(*(x[i] for x in args)) for i in np.ndindex(shape)]
     if not results:
         return NotImplemented
     if isinstance(results[0], tuple):

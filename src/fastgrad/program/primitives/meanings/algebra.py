@@ -1,0 +1,204 @@
+"""Linear algebra of NumPy and SciPy, in terms of solve, cholesky and determinants."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program.primitives.meanings.arrays import asarray, is_traced, toeplitz
+from fastgrad.program.primitives.meanings.registry import means
+
+
+def _mirrored(a: Any, lower: bool) -> Any:
+    """The symmetric matrix of which one triangle is read."""
+    half = np.tril(a, -1) if lower else np.triu(a, 1)
+    return half + half.T + a * np.eye(len(a))
+
+
+@means("scipy.linalg.solve")
+def solve(
+    a: Any,
+    b: Any,
+    lower: bool = False,
+    overwrite_a: bool = False,
+    overwrite_b: bool = False,
+    check_finite: bool = True,
+    assume_a: Any = None,
+    transposed: bool = False,
+) -> Any:
+    a, b = asarray(a), asarray(b)
+    if a.ndim != 2 or b.ndim > 2:
+        return NotImplemented
+    if assume_a in ("sym", "symmetric", "her", "hermitian", "pos", "positive definite"):
+        a = _mirrored(a, lower)
+    elif assume_a not in (None, "gen", "general"):
+        return NotImplemented
+    return np.linalg.solve(a.T if transposed else a, b)
+
+
+@means("scipy.linalg.inv")
+def inv(
+    a: Any,
+    overwrite_a: bool = False,
+    check_finite: bool = True,
+    *,
+    assume_a: Any = None,
+    lower: bool = False,
+) -> Any:
+    if assume_a not in (None, "gen", "general"):
+        return NotImplemented
+    return np.linalg.inv(asarray(a))
+
+
+@means("scipy.linalg.det")
+def det(a: Any, overwrite_a: bool = False, check_finite: bool = True) -> Any:
+    return np.linalg.det(asarray(a))
+
+
+@means("scipy.linalg.cholesky")
+def cholesky(
+    a: Any, lower: bool = False, overwrite_a: bool = False, check_finite: bool = True
+) -> Any:
+    return np.linalg.cholesky(asarray(a), upper=not lower)
+
+
+@means("scipy.linalg.cho_factor")
+def cho_factor(
+    a: Any, lower: bool = False, overwrite_a: bool = False, check_finite: bool = True
+) -> Any:
+    """Beside the factor, what was in the other triangle stays there."""
+    a = asarray(a)
+    if a.ndim != 2:
+        return NotImplemented
+    rest = np.triu(a, 1) if lower else np.tril(a, -1)
+    return cholesky(a, lower) + rest, lower
+
+
+@means("scipy.linalg.cho_solve")
+def cho_solve(
+    c_and_lower: Any, b: Any, overwrite_b: bool = False, check_finite: bool = True
+) -> Any:
+    c, lower = c_and_lower
+    first, second = (0, 1) if lower else (1, 0)
+    half = solve_triangular(c, b, first, lower)
+    return half if half is NotImplemented else solve_triangular(c, half, second, lower)
+
+
+@means("scipy.linalg.solve_triangular")
+def solve_triangular(
+    a: Any,
+    b: Any,
+    trans: Any = 0,
+    lower: bool = False,
+    unit_diagonal: bool = False,
+    overwrite_b: bool = False,
+    check_finite: bool = True,
+) -> Any:
+    """Only one triangle is read."""
+    a, b = asarray(a), asarray(b)
+    if a.ndim != 2 or b.ndim > 2:
+        return NotImplemented
+    if unit_diagonal:
+        half = np.tril(a, -1) if lower else np.triu(a, 1)
+        half = half + np.eye(len(a))
+    else:
+        half = np.tril(a) if lower else np.triu(a)
+    return np.linalg.solve(half.T if trans in (1, 2, "T", "C") else half, b)
+
+
+@means("scipy.linalg.solve_toeplitz")
+def solve_toeplitz(c_or_cr: Any, b: Any, check_finite: bool = True) -> Any:
+    pair = c_or_cr if isinstance(c_or_cr, tuple) else (c_or_cr,)
+    matrix = toeplitz(*pair)
+    return matrix if matrix is NotImplemented else np.linalg.solve(matrix, asarray(b))
+
+
+@means("scipy.linalg.solve_banded")
+def solve_banded(
+    l_and_u: Any,
+    ab: Any,
+    b: Any,
+    overwrite_ab: bool = False,
+    overwrite_b: bool = False,
+    check_finite: bool = True,
+) -> Any:
+    ab = asarray(ab)
+    if ab.ndim != 2:
+        return NotImplemented
+    (low, up), n = l_and_u, ab.shape[1]
+    i, j = np.indices((n, n))
+    inside = (i - j <= low) & (j - i <= up)
+    matrix = np.where(inside, ab[np.where(inside, up + i - j, 0), j], 0.0)
+    return np.linalg.solve(matrix, asarray(b))
+
+
+@means("scipy.linalg.norm")
+def norm(
+    a: Any,
+    ord: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+    check_finite: bool = True,
+) -> Any:
+    if is_traced(ord):
+        return NotImplemented
+    return np.linalg.norm(asarray(a), ord, axis, keepdims)
+
+
+@means("numpy.linalg.tensorsolve")
+def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
+    if axes is not None:
+        return NotImplemented
+    b = asarray(b)
+    shape = a.shape[b.ndim :]
+    matrix = np.reshape(a, (b.size, math.prod(shape)))
+    return np.reshape(np.linalg.solve(matrix, np.ravel(b)), shape)
+
+
+@means("numpy.linalg.tensorinv")
+def tensorinv(a: Any, ind: int = 2) -> Any:
+    front, back = a.shape[:ind], a.shape[ind:]
+    inverse = np.linalg.inv(np.reshape(a, (math.prod(front), -1)))
+    return np.reshape(inverse, (*back, *front))
+
+
+@means("numpy.linalg.trace")
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    return np.trace(x, offset, -2, -1)
+
+
+@means("numpy.linalg.diagonal")
+def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    return np.diagonal(x, offset, -2, -1)
+
+
+@means("numpy.linalg.tensordot")
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+    return np.tensordot(x1, x2, axes)
+
+
+# ---- distances between the rows of matrices -----------------------------------------
+
+_DISTANCES = {
+    "euclidean": lambda d: np.sqrt(np.sum(d**2, axis=-1)),
+    "sqeuclidean": lambda d: np.sum(d**2, axis=-1),
+    "cityblock": lambda d: np.sum(np.abs(d), axis=-1),
+    "chebyshev": lambda d: np.max(np.abs(d), axis=-1),
+}
+
+
+@means("scipy.spatial.distance.cdist")
+def cdist(XA: Any, XB: Any, metric: Any = "euclidean") -> Any:
+    if metric not in _DISTANCES:
+        return NotImplemented
+    return _DISTANCES[metric](asarray(XA)[:, None] - asarray(XB)[None])
+
+
+@means("scipy.spatial.distance.pdist")
+def pdist(X: Any, metric: Any = "euclidean") -> Any:
+    if metric not in _DISTANCES:
+        return NotImplemented
+    i, j = np.triu_indices(len(X), 1)
+    return _DISTANCES[metric](X[i] - X[j])

@@ -1,0 +1,304 @@
+"""Densities of `scipy.stats`: one line each, of the standardised variable.
+
+Source of the formulas: the definitions in SciPy's documentation of each distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgrad.program.primitives.meanings.arrays import asarray
+from fastgrad.program.primitives.meanings.numbers import erf
+from fastgrad.program.primitives.meanings.numbers import lgamma as gammaln
+from fastgrad.program.primitives.meanings.registry import means
+from fastgrad.program.primitives.meanings.special import (
+    betaln,
+    expit,
+    log_ndtr,
+    ndtr,
+    xlog1py,
+    xlogy,
+)
+
+_LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
+Formula = Callable[..., Any]
+
+
+class Distribution(NamedTuple):
+    """A distribution with its shape parameters, at location 0 and scale 1."""
+
+    shapes: tuple[str, ...]
+    #: Logarithm of the density, (z, *shapes).
+    log_density: Formula
+    #: Where the density is not zero.
+    support: tuple[float, float] = (-math.inf, math.inf)
+    cdf: Formula | None = None
+    #: Logarithm of the distribution function, where it has more digits so.
+    log_cdf: Formula | None = None
+
+
+def _norm(z: Any) -> Any:
+    return -0.5 * z**2 - _LOG_ROOT_2PI
+
+
+def _gamma(z: Any, a: Any) -> Any:
+    return xlogy(a - 1.0, z) - z - gammaln(a)
+
+
+def _logistic(z: Any) -> Any:
+    y = -np.abs(z)
+    return y - 2.0 * np.log1p(np.exp(y))
+
+
+def _t(z: Any, df: Any) -> Any:
+    half = (df + 1.0) / 2.0
+    scale = gammaln(half) - gammaln(df / 2.0) - 0.5 * np.log(df * math.pi)
+    return scale - half * np.log1p(z**2 / df)
+
+
+def _f(z: Any, dfn: Any, dfd: Any) -> Any:
+    n, m = dfn / 2.0, dfd / 2.0
+    powers = n * np.log(dfn) + m * np.log(dfd) + xlogy(n - 1.0, z)
+    return powers - (n + m) * np.log(dfd + dfn * z) - betaln(n, m)
+
+
+def _beta(z: Any, a: Any, b: Any) -> Any:
+    return xlog1py(b - 1.0, -z) + xlogy(a - 1.0, z) - betaln(a, b)
+
+
+def _lognorm(z: Any, s: Any) -> Any:
+    return _norm(np.log(z) / s) - np.log(s * z)
+
+
+_POSITIVE = (0.0, math.inf)
+CONTINUOUS = {
+    "norm": Distribution((), _norm, cdf=ndtr, log_cdf=log_ndtr),
+    "expon": Distribution((), lambda z: -z, _POSITIVE, lambda z: -np.expm1(-z)),
+    "gamma": Distribution(("a",), _gamma, _POSITIVE),
+    "chi2": Distribution(
+        ("df",), lambda z, df: _gamma(z / 2, df / 2) - math.log(2), _POSITIVE
+    ),
+    "beta": Distribution(("a", "b"), _beta, (0.0, 1.0)),
+    "t": Distribution(("df",), _t),
+    "f": Distribution(("dfn", "dfd"), _f, _POSITIVE),
+    "cauchy": Distribution(
+        (),
+        lambda z: -math.log(math.pi) - np.log1p(z**2),
+        cdf=lambda z: 0.5 + np.arctan(z) / math.pi,
+    ),
+    "halfcauchy": Distribution(
+        (), lambda z: math.log(2 / math.pi) - np.log1p(z**2), _POSITIVE
+    ),
+    "laplace": Distribution((), lambda z: -math.log(2) - np.abs(z)),
+    "logistic": Distribution((), _logistic, cdf=expit),
+    "lognorm": Distribution(
+        ("s",), _lognorm, _POSITIVE, lambda z, s: ndtr(np.log(z) / s)
+    ),
+    "uniform": Distribution((), lambda z: 0.0 * z, (0.0, 1.0), lambda z: z),
+    "halfnorm": Distribution(
+        (),
+        lambda z: 0.5 * math.log(2 / math.pi) - 0.5 * z**2,
+        _POSITIVE,
+        lambda z: erf(z * math.sqrt(0.5)),
+    ),
+    "invgamma": Distribution(
+        ("a",), lambda z, a: -(a + 1.0) * np.log(z) - gammaln(a) - 1.0 / z, _POSITIVE
+    ),
+    "weibull_min": Distribution(
+        ("c",),
+        lambda z, c: np.log(c) + xlogy(c - 1.0, z) - z**c,
+        _POSITIVE,
+        lambda z, c: -np.expm1(-(z**c)),
+    ),
+    "pareto": Distribution(
+        ("b",),
+        lambda z, b: np.log(b) - (b + 1.0) * np.log(z),
+        (1.0, math.inf),
+        lambda z, b: 1.0 - z**-b,
+    ),
+    "rayleigh": Distribution(
+        (),
+        lambda z: np.log(z) - 0.5 * z**2,
+        _POSITIVE,
+        lambda z: -np.expm1(-0.5 * z**2),
+    ),
+    "gumbel_r": Distribution(
+        (), lambda z: -z - np.exp(-z), cdf=lambda z: np.exp(-np.exp(-z))
+    ),
+    "gumbel_l": Distribution((), lambda z: z - np.exp(z)),
+    "skewnorm": Distribution(
+        ("a",), lambda z, a: math.log(2) + _norm(z) + log_ndtr(a * z)
+    ),
+}
+
+
+def _binom(k: Any, n: Any, p: Any) -> Any:
+    ways = gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
+    return ways + xlogy(k, p) + xlog1py(n - k, -p)
+
+
+def _nbinom(k: Any, n: Any, p: Any) -> Any:
+    ways = gammaln(n + k) - gammaln(k + 1.0) - gammaln(n)
+    return ways + n * np.log(p) + xlog1py(k, -p)
+
+
+#: Of whole numbers, which do not depend on parameters.
+DISCRETE = {
+    "poisson": Distribution(
+        ("mu",), lambda k, mu: xlogy(k, mu) - gammaln(k + 1.0) - mu, _POSITIVE
+    ),
+    "binom": Distribution(("n", "p"), _binom, _POSITIVE),
+    "bernoulli": Distribution(
+        ("p",), lambda k, p: xlogy(k, p) + xlog1py(1.0 - k, -p), (0.0, 1.0)
+    ),
+    "geom": Distribution(
+        ("p",), lambda k, p: xlog1py(k - 1.0, -p) + np.log(p), (1.0, math.inf)
+    ),
+    "nbinom": Distribution(("n", "p"), _nbinom, _POSITIVE),
+}
+
+
+# ---- the methods of distributions ---------------------------------------------------
+
+
+def _standard(found: Distribution, x: Any, args: Any, kwds: Any) -> Any:
+    """(z, shapes, scale), whichever way the parameters were given."""
+    names = (*found.shapes, "loc", "scale")
+    given = dict(zip(names, args, strict=False)) | kwds
+    loc, scale = asarray(given.get("loc", 0.0)), asarray(given.get("scale", 1.0))
+    z = (asarray(x) - loc) / scale
+    return z, [asarray(given[name]) for name in found.shapes], scale
+
+
+def _density(found: Distribution, x: Any, args: Any, kwds: Any) -> Any:
+    """Its logarithm; where the density is zero, -inf."""
+    z, shapes, scale = _standard(found, x, args, kwds)
+    low, high = found.support
+    outside = (z < low) | (z > high)
+    middle = low + 1.0 if high == math.inf else 0.5 * (low + high)
+    inside = z if low == -math.inf else np.where(outside, middle, z)
+    density = found.log_density(inside, *shapes) - np.log(scale)
+    return density if low == -math.inf else np.where(outside, -np.inf, density)
+
+
+def _below(found: Distribution, x: Any, args: Any, kwds: Any) -> Any:
+    """The distribution function."""
+    if found.cdf is None:
+        return NotImplemented
+    z, shapes, _ = _standard(found, x, args, kwds)
+    low, high = found.support
+    return found.cdf(z if low == -math.inf else np.clip(z, low, high), *shapes)
+
+
+def _log_below(found: Distribution, x: Any, args: Any, kwds: Any) -> Any:
+    if found.log_cdf is None:
+        below = _below(found, x, args, kwds)
+        return below if below is NotImplemented else np.log(below)
+    z, shapes, _ = _standard(found, x, args, kwds)
+    return found.log_cdf(z, *shapes)
+
+
+def _exp(formula: Formula) -> Formula:
+    return lambda *args: np.exp(formula(*args))
+
+
+def _rest(formula: Formula) -> Formula:
+    def rest(*args: Any) -> Any:
+        below = formula(*args)
+        return below if below is NotImplemented else 1.0 - below
+
+    return rest
+
+
+#: Method -> (distributions, what it gives).
+_METHODS: dict[str, tuple[str, dict[str, Distribution], Formula]] = {
+    "logpdf": ("continuous", CONTINUOUS, _density),
+    "pdf": ("continuous", CONTINUOUS, _exp(_density)),
+    "cdf": ("continuous", CONTINUOUS, _below),
+    "sf": ("continuous", CONTINUOUS, _rest(_below)),
+    "logcdf": ("continuous", CONTINUOUS, _log_below),
+    "logpmf": ("discrete", DISCRETE, _density),
+    "pmf": ("discrete", DISCRETE, _exp(_density)),
+}
+
+
+def _method(table: dict[str, Distribution], formula: Formula) -> Formula:
+    def method(self: Any, x: Any, *args: Any, **kwds: Any) -> Any:
+        found = table.get(self.name)
+        return NotImplemented if found is None else formula(found, x, args, kwds)
+
+    return method
+
+
+class Frozen:
+    """A distribution with its parameters, some of them traced."""
+
+    def __init__(self, distribution: Any, args: Any, kwds: Any) -> None:
+        self.distribution, self.args, self.kwds = distribution, args, kwds
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _METHODS:
+            raise AttributeError(name)
+        _, table, formula = _METHODS[name]
+        method = _method(table, formula)
+        return lambda x: method(self.distribution, x, *self.args, **self.kwds)
+
+
+def _frozen_method(method: Formula) -> Formula:
+    return lambda self, x: method(self.dist, x, *self.args, **self.kwds)
+
+
+for _name, (_kind, _table, _formula) in _METHODS.items():
+    _meaning = _method(_table, _formula)
+    means(f"scipy.stats.rv_{_kind}.{_name}")(_meaning)
+    means(f"scipy.stats._distn_infrastructure.rv_{_kind}_frozen.{_name}")(
+        _frozen_method(_meaning)
+    )
+
+
+@means("scipy.stats.rv_continuous.__call__", "scipy.stats.rv_discrete.__call__")
+def freeze(self: Any, *args: Any, **kwds: Any) -> Any:
+    return Frozen(self, args, kwds)
+
+
+# ---- of several variables -----------------------------------------------------------
+
+
+@means("scipy.stats.multivariate_normal.logpdf")
+def multivariate_normal(
+    x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False
+) -> Any:
+    """Through the Cholesky factor, which reads the lower triangle only."""
+    x, cov = asarray(x), asarray(cov)
+    mean = asarray(0.0 if mean is None else mean)
+    if allow_singular:
+        return NotImplemented
+    n = max(cov.shape[:1] + mean.shape[:1], default=1)
+    if cov.ndim < 2:
+        cov = cov * np.eye(n)
+    if n == 1 and x.ndim < 2:
+        x = np.expand_dims(x, -1)
+    factor = np.linalg.cholesky(cov)
+    z = np.linalg.solve(factor, np.moveaxis(x - mean, -1, 0).reshape(n, -1))
+    squares = np.reshape(np.sum(z**2, axis=0), x.shape[:-1])
+    return -0.5 * squares - np.sum(np.log(np.diag(factor))) - n * _LOG_ROOT_2PI
+
+
+@means("scipy.stats.multivariate_normal.pdf")
+def multivariate_normal_pdf(x: Any, *args: Any, **kwargs: Any) -> Any:
+    log = multivariate_normal(x, *args, **kwargs)
+    return log if log is NotImplemented else np.exp(log)
+
+
+@means("scipy.stats.dirichlet.logpdf")
+def dirichlet(x: Any, alpha: Any) -> Any:
+    x, alpha = asarray(x), asarray(alpha)
+    if x.shape[0] != alpha.shape[0]:  # the last share may be left out
+        x = np.concatenate([x, 1.0 - np.sum(x, axis=0, keepdims=True)])
+    powers = np.reshape(alpha - 1.0, alpha.shape + (1,) * (x.ndim - 1))
+    scale = np.sum(gammaln(alpha)) - gammaln(np.sum(alpha))
+    return np.sum(xlogy(powers, x), axis=0) - scale
