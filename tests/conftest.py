@@ -30,3 +30,9 @@ def passes_at():
         assert done.returncode == 0, done.stdout
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _failing_searches_fail(monkeypatch):
+    """What looking for a cause raises is a defect; users only lose the cause."""
+    monkeypatch.setattr("fastgrad.causes.budget.STRICT", True)

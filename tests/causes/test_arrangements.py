@@ -76,7 +76,7 @@ def late(d):
         (
             {"for_w": lambda d: np.repeat(d.reshape(6, 8, 2, 2).mean(-1), 2, axis=-1)},
             "reduction",
-            "averaged over groups of 2 along axis 2",
+            "averaged over groups of 2 along axis",
         ),
         (
             {"target": np.roll(TARGET, 1, axis=1)},

@@ -5,6 +5,7 @@ import pytest
 
 import fastgrad as fg
 import fastgrad_zoo as zoo
+from fastgrad.causes.budget import Budget
 from fastgrad.causes.reverse import Reverse
 from fastgrad.program.gradient import backpropagate
 
@@ -179,7 +180,7 @@ def test_unbroken_reverse_mode_is_the_programs_gradient(problem):
         program = fg.trace(instance.loss, instance.params)
     except fg.program.TraceError as error:
         pytest.skip(str(error))
-    reverse = Reverse(program)
+    reverse = Reverse(program, Budget(60.0))
     expected = backpropagate(program.nodes, program.result)
     for p in program.parameters:
         if np.isfinite(expected[p]).all():
@@ -195,6 +196,8 @@ def test_unbroken_reverse_mode_is_the_programs_gradient(problem):
 SEEN = [bug for bug in zoo.bugs(held_out=False)[::3] if bug.cause != "mutated"]
 #: Nothing that the numbers or the program could tell.
 UNKNOWN = {
+    "inputs_in_another_order",
+    "step_of_em_for_gradient",
     "dilation_ignored",
     "exposure_not_logged",
     "hinge_true_class_assigned",

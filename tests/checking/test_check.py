@@ -154,23 +154,6 @@ def test_what_a_model_keeps_is_that_of_theta_after_a_check(engine):
     np.testing.assert_array_equal(kept["a"], np.tanh(PARAMS["W"] @ X + PARAMS["b"]))
 
 
-def test_a_failure_to_name_the_cause_leaves_the_verdict(monkeypatch):
-    """It is said, not raised: the entries are wrong whatever the reason."""
-
-    def fails(*args, **kwargs):
-        raise RuntimeError("no such luck")
-
-    monkeypatch.setattr("fastgrad.causes.name_causes", fails)
-    wrong = grads(PARAMS)
-    wrong["W"][1, 0] *= 1.01
-    report = fg.check_gradient(loss, PARAMS, wrong)
-    assert [e.name for e in report.wrong] == ["W[1, 0]"]
-    [cause] = report.causes
-    assert (cause.code, cause.blocks) == ("unknown", ("W",))
-    assert "RuntimeError: no such luck" in cause.message
-    assert "no such luck" in str(report)
-
-
 def test_gradients_beyond_the_square_root_of_the_largest_number():
     """Neither the control nor the naming overflows (warnings are errors here)."""
     x = np.array([0.3, -1.2, 2.0])

@@ -1,7 +1,7 @@
 """Why a gradient is wrong: causes, ranked, each with its evidence.
 
 - `evidence`: a wrong gradient block by block, and when a guess matches it.
-- `signatures`, `places`: mistakes that show in the numbers alone.
+- `blocks`: edits of whole blocks, `numbers` and `places`, which need no program.
 - `reverse`, `sieve`, `watch`: how the gradient changes when an operation is broken,
   which mistakes a dot product tells not to be it, and whether one is.
 - `counterfactuals`: the search through the program, in this order:
@@ -20,12 +20,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.blocks import block_edits
+from fastgrad.causes.budget import Budget
 from fastgrad.causes.counterfactuals import counterfactuals
 from fastgrad.causes.evidence import Evidence, Guess, Measured, gather, join
 from fastgrad.causes.places import whereabouts
 from fastgrad.causes.reverse import Reverse
-from fastgrad.causes.signatures import signatures
-from fastgrad.causes.watch import MOST_WORK
 from fastgrad.params.nest import Nest
 from fastgrad.program.graph import Node
 from fastgrad.program.program import Program
@@ -42,7 +42,8 @@ def name_causes(
     measured: Measured,
     *,
     program: Program | None = None,
-    elsewhere: Callable[[float], Array] | None = None,
+    elsewhere: Callable[[float], Array | None] | None = None,
+    seconds: float = 2.0,
 ) -> tuple[Cause, ...]:
     """Return why a gradient is wrong, what explains most first.
 
@@ -57,7 +58,9 @@ def name_causes(
     program : Program, optional
         The traced loss.
     elsewhere : callable, optional
-        Of a relative step: the gradient under test at other parameters.
+        Of a relative step: the gradient under test at other parameters, or None.
+    seconds : float
+        How long to look for it, on this thread's clock.
 
     Returns
     -------
@@ -67,38 +70,74 @@ def name_causes(
     """
     if not measured.wrong.any():
         return ()
+    budget, found = Budget(seconds), []
+
+    def search() -> None:
+        found.extend(_found(nest, theta, measured, program, elsewhere, budget))
+
     with np.errstate(all="ignore"):
-        return _named(nest, theta, measured, program, elsewhere)
+        budget.attempt(search)
+    if found:
+        return tuple(found)
+    wrong = zip(nest.names, nest.split(measured.wrong), strict=True)
+    blocks = tuple(name for name, flags in wrong if flags.any())
+    message = f"the gradient of {join(blocks)} is wrong" + _told(budget)
+    return (Cause("unknown", blocks, message),)
 
 
-def _named(
+def _found(
     nest: Nest,
     theta: Array,
     measured: Measured,
     program: Program | None,
-    elsewhere: Callable[[float], Array] | None,
-) -> tuple[Cause, ...]:
-    reverse = Reverse(program) if program is not None else None
+    elsewhere: Callable[[float], Array | None] | None,
+    budget: Budget,
+) -> list[Cause]:
+    reverse = _reversed(program, budget)
     evidence = gather(nest, theta, measured, reverse)
     guesses: list[Guess] = []
     if elsewhere is not None and reverse is not None and evidence.exact:
-        guesses += _stale(evidence, reverse, nest.split(elsewhere(_ELSEWHERE)))
-    guesses += _guesses(evidence, reverse)
+        moved = elsewhere(_ELSEWHERE)
+        if moved is not None:
+            parts = nest.split(moved)
+            budget.collect(_stale(evidence, reverse, parts), guesses)
+    guesses += _guesses(evidence, reverse, budget)
+    return _causes(evidence, guesses, reverse, budget)
+
+
+def _reversed(program: Program | None, budget: Budget) -> Reverse | None:
+    """The program in reverse, if it can be."""
+    found: list[Reverse] = []
+    if program is not None:
+        budget.attempt(lambda: found.append(Reverse(program, budget)))
+    return found[0] if found else None
+
+
+def _causes(
+    evidence: Evidence, guesses: list[Guess], reverse: Reverse | None, budget: Budget
+) -> list[Cause]:
     chosen, left = _choose(evidence, guesses, set(evidence.wrong))
     if left:
-        behind, left = _behind(evidence, reverse, chosen, left)
+        behind, left = _behind(evidence, reverse, budget, chosen, left)
         chosen += behind
     causes = [(guess.blocks, _cause(evidence, guess, guesses)) for guess in chosen]
     if left:
-        causes.append((dict.fromkeys(left, 0.0), _unknown(evidence, left, reverse)))
+        unknown = _unknown(evidence, left, reverse, budget)
+        causes.append((dict.fromkeys(left, 0.0), unknown))
     causes.sort(key=lambda pair: -evidence.share(pair[0]))
-    return tuple(cause for _, cause in causes)
+    return [cause for _, cause in causes]
 
 
-def _guesses(evidence: Evidence, reverse: Reverse | None) -> list[Guess]:
-    found = signatures(evidence)
+def _guesses(
+    evidence: Evidence, reverse: Reverse | None, budget: Budget
+) -> list[Guess]:
+    found = block_edits(evidence, budget)
     if reverse is not None and evidence.exact and not evidence.is_single:
-        found += counterfactuals(evidence, reverse)
+        several: list[Guess] = []
+        budget.attempt(
+            lambda: several.extend(counterfactuals(evidence, reverse, budget))
+        )
+        found += several
     return found
 
 
@@ -167,7 +206,11 @@ def _choose(
 
 
 def _behind(
-    evidence: Evidence, reverse: Reverse | None, chosen: list[Guess], left: set[int]
+    evidence: Evidence,
+    reverse: Reverse | None,
+    budget: Budget,
+    chosen: list[Guess],
+    left: set[int],
 ) -> tuple[list[Guess], set[int]]:
     """A second mistake, in blocks that the first one touches but does not explain."""
     found: list[Guess] = []
@@ -181,13 +224,13 @@ def _behind(
                 for b, block in changed.items()
                 if b in first.change
             }
-            guesses = signatures(evidence.gathered(changed))
+            guesses = block_edits(evidence.gathered(changed), budget)
         elif first.factor:
             changed = {
                 b: replace(block, given=block.given / first.factor)
                 for b, block in changed.items()
             }
-            guesses = _guesses(evidence.gathered(changed), reverse)
+            guesses = _guesses(evidence.gathered(changed), reverse, budget)
         else:
             continue
         second, rest = _choose(evidence, guesses, left & set(changed))
@@ -236,7 +279,10 @@ def _line(node: Node | None) -> str | None:
 
 
 def _unknown(
-    evidence: Evidence, unexplained: set[int], reverse: Reverse | None
+    evidence: Evidence,
+    unexplained: set[int],
+    reverse: Reverse | None,
+    budget: Budget,
 ) -> Cause:
     left = sorted(unexplained)
     blocks = tuple(evidence.blocks[b].name for b in left)
@@ -253,9 +299,19 @@ def _unknown(
         message += f"; {name} is wrong only {where}" if where else ""
     if node is not None:
         message += f"; everything wrong is behind {_said(node)}"
-    if reverse is not None and reverse.work > MOST_WORK:
-        message += "; not all mistakes were tried, as the loss has so many operations"
+    message += _told(budget)
     return Cause("unknown", blocks, message, _line(node))
+
+
+def _told(budget: Budget) -> str:
+    """What the search did not do."""
+    told = ""
+    if budget.is_spent:
+        told += f"; not all mistakes were tried in {budget.seconds:.0f} s"
+    if budget.failures:
+        told += "; the search failed, which is a bug of fastgrad, not of the gradient: "
+        told += join(budget.failures)
+    return told
 
 
 __all__ = ["Measured", "name_causes"]

@@ -4,9 +4,9 @@ Each keeps the shape, so that whoever uses the array does not notice.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, permutations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ _PARTS = 4  # sizes of blocks that an axis is cut into
 _AXES = 4  # of arrays whose axes are permuted
 
 
-@dataclass(frozen=True)
-class Arrangement:
+class Arrangement(NamedTuple):
     """A way to misarrange an array.
 
     Attributes
@@ -30,60 +29,77 @@ class Arrangement:
     how : str
         Said of the array, as in "is rolled by 1 along axis 0".
     turn : callable
-    cost : float
-        How far-fetched it is.
+    undo : str
+        The formula that gives `grads` back what it was, where there is one.
     """
 
     code: str
     how: str
     turn: Turn
-    cost: float = 4.0
+    undo: str = ""
 
 
 def arrangements(shape: tuple[int, ...]) -> Iterator[Arrangement]:
     """Yield ways to misarrange an array of this shape."""
     long = [d for d, n in enumerate(shape) if n > 1]
+    for n in (1, 2, 3):
+        for axes in combinations(long, n):
+            yield from _over(axes)
     for axis in long:
-        yield from _along(axis, shape[axis])
-    yield from _summed(long)
+        yield from _along(axis, shape[axis], len(shape))
     for a, b in combinations(long, 2):
-        turn = partial(_inside, a=a, b=b)
-        yield Arrangement("geometry", f"without the border of axes {a} and {b}", turn)
         if shape[a] == shape[b]:
-            yield from _of_square(a, b)
+            yield from _of_square(a, b, len(shape))
+        inside = partial(_inside, a=a, b=b)
+        yield Arrangement("geometry", f"without the border of axes {a} and {b}", inside)
     if len(long) > 1 and len(shape) <= _AXES:
         yield from _reordered(shape)
+
+
+def _over(axes: tuple[int, ...]) -> Iterator[Arrangement]:
+    what = f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
+    flipped = partial(np.flip, axis=axes)
+    undo = f"np.flip(grads, {axes})"
+    yield Arrangement("geometry", f"reversed along {what}", flipped, undo)
+    for mean, verb in ((False, "summed"), (True, "averaged")):
+        how = f"{verb} over {what}, which is to be kept,"
+        yield Arrangement("reduction", how, partial(_total, axes=axes, mean=mean))
+
+
+def _total(x: Array, axes: tuple[int, ...], mean: bool) -> Array:
+    total = (np.mean if mean else np.sum)(x, axis=axes, keepdims=True)
+    return np.broadcast_to(total, x.shape)
 
 
 # ---- along one axis ------------------------------------------------------------------
 
 
-def _along(axis: int, n: int) -> Iterator[Arrangement]:
+def _along(axis: int, n: int, ndim: int) -> Iterator[Arrangement]:
+    where = f"along axis {axis}"
     for step in (s for s in _STEPS if abs(s) < n):
-        how = f"moved by {step} along axis {axis}"
-        yield Arrangement("geometry", how, partial(shifted, step=step, axis=axis), 3.9)
         rolled = partial(np.roll, shift=step, axis=axis)
-        how = f"rolled by {step} along axis {axis}"
-        yield Arrangement("geometry", how, rolled, 3.9)
-    reverse = partial(np.flip, axis=axis)
-    yield Arrangement("geometry", f"reversed along axis {axis}", reverse)
-    order = partial(np.sort, axis=axis)
-    yield Arrangement("layout", f"sorted along axis {axis}", order, 4.1)
+        undo = f"np.roll(grads, {-step}, {axis})"
+        # Of a vector nothing but the order is lost.
+        code = "geometry" if ndim > 1 else "layout"
+        yield Arrangement(code, f"rolled by {step} {where}", rolled, undo)
+        moved = partial(shifted, step=step, axis=axis)
+        yield Arrangement("geometry", f"moved by {step} {where}", moved)
+    yield Arrangement("layout", f"sorted {where}", partial(np.sort, axis=axis))
     for start, which in ((0, "even"), (1, "odd")):
         turn = partial(_every_second, axis=axis, start=start)
         yield Arrangement("geometry", f"cut to {which} places of axis {axis}", turn)
-    for back, where in ((False, "earlier"), (True, "later")):
+    for back, which in ((False, "earlier"), (True, "later")):
         turn = partial(_accumulated, axis=axis, back=back)
-        how = f"added up with all {where} ones along axis {axis}"
-        yield Arrangement("accumulation", how, turn, 4.1)
+        how = f"added up with all {which} ones {where}"
+        yield Arrangement("accumulation", how, turn)
     for place, which in ((0, "first"), (-1, "last")):
         turn = partial(_one_for_all, axis=axis, place=place)
         how = f"with the {which} of axis {axis} in place of all"
-        yield Arrangement("reduction", how, turn, 4.1)
+        yield Arrangement("reduction", how, turn)
     for size in [s for s in range(2, n) if n % s == 0][:_PARTS]:
         for mean, what in ((False, "summed"), (True, "averaged")):
             turn = partial(_by_blocks, axis=axis, size=size, mean=mean)
-            how = f"{what} over groups of {size} along axis {axis}"
+            how = f"{what} over groups of {size} {where}"
             yield Arrangement("reduction", how, turn)
 
 
@@ -97,8 +113,7 @@ def shifted(x: Array, step: int, axis: int) -> Array:
 
 def _every_second(x: Array, axis: int, start: int) -> Array:
     kept = np.zeros_like(x)
-    some = np.moveaxis(x, axis, 0)[start::2]
-    np.moveaxis(kept, axis, 0)[start::2] = some
+    np.moveaxis(kept, axis, 0)[start::2] = np.moveaxis(x, axis, 0)[start::2]
     return kept
 
 
@@ -117,6 +132,9 @@ def _by_blocks(x: Array, axis: int, size: int, mean: bool) -> Array:
     return _total(blocks, (axis + 1,), mean).reshape(x.shape)
 
 
+# ---- two axes ------------------------------------------------------------------------
+
+
 def _inside(x: Array, a: int, b: int) -> Array:
     kept = np.zeros_like(x)
     moved, source = (np.moveaxis(y, (a, b), (0, 1)) for y in (kept, x))
@@ -124,92 +142,73 @@ def _inside(x: Array, a: int, b: int) -> Array:
     return kept
 
 
-# ---- sums ----------------------------------------------------------------------------
-
-
-def _summed(long: list[int]) -> Iterator[Arrangement]:
-    for n in range(1, min(len(long), 3) + 1):
-        for axes in combinations(long, n):
-            what = f"axis {axes[0]}" if n == 1 else f"axes {axes}"
-            for mean, verb in ((False, "summed"), (True, "averaged")):
-                turn = partial(_total, axes=axes, mean=mean)
-                how = f"{verb} over {what}, which is to be kept,"
-                yield Arrangement("reduction", how, turn, 3.8 + 0.1 * n)
-
-
-def _total(x: Array, axes: tuple[int, ...], mean: bool) -> Array:
-    total = (np.mean if mean else np.sum)(x, axis=axes, keepdims=True)
-    return np.broadcast_to(total, x.shape)
-
-
-# ---- two equal axes ------------------------------------------------------------------
-
-
-def _of_square(a: int, b: int) -> Iterator[Arrangement]:
-    where = f"of axes {a} and {b}"
-
-    def by(turn: Turn) -> Turn:
-        """On matrices of these axes."""
-
-        def turned(x: Array) -> Array:
-            moved = turn(np.moveaxis(x, (a, b), (-2, -1)))
-            return np.moveaxis(moved, (-2, -1), (a, b))
-
-        return turned
-
-    for k, how in (
-        (0, "the lower triangle"),
-        (-1, "what is below the diagonal"),
-    ):
-        lower = by(partial(np.tril, k=k))
-        yield Arrangement("mask", f"cut to {how} {where}", lower, 3.9)
-        how = how.replace("lower", "upper").replace("below", "above")
-        upper = by(partial(np.triu, k=-k))
-        yield Arrangement("mask", f"cut to {how} {where}", upper, 3.9)
-        for half, name in ((np.tril, "lower"), (np.triu, "upper")):
-            diagonal = k if half is np.tril else -k
-
-            def doubled(x: Array, half: Turn = half, k: int = diagonal) -> Array:
-                return 2 * half(x, k)  # type: ignore[call-arg]
-
-            how_ = f"cut to its {name} triangle {where} and doubled"
-            yield Arrangement("accumulation", how_, by(doubled), 4.1)
-    yield Arrangement("mask", f"cut to the diagonal {where}", by(_diagonal), 3.9)
-    yield Arrangement(
-        "mask", f"without the diagonal {where}", by(lambda x: x - _diagonal(x)), 3.9
-    )
-    yield Arrangement(
-        "accumulation",
-        f"with the diagonal {where} doubled",
-        by(lambda x: x + _diagonal(x)),
-    )
-    yield Arrangement(
-        "accumulation",
-        f"with the diagonal {where} halved",
-        by(lambda x: x - 0.5 * _diagonal(x)),
-    )
-    yield Arrangement(
-        "layout", f"with axes {a} and {b} exchanged", by(lambda x: x.swapaxes(-1, -2))
-    )
-    yield Arrangement(
-        "accumulation",
-        f"added to its transpose {where}",
-        by(lambda x: x + x.swapaxes(-1, -2)),
-    )
-    yield Arrangement(
-        "accumulation",
-        f"averaged with its transpose {where}",
-        by(lambda x: (x + x.swapaxes(-1, -2)) / 2),
-    )
-    yield Arrangement(
-        "accumulation",
-        f"added to its transpose {where}, the diagonal once,",
-        by(lambda x: x + x.swapaxes(-1, -2) - _diagonal(x)),
-    )
+def _t(x: Array) -> Array:
+    return x.swapaxes(-1, -2)
 
 
 def _diagonal(x: Array) -> Array:
     return np.asarray(x * np.eye(x.shape[-1]))
+
+
+#: Of square matrices.
+_SQUARE: tuple[Arrangement, ...] = (
+    Arrangement("layout", "transposed", _t, "np.swapaxes(grads, {a}, {b})"),
+    Arrangement("mask", "cut to the lower triangle", np.tril),
+    Arrangement("mask", "cut to the upper triangle", np.triu),
+    Arrangement("mask", "cut to what is below the diagonal", partial(np.tril, k=-1)),
+    Arrangement("mask", "cut to what is above the diagonal", partial(np.triu, k=1)),
+    Arrangement("mask", "cut to the diagonal", _diagonal),
+    Arrangement("mask", "without the diagonal", lambda x: x - _diagonal(x)),
+    Arrangement(
+        "accumulation",
+        "cut to the lower triangle and doubled",
+        lambda x: 2 * np.tril(x),
+    ),
+    Arrangement(
+        "accumulation",
+        "cut to the upper triangle and doubled",
+        lambda x: 2 * np.triu(x),
+    ),
+    Arrangement(
+        "accumulation",
+        "cut to what is below the diagonal and doubled",
+        lambda x: 2 * np.tril(x, -1),
+    ),
+    Arrangement(
+        "accumulation",
+        "cut to what is above the diagonal and doubled",
+        lambda x: 2 * np.triu(x, 1),
+    ),
+    Arrangement(
+        "accumulation", "with the diagonal doubled", lambda x: x + _diagonal(x)
+    ),
+    Arrangement(
+        "accumulation", "with the diagonal halved", lambda x: x - 0.5 * _diagonal(x)
+    ),
+    Arrangement(
+        "accumulation",
+        "doubled off the diagonal, as for a symmetric matrix,",
+        lambda x: 2 * x - _diagonal(x),
+    ),
+    Arrangement("accumulation", "added to its transpose", lambda x: x + _t(x)),
+    Arrangement("layout", "averaged with its transpose", lambda x: (x + _t(x)) / 2),
+    Arrangement(
+        "accumulation",
+        "added to its transpose, the diagonal once,",
+        lambda x: x + _t(x) - _diagonal(x),
+    ),
+)
+
+
+def _of_square(a: int, b: int, ndim: int) -> Iterator[Arrangement]:
+    for one in _SQUARE:
+
+        def turn(x: Array, turn: Turn = one.turn) -> Array:
+            turned = turn(np.moveaxis(x, (a, b), (-2, -1)))
+            return np.moveaxis(turned, (-2, -1), (a, b))
+
+        how = one.how if ndim == 2 else f"{one.how.rstrip(',')} in axes {a} and {b}"
+        yield one._replace(how=how, turn=turn, undo=one.undo.format(a=a, b=b))
 
 
 # ---- elements in another order -------------------------------------------------------
@@ -219,14 +218,20 @@ def _reordered(shape: tuple[int, ...]) -> Iterator[Arrangement]:
     for order in permutations(range(len(shape))):
         if list(order) == sorted(order):
             continue
+        back = tuple(np.argsort(order).tolist())
 
         def written(x: Array, order: tuple[int, ...] = order) -> Array:
             return x.transpose(order).reshape(x.shape)
 
+        moved = tuple(shape[d] for d in order)
+        undo = f"grads.reshape({moved}).transpose({back})"
         how = f"flattened with its axes in the order {order}"
-        yield Arrangement("layout", how, written, 4.1)
+        yield Arrangement("layout", how, written, undo)
         how = f"unflattened with its axes in the order {order}"
-        yield Arrangement("layout", how, partial(unflattened, order=order), 4.1)
+        if order == tuple(reversed(range(len(shape)))):
+            how = "in Fortran order"
+        undo = f"grads.transpose({order}).reshape(grads.shape)"
+        yield Arrangement("layout", how, partial(unflattened, order=order), undo)
 
 
 def unflattened(x: Array, order: tuple[int, ...], shape: tuple[int, ...] = ()) -> Array:

@@ -14,7 +14,7 @@ from fastgrad.causes.evidence import Array, Evidence, Guess, join
 from fastgrad.causes.functions import sigmoid_input
 from fastgrad.causes.normalizations import is_statistic
 from fastgrad.causes.reverse import Instead, Reverse, elementwise, nothing
-from fastgrad.causes.watch import MOST_WORK, Change, Watch
+from fastgrad.causes.watch import Change, Watch
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
 
@@ -30,8 +30,7 @@ def several_terms(
 ) -> Iterator[Guess]:
     """Yield sums of which several terms are off by factors."""
     for kind in (_statistics, _uses, _powers):
-        if reverse.work < MOST_WORK:
-            yield from kind(evidence, reverse, groups)
+        yield from kind(evidence, reverse, groups)
 
 
 def fitted(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.causes.bank import mistakes_at
+from fastgrad.causes.budget import Budget
 from fastgrad.causes.combinations import several_terms
 from fastgrad.causes.evidence import Array, Evidence, Guess
 from fastgrad.causes.fields import fields
@@ -20,16 +21,17 @@ from fastgrad.causes.mistakes import Mistake, miscounted, plain
 from fastgrad.causes.normalizations import is_statistic
 from fastgrad.causes.reverse import Instead, Reverse, Sends, nothing, stretched
 from fastgrad.causes.sieve import Sieve
-from fastgrad.causes.steps import steps
 from fastgrad.causes.substitutes import substitutes
-from fastgrad.causes.watch import MOST_WORK, Change, Watch
+from fastgrad.causes.watch import Change, Watch
 from fastgrad.program.graph import Node
 
 #: Cost from which on a guess is only taken for want of another.
 _ODD = 4.5
 
 
-def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
+def counterfactuals(
+    evidence: Evidence, reverse: Reverse, budget: Budget
+) -> list[Guess]:
     """Return mistakes in the program that give the gradient under test.
 
     First those that explain all wrong blocks and touch no right one; only where there
@@ -38,18 +40,19 @@ def counterfactuals(evidence: Evidence, reverse: Reverse) -> list[Guess]:
     wrong = sum(1 << b for b in evidence.wrong)
     groups = list(reversed(reverse.groups))
     covering = [g for g in groups if _reach(reverse, g) & wrong == wrong]
-    sieve = Sieve(evidence, reverse)
-    found = _search(evidence, reverse, covering, sieve, strict=True)
     touching = [g for g in groups if _reach(reverse, g) & wrong]
+    found: list[Guess] = []
+    sieve = Sieve(evidence, reverse)
+    _search(evidence, reverse, covering, sieve, found, strict=True)
     if not _explained(evidence, found):
-        found += misplaced(evidence, reverse, touching, sieve.probes)
-        found += substitutes(evidence, reverse, touching, sieve.probes)
+        budget.collect(misplaced(evidence, reverse, touching, sieve.probes), found)
+        budget.collect(substitutes(evidence, reverse, touching, sieve.probes), found)
     if not _explained(evidence, found):
-        found += fields(evidence, reverse, touching)
-        found += steps(evidence, reverse)
+        budget.collect(fields(evidence, reverse, touching), found)
     if any(set(g.blocks) >= set(evidence.wrong) for g in found):
         return found
-    some = _search(evidence, reverse, touching, sieve, strict=False)
+    some: list[Guess] = []
+    _search(evidence, reverse, touching, sieve, some, strict=False)
     known = {b for guess in some for b in guess.blocks}
     alone = (g for g in found if g.cost < _ODD and not known & set(g.blocks))
     return [*some, *alone]
@@ -75,20 +78,18 @@ def _search(
     reverse: Reverse,
     groups: list[list[Node]],
     sieve: Sieve,
+    found: list[Guess],
     *,
     strict: bool,
-) -> list[Guess]:
-    found: list[Guess] = []
+) -> None:
+    budget = reverse.budget
     for group in groups:
-        if reverse.work > MOST_WORK:
-            break
-        found += _edges(evidence, reverse, group, sieve, strict)
-        found += _table(evidence, reverse, group, sieve, strict)
+        budget.collect(_edges(evidence, reverse, group, sieve, strict), found)
+        budget.collect(_table(evidence, reverse, group, sieve, strict), found)
     if strict and not found:
-        found += _other_values(evidence, reverse, groups)
+        budget.collect(_other_values(evidence, reverse, groups), found)
     if strict:
-        found += several_terms(evidence, reverse, groups)
-    return found
+        budget.collect(several_terms(evidence, reverse, groups), found)
 
 
 def _other_values(
@@ -99,8 +100,11 @@ def _other_values(
         for what, value in miscounted(node):
             if np.array_equal(value, node.value):
                 continue
-            reverse.work += 2 * len(reverse.nodes)
-            gradient = reverse.replayed({node: value})
+            reverse.budget.check()
+            try:
+                gradient = reverse.replayed({node: value})
+            except np.linalg.LinAlgError:
+                continue  # no matrix that could be factorised
             watch = Watch(evidence, 1.0)
             for b, block in enumerate(evidence.blocks):
                 if not watch(b, gradient[b] - block.right):

@@ -37,7 +37,7 @@ def misarranged_data(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
             code = "local_derivative" if one.code == "mask" else one.code
             text = f"the derivative of {{op}} uses the data of {x.label} {one.how}"
             broken = everywhere(group, sends)
-            yield Mistake(code, text.rstrip(","), broken, one.cost)
+            yield Mistake(code, text.rstrip(","), broken, 4.0)
 
 
 def _data(x: Node) -> int | None:

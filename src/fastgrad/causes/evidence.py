@@ -22,6 +22,11 @@ _ROUNDINGS, _EQUAL = 32, 1e-9
 _FEW, _MANY = 3, 1000
 
 
+_MOST_COUNTED = 1e12  # of things that are counted
+#: Factors for which no loss need have a reason.
+_USUAL = [(2.0, "2"), (0.5, "1/2"), (1.0, "1"), (3.0, "3"), (1 / 3, "1/3")]
+
+
 @dataclass(frozen=True)
 class Measured:
     """A gradient under test beside what was measured; one element for each entry.
@@ -110,6 +115,13 @@ class Block:
             return None
         largest = float(size.max())
         return float(left.max()) / largest if largest else 0.0
+
+    def agrees(self, given: Any) -> bool:
+        """Whether another gradient is right, as far as can be told."""
+        with np.errstate(all="ignore"):
+            off = np.abs(given - self.right)
+            limit = np.maximum(self.bar, self._rounding(np.abs(self.right)))
+        return bool(self.known.any() and (off <= limit)[self.known].all())
 
     def _rounding(self, size: Array) -> Any:
         return _ROUNDINGS * self.eps * size.max(initial=0.0) + _EQUAL * size
@@ -206,7 +218,7 @@ class Evidence:
         if not np.isfinite(k) or k == 0:
             return None
         size = abs(k)
-        known = [(2.0, "2"), (0.5, "1/2"), (1.0, "1"), *self._derived()]
+        known = [*_USUAL, *self._derived()]
         for value, name in known:
             if abs(size - value) <= tolerance * value:
                 return name if k > 0 else f"-{name}"
@@ -228,7 +240,7 @@ class Evidence:
             if n and n != 1:
                 yield 1 / n, f"1 / {name}"
         for n, name in self.counts.items():
-            if n > 1 and n == round(n):
+            if 1 < n < _MOST_COUNTED and n == round(n):
                 yield n / (n - 1), f"n / (n - 1) for n = {name}"
                 yield (n - 1) / n, f"(n - 1) / n for n = {name}"
                 yield n**0.5, f"the root of {name}"
@@ -344,7 +356,11 @@ def _counts(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
             for axis, n in enumerate(shape):
                 counts.setdefault(float(n), f"{n}, axis {axis} of {name}")
         counts = {float(n): f"{n}" for n in range(2, 4097)} | counts
-        return {n: name for n, name in counts.items() if n not in (0.0, 1.0, 2.0)}
+        return {
+            n: name
+            for n, name in counts.items()
+            if np.isfinite(n) and n not in (0.0, 1.0, 2.0)
+        }
     for node in reverse.nodes:
         for x in node.inputs:
             if not x.active and x.value.ndim == 0:
@@ -356,7 +372,11 @@ def _counts(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
         counts.setdefault(
             float(node.value.size), f"{node.value.size}, all of {node.label}"
         )
-    return {n: name for n, name in counts.items() if n not in (0.0, 1.0, 2.0)}
+    return {
+        n: name
+        for n, name in counts.items()
+        if np.isfinite(n) and n not in (0.0, 1.0, 2.0)
+    }
 
 
 def fit(target: Array, *terms: Array) -> Array | None:

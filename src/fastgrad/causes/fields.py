@@ -22,9 +22,8 @@ from fastgrad.causes.combinations import (
 )
 from fastgrad.causes.evidence import Array, Evidence, Guess
 from fastgrad.causes.normalizations import Normalization, normalization
-from fastgrad.causes.places import order_of
-from fastgrad.causes.reverse import Reverse, einsum, labels_at, product_part
-from fastgrad.causes.watch import MOST_WORK, Change, Watch
+from fastgrad.causes.reverse import Reverse
+from fastgrad.causes.watch import Change, Watch
 from fastgrad.program.graph import Node
 
 _UNKNOWNS = 256
@@ -37,9 +36,7 @@ def fields(
 ) -> Iterator[Guess]:
     """Yield steps that are wrong in a way of their own, for operations not in loops."""
     for group in groups:
-        for node in group:
-            yield from _shuffled(evidence, reverse, node)
-        if len(group) > 1 or reverse.work > MOST_WORK:
+        if len(group) > 1:
             continue
         one = normalization(group[0])
         if one is not None:
@@ -183,57 +180,6 @@ def _separate(touches: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
         sets.append(np.union1d(np.flatnonzero(some), left[:1]))
         left = np.setdiff1d(left, sets[-1])
     return sets
-
-
-# ---- the other factor of a product ---------------------------------------------------
-
-
-def _shuffled(evidence: Evidence, reverse: Reverse, node: Node) -> Iterator[Guess]:
-    """A parameter times data whose samples have another order in the backward pass."""
-    if node.op != "contract":
-        return
-    for i, p in enumerate(node.inputs):
-        if p.op != "parameter" or len(reverse.users[p]) > 1:
-            continue
-        b = reverse.program.parameters.index(p)
-        mine, theirs, out = labels_at(node, i)
-        summed = [k for k in theirs if k in out and k not in mine]
-        if (
-            not evidence.blocks[b].is_wrong
-            or len(summed) != 1
-            or set(mine) & set(out) & set(theirs)
-        ):
-            continue
-        # The other factor follows from the block: given = g^T other.
-        others = [k for k in out if k not in summed]
-        rest = [k for k in theirs if k not in summed]
-        g = einsum(reverse.gradient[node], out, np.ones(()), [], [*others, *summed])
-        given = einsum(
-            evidence.blocks[b].given, mine, np.ones(()), [], [*others, *rest]
-        )
-        right = einsum(
-            node.inputs[1 - i].value, theirs, np.ones(()), [], [*summed, *rest]
-        )
-        n = right.shape[0]
-        g, right = g.reshape(-1, n), right.reshape(n, -1)
-        if (
-            not np.isfinite(given).all()
-            or len(g) < n
-            or n < 3
-            or np.linalg.cond(g) > 1e6
-        ):
-            continue
-        used = np.asarray(np.linalg.lstsq(g, given.reshape(len(g), -1), rcond=None)[0])
-        order = order_of(used, right)
-        if order is None:
-            continue
-        axis = theirs.index(summed[0])
-        shuffled = np.take(node.inputs[1 - i].value, order, axis=axis)
-        guess = product_part(node, i, reverse.gradient[node], shuffled)
-        residual = evidence.blocks[b].residual(guess)
-        if residual is not None:
-            text = "the other factor of {op} has its samples in another order"
-            yield Guess("layout", {b: residual}, text, cost=3.9, node=node)
 
 
 # ---- normalisations ------------------------------------------------------------------

@@ -20,7 +20,7 @@ from fastgrad.causes.evidence import Evidence, Guess
 from fastgrad.causes.reverse import Instead, Reverse, Sends, elementwise
 from fastgrad.causes.sieve import CLOSE, Probe, independent
 from fastgrad.causes.substitutes import Slot, of_product
-from fastgrad.causes.watch import MOST_WORK, Watch
+from fastgrad.causes.watch import Watch
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
 
@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 _SIFTING, _LARGE = 0.2, 20_000  # what a look costs, in operations propagated
 _TURNS = 4  # of a loop, that are looked at one by one
 _ENTRIES = 3  # that a coincidence is not to explain
+_LEADS = 8  # places of equal sums, of which a part may begin at any
 _HUGE = 300_000  # entries of arrays that are cut, but not moved
 
 
@@ -42,8 +43,6 @@ def misplaced(
     for group in groups:
         for which, some in _turns(group):
             for slot in _slots(reverse, some):
-                if reverse.work > MOST_WORK:
-                    return
                 for one in _fitting(reverse, _scales(reverse, probes, slot, some)):
                     yield from _tried(evidence, reverse, slot, some, one, which)
 
@@ -75,7 +74,7 @@ def _tried(
         if slot.role == "operand" and code == "mask":
             code = "local_derivative"
         text = f"{_WHAT[slot.role]} is used {one.how}".rstrip(",") + which
-        yield watch.guess(code, text, one.cost + 0.2 * bool(which), group[0])
+        yield watch.guess(code, text, 4.0 + 0.2 * bool(which), group[0])
 
 
 def _broken(
@@ -208,17 +207,38 @@ class _Scale:
         for terms in self.terms:
             others = tuple(d for d in range(terms.ndim) if d != axis)
             sums.append(np.concatenate([[0.0], terms.sum(axis=others).cumsum()]))
-        fits = np.ones((len(sums[0]),) * 2, bool)
-        for s, seen, total, size in zip(
-            sums, self.seen, self.totals, self.sizes, strict=True
-        ):
-            kept = s[None, :] - s[:, None]
-            fits &= np.abs(kept - total - seen) <= CLOSE * (size + abs(seen))
-        starts, stops = np.nonzero(np.triu(fits, 1))
-        if not len(starts):
-            return None
-        k = int(np.argmax(stops - starts))
-        return int(starts[k]), int(stops[k])
+        kept = [t + seen for t, seen in zip(self.totals, self.seen, strict=True)]
+        near = [
+            CLOSE * (size + abs(seen))
+            for size, seen in zip(self.sizes, self.seen, strict=True)
+        ]
+        return _range(sums, kept, near)
+
+
+def _range(
+    sums: Sequence[Array], kept: Sequence[float], near: Sequence[float]
+) -> tuple[int, int] | None:
+    """The longest part whose running sums grow by what is kept, all of them.
+
+    By search in the sorted sums, so that no pairs of places are kept in memory.
+    """
+    order = np.argsort(sums[0], kind="stable")
+    ordered, stops = sums[0][order], np.arange(len(order))
+    first = np.searchsorted(ordered, sums[0] - kept[0] - near[0])
+    last = np.searchsorted(ordered, sums[0] - kept[0] + near[0], side="right")
+    best: tuple[int, int] | None = None
+    for k in range(_LEADS):
+        some = stops[first + k < last]
+        starts = order[first[some] + k]
+        fits = starts < some
+        for s, step, close in zip(sums, kept, near, strict=True):
+            fits &= np.abs(s[some] - s[starts] - step) <= close
+        if fits.any():
+            i = int(np.argmax(np.where(fits, some - starts, 0)))
+            found = int(starts[i]), int(some[i])
+            if best is None or found[1] - found[0] > best[1] - best[0]:
+                best = found
+    return best
 
 
 def _fitting(reverse: Reverse, scales: list[_Scale]) -> Iterator[Arrangement]:
@@ -230,7 +250,7 @@ def _fitting(reverse: Reverse, scales: list[_Scale]) -> Iterator[Arrangement]:
         yield from _ranges(some, shape)
         size = sum(d.size for d in some[0].due)
         for one in arrangements(shape) if size <= _HUGE else ():
-            reverse.work += _SIFTING * (1 + size / _LARGE)
+            reverse.budget.check()
             if any(scale.fits(one.turn) for scale in some):
                 yield one
 
@@ -247,8 +267,7 @@ def _ranges(scales: list[_Scale], shape: tuple[int, ...]) -> Iterator[Arrangemen
             where = str(start) if one else f"{start}:{stop}"
             turn = partial(_cut, axis=axis, start=start, stop=stop)
             how = f"only at {where} along axis {axis}"
-            cost = 4.0 if start == 0 or stop == n else 4.3
-            yield Arrangement("partial" if one else "geometry", how, turn, cost)
+            yield Arrangement("partial" if one else "geometry", how, turn)
 
 
 def _cut(x: Array, axis: int, start: int, stop: int) -> Array:

@@ -1,97 +1,53 @@
-"""Mistakes of place: right numbers where they do not belong, or wrong only in parts."""
+"""Right numbers in the wrong places, or wrong numbers in some places only."""
 
 from collections.abc import Iterator
-from itertools import combinations, permutations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit
+from fastgrad.causes.arrangements import arrangements
+from fastgrad.causes.blocks import Edit, Kind
+from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
+
+_LONGEST = 4096  # rows whose order is looked for
+_SOME = 64  # entries that are compared before all are
 
 
-def _transposed(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
-    """Axes in another order, or elements in another order under the same shape."""
-    right, shape = block.right, block.given.shape
-    if right.ndim < 2 or right.ndim > 5:
+def _misarranged(evidence: Evidence, block: Block) -> Iterator[Edit]:
+    """The gradient as a whole transposed, moved, cut, summed."""
+    if block.given.size < 3:
         return
-    for axes in list(permutations(range(right.ndim)))[1:]:
-        moved = right.transpose(axes)
-        residual = block.residual(moved.reshape(shape))
-        if residual is not None:
-            how = (
-                "is transposed" if right.ndim == 2 else f"has its axes in order {axes}"
-            )
-            advice = "transpose it"
-            if moved.shape != shape:
-                how, advice = "has its elements in Fortran order", "reshape in C order"
-            yield Guess("layout", {b: residual}, f"the gradient {how}", advice, cost=2)
-            return
-    fortran = right.ravel().reshape(shape, order="F")
-    residual = block.residual(fortran)
-    if residual is not None:
-        text = "the gradient has its elements in Fortran order"
-        yield Guess("layout", {b: residual}, text, "reshape in C order", cost=2)
+    at = np.random.default_rng(0).integers(block.given.size, size=_SOME)
+    given, bar = block.given.flat[at], block.bar.flat[at]
+    checked = block.known.flat[at]
+    for one in arrangements(block.given.shape):
+        made = one.turn(block.right)
+        near = np.abs(made.flat[at] - given) <= bar + 1e-6 * np.abs(given)
+        if near[checked].all():
+            undo = f"`{one.undo}`" if one.undo else "give each entry its own"
+            text = f"the gradient is {one.how}".rstrip(",")
+            yield Edit(one.code, text, made, undo, 2.1)
 
 
-def _symmetric(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
-    """A mixture of the gradient and its transpose; twice off the diagonal."""
-    right = block.right
-    if right.ndim != 2 or right.shape[0] != right.shape[1] or right.shape[0] < 3:
-        return
-    off = right + right.T - np.diag(np.diag(right))
-    twice = 2 * right - np.diag(np.diag(right))
-    named = {
-        "counts off-diagonal entries twice, as for a symmetric matrix": twice,
-        "is the sum of the two triangles, as for a symmetric matrix": off,
-    }
-    for text, guess in named.items():
-        residual = block.residual(guess)
-        if residual is not None:
-            code = "accumulation" if guess is twice else "layout"
-            yield Guess(code, {b: residual}, f"the gradient {text}", cost=2)
-            return
-    c = fit(block.given, right, right.T)
-    if c is not None and abs(c[1]) > 1e-6:
-        residual = block.residual(c[0] * right + c[1] * right.T)
-        if residual is not None:
-            text = (
-                f"the gradient is {c[0]:.4g} of itself plus {c[1]:.4g} of its transpose"
-            )
-            yield Guess("layout", {b: residual}, text, "do not symmetrise", cost=2.5)
-
-
-def _permuted(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
-    """Rows (columns, planes) in another order, shifted or reversed along an axis."""
+def _permuted(evidence: Evidence, block: Block) -> Iterator[Edit]:
+    """Rows (columns, planes) in another order."""
     for axis, n in enumerate(block.given.shape):
-        if n < 2:
-            continue
-        given = np.moveaxis(block.given, axis, 0).reshape(n, -1)
-        right = np.moveaxis(block.right, axis, 0).reshape(n, -1)
-        order = order_of(given, right)
-        if order is None:
-            continue
-        moved = np.take(block.right, order, axis=axis)
-        residual = block.residual(moved)
-        if residual is None:
-            continue
-        shift = int(order[0]) if (np.diff(order) % n == 1).all() else 0
-        code, how = "layout", f"permuted along axis {axis}"
-        if shift:
-            shift = min(shift, shift - n, key=abs)
-            how = f"shifted by {-shift} along axis {axis}"
-            code = "layout" if block.given.ndim == 1 else "geometry"
-        elif np.array_equal(order, np.arange(n)[::-1]):
-            code, how = "geometry", f"reversed along axis {axis}"
-        text = f"the gradient is right but {how}"
-        yield Guess(code, {b: residual}, text, cost=2.2, key=how)
-        return
-    yield from _rotated(b, block)
-    yield from _shifted(b, block)
+        given, right = (
+            np.moveaxis(x, axis, 0).reshape(n, -1) for x in (block.given, block.right)
+        )
+        order = order_of(given, right) if n > 1 else None
+        if order is not None:
+            back = np.argsort(order).tolist()
+            text = f"the gradient is right but permuted along axis {axis}"
+            undo = f"`np.take(grads, {back}, {axis})`" if n < 20 else "put it in order"
+            made = np.take(block.right, order, axis=axis)
+            yield Edit("layout", text, made, undo, 2.3)
 
 
 def order_of(given: Array, right: Array) -> NDArray[np.intp] | None:
     """For each row of `given` the row of `right` that it equals; None if not so."""
-    if len(given) > 4096:
+    if len(given) > _LONGEST:
         return None
     probe = np.random.default_rng(0).standard_normal(given.shape[1])
     a, r = given @ probe, right @ probe
@@ -103,89 +59,62 @@ def order_of(given: Array, right: Array) -> NDArray[np.intp] | None:
     return order
 
 
-def _rotated(b: int, block: Block) -> Iterator[Guess]:
-    long = [d for d, n in enumerate(block.given.shape) if n > 1]
-    for n in range(2, len(long) + 1):
-        for axes in combinations(long, n):
-            residual = block.residual(np.flip(block.right, axes))
-            if residual is not None:
-                text = f"the gradient is right but reversed along axes {axes}"
-                yield Guess("geometry", {b: residual}, text, cost=2.2)
-                return
+def _mixed(evidence: Evidence, block: Block) -> Iterator[Edit]:
+    """A mixture of the gradient and its transpose."""
+    right = block.right
+    if right.ndim != 2 or right.shape[0] != right.shape[1] or right.shape[0] < 3:
+        return
+    c = fit(block.given[block.known], right[block.known], right.T[block.known])
+    if c is not None and abs(c[1]) > 1e-6:
+        text = f"the gradient is {c[0]:.4g} of itself plus {c[1]:.4g} of its transpose"
+        made = c[0] * right + c[1] * right.T
+        yield Edit("layout", text, made, "do not symmetrise", 2.5)
 
 
-def _shifted(b: int, block: Block) -> Iterator[Guess]:
-    """Shifted along an axis, with zeros coming in."""
-    for axis, n in enumerate(block.given.shape):
-        for shift in (1, -1, 2, -2):
-            if n <= abs(shift) or block.given.size < 3:
-                continue
-            moved = np.roll(block.right, shift, axis)
-            edge = slice(None, shift) if shift > 0 else slice(shift, None)
-            np.moveaxis(moved, axis, 0)[edge] = 0
-            residual = block.residual(moved)
-            if residual is not None:
-                text = f"the gradient is shifted by {shift} along axis {axis}"
-                yield Guess("geometry", {b: residual}, text, cost=2.3)
-                return
-
-
-def _of_another_block(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
-    for other, source in enumerate(evidence.blocks):
-        if other == b or source.right.size != block.given.size or block.given.size < 2:
+def _of_another_block(evidence: Evidence, block: Block) -> Iterator[Edit]:
+    for source in evidence.blocks:
+        if source is block or source.right.size != block.given.size:
             continue
-        for turned in (source.right, source.right.T):
-            residual = block.residual(turned.reshape(block.given.shape))
-            if residual is not None:
-                yield Guess(
-                    "layout",
-                    {b: residual},
-                    f"{block.name} holds the gradient of {source.name}",
-                    "return each gradient under its own name",
-                    cost=1.8,
-                    key="another block",
-                )
-                return
+        for turned in (source.right, source.right.T) if block.given.size > 1 else ():
+            text = f"{block.name} holds the gradient of {source.name}"
+            made = turned.reshape(block.given.shape)
+            undo = "return each gradient under its own name"
+            yield Edit("layout", text, made, undo, 1.8, "another block")
 
 
-def _conjugate(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
+def _conjugate(evidence: Evidence, block: Block) -> Iterator[Edit]:
     """Imaginary parts negated, real parts right: in the last axis, or as two blocks."""
     shape = block.given.shape
     if shape and shape[-1] == 2 and block.given.size > 2:
-        residual = block.residual(block.right * np.array([1.0, -1.0]))
-        if residual is not None:
-            text = "the second of each pair is negated: a conjugate is missing"
-            yield Guess("conjugate", {b: residual}, text, cost=1.5)
+        text = "the second of each pair is negated: a conjugate is missing"
+        made, undo = block.right * np.array([1.0, -1.0]), "`grads * [1, -1]`"
+        yield Edit("conjugate", text, made, undo, 1.5)
     imaginary = block.name.split(".")[-1].lower().strip("_")
     if imaginary in ("im", "imag", "imaginary") or imaginary.endswith("_im"):
-        residual = block.residual(-block.right)
-        if residual is not None:
-            text = "the imaginary part is negated: a conjugate is missing"
-            yield Guess("conjugate", {b: residual}, text, "conjugate", cost=1.5)
+        text = "the imaginary part is negated: a conjugate is missing"
+        yield Edit("conjugate", text, -block.right, "`-grads`", 1.5)
 
 
-def partial(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
+# ---- parts ---------------------------------------------------------------------------
+
+
+def partial(evidence: Evidence, block: Block) -> Iterator[Edit]:
     """One entry wrong; or some rows (columns, ...) zero or scaled; right elsewhere."""
-    wrong, size = block.wrong & block.known, block.given.size
-    count = int(wrong.sum())
+    wrong = block.wrong & block.known
     where = whereabouts(block)
-    if size < 3 or where is None:
+    if block.given.size < 3 or where is None:
         return
-    if count == 1:
+    if int(wrong.sum()) == 1:
         text = f"one entry is wrong, {where}"
-        yield Guess("partial", {b: float("nan")}, text, "look at what sets it", cost=3)
+        yield Edit("partial", text, None, "look at what sets it", 3)
         return
     c = fit(block.given[wrong], block.right[wrong])
     k = float(c[0]) if c is not None else 0.0
-    guess = np.where(wrong, k * block.right, block.right)
-    residual = block.residual(guess)
-    if residual is not None:
-        how = (
-            f"{k:.6g} times what it should be" if np.any(block.given[wrong]) else "zero"
-        )
-        text = f"the gradient is {how} {where}, and right elsewhere"
-        cost = 4.0 if how == "zero" else 4.4
-        yield Guess("partial", {b: residual}, text, "look at what sets it", cost)
+    zero = not np.any(block.given[wrong])
+    how = "zero" if zero else f"{k:.6g} times what it should be"
+    text = f"the gradient is {how} {where}, and right elsewhere"
+    made = np.where(wrong, k * block.right, block.right)
+    yield Edit("partial", text, made, "look at what sets it", 4.0 if zero else 4.4)
 
 
 def whereabouts(block: Block) -> str | None:
@@ -207,46 +136,42 @@ def whereabouts(block: Block) -> str | None:
     return None
 
 
-def _diagonal_only(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
-    if block.given.ndim != 2 or min(block.given.shape) < 2:
-        return
-    for name, kept in (
-        ("diagonal", np.eye(*block.given.shape) > 0),
-        ("lower triangle", np.tri(*block.given.shape) > 0),
-        ("upper triangle", np.triu(np.ones(block.given.shape)) > 0),
-    ):
-        residual = block.residual(np.where(kept, block.right, 0.0))
-        if residual is not None:
-            text = f"only the {name} receives a gradient"
-            yield Guess("partial", {b: residual}, text, cost=2.5)
-            return
-
-
-def _border(evidence: Evidence, b: int, block: Block) -> Iterator[Guess]:
+def _border(evidence: Evidence, block: Block) -> Iterator[Edit]:
     """Right in the interior, wrong all around."""
     wrong = block.wrong & block.known
-    axes = [d for d, n in enumerate(block.given.shape) if n > 2]
-    if len(axes) < 2:
-        return
-    inner = tuple(
-        slice(1, -1) if d in axes else slice(None) for d in range(block.given.ndim)
-    )
-    if wrong[inner].any():
-        return
+    axes = [d for d, n in enumerate(wrong.shape) if n > 2]
+    inner = tuple(slice(1, -1) if d in axes else slice(None) for d in range(wrong.ndim))
     border = np.ones_like(wrong)
     border[inner] = False
-    if wrong[border].mean() > 0.9:
+    if len(axes) > 1 and not wrong[inner].any() and wrong[border].mean() > 0.9:
         text = f"only the border along axes {tuple(axes)} is wrong"
-        yield Guess("geometry", {b: float("nan")}, text, "check the padding", cost=3)
+        yield Edit("geometry", text, None, "check the padding", 3)
 
 
-PLACES = (
-    _transposed,
-    _symmetric,
+# ---- several blocks ------------------------------------------------------------------
+
+
+def shared(evidence: Evidence) -> Iterator[Guess]:
+    """Yield arrays under several names, each with the gradient of some of its uses."""
+    alike: dict[Any, list[int]] = {}
+    for b, block in enumerate(evidence.blocks):
+        alike.setdefault((block.theta.shape, block.theta.tobytes()), []).append(b)
+    for names in alike.values():
+        some = [evidence.blocks[b] for b in names]
+        total = np.sum([block.given for block in some], axis=0)
+        if len(some) > 1 and some[0].is_wrong and all(x.agrees(total) for x in some):
+            text = f"{join([block.name for block in some])} are one array, and each "
+            text += "has the gradient of some of its uses: their sum is right"
+            undo = "give the sum under each name"
+            yield Guess("accumulation", dict.fromkeys(names, 0.0), text, undo, 1.0)
+
+
+KINDS: tuple[Kind, ...] = (
+    _misarranged,
     _permuted,
+    _mixed,
     _of_another_block,
     _conjugate,
     partial,
-    _diagonal_only,
     _border,
 )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.budget import Budget
 from fastgrad.program.gradient import backpropagate, derivative
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
@@ -38,8 +39,6 @@ Sends = Instead | Callable[[Node, Array], Iterable[tuple[Node, Any]]]
 Watch = Callable[[int, Array | None], bool]
 
 _SMALL = 20_000  # multiplications, below which planning a contraction is dearer
-_LARGE = 50_000  # entries, that cost as much as another operation
-_PRODUCTS = 100_000  # multiplications, that do
 _STEP = 1e-4  # for tangents of operations that are linear, or nearly so
 _NEUTRAL = 1e-12  # of what comes down: a maximum whose gradient cancels
 
@@ -54,16 +53,14 @@ class Reverse:
     gradient : dict of Node to ndarray
     """
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, budget: Budget) -> None:
+        self.program, self.budget = program, budget
         with np.errstate(all="ignore"):
             self.gradient = backpropagate(
                 program.nodes, program.result, dict.fromkeys(program.nodes, self.send)
             )
         self.nodes = [n for n in program.nodes if n in self.gradient]
         self.number = {node: i for i, node in enumerate(self.nodes)}
-        #: Operations gone through so far, large arrays counted several times.
-        self.work = 0.0
         self._parts: dict[Node, list[Any]] = {}
         self._updated: dict[Node, dict[Node, Array]] = {}
         self._finished: dict[int, list[int]] = defaultdict(list)
@@ -239,7 +236,7 @@ class Reverse:
         """What a node sends beyond what is right, broken or with its gradient moved."""
         if sends is None and moved is None:
             return []
-        self.work += _work(node)
+        self.budget.check()
         if sends is None:
             assert moved is not None
             return self.rightly(node, moved)
@@ -327,17 +324,6 @@ class Reverse:
             found.get(moved.get(p, p), np.zeros(p.shape))
             for p in self.program.parameters
         ]
-
-
-def _work(node: Node) -> float:
-    """What it costs to go through an operation, a small one being 1."""
-    work = 1 + sum(x.value.size for x in node.inputs) / _LARGE
-    if node.op == "contract":
-        one, two, _ = labels(node.ints)
-        x, y = node.inputs
-        sizes = dict(zip([*one, *two], [*x.shape, *y.shape], strict=True))
-        work += math.prod(sizes.values()) / _PRODUCTS
-    return work
 
 
 def elementwise(node: Node) -> bool:

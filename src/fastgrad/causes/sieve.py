@@ -60,7 +60,7 @@ class Sieve:
             return True  # a loop: what one turn sends goes through the next, broken too
         extra = self._extra(broken)
         base = [] if dropped is None else self._extra(dropped)
-        self.reverse.work += _COST
+        self.reverse.budget.check()
         return any(
             _explains(
                 [weighed(extra, t) for t in probe.tangents],

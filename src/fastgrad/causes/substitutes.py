@@ -26,7 +26,7 @@ from fastgrad.causes.reverse import (
     product_part,
 )
 from fastgrad.causes.sieve import CLOSE, Probe, dot
-from fastgrad.causes.watch import MOST_WORK, Watch
+from fastgrad.causes.watch import Watch
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
 
@@ -49,8 +49,6 @@ def substitutes(
         for slot in _slots(reverse, group):
             sift = _SlotSieve(reverse, probes, slot, group)
             for other in others.of(group, sift.due):
-                if reverse.work > MOST_WORK:
-                    return
                 if not sift.sees and not _near(reverse, group[0], other.node):
                     continue
                 factor = sift(other)
@@ -367,7 +365,7 @@ class _SlotSieve:
         parts = [
             self._part(n, c) for n, c in zip(self.group, other.arrays, strict=True)
         ]
-        self.reverse.work += _SIFTING * (1 + sum(d.size for d in parts) / _LARGE)
+        self.reverse.budget.check()
         change = [d - right for d, right in zip(parts, self.right, strict=True)]
         for probe, weights in zip(self.probes, self.weights, strict=True):
             if all(map(_fits, repeat(change), weights, probe.seen)):

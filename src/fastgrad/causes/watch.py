@@ -10,9 +10,6 @@ from fastgrad.program.graph import Node
 
 Change = Sequence[Array | None]
 
-#: Operations gone through in search of a mistake: a few seconds.
-MOST_WORK = 400_000
-
 
 class Watch:
     """Compares each block's change with its error as soon as it is known.

@@ -33,6 +33,9 @@ from fastgrad.reports.gradient import Cause, GradientReport
 # Findings after which the numbers of one call say nothing.
 _OF_CALLS = {"accumulation", "stale", "nondeterministic"}
 
+# Looking for the cause takes no longer than this share of the check, or this time.
+_SHARE, _SECONDS = 0.2, 2.0
+
 
 def check_gradient(
     loss: Any,
@@ -161,7 +164,9 @@ def check_gradient(
             report = summarize(losses, entries, calibration, rng)
         codes = {finding.cause.code for finding in findings}
         if report.verdict == "wrong" and not codes & _OF_CALLS:
-            causes = _named(losses, gradient, entries, grads, reduction)
+            taken = time.perf_counter() - started
+            seconds = max(_SECONDS, _SHARE * taken)
+            causes = _named(losses, gradient, entries, grads, reduction, seconds)
             causes = tuple(cause for cause in causes if cause.code not in codes)
             report = dataclasses.replace(report, causes=causes)
         if not about_loss:
@@ -199,41 +204,27 @@ def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> In
 
 
 def _named(
-    losses: Losses, gradient: Gradient, entries: Judgement, *given: Any
-) -> tuple[Cause, ...]:
-    """Return why the gradient is wrong; the verdict stands if that cannot be named."""
-    try:
-        with np.errstate(all="ignore"):
-            return _causes(losses, gradient, entries, *given)
-    except Exception as error:
-        blocks = np.unique(entries.block[entries.kind == WRONG])
-        message = (
-            "looking for the cause failed, which is a bug of fastgrad, not of the "
-            f"gradient: {type(error).__name__}: {error}"
-        )
-        names = tuple(losses.nest.names[b] for b in blocks)
-        return (Cause("unknown", names, message),)
-
-
-def _causes(
     losses: Losses,
     gradient: Gradient,
     entries: Judgement,
     grads: Any,
     reduction: str | None,
+    seconds: float,
 ) -> tuple[Cause, ...]:
-    """Return why the gradient is wrong."""
+    """Return why the gradient is wrong, as far as it is found in this time."""
     from fastgrad.causes import Measured, name_causes
 
     nest = losses.nest
 
-    def elsewhere(step: float) -> Array:
-        """Return the user's gradient at theta moved by `step` (1 + theta)."""
+    def elsewhere(step: float) -> Array | None:
+        """Return the user's gradient at theta moved by `step` (1 + theta), if any."""
         saved = nest.snapshot()
         try:
             for leaf in nest.leaves:
                 leaf += (step * (leaf + 1)).astype(leaf.dtype)
             return nest.vector(grads(nest.structure), "grads")
+        except Exception:  # the user's function need not be defined there
+            return None
         finally:
             nest.restore(saved)
 
@@ -256,6 +247,7 @@ def _causes(
         measured,
         program=_program(losses, reduction),
         elsewhere=elsewhere if callable(grads) else None,
+        seconds=seconds,
     )
 
 

@@ -1,0 +1,78 @@
+"""Edits of a block's whole gradient, tried one by one: no program is needed."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgrad.causes.budget import Budget
+from fastgrad.causes.evidence import Block, Evidence, Guess, merge
+
+
+class Edit(NamedTuple):
+    """What may have become of a block's gradient.
+
+    Attributes
+    ----------
+    code, text : str
+        The cause code, and what is wrong.
+    made : array_like or None
+        The gradient that the mistake gives; None where that has been compared.
+    undo : str
+        What to do: where there is one, a formula in `grads` and `theta`.
+    cost : float
+        How far-fetched it is.
+    key : object
+        Edits of one code and key in several blocks are one mistake.
+    factor : float or None
+        What the block is multiplied by, if that is all.
+    """
+
+    code: str
+    text: str
+    made: Any
+    undo: str
+    cost: float
+    key: Any = None
+    factor: float | None = None
+
+
+Kind = Callable[[Evidence, Block], Iterator[Edit]]
+
+
+def block_edits(evidence: Evidence, budget: Budget) -> list[Guess]:
+    """Return the edits of whole blocks that give the gradient under test."""
+    from fastgrad.causes import numbers, places
+
+    found: list[Guess] = []
+    for b in evidence.wrong:
+        block = evidence.blocks[b]
+        if not np.isfinite(block.given).all():
+            kinds: tuple[Kind, ...] = (numbers.nonfinite,)
+        elif evidence.is_single:
+            kinds = (numbers.known_penalty, places.partial)
+        else:
+            kinds = (*numbers.KINDS, *places.KINDS)
+        for kind in kinds:
+            budget.collect(_first(evidence, b, block, kind), found)
+    found = merge(found)
+    for several in (numbers.clipped_by_norm, places.shared):
+        budget.collect(several(evidence), found)
+    return found
+
+
+def _first(evidence: Evidence, b: int, block: Block, kind: Kind) -> Iterator[Guess]:
+    """The first edit of a kind that fits."""
+    for edit in kind(evidence, block):
+        residual = float("nan") if edit.made is None else block.residual(edit.made)
+        if residual is not None:
+            yield Guess(
+                edit.code,
+                {b: residual},
+                edit.text,
+                edit.undo,
+                edit.cost,
+                key=edit.text if edit.key is None else edit.key,
+                factor=edit.factor,
+            )
+            return

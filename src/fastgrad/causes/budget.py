@@ -1,0 +1,60 @@
+"""How long a search may take, and what becomes of what it raises.
+
+The verdict does not depend on the cause: a search that takes too long stops with what
+it has found, and one that fails is a defect that the report tells.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+#: Whether what a search raises is let through, as in the tests.
+STRICT = False
+
+
+class SpentError(Exception):
+    """The time for the search is over."""
+
+
+class Budget:
+    """Time on this thread's clock, and what went wrong meanwhile.
+
+    Attributes
+    ----------
+    seconds : float
+    is_spent : bool
+    failures : list of str
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.is_spent = False
+        self.failures: list[str] = []
+        self._end = time.thread_time() + seconds
+
+    def check(self) -> None:
+        """Stop the search by raising if it has taken its time."""
+        if time.thread_time() > self._end:
+            self.is_spent = True
+            raise SpentError
+
+    def collect(self, guesses: Iterable[Any], found: list[Any]) -> None:
+        """Add guesses to those found, as many as come."""
+
+        def each() -> None:
+            for guess in guesses:
+                found.append(guess)
+
+        if not self.is_spent:
+            self.attempt(each)
+
+    def attempt(self, search: Callable[[], None]) -> None:
+        """Search until it ends, the time is over or it fails."""
+        try:
+            search()
+        except SpentError:
+            pass
+        except Exception as error:
+            if STRICT:
+                raise
+            self.failures.append(f"{type(error).__name__}: {error}")

@@ -1,0 +1,160 @@
+"""Causes from the numbers alone: following the advice makes the gradient right."""
+
+import re
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+from fastgrad.causes.arrangements import arrangements
+
+RNG = np.random.default_rng(5)
+THETA = RNG.uniform(0.3, 1.4, size=(4, 4))
+WEIGHTS = RNG.normal(size=(4, 4))
+
+
+def loss(theta):
+    return np.sum(np.sin(theta) * WEIGHTS)
+
+
+RIGHT = np.cos(THETA) * WEIGHTS
+
+#: What some variable phi is as a function of theta: its derivative.
+DERIVATIVES = {
+    "log(theta)": 1 / THETA,
+    "theta**2 / 2": THETA,
+    "exp(theta)": np.exp(THETA),
+    "-exp(-theta)": np.exp(-THETA),
+    "exp(2 * theta)": 2 * np.exp(2 * THETA),
+    "theta**2": 2 * THETA,
+    "sqrt(theta)": 0.5 / np.sqrt(THETA),
+    "sigmoid(theta)": 1 / (2 + np.exp(THETA) + np.exp(-THETA)),
+    "softplus(theta)": 1 / (1 + np.exp(-THETA)),
+    "tanh(theta)": 1 / np.cosh(THETA) ** 2,
+    "sin(theta)": np.cos(THETA),
+    "sqrt(theta**2 + 1)": THETA / np.sqrt(THETA**2 + 1),
+}
+
+
+def followed(message, grads, theta):
+    """What the formulas of a message make of the gradient, each of them."""
+    formulas = re.findall(r"`([^`]*grads[^`]*)`", message)
+    assert formulas, message
+    scope = {"np": np, "grads": grads, "theta": theta}
+    return [eval(formula, scope) for formula in formulas]
+
+
+@pytest.mark.parametrize("phi", DERIVATIVES)
+@pytest.mark.parametrize("width", [1.0, 3.7])
+@pytest.mark.parametrize("traceable", [True, False])
+def test_the_gradient_by_another_variable(phi, width, traceable):
+    wrong = RIGHT / DERIVATIVES[phi] * width
+    function = loss if traceable else lambda theta: float(loss(theta))
+    report = fg.check_gradient(function, THETA, wrong)
+    named = [c for c in report.causes if c.code == "reparametrized"]
+    if width == 1.0:
+        assert report.causes[0] is named[0]
+        assert f"respect to {phi}," in named[0].message
+    for cause in named:
+        for result in followed(cause.message, wrong, THETA):
+            np.testing.assert_allclose(result, RIGHT, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda g: -g,
+        lambda g: 4 * g,
+        lambda g: g / 16,
+        lambda g: 0.123 * g,
+        lambda g: -2.5 * g,
+        lambda g: g + 0.7 * THETA,
+        lambda g: g - 0.7 * np.sign(THETA) + 0.1 * THETA,
+        lambda g: g + 0.3,
+        lambda g: g.T,
+        lambda g: np.roll(g, 2, 0),
+        lambda g: g[:, ::-1],
+        lambda g: g[[2, 0, 1, 3]],
+        lambda g: g.ravel("F").reshape(4, 4),
+    ],
+)
+@pytest.mark.parametrize("traceable", [True, False])
+def test_a_formula_in_a_message_undoes_the_mistake(change, traceable):
+    wrong = change(RIGHT)
+    function = loss if traceable else lambda theta: float(loss(theta))
+    cause = fg.check_gradient(function, THETA, wrong).causes[0]
+    for result in followed(cause.message, wrong, THETA):
+        np.testing.assert_allclose(result, RIGHT, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (4, 4), (2, 3, 2), (2, 3, 3)])
+def test_the_formula_of_an_arrangement_undoes_it(shape):
+    x = RNG.normal(size=shape)
+    undone = 0
+    for one in arrangements(shape):
+        turned = one.turn(x)
+        assert turned.shape == shape, one.how
+        if one.undo:
+            result = eval(one.undo, {"np": np, "grads": turned})
+            np.testing.assert_array_equal(result, x, err_msg=one.how)
+            undone += 1
+    assert undone >= 5
+
+
+@pytest.mark.parametrize("factors", [(2, 3), (0.5, 1), (-1, 7.7), (1, 1 / 6)])
+@pytest.mark.parametrize("traceable", [True, False])
+def test_parts_of_a_flat_vector_have_factors_of_their_own(factors, traceable):
+    theta, x = RNG.normal(size=14), RNG.normal(size=(4, 5))
+
+    def flat(p):
+        return np.sum(np.tanh(p[:8].reshape(2, 4) @ x)) + np.sum(np.sin(p[8:]))
+
+    right = fg.trace(flat, theta).gradient()
+    wrong = right * np.repeat(factors, (8, 6))
+    function = flat if traceable else lambda p: float(flat(p))
+    cause = fg.check_gradient(function, theta, wrong).causes[0]
+    assert cause.code != "unknown"
+    if traceable:
+        return
+    mended = wrong.copy()
+    for start, stop, factor in re.findall(
+        r"`grads\[(\d+):(\d+)\] / ([^`]*)`", cause.message
+    ):
+        mended[int(start) : int(stop)] /= float(factor)
+    np.testing.assert_allclose(mended, right, rtol=1e-6)
+
+
+def test_one_array_under_two_names_wants_the_sum():
+    shared, x = RNG.normal(size=(4, 4)), RNG.normal(size=(3, 4))
+
+    def tied(p):
+        return np.sum(np.tanh(x @ p["enc"]) @ p["dec"].T)
+
+    hidden = np.tanh(x @ shared)
+    grads = {
+        "enc": x.T @ ((1 - hidden**2) * (np.ones((3, 4)) @ shared)),
+        "dec": np.ones((4, 3)) @ hidden,
+    }
+    report = fg.check_gradient(tied, {"enc": shared, "dec": shared}, grads)
+    (cause,) = report.causes
+    assert (cause.code, cause.blocks) == ("accumulation", ("enc", "dec"))
+    assert "one array" in cause.message
+    both = grads["enc"] + grads["dec"]
+    same = {"enc": shared, "dec": shared}
+    assert fg.check_gradient(tied, same, {"enc": both, "dec": both}).ok
+
+
+@pytest.mark.parametrize(
+    ("function", "theta", "wrong", "plainest"),
+    [
+        (lambda w: np.sum(w**2), np.ones(4), lambda w: w, "`grads * 2`"),
+        (lambda w: np.sum(w**3), np.full(4, 3.0), lambda w: w**2, "`grads * 3`"),
+        (lambda w: np.sum(np.exp(w)), np.zeros(5), lambda w: 2 * np.exp(w), "/ 2`"),
+    ],
+)
+def test_at_a_usual_point_the_plainest_mistake_comes_first(
+    function, theta, wrong, plainest
+):
+    causes = fg.check_gradient(function, theta, wrong).causes
+    assert plainest in causes[0].message
+    assert "clipped" not in {cause.code for cause in causes}
