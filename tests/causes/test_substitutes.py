@@ -137,22 +137,6 @@ def test_weights_updated_before_the_gradient_goes_back_are_stale():
     assert "W3" in found.message
 
 
-def test_samples_in_another_order_are_told_from_the_weights_alone():
-    order = [2, 0, 1, 4, 3]
-    x = RNG.normal(size=(5, 9))
-
-    def wide(p):
-        return np.sum(np.tanh(x @ p["W1"] + p["b1"]) ** 3)
-
-    def grads(p):
-        a = np.tanh(x @ p["W1"] + p["b1"])
-        d = 3 * a**2 * (1 - a**2)
-        return {"W1": x[order].T @ d, "b1": d.sum(0)}
-
-    found = cause(grads, wide, {k: PARAMS[k] for k in ("W1", "b1")})
-    assert (found.code, found.blocks) == ("layout", ("W1",))
-
-
 def test_a_mask_drawn_anew_is_told_unit_by_unit():
     mask = RNG.integers(2, size=(7, 6)).astype(float)
     again = RNG.permuted(mask, axis=0)
