@@ -215,16 +215,6 @@ def test_other_responsibilities_of_a_mixture_are_named(change, weight, code):
     named(mixture, MEANS, {"mean": d}, code)
 
 
-@pytest.mark.parametrize("step", [1.0, -0.3])
-def test_a_step_of_em_is_named(step):
-    _, share = responsibilities()
-    new = share.T @ X / share.sum(axis=0)[:, None]
-    cause = named(
-        mixture, MEANS, {"mean": step * (new - MEANS["mean"])}, "local_derivative"
-    )
-    assert "EM" in cause.message
-
-
 CHAIN = {
     "W": RNG.normal(size=(4, 3)),
     "T": RNG.normal(size=(3, 3)),
