@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 SOURCES := $(shell find src meson.build meson.options pyproject.toml -type f ! -name '*.pyc')
 
-.PHONY: demo test lint wheel bench clean
+.PHONY: demo test test-interop lint wheel bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/fastgrad demo
@@ -15,6 +15,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/tools
 	$(BIN)/python -m pytest
+
+test-interop: $(VENV)/tools
+	$(BIN)/pip install --quiet '.[torch,jax]'
+	$(BIN)/python -m pytest tests/interop
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check .

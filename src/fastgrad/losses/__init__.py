@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastgrad._arguments import choice, flag, function, refusal
 from fastgrad._threads import resolve_num_threads
+from fastgrad.losses.batched import batched_losses
 from fastgrad.losses.callback import CallbackLosses
 from fastgrad.losses.interface import Losses, refuse_shared
 from fastgrad.losses.program import compile_losses
@@ -210,11 +211,12 @@ def _compiled(
                 f'`engine="compiled"` needs a loss that can be traced: {error}.'
             ) from error
         python.fallback = str(error)
+        losses = batched_losses(python, reduction) or python
     finally:
         python.restore()
     # A model may keep values of its last call for its backward pass: those of theta.
     python.evaluate()
-    losses.evaluations = python.evaluations
+    losses.evaluations = max(python.evaluations, losses.evaluations)
     return losses
 
 

@@ -49,11 +49,17 @@ class Source:
         return f"{os.path.basename(self.file)}, line {self.line}"
 
 
-def calling_line() -> Source:
-    """The innermost line that is neither fastgrad's nor NumPy's."""
+def calling_line(*packages: str) -> Source:
+    """The innermost line that is neither fastgrad's nor NumPy's, nor in `packages`."""
+    told = _spoken.get()
+    if told is not None and told[1] is not None:
+        return told[1]
     frame: FrameType | None = sys._getframe(1)
     assert frame is not None
-    while frame.f_back is not None and _is_internal(frame.f_code.co_filename):
+    while frame.f_back is not None and (
+        _is_internal(frame.f_code.co_filename)
+        or frame.f_code.co_filename.startswith(packages)
+    ):
         frame = frame.f_back
     file, line, site = frame.f_code.co_filename, frame.f_lineno, 0
     # The user's own calls, out to where fastgrad called the loss.
@@ -93,14 +99,17 @@ refusals: ContextVar[list[tuple[str, Source]] | None] = ContextVar(
 )
 
 
-#: What the user called, where that is one function made of several others.
-_spoken: ContextVar[str | None] = ContextVar("spoken", default=None)
+#: What the user called, where that is one function made of several others, and where
+#: it was called, if the stack does not tell.
+_spoken: ContextVar[tuple[str, Source | None] | None] = ContextVar(
+    "spoken", default=None
+)
 
 
 @contextmanager
-def spoken(label: str) -> Iterator[None]:
-    """Label what is recorded within with the outermost function's name."""
-    token = _spoken.set(_spoken.get() or label)
+def spoken(label: str, source: Source | None = None) -> Iterator[None]:
+    """Label what is recorded within with the outermost function's name and line."""
+    token = _spoken.set(_spoken.get() or (label, source))
     try:
         yield
     finally:
@@ -169,7 +178,8 @@ def apply(
     if value.ndim > MAX_NDIM:
         raise TraceError(f"makes an array of {value.ndim} axes; at most {MAX_NDIM}")
     active = any(x.active for x in inputs)
-    label = _spoken.get() or label
+    told = _spoken.get()
+    label = told[0] if told else label
     return Node(op, tuple(inputs), tuple(ints), value, label, calling_line(), active)
 
 

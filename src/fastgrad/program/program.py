@@ -349,7 +349,7 @@ def _record(loss: Callable[[Any], Any], nest: Nest, parameters: Sequence[Node]) 
             for node, leaf in zip(parameters, nest.leaves, strict=True)
         ]
         with np.errstate(all="ignore"):
-            result = loss(nest.rebuild(traced))
+            result = _meaning(loss)(nest.rebuild(traced))
     except TraceError:
         raise
     except Exception as error:
@@ -363,6 +363,12 @@ def _record(loss: Callable[[Any], Any], nest: Nest, parameters: Sequence[Node]) 
     if refused:
         raise TraceError(*refused[-1])
     return result
+
+
+def _meaning(loss: Any) -> Callable[[Any], Any]:
+    """The loss, or what it means in NumPy, where it is written in something else."""
+    meaning: Callable[[Any], Any] = getattr(loss, "in_numpy", loss)
+    return meaning
 
 
 def _scalar(result: Any, reduction: str | None, source: graph.Source) -> Node:

@@ -1,0 +1,83 @@
+"""fastgrad for PyTorch: modules, functions of tensors, custom backward passes.
+
+- `check_gradient`: as `fastgrad.check_gradient`, of tensors.
+- `gradcheck`, `gradgradcheck`: with torch's arguments and answers.
+- `recording`, `aten`: how a torch function becomes a compiled program.
+- `loss`: parameters in float64 while they are checked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from fastgrad.checking.check import check_gradient as _check_gradient
+from fastgrad.interop.torch.loss import TorchLoss
+from fastgrad.reports.gradient import GradientReport
+
+__all__ = ["check_gradient"]
+
+
+def check_gradient(
+    loss: Callable[[Any], Any], params: Any, grads: Any = None, **options: Any
+) -> GradientReport:
+    """Check a gradient of torch: of a module, a function, a custom backward pass.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params)`` returns a tensor of one element. It may read the module's
+        parameters, or the tensors, wherever they are, instead of its argument.
+    params : torch.nn.Module, Tensor, or nest of tensors
+        A module's parameters that require grad are checked under their names. In a
+        nest, leaves that are no floating point tensors stay as they are.
+    grads : nest of tensors or callable, optional
+        The gradient in the structure of `params`, for a module a dict by the names of
+        `named_parameters` or a list in their order; or a function of `params`. By
+        default torch's own backward pass of `loss`.
+    **options
+        As for `fastgrad.check_gradient`: `rtol`, `step`, `coverage`, `engine`, ...
+
+    Returns
+    -------
+    GradientReport
+        Blocks have the names of `named_parameters`; a note names those that the loss
+        does not use.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the call makes no sense, see `fastgrad.check_gradient`.
+
+    Notes
+    -----
+    Everything is computed in float64, whatever the dtype of parameters, data and
+    buffers; parameters and buffers are the same tensors with the same values
+    afterwards. `loss` becomes a compiled program where its operations are known, and
+    is called otherwise, for many points at once if `torch.func.vmap` can.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from fastgrad.interop.torch import check_gradient
+    >>> class Square(torch.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x**2
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return g * x  # the factor 2 is missing
+    >>> x = torch.tensor([1.0, 2.0])
+    >>> check_gradient(lambda x: Square.apply(x).sum(), x).verdict
+    'wrong'
+    """
+    with torch.random.fork_rng(), TorchLoss(loss, params) as door:
+        given = door.gradient if grads is None else door.named(grads)
+        report = _check_gradient(door, door.arrays, given, **options)
+    unused = [f"`{name}` is not used by the loss" for name in door.unused]
+    return dataclasses.replace(report, notes=(*report.notes, *unused))

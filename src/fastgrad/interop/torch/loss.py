@@ -1,0 +1,290 @@
+"""A torch loss as fastgrad sees it: a function of named float64 arrays.
+
+While it is checked, the parameters themselves hold float64 copies of their values, in
+memory shared with those arrays: a loss that reads a module's parameters sees them move,
+whatever it is given. Afterwards they hold what they held, the same memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fastgrad.interop.torch.recording import Recorder
+from fastgrad.params.structure import matching, named_leaves, rebuild
+
+Arrays = dict[str, NDArray[np.float64]]
+
+_LOW = frozenset([torch.float32, torch.float16, torch.bfloat16])
+
+
+class InFloat64(TorchDispatchMode):
+    """While it is active, whatever torch computes in less than float64 is float64.
+
+    Tensors that are written into, and views, stay what they are.
+    """
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Run one operation on wider tensors, and widen what it makes."""
+        kwargs = kwargs or {}
+        wide_args, wide_kwargs = pytree.tree_map(_widen, (args, kwargs))
+        if func._schema.is_mutable:
+            return func(args[0], *wide_args[1:], **kwargs)
+        if any(returned.alias_info is not None for returned in func._schema.returns):
+            return func(*args, **kwargs)
+        return pytree.tree_map(_widen_tensor, func(*wide_args, **wide_kwargs))
+
+
+def _widen(x: Any) -> Any:
+    if isinstance(x, torch.dtype):
+        return torch.float64 if x in _LOW else x
+    return _widen_tensor(x)
+
+
+def _widen_tensor(x: Any) -> Any:
+    return x.double() if isinstance(x, torch.Tensor) and x.dtype in _LOW else x
+
+
+def _widen_inputs(module: torch.nn.Module, inputs: Any) -> Any:
+    """Before modules that look at dtypes themselves, as recurrent ones do."""
+    return pytree.tree_map(_widen_tensor, inputs)
+
+
+class TorchLoss:
+    """A torch loss of named float64 arrays; active within a ``with`` statement.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params)`` returns a tensor or a number.
+    params : torch.nn.Module, tensor, or nest of tensors
+
+    Attributes
+    ----------
+    tensors : dict of str to Tensor
+        The parameters by name.
+    arrays : dict of str to ndarray of float64
+        Their values; moving them moves what the loss sees.
+    unused : list of str
+        Parameters without a gradient, after `gradient`.
+    """
+
+    def __init__(self, loss: Callable[[Any], Any], params: Any) -> None:
+        if not callable(loss):
+            raise TypeError(f"`loss` must be callable, got {type(loss).__name__}.")
+        self.loss = self.__wrapped__ = loss
+        self.params = params
+        self.tensors = _parameters(params)
+        own: dict[int, NDArray[np.float64]] = {}
+        for tensor in self.tensors.values():
+            if id(tensor) not in own:
+                own[id(tensor)] = tensor.detach().cpu().double().numpy().copy()
+        self.arrays: Arrays = {n: own[id(t)] for n, t in self.tensors.items()}
+        self.unused: list[str] = []
+        self._others = _buffers(params)
+        self._held: list[tuple[torch.Tensor, torch.Tensor, bool]] = []
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> Self:
+        for tensor in {id(t): t for t in self.tensors.values()}.values():
+            self._held.append((tensor, tensor.data, tensor.requires_grad))
+        for module in _modules(self.params):
+            self._hooks.append(module.register_forward_pre_hook(_widen_inputs))
+        for tensor in self._others:
+            self._held.append((tensor, tensor.data, tensor.requires_grad))
+            tensor.data = _widen_tensor(tensor.data.clone())
+        self._share()
+        for tensor in self.tensors.values():
+            if tensor.grad_fn is None:
+                tensor.requires_grad_(True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for tensor, data, requires_grad in self._held:
+            tensor.data = data
+            if tensor.grad_fn is None:
+                tensor.requires_grad_(requires_grad)
+        self._held.clear()
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+    def __call__(self, arrays: Arrays) -> Any:
+        """Return the loss as an array."""
+        self._share()
+        with torch.no_grad(), InFloat64():
+            return _as_array(self._call())
+
+    def in_numpy(self, recorded: Mapping[str, Any]) -> Any:
+        """Return what the loss means in NumPy, of arrays that record."""
+        self._share()
+        known = [(tensor, recorded[name]) for name, tensor in self.tensors.items()]
+        with torch.enable_grad(), Recorder(known) as recorder, InFloat64():
+            result = self._call()
+        return recorder.value(result)
+
+    def batched(self, stacked: Arrays) -> Any:
+        """Return the losses at many points: every array has a leading axis."""
+        tensors = {
+            name: torch.from_numpy(np.ascontiguousarray(array)).to(
+                self.tensors[name].device
+            )
+            for name, array in stacked.items()
+        }
+        with torch.no_grad(), InFloat64():
+            return _as_array(torch.func.vmap(self._of)(tensors))
+
+    def gradient(self, arrays: Arrays | None = None) -> Arrays:
+        """Return the gradient by torch's own backward; zeros for unused parameters."""
+        self._share()
+        tensors = list(self.tensors.values())
+        with torch.enable_grad(), InFloat64():
+            loss = self._call()
+            if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
+                raise ValueError(
+                    "`loss` must return a tensor that requires grad, got "
+                    f"{type(loss).__name__}: give `grads`, or do not detach it."
+                )
+            if loss.numel() != 1:
+                raise ValueError(
+                    "`loss` must return one number for torch's own backward, got shape "
+                    f"{tuple(loss.shape)}."
+                )
+            grads = torch.autograd.grad(loss.sum(), tensors, allow_unused=True)
+        found = dict(zip(self.tensors, grads, strict=True))
+        self.unused = [name for name, grad in found.items() if grad is None]
+        return {
+            name: np.zeros(self.arrays[name].shape) if grad is None else _as_array(grad)
+            for name, grad in found.items()
+        }
+
+    def named(self, grads: Any) -> Any:
+        """Return gradients as they were given, by name; a function stays one."""
+        if callable(grads) and not isinstance(grads, torch.nn.Module):
+            return lambda arrays: self.named(grads(self.params))
+        if isinstance(self.params, torch.nn.Module):
+            pairs = _of_module(grads, self.tensors)
+        else:
+            labelled = list(matching(self.params, grads, "grads", "params"))
+            leaves = dict(zip(_names(self.params), labelled, strict=True))
+            pairs = {name: leaves[name][0] for name in self.tensors}
+        return {name: _as_array(grad) for name, grad in pairs.items()}
+
+    def _call(self) -> Any:
+        try:
+            return self.loss(self.params)
+        except RuntimeError as error:
+            if "dtype" in str(error):
+                error.add_note(
+                    "fastgrad: everything is computed in float64; operations that look "
+                    "at dtypes themselves need data in float64, as of `x.double()`."
+                )
+            raise
+
+    def _share(self) -> None:
+        """Let the parameters hold the arrays' values."""
+        for name, tensor in self.tensors.items():
+            shared = torch.from_numpy(self.arrays[name])
+            if tensor.device.type != "cpu":
+                shared = shared.to(tensor.device)
+            elif (
+                tensor.data_ptr() == shared.data_ptr() and tensor.dtype == shared.dtype
+            ):
+                continue
+            tensor.data = shared
+
+    def _of(self, tensors: dict[str, torch.Tensor]) -> Any:
+        """The loss of other tensors than the parameters themselves."""
+        if isinstance(self.params, torch.nn.Module):
+            call = _Call(self.loss, self.params)
+            given = {f"module.{name}": tensor for name, tensor in tensors.items()}
+            return torch.func.functional_call(call, given, ())
+        leaves = dict(named_leaves(self.params)) | tensors
+        return self.loss(rebuild(self.params, iter(leaves.values())))
+
+
+class _Call(torch.nn.Module):
+    """A module whose forward pass is a loss of another module."""
+
+    def __init__(self, loss: Callable[[Any], Any], module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module, self._loss = module, loss
+
+    def forward(self) -> Any:
+        return self._loss(self.module)
+
+
+def _parameters(params: Any) -> dict[str, torch.Tensor]:
+    """Named tensors that have a gradient; other leaves stay as they are."""
+    if isinstance(params, torch.nn.Module):
+        found = {n: p for n, p in params.named_parameters() if p.requires_grad}
+        what = "a module with a parameter that requires grad"
+    else:
+        found = {
+            name: leaf
+            for name, leaf in named_leaves(params)
+            if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
+        }
+        what = "a torch.nn.Module or a nest with a floating point tensor"
+    if not found:
+        raise TypeError(f"`params` must be {what}, got {type(params).__name__}.")
+    for name, tensor in found.items():
+        if tensor.layout is not torch.strided:
+            raise TypeError(f"`params` must be dense, got {tensor.layout} in {name}.")
+    return found
+
+
+def _names(params: Any) -> list[str]:
+    return [name for name, _ in named_leaves(params)]
+
+
+def _modules(params: Any) -> list[torch.nn.Module]:
+    return list(params.modules()) if isinstance(params, torch.nn.Module) else []
+
+
+def _buffers(params: Any) -> list[torch.Tensor]:
+    return list(params.buffers()) if isinstance(params, torch.nn.Module) else []
+
+
+def _of_module(grads: Any, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """The gradients of a module's parameters, by name or in their order."""
+    if isinstance(grads, list | tuple):
+        if len(grads) != len(tensors):
+            raise ValueError(
+                f"`grads` must have {len(tensors)} members, one for each parameter, "
+                f"got {len(grads)}."
+            )
+        grads = dict(zip(tensors, grads, strict=True))
+    if not isinstance(grads, Mapping):
+        raise TypeError(
+            "`grads` must be a dict by the names of `named_parameters`, got "
+            f"{type(grads).__name__}."
+        )
+    if set(grads) != set(tensors):
+        raise ValueError(
+            f"`grads` must have the keys of `named_parameters`, {list(tensors)}, got "
+            f"{list(grads)}."
+        )
+    return {name: grads[name] for name in tensors}
+
+
+def _as_array(x: Any) -> Any:
+    """A tensor as an array, in its own dtype where NumPy has it."""
+    if not isinstance(x, torch.Tensor):
+        return x
+    x = x.detach().cpu()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()

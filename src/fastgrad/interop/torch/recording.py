@@ -1,0 +1,232 @@
+"""A torch function as a program: its aten operations, given their meaning in NumPy.
+
+`Recorder` sees every operation below autograd, modules and the forward passes of custom
+`autograd.Function`s included. It runs the operation, computes its meaning (`aten`) on
+the arrays that record, and compares the two values. What has no meaning is taken apart
+by torch's own decompositions. Tensors that share memory are kept together, so that
+writing into one shows in the others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch._decomp import decomposition_table
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fastgrad.interop.meanings import (
+    Unknown,
+    depends,
+    put,
+    refuse_unknown,
+    value_of,
+)
+from fastgrad.interop.torch import aten
+from fastgrad.program import graph
+from fastgrad.program.graph import TraceError
+from fastgrad.program.trace.traced import Traced
+
+PACKAGE = os.path.join(os.path.dirname(os.path.abspath(torch.__file__)), "")
+
+#: Where a tensor lies in its memory: offset, shape, strides.
+Place = tuple[int, tuple[int, ...], tuple[int, ...]]
+
+
+class Recorder(TorchDispatchMode):
+    """While it is active, what torch computes from these tensors is recorded.
+
+    Parameters
+    ----------
+    known : iterable of (tensor, recorded array)
+        The parameters.
+    """
+
+    def __init__(self, known: Iterable[tuple[torch.Tensor, Any]]) -> None:
+        super().__init__()
+        self._memories: dict[int, _Memory] = {}
+        for tensor, value in known:
+            self._keep(tensor, value)
+
+    def value(self, x: Any) -> Any:
+        """Return what was recorded for a tensor; the tensor itself if nothing was."""
+        if not isinstance(x, torch.Tensor):
+            return x
+        memory = self._memories.get(_storage(x))
+        return x if memory is None else memory.read(_place(x))
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Run one operation and record it if it depends on the parameters."""
+        kwargs = kwargs or {}
+        name = func._schema.name.partition("::")[2]
+        given = pytree.tree_map(self.value, (list(args), kwargs))
+        if name in aten.OF_SHAPE or not depends(pytree.tree_leaves(given)):
+            return func(*args, **kwargs)
+        source = graph.calling_line(PACKAGE)
+        with graph.spoken(f"torch.{name.strip('_')}", source):
+            refuse_unknown(pytree.tree_leaves(given))
+            if func._schema.is_mutable:
+                return self._write(func, name, args, kwargs, given)
+            meaning = aten.meaning(name, func._overloadname)
+            if meaning is None:
+                with self:
+                    out = _taken_apart(func, args, kwargs)
+                if out is not NotImplemented:
+                    return out
+            out = func(*args, **kwargs)
+            self._record(func, name, meaning, given, out)
+            return out
+
+    def _record(self, func: Any, name: str, meaning: Any, given: Any, out: Any) -> None:
+        if meaning is None and _is_view(func):
+            return  # read where it lies
+        if meaning is None:
+            if name in aten.TO_PYTHON:
+                raise TraceError("needs a number where the parameters enter")
+            meanings: Any = Unknown(f"torch.{name} has no meaning here")
+        else:
+            args, kwargs = pytree.tree_map(_constant, given)
+            with np.errstate(all="ignore"):
+                meanings = meaning(*args, **kwargs)
+        for tensor, value in _pairs(out, meanings):
+            if isinstance(value, Traced):
+                _compare(name, value, tensor)
+            self._keep(tensor, value)
+
+    def _write(self, func: Any, name: str, args: Any, kwargs: Any, given: Any) -> Any:
+        """Run an operation that writes into its first argument."""
+        target = args[0]
+        if torch.Tag.inplace_view in func.tags:
+            return func(*args, **kwargs)  # the same memory, seen in another way
+        if name == "copy_":
+            new = _constant(given[0][1])
+            value = np.broadcast_to(new, tuple(target.shape))
+            func(*args, **kwargs)
+            self._overwrite(target, value)
+            return target
+        if name in aten.FILLING and not depends(pytree.tree_leaves(given[0][1:])):
+            func(*args, **kwargs)
+            self._overwrite(target, _constant(target))
+            return target
+        functional = getattr(torch.ops.aten, name.rstrip("_"), None)
+        if not name.endswith("_") or functional is None:
+            raise TraceError(f"torch.{name} has no meaning here")
+        with self:
+            return target.copy_(
+                getattr(functional, func._overloadname)(*args, **kwargs)
+            )
+
+    def _overwrite(self, tensor: torch.Tensor, value: Any) -> None:
+        memory = self._memories.get(_storage(tensor))
+        if memory is None:
+            memory = self._memories[_storage(tensor)] = _Memory(tensor)
+        memory.write(_place(tensor), value)
+
+    def _keep(self, tensor: torch.Tensor, value: Any) -> None:
+        """Remember what the result of an operation holds."""
+        memory = self._memories.get(_storage(tensor))
+        if memory is None:
+            memory = self._memories[_storage(tensor)] = _Memory(tensor)
+        memory.views[_place(tensor)] = value
+
+
+class _Memory:
+    """The memory of some tensors: what it holds, and what they are known to hold."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._storage = tensor.untyped_storage()  # kept, so that its number stays his
+        self.size = self._storage.nbytes() // tensor.element_size()
+        self._flat: Any = None
+        self._before = tensor.detach().as_strided([self.size], [1], 0)
+        self.views: dict[Place, Any] = {}
+
+    def read(self, place: Place) -> Any:
+        """Return the tensor that lies there."""
+        for value in self.views.values():
+            if isinstance(value, Unknown):
+                return value
+        if place not in self.views:
+            self.views[place] = self._all()[self._positions(place)]
+        return self.views[place]
+
+    def write(self, place: Place, value: Any) -> None:
+        """Overwrite the tensor that lies there."""
+        self._flat = put(self._all(), self._positions(place), value)
+        self.views = {place: value}
+
+    def _all(self) -> Any:
+        if self._flat is None:
+            self._flat = _constant(self._before)
+            for place, value in self.views.items():
+                self._flat = put(self._flat, self._positions(place), value)
+        return self._flat
+
+    def _positions(self, place: Place) -> Any:
+        offset, shape, strides = place
+        everything = np.arange(self.size)[offset:]
+        step = everything.itemsize
+        return np.lib.stride_tricks.as_strided(
+            everything, shape, [step * stride for stride in strides]
+        )
+
+
+def _taken_apart(func: Any, args: Any, kwargs: Any) -> Any:
+    """What an operation gives, by simpler ones; NotImplemented where torch has none."""
+    if func in decomposition_table:
+        out = decomposition_table[func](*args, **kwargs)
+        if out is not NotImplemented:
+            return out
+    return func.decompose(*args, **kwargs)
+
+
+def _is_view(func: Any) -> bool:
+    return any(returned.alias_info is not None for returned in func._schema.returns)
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except NotImplementedError:  # sparse tensors have none
+        return id(tensor)
+
+
+def _place(tensor: torch.Tensor) -> Place:
+    return tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+
+
+def _constant(x: Any) -> Any:
+    """A copy of a tensor as an array; anything else as it is."""
+    if not isinstance(x, torch.Tensor):
+        return x
+    x = x.detach().resolve_conj().resolve_neg().cpu()
+    return (x.double() if x.dtype == torch.bfloat16 else x).numpy().copy()
+
+
+def _pairs(out: Any, meanings: Any) -> list[tuple[torch.Tensor, Any]]:
+    """Tensors that an operation gave, each with its meaning."""
+    if isinstance(out, torch.Tensor):
+        return [(out, meanings)]
+    if isinstance(meanings, Unknown):
+        meanings = [meanings] * len(out)
+    return [
+        pair
+        for pair in zip(out, meanings, strict=False)
+        if isinstance(pair[0], torch.Tensor)
+    ]
+
+
+def _compare(name: str, got: Traced, tensor: torch.Tensor) -> None:
+    """Refuse a meaning that is not what torch computes."""
+    expected, value = _constant(tensor), value_of(got)
+    eps = 1e-4 if tensor.dtype.itemsize < 8 and tensor.is_floating_point() else 1e-9
+    scale = np.abs(expected[np.isfinite(expected)]).max(initial=0.0) + 1e-300
+    if value.shape != expected.shape or not np.allclose(
+        value, expected, rtol=eps, atol=eps * scale, equal_nan=True
+    ):
+        raise TraceError(f"torch.{name} computes something else here than it means")
