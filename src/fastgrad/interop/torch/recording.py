@@ -104,35 +104,32 @@ class Recorder(TorchDispatchMode):
         target = args[0]
         if torch.Tag.inplace_view in func.tags:
             return func(*args, **kwargs)  # the same memory, seen in another way
-        if name == "copy_":
-            new = _constant(given[0][1])
-            value = np.broadcast_to(new, tuple(target.shape))
+        filling = name in aten.FILLING and not depends(pytree.tree_leaves(given[0][1:]))
+        if name == "copy_" or filling:
+            memory = self._memory_before(target)
+            new: Any = None if filling else _constant(given[0][1])
             func(*args, **kwargs)
-            self._overwrite(target, value)
-            return target
-        if name in aten.FILLING and not depends(pytree.tree_leaves(given[0][1:])):
-            func(*args, **kwargs)
-            self._overwrite(target, _constant(target))
+            value = _constant(target) if filling else new
+            memory.write(_place(target), np.broadcast_to(value, tuple(target.shape)))
             return target
         functional = getattr(torch.ops.aten, name.rstrip("_"), None)
         if not name.endswith("_") or functional is None:
             raise TraceError(f"torch.{name} has no meaning here")
         with self:
-            return target.copy_(
-                getattr(functional, func._overloadname)(*args, **kwargs)
-            )
+            new = getattr(functional, func._overloadname)(*args, **kwargs)
+            return target.copy_(new)
 
-    def _overwrite(self, tensor: torch.Tensor, value: Any) -> None:
-        memory = self._memories.get(_storage(tensor))
+    def _memory_before(self, target: torch.Tensor) -> _Memory:
+        """The memory of a tensor about to be written into."""
+        memory = self._memories.get(_storage(target))
         if memory is None:
-            memory = self._memories[_storage(tensor)] = _Memory(tensor)
-        memory.write(_place(tensor), value)
+            memory = self._memories[_storage(target)] = _Memory(target)
+            memory.flat = _constant(target.as_strided([memory.size], [1], 0))
+        return memory
 
     def _keep(self, tensor: torch.Tensor, value: Any) -> None:
         """Remember what the result of an operation holds."""
-        memory = self._memories.get(_storage(tensor))
-        if memory is None:
-            memory = self._memories[_storage(tensor)] = _Memory(tensor)
+        memory = self._memories.setdefault(_storage(tensor), _Memory(tensor))
         memory.views[_place(tensor)] = value
 
 
@@ -142,8 +139,7 @@ class _Memory:
     def __init__(self, tensor: torch.Tensor) -> None:
         self._storage = tensor.untyped_storage()  # kept, so that its number stays his
         self.size = self._storage.nbytes() // tensor.element_size()
-        self._flat: Any = None
-        self._before = tensor.detach().as_strided([self.size], [1], 0)
+        self.flat: Any = None
         self.views: dict[Place, Any] = {}
 
     def read(self, place: Place) -> Any:
@@ -157,15 +153,16 @@ class _Memory:
 
     def write(self, place: Place, value: Any) -> None:
         """Overwrite the tensor that lies there."""
-        self._flat = put(self._all(), self._positions(place), value)
+        self.flat = put(self._all(), self._positions(place), value)
         self.views = {place: value}
 
     def _all(self) -> Any:
-        if self._flat is None:
-            self._flat = _constant(self._before)
+        """Everything, from the views; what none of them covers is never looked at."""
+        if self.flat is None:
+            self.flat = np.zeros(self.size)
             for place, value in self.views.items():
-                self._flat = put(self._flat, self._positions(place), value)
-        return self._flat
+                self.flat = put(self.flat, self._positions(place), value)
+        return self.flat
 
     def _positions(self, place: Place) -> Any:
         offset, shape, strides = place
