@@ -101,7 +101,8 @@ def _clipped(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
     for i, x in enumerate(group[-1].inputs):
         if not x.active or x.op == "parameter":
             continue
-        size = max(float(np.abs(reverse.part(n, i)).max(initial=0)) for n in group[1:])
+        later = [n for n in group[1:] if n.inputs[i].active]
+        size = max(float(np.abs(reverse.part(n, i)).max(initial=0)) for n in later)
         for limit in _LIMITS:
             if limit > 2 * size:
                 break
