@@ -156,6 +156,71 @@ CALLS = {
         (lambda f, a: f(a), (4,)),
         (lambda f, a: f(a, 3, increasing=True), (4,)),
     ],
+    "numpy.putmask": [
+        (lambda f, a, b: changed(f, a, np.arange(4) % 2 > 0, b), (4,), (2,)),
+    ],
+    "numpy.put": [(lambda f, a, b: changed(f, a, [1, -1, 2], b), (2, 3), (2,))],
+    "numpy.place": [
+        (lambda f, a, b: changed(f, a, np.eye(3) > 0, b), (3, 3), (2,)),
+    ],
+    "numpy.put_along_axis": [
+        (
+            lambda f, a, b: changed(
+                lambda x, v: f(x, np.array([[0], [2]]), v, 1), a, b
+            ),
+            (2, 3),
+            (2, 1),
+        ),
+    ],
+    "numpy.partition": [(lambda f, a: f(a, (0, 1, 2, 3)), (3, 4))],
+    "numpy.astype": [(lambda f, a: f(a, float), (3,))],
+    "numpy.dsplit": [(lambda f, a: f(a, 2)[1], (2, 3, 4))],
+    "numpy.around": [(lambda f, a: f(a, 1), (3,))],
+    "numpy.add.reduceat": [
+        (lambda f, a: f(a, [0, 2, 1, 4]), (6,)),
+        (lambda f, a: f(a, [1, 3], axis=1), (2, 5)),
+    ],
+    "numpy.cumulative_sum": [
+        (lambda f, a: f(a), (4,)),
+        (lambda f, a: f(a, axis=1, include_initial=True), (3, 4)),
+    ],
+    "numpy.cumulative_prod": [
+        (lambda f, a: f(a, axis=0, include_initial=True), (3, 4))
+    ],
+    "numpy.polyfit": [
+        (lambda f, a: f(POINTS, a, 2), (6,)),
+        (lambda f, a: f(POINTS, a, 1), (6, 3)),
+    ],
+    "numpy.linalg.lstsq": [
+        (lambda f, a: f(HEIGHTS.reshape(3, 2), a), (3,)),
+        (lambda f, a: f(HEIGHTS.reshape(3, 2), a)[1], (3, 2)),
+    ],
+    **{
+        f"scipy.fft.{name}": [
+            (lambda f, a: f(a), (3, 5)),
+            (lambda f, a: f(a, 3, 4, 0, "ortho"), (5, 2)),
+        ]
+        for name in ("dct", "idct", "dst", "idst")
+    },
+    "scipy.signal.lfilter": [(lambda f, a: f([1, 0.5], [1, -0.3, 0.1], a), (3, 6))],
+    "scipy.signal.detrend": [(lambda f, a: f(a, axis=0), (6, 2))],
+    "scipy.integrate.simpson": [
+        (lambda f, a: f(a), (3, 5)),
+        (lambda f, a: f(a, x=POINTS, axis=0), (6, 2)),
+    ],
+    "scipy.special.polygamma": [
+        (lambda f, a, n=n: f(n, np.exp(a)), (5,)) for n in (0, 1, 2, 4)
+    ],
+    "scipy.special.perm": [(lambda f, a: f(5.5 + a, 2.0), (4,))],
+    "scipy.special.loggamma": [(lambda f, a: f(np.exp(a)), (4,))],
+    "scipy.special.boxcox": [
+        (lambda f, a, b: f(np.exp(a), b), (4,), ()),
+        (lambda f, a: f(np.exp(a), 0.0), (4,)),
+    ],
+    "scipy.special.inv_boxcox1p": [
+        (lambda f, a, b: f(np.exp(a), b), (4,), ()),
+        (lambda f, a: f(a, 0.0), (4,)),
+    ],
     "numpy.percentile": [
         (lambda f, a: f(a, 30), (3, 4)),
         (lambda f, a: f(a, [5, 50, 99], axis=1, keepdims=True), (3, 4)),

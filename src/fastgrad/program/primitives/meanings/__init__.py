@@ -3,7 +3,8 @@
 One declaration each, ``@means("scipy.special.softmax")``, by public name: importing the
 module registers it, and the test of the family includes it. `meaning_of` finds them.
 
-- `arrays`, `statistics`, `calculus`: NumPy's functions that are made of others.
+- `arrays`, `selection`, `statistics`, `calculus`: NumPy's functions made of others.
+- `linear`: functions that are linear in an array.
 - `numbers`: ufuncs made of others, the module `math`, builtins.
 - `special`, `algebra`, `densities`, `sparse`: SciPy's.
 """
@@ -13,7 +14,9 @@ from fastgrad.program.primitives.meanings import (  # noqa: F401
     arrays,
     calculus,
     densities,
+    linear,
     numbers,
+    selection,
     sparse,
     special,
     statistics,

@@ -52,23 +52,14 @@ def number(x: Any) -> Any:
     return np.copy(asarray(x))
 
 
+@means("numpy.astype")
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: None = None) -> Any:
+    return x.astype(dtype)
+
+
 @means("numpy.full")
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C") -> Any:
     return np.copy(np.broadcast_to(asarray(fill_value, dtype), shape))
-
-
-@means("numpy.copyto")
-def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
-    dst[...] = np.where(where, src, dst)
-
-
-@means("numpy.fill_diagonal")
-def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
-    places = np.zeros(a.shape, dtype=bool)
-    np.fill_diagonal(places, True, wrap)
-    at = np.nonzero(places)
-    val = np.ravel(asarray(val))
-    a[at] = val[np.arange(at[0].size) % val.size]
 
 
 # ---- joining ------------------------------------------------------------------------
@@ -161,6 +152,11 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
 @means("numpy.resize")
 def resize(a: Any, new_shape: Any) -> Any:
     return np.ravel(a)[np.resize(np.arange(a.size), new_shape)]
+
+
+@means("numpy.dsplit")
+def dsplit(ary: Any, indices_or_sections: Any) -> Any:
+    return np.split(ary, indices_or_sections, axis=2)
 
 
 @means("numpy.unstack")

@@ -121,7 +121,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 # ---- polynomials --------------------------------------------------------------------
 
 
-def _horner(coefficients: Any, x: Any) -> Any:
+def horner(coefficients: Any, x: Any) -> Any:
     """From the highest power down."""
     y = 0.0 * asarray(x)
     for c in coefficients:
@@ -131,7 +131,7 @@ def _horner(coefficients: Any, x: Any) -> Any:
 
 @means("numpy.polyval")
 def polyval(p: Any, x: Any) -> Any:
-    return _horner(asarray(p), asarray(x))
+    return horner(asarray(p), asarray(x))
 
 
 @means("numpy.polynomial.polynomial.polyval")
@@ -139,7 +139,7 @@ def polyval_rising(x: Any, c: Any, tensor: bool = True) -> Any:
     c, x = asarray(c), asarray(x)
     if tensor:
         c = np.reshape(c, c.shape + (1,) * x.ndim)
-    return _horner(c[::-1], x)
+    return horner(c[::-1], x)
 
 
 @means("numpy.polyder")

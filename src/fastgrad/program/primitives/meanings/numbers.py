@@ -34,6 +34,21 @@ def signbit(x: Any) -> Any:
     return x < 0.0
 
 
+@means("numpy.fix")
+def fix(x: Any) -> Any:
+    return np.trunc(x)
+
+
+@means("numpy.around")
+def around(a: Any, decimals: int = 0) -> Any:
+    return np.round(a, decimals)
+
+
+@means("scipy.special.round")
+def rint(x: Any) -> Any:
+    return np.rint(x)
+
+
 @means("numpy.copysign", "math.copysign")
 def copysign(x: Any, y: Any) -> Any:
     return np.where(y < 0.0, -np.abs(x), np.abs(x))

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.primitives.meanings.arrays import asarray
-from fastgrad.program.primitives.meanings.calculus import _horner
+from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
+from fastgrad.program.primitives.meanings.calculus import horner
 from fastgrad.program.primitives.meanings.numbers import erfc
 from fastgrad.program.primitives.meanings.numbers import lgamma as gammaln
 from fastgrad.program.primitives.meanings.registry import means
@@ -133,6 +133,29 @@ def kl_div(x: Any, y: Any) -> Any:
     return rel_entr(x, y) - x + y
 
 
+@means("scipy.special.boxcox")
+def boxcox(x: Any, lmbda: Any) -> Any:
+    return boxcox1p(x - 1.0, lmbda)
+
+
+@means("scipy.special.boxcox1p")
+def boxcox1p(x: Any, lmbda: Any) -> Any:
+    log = np.log1p(x)
+    return log * exprel(lmbda * log)
+
+
+@means("scipy.special.inv_boxcox")
+def inv_boxcox(x: Any, lmbda: Any) -> Any:
+    return inv_boxcox1p(x, lmbda) + 1.0
+
+
+@means("scipy.special.inv_boxcox1p")
+def inv_boxcox1p(x: Any, lmbda: Any) -> Any:
+    power = np.asarray(lmbda) if not is_traced(lmbda) else lmbda
+    apart = np.where(power == 0.0, 1.0, power)
+    return np.expm1(np.where(power == 0.0, x, np.log1p(apart * x) / apart))
+
+
 @means("scipy.special.huber")
 def huber(delta: Any, r: Any) -> Any:
     size = np.abs(r)
@@ -165,7 +188,7 @@ def log_ndtr(x: Any) -> Any:
     # Above zero the other tail is small, and its logarithm exact.
     upper = np.log1p(-ndtr(-np.maximum(near, 0.0)))
     lower = np.log(ndtr(np.minimum(near, 0.0)))
-    series = _horner(_MILLS, far**-2)
+    series = horner(_MILLS, far**-2)
     tail = -0.5 * far**2 - np.log(-far) - _LOG_ROOT_2PI + np.log(series)
     return np.where(x < _TAIL, tail, np.where(x > 0.0, upper, lower))
 
@@ -185,10 +208,38 @@ def digamma(x: Any) -> Any:
     below = x <= 0.0
     up = np.where(below, 1.0 - x, x)
     moved = up + _FAR
-    series = np.log(moved) - 0.5 / moved - _horner(_DIGAMMA, moved**-2) / moved**2
+    series = np.log(moved) - 0.5 / moved - horner(_DIGAMMA, moved**-2) / moved**2
     steps = sum(1.0 / (up + k) for k in range(_FAR))
     turn = math.pi / np.tan(math.pi * np.where(below, x, 0.5))
     return series - steps - np.where(below, turn, 0.0)
+
+
+@means("scipy.special.polygamma")
+def polygamma(n: Any, x: Any) -> Any:
+    """Of positive numbers, as `digamma`: A&S 6.4.6 and 6.4.11."""
+    if not isinstance(n, (int, np.integer)):
+        return NotImplemented
+    if n == 0:
+        return digamma(x)
+    far = asarray(x) + _FAR
+    terms = [
+        2 * k * b * math.factorial(2 * k + n - 1) / math.factorial(2 * k)
+        for k, b in enumerate(_DIGAMMA[::-1], 1)
+    ]
+    series = horner(terms[::-1], far**-2) / far ** (n + 2)
+    leading = math.factorial(n - 1) / far**n + math.factorial(n) / (2 * far ** (n + 1))
+    steps = math.factorial(n) * sum((x + k) ** -(n + 1.0) for k in range(_FAR))
+    return (-1) ** (n + 1) * (series + leading + steps)
+
+
+@means("scipy.special.loggamma")
+def loggamma(z: Any) -> Any:
+    return gammaln(z)
+
+
+@means("scipy.special.gammasgn")
+def gammasgn(x: Any) -> Any:
+    return _sign_of_gamma(x)
 
 
 def _sign_of_gamma(x: Any) -> Any:
@@ -238,6 +289,11 @@ def comb(N: Any, k: Any, *, exact: bool = False, repetition: bool = False) -> An
     return NotImplemented if exact or repetition else binom(asarray(N), asarray(k))
 
 
+@means("scipy.special.perm")
+def perm(N: Any, k: Any, exact: bool = False) -> Any:
+    return NotImplemented if exact else poch(asarray(N) - k + 1.0, asarray(k))
+
+
 @means("scipy.special.multigammaln")
 def multigammaln(a: Any, d: int) -> Any:
     parts = sum(gammaln(a - 0.5 * j) for j in range(d))
@@ -251,6 +307,11 @@ def multigammaln(a: Any, d: int) -> Any:
 def sinc(x: Any) -> Any:
     y = math.pi * np.where(x == 0.0, 1.0, x)
     return np.where(x == 0.0, 1.0, np.sin(y) / y)
+
+
+@means("scipy.special.radian")
+def radian(d: Any, m: Any, s: Any) -> Any:
+    return (d + m / 60.0 + s / 3600.0) * (math.pi / 180)
 
 
 def _in_degrees(function: Any) -> Any:

@@ -120,6 +120,12 @@ def quantile(
     return np.reshape(found, (*np.shape(q), *ones))
 
 
+@means("numpy.partition")
+def partition(a: Any, kth: Any, axis: Any = -1) -> Any:
+    """Sorted throughout, which is a partition too."""
+    return np.sort(a, axis)
+
+
 @means("numpy.percentile")
 def percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
     return (
@@ -209,6 +215,29 @@ def nanstd(a: Any, *args: Any, **kwargs: Any) -> Any:
     return np.sqrt(nanvar(a, *args, **kwargs))
 
 
+@means("numpy.cumulative_sum")
+def cumulative_sum(
+    x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
+    return _accumulated(np.cumsum, 0.0, x, axis, include_initial)
+
+
+@means("numpy.cumulative_prod")
+def cumulative_prod(
+    x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
+    return _accumulated(np.cumprod, 1.0, x, axis, include_initial)
+
+
+def _accumulated(function: Any, first: float, x: Any, axis: Any, initial: bool) -> Any:
+    if not initial:
+        return function(x, axis)
+    x = np.moveaxis(x, 0 if axis is None else axis, -1)
+    start = np.full((*x.shape[:-1], 1), first)
+    whole = np.concatenate([start, function(x, -1)], axis=-1)
+    return np.moveaxis(whole, -1, 0 if axis is None else axis)
+
+
 # ---- counting -----------------------------------------------------------------------
 
 
@@ -282,116 +311,17 @@ def add_at(a: Any, indices: Any, b: Any) -> Any:
     return None
 
 
+@means("numpy.add.reduceat")
+def add_reduceat(array: Any, indices: Any, axis: int = 0) -> Any:
+    """From each index to the next; one element where the next is not behind it."""
+    x = np.moveaxis(asarray(array), axis, 0)
+    ends = [*indices[1:], len(x)]
+    parts = [
+        np.sum(x[i : max(j, i + 1)], axis=0) for i, j in zip(indices, ends, strict=True)
+    ]
+    return np.moveaxis(np.stack(parts), 0, axis)
+
+
 @means("numpy.subtract.at")
 def subtract_at(a: Any, indices: Any, b: Any) -> Any:
     return add_at(a, indices, np.negative(asarray(b)))
-
-
-# ---- element by element, with functions of the user's -------------------------------
-
-
-@means("numpy.apply_along_axis")
-def apply_along_axis(
-    func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
-) -> Any:
-    rows = np.moveaxis(asarray(arr), axis, -1)
-    stack = rows.shape[:-1]
-    if 0 in stack:
-        return NotImplemented
-    results = [asarray(func1d(rows[i], *args, **kwargs)) for i in np.ndindex(stack)]
-    whole = np.reshape(np.stack(results), (*stack, *results[0].shape))
-    ndim = len(stack)
-    order = [*range(ndim)]
-    order[axis % arr.ndim : axis % arr.ndim] = range(ndim, whole.ndim)
-    return np.transpose(whole, order)
-
-
-@means("numpy.apply_over_axes")
-def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
-    for axis in np.atleast_1d(axes):
-        result = func(a, int(axis))
-        a = result if result.ndim == a.ndim else np.expand_dims(result, int(axis))
-    return a
-
-
-@means("numpy.vectorize.__call__")
-def vectorized(self: Any, *args: Any) -> Any:
-    """One call for each element."""
-    if self.signature is not None or self.excluded:
-        return NotImplemented
-    args = tuple(map(asarray, args))
-    shape = np.broadcast_shapes(*(x.shape for x in args))
-    args = tuple(np.broadcast_to(x, shape) for x in args)
-    results = [self.pyfunc(*(x[i] for x in args)) for i in np.ndindex(shape)]
-    if not results:
-        return NotImplemented
-    if isinstance(results[0], tuple):
-        parts = zip(*results, strict=True)
-        return tuple(np.reshape(np.stack(list(map(asarray, p))), shape) for p in parts)
-    return np.reshape(np.stack(list(map(asarray, results))), shape)
-
-
-@means("numpy.select")
-def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
-    """The first that holds: the last ones are chosen from first."""
-    chosen = asarray(default)
-    for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
-        chosen = np.where(condition, choice, chosen)
-    return chosen
-
-
-@means("numpy.choose")
-def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
-    numbers = range(len(choices))
-    return select(
-        [asarray(a) == k for k in numbers], [choices[k] for k in numbers], np.nan
-    )
-
-
-@means("numpy.piecewise")
-def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
-    """The last condition that holds counts; one more function for where none does."""
-    x = asarray(x)
-    conditions = list(condlist) if isinstance(condlist, (list, tuple)) else [condlist]
-    values = [f(x, *args, **kw) if callable(f) else f for f in funclist]
-    rest = values[len(conditions)] if len(values) > len(conditions) else 0.0
-    return select(conditions[::-1], values[: len(conditions)][::-1], rest) + 0.0 * x
-
-
-@means("numpy.compress")
-def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
-    if is_traced(condition):
-        return NotImplemented
-    return np.take(a, np.flatnonzero(condition), axis)
-
-
-@means("numpy.extract")
-def extract(condition: Any, arr: Any) -> Any:
-    return (
-        compress(np.ravel(condition), arr)
-        if not is_traced(condition)
-        else NotImplemented
-    )
-
-
-@means("numpy.nan_to_num")
-def nan_to_num(
-    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
-    most = np.finfo(np.float64).max
-    x = np.where(np.isnan(x), nan, x)
-    x = np.where(x == np.inf, most if posinf is None else posinf, x)
-    return np.where(x == -np.inf, -most if neginf is None else neginf, x)
-
-
-@means("numpy.isclose")
-def isclose(
-    a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
-) -> Any:
-    close = (np.abs(a - b) <= atol + rtol * np.abs(b)) | (a == b)
-    return close | (np.isnan(a) & np.isnan(b)) if equal_nan else close
-
-
-@means("numpy.count_nonzero")
-def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    return np.sum(asarray(a) != 0, axis, keepdims=keepdims)

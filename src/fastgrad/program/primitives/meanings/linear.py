@@ -1,0 +1,91 @@
+"""Functions that are linear in an array: the matrix is what they make of unit vectors.
+
+Everything else that they are given is constant.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
+from fastgrad.program.primitives.meanings.registry import means
+
+#: The longest axis: a matrix of its square.
+_LONGEST = 2048
+
+
+def _along(function: Callable[[Any], Any], x: Any, axis: int) -> Any:
+    """What `function`, linear along its first axis, gives along another one."""
+    x = np.moveaxis(asarray(x), axis, 0)
+    if len(x) > _LONGEST:
+        return NotImplemented
+    result = np.tensordot(function(np.eye(len(x))), x, 1)
+    return np.moveaxis(result, 0, axis) if result.ndim == x.ndim else result
+
+
+def _transform(name: str) -> Callable[..., Any]:
+    """Of `scipy.fft`: dct, dst, and their inverses."""
+
+    def transform(
+        x: Any, type: int = 2, n: Any = None, axis: int = -1, norm: Any = None
+    ) -> Any:
+        from scipy import fft
+
+        function = functools.partial(
+            getattr(fft, name), type=type, n=n, axis=0, norm=norm
+        )
+        return _along(function, x, axis)
+
+    return transform
+
+
+for _name in ("dct", "idct", "dst", "idst"):
+    means(f"scipy.fft.{_name}")(_transform(_name))
+
+
+@means("scipy.signal.lfilter")
+def lfilter(b: Any, a: Any, x: Any, axis: int = -1) -> Any:
+    if is_traced(b) or is_traced(a):
+        return NotImplemented
+    from scipy import signal
+
+    return _along(lambda unit: signal.lfilter(b, a, unit, axis=0), x, axis)
+
+
+@means("scipy.signal.detrend")
+def detrend(data: Any, axis: int = -1, type: str = "linear", bp: Any = 0) -> Any:
+    from scipy import signal
+
+    return _along(lambda unit: signal.detrend(unit, 0, type, bp), data, axis)
+
+
+@means("scipy.integrate.simpson")
+def simpson(y: Any, x: Any = None, *, dx: float = 1.0, axis: int = -1) -> Any:
+    if is_traced(x) or is_traced(dx) or np.ndim(x) > 1:
+        return NotImplemented
+    from scipy import integrate
+
+    return _along(lambda unit: integrate.simpson(unit, x=x, dx=dx, axis=0), y, axis)
+
+
+@means("numpy.polyfit")
+def polyfit(x: Any, y: Any, deg: int) -> Any:
+    if is_traced(x):
+        return NotImplemented
+    return _along(lambda unit: np.polyfit(x, unit, deg), y, 0)
+
+
+@means("numpy.linalg.lstsq")
+def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
+    """Of a constant matrix."""
+    if is_traced(a):
+        return NotImplemented
+    rank, values = np.linalg.lstsq(a, np.zeros(len(a)), rcond)[2:]
+    x = _along(lambda unit: np.linalg.lstsq(a, unit, rcond)[0], b, 0)
+    full = rank == np.shape(a)[1] < np.shape(a)[0]
+    residuals = np.sum((a @ x - b) ** 2, axis=0) if full else np.empty(0)
+    return x, np.atleast_1d(residuals), rank, values

@@ -1,0 +1,191 @@
+"""Choosing between values, writing some of them, and functions applied to parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
+from fastgrad.program.primitives.meanings.registry import means
+
+# ---- element by element, with functions of the user's -------------------------------
+
+
+@means("numpy.apply_along_axis")
+def apply_along_axis(
+    func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
+) -> Any:
+    rows = np.moveaxis(asarray(arr), axis, -1)
+    stack = rows.shape[:-1]
+    if 0 in stack:
+        return NotImplemented
+    results = [asarray(func1d(rows[i], *args, **kwargs)) for i in np.ndindex(stack)]
+    whole = np.reshape(np.stack(results), (*stack, *results[0].shape))
+    ndim = len(stack)
+    order = [*range(ndim)]
+    order[axis % arr.ndim : axis % arr.ndim] = range(ndim, whole.ndim)
+    return np.transpose(whole, order)
+
+
+@means("numpy.apply_over_axes")
+def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
+    for axis in np.atleast_1d(axes):
+        result = func(a, int(axis))
+        a = result if result.ndim == a.ndim else np.expand_dims(result, int(axis))
+    return a
+
+
+@means("numpy.vectorize.__call__")
+def vectorized(self: Any, *args: Any) -> Any:
+    """One call for each element."""
+    if self.signature is not None or self.excluded:
+        return NotImplemented
+    args = tuple(map(asarray, args))
+    shape = np.broadcast_shapes(*(x.shape for x in args))
+    args = tuple(np.broadcast_to(x, shape) for x in args)
+    results = [self.pyfunc(*(x[i] for x in args)) for i in np.ndindex(shape)]
+    if not results:
+        return NotImplemented
+    if isinstance(results[0], tuple):
+        parts = zip(*results, strict=True)
+        return tuple(np.reshape(np.stack(list(map(asarray, p))), shape) for p in parts)
+    return np.reshape(np.stack(list(map(asarray, results))), shape)
+
+
+@means("numpy.select")
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    """The first that holds: the last ones are chosen from first."""
+    chosen = asarray(default)
+    for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
+        chosen = np.where(condition, choice, chosen)
+    return chosen
+
+
+@means("numpy.choose")
+def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
+    numbers = range(len(choices))
+    return select(
+        [asarray(a) == k for k in numbers], [choices[k] for k in numbers], np.nan
+    )
+
+
+@means("numpy.piecewise")
+def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
+    """The last condition that holds counts; one more function for where none does."""
+    x = asarray(x)
+    conditions = list(condlist) if isinstance(condlist, (list, tuple)) else [condlist]
+    values = [f(x, *args, **kw) if callable(f) else f for f in funclist]
+    rest = values[len(conditions)] if len(values) > len(conditions) else 0.0
+    return select(conditions[::-1], values[: len(conditions)][::-1], rest) + 0.0 * x
+
+
+@means("numpy.compress")
+def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
+    if is_traced(condition):
+        return NotImplemented
+    return np.take(a, np.flatnonzero(condition), axis)
+
+
+@means("numpy.extract")
+def extract(condition: Any, arr: Any) -> Any:
+    return (
+        compress(np.ravel(condition), arr)
+        if not is_traced(condition)
+        else NotImplemented
+    )
+
+
+@means("numpy.nan_to_num")
+def nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    most = np.finfo(np.float64).max
+    x = np.where(np.isnan(x), nan, x)
+    x = np.where(x == np.inf, most if posinf is None else posinf, x)
+    return np.where(x == -np.inf, -most if neginf is None else neginf, x)
+
+
+@means("numpy.isclose")
+def isclose(
+    a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Any:
+    close = (np.abs(a - b) <= atol + rtol * np.abs(b)) | (a == b)
+    return close | (np.isnan(a) & np.isnan(b)) if equal_nan else close
+
+
+@means("numpy.count_nonzero")
+def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    return np.sum(asarray(a) != 0, axis, keepdims=keepdims)
+
+
+@means("numpy.allclose")
+def allclose(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
+    return np.sum(~isclose(a, b, *args, **kwargs)) == 0
+
+
+@means("numpy.array_equal")
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    if np.shape(a1) != np.shape(a2) or equal_nan:
+        return NotImplemented if equal_nan else False
+    return np.sum(asarray(a1) != asarray(a2)) == 0
+
+
+@means("numpy.isposinf")
+def isposinf(x: Any) -> Any:
+    return x == np.inf
+
+
+@means("numpy.isneginf")
+def isneginf(x: Any) -> Any:
+    return x == -np.inf
+
+
+@means("numpy.real_if_close")
+def real_if_close(a: Any, tol: float = 100) -> Any:
+    return asarray(a)
+
+
+# ---- writing into an array ----------------------------------------------------------
+
+
+@means("numpy.copyto")
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    dst[...] = np.where(where, src, dst)
+
+
+@means("numpy.putmask")
+def putmask(a: Any, mask: Any, values: Any) -> None:
+    repeated = np.resize(np.arange(np.size(values)), a.shape)
+    a[...] = np.where(mask, np.ravel(asarray(values))[repeated], a)
+
+
+@means("numpy.put")
+def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> Any:
+    if is_traced(ind) or mode != "raise":
+        return NotImplemented
+    ind, v = np.ravel(ind), np.ravel(asarray(v))
+    at = np.unravel_index(np.arange(a.size)[ind], a.shape)
+    a[at] = v[np.arange(ind.size) % v.size]
+    return None
+
+
+@means("numpy.place")
+def place(arr: Any, mask: Any, vals: Any) -> Any:
+    return NotImplemented if is_traced(mask) else put(arr, np.flatnonzero(mask), vals)
+
+
+@means("numpy.put_along_axis")
+def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None = -1) -> Any:
+    if is_traced(indices):
+        return NotImplemented
+    numbers = np.arange(arr.size).reshape(arr.shape)
+    at = np.take_along_axis(numbers, indices, axis)
+    return put(arr, at, np.broadcast_to(asarray(values), at.shape))
+
+
+@means("numpy.fill_diagonal")
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    places = np.zeros(a.shape, dtype=bool)
+    np.fill_diagonal(places, True, wrap)
+    put(a, np.flatnonzero(places), val)
