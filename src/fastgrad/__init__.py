@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastgrad import initializers, signal
+    from fastgrad.checking.audit import ConstantLossError
     from fastgrad.checking.check import check_gradient
     from fastgrad.checking.jacobian import (
         check_hessian,
@@ -33,9 +34,15 @@ if TYPE_CHECKING:
     from fastgrad.initializers.gains import critical_init, gain
     from fastgrad.losses import trace
     from fastgrad.program import Program, TraceError
-    from fastgrad.reports.gradient import GradientReport
-    from fastgrad.reports.signal import SignalReport
-    from fastgrad.reports.variations import VariationReport
+    from fastgrad.reports import (
+        Block,
+        Cause,
+        Entry,
+        GradientError,
+        GradientReport,
+        SignalReport,
+        VariationReport,
+    )
     from fastgrad.signal import meanfield
     from fastgrad.signal.diagnose import diagnose_signal
     from fastgrad.statistics.batchnorm import BatchNorm, batch_norm, batch_norm_backward
@@ -44,6 +51,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchNorm",
+    "Block",
+    "Cause",
+    "ConstantLossError",
+    "Entry",
+    "GradientError",
     "GradientMonitor",
     "GradientReport",
     "Moments",
@@ -74,14 +86,19 @@ __all__ = [
 # Imported when first used: importing fastgrad costs next to nothing beyond NumPy.
 _HOME = {
     "BatchNorm": "statistics.batchnorm",
+    "Block": "reports",
+    "Cause": "reports",
+    "ConstantLossError": "checking.audit",
+    "Entry": "reports",
+    "GradientError": "reports",
     "GradientMonitor": "checking.monitor",
-    "GradientReport": "reports.gradient",
+    "GradientReport": "reports",
     "Moments": "statistics.moments",
     "Program": "program",
-    "SignalReport": "reports.signal",
+    "SignalReport": "reports",
     "StandardScaler": "statistics.scaling",
     "TraceError": "program",
-    "VariationReport": "reports.variations",
+    "VariationReport": "reports",
     "batch_norm": "statistics.batchnorm",
     "batch_norm_backward": "statistics.batchnorm",
     "check_gradient": "checking.check",
@@ -119,7 +136,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__
 
 
 def _zoo() -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from fastgrad.reports.gradient import GradientReport
+    from fastgrad.reports import GradientReport
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastgrad.checking.monitor import GradientMonitor
-from fastgrad.reports.gradient import GradientError
+from fastgrad.reports import GradientError
 
 
 def loss(w):

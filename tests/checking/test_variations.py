@@ -9,7 +9,7 @@ import pytest
 
 import fastgrad as fg
 import fastgrad_zoo as zoo
-from fastgrad.reports.gradient import GradientError
+from fastgrad.reports import GradientError
 from fastgrad_zoo._opened import opened
 
 M, D, H = 6, 4, 3  # samples, features, outputs

@@ -10,14 +10,15 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
-from fastgrad.reports.gradient import (
+from fastgrad.reports import (
     Block,
     Cause,
+    Entries,
+    Entry,
     GradientError,
     GradientReport,
-    WrongEntries,
-    WrongEntry,
 )
 
 
@@ -30,7 +31,7 @@ def make_report(rows=20, verdict="wrong", **changes):
     if verdict == "wrong":
         analytic["W1"][3] *= 32 + np.arange(8)
         wrong = tuple(
-            WrongEntry("W1", (3, j), analytic["W1"][3, j], 2.0, 1e-10)
+            Entry("W1", (3, j), analytic["W1"][3, j], 2.0, 1e-10)
             for j in reversed(range(8))
         )
     fields = {
@@ -104,7 +105,7 @@ def test_the_text_in_its_order():
 
 def test_the_text_is_short_and_says_what_it_leaves_out():
     """Ten entries are printed, the rest counted; the report holds all."""
-    entries = tuple(WrongEntry("W1", (i, 0), 2.0, 1.0, 0.1) for i in range(1000))
+    entries = tuple(Entry("W1", (i, 0), 2.0, 1.0, 0.1) for i in range(1000))
     report = make_report(1000, wrong=entries)
     text = str(report)
     assert "... 990 more in `report.wrong`" in text
@@ -138,7 +139,7 @@ def test_scalars_and_empty_blocks():
     text = str(make_report(blocks=blocks, wrong=()))
     assert re.search(r"^c +scalar +correct +1 ", text, re.MULTILINE)
     assert re.search(r"^none +0×3 +correct +0 ", text, re.MULTILINE)
-    assert WrongEntry("c", (), 1.0, 2.0, 0.1).name == "c"
+    assert Entry("c", (), 1.0, 2.0, 0.1).name == "c"
 
 
 def test_dict_and_json_agree_and_are_complete():
@@ -190,6 +191,12 @@ class Tags(HTMLParser):
         self.text += data
 
 
+def pixels(url):
+    """Return the colours of a picture in a page, from 0 to 1."""
+    data = io.BytesIO(base64.b64decode(url.partition(",")[2]))
+    return imread(data)
+
+
 def test_html_is_whole_and_needs_no_other_file():
     """All tags are closed, text is escaped, and images are inside."""
     page = Tags()
@@ -203,12 +210,10 @@ def test_html_is_whole_and_needs_no_other_file():
 
 def test_the_map_in_html_shows_where():
     """The picture of W1 is red in row 3 and nowhere else."""
-    pyplot = pytest.importorskip("matplotlib.image")
     page = Tags()
     page.feed(make_report().to_html())
     [image] = page.images
-    data = io.BytesIO(base64.b64decode(image.partition(",")[2]))
-    picture = pyplot.imread(data)
+    picture = pixels(image)
     assert picture.shape[:2] == (20, 8)
     red = picture[..., 0] > picture[..., 1] + 0.3
     assert red[3].all()
@@ -217,13 +222,13 @@ def test_the_map_in_html_shows_where():
 
 def test_large_blocks_have_small_maps():
     """A wrong entry of a huge block is still one pixel of a small picture."""
-    from fastgrad.reports.html import wrong_map
-
     block = Block("W", (5000, 10, 300), "wrong", 1.0, 15_000_000, 1)
-    entry = WrongEntry("W", (4999, 9, 299), 1.0, 0.0, 0.1)
-    picture = wrong_map(block, [entry])
-    assert picture.shape == (256, 256)
-    assert np.argwhere(picture).tolist() == [[255, 255]]
+    entry = Entry("W", (4999, 9, 299), 1.0, 0.0, 0.1)
+    page = Tags()
+    page.feed(make_report(blocks=(block,), wrong=(entry,)).to_html())
+    picture = pixels(page.images[0])
+    assert picture.shape[:2] == (256, 256)
+    assert np.argwhere(picture[..., 3]).tolist() == [[255, 255]]
 
 
 @pytest.mark.parametrize("verdict", ["wrong", "correct"])
@@ -239,7 +244,7 @@ def test_plot(verdict):
 
 def test_wrong_entries_are_made_when_looked_at():
     """The sequence is that of the entries: indexed, sliced, compared, pickled."""
-    entries = WrongEntries(
+    entries = Entries(
         ("W", "c"),
         ((3, 4), ()),
         np.array([0, 1, 0]),
@@ -247,9 +252,9 @@ def test_wrong_entries_are_made_when_looked_at():
         np.arange(9.0).reshape(3, 3),
     )
     expected = [
-        WrongEntry("W", (1, 3), 0.0, 3.0, 6.0),
-        WrongEntry("c", (), 1.0, 4.0, 7.0),
-        WrongEntry("W", (2, 3), 2.0, 5.0, 8.0),
+        Entry("W", (1, 3), 0.0, 3.0, 6.0),
+        Entry("c", (), 1.0, 4.0, 7.0),
+        Entry("W", (2, 3), 2.0, 5.0, 8.0),
     ]
     assert list(entries) == expected
     assert [entries[i] for i in (0, 1, -1)] == expected

@@ -29,7 +29,7 @@ from fastgrad.causes.reverse import Reverse
 from fastgrad.params.nest import Nest
 from fastgrad.program.graph import Node
 from fastgrad.program.program import Program
-from fastgrad.reports.gradient import Cause
+from fastgrad.reports import Cause
 
 Array = NDArray[np.float64]
 _NEAR = 0.7  # in cost: as plausible as the best

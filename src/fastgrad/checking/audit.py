@@ -18,7 +18,7 @@ import numpy as np
 from fastgrad.losses.interface import Losses
 from fastgrad.losses.returned import grads_of
 from fastgrad.params.nest import AnyArray, Nest, Vector
-from fastgrad.reports.gradient import Block, Cause, GradientReport, Verdict
+from fastgrad.reports import Block, Blocks, Cause, GradientReport, Verdict
 
 # A repeated evaluation may differ by this many roundings (threads that sum in another
 # order); by more than that the loss is not a function of its parameters.
@@ -143,7 +143,7 @@ def unchecked(
     return GradientReport(
         verdict="undecided",
         relative_error=float("nan"),
-        blocks=tuple(
+        blocks=Blocks(
             Block(name, tuple(shape), "undecided", float("nan"), checked=0)
             for name, shape in zip(nest.names, nest.shapes, strict=True)
         ),
@@ -171,7 +171,7 @@ def concluded(report: GradientReport, findings: list[Finding]) -> GradientReport
         report = dataclasses.replace(
             report,
             verdict=_worse(report.verdict, verdict),
-            blocks=blocks,
+            blocks=Blocks(blocks),
             causes=(cause, *report.causes),
         )
     return report

@@ -28,7 +28,7 @@ from fastgrad.checking.verdict import (
     judge,
 )
 from fastgrad.losses import Losses, make_losses
-from fastgrad.reports.gradient import Cause, GradientReport
+from fastgrad.reports import Cause, GradientReport
 
 # Findings after which the numbers of one call say nothing.
 _OF_CALLS = {"accumulation", "stale", "nondeterministic"}

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastgrad.checking.samples import Index
 from fastgrad.params.nest import Nest, Vector
-from fastgrad.reports.variations import Identity
+from fastgrad.reports import Identity
 
 
 @dataclass(frozen=True)

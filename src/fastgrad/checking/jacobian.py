@@ -26,7 +26,7 @@ from fastgrad.checking.verdict import Gradient, check_rtol, judge
 from fastgrad.losses.interface import Flags, Losses
 from fastgrad.losses.progress import Progress
 from fastgrad.params.nest import Nest, Vector
-from fastgrad.reports.gradient import GradientReport
+from fastgrad.reports import Blocks, GradientReport
 
 Bounds = tuple[ArrayLike, ArrayLike]
 
@@ -213,7 +213,7 @@ def check_hessian(
     skew = float(abs(matrix - matrix.T).max()) if matrix.size else 0.0
     if skew > 1e-8 * size:
         notes = (*notes, f"`hess` is not symmetric: it differs from hess.T by {skew:g}")
-    return dataclasses.replace(report, blocks=blocks, wrong=wrong, notes=notes)
+    return dataclasses.replace(report, blocks=Blocks(blocks), wrong=wrong, notes=notes)
 
 
 class _Outputs(Losses):
@@ -325,7 +325,7 @@ class _Outputs(Losses):
             for name in ("numerical", "analytic", "error")
         }
         blocks = tuple(dataclasses.replace(b, shape=self.shape) for b in report.blocks)
-        return dataclasses.replace(report, wrong=wrong, blocks=blocks, **fields)
+        return dataclasses.replace(report, wrong=wrong, blocks=Blocks(blocks), **fields)
 
     def _arranged(self, entries: Array) -> Any:
         if hasattr(self.sparsity, "tocoo"):

@@ -34,7 +34,7 @@ from fastgrad.checking.samples import Samples
 from fastgrad.checking.verdict import Gradient
 from fastgrad.losses.returned import Returned, grads_of
 from fastgrad.params.nest import Nest, Vector
-from fastgrad.reports.variations import Identity
+from fastgrad.reports import Identity
 
 # Where along a line the losses are compared, in units of the parameters' own size. No
 # rational ratio: what is periodic does not return to its value at both.

@@ -13,7 +13,7 @@ from typing import Any
 from fastgrad._arguments import flag, function, number
 from fastgrad.checking.check import check_gradient
 from fastgrad.checking.locate import refuse_formula
-from fastgrad.reports.gradient import GradientError, GradientReport
+from fastgrad.reports import GradientError, GradientReport
 
 
 class GradientMonitor:

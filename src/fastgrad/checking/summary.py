@@ -19,7 +19,7 @@ from fastgrad.checking.verdict import (
     take,
 )
 from fastgrad.losses.interface import Losses
-from fastgrad.reports.gradient import Block, GradientReport, Verdict, WrongEntries
+from fastgrad.reports import Block, Blocks, Entries, GradientReport, Verdict
 
 
 def summarize(
@@ -33,7 +33,7 @@ def summarize(
     return GradientReport(
         verdict=_verdict(np.bincount(entries.kind, minlength=5)),
         relative_error=relative_error(entries),
-        blocks=blocks,
+        blocks=Blocks(blocks),
         wrong=wrong_entries(losses, entries),
         numerical=_spread(losses, entries, entries.numerical),
         analytic=_spread(losses, entries, entries.analytic),
@@ -70,7 +70,7 @@ def summarize_search(
     return GradientReport(
         verdict=verdict,
         relative_error=float(off / (2 * size)) if size else 0.0,
-        blocks=blocks,
+        blocks=Blocks(blocks),
         wrong=wrong_entries(losses, entries),
         numerical=_spread(losses, entries, entries.numerical),
         analytic=_spread(losses, entries, entries.analytic),
@@ -112,14 +112,14 @@ def _blocks(
     return tuple(blocks)
 
 
-def wrong_entries(losses: Losses, entries: Judgement) -> WrongEntries:
+def wrong_entries(losses: Losses, entries: Judgement) -> Entries:
     """Return all wrong entries, the worst first."""
     wrong = np.flatnonzero(entries.kind == WRONG)
     with np.errstate(all="ignore"):
         off = np.abs(entries.analytic - entries.numerical)[wrong]
     order = wrong[np.argsort(-np.where(np.isfinite(off), off, np.inf), kind="stable")]
     nest, block = losses.nest, entries.block[order]
-    return WrongEntries(
+    return Entries(
         tuple(nest.names),
         tuple(nest.shapes),
         block,

@@ -32,14 +32,14 @@ from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.losses.returned import Returned
 from fastgrad.params.claims import claimed
 from fastgrad.params.nest import AnyArray, Nest, Vector
-from fastgrad.reports.gradient import GradientReport
-from fastgrad.reports.variations import (
+from fastgrad.reports import (
     AS_GIVEN,
+    GradientReport,
     Identity,
     Outcome,
     Variation,
     VariationReport,
-    describe,
+    described,
 )
 
 _SIZES = (1, 2, 3)
@@ -299,7 +299,7 @@ def _run(
         except Exception as error:
             skip = not case.defined and _is_of_loss(error)
             outcome: Outcome = "skipped" if skip else "raises"
-            return Variation(name, outcome, error=error, detail=describe(error))
+            return Variation(name, outcome, error=error, detail=described(error))
     return _of_report(name, report)
 
 

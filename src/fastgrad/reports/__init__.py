@@ -1,1 +1,59 @@
-"""What was found: frozen results, as text, JSON, one page of HTML and figures."""
+"""What was found: frozen results that read as text, JSON, a page, a figure.
+
+A report is a dataclass of plain fields, filled in by whoever measured them: of a
+gradient (`gradient`, with its `entries`), of a battery of variations (`variations`), of
+a network's signals (`signal`, with its `layers`). What all have in common is in `base`.
+
+::
+
+    fields -> Document (headline, tables, findings, maps, curves)
+                 |-> text     print(report)
+                 |-> html     to_html(), a notebook; page.html, page.css, pictures
+    fields -> figures         plot(), by matplotlib
+    fields -> to_dict()       to_json()
+
+So a new kind of report says what it has to say once, in ``_document``, and a new way to
+show reports is written once, for the few elements of `document`.
+"""
+
+from fastgrad.reports.base import Report, described
+from fastgrad.reports.entries import Entries, Entry
+from fastgrad.reports.gradient import (
+    Block,
+    Blocks,
+    Cause,
+    GradientError,
+    GradientReport,
+    Verdict,
+)
+from fastgrad.reports.layers import Fault, Jacobian, SignalLayer
+from fastgrad.reports.signal import SignalReport
+from fastgrad.reports.variations import (
+    AS_GIVEN,
+    Identity,
+    Outcome,
+    Variation,
+    VariationReport,
+)
+
+__all__ = [
+    "AS_GIVEN",
+    "Block",
+    "Blocks",
+    "Cause",
+    "Entries",
+    "Entry",
+    "Fault",
+    "GradientError",
+    "GradientReport",
+    "Identity",
+    "Jacobian",
+    "Outcome",
+    "Report",
+    "SignalLayer",
+    "SignalReport",
+    "Variation",
+    "VariationReport",
+    "Verdict",
+    "described",
+]

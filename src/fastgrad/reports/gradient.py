@@ -1,116 +1,29 @@
-"""What a gradient check found: frozen results, and how they are handed on.
+"""What a gradient check found, and how it reads.
 
-`fastgrad.checking.check.check_gradient` fills these in; nothing is computed here. How a
-report reads is in `text` and `html`, how it is drawn in `plots`.
+`fastgrad.checking` fills these in; nothing is computed here.
 """
 
-import dataclasses
 import math
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.params.nest import entry_name
 from fastgrad.params.structure import named_leaves
+from fastgrad.reports.base import Report, short
+from fastgrad.reports.document import (
+    Document,
+    Finding,
+    Findings,
+    Lines,
+    Map,
+    Table,
+)
+from fastgrad.reports.entries import Entry
 
 Verdict = Literal["correct", "wrong", "undecided"]
-
-
-@dataclass(frozen=True)
-class WrongEntry:
-    """One entry of the gradient that is wrong.
-
-    Attributes
-    ----------
-    block : str
-        Name of the block.
-    index : tuple of int
-        Place in the block.
-    analytic, numerical : float
-        The gradient that was given, and the one that was measured.
-    error : float
-        Error bar of `numerical`.
-    """
-
-    block: str
-    index: tuple[int, ...]
-    analytic: float
-    numerical: float
-    error: float
-
-    @property
-    def name(self) -> str:
-        """``W1[3, 17]``."""
-        return entry_name(self.block, self.index)
-
-    @property
-    def difference(self) -> float:
-        """Analytic minus numerical."""
-        return self.analytic - self.numerical
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class WrongEntries(Sequence[WrongEntry]):
-    """Wrong entries, each made when it is looked at: there may be very many.
-
-    Attributes
-    ----------
-    names, shapes : tuple
-        Of the blocks.
-    block, place : ndarray of int64, shape (n,)
-        The block of each entry, and its place there in C order.
-    numbers : ndarray of float64, shape (3, n)
-        Analytic, numerical, error bar.
-    """
-
-    names: tuple[str, ...]
-    shapes: tuple[tuple[int, ...], ...]
-    block: NDArray[np.int64]
-    place: NDArray[np.int64]
-    numbers: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.block)
-
-    @overload
-    def __getitem__(self, which: int) -> WrongEntry: ...
-    @overload
-    def __getitem__(self, which: slice) -> "WrongEntries": ...
-    def __getitem__(self, which: int | slice) -> "WrongEntry | WrongEntries":
-        block, place = self.block[which], self.place[which]
-        numbers = self.numbers[:, which]
-        if isinstance(which, slice):
-            return WrongEntries(self.names, self.shapes, block, place, numbers)
-        name, shape = self.names[block], self.shapes[block]
-        where = tuple(int(i) for i in np.unravel_index(place, shape))
-        return WrongEntry(name, where, *numbers.tolist())
-
-    def __iter__(self) -> Iterator[WrongEntry]:
-        where: list[tuple[int, ...]] = [()] * len(self)
-        for b in np.unique(self.block).tolist():
-            here = np.flatnonzero(self.block == b)
-            axes = np.unravel_index(self.place[here], self.shapes[b] or (1,))
-            found = zip(*(axis.tolist() for axis in axes), strict=True)
-            for k, index in zip(here.tolist(), found, strict=True):
-                where[k] = index if self.shapes[b] else ()
-        every = zip(self.block.tolist(), where, self.numbers.T.tolist(), strict=True)
-        for b, index, numbers in every:
-            yield WrongEntry(self.names[b], index, *numbers)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, tuple | list | WrongEntries):
-            return NotImplemented
-        return len(self) == len(other) and all(map(operator.eq, self, other))
-
-    def __hash__(self) -> int:
-        return hash(tuple(self))
-
-    def __repr__(self) -> str:
-        return f"<{len(self):,} wrong entries, the worst first: {list(self[:3])}>"
 
 
 @dataclass(frozen=True)
@@ -158,6 +71,23 @@ class Block:
         return math.prod(self.shape)
 
 
+class Blocks(tuple[Block, ...]):
+    """Blocks in order, which their names find too: ``report.blocks["W1"]``."""
+
+    @overload
+    def __getitem__(self, which: SupportsIndex | str) -> Block: ...
+    @overload
+    def __getitem__(self, which: slice) -> tuple[Block, ...]: ...
+    def __getitem__(self, which: Any) -> Any:
+        if not isinstance(which, str):
+            return super().__getitem__(which)
+        for block in self:
+            if block.name == which:
+                return block
+        names = ", ".join(block.name for block in self)
+        raise KeyError(f"there is no block {which!r}; there are {names}")
+
+
 @dataclass(frozen=True)
 class Cause:
     """Why the gradient is wrong, or why nothing can be said about it.
@@ -195,7 +125,7 @@ class GradientError(AssertionError):
 
 
 @dataclass(frozen=True, eq=False)
-class GradientReport:
+class GradientReport(Report):
     """Whether a gradient is right, where it is not, and why.
 
     True in a condition if the verdict is ``"correct"``; printed, a table.
@@ -208,9 +138,9 @@ class GradientReport:
         The textbook's ``norm(n - a) / (norm(n) + norm(a))``, all blocks together.
         Usually 1e-7 is called great, 1e-5 worth a look and 1e-3 a bug; the verdict
         does not depend on it.
-    blocks : tuple of Block
-        One per array of the parameters, in order.
-    wrong : sequence of WrongEntry
+    blocks : sequence of Block
+        One per array of the parameters, in order; ``blocks["W1"]`` by name.
+    wrong : sequence of Entry
         All of them, worst first.
     causes : tuple of Cause
         Most of the discrepancy explained first.
@@ -235,12 +165,14 @@ class GradientReport:
         Why the loss was not compiled: the line that stopped it and the reason.
     notes : tuple of str
         Anything else worth knowing.
+    subject : str
+        What was checked, ``"Gradient"`` or ``"Jacobian"``.
     """
 
     verdict: Verdict
     relative_error: float
-    blocks: tuple[Block, ...]
-    wrong: Sequence[WrongEntry] = ()
+    blocks: Blocks
+    wrong: Sequence[Entry] = ()
     causes: tuple[Cause, ...] = ()
     numerical: Any = None
     analytic: Any = None
@@ -253,19 +185,12 @@ class GradientReport:
     step: float | None = None
     fallback: str | None = None
     notes: tuple[str, ...] = ()
+    subject: str = "Gradient"
 
     @property
     def ok(self) -> bool:
         """Whether the verdict is "correct"."""
         return self.verdict == "correct"
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __str__(self) -> str:
-        from fastgrad.reports.text import render
-
-        return render(self)
 
     def __repr__(self) -> str:
         return (
@@ -286,34 +211,14 @@ class GradientReport:
         if not self.ok:
             raise GradientError(self)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as dicts, lists, strings and numbers."""
-        result = {
-            field.name: _plain(getattr(self, field.name))
-            for field in dataclasses.fields(self)
+    def _values(self) -> dict[str, Any]:
+        """Gradients by the name of their block."""
+        gradients = {
+            name: nest if nest is None else dict(named_leaves(nest))
+            for name in ("numerical", "analytic", "error")
+            for nest in (getattr(self, name),)
         }
-        result["ok"] = self.ok
-        for name in ("numerical", "analytic", "error"):
-            nest = getattr(self, name)
-            result[name] = None if nest is None else _arrays(nest)
-        return result
-
-    def to_json(self, *, indent: int | None = None) -> str:
-        """Return `to_dict` as JSON; what is not finite becomes a string, ``"nan"``."""
-        import json
-
-        return json.dumps(_finite(self.to_dict()), indent=indent, allow_nan=False)
-
-    def to_html(self) -> str:
-        """Return a page of HTML that needs no other file."""
-        from fastgrad.reports.html import render
-
-        return render(self)
-
-    def _repr_html_(self) -> str:
-        from fastgrad.reports.html import body
-
-        return body(self)
+        return {**super()._values(), **gradients}
 
     def plot(self) -> Any:
         """Return a matplotlib figure: the error of every entry, and where it is.
@@ -323,32 +228,175 @@ class GradientReport:
         ImportError
             If matplotlib is not installed.
         """
-        from fastgrad.reports.plots import plot_gradient_report
+        from fastgrad.reports import figures
 
-        return plot_gradient_report(self)
+        numerical, analytic = (
+            {name: np.ravel(leaf) for name, leaf in named_leaves(nest)}
+            for nest in (self.numerical, self.analytic)
+        )
+        worst = max(self.blocks, key=lambda block: block.wrong)
+        maps = [_map(self, worst)] if worst.wrong and worst.shape else []
+        return figures.errors(headline(self), numerical, analytic, maps)
+
+    def _document(self, *, brief: bool) -> Document:
+        blocks = _blocks_part(self.blocks, brief)
+        entries = _entries_part(self, _SHOWN if brief else _LISTED)
+        findings = list(_findings(self))
+        causes = Findings("Cause" + "s" * (len(findings) > 1), findings)
+        how = Lines(list(_how(self)), "How")
+        wrong = [block for block in self.blocks if block.wrong and block.shape]
+        maps = [_map(self, block) for block in wrong[:_MAPS]] if not brief else []
+        return Document(
+            headline(self),
+            self.verdict,
+            list(_usual_reading(self)),
+            [blocks, entries, causes, how]
+            if brief
+            else [causes, blocks, *maps, entries, how],
+        )
 
 
-def _arrays(nest: Any) -> dict[str, Any]:
-    return {name: np.asarray(leaf).tolist() for name, leaf in named_leaves(nest)}
+_SHOWN, _LISTED = 10, 1000  # of the wrong entries, in text and on a page
+_MAX_BLOCKS = 60
+_MAPS = 12
+_PIXELS = 256  # along each side of a map
 
 
-def _plain(value: Any) -> Any:
-    """Return a field of a report as what JSON knows."""
-    if isinstance(value, tuple | WrongEntries):
-        return [_plain(item) for item in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: _plain(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-        }
-    return value.item() if isinstance(value, np.generic) else value
+def headline(report: GradientReport) -> str:
+    """Return the verdict with the numbers behind it."""
+    total = sum(block.size for block in report.blocks)
+    checked = f"{report.checked:,} of {total:,} entries checked"
+    if report.checked == total:
+        checked = f"all {total:,} entries checked"
+    counts = [f"{len(report.wrong):,} wrong"] + [
+        f"{sum(count):,} {word}" for word, count in _rare_counts(report.blocks).items()
+    ]
+    verdict = report.verdict.upper()
+    return f"{report.subject} {verdict}: {checked}, {', '.join(counts)}"
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+def _usual_reading(report: GradientReport) -> Iterator[str]:
+    """Yield the textbook's number beside the values people compare it with."""
+    if report.checked:
+        yield (
+            f"relative error |n - a| / (|n| + |a|) = {report.relative_error:.1e} "
+            "(1e-7 great, 1e-5 look again, 1e-3 a bug)"
+        )
+
+
+def _blocks_part(blocks: Sequence[Block], brief: bool) -> Table:
+    shown, more = blocks, ""
+    if brief and len(blocks) > _MAX_BLOCKS:
+        suspicious = [b for b in blocks if b.verdict != "correct"][:_MAX_BLOCKS]
+        shown = suspicious or blocks[:_SHOWN]
+        more = f"... {len(blocks) - len(shown):,} more blocks in `report.blocks`"
+    marks = ["" if block.verdict == "correct" else block.verdict for block in shown]
+    title = "" if brief else "Blocks"
+    return Table(_block_rows(shown), title, left=3, marks=marks, more=more)
+
+
+def _block_rows(blocks: Sequence[Block]) -> list[list[str]]:
+    """Return the table of blocks, its heading first."""
+    rare = _rare_counts(blocks)
+    first = ["block", "shape", "verdict", "checked", "wrong"]
+    rows = [[*first, *rare, "rel. error", "detects from"]]
+    for k, block in enumerate(blocks):
+        counts = [block.checked, block.wrong, *(count[k] for count in rare.values())]
+        rows.append(
+            [
+                block.name,
+                "×".join(map(str, block.shape)) or "scalar",
+                "correct" if block.verdict == "correct" else block.verdict.upper(),
+                *(f"{count:,}" for count in counts),
+                short(block.relative_error),
+                short(block.detection_limit),
+            ]
+        )
+    return rows
+
+
+def _rare_counts(blocks: Sequence[Block]) -> dict[str, list[int]]:
+    """Return the counts that are usually zero, where they are not, by block."""
+    counts = {
+        "undecided": [block.undecided for block in blocks],
+        "at a kink": [block.at_kink for block in blocks],
+        "unobservable": [block.unobservable for block in blocks],
+    }
+    return {word: count for word, count in counts.items() if any(count)}
+
+
+def _entries_part(report: GradientReport, count: int) -> Table:
+    rows = [["entry", "analytic", "numerical", "difference", "error bar"]]
+    for entry in report.wrong[:count]:
+        numbers = (entry.analytic, entry.numerical, entry.difference)
+        rows.append(
+            [entry.name, *(f"{x:.6e}" for x in numbers), f"± {entry.error:.0e}"]
+        )
+    left = len(report.wrong) - count
+    more = f"... {left:,} more in `report.wrong`" if left > 0 else ""
+    return Table(rows if report.wrong else [], "Worst entries", more=more)
+
+
+def _findings(report: GradientReport) -> Iterator[Finding]:
+    explained: set[str] = set()
+    for number, cause in enumerate(report.causes):
+        where = f" ({', '.join(cause.blocks)})" if cause.blocks else ""
+        left = f"relative error left when undone: {cause.residual or 0:.0e}"
+        again = not cause.blocks or explained.intersection(cause.blocks)
+        yield Finding(
+            cause.code + where,
+            cause.message,
+            cause.source_line or "",
+            [left] if cause.residual is not None else [],
+            joint=("or" if again else "and") if number else "",
+        )
+        explained.update(cause.blocks)
+
+
+def _how(report: GradientReport) -> Iterator[str]:
+    """Yield how the numbers were computed, and what else there is to know."""
+    step = "steps chosen by block" if report.step is None else f"step {report.step:g}"
+    differences = f"{report.method} differences, {step}"
+    threads = f"{report.threads} thread{'s' * (report.threads != 1)}"
+    yield (
+        f"{differences if report.checked else 'no differences taken'}; "
+        f"{report.engine} engine, {threads}, {report.evaluations:,} evaluations of "
+        f"the loss in {report.seconds:.2g} s"
+    )
+    if report.fallback is not None:
+        yield f"not compiled: {report.fallback}"
+    yield from report.notes
+
+
+def _map(report: GradientReport, block: Block) -> Map:
+    """Return where a block is wrong, and how much: each pixel shows its worst entry."""
+    wrong = [entry for entry in report.wrong if entry.block == block.name]
+    sizes = np.array([(e.difference, e.analytic, e.numerical) for e in wrong])
+    with np.errstate(all="ignore"):
+        error, *both = np.abs(sizes.T)
+        relative = np.nan_to_num(error / np.maximum(*both), nan=1.0, posinf=1.0)
+    place = np.array([np.ravel_multi_index(e.index, block.shape) for e in wrong])
+    rows = block.shape[0] if len(block.shape) > 1 else 1
+    columns = block.size // rows
+    height, width = min(rows, _PIXELS), min(columns, _PIXELS)
+    row, column = np.divmod(place, columns)
+    pixel = (row * height // rows) * width + column * width // columns
+    strength = np.full(height * width, -1.0)
+    np.maximum.at(strength, pixel, _contrast(relative))
+    strength[strength < 0] = np.nan
+    caption = (
+        f"{block.name}: {block.wrong:,} of {block.checked:,} entries wrong, by "
+        f"{short(relative.min())} to {short(relative.max())} of their size "
+        "(darker: more)"
+    )
+    return Map(caption, strength.reshape(height, width))
+
+
+def _contrast(relative: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return sizes as shades from 0 to 1 that show what there is to tell apart."""
+    size = np.log(np.maximum(relative, 1e-300))
+    low, high = np.quantile(size, [0.02, 0.98])
+    if high - low < 0.02:  # all the same
+        return np.ones_like(size)
+    shade: NDArray[np.float64] = np.clip((size - low) / (high - low), 0.0, 1.0)
+    return shade

@@ -1,157 +1,119 @@
-"""A report as one page of HTML, with maps of where the wrong entries are."""
+"""A document as one page of HTML that needs no other file.
 
-import base64
-import html
-import struct
-import zlib
-from collections.abc import Iterator, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
-
-from fastgrad.reports.gradient import Block, GradientReport, WrongEntry
-from fastgrad.reports.text import (
-    block_rows,
-    entry_rows,
-    headline,
-    how_lines,
-    usual_reading,
-)
-
-_SHOWN = 1000  # wrong entries in the table
-_MAX_MAPS = 12
-_MAX_PIXELS = 256  # along each side of a map
-
-_STYLE = """
-.fastgrad { font: 14px/1.5 system-ui, sans-serif; max-width: 72em; margin: 2em auto;
-  color: #1a1a1a; }
-.fastgrad h1 { font-size: 1.3em; padding: .5em .8em; border-radius: .3em; }
-.fastgrad h1.correct { background: #d8f0dd; }
-.fastgrad h1.wrong { background: #f8d6d2; }
-.fastgrad h1.undecided { background: #fcecc4; }
-.fastgrad table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.fastgrad th, .fastgrad td { padding: .15em .8em; text-align: right;
-  border-bottom: 1px solid #ddd; }
-.fastgrad th:first-child, .fastgrad td:first-child { text-align: left; }
-.fastgrad tr.wrong td { background: #fbe9e7; }
-.fastgrad tr.undecided td { background: #fdf6e3; }
-.fastgrad .scroll { max-height: 24em; overflow: auto; }
-.fastgrad figure { display: inline-block; margin: 0 1.5em 1em 0; }
-.fastgrad img { image-rendering: pixelated; border: 1px solid #999; width: 16em;
-  min-height: 2em; }
-.fastgrad code { background: #f3f3f3; padding: .1em .3em; }
+Elements are built as trees, so that all text is escaped and all tags are closed;
+`page.html` is the frame and `page.css` the style, light and dark.
 """
 
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib import resources
+from string import Template
+from xml.etree import ElementTree
 
-def render(report: GradientReport) -> str:
+from fastgrad.reports.document import (
+    Curve,
+    Document,
+    Finding,
+    Findings,
+    Lines,
+    Map,
+    Part,
+    Table,
+)
+from fastgrad.reports.pictures import Element, curve, element, picture
+
+
+def page(document: Document) -> str:
     """Return a whole page."""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(headline(report))}</title></head>"
-        f"<body>{body(report)}</body></html>\n"
+    title = _written(element("span", document.headline))
+    title = title.removeprefix("<span>").removesuffix("</span>")
+    return Template(_file("page.html")).substitute(title=title, body=body(document))
+
+
+def body(document: Document) -> str:
+    """Return the document as an element to be put in a page, its style with it."""
+    content = [element("h1", document.headline, class_=document.verdict)]
+    content += [element("p", line) for line in document.summary]
+    for _, group in itertools.groupby(document.parts, key=type):
+        parts = list(group)
+        figures = [_figure(p) for p in parts if isinstance(p, Map | Curve)]
+        if figures:
+            content.append(element("div", *figures, class_="maps"))
+        content += [tag for part in parts for tag in _section(part)]
+    style = f"<style>{_file('page.css')}</style>"
+    return style + _written(element("div", *content, class_="fastgrad"))
+
+
+@cache
+def _file(name: str) -> str:
+    return resources.files("fastgrad.reports").joinpath(name).read_text("utf-8")
+
+
+def _written(tag: Element) -> str:
+    text = ElementTree.tostring(tag, encoding="unicode", method="html")
+    # A name may hold what no encoding can: half of a surrogate pair.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _section(part: Part) -> Iterator[Element]:
+    if isinstance(part, Lines):
+        yield from _titled(part.title, [element("p", line) for line in part.lines])
+    elif isinstance(part, Table):
+        yield from _titled(part.title, [_table(part)] if len(part.rows) > 1 else [])
+        if part.more:
+            yield element("p", part.more, class_="soft")
+    elif isinstance(part, Findings) and part.items:
+        items = [_finding(item) for item in part.items]
+        yield from _titled(part.title, [element("ol", *items)])
+
+
+def _titled(title: str, content: Sequence[Element]) -> Iterable[Element]:
+    return [element("h2", title), *content] if title and content else content
+
+
+def _table(table: Table) -> Element:
+    heading, *rows = table.rows
+    marks = table.marks or [""] * len(rows)
+
+    def cells(row: Sequence[str], tag: str, **attributes: str) -> list[Element]:
+        kinds = ["word" if k < table.left else "" for k in range(len(row))]
+        pairs = zip(row, kinds, strict=True)
+        return [element(tag, cell, class_=kind, **attributes) for cell, kind in pairs]
+
+    head = element("thead", element("tr", *cells(heading, "th", scope="col")))
+    lines = []
+    for row, mark in zip(rows, marks, strict=True):
+        name = element("th", row[0], class_="word", scope="row")
+        others = cells(row, "td")[1:]
+        lines.append(element("tr", name, *others, class_=mark))
+    label = table.title or heading[0]
+    # Reached with the keyboard, as what scrolls must be.
+    return element(
+        "div",
+        element("table", head, element("tbody", *lines)),
+        class_="scroll",
+        tabindex="0",
+        role="region",
+        aria_label=label,
     )
 
 
-def body(report: GradientReport) -> str:
-    """Return the report as an element to be put in a page."""
-    parts = [
-        f"<style>{_STYLE}</style>",
-        f'<h1 class="{report.verdict}">{html.escape(headline(report))}</h1>',
-        *(f"<p>{html.escape(line)}</p>" for line in usual_reading(report)),
-        *_causes(report),
-        "<h2>Blocks</h2>",
-        _table(block_rows(report.blocks), [block.verdict for block in report.blocks]),
-        *_maps(report),
-        *_entries(report),
-        "<h2>How it was computed</h2>",
-        *(f"<p>{html.escape(line)}</p>" for line in how_lines(report)),
+def _finding(finding: Finding) -> Element:
+    joint = f"({finding.joint}) " if finding.joint else ""
+    content: list[Element | str] = [
+        joint,
+        element("strong", finding.name),
+        f": {finding.message}",
     ]
-    return f'<div class="fastgrad">{"".join(parts)}</div>'
+    if finding.source_line:
+        place, colon, code = finding.source_line.partition(": ")
+        where = element("span", place + colon, class_="soft")
+        content.append(element("pre", where, element("code", code)))
+    content += [element("div", note) for note in finding.notes]
+    return element("li", *content)
 
 
-def _causes(report: GradientReport) -> Iterator[str]:
-    if report.causes:
-        yield "<h2>Causes</h2><ol>"
-        for cause in report.causes:
-            where = f" ({', '.join(cause.blocks)})" if cause.blocks else ""
-            yield f"<li><b>{html.escape(cause.code + where)}</b>: "
-            yield html.escape(cause.message)
-            if cause.source_line:
-                yield f"<br><code>{html.escape(cause.source_line)}</code>"
-            if cause.residual is not None:
-                yield f"<br>relative error left when undone: {cause.residual:.0e}"
-            yield "</li>"
-        yield "</ol>"
-
-
-def _entries(report: GradientReport) -> Iterator[str]:
-    if report.wrong:
-        yield f"<h2>Wrong entries ({len(report.wrong):,})</h2>"
-        yield f'<div class="scroll">{_table(entry_rows(report, _SHOWN))}</div>'
-        if len(report.wrong) > _SHOWN:
-            yield f"<p>The worst {_SHOWN:,}; <code>report.wrong</code> has all.</p>"
-
-
-def _table(rows: Sequence[Sequence[str]], classes: Sequence[str] = ()) -> str:
-    def line(cells: Sequence[str], tag: str, css: str = "") -> str:
-        inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
-        return f'<tr class="{css}">{inner}</tr>'
-
-    heading, *rest = rows
-    classes = classes or [""] * len(rest)
-    lines = [line(row, "td", css) for row, css in zip(rest, classes, strict=True)]
-    return f"<table>{line(heading, 'th')}{''.join(lines)}</table>"
-
-
-def _maps(report: GradientReport) -> Iterator[str]:
-    """Yield a picture of each wrong block: a wrong row or column is seen at once."""
-    blocks = [block for block in report.blocks if block.wrong and block.shape]
-    for block in blocks[:_MAX_MAPS]:
-        entries = [entry for entry in report.wrong if entry.block == block.name]
-        picture = base64.b64encode(_png(wrong_map(block, entries))).decode()
-        name = html.escape(block.name)
-        yield (
-            f'<figure><img alt="where {name} is wrong" '
-            f'src="data:image/png;base64,{picture}">'
-            f"<figcaption>{name}: wrong entries are red</figcaption></figure>"
-        )
-
-
-def wrong_map(block: Block, entries: Sequence[WrongEntry]) -> NDArray[np.bool_]:
-    """Return a picture, at most 256 pixels a side, of where entries are wrong.
-
-    The first axis goes down, all others across. A pixel is set if any entry in it is
-    wrong.
-    """
-    rows = block.shape[0] if len(block.shape) > 1 else 1
-    columns = block.size // rows
-    picture = np.zeros((min(rows, _MAX_PIXELS), min(columns, _MAX_PIXELS)), dtype=bool)
-    flat = np.array(
-        [np.ravel_multi_index(entry.index, block.shape) for entry in entries],
-        dtype=np.int64,
-    )
-    row, column = np.divmod(flat, columns)
-    height, width = picture.shape
-    picture[row * height // rows, column * width // columns] = True
-    return picture
-
-
-def _png(picture: NDArray[np.bool_]) -> bytes:
-    """Return the picture as a two-colour PNG file."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        crc = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + crc
-
-    height, width = picture.shape
-    lines = np.packbits(picture, axis=1)
-    filtered = np.insert(lines, 0, 0, axis=1)  # filter type "none" before every line
-    return b"".join(
-        (
-            b"\x89PNG\r\n\x1a\n",
-            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 3, 0, 0, 0)),
-            chunk(b"PLTE", bytes((240, 244, 240, 200, 40, 30))),
-            chunk(b"IDAT", zlib.compress(filtered.tobytes())),
-            chunk(b"IEND", b""),
-        )
-    )
+def _figure(part: Map | Curve) -> Element:
+    drawn = curve(part) if isinstance(part, Curve) else picture(part)
+    return element("figure", drawn, element("figcaption", part.caption))

@@ -1,170 +1,27 @@
-"""What a diagnosis of signals found: frozen results, and how they are handed on."""
+"""What a diagnosis of signals found, and how it reads."""
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fastgrad.reports.gradient import _finite, _plain
+import numpy as np
 
-
-@dataclass(frozen=True)
-class SignalLayer:
-    """Sizes of the signal and of the gradient at one layer.
-
-    Sizes are root mean squares; those called ``log2`` are their logarithms, which hold
-    what float64 does not.
-
-    Attributes
-    ----------
-    name : str
-        The block of its weight, ``W1``.
-    depth : int
-        Weight layers on the longest way from the data, this one included.
-    shape : tuple of int
-        Of the pre-activation.
-    activation : str
-        What is applied to it: ``"relu"``, ``"linear"`` (nothing), or NumPy's names.
-    source_line : str
-        Where the weight is multiplied: ``model.py, line 12: z = W1 @ x``.
-    forward_log2 : float
-        Size of the pre-activation.
-    backward_log2 : float
-        Size of the gradient of the loss there; -inf if it is exactly 0.
-    mean : float
-        Mean of the pre-activation relative to its size.
-    kurtosis : float
-        Of the pre-activation, 3 if it is normal.
-    correlation : float or None
-        Mean cosine between the pre-activations of two samples.
-    decorrelation : float or None
-        1 minus that, with all its digits.
-    post_log2, post_mean, post_kurtosis : float
-        The same of what comes out of the activation; nan in the last layer.
-    dead : float
-        Share of units that are 0 in every sample.
-    dead_expected : float
-        The share to expect of symmetric weights, without biases, for a batch of this
-        size and correlation; two samples leave a quarter of all ReLUs dead.
-    saturated : float
-        Share of entries where a bounded activation has less than 5 % of its slope.
-    saturated_units : float
-        Share of units where that is so in every sample.
-    sigma_w : float
-        The weights have mean square ``sigma_w**2 / fan_in``.
-    sigma_b : float
-        Root mean square of the biases.
-    fan_in : int
-        Terms of each sum.
-    expected_forward_log2, expected_backward_log2 : float or None
-        By mean-field theory for these weights and activations: forward from the input,
-        backward from the gradient at the last layer; None where the theory has no
-        answer (beyond a residual sum or a normalisation it starts again).
-    forward_spread, backward_spread : float or None
-        Standard deviation of the measured value around that, at this width.
-    forward_z, backward_z : float or None
-        Measured minus expected, in units of that.
-    gradient_ratio_log2 : float
-        Log2 of the norm of the weight's gradient relative to the weight's.
-    update_ratio : float or None
-        Norm of one step of plain gradient descent relative to the weight's, given a
-        learning rate; about 1e-3 is usual.
-    log2_max : float
-        Log2 of the largest absolute pre-activation.
-    """
-
-    name: str
-    depth: int
-    shape: tuple[int, ...]
-    activation: str
-    source_line: str
-    forward_log2: float
-    backward_log2: float
-    mean: float
-    kurtosis: float
-    correlation: float | None
-    decorrelation: float | None
-    post_log2: float
-    post_mean: float
-    post_kurtosis: float
-    dead: float
-    dead_expected: float
-    saturated: float
-    saturated_units: float
-    sigma_w: float
-    sigma_b: float
-    fan_in: int
-    expected_forward_log2: float | None
-    forward_spread: float | None
-    forward_z: float | None
-    expected_backward_log2: float | None
-    backward_spread: float | None
-    backward_z: float | None
-    gradient_ratio_log2: float
-    update_ratio: float | None
-    log2_max: float
-
-    @property
-    def norm_log2(self) -> float:
-        """Log2 of the norm of the gradient at the pre-activation."""
-        return self.backward_log2 + math.log2(max(math.prod(self.shape), 1)) / 2
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong with a network's signals.
-
-    Attributes
-    ----------
-    kind : str
-        ``"vanishing"``, ``"exploding"``, ``"dead"``, ``"saturated"``, ``"collapsed"``
-        or ``"non-finite"``.
-    direction : {"forward", "backward"}
-        Whether it is the signal or its gradient.
-    layer : str
-        The first layer at fault.
-    cause : str
-        ``"weight scale"``, ``"activation"``, ``"depth x width"``,
-        ``"input not normalised"``, ``"residual growth"``,
-        ``"batch-norm gradient growth"``, ``"dead bias"``, ``"dtype range"``,
-        ``"disconnected"``, ``"learning rate"`` or ``"invalid operation"``.
-    message : str
-        The evidence.
-    fix : str
-        What to do, in numbers.
-    source_line : str
-        The user's line.
-    """
-
-    kind: str
-    direction: str
-    layer: str
-    cause: str
-    message: str
-    fix: str
-    source_line: str = ""
-
-
-@dataclass(frozen=True)
-class Jacobian:
-    """Of the last pre-activation with respect to the input, for the first sample.
-
-    Attributes
-    ----------
-    log2_largest, log2_smallest : float
-        Of its singular values; -inf for 0.
-    lyapunov : tuple of float
-        Growth of volumes, log2 per layer, largest first: the growth rates that the
-        singular values tend to with depth.
-    """
-
-    log2_largest: float
-    log2_smallest: float
-    lyapunov: tuple[float, ...]
+from fastgrad.reports.base import Report, short
+from fastgrad.reports.document import (
+    Curve,
+    Document,
+    Finding,
+    Findings,
+    Lines,
+    Table,
+)
+from fastgrad.reports.layers import Fault, Jacobian, SignalLayer
 
 
 @dataclass(frozen=True, eq=False)
-class SignalReport:
+class SignalReport(Report):
     """How large signals and gradients are in each layer, and what is wrong with that.
 
     Attributes
@@ -219,39 +76,8 @@ class SignalReport:
         """Whether the verdict is "healthy"."""
         return self.verdict == "healthy"
 
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __str__(self) -> str:
-        from fastgrad.reports.signal_render import text
-
-        return text(self)
-
     def __repr__(self) -> str:
         return f"<SignalReport: {self.verdict}, {len(self.layers)} layers>"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as dicts, lists, strings and numbers."""
-        names = [field.name for field in dataclasses.fields(self)]
-        result = {name: _plain(getattr(self, name)) for name in names}
-        return {"ok": self.ok, **result}
-
-    def to_json(self, *, indent: int | None = None) -> str:
-        """Return `to_dict` as JSON; what is not finite becomes a string, ``"-inf"``."""
-        import json
-
-        return json.dumps(_finite(self.to_dict()), indent=indent, allow_nan=False)
-
-    def to_html(self) -> str:
-        """Return a page of HTML that needs no other file."""
-        from fastgrad.reports.signal_render import page
-
-        return page(self)
-
-    def _repr_html_(self) -> str:
-        from fastgrad.reports.signal_render import body
-
-        return body(self)
 
     def plot(self) -> Any:
         """Return a matplotlib figure: sizes by layer, measured and expected.
@@ -261,6 +87,138 @@ class SignalReport:
         ImportError
             If matplotlib is not installed.
         """
-        from fastgrad.reports.signal_render import plot
+        from fastgrad.reports import figures
 
-        return plot(self)
+        return figures.curves(headline(self), _curves(self))
+
+    def _document(self, *, brief: bool) -> Document:
+        curves = [] if brief else _curves(self)
+        return Document(
+            headline(self),
+            "correct" if self.ok else "wrong",
+            list(_growths(self)),
+            [
+                Findings("Fault" + "s" * (len(self.faults) > 1), _findings(self)),
+                *curves,
+                _layers(self, brief),
+                Lines(list(_others(self)), "" if brief else "Other"),
+            ],
+        )
+
+
+_SHOWN = 40  # layers in the text
+
+
+def headline(report: SignalReport) -> str:
+    """Return the verdict in one line."""
+    at = f", first at {report.first_layer}: {report.cause}" if report.faults else ""
+    return f"Signal {report.verdict.upper()}{at}"
+
+
+def _growths(report: SignalReport) -> Iterator[str]:
+    """Yield how sizes grow from layer to layer."""
+    for name, slope, error in (
+        ("signal", report.forward_growth, report.forward_growth_error),
+        ("gradient", report.backward_growth, report.backward_growth_error),
+    ):
+        if math.isfinite(slope):
+            towards = " towards the input" if name == "gradient" else ""
+            bar = f" ± {error:.2g}" if math.isfinite(error) else ""
+            yield f"{name} x 2^({slope:+.4g}{bar}) a layer{towards}"
+
+
+def _findings(report: SignalReport) -> list[Finding]:
+    return [
+        Finding(
+            f"{fault.kind} ({fault.direction}) at {fault.layer}",
+            f"{fault.cause}. {fault.message}",
+            fault.source_line,
+            [f"fix: {fault.fix}"],
+        )
+        for fault in report.faults
+    ]
+
+
+def _layers(report: SignalReport, brief: bool) -> Table:
+    """Return the table of layers; of very many, some and those at fault."""
+    guilty = {fault.layer for fault in report.faults}
+    n = len(report.layers)
+    chosen, more = list(range(n)), ""
+    if brief and n > _SHOWN:
+        step = math.ceil(n / _SHOWN)
+        bad = [k for k, layer in enumerate(report.layers) if layer.name in guilty]
+        chosen = sorted({*range(0, n, step), *bad, n - 1})
+        more = f"one layer in {step} shown; all are in report.layers"
+    heading = [
+        "layer", "then", "sigma_w", "forward", "expected", "z", "backward",
+        "expected", "z", "correlation", "dead", "saturated", "grad/weight",
+    ]  # fmt: skip
+    layers = [report.layers[k] for k in chosen]
+    return Table(
+        [heading, *(_row(layer) for layer in layers)],
+        "Layers: sizes are log2 of root mean squares",
+        left=2,
+        marks=["wrong" if layer.name in guilty else "" for layer in layers],
+        more=more,
+    )
+
+
+def _row(layer: SignalLayer) -> list[str]:
+    return [
+        layer.name,
+        layer.activation,
+        f"{layer.sigma_w:.4g}",
+        short(layer.forward_log2, ".2f"),
+        short(layer.expected_forward_log2, ".2f"),
+        short(layer.forward_z, ".1f"),
+        short(layer.backward_log2, ".2f"),
+        short(layer.expected_backward_log2, ".2f"),
+        short(layer.backward_z, ".1f"),
+        short(layer.correlation, ".4f"),
+        _percent(layer.dead),
+        _percent(layer.saturated),
+        short(layer.gradient_ratio_log2, ".2f"),
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.005 else "-"
+
+
+def _others(report: SignalReport) -> Iterator[str]:
+    """Yield when number formats give out, and what else was found."""
+    for what in () if report.ok else ("forward", "backward"):
+        depths = {d: at[what] for d, at in report.range_depth.items() if at[what]}
+        if depths:
+            name = "signal" if what == "forward" else "gradient"
+            at = ", ".join(f"{dtype} at depth {n}" for dtype, n in depths.items())
+            yield f"At this growth the {name} leaves the range of {at}"
+    if report.jacobian is not None:
+        j = report.jacobian
+        yield (
+            f"Jacobian: singular values from 2^{j.log2_smallest:.4g} to "
+            f"2^{j.log2_largest:.4g}; Lyapunov exponents, log2 a layer, from "
+            f"{j.lyapunov[-1]:.4g} to {j.lyapunov[0]:.4g}"
+        )
+    yield from report.notes
+
+
+def _curves(report: SignalReport) -> list[Curve]:
+    return [_curve(report, "forward"), _curve(report, "backward")]
+
+
+def _curve(report: SignalReport, what: str) -> Curve:
+    """Return sizes by layer, and mean field theory's, give or take two deviations."""
+    known = [
+        (layer.depth, mean - 2 * spread, mean + 2 * spread)
+        for layer in report.layers
+        if (mean := getattr(layer, f"expected_{what}_log2")) is not None
+        and (spread := getattr(layer, f"{what}_spread")) is not None
+    ]
+    name = "pre-activation" if what == "forward" else "gradient there"
+    return Curve(
+        f"log2 of the size of the {name}",
+        np.array([float(layer.depth) for layer in report.layers]),
+        np.array([float(getattr(layer, f"{what}_log2")) for layer in report.layers]),
+        np.array(known, dtype=np.float64).reshape(-1, 3).T,
+    )

@@ -1,19 +1,18 @@
-"""What a battery of variations found: frozen results, and how they read as text."""
+"""What a battery of variations found, and how it reads."""
 
-import dataclasses
 import itertools
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fastgrad.reports.gradient import GradientError, GradientReport, Verdict, _finite
-from fastgrad.reports.text import table
+from fastgrad.reports.base import Report, described
+from fastgrad.reports.document import Document, Finding, Findings, Lines, Table
+from fastgrad.reports.gradient import GradientError, GradientReport, Verdict
 
 Outcome = Literal["correct", "wrong", "undecided", "raises", "skipped"]
 
 AS_GIVEN = "as given"
-_WIDTH = 88
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Identity:
 
 
 @dataclass(frozen=True, eq=False)
-class VariationReport(Mapping[str, GradientReport]):
+class VariationReport(Report, Mapping[str, GradientReport]):
     """Whether a gradient is right for other samples, layouts and parameters too.
 
     True in a condition if it is; printed, a table. A mapping from the names of the
@@ -126,15 +125,6 @@ class VariationReport(Mapping[str, GradientReport]):
         """The verdict in a sentence, with what separates right from wrong."""
         return _sentence(self)
 
-    def __str__(self) -> str:
-        sections = [
-            textwrap.wrap(self.summary, _WIDTH),
-            table(list(_rows(self)), left=5),
-            list(_causes(self)),
-            list(_identities(self)),
-        ]
-        return "\n\n".join("\n".join(lines) for lines in sections if lines)
-
     def __repr__(self) -> str:
         return f"<VariationReport: {self.summary}>"
 
@@ -147,40 +137,41 @@ class VariationReport(Mapping[str, GradientReport]):
             errors = [v.error for v in self.variations if v.outcome == "raises"]
             raise GradientError(self) from (errors[0] if errors else None)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as dicts, lists, strings and numbers."""
-        return {
-            "verdict": self.verdict,
-            "ok": self.ok,
-            "summary": self.summary,
-            "variations": [_plain(variation) for variation in self.variations],
-            "identities": [_plain(identity) for identity in self.identities],
-            "seconds": self.seconds,
-        }
+    def _values(self) -> dict[str, Any]:
+        """The verdict, and its sentence, first."""
+        first = {"verdict": self.verdict, "summary": self.summary}
+        return {**first, **super()._values()}
 
-    def to_json(self, *, indent: int | None = None) -> str:
-        """Return `to_dict` as JSON; what is not finite becomes a string, ``"nan"``."""
-        import json
+    def plot(self) -> Any:
+        """Return a matplotlib figure: the relative error of each variation.
 
-        return json.dumps(_finite(self.to_dict()), indent=indent, allow_nan=False)
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from fastgrad.reports import figures
 
+        errors = [report.relative_error for report in self.values()]
+        return figures.bars(self.summary, list(self), errors, "relative error")
 
-def describe(error: Exception) -> str:
-    """Return an exception in a line."""
-    first, *_ = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def _plain(item: Variation | Identity) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for field in dataclasses.fields(item):
-        value = getattr(item, field.name)
-        if isinstance(value, GradientReport):
-            value = value.to_dict()
-        result[field.name] = (
-            describe(value) if field.name == "error" and value else value
+    def _document(self, *, brief: bool) -> Document:
+        marks = [
+            {"raises": "wrong", "correct": "", "skipped": ""}.get(v.outcome, v.outcome)
+            for v in self.variations
+        ]
+        rows = Table(list(_rows(self)), "" if brief else "Variations", 5, marks)
+        causes = list(_causes(self))
+        return Document(
+            self.summary,
+            self.verdict,
+            [],
+            [
+                rows,
+                Findings("Cause" + "s" * (len(causes) > 1), causes),
+                Lines(list(_identities(self)), _heading(self)),
+            ],
         )
-    return result
 
 
 def _sentence(report: VariationReport) -> str:
@@ -236,40 +227,35 @@ def _rows(report: VariationReport) -> Iterator[list[str]]:
         ]
 
 
-def _causes(report: VariationReport) -> Iterator[str]:
+def _causes(report: VariationReport) -> Iterator[Finding]:
     """Yield the message of each different top cause, with where it was seen first."""
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for variation in report.variations:
         checked = variation.report
         for cause in () if checked is None else checked.causes[:1]:
-            if (cause.code, cause.blocks) in seen:
-                continue
-            if not seen:
-                yield "Causes"
-            seen.add((cause.code, cause.blocks))
-            where = f" ({', '.join(cause.blocks)})" if cause.blocks else ""
-            line = f"{variation.name}: {cause.code}{where}: {cause.message}"
-            yield from _wrapped(line)
-            if cause.source_line:
-                yield f"    {cause.source_line}"
+            if (cause.code, cause.blocks) not in seen:
+                seen.add((cause.code, cause.blocks))
+                where = f" ({', '.join(cause.blocks)})" if cause.blocks else ""
+                name = f"{variation.name}: {cause.code}{where}"
+                yield Finding(name, cause.message, cause.source_line or "")
+
+
+def _heading(report: VariationReport) -> str:
+    held = sum(identity.holds for identity in report.identities)
+    heading = f"Identities of the loss, no differences taken: {held} obeyed"
+    return heading if report.identities else ""
 
 
 def _identities(report: VariationReport) -> Iterator[str]:
+    """Yield what is broken; that nothing is, too."""
     broken = [identity for identity in report.identities if not identity.holds]
-    held = len(report.identities) - len(broken)
-    if report.identities:
-        yield f"Identities of the loss, no differences taken: {held} obeyed"
+    if report.identities and not broken:
+        yield "none broken"
     for name, group in itertools.groupby(broken, key=lambda identity: identity.name):
         first, *others = group
         blocks = ", ".join(identity.block for identity in (first, *others))
         off = max(identity.violation for identity in (first, *others))
         but = f"but is off by {off:.1e}"
         if first.error is not None:
-            but = f"but `grads` raises {describe(first.error)}"
-        yield from _wrapped(
-            f"BROKEN in {blocks}: the loss is {name}, so {first.consequence}, {but}"
-        )
-
-
-def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(line, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+            but = f"but `grads` raises {described(first.error)}"
+        yield f"BROKEN in {blocks}: the loss is {name}, so {first.consequence}, {but}"

@@ -16,7 +16,7 @@ from fastgrad.params.structure import rebuild, walk
 from fastgrad.program import plan
 from fastgrad.program.graph import Node
 from fastgrad.program.program import trace_graph
-from fastgrad.reports.signal import Fault, Jacobian, SignalLayer, SignalReport
+from fastgrad.reports import Fault, Jacobian, SignalLayer, SignalReport
 from fastgrad.signal.evidence import Evidence
 from fastgrad.signal.jacobian import jacobian as find_jacobian
 from fastgrad.signal.layers import Layer, find_layers

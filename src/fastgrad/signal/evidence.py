@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.program.graph import Node
-from fastgrad.reports.signal import SignalLayer
+from fastgrad.reports import SignalLayer
 from fastgrad.signal.layers import Layer
 from fastgrad.signal.measure import Growth
 from fastgrad.signal.scaled import Scaled

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.initializers.gains import critical_init
-from fastgrad.reports.signal import Fault
+from fastgrad.reports import Fault
 from fastgrad.signal.evidence import LN2, Evidence, critical, exp2, number, source_line
 from fastgrad.signal.meanfield import batch_norm_growth
 from fastgrad.signal.measure import Growth

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.program.graph import Node
-from fastgrad.reports.signal import Jacobian
+from fastgrad.reports import Jacobian
 from fastgrad.signal.layers import Layer
 from fastgrad.signal.scaled import Scaled, backpropagate
 
