@@ -67,15 +67,19 @@ class Findings:
 
 @dataclass(frozen=True)
 class Map:
-    """Where in an array something is, and how much of it.
+    """Where in a matrix something is, and how much of it.
 
     Attributes
     ----------
+    shape : (int, int)
+        Of the matrix.
     strength : ndarray of float64, shape (height, width)
-        From 0 to 1 of each pixel; nan where there is nothing.
+        From 0 to 1 of each pixel, which may stand for many entries; nan where there is
+        nothing.
     """
 
     caption: str
+    shape: tuple[int, int]
     strength: NDArray[np.float64]
 
 

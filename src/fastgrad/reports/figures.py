@@ -51,7 +51,7 @@ def curves(title: str, parts: Sequence[Curve]) -> Any:
             band = "mean field, ± 2 deviations"
             ax.fill_between(at, low, high, alpha=0.25, color="C1", lw=0)
             ax.plot(at, (low + high) / 2, "C1--", lw=1, label=band)
-        ax.set(xlabel="layer", ylabel=part.caption)
+        ax.set(xlabel="layer", ylabel=part.caption.partition(";")[0])
         ax.legend(fontsize=8)
     return figure
 

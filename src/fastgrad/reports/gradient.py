@@ -384,12 +384,13 @@ def _map(report: GradientReport, block: Block) -> Map:
     strength = np.full(height * width, -1.0)
     np.maximum.at(strength, pixel, _contrast(relative))
     strength[strength < 0] = np.nan
+    least, most = short(relative.min()), short(relative.max())
+    by = most if least == most else f"{least} (light) to {most} (dark)"
     caption = (
-        f"{block.name}: {block.wrong:,} of {block.checked:,} entries wrong, by "
-        f"{short(relative.min())} to {short(relative.max())} of their size "
-        "(darker: more)"
+        f"{block.name}: {block.wrong:,} of {block.checked:,} entries wrong, by {by} "
+        "of their size"
     )
-    return Map(caption, strength.reshape(height, width))
+    return Map(caption, (rows, columns), strength.reshape(height, width))
 
 
 def _contrast(relative: NDArray[np.float64]) -> NDArray[np.float64]:

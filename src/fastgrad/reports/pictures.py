@@ -41,9 +41,9 @@ def element(tag: str, *content: "Element | str", **attributes: str) -> Element:
 
 def picture(part: Map) -> Element:
     """Return a map as an image; what is rare in it is ringed."""
-    height, width = part.strength.shape
-    cell = min(_CELL, _SIDE / max(height, width))
-    across, down = max(width * cell, _THIN), max(height * cell, _THIN)
+    rows, columns = part.shape
+    cell = min(_CELL, _SIDE / max(rows, columns))
+    across, down = max(columns * cell, _THIN), max(rows * cell, _THIN)
     data = base64.b64encode(_png(part.strength)).decode()
     image = element(
         "img",
@@ -53,9 +53,9 @@ def picture(part: Map) -> Element:
         height=f"{down:g}",
     )
     there = np.argwhere(~np.isnan(part.strength)) + 0.5
-    if len(there) > _FEW or len(there) == height * width:
+    if len(there) > _FEW or len(there) == part.strength.size:
         return image
-    places = there * (down / height, across / width)
+    places = there / part.strength.shape * (down, across)
     rings = [
         element("circle", cx=f"{x:g}", cy=f"{y:g}", r="6", class_="mark")
         for y, x in places

@@ -216,8 +216,9 @@ def _curve(report: SignalReport, what: str) -> Curve:
         and (spread := getattr(layer, f"{what}_spread")) is not None
     ]
     name = "pre-activation" if what == "forward" else "gradient there"
+    expected = "; band: mean field theory, ± 2 deviations" if known else ""
     return Curve(
-        f"log2 of the size of the {name}",
+        f"log2 of the size of the {name}{expected}",
         np.array([float(layer.depth) for layer in report.layers]),
         np.array([float(getattr(layer, f"{what}_log2")) for layer in report.layers]),
         np.array(known, dtype=np.float64).reshape(-1, 3).T,

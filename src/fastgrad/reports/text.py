@@ -38,7 +38,7 @@ def _findings(findings: Findings) -> Iterator[str]:
             yield item.joint
         yield from _indented([f"{item.name}: {item.message}"])
         if item.source_line:
-            yield f"    {item.source_line}"
+            yield "    " + textwrap.shorten(item.source_line, 2 * _WIDTH)
         for note in item.notes:
             yield from textwrap.wrap(
                 note, _WIDTH, initial_indent="    ", subsequent_indent="      "
