@@ -156,6 +156,102 @@ CALLS = {
         (lambda f, a: f(a), (4,)),
         (lambda f, a: f(a, 3, increasing=True), (4,)),
     ],
+    "numpy.where": [
+        (lambda f, a, b: f(a > 0, a, b), (3, 4), (4,)),
+        (lambda f, a, b: f(a > 0, b, 1.0), (3,), (3,)),
+    ],
+    "numpy.dot": [
+        (lambda f, a, b: f(a, b), *shapes)
+        for shapes in [
+            ((5,), (5,)),
+            ((3, 4), (4,)),
+            ((4,), (2, 4, 3)),
+            ((2, 3, 4), (2, 4, 3)),
+            ((), (3,)),
+            ((3, 0), (0, 2)),
+            ((1, 1), (1, 1)),
+            ((), ()),
+        ]
+    ],
+    "numpy.einsum": [
+        *(
+            (lambda f, *xs, text=text: f(text, *xs), *shapes)
+            for text, *shapes in [
+                ("ij,jk->ik", (3, 4), (4, 2)),
+                ("ij,jk", (3, 4), (4, 2)),
+                ("ii", (3, 3)),
+                ("ii->i", (3, 3)),
+                ("iij->ji", (3, 3, 2)),
+                ("ij->", (3, 4)),
+                ("i,j,k->kji", (2,), (3,), (4,)),
+                ("...ij,...jk->...ik", (2, 3, 4), (4, 2)),
+                ("ij,ij,jk->k", (3, 4), (3, 4), (4, 2)),
+                ("b...,b...->...", (3, 4), (3, 4)),
+                ("ij,kj", (3, 4), (2, 4)),
+                ("i,", (3,), ()),
+                ("ij,jk->ik", (3, 0), (0, 2)),
+                ("ij,jk->ik", (1, 4), (4, 1)),
+                (" i j -> j i ", (2, 3)),
+                ("ii,i->", (3, 3), (3,)),
+            ]
+        ),
+        (lambda f, a, b: f(a, [0, 1], b, [1, 2]), (3, 4), (4, 2)),
+        (lambda f, a, b: f(a, [0, 1], b, [1, 2], [2, 0]), (3, 4), (4, 2)),
+        (lambda f, a, b: f(a, [..., 0, 1], b, [1, 2], [..., 0, 2]), (2, 3, 4), (4, 2)),
+        (lambda f, a, b: f("ij,jk->ik", a, b, optimize=True), (3, 4), (4, 2)),
+    ],
+    "numpy.linalg.multi_dot": [
+        (lambda f, a, b, c: f([a, b, c]), (3, 4), (4, 2), (2,)),
+    ],
+    "numpy.linalg.cholesky": [
+        (lambda f, a: f(regular(a)), (2, 3, 3)),
+        (lambda f, a: f(regular(a), upper=True), (3, 3)),
+    ],
+    "numpy.take_along_axis": [
+        (lambda f, a: f(a, np.array([[0, -1]] * 4), 1), (4, 3)),
+        (lambda f, a: f(a, np.array([2, 0]), None), (2, 3)),
+    ],
+    "numpy.broadcast_to": [
+        (lambda f, a: f(a, (2, 3, 4)), (3, 1)),
+        (lambda f, a: f(a, (3,)), ()),
+        (lambda f, a: f(a, (0, 3)), (3,)),
+    ],
+    "numpy.reshape": [
+        (lambda f, a: f(a, (6, -1)), (3, 4)),
+        (lambda f, a: f(a, -1, order="F"), (3, 4)),
+        (lambda f, a: f(a, ()), (1, 1)),
+        (lambda f, a: f(a, (0, 5)), (0,)),
+    ],
+    "numpy.hsplit": [
+        (lambda f, a: f(a, 2)[1], (3, 4)),
+        (lambda f, a: f(a, [1])[0], (5,)),
+    ],
+    "numpy.vsplit": [(lambda f, a: f(a, 2)[1], (4, 3))],
+    "numpy.split": [
+        (lambda f, a: f(a, 2, axis=1)[1], (3, 4)),
+        (lambda f, a: f(a, [1, 1])[1], (5,)),
+    ],
+    "numpy.array_split": [(lambda f, a: f(a, 3)[1], (5, 2))],
+    **{
+        f"numpy.atleast_{n}d": [
+            (lambda f, a: f(a), shape) for shape in ((), (3,), (2, 3, 1, 2))
+        ]
+        for n in (1, 2, 3)
+    },
+    **{
+        f"numpy.bitwise_{name}": [(lambda f, a, b: f(a > 0, b > 0), (5,), (5,))]
+        for name in ("and", "or", "xor")
+    },
+    "numpy.invert": [(lambda f, a: f(a > 0), (5,))],
+    **{
+        f"numpy.{name}": [
+            (lambda f, a, b: f([a, b]), (3, 2), (3, 2)),
+            (lambda f, a: f([a, a, np.ones(3)]), (3,)),
+            (lambda f, a: f(a), (2, 3, 4)),
+            (lambda f, a, b: f((a, b)), (0, 2), (0, 2)),
+        ]
+        for name in ("concatenate", "stack", "vstack", "hstack", "column_stack")
+    },
     "numpy.putmask": [
         (lambda f, a, b: changed(f, a, np.arange(4) % 2 > 0, b), (4,), (2,)),
     ],
@@ -174,6 +270,10 @@ CALLS = {
     ],
     "numpy.partition": [(lambda f, a: f(a, (0, 1, 2, 3)), (3, 4))],
     "numpy.astype": [(lambda f, a: f(a, float), (3,))],
+    "numpy.lib.stride_tricks.sliding_window_view": [
+        (lambda f, a: f(a, 2, axis=0), (3, 4)),
+        (lambda f, a: f(a, (2, 2)), (3, 4)),
+    ],
     "numpy.dsplit": [(lambda f, a: f(a, 2)[1], (2, 3, 4))],
     "numpy.around": [(lambda f, a: f(a, 1), (3,))],
     "numpy.add.reduceat": [

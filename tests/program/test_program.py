@@ -420,7 +420,10 @@ REFUSED = {
     "inverse": (lambda w: np.linalg.inv(0 * np.outer(w, w)).sum(), "Singular matrix"),
     "det": (lambda w: np.linalg.det(0 * np.outer(w, w)), "det of a singular matrix"),
     "rectangle": (lambda w: np.linalg.det(w[None]), "must be square"),
-    "partition": (lambda w: np.partition(w, 1)[0], "np.partition"),
+    "eigenvalues": (
+        lambda w: np.linalg.eigvalsh(np.outer(w, w))[0],
+        "np.linalg.eigvalsh",
+    ),
     "computed_index": (lambda w: np.take_along_axis(w, w * 0, 0).sum(), "positions"),
     "index_of_longer": (lambda w: w[:2][np.argsort(w)[2:]].sum(), "positions"),
     "write_at_order": (lambda w: _writes_at_order(w), "positions"),

@@ -18,15 +18,13 @@ from fastgrad.program.primitives import (
     sorting,
     ufuncs,
 )
+from fastgrad.program.primitives.meanings.products import contraction
 
 
 def ufunc(name: str, inputs: Sequence[Node], label: str) -> Node | None:
     """The result of a ufunc; None where it has no meaning in primitives."""
     if name == "matmul":
         return products.matmul(*inputs, label=label)
-    if name == "vecdot":
-        product = ufuncs.elementwise("multiply", *inputs, label=label)
-        return reductions.sum_(product, -1, label=label)
     return ufuncs.ufunc(name, inputs, label)
 
 
@@ -63,7 +61,7 @@ FUNCTIONS: dict[Any, tuple[Callable[..., Any], tuple[int, ...]]] = {
     np.inner: (products.inner, (0, 1)),
     np.outer: (products.outer, (0, 1)),
     np.tensordot: (products.tensordot, (0, 1)),
-    np.einsum: (products.einsum, tuple(range(1, 16))),
+    contraction: (products.einsum, tuple(range(1, 16))),
     np.trace: (shapes.trace, (0,)),
     np.reshape: (shapes.reshape, (0,)),
     np.ravel: (shapes.ravel, (0,)),

@@ -18,9 +18,20 @@ class Primitive:
 
     evaluate: Callable[[Sequence[Array], Sequence[int]], Array]
     derivative: Derivative
+    #: The ufuncs that it is, by name.
+    ufuncs: tuple[str, ...] = ()
     #: At theta the lane kernels evaluate it too: its last bits may differ from NumPy.
     inexact: bool = False
     #: Constant between jumps: its derivative is zero everywhere.
     steps: bool = False
+    #: Whether its result is a truth value.
+    truth: bool = False
     #: What the lane kernel wants to know about theta, from the inputs there.
     prepare: Callable[[Sequence[Array]], Array] = lambda inputs: np.empty(0)
+
+
+def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
+    """Sum `g` over the axes along which an input of this shape was broadcast."""
+    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    stretched = tuple(d for d, n in enumerate(shape) if n == 1 and g.shape[d] != 1)
+    return g.sum(axis=stretched, keepdims=True) if stretched else g

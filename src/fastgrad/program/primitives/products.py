@@ -81,6 +81,8 @@ def dot(x: Node, y: Node, *, label: str) -> Node:
 
 
 def inner(x: Node, y: Node, *, label: str) -> Node:
+    if not x.value.ndim or not y.value.ndim:
+        return elementwise("multiply", x, y, label=label)
     return tensordot(x, y, ([x.value.ndim - 1], [y.value.ndim - 1]), label=label)
 
 
@@ -111,8 +113,8 @@ def vdot(x: Node, y: Node, *, label: str) -> Node:
     return dot(ravel(x, label=label), ravel(y, label=label), label=label)
 
 
-def einsum(subscripts: str, *operands: Node, label: str, optimize: Any = False) -> Node:
-    """From left to right, whatever `optimize`."""
+def einsum(subscripts: str, *operands: Node, label: str) -> Node:
+    """From left to right."""
     subscripts = subscripts.replace(" ", "")
     left, _, right = subscripts.partition("->")
     parts = left.split(",")

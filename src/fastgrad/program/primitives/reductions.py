@@ -153,6 +153,10 @@ def _vector_norm(
         return max_(size, axes, keepdims=keepdims, label=label)
     if ord == -np.inf:
         return min_(size, axes, keepdims=keepdims, label=label)
+    if ord == 2:
+        squares = elementwise("square", size, label=label)
+        total = sum_(squares, axes, keepdims=keepdims, label=label)
+        return elementwise("sqrt", total, label=label)
     if ord == 0:
         some = elementwise("not_equal", size, number(0.0), label=label)
         return sum_(some, axes, keepdims=keepdims, label=label)
@@ -171,12 +175,9 @@ def vector_norm(
     ord: Any = 2,
     label: str,
 ) -> Node:
-    if axis is None or not isinstance(axis, (int, np.integer)):
-        axes = normalize_axes(axis, x.value.ndim)
-        if len(axes) != x.value.ndim or keepdims:
-            raise TraceError("uses np.linalg.vector_norm over several axes")
-        x, axis = graph.reshape(x, (x.value.size,), label), 0
-    return norm(x, ord, axis, keepdims, label=label)
+    axes = normalize_axes(axis, x.value.ndim)
+    size = elementwise("abs", x, label=label)
+    return _vector_norm(size, ord, axes, keepdims, label)
 
 
 def matrix_norm(

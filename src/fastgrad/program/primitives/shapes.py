@@ -89,7 +89,7 @@ def _take_axis(x: Node, chosen: Any, axis: int, label: str) -> Node:
 
 
 def take(x: Node, indices: Any, axis: int | None = None, *, label: str) -> Node:
-    if axis is None:
+    if axis is None or not x.value.ndim:
         return gather(x, np.arange(x.value.size)[np.asarray(indices)], label)
     (axis,) = normalize_axes(axis, x.value.ndim)
     return _take_axis(x, indices, axis, label)
@@ -149,7 +149,15 @@ def expand_dims(x: Node, axis: Any, *, label: str) -> Node:
     return graph.reshape(x, np.expand_dims(x.value, axis).shape, label)
 
 
-def concatenate(xs: Sequence[Node], axis: int | None = 0, *, label: str) -> Node:
+def _parts(xs: Sequence[Node] | Node, label: str) -> Sequence[Node]:
+    """The arrays to join: those of one array are along its first axis."""
+    if isinstance(xs, Node):
+        return [index(xs, i, label) for i in range(xs.shape[0])]
+    return xs
+
+
+def concatenate(xs: Sequence[Node] | Node, axis: int | None = 0, *, label: str) -> Node:
+    xs = _parts(xs, label)
     if axis is None:
         xs, axis = [ravel(x, label=label) for x in xs], 0
     out = np.concatenate([x.value for x in xs], axis=axis)
@@ -161,7 +169,8 @@ def concatenate(xs: Sequence[Node], axis: int | None = 0, *, label: str) -> Node
     return graph.place(xs, offsets, np.zeros(out.shape), label)
 
 
-def stack(xs: Sequence[Node], axis: int = 0, *, label: str) -> Node:
+def stack(xs: Sequence[Node] | Node, axis: int = 0, *, label: str) -> Node:
+    xs = _parts(xs, label)
     return concatenate(
         [expand_dims(x, axis, label=label) for x in xs], axis, label=label
     )
@@ -170,7 +179,8 @@ def stack(xs: Sequence[Node], axis: int = 0, *, label: str) -> Node:
 def joined(function: Callable[..., Any], axis: int) -> Callable[..., Node]:
     """vstack, hstack, column_stack: concatenate after giving each input more axes."""
 
-    def join(xs: Sequence[Node], *, label: str) -> Node:
+    def join(xs: Sequence[Node] | Node, *, label: str) -> Node:
+        xs = _parts(xs, label)
         along = 0 if function is np.hstack and xs[0].value.ndim < 2 else axis
         rows = []
         for x in xs:
@@ -256,8 +266,10 @@ def diff(x: Node, n: int = 1, axis: int = -1, *, label: str) -> Node:
     return x
 
 
-def trace(x: Node, *args: Any, label: str) -> Node:
-    return sum_(diagonal(x, *args, label=label), -1, label=label)
+def trace(
+    x: Node, offset: int = 0, axis1: int = 0, axis2: int = 1, *, label: str
+) -> Node:
+    return sum_(diagonal(x, offset, axis1, axis2, label=label), -1, label=label)
 
 
 def rearranging(function: Callable[..., Any]) -> Callable[..., Node]:

@@ -30,8 +30,10 @@ def argsort(
     label: str,
 ) -> Node:
     """Stable whatever `kind`: equal elements leave open how they are ordered."""
-    x, axis = _along(x, axis, label)
-    return graph.apply("argsort", [x], [axis], label=label)
+    shape = x.shape if axis is not None else (x.value.size,)
+    along, at = _along(x, axis if shape else None, label)
+    positions = graph.apply("argsort", [along], [at], label=label)
+    return graph.reshape(positions, shape, label)
 
 
 def sort(x: Node, axis: int | None = -1, *, label: str, **kind: Any) -> Node:

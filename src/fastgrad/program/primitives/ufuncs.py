@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives import ops
 
 
 def elementwise(op: str, *inputs: Node, label: str) -> Node:
@@ -14,88 +15,12 @@ def elementwise(op: str, *inputs: Node, label: str) -> Node:
     return graph.apply(op, inputs, label=label)
 
 
-_SAME = frozenset(
-    [
-        "exp",
-        "expm1",
-        "log",
-        "log1p",
-        "tanh",
-        "sqrt",
-        "square",
-        "sign",
-        "reciprocal",
-        "negative",
-        "sin",
-        "cos",
-        "tan",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "sinh",
-        "cosh",
-        "arcsinh",
-        "arccosh",
-        "arctanh",
-        "exp2",
-        "log2",
-        "log10",
-        "cbrt",
-        "erf",
-        "erfc",
-        "floor",
-        "ceil",
-        "rint",
-        "trunc",
-        "add",
-        "subtract",
-        "multiply",
-        "divide",
-        "maximum",
-        "minimum",
-        "logaddexp",
-        "arctan2",
-        "hypot",
-        "greater",
-        "greater_equal",
-        "equal",
-        "not_equal",
-    ]
-)
-_RENAMED = {
-    "absolute": "abs",
-    "fabs": "abs",
-    "true_divide": "divide",
-    "fmax": "maximum",
-    "fmin": "minimum",
-    "gammaln": "lgamma",
-    **{f"{name} (vectorized)": name for name in ("erf", "erfc", "lgamma")},
-    "logical_not": "not",
-    "logical_and": "and",
-    "logical_or": "or",
-    "bitwise_and": "and",
-    "bitwise_or": "or",
-    "logical_xor": "not_equal",
-    "bitwise_xor": "not_equal",
-    "invert": "not",
-}
 #: ufuncs whose result is a truth value.
 BOOLEAN = frozenset(
     [
-        "greater",
-        "greater_equal",
         "less",
         "less_equal",
-        "equal",
-        "not_equal",
-        "logical_not",
-        "logical_and",
-        "logical_or",
-        "logical_xor",
-        "bitwise_and",
-        "bitwise_or",
-        "bitwise_xor",
-        "invert",
+        *(u for u, op in ops.UFUNCS.items() if ops.PRIMITIVES[op].truth),
     ]
 )
 
@@ -122,28 +47,6 @@ def power(x: Node, y: Node, label: str) -> Node:
     return elementwise("power", x, y, label=label)
 
 
-def _sigmoid(x: Node, label: str) -> Node:
-    e = elementwise("exp", elementwise("negative", x, label=label), label=label)
-    one = number(1.0)
-    return elementwise(
-        "reciprocal", elementwise("add", one, e, label=label), label=label
-    )
-
-
-def _xlogy(x: Node, y: Node, label: str) -> Node:
-    nothing = elementwise("equal", x, number(0.0), label=label)
-    product = elementwise(
-        "multiply", x, elementwise("log", y, label=label), label=label
-    )
-    return elementwise("where", nothing, number(0.0), product, label=label)
-
-
-def _remainder(x: Node, y: Node, label: str) -> Node:
-    whole = elementwise("floor", elementwise("divide", x, y, label=label), label=label)
-    product = elementwise("multiply", whole, y, label=label)
-    return elementwise("subtract", x, product, label=label)
-
-
 _COMPOSED: dict[str, Callable[..., Node]] = {
     "power": power,
     "float_power": power,
@@ -151,31 +54,6 @@ _COMPOSED: dict[str, Callable[..., Node]] = {
     "less_equal": lambda x, y, label: elementwise("greater_equal", y, x, label=label),
     "positive": lambda x, label: x,
     "conjugate": lambda x, label: x,
-    "expit": _sigmoid,
-    "log_expit": lambda x, label: elementwise(
-        "negative",
-        elementwise(
-            "logaddexp",
-            number(0.0),
-            elementwise("negative", x, label=label),
-            label=label,
-        ),
-        label=label,
-    ),
-    "xlogy": _xlogy,
-    "remainder": _remainder,
-    "floor_divide": lambda x, y, label: elementwise(
-        "floor", elementwise("divide", x, y, label=label), label=label
-    ),
-    "heaviside": lambda x, y, label: elementwise(
-        "where",
-        elementwise("equal", x, number(0.0), label=label),
-        y,
-        elementwise("greater", x, number(0.0), label=label),
-        label=label,
-    ),
-    "deg2rad": lambda x, label: scale(x, math.pi / 180, label=label),
-    "radians": lambda x, label: scale(x, math.pi / 180, label=label),
 }
 
 
@@ -183,8 +61,8 @@ def ufunc(name: str, inputs: Sequence[Node], label: str) -> Node | None:
     """The result of a ufunc; None where it has no meaning in primitives."""
     if name in _COMPOSED:
         return _COMPOSED[name](*inputs, label=label)
-    primitive = name if name in _SAME else _RENAMED.get(name)
-    return None if primitive is None else elementwise(primitive, *inputs, label=label)
+    op = ops.UFUNCS.get(name)
+    return None if op is None else elementwise(op, *inputs, label=label)
 
 
 def scale(x: Node, factor: float, label: str) -> Node:

@@ -17,6 +17,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from fastgrad.program import graph
 from fastgrad.program.graph import TraceError
+from fastgrad.program.primitives.meanings import meaning_of
+from fastgrad.program.primitives.meanings.products import contraction
 
 
 class Complex(NDArrayOperatorsMixin):
@@ -109,6 +111,10 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
             return _multilinear(function, _MULTILINEAR[function], args, kwargs)
         if function in FUNCTIONS:
             return FUNCTIONS[function](*args, **kwargs)
+    meaning = meaning_of(function)
+    result = NotImplemented if meaning is None else meaning(*args, **kwargs)
+    if result is not NotImplemented:
+        return result
     raise TraceError(f"{label_of(function)} of complex numbers cannot be traced")
 
 
@@ -207,7 +213,7 @@ _MULTILINEAR: dict[Any, tuple[tuple[int, ...], ...]] = {
     **dict.fromkeys((np.add, np.subtract), ((0, 1),)),
     **dict.fromkeys((np.multiply, np.matmul, np.dot, np.inner, np.outer), ((0,), (1,))),
     np.tensordot: ((0,), (1,)),
-    np.einsum: tuple((i,) for i in range(1, 16)),
+    **dict.fromkeys((np.einsum, contraction), tuple((i,) for i in range(1, 16))),
     np.where: ((1, 2),),
     **dict.fromkeys(
         (

@@ -16,6 +16,7 @@ from fastgrad.program.primitives.meanings import (  # noqa: F401
     densities,
     linear,
     numbers,
+    products,
     selection,
     sparse,
     special,

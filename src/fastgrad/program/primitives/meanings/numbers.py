@@ -59,6 +59,11 @@ def heaviside(x: Any, y: Any) -> Any:
     return np.where(x == 0.0, y, np.where(np.isnan(x), x, x > 0.0))
 
 
+@means("numpy.logical_xor")
+def logical_xor(x: Any, y: Any) -> Any:
+    return (asarray(x) != 0) != (asarray(y) != 0)
+
+
 @means("numpy.remainder")
 def remainder(x: Any, y: Any) -> Any:
     return x - np.floor(x / y) * y
