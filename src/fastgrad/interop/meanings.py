@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from fastgrad.program import graph
 from fastgrad.program.graph import TraceError
@@ -45,9 +46,15 @@ def refuse_unknown(x: Any) -> None:
         raise TraceError(x.reason, x.source)
 
 
-def value_of(x: Any) -> Any:
-    """The value at the parameters of an array, recorded or not."""
-    return x.node.value if isinstance(x, Traced) else x
+def same_value(recorded: Traced, expected: NDArray[Any]) -> bool:
+    """Whether an array has the value that the framework computes, but for rounding."""
+    low = expected.dtype.kind == "f" and expected.dtype.itemsize < 8
+    rtol = 1e-4 if low else 1e-9
+    scale = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
+    value = recorded.node.value
+    return value.shape == expected.shape and np.allclose(
+        value, expected, rtol=rtol, atol=rtol * float(scale) + 1e-300, equal_nan=True
+    )
 
 
 # ---- functions -----------------------------------------------------------------------

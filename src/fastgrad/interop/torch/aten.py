@@ -32,13 +32,16 @@ OF_SHAPE = frozenset(
 )
 #: They overwrite their first argument with something else.
 FILLING = frozenset(["zero_", "fill_", "normal_", "uniform_", "bernoulli_", "random_"])
-#: They give Python a number.
-TO_PYTHON = frozenset(["_local_scalar_dense", "equal", "is_nonzero", "_is_all_true"])
 
 
 def meaning(name: str, overload: str) -> Callable[..., Any] | None:
     """Return what an operation means; None if it is not in the table."""
     return ATEN.get(f"{name}.{overload}", ATEN.get(name))
+
+
+def _number(x: Any) -> Any:
+    """What Python asks for: a float may not be had, an outcome maybe."""
+    return bool(x) if x.dtype.kind == "b" else x.item()
 
 
 def _same(x: Any, *rest: Any, **options: Any) -> Any:
@@ -120,6 +123,10 @@ ATEN: dict[str, Callable[..., Any]] = {
     "gelu": arithmetic.gelu,
     "softplus": arithmetic.softplus,
     "log_sigmoid_forward": lambda x: (-softplus(-x), unknown("a buffer")),
+    "_local_scalar_dense": _number,
+    "is_nonzero": bool,
+    "equal": lambda x, y: bool(np.all(np.equal(x, y))),
+    "_is_all_true": lambda x: bool(np.all(x)),
     "_to_copy": arithmetic.cast,
     "convert_element_type": arithmetic.cast,
     "clone": _same,

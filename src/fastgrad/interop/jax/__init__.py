@@ -1,0 +1,177 @@
+"""fastgrad for JAX: functions of pytrees, custom derivatives.
+
+- `check_gradient`: as `fastgrad.check_gradient`, of JAX arrays.
+- `check_grads`: with the arguments of `jax.test_util.check_grads`; raises as that does.
+- `jaxpr`, `lax`: how a JAX function becomes a compiled program.
+- `loss`: parameters in float64 while they are checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from fastgrad.checking.check import check_gradient as _check_gradient
+from fastgrad.interop.jax.loss import JaxLoss
+from fastgrad.reports.gradient import GradientReport
+
+__all__ = ["check_gradient", "check_grads"]
+
+
+def check_gradient(
+    loss: Callable[[Any], Any], params: Any, grads: Any = None, **options: Any
+) -> GradientReport:
+    """Check a gradient of JAX: of a function, a `custom_vjp`, a `custom_jvp`.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params)`` returns a scalar; it need not be jitted, and may be.
+    params : pytree
+        Leaves that are floating point arrays are checked; others stay as they are.
+    grads : pytree or callable, optional
+        The gradient in the structure of `params`, or a function of `params`. By default
+        ``jax.grad(loss)``.
+    **options
+        As for `fastgrad.check_gradient`: `rtol`, `step`, `coverage`, `engine`, ...
+
+    Returns
+    -------
+    GradientReport
+        Blocks are named by their path in the pytree.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the call makes no sense, see `fastgrad.check_gradient`.
+
+    Notes
+    -----
+    Parameters are float64, and 64-bit types enabled, during the check. The jaxpr of
+    `loss` becomes a compiled program where its primitives are known; otherwise `loss`
+    is called, for many points at once if `jax.vmap` can.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from fastgrad.interop.jax import check_gradient
+    >>> @jax.custom_vjp
+    ... def square(x):
+    ...     return x**2
+    >>> square.defvjp(lambda x: (x**2, x), lambda x, g: (g * x,))  # 2 is missing
+    >>> check_gradient(lambda x: square(x).sum(), jnp.array([1.0, 2.0])).verdict
+    'wrong'
+    """
+    door = JaxLoss(loss, params)
+    given = door.gradient if grads is None else door.named(grads)
+    return _check_gradient(door, door.arrays, given, **options)
+
+
+def check_grads(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    order: int,
+    modes: Sequence[str] = ("fwd", "rev"),
+    atol: float | None = None,
+    rtol: float | None = None,
+    eps: float | None = None,
+) -> None:
+    """Check derivatives of JAX up to an order, in forward and reverse mode.
+
+    In place of `jax.test_util.check_grads`: every entry is checked, against differences
+    with measured error bars, not one random direction.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(*args)`` returns a pytree of real arrays.
+    args : sequence of pytrees
+    order : int
+        1 for derivatives, 2 for their derivatives too, and so on.
+    modes : sequence of {"fwd", "rev"}
+        By Jacobian-vector and by vector-Jacobian products.
+    atol, rtol : float, optional
+        Differences of at most ``atol + rtol * abs(numerical)`` do not matter.
+    eps : float, optional
+        The absolute step of central differences; chosen by default.
+
+    Raises
+    ------
+    AssertionError
+        If a derivative is wrong; its message is the report.
+    ValueError
+        If `order` or `modes` make no sense.
+
+    Notes
+    -----
+    Outputs are combined with random weights into one number, whose gradient must be
+    that of the weighted outputs.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from fastgrad.interop.jax import check_grads
+    >>> check_grads(jnp.sin, (jnp.array([0.5, 1.0]),), order=2)
+    """
+    if order < 1:
+        raise ValueError(f"`order` must be at least 1, got {order}.")
+    if not modes or any(mode not in _DERIVATIVES for mode in modes):
+        raise ValueError(f'`modes` must be "fwd", "rev" or both, got {modes!r}.')
+    weighted = _weighted(f)
+    for mode in modes:
+        derivative = _DERIVATIVES[mode]
+        door = JaxLoss(weighted, tuple(args), derivative)
+        report = _check_gradient(door, door.arrays, door.gradient, step=eps)
+        if any(_matters(entry, atol or 0.0, rtol or 0.0) for entry in report.wrong):
+            raise AssertionError(f"{mode} mode\n{report}")
+        if order > 1:
+            slopes = _slopes(weighted, derivative)
+            check_grads(slopes, args, order - 1, modes, atol, rtol, eps)
+
+
+_DERIVATIVES: dict[str, Callable[..., Any]] = {"fwd": jax.jacfwd, "rev": jax.grad}
+
+
+def _matters(entry: Any, atol: float, rtol: float) -> bool:
+    difference = abs(entry.analytic - entry.numerical)
+    return not difference <= atol + rtol * abs(entry.numerical)
+
+
+def _weighted(f: Callable[..., Any]) -> Callable[[Any], Any]:
+    """The outputs of `f` as one number, with random weights."""
+
+    def loss(args: Any) -> Any:
+        rng = np.random.default_rng(0)
+        leaves = jax.tree_util.tree_leaves(f(*args))
+        weights = [rng.uniform(0.5, 1.5, jax.numpy.shape(leaf)) for leaf in leaves]
+        return sum((w * leaf).sum() for w, leaf in zip(weights, leaves, strict=True))
+
+    return loss
+
+
+def _slopes(
+    loss: Callable[[Any], Any], derivative: Callable[..., Any]
+) -> Callable[..., Any]:
+    """The gradient of a loss as a function of its arguments, by a mode."""
+
+    def slopes(*args: Any) -> Any:
+        leaves, tree = jax.tree_util.tree_flatten(args)
+        at = [i for i, leaf in enumerate(leaves) if _is_float(leaf)]
+
+        def of(*moved: Any) -> Any:
+            every = list(leaves)
+            for i, leaf in zip(at, moved, strict=True):
+                every[i] = leaf
+            return loss(jax.tree_util.tree_unflatten(tree, every))
+
+        return derivative(of, tuple(range(len(at))))(*(leaves[i] for i in at))
+
+    return slopes
+
+
+def _is_float(leaf: Any) -> bool:
+    return bool(jax.numpy.issubdtype(jax.numpy.result_type(leaf), jax.numpy.floating))

@@ -1,0 +1,387 @@
+"""What the primitives of JAX mean, in NumPy: the table that `jaxpr` reads.
+
+Names and parameters are those of `jax.lax`. Parameters that say how to compute, not
+what, are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from fastgrad.interop.meanings import (
+    add_at,
+    convolve,
+    dilated,
+    padded,
+    put,
+    sigmoid,
+    special,
+    unknown,
+    windows,
+)
+from fastgrad.program.graph import TraceError
+
+_HOW = frozenset(
+    [
+        *(
+            "accuracy",
+            "out_sharding",
+            "sharding",
+            "precision",
+            "is_stable",
+            "weak_type",
+        ),
+        *("preferred_element_type", "indices_are_sorted", "unique_indices"),
+        *("batch_group_count", "out_dtype"),
+    ]
+)
+
+
+def parameters(equation: Any) -> dict[str, Any]:
+    """Return the parameters of an equation that say what to compute."""
+    if equation.primitive.name in _WHOLE:
+        return {"equation": equation}
+    return {k: v for k, v in equation.params.items() if k not in _HOW}
+
+
+# ---- arithmetic ----------------------------------------------------------------------
+
+
+def _convert(x: Any, new_dtype: Any) -> Any:
+    """The program computes in float64 whatever the dtype."""
+    if isinstance(x, np.ndarray):
+        return x.astype(new_dtype)
+    if jax.numpy.issubdtype(new_dtype, jax.numpy.floating):
+        return x if x.dtype.kind == "f" else x.astype(np.float64)
+    if x.dtype.kind == "f":
+        raise TraceError(f"converts to {new_dtype} what depends on the parameters")
+    return x
+
+
+def _divide(x: Any, y: Any) -> Any:
+    return np.trunc(x / y) if x.dtype.kind in "iu" else x / y
+
+
+def _remainder(x: Any, y: Any) -> Any:
+    return np.fmod(x, y) if x.dtype.kind in "iu" else x - y * np.trunc(x / y)
+
+
+def _select(which: Any, *cases: Any) -> Any:
+    if len(cases) == 2:
+        return np.where(which, cases[1], cases[0])
+    out = cases[-1]
+    for i in reversed(range(len(cases) - 1)):
+        out = np.where(np.equal(which, i), cases[i], out)
+    return out
+
+
+def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
+    def reduce(x: Any, axes: Sequence[int]) -> Any:
+        return function(x, axis=tuple(axes)) if axes else x
+
+    return reduce
+
+
+def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
+    def accumulate(x: Any, axis: int, reverse: bool) -> Any:
+        if reverse:
+            return np.flip(function(np.flip(x, axis), axis=axis), axis)
+        return function(x, axis=axis)
+
+    return accumulate
+
+
+def _place(function: Callable[..., Any]) -> Callable[..., Any]:
+    def place(x: Any, axes: Sequence[int], index_dtype: Any) -> Any:
+        return function(x, axis=axes[0])
+
+    return place
+
+
+def _dot_general(x: Any, y: Any, dimension_numbers: Any) -> Any:
+    (cx, cy), (bx, by) = dimension_numbers
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    lx = [next(letters) for _ in np.shape(x)]
+    ly = [next(letters) for _ in np.shape(y)]
+    for i, j in zip((*cx, *bx), (*cy, *by), strict=True):
+        ly[j] = lx[i]
+    out = [lx[i] for i in bx]
+    out += [letter for i, letter in enumerate(lx) if i not in (*cx, *bx)]
+    out += [letter for j, letter in enumerate(ly) if j not in (*cy, *by)]
+    return np.einsum(f"{''.join(lx)},{''.join(ly)}->{''.join(out)}", x, y)
+
+
+def _convolution(
+    x: Any,
+    w: Any,
+    window_strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int],
+    rhs_dilation: Sequence[int],
+    dimension_numbers: Any,
+    feature_group_count: int,
+) -> Any:
+    numbers = dimension_numbers
+    out = convolve(
+        dilated(np.transpose(x, numbers.lhs_spec), lhs_dilation),
+        np.transpose(w, numbers.rhs_spec),
+        window_strides,
+        padding,
+        rhs_dilation,
+        feature_group_count,
+    )
+    return np.transpose(out, tuple(np.argsort(numbers.out_spec)))
+
+
+def _triangular_solve(
+    a: Any,
+    b: Any,
+    left_side: bool,
+    lower: bool,
+    transpose_a: bool,
+    conjugate_a: bool,
+    unit_diagonal: bool,
+) -> Any:
+    a = np.tril(a) if lower else np.triu(a)
+    if unit_diagonal:
+        a = np.where(np.eye(np.shape(a)[-1]), 1.0, a)
+    if transpose_a != (not left_side):
+        a = np.swapaxes(a, -1, -2)
+    if left_side:
+        return np.linalg.solve(a, b)
+    return np.swapaxes(np.linalg.solve(a, np.swapaxes(b, -1, -2)), -1, -2)
+
+
+# ---- windows -------------------------------------------------------------------------
+
+
+def _windowed(function: Callable[..., Any], fill: float) -> Callable[..., Any]:
+    def reduce(
+        x: Any,
+        window_dimensions: Sequence[int],
+        window_strides: Sequence[int],
+        padding: Sequence[tuple[int, int]],
+        base_dilation: Sequence[int],
+        window_dilation: Sequence[int],
+    ) -> Any:
+        if any(d != 1 for d in base_dilation):
+            raise TraceError("a window over spaced elements")
+        moved = [d for d, n in enumerate(window_dimensions) if n > 1]
+        still = [d for d, n in enumerate(window_dimensions) if n == 1]
+        front = np.transpose(padded(x, padding, fill), (*still, *moved))
+        keep = tuple(slice(None, None, window_strides[d]) for d in still)
+        front = front[keep]
+        size, stride, dilation = (
+            [given[d] for d in moved]
+            for given in (window_dimensions, window_strides, window_dilation)
+        )
+        seen = windows(front, size, stride, dilation)
+        out = function(seen, axis=tuple(range(-len(moved), 0))) if moved else seen
+        return np.transpose(out, tuple(np.argsort([*still, *moved])))
+
+    return reduce
+
+
+# ---- shape ---------------------------------------------------------------------------
+
+
+def _broadcast(x: Any, shape: Sequence[int], broadcast_dimensions: Any) -> Any:
+    kept = [1] * len(shape)
+    for d, n in zip(broadcast_dimensions, np.shape(x), strict=True):
+        kept[d] = n
+    return np.broadcast_to(np.reshape(x, tuple(kept)), tuple(shape))
+
+
+def _reshape(x: Any, new_sizes: Sequence[int], dimensions: Any) -> Any:
+    x = x if dimensions is None else np.transpose(x, dimensions)
+    return np.reshape(x, tuple(new_sizes))
+
+
+def _slice(x: Any, start_indices: Any, limit_indices: Any, strides: Any) -> Any:
+    strides = strides or (1,) * len(start_indices)
+    key = zip(start_indices, limit_indices, strides, strict=True)
+    return x[tuple(slice(a, b, s) for a, b, s in key)]
+
+
+def _pad(x: Any, value: Any, padding_config: Any) -> Any:
+    if not isinstance(value, np.ndarray) or value:
+        raise TraceError("pads with something else than zeros")
+    x = dilated(x, [inside + 1 for _, _, inside in padding_config])
+    return padded(x, [(low, high) for low, high, _ in padding_config])
+
+
+def _split(x: Any, sizes: Sequence[int], axis: int) -> Any:
+    ends = np.cumsum(sizes).tolist()
+    lead = (slice(None),) * axis
+    return [
+        x[(*lead, slice(end - size, end))]
+        for size, end in zip(sizes, ends, strict=True)
+    ]
+
+
+def _sort(*operands: Any, dimension: int, num_keys: int) -> Any:
+    if num_keys != 1:
+        raise TraceError("sorts by several keys")
+    order = np.argsort(operands[0], axis=dimension, kind="stable")
+    return [np.take_along_axis(x, order, axis=dimension) for x in operands]
+
+
+def _top_k(x: Any, k: int, **options: Any) -> Any:
+    axis = options.get("axis", -1)
+    order = np.argsort(-x, axis=axis, kind="stable")
+    largest = np.take_along_axis(x, order, axis=axis)
+    lead = (slice(None),) * (axis % len(np.shape(x)))
+    return [largest[(*lead, slice(0, k))], unknown("the places of the largest")]
+
+
+# ---- reading and writing at indices: JAX itself says where ---------------------------
+
+
+def _constants(equation: Any, given: Sequence[Any]) -> None:
+    if not all(isinstance(x, np.ndarray) for x in given):
+        name = equation.primitive.name
+        raise TraceError(f"jax.{name} at places that depend on the parameters")
+
+
+def _gathered(x: Any, *indices: Any, equation: Any) -> Any:
+    """Read places: what the operation does to the numbers of the places."""
+    _constants(equation, indices)
+    places = np.arange(1.0, 1 + math.prod(np.shape(x))).reshape(np.shape(x))
+    found = np.asarray(equation.primitive.bind(places, *indices, **equation.params))
+    outside = ~(found >= 1)
+    flat = np.ravel(x)[np.where(outside, 1, found).astype(np.intp) - 1]
+    return np.where(outside, found, flat) if outside.any() else flat
+
+
+def _written(x: Any, *rest: Any, equation: Any) -> Any:
+    """Write into places: what the operation does to the numbers of the updates."""
+    new, indices = _updates(equation, rest)
+    numbers = np.arange(1.0, 1 + math.prod(np.shape(new))).reshape(np.shape(new))
+    nothing = np.zeros(np.shape(x))
+    which = np.asarray(_apply(equation, nothing, numbers, indices))
+    places = np.flatnonzero(which)
+    source = which.ravel()[places].astype(np.intp) - 1
+    return put(x, places, np.ravel(new)[source])
+
+
+def _added(x: Any, *rest: Any, equation: Any) -> Any:
+    """Add to places: each update goes where its derivative comes from."""
+    new, indices = _updates(equation, rest)
+    nothing, zeros = np.zeros(np.shape(x)), np.zeros(np.shape(new))
+    numbers = np.arange(1.0, 1 + nothing.size).reshape(nothing.shape)
+    _, back = jax.vjp(lambda u: _apply(equation, nothing, u, indices), zeros)
+    places = np.asarray(back(numbers)[0]).ravel().astype(np.intp)
+    inside = np.flatnonzero(places)
+    return add_at(x, places[inside] - 1, np.ravel(new)[inside])
+
+
+def _updates(equation: Any, rest: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+    if equation.primitive.name == "dynamic_update_slice":
+        new, indices = rest[0], rest[1:]
+    else:
+        indices, new = rest[:1], rest[1]
+    _constants(equation, indices)
+    return new, indices
+
+
+def _apply(equation: Any, x: Any, new: Any, indices: Sequence[Any]) -> Any:
+    whole = equation.primitive.name == "dynamic_update_slice"
+    given = (x, new, *indices) if whole else (x, *indices, new)
+    return equation.primitive.bind(*given, **equation.params)
+
+
+_WHOLE = frozenset(
+    ["gather", "dynamic_slice", "scatter", "scatter-add", "dynamic_update_slice"]
+)
+
+_SAME_NAME = (
+    *("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "exp2", "expm1", "log"),
+    *("log1p", "sqrt", "cbrt", "abs", "sign", "floor", "ceil", "square"),
+)
+
+LAX: dict[str, Callable[..., Any]] = {
+    **{name: getattr(np, name) for name in _SAME_NAME},
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "neg": np.negative,
+    "not": np.invert,
+    "round": lambda x, rounding_method: np.rint(x),
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "logistic": sigmoid,
+    "erf": special("erf"),
+    "erfc": special("erfc"),
+    "lgamma": special("gammaln"),
+    "is_finite": lambda x: np.equal(x - x, 0.0),
+    "integer_pow": lambda x, y: x**y,
+    "real": lambda x: x,
+    "copy": lambda x: x,
+    "copy_p": lambda x: x,
+    "stop_gradient": lambda x: x,
+    "reduce_precision": lambda x, **bits: x,
+    "optimization_barrier": lambda *xs: xs,
+    "convert_element_type": _convert,
+    "add": np.add,
+    "add_any": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": _divide,
+    "rem": _remainder,
+    "pow": np.power,
+    "max": np.maximum,
+    "min": np.minimum,
+    "atan2": np.arctan2,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "select_n": _select,
+    "clamp": lambda low, x, high: np.minimum(np.maximum(x, low), high),
+    "reduce_sum": _reduction(np.sum),
+    "reduce_max": _reduction(np.max),
+    "reduce_min": _reduction(np.min),
+    "reduce_prod": _reduction(np.prod),
+    "reduce_or": _reduction(np.any),
+    "reduce_and": _reduction(np.all),
+    "argmax": _place(np.argmax),
+    "argmin": _place(np.argmin),
+    "cumsum": _cumulative(np.cumsum),
+    "cumprod": _cumulative(np.cumprod),
+    "dot_general": _dot_general,
+    "conv_general_dilated": _convolution,
+    "triangular_solve": _triangular_solve,
+    "cholesky": lambda x, symmetrize_input=True: np.linalg.cholesky(x),
+    "reduce_window_sum": _windowed(np.sum, 0.0),
+    "reduce_window_max": _windowed(np.max, -math.inf),
+    "reduce_window_min": _windowed(np.min, math.inf),
+    "broadcast_in_dim": _broadcast,
+    "reshape": _reshape,
+    "transpose": lambda x, permutation: np.transpose(x, tuple(permutation)),
+    "squeeze": lambda x, dimensions: np.squeeze(x, axis=tuple(dimensions)),
+    "expand_dims": lambda x, dimensions: np.expand_dims(x, tuple(dimensions)),
+    "concatenate": lambda *xs, dimension: np.concatenate(xs, axis=dimension),
+    "pad": _pad,
+    "slice": _slice,
+    "split": _split,
+    "rev": lambda x, dimensions: np.flip(x, tuple(dimensions)),
+    "sort": _sort,
+    "top_k": _top_k,
+    "gather": _gathered,
+    "dynamic_slice": _gathered,
+    "scatter": _written,
+    "dynamic_update_slice": _written,
+    "scatter-add": _added,
+}

@@ -1,0 +1,167 @@
+"""A JAX loss as fastgrad sees it: a function of named arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.interop.jax.jaxpr import Line, evaluate, narrows
+from fastgrad.program.graph import TraceError, defining_line
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class JaxLoss:
+    """A JAX loss of named arrays.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params)`` returns an array or a number.
+    params : pytree
+        Leaves that are no floating point arrays stay as they are.
+    derivative : callable
+        ``jax.grad``, or ``jax.jacfwd`` for the gradient by forward mode.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        The parameters by name.
+    wide : bool
+        Whether they are float64; float32 where the loss does not take float64.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[Any], Any],
+        params: Any,
+        derivative: Callable[..., Any] = jax.grad,
+    ) -> None:
+        if not callable(loss):
+            raise TypeError(f"`loss` must be callable, got {type(loss).__name__}.")
+        self.loss = self.__wrapped__ = loss
+        paths, self._tree = jax.tree_util.tree_flatten_with_path(params)
+        self._leaves = [leaf for _, leaf in paths]
+        self._names = [_name(path) for path, _ in paths]
+        self._at = [i for i, leaf in enumerate(self._leaves) if _is_parameter(leaf)]
+        if not self._at:
+            raise TypeError(
+                "`params` must be a pytree with a floating point array, got "
+                f"{type(params).__name__}."
+            )
+        self.arrays = self._as(np.float64)
+        self.wide = self._is_wide()
+        if not self.wide:
+            self.arrays = self._as(np.float32)
+        self._fast: Callable[..., Any] | None = jax.jit(self._of)
+        self._backward = derivative(self._of, tuple(range(len(self.arrays))))
+        self._fast_backward = jax.jit(self._backward)
+        self._many = jax.jit(jax.vmap(self._of))
+
+    def __call__(self, arrays: Arrays) -> Any:
+        """Return the loss as an array."""
+        with jax.enable_x64(self.wide):
+            if self._fast is not None:
+                try:
+                    return np.asarray(self._fast(*arrays.values()))
+                except jax.errors.JAXTypeError:  # it looks at values
+                    self._fast = None
+            return np.asarray(self._of(*arrays.values()))
+
+    def in_numpy(self, recorded: Mapping[str, Any]) -> Any:
+        """Return what the loss means in NumPy, of arrays that record."""
+        line = Line(defining_line(self.loss))
+        with jax.enable_x64(self.wide):
+            closed = self._jaxpr(line)
+            (result,) = evaluate(closed, list(recorded.values()), line)
+        return result
+
+    def batched(self, stacked: Arrays) -> Any:
+        """Return the losses at many points: every array has a leading axis."""
+        count = len(next(iter(stacked.values())))
+        # A power of two, so that few shapes are compiled.
+        rows = np.minimum(np.arange(1 << (count - 1).bit_length()), count - 1)
+        with jax.enable_x64(self.wide):
+            losses = self._many(*(array[rows] for array in stacked.values()))
+        return np.asarray(losses)[:count]
+
+    def gradient(self, arrays: Arrays) -> Arrays:
+        """Return the gradient by `derivative`."""
+        with jax.enable_x64(self.wide):
+            backward = self._backward if self._fast is None else self._fast_backward
+            grads = backward(*map(jax.numpy.asarray, arrays.values()))
+        return dict(zip(arrays, map(np.asarray, grads), strict=True))
+
+    def named(self, grads: Any) -> Any:
+        """Return gradients as they were given, by name; a function stays one."""
+        if callable(grads):
+
+            def function(arrays: Arrays) -> Any:
+                with jax.enable_x64(self.wide):
+                    return self.named(grads(self._rebuilt(list(arrays.values()))))
+
+            return function
+        leaves, tree = jax.tree_util.tree_flatten(grads)
+        if len(leaves) == len(self._at) != len(self._leaves):
+            return dict(zip(self.arrays, map(np.asarray, leaves), strict=True))
+        if tree != self._tree:
+            raise ValueError(
+                f"`grads` must be built as `params`, {self._tree}, got {tree}."
+            )
+        return {self._names[i]: np.asarray(leaves[i]) for i in self._at}
+
+    def _as(self, dtype: type) -> Arrays:
+        return {
+            self._names[i]: np.array(self._leaves[i], dtype=dtype) for i in self._at
+        }
+
+    def _is_wide(self) -> bool:
+        """Whether the loss takes float64, and keeps it to the end."""
+        try:
+            with jax.enable_x64(True):
+                return not narrows(jax.make_jaxpr(self._of)(*self.arrays.values()))
+        except jax.errors.JAXTypeError:
+            return True  # it looks at values
+        except TypeError as error:  # `jax.lax` wants all data in one dtype
+            return "dtype" not in str(error)
+
+    def _jaxpr(self, line: Line) -> Any:
+        try:
+            return jax.make_jaxpr(self._of)(*self.arrays.values())
+        except jax.errors.JAXTypeError as error:
+            reason = str(error).splitlines()[0]
+            raise TraceError(f"has no jaxpr: {reason}", line.source) from error
+
+    def _of(self, *arrays: Any) -> Any:
+        return self.loss(self._rebuilt(arrays))
+
+    def _rebuilt(self, arrays: Sequence[Any]) -> Any:
+        leaves = list(self._leaves)
+        for i, array in zip(self._at, arrays, strict=True):
+            leaves[i] = jax.numpy.asarray(array)
+        return jax.tree_util.tree_unflatten(self._tree, leaves)
+
+
+def _is_parameter(leaf: Any) -> bool:
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is None:
+        return isinstance(leaf, float)
+    if jax.numpy.issubdtype(dtype, jax.numpy.complexfloating):
+        raise TypeError(
+            "`params` must be real: take real and imaginary parts as two arrays, got "
+            f"{dtype}."
+        )
+    return bool(jax.numpy.issubdtype(dtype, jax.numpy.floating))
+
+
+def _name(path: Any) -> str:
+    """The keys to a leaf, joined with dots."""
+    keys = (
+        getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))
+        for key in path
+    )
+    return ".".join(map(str, keys)) or "params"
