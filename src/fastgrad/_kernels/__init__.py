@@ -30,17 +30,25 @@ through the program side by side::
 
 - The lane is the last axis of everything: one AVX-512 register, or two AVX2 ones, is an
   element, so every operation is vectorised whatever its shape, strides or box.
-- A value is stored as its *difference* from theta. Linear operations (products,
-  sums, reshapes, indexing) then act on the difference alone; a function computes
-  f(x0 + dx) - f(x0). No derivative is used anywhere, yet a difference of 1e-16 of the
-  loss is as exact as one of the loss's own size.
-- The factors of a matrix (LU, Cholesky) are recomputed in differences too, by the rule
-  for products: d(l u) = dl (u + du) + l du. So a solution or a log-determinant moved in
-  its twelfth digit is as exact as one moved in its first.
-- ``replay.c`` finds the boxes as it goes (one rule per operation); ``elementwise.h``,
-  ``contract.h``, ``linear.h``, ``sorting.h`` and ``vecmath.h`` do the arithmetic;
-  ``_replay.pyx`` hands bundles to threads. Which entries are bundled, so that boxes
-  stay small, is decided in ``program/plan.py``.
+- A value is stored as its *difference* from theta, and every operation computes f(x +
+  d) - f(x) from d by an identity in which nothing cancels (``differences.h``,
+  ``smooth.h``): e^x (e^d - 1), log(1 + d / x), the addition theorems of the circular
+  and hyperbolic functions and their inverses, dx y + x dy + dx dy, quadrature for erf,
+  the winner's own change for a maximum. They hold for every d; no derivative is used.
+  The promise, tested against mpmath for d from 1e-300 to 1e3 of both signs: a
+  difference is right to a few units in its own last place, however small it is beside
+  the value. So a loss that moved in its 200th digit is as exact as one that moved in
+  its first.
+- What is added (sums, products, an operation with several perturbed operands) rounds
+  relative to its largest term. The values at theta are NumPy's, rounded; they enter as
+  factors only, never as a minuend, and a lane that is not perturbed differs by exactly
+  0.
+- The factors of a matrix (LU, Cholesky) are found in differences too, by the rule for
+  products: d(l u) = dl (u + du) + l du.
+- ``replay.h`` lists the operations; ``replay.c`` finds the boxes as it goes (one rule
+  per operation); ``elementwise.h``, ``contract.h``, ``linear.h``, ``sorting.h`` and
+  ``vecmath.h`` do the arithmetic; ``_replay.pyx`` hands bundles to threads. Which
+  entries are bundled, so that boxes stay small, is decided in ``program/plan.py``.
 - Operations that choose (maximum, abs, where, comparisons, sorting) report the lanes
   that chose otherwise than at theta: kinks are seen, not guessed.
 """

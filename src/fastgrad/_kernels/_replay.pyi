@@ -7,8 +7,11 @@ CODES: dict[str, int]
 BUNDLE: int
 
 def map_elementwise(
-    name: str, x: NDArray[np.float64], out: NDArray[np.float64]
-) -> None: ...
+    name: str,
+    x: Sequence[NDArray[np.float64]],
+    d: Sequence[NDArray[np.float64]],
+    f0: NDArray[np.float64],
+) -> NDArray[np.float64]: ...
 
 class Replayer:
     num_threads: int
@@ -23,7 +26,6 @@ class Replayer:
         work_size: int,
         num_threads: int,
     ) -> None: ...
-    def evaluate(self, op: int) -> NDArray[np.float64]: ...
     def run(
         self,
         start: NDArray[np.int64],

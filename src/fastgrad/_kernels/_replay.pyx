@@ -52,8 +52,8 @@ cdef extern from "replay.h":
         double cost
     ctypedef struct fg_replay:
         void (*run)(const fg_program *, fg_state *, int) noexcept nogil
-        void (*evaluate)(const fg_program *, fg_state *, int, double *) noexcept nogil
-        void (*map)(int, int64_t, const double *, double *) noexcept nogil
+        void (*map)(int, int64_t, const double **, const double **, const double *,
+                    double *) noexcept nogil
     const fg_replay fg_replay_base
 
 cdef extern from *:
@@ -66,11 +66,16 @@ cdef extern from *:
 
 cdef extern from *:
     """
-    #define FG_NAME(code, name) #name,
-    static const char *const fg_names[FG_N_CODES] = { FG_OPERATIONS(FG_NAME) };
+    #define FG_NAME(code, name, kernel, cost) #name,
+    static const char *const fg_names[FG_N_CODES] = {
+        FG_ELEMENTWISE(FG_NAME) FG_OTHERS(FG_NAME)
+    };
+    #define FG_ONE(code, name, kernel, cost) + 1
+    enum { FG_N_ELEMENTWISE = 0 FG_ELEMENTWISE(FG_ONE) };
     """
     const char *fg_names[1]
     enum: FG_N_CODES
+    enum: FG_N_ELEMENTWISE
 
 #: The number of each operation the kernels know, by name.
 CODES = {fg_names[i].decode(): i for i in range(FG_N_CODES)}
@@ -78,12 +83,27 @@ CODES = {fg_names[i].decode(): i for i in range(FG_N_CODES)}
 BUNDLE = LANES
 
 
-def map_elementwise(str name, const double[::1] x, double[::1] out):
-    """One elementwise operation on an array: the kernels' exp, log, tanh, ..."""
-    if x.shape[0] != out.shape[0]:
-        raise ValueError("`out` must be as long as `x`.")
-    if x.shape[0]:
-        fg_pick_replay().map(CODES[name], x.shape[0], &x[0], &out[0])
+def map_elementwise(str name, x, d, const double[::1] f0):
+    """f(x + d) - f(x) of an elementwise operation, by its lane kernel.
+
+    x: the operands, of n elements each; d: their changes, n x BUNDLE lanes each; f0: f(x).
+    """
+    cdef const double[::1] base
+    cdef const double[:, ::1] lanes
+    cdef const double *bases[3]
+    cdef const double *changes[3]
+    cdef double[:, ::1] out = np.empty((f0.shape[0], LANES))
+    cdef int i
+    if CODES[name] >= FG_N_ELEMENTWISE:
+        raise ValueError(f"`name` must be of an elementwise operation, got {name!r}.")
+    for i in range(3):
+        base, lanes = x[min(i, len(x) - 1)], d[min(i, len(x) - 1)]
+        if not base.shape[0] == lanes.shape[0] == f0.shape[0] or lanes.shape[1] != LANES:
+            raise ValueError(f"`d` must have shape (n, {LANES}), `x` and `f0` length n.")
+        bases[i], changes[i] = &base[0], &lanes[0, 0]
+    if f0.shape[0]:
+        fg_pick_replay().map(CODES[name], f0.shape[0], bases, changes, &f0[0], &out[0, 0])
+    return np.asarray(out)
 
 
 cdef void seed_entries(const fg_value *value, fg_box *box, double *work,
@@ -198,14 +218,6 @@ cdef class Replayer:
         free(self.states)
         free(self.values)
         free(self.ops)
-
-    def evaluate(self, int op):
-        """Value at theta of an elementwise operation, as the lane kernels compute it."""
-        cdef double[::1] out = np.empty(self.values[self.ops[op].out].size)
-        if out.shape[0]:
-            with self.lock:
-                fg_pick_replay().evaluate(&self.program, &self.states[0], op, &out[0])
-        return np.asarray(out)
 
     def run(self, const int64_t[::1] start, const int32_t[::1] value,
             const int64_t[::1] index, const double[::1] delta, double[::1] out,

@@ -52,7 +52,6 @@ class Program:
         self.nodes = in_order(parameters, result)
         self._number = {node: i for i, node in enumerate(self.nodes)}
         self._replayer: Replayer | None = None
-        self._use_kernels_at_theta()
 
     @property
     def value(self) -> float:
@@ -70,20 +69,6 @@ class Program:
         return {node: i for i, node in enumerate(self.operations, 1)}
 
     # ---- replay
-
-    def _use_kernels_at_theta(self) -> None:
-        """Let the lane kernels' own exp, log, ... define those values at theta.
-
-        Then an unperturbed lane differs from theta by exactly zero.
-        """
-        inexact = [node for node in self.operations if ops.PRIMITIVES[node.op].inexact]
-        if not inexact:
-            return
-        replayer = plan.make_replayer(self.nodes, self.result, 1)
-        number = {node: i for i, node in enumerate(self.operations)}
-        for node in inexact:
-            value = replayer.evaluate(number[node])
-            node.value[...] = value.reshape(node.shape)
 
     def replayer(self, num_threads: int) -> Replayer:
         """Return the packed program with workspaces for so many threads."""
@@ -181,12 +166,10 @@ class Program:
 
     @cached_property
     def rounding(self) -> float:
-        """Standard deviation of a replayed difference from rounding, at most.
+        """A bound of the rounding of a replayed difference, far above it.
 
-        Only functions that are evaluated as such (exp, tanh, 1/x, ...) round relative
-        to their value; everything else rounds relative to the difference. Each element
-        of such a value is off by about an ulp, which reaches the loss through its
-        derivative there.
+        An ulp of each value that a function rounds, brought to the loss through its
+        derivative there. The kernels round relative to the differences themselves.
         """
         gradients = backpropagate(self.nodes, self.result)
         total = 0.0

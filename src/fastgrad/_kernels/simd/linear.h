@@ -171,7 +171,7 @@ static void solve_matrix(matrix a, matrix b, matrix x, const double *factors, do
 }
 
 /* All rows; the columns of b, or all where the matrix itself is perturbed. */
-static void run_solve(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+static int run_solve(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
                       int measure)
 {
     const fg_value *va = &g->values[op->in[0]], *vb = &g->values[op->in[1]];
@@ -191,7 +191,7 @@ static void run_solve(const fg_program *g, fg_state *st, const fg_op *op, fg_box
     if (a->live)
         st->cost += (double)box_size(out, lead) * factor_cost(va);
     if (measure)
-        return;
+        return 1;
     int64_t at[MAX_NDIM] = {0};
     double *to = out->d;
     do {
@@ -201,6 +201,7 @@ static void run_solve(const fg_program *g, fg_state *st, const fg_op *op, fg_box
                      st->work + g->scratch[0]);
         to += n * x.columns * LANES;
     } while (advance(out->n, lead, -1, at));
+    return 1;
 }
 
 /* ---- determinants ------------------------------------------------------------------- */
@@ -241,7 +242,7 @@ static double logabsdet_difference(const double *factors, const double *d, int64
     return sum;
 }
 
-static void run_determinant(const fg_program *g, fg_state *st, const fg_op *op,
+static int run_determinant(const fg_program *g, fg_state *st, const fg_op *op,
                             fg_box *out, int measure)
 {
     const fg_value *va = &g->values[op->in[0]], *target = &g->values[op->out];
@@ -252,7 +253,7 @@ static void run_determinant(const fg_program *g, fg_state *st, const fg_op *op,
         out->lo[d] = a->lo[d], out->n[d] = a->n[d];
     st->cost += (double)box_size(out, lead) * factor_cost(va);
     if (measure)
-        return;
+        return 1;
     int64_t at[MAX_NDIM] = {0};
     double *to = out->d, *d = st->work + g->scratch[0];
     do {
@@ -273,6 +274,7 @@ static void run_determinant(const fg_program *g, fg_state *st, const fg_op *op,
                 st->crossed[l] = -1;
         }
     } while (advance(out->n, lead, -1, at));
+    return 1;
 }
 
 /* ---- Cholesky --------------------------------------------------------------------- */

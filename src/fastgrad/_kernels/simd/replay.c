@@ -11,6 +11,18 @@
 #include "linear.h"
 #include "sorting.h"
 
+/* What runs an operation: finds the box of its result and, unless to `measure`, computes
+ * it. Returns whether the result is perturbed. */
+typedef int (*runner)(const fg_program *, fg_state *, const fg_op *, fg_box *, int measure);
+
+typedef struct {
+    runner run;
+    elementwise kernel;
+    double cost;
+} operation;
+
+static const operation OPERATIONS[FG_N_CODES];
+
 /* Copy a box into a larger one that contains it; `shift` is added to its position. */
 static void copy_into(const fg_box *to, const fg_box *from, int ndim, const int64_t *shift)
 {
@@ -60,11 +72,10 @@ static int merge_element_loops(element_loop *loops, int n, int n_in)
     return n ? last + 1 : 0;
 }
 
-/* Run `kernel` over the box of the output. Operands: lanes d[i] (NULL: unperturbed), laid
- * out as boxes box[i]; at_theta: values themselves instead of differences. */
+/* Run `kernel` over the box of the output; operands are laid out as boxes box[i]. */
 static void elementwise_box(const fg_program *g, const fg_op *op, elementwise kernel,
                             const int *order, const fg_box *box, const fg_box *out,
-                            int64_t *crossed, int at_theta)
+                            int64_t *crossed)
 {
     const fg_value *target = &g->values[op->out];
     const int ndim = target->ndim;
@@ -78,10 +89,10 @@ static void elementwise_box(const fg_program *g, const fg_op *op, elementwise ke
         in[i].base = value->base;
         box_steps(b, value->ndim, steps[i]);
     }
-    const double *out0 = at_theta ? ZEROS : target->base;
+    const double *out0 = target->base;
     int n_loops = 0;
     for (int d = 0; d < ndim; d++) {
-        element_loop l = {out->n[d], {0}, {0}, at_theta ? 0 : target->stride[d]};
+        element_loop l = {out->n[d], {0}, {0}, target->stride[d]};
         out0 += out->lo[d] * l.out0;
         for (int i = 0; i < op->n_in; i++) {
             const fg_value *value = &g->values[op->in[order[i]]];
@@ -151,15 +162,15 @@ static void elementwise_cover(const fg_program *g, const fg_state *st, const fg_
     }
 }
 
-static void run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
-                            fg_box *out, int measure)
+static int run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
+                           fg_box *out, int measure)
 {
     const fg_value *target = &g->values[op->out];
-    elementwise kernel = ELEMENTWISE[op->code].kernel;
+    elementwise kernel = OPERATIONS[op->code].kernel;
     elementwise_cover(g, st, op, out);
     if (measure) {
-        st->cost += ELEMENTWISE[op->code].cost * (double)box_size(out, target->ndim);
-        return;
+        st->cost += OPERATIONS[op->code].cost * (double)box_size(out, target->ndim);
+        return 1;
     }
     /* Bring each perturbed operand to the box of the result, with zeros around it. */
     fg_box box[3];
@@ -196,25 +207,10 @@ static void run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
         /* x + constant, in place: nothing to do */
         if ((op->code == FG_ADD || (op->code == FG_SUBTRACT && !live))
             && box[live].d == out->d)
-            return;
+            return 1;
     }
-    elementwise_box(g, op, kernel, order, box, out, st->crossed, 0);
-}
-
-static void evaluate_elementwise(const fg_program *g, fg_state *st, int number, double *y)
-{
-    const fg_op *op = &g->ops[number];
-    const fg_value *target = &g->values[op->out];
-    const int order[3] = {0, 1, 2};
-    fg_box box[3] = {{{0}}};
-    fg_box out = {{0}};
-    for (int d = 0; d < target->ndim; d++)
-        out.n[d] = target->shape[d];
-    out.d = st->work + target->slot;
-    int64_t crossed[LANES];
-    elementwise_box(g, op, ELEMENTWISE[op->code].kernel, order, box, &out, crossed, 1);
-    for (int64_t i = 0; i < target->size; i++)
-        y[i] = out.d[i * LANES];
+    elementwise_box(g, op, kernel, order, box, out, st->crossed);
+    return 1;
 }
 
 /* ---- reductions ------------------------------------------------------------------ */
@@ -281,10 +277,12 @@ typedef struct {
     int64_t before;
 } winners;
 
-/* One pass: the largest, the product, or who equals `best`. */
+/* One pass: how far the largest is from that at theta, how far the product is from its
+ * own, by d(x y) = dx (y0 + dy) + x0 dy, or who is as far as `found`. */
 INLINE void fold_pass(const fold *f, const int what, const double *base,
-                      const double *lanes, double out0, vd *best, winners *won)
+                      const double *lanes, double out0, vd *found, winners *won)
 {
+    double product = 1.0;
     const int64_t n = f->value->shape[f->last], stride = f->value->stride[f->last];
     const int64_t lo = f->box->lo[f->last], end = lo + f->box->n[f->last];
     const int64_t step = f->steps[f->last];
@@ -300,18 +298,20 @@ INLINE void fold_pass(const fold *f, const int what, const double *base,
             }
         for (int64_t i = 0; i < n; i++, x0 += stride) {
             const double *p = inside && i >= lo && i < end ? d + i * step : ZEROS;
+            const double gap0 = *x0 == out0 ? 0.0 : *x0 - out0;
             for (int v = 0; v < N_VECS; v++) {
-                const vd x = *x0 + vec_load(p + v * VEC_LEN);
+                const vd dx = vec_load(p + v * VEC_LEN), gap = gap0 + dx;
                 if (what == FOLD_MAX)
-                    best[v] = vec_larger(best[v], x);
+                    found[v] = vec_keep_nan(found[v], vec_larger(found[v], gap));
                 else if (what == FOLD_PROD)
-                    best[v] *= x;
+                    found[v] = found[v] * (*x0 + dx) + product * dx;
                 else {
-                    won->now[v] -= x == best[v];
+                    won->now[v] -= gap == found[v];
                     if (*x0 == out0)
-                        won->kept[v] -= x == best[v];
+                        won->kept[v] -= gap == found[v];
                 }
             }
+            product *= *x0;
             if (what == FOLD_COUNT)
                 won->before += *x0 == out0;
         }
@@ -332,22 +332,21 @@ INLINE void fold_pass(const fold *f, const int what, const double *base,
 static void fold_element(const fold *f, const double *base, const double *lanes,
                          double out0, double *out, int64_t *crossed)
 {
-    const int is_max = f->op->code == FG_MAX;
-    vd best[N_VECS];
+    vd found[N_VECS];
     for (int v = 0; v < N_VECS; v++)
-        best[v] = vec_splat(is_max ? -INFINITY : 1.0);
-    if (is_max) {
+        found[v] = vec_splat(f->op->code == FG_MAX ? -INFINITY : 0.0);
+    if (f->op->code == FG_MAX) {
         winners won = {{{0}}, {{0}}, 0};
-        fold_pass(f, FOLD_MAX, base, lanes, out0, best, &won);
-        fold_pass(f, FOLD_COUNT, base, lanes, out0, best, &won);
+        fold_pass(f, FOLD_MAX, base, lanes, out0, found, &won);
+        fold_pass(f, FOLD_COUNT, base, lanes, out0, found, &won);
         for (int v = 0; v < N_VECS; v++)
             *(vi *)(crossed + v * VEC_LEN) |=
                 (won.now[v] != won.before) | (won.kept[v] != won.before);
     } else {
-        fold_pass(f, FOLD_PROD, base, lanes, out0, best, NULL);
+        fold_pass(f, FOLD_PROD, base, lanes, out0, found, NULL);
     }
     for (int v = 0; v < N_VECS; v++)
-        vec_store(out + v * VEC_LEN, best[v] - out0);
+        vec_store(out + v * VEC_LEN, found[v]);
 }
 
 static void run_fold(const fg_program *g, fg_state *st, const fg_op *op, const fg_box *box,
@@ -383,7 +382,7 @@ static void run_fold(const fg_program *g, fg_state *st, const fg_op *op, const f
     }
 }
 
-static void run_reduction(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+static int run_reduction(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
                           int measure)
 {
     const fg_value *value = &g->values[op->in[0]];
@@ -394,13 +393,14 @@ static void run_reduction(const fg_program *g, fg_state *st, const fg_op *op, fg
             out->lo[k] = box->lo[d], out->n[k++] = box->n[d];
         read *= (double)(op->ints[d] && op->code != FG_SUM ? value->shape[d] : box->n[d]);
     }
-    st->cost += (op->code == FG_SUM ? 1 : 6) * read;
+    st->cost += OPERATIONS[op->code].cost * read;
     if (measure)
-        return;
+        return 1;
     if (op->code == FG_SUM)
         run_sum(g, op, box, out);
     else
         run_fold(g, st, op, box, out);
+    return 1;
 }
 
 /* d(x y) = dx (y0 + dy) + x0 dy, x being the product so far. */
@@ -451,7 +451,7 @@ static void run_cumsum(const fg_value *value, const fg_box *box, const fg_box *o
 }
 
 /* Everything behind the box along the axis changes. */
-static void run_cumulative(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+static int run_cumulative(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
                            int measure)
 {
     const fg_value *value = &g->values[op->in[0]];
@@ -460,13 +460,14 @@ static void run_cumulative(const fg_program *g, fg_state *st, const fg_op *op, f
     for (int d = 0; d < value->ndim; d++)
         out->lo[d] = box->lo[d], out->n[d] = box->n[d];
     out->n[axis] = value->shape[axis] - box->lo[axis];
-    st->cost += (op->code == FG_CUMSUM ? 1 : 3) * (double)box_size(out, value->ndim);
+    st->cost += OPERATIONS[op->code].cost * (double)box_size(out, value->ndim);
     if (measure)
-        return;
+        return 1;
     if (op->code == FG_CUMSUM)
         run_cumsum(value, box, out, axis);
     else
         run_cumprod(value, &g->values[op->out], box, out, axis);
+    return 1;
 }
 
 /* ---- contraction ----------------------------------------------------------------- */
@@ -722,7 +723,7 @@ static void reshape_scatter(const fg_value *value, const fg_box *box,
     }
 }
 
-static void run_reshape(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+static int run_reshape(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
                         int measure)
 {
     const fg_value *value = &g->values[op->in[0]], *target = &g->values[op->out];
@@ -735,13 +736,14 @@ static void run_reshape(const fg_program *g, fg_state *st, const fg_op *op, fg_b
     const int64_t size = box_size(out, target->ndim);
     st->cost += (double)size;
     if (measure)
-        return;
+        return 1;
     if (size == box_size(box, value->ndim)) {
         if (out->d != box->d)
             copy(out->d, box->d, size);
     } else {
         reshape_scatter(value, box, target, out, op->ints);
     }
+    return 1;
 }
 
 static int run_take(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
@@ -777,7 +779,7 @@ static int run_take(const fg_program *g, fg_state *st, const fg_op *op, fg_box *
     return 1;
 }
 
-static void run_place(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+static int run_place(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
                       int measure)
 {
     const int ndim = g->values[op->out].ndim;
@@ -797,12 +799,13 @@ static void run_place(const fg_program *g, fg_state *st, const fg_op *op, fg_box
     const int64_t size = box_size(out, ndim);
     st->cost += (double)size;
     if (measure)
-        return;
+        return 1;
     if (n_live > 1)
         clear(out->d, size);
     for (int i = 0; i < op->n_in; i++)
         if (st->boxes[op->many[i]].live)
             copy_into(out, &st->boxes[op->many[i]], ndim, op->ints + i * ndim);
+    return 1;
 }
 
 /* ---- the program ----------------------------------------------------------------- */
@@ -818,25 +821,10 @@ static int any_live(const fg_program *g, const fg_state *st, const fg_op *op)
     return 0;
 }
 
-/* Whether the result is perturbed. */
-static int run_other(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
-                     int measure)
-{
-    switch (op->code) {
-    case FG_CUMSUM:
-    case FG_CUMPROD: run_cumulative(g, st, op, out, measure); return 1;
-    case FG_CONTRACT: return run_contract(g, st, op, out, measure);
-    case FG_VIEW: return run_view(g, st, op, out, measure);
-    case FG_RESHAPE: run_reshape(g, st, op, out, measure); return 1;
-    case FG_TAKE: return run_take(g, st, op, out, measure);
-    case FG_PLACE: run_place(g, st, op, out, measure); return 1;
-    case FG_ARGSORT: run_argsort(g, st, op, out, measure); return 1;
-    case FG_TAKE_ALONG: run_take_along(g, st, op, out, measure); return 1;
-    case FG_SOLVE: run_solve(g, st, op, out, measure); return 1;
-    case FG_CHOLESKY: return run_cholesky(g, st, op, out, measure);
-    default: run_determinant(g, st, op, out, measure); return 1;
-    }
-}
+#define ELEMENTWISE_ROW(code, name, kernel, cost) [FG_##code] = {run_elementwise, kernel, cost},
+#define OTHER_ROW(code, name, run, cost) [FG_##code] = {run, NULL, cost},
+static const operation OPERATIONS[FG_N_CODES] = {FG_ELEMENTWISE(ELEMENTWISE_ROW)
+                                                     FG_OTHERS(OTHER_ROW)};
 
 static void run_program(const fg_program *g, fg_state *st, int measure)
 {
@@ -847,25 +835,19 @@ static void run_program(const fg_program *g, fg_state *st, int measure)
         if (!out->live)
             continue;
         out->d = st->work + g->values[op->out].slot;
-        if (op->code < FG_SUM)
-            run_elementwise(g, st, op, out, measure);
-        else if (op->code <= FG_PROD)
-            run_reduction(g, st, op, out, measure);
-        else
-            out->live = run_other(g, st, op, out, measure);
+        out->live = OPERATIONS[op->code].run(g, st, op, out, measure);
     }
 }
 
-static void map(int which, int64_t n, const double *x, double *y)
+static void map(int code, int64_t n, const double *const x[3], const double *const d[3],
+                const double *f0, double *out)
 {
-    double out[LANES];
     int64_t crossed[LANES];
-    for (int64_t i = 0; i < n; i++) {
-        const operand in = {ZEROS, x + i, 0, 0};
-        ELEMENTWISE[which].kernel(1, &in, ZEROS, 0, out, crossed);
-        y[i] = out[0];
-    }
+    operand in[3];
+    for (int i = 0; i < 3; i++)
+        in[i] = (operand){d[i], x[i], LANES, 1};
+    OPERATIONS[code].kernel(n, in, f0, 1, out, crossed);
 }
 
 extern const fg_replay FG(fg_replay);
-const fg_replay FG(fg_replay) = {run_program, evaluate_elementwise, map};
+const fg_replay FG(fg_replay) = {run_program, map};

@@ -14,7 +14,9 @@
 #define MAX_NDIM 8
 #define MAX_LABELS 16
 
-/* Every operation: its code and its name. The parameters ("ints") of those that have any:
+/* Every operation, in one list: its code, its name in Python, what runs it (elementwise: the
+ * kernel for a row of elements, else a function of replay.c) and the cost of one element,
+ * in multiply-adds. The parameters ("ints") of those that have any:
  *
  * sum, max, prod   1 for each input axis that is reduced, 0 for the others
  * cumsum, cumprod  the axis
@@ -32,31 +34,46 @@
  *
  * solve, det, logabsdet, signdet, cholesky act on the last two axes, stacks of matrices.
  */
-#define FG_ELEMENTWISE_1(X) \
-    X(EXP, exp) X(EXPM1, expm1) X(LOG, log) X(LOG1P, log1p) X(TANH, tanh) \
-    X(SQRT, sqrt) X(SQUARE, square) X(ABS, abs) X(SIGN, sign) \
-    X(RECIPROCAL, reciprocal) X(NEGATIVE, negative) X(SIN, sin) X(COS, cos) \
-    X(TAN, tan) X(ARCSIN, arcsin) X(ARCCOS, arccos) X(ARCTAN, arctan) X(SINH, sinh) \
-    X(COSH, cosh) X(ARCSINH, arcsinh) X(ARCCOSH, arccosh) X(ARCTANH, arctanh) \
-    X(EXP2, exp2) X(LOG2, log2) X(LOG10, log10) X(CBRT, cbrt) X(ERF, erf) \
-    X(ERFC, erfc) X(LGAMMA, lgamma) X(FLOOR, floor) X(CEIL, ceil) X(RINT, rint) \
-    X(TRUNC, trunc) X(NOT, not)
-#define FG_ELEMENTWISE_2(X) \
-    X(ADD, add) X(SUBTRACT, subtract) X(MULTIPLY, multiply) X(DIVIDE, divide) \
-    X(MAXIMUM, maximum) X(MINIMUM, minimum) X(POWER, power) X(LOGADDEXP, logaddexp) \
-    X(ARCTAN2, arctan2) X(HYPOT, hypot) X(GREATER, greater) \
-    X(GREATER_EQUAL, greater_equal) X(EQUAL, equal) X(NOT_EQUAL, not_equal) \
-    X(AND, and) X(OR, or)
-#define FG_OPERATIONS(X) \
-    FG_ELEMENTWISE_1(X) FG_ELEMENTWISE_2(X) X(WHERE, where) \
-    X(SUM, sum) X(MAX, max) X(PROD, prod) X(CUMSUM, cumsum) \
-    X(CUMPROD, cumprod) X(CONTRACT, contract) X(VIEW, view) X(RESHAPE, reshape) \
-    X(TAKE, take) X(PLACE, place) X(ARGSORT, argsort) X(TAKE_ALONG, take_along) \
-    X(SOLVE, solve) X(DET, det) X(LOGABSDET, logabsdet) X(SIGNDET, signdet) \
-    X(CHOLESKY, cholesky)
+#define FG_ELEMENTWISE(X) \
+    X(EXP, exp, lanes_exp, 20) X(EXPM1, expm1, lanes_expm1, 20) \
+    X(LOG, log, lanes_log, 35) X(LOG1P, log1p, lanes_log1p, 35) \
+    X(TANH, tanh, lanes_tanh, 24) X(SQRT, sqrt, lanes_sqrt, 8) \
+    X(SQUARE, square, lanes_square, 2) X(ABS, abs, lanes_abs, 3) \
+    X(SIGN, sign, lanes_sign, 3) X(RECIPROCAL, reciprocal, lanes_reciprocal, 8) \
+    X(NEGATIVE, negative, lanes_negative, 1) X(SIN, sin, lanes_sin, 60) \
+    X(COS, cos, lanes_cos, 60) X(TAN, tan, lanes_tan, 300) \
+    X(ARCSIN, arcsin, lanes_arcsin, 300) X(ARCCOS, arccos, lanes_arccos, 300) \
+    X(ARCTAN, arctan, lanes_arctan, 300) X(SINH, sinh, lanes_sinh, 300) \
+    X(COSH, cosh, lanes_cosh, 300) X(ARCSINH, arcsinh, lanes_arcsinh, 400) \
+    X(ARCCOSH, arccosh, lanes_arccosh, 400) X(ARCTANH, arctanh, lanes_arctanh, 400) \
+    X(EXP2, exp2, lanes_exp2, 100) X(LOG2, log2, lanes_log2, 35) \
+    X(LOG10, log10, lanes_log10, 35) X(CBRT, cbrt, lanes_cbrt, 300) \
+    X(ERF, erf, lanes_erf, 110) X(ERFC, erfc, lanes_erfc, 110) \
+    X(LGAMMA, lgamma, lanes_lgamma, 2000) X(FLOOR, floor, lanes_floor, 3) \
+    X(CEIL, ceil, lanes_ceil, 3) X(RINT, rint, lanes_rint, 3) \
+    X(TRUNC, trunc, lanes_trunc, 3) X(NOT, not, lanes_not, 2) \
+    X(ADD, add, lanes_add, 1) X(SUBTRACT, subtract, lanes_subtract, 1) \
+    X(MULTIPLY, multiply, lanes_multiply, 2) X(DIVIDE, divide, lanes_divide, 8) \
+    X(MAXIMUM, maximum, lanes_maximum, 4) X(MINIMUM, minimum, lanes_minimum, 4) \
+    X(POWER, power, lanes_power, 60) X(LOGADDEXP, logaddexp, lanes_logaddexp, 70) \
+    X(ARCTAN2, arctan2, lanes_arctan2, 600) X(HYPOT, hypot, lanes_hypot, 200) \
+    X(GREATER, greater, lanes_greater, 2) \
+    X(GREATER_EQUAL, greater_equal, lanes_greater_equal, 2) \
+    X(EQUAL, equal, lanes_equal, 2) X(NOT_EQUAL, not_equal, lanes_not_equal, 2) \
+    X(AND, and, lanes_and, 3) X(OR, or, lanes_or, 3) X(WHERE, where, lanes_where, 4)
+#define FG_OTHERS(X) \
+    X(SUM, sum, run_reduction, 1) X(MAX, max, run_reduction, 6) \
+    X(PROD, prod, run_reduction, 6) X(CUMSUM, cumsum, run_cumulative, 1) \
+    X(CUMPROD, cumprod, run_cumulative, 3) X(CONTRACT, contract, run_contract, 1) \
+    X(VIEW, view, run_view, 1) X(RESHAPE, reshape, run_reshape, 1) \
+    X(TAKE, take, run_take, 1) X(PLACE, place, run_place, 1) \
+    X(ARGSORT, argsort, run_argsort, 4) X(TAKE_ALONG, take_along, run_take_along, 4) \
+    X(SOLVE, solve, run_solve, 1) X(DET, det, run_determinant, 1) \
+    X(LOGABSDET, logabsdet, run_determinant, 1) \
+    X(SIGNDET, signdet, run_determinant, 1) X(CHOLESKY, cholesky, run_cholesky, 1)
 
-#define FG_CODE(code, name) FG_##code,
-enum fg_code { FG_OPERATIONS(FG_CODE) FG_N_CODES };
+#define FG_CODE(code, name, kernel, cost) FG_##code,
+enum fg_code { FG_ELEMENTWISE(FG_CODE) FG_OTHERS(FG_CODE) FG_N_CODES };
 #undef FG_CODE
 
 typedef struct {
@@ -103,10 +120,10 @@ typedef struct {
     /* Propagate the live boxes through the program: with measure != 0 only the boxes and
      * their cost, else also the lanes. */
     void (*run)(const fg_program *, fg_state *, int measure);
-    /* The value at theta of one elementwise operation, by the kernel that replays it. */
-    void (*evaluate)(const fg_program *, fg_state *, int op, double *out);
-    /* vector mathematics, for tests: which = an fg_code */
-    void (*map)(int which, int64_t n, const double *x, double *y);
+    /* One elementwise operation on n elements, for tests: its operands at theta, the lanes
+     * of their changes (n x LANES), its value at theta; the lanes of its change. */
+    void (*map)(int code, int64_t n, const double *const x[3], const double *const d[3],
+                const double *f0, double *out);
 } fg_replay;
 
 extern const fg_replay fg_replay_base, fg_replay_v3, fg_replay_v4;

@@ -56,7 +56,7 @@ static int sort_lane(const double *keys, const double *keys0, int64_t stride0,
     return crossed;
 }
 
-static void run_argsort(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+static int run_argsort(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
                         int measure)
 {
     const fg_value *value = &g->values[op->in[0]], *target = &g->values[op->out];
@@ -68,7 +68,7 @@ static void run_argsort(const fg_program *g, fg_state *st, const fg_op *op, fg_b
     out->lo[axis] = 0, out->n[axis] = n;
     st->cost += 4 * (double)box_size(out, ndim);
     if (measure)
-        return;
+        return 1;
     double *keys = st->work + g->scratch[0], *order = keys + n, *spare = order + n;
     int64_t at[MAX_NDIM] = {0}, from[MAX_NDIM], to[MAX_NDIM];
     box_steps(box, ndim, from);
@@ -95,9 +95,10 @@ static void run_argsort(const fg_program *g, fg_state *st, const fg_op *op, fg_b
                 result[i * to[axis] + l] = order[i] - order0[i * stride];
         }
     } while (advance(out->n, ndim, axis, at));
+    return 1;
 }
 
-static void run_take_along(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+static int run_take_along(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
                            int measure)
 {
     const fg_value *value = &g->values[op->in[0]], *index = &g->values[op->in[1]];
@@ -113,7 +114,7 @@ static void run_take_along(const fg_program *g, fg_state *st, const fg_op *op, f
     out->lo[axis] = 0, out->n[axis] = target->shape[axis];
     st->cost += 4 * (double)box_size(out, ndim);
     if (measure)
-        return;
+        return 1;
     int64_t at[MAX_NDIM] = {0}, step_x[MAX_NDIM], step_p[MAX_NDIM];
     box_steps(x, ndim, step_x);
     box_steps(p, ndim, step_p);
@@ -137,10 +138,11 @@ static void run_take_along(const fg_program *g, fg_state *st, const fg_op *op, f
             const double moved = dp ? dp[l] : 0.0;
             const int64_t i = (int64_t)(*p0 + moved), j = i - x->lo[axis];
             const double d = dx && j >= 0 && j < x->n[axis] ? dx[j * step_x[axis] + l] : 0.0;
-            result[l] = moved == 0.0 ? d : x0[i * value->stride[axis]] + d - *f0;
+            result[l] = moved == 0.0 ? d : d + (x0[i * value->stride[axis]] - *f0);
         }
         result += LANES;
     } while (advance(out->n, ndim, -1, at));
+    return 1;
 }
 
 #endif

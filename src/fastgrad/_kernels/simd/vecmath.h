@@ -1,5 +1,4 @@
-/* exp, expm1, log, log1p, tanh on vectors of doubles, to a few ulp over the whole range
- * (infinities, NaN, subnormal results and the tails included).
+/* exp, expm1, log, sine and cosine on vectors of doubles, to an ulp or two.
  *
  * Each works in place on n vectors (n a small compile-time constant) in lockstep: every
  * step for all of them before the next step. A polynomial is a chain of dependent
@@ -44,6 +43,17 @@ INLINE vd vec_select(vi mask, vd yes, vd no)
 {
     return (vd)((mask & (vi)yes) | (~mask & (vi)no));
 }
+INLINE int vec_any(vi mask)
+{
+#if VEC_BYTES == 64
+    return _mm512_test_epi64_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif VEC_BYTES == 32
+    return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#else
+    return (mask[0] | mask[1]) != 0;
+#endif
+}
+INLINE vd vec_abs(vd x) { return (vd)((vi)x & INT64_MAX); }
 /* The larger, the smaller; y where either is NaN, as the instructions have it. */
 #if VEC_BYTES == 64
 INLINE vd vec_larger(vd x, vd y) { return (vd)_mm512_max_pd((__m512d)x, (__m512d)y); }
@@ -140,36 +150,13 @@ INLINE void vec_exp(vd *x, const int n)
     EACH x[i] = ((1.0 + x[i]) * vec_pow2(k[i] >> 1)) * vec_pow2(k[i] - (k[i] >> 1));
 }
 
+/* For x up to 709. */
 INLINE void vec_expm1(vd *x, const int n)
 {
-    vd given[MAX_BLOCK], half[MAX_BLOCK];
     vi k[MAX_BLOCK];
-    EACH given[i] = x[i];
-    EACH x[i] = vec_clamp(x[i], -40.0, 710.0);
+    EACH x[i] = vec_larger(vec_splat(-40.0), x[i]);
     vec_expm1_reduced(x, k, n);
-    EACH half[i] = vec_pow2(k[i] - 1);
-    EACH x[i] = 2.0 * (half[i] * x[i] + (half[i] - 0.5));
-    EACH x[i] = vec_select(given[i] * given[i] < 0x1p-108, given[i], x[i]);
-}
-
-/* tanh x = e / (e + 2) with e = expm1(2x) = 2^y - 1, y = 2x / ln2 = k + t, |t| <= 1/2;
- * 2^t - 1 = t P(t) with P of degree 10 (error 5e-17 relative). That y is rounded costs
- * half an ulp: where y is large, tanh is flat. It rounds to 1 from x = 22. */
-INLINE void vec_tanh(vd *x, const int n)
-{
-    vd shifted[MAX_BLOCK], p[MAX_BLOCK];
-    EACH x[i] = vec_clamp(x[i] * (2.0 * LOG2E), -64.0, 64.0);
-    EACH shifted[i] = x[i] + TO_INTEGER;
-    EACH x[i] = x[i] - (shifted[i] - TO_INTEGER);
-    HORNER(p, x, 0x1.e9d40bd1335b2p-32, 0x1.e6064f626db12p-28, 0x1.b524fadf5b6e0p-24,
-           0x1.62bfd46f7ae0cp-20, 0x1.ffcbfc6710084p-17, 0x1.4309130972778p-13,
-           0x1.5d87fe78a5272p-10, 0x1.3b2ab6fba1dd0p-7, 0x1.c6b08d704a0c2p-5,
-           0x1.ebfbdff82c598p-3, 0x1.62e42fefa39efp-1);
-    EACH p[i] = p[i] * x[i];
-    /* the low bits of `shifted` are k: move them into the exponent of a scale */
-    EACH x[i] = (vd)(((vu)shifted[i] << 52) + (1023ULL << 52));
-    EACH p[i] = x[i] * p[i] + (x[i] - 1.0);
-    EACH x[i] = p[i] / (p[i] + 2.0);
+    EACH x[i] = vec_pow2(k[i]) * x[i] + (vec_pow2(k[i]) - 1.0);
 }
 
 INLINE void vec_log(vd *x, const int n)
@@ -202,15 +189,38 @@ INLINE void vec_log(vd *x, const int n)
     }
 }
 
-/* log1p x = log u + (x - (u - 1)) / u with u = fl(1 + x) (Goldberg; Kahan's correction) */
-INLINE void vec_log1p(vd *x, const int n)
+/* What rounding took from s = x + y (Knuth). */
+INLINE vd vec_sum_error(vd x, vd y, vd s)
 {
-    vd u[MAX_BLOCK], correction[MAX_BLOCK];
-    EACH u[i] = 1.0 + x[i];
-    EACH correction[i] = vec_select((u[i] > 0.0) & (u[i] < INFINITY),
-                                    (x[i] - (u[i] - 1.0)) / u[i], vec_splat(0.0));
-    vec_log(u, n);
-    EACH x[i] = vec_select(x[i] == 0.0, x[i], u[i] + correction[i]);
+    const vd back = s - x;
+    return (x - (s - back)) + (y - back);
+}
+
+/* Sine and cosine of x + e, for |x| up to 2^17 and an e of some ulp of it. pi/2 in three
+ * parts (Cody and Waite), the first two of 33 bits, so that k times them is exact. */
+INLINE void vec_sincos(const vd *x, const vd *e, vd *sine, vd *cosine, const int n)
+{
+    vd shifted[MAX_BLOCK], r[MAX_BLOCK], z[MAX_BLOCK], s[MAX_BLOCK], c[MAX_BLOCK];
+    vi k[MAX_BLOCK];
+    EACH shifted[i] = x[i] * 0x1.45f306dc9c883p-1 + TO_INTEGER;
+    EACH k[i] = vec_bits(shifted[i]);
+    EACH shifted[i] -= TO_INTEGER;
+    EACH r[i] = ((x[i] - shifted[i] * 0x1.921fb54400000p+0)
+                 - shifted[i] * 0x1.0b4611a600000p-34)
+                + (e[i] - shifted[i] * 0x1.3198a2e037073p-69);
+    EACH z[i] = r[i] * r[i];
+    HORNER(s, z, 0x1.5e0916b55daefp-33, -0x1.ae60056a84b16p-26, 0x1.71de379129f2ep-19,
+           -0x1.a01a019e7f846p-13, 0x1.1111111110ba1p-7, -0x1.5555555555555p-3);
+    HORNER(c, z, -0x1.907b9fa75de90p-37, 0x1.1eeb661c764f2p-29, -0x1.27e4fa1529574p-22,
+           0x1.a01a019f4c9c5p-16, -0x1.6c16c16c1695ep-10, 0x1.5555555555555p-5);
+    EACH s[i] = r[i] + (r[i] * z[i]) * s[i];
+    EACH c[i] = 1.0 - (0.5 * z[i] - (z[i] * z[i]) * c[i]);
+    EACH {
+        const vi odd = -(k[i] & 1);
+        const vd a = vec_select(odd, c[i], s[i]), b = vec_select(odd, s[i], c[i]);
+        sine[i] = (vd)(vec_bits(a) ^ ((k[i] & 2) << 62));
+        cosine[i] = (vd)(vec_bits(b) ^ (((k[i] + 1) & 2) << 62));
+    }
 }
 
 #endif

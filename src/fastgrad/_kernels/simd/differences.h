@@ -1,0 +1,321 @@
+/* f(x + d) - f(x), exactly: one rule per function, for one lane.
+ *
+ * Each is an identity in d, true for every d, in which nothing cancels: the addition
+ * theorems of the circular and hyperbolic functions and their inverses, expm1 and log1p
+ * for exponentials, logarithms and powers, conjugates for roots, the rule of Gauss and
+ * Legendre for erf. Where d is so large that the two values have little in common they
+ * are subtracted. No derivative of any function is used.
+ *
+ * x + d is rounded; what that takes is added again (the `rest`) where it matters: far
+ * from zero and near poles. f0 is f(x), rounded.
+ */
+#ifndef FASTGRAD_DIFFERENCES_H
+#define FASTGRAD_DIFFERENCES_H
+
+#include "vecmath.h"
+
+#define LN2 0x1.62e42fefa39efp-1
+#define TWO_OVER_SQRT_PI 0x1.20dd750429b6dp+0
+
+/* x + d, and what rounding took from it. */
+typedef struct {
+    double value, rest;
+} moved;
+
+static moved move(double x, double d)
+{
+    const double y = x + d, back = y - x;
+    return (moved){y, (x - (y - back)) + (d - back)};
+}
+
+/* log(y / x), y being x + d. */
+static double log_ratio(double x, double d, double y)
+{
+    const double t = d / x;
+    if (t >= -0.5 && t < INFINITY)
+        return log1p(t);
+    return t < 0 && t > -INFINITY ? log(y / x) : log(y) - log(x);
+}
+
+/* ---- exponentials and powers ------------------------------------------------------- */
+
+/* With e^x in place of e^(x + d) - 1 for large d, and where e^x is no normal number. */
+static double exp_difference(double x, double d, double f0)
+{
+    if (fabs(d) < 700.0 && f0 > 1e-290 && f0 < INFINITY)
+        return f0 * expm1(d);
+    const moved y = move(x, d);
+    const double f = exp(y.value);
+    return (f < INFINITY ? f + f * y.rest : f) - f0;
+}
+
+static double expm1_difference(double x, double d, double f0)
+{
+    return exp_difference(x, d, exp(x));
+}
+
+static double exp2_difference(double x, double d, double f0)
+{
+    if (fabs(d) < 1000.0 && f0 > 1e-290 && f0 < INFINITY)
+        return f0 * (fabs(d) < 1.0 ? expm1(d * LN2) : exp2(d) - 1.0);
+    const moved y = move(x, d);
+    const double f = exp2(y.value);
+    return (f < INFINITY ? f + f * (y.rest * LN2) : f) - f0;
+}
+
+/* x^y = e^(y log x) */
+static double power_difference(double x, double y, double dx, double dy, double f0)
+{
+    const moved u = move(x, dx), v = move(y, dy);
+    const double change = v.value * log_ratio(x, dx, u.value) + (dy == 0.0 ? 0.0 : dy * log(x));
+    if (fabs(change) < 1.0 && f0 != 0.0 && fabs(f0) < INFINITY)
+        return f0 * expm1(change);
+    const double f = pow(u.value, v.value), log_f = v.value * (u.rest / u.value)
+                     + (v.rest == 0.0 ? 0.0 : v.rest * log(u.value));
+    return (fabs(log_f) < 1.0 && fabs(f) < INFINITY ? f + f * log_f : f) - f0;
+}
+
+static double cbrt_difference(double x, double d, double f0)
+{
+    const double f = cbrt(x + d);
+    return d / (f * f + f * f0 + f0 * f0);
+}
+
+/* ---- logarithms -------------------------------------------------------------------- */
+
+static double log_difference(double x, double d, double f0)
+{
+    return log_ratio(x, d, x + d);
+}
+
+static double log1p_difference(double x, double d, double f0)
+{
+    const moved y = move(1.0, x), z = move(y.value, d);
+    return log_ratio(y.value, d, z.value + (z.rest + y.rest));
+}
+
+/* The weight of e^x in e^x + e^y. */
+static double share(double x, double y)
+{
+    const moved gap = move(y, -x);
+    const double e = exp(gap.value);
+    return e < INFINITY ? 1.0 / (1.0 + (e + e * gap.rest)) : exp(-gap.value) * (1.0 - gap.rest);
+}
+
+static double logaddexp_difference(double x, double y, double dx, double dy, double f0)
+{
+    const double p = share(x, y), q = share(y, x);
+    const double change = p * expm1(dx) + q * expm1(dy), ratio = p * exp(dx) + q * exp(dy);
+    if (change > -0.5 && change < INFINITY)
+        return log1p(change);
+    if (ratio > 1e-290 && ratio < INFINITY)
+        return log(ratio);
+    const double u = x + dx, v = y + dy, high = u > v ? u : v, low = u > v ? v : u;
+    return (low == high ? high + LN2 : high + log1p(exp(low - high))) - f0;
+}
+
+/* ---- circular functions -------------------------------------------------------------- */
+
+/* The middle of x and x + d. */
+static moved middle(double x, double d) { return move(x, 0.5 * d); }
+static double sin_of(moved h) { return sin(h.value) + h.rest * cos(h.value); }
+static double cos_of(moved h) { return cos(h.value) - h.rest * sin(h.value); }
+
+static double sin_difference(double x, double d, double f0)
+{
+    return 2.0 * sin(0.5 * d) * cos_of(middle(x, d));
+}
+
+static double cos_difference(double x, double d, double f0)
+{
+    return -2.0 * sin(0.5 * d) * sin_of(middle(x, d));
+}
+
+static double tan_difference(double x, double d, double f0)
+{
+    return sin(d) / (cos(x) * cos_of(move(x, d)));
+}
+
+/* The angle between x and x + d as sines: its sine by a conjugate where they are of one
+ * sign, and its cosine. */
+static double arcsin_difference(double x, double d, double f0)
+{
+    const moved y = move(x, d);
+    const double below = (1.0 - y.value) - y.rest, above = (1.0 + y.value) + y.rest;
+    const double cos_x = sqrt((1.0 - x) * (1.0 + x)), cos_y = sqrt(below * above);
+    const double across = y.value * cos_x, back = x * cos_y;
+    const double sine = x * y.value > 0.0 ? d * (2.0 * x + d) / (across + back) : across - back;
+    return atan2(sine, cos_x * cos_y + x * y.value);
+}
+
+static double arccos_difference(double x, double d, double f0)
+{
+    return -arcsin_difference(x, d, f0);
+}
+
+static double arctan_difference(double x, double d, double f0)
+{
+    const double y = x + d, size = fabs(y) > 1.0 ? fabs(y) : 1.0;
+    return atan2(d / size, 1.0 / size + x * (y / size));
+}
+
+/* The angle between (x, y) and where they move: by their cross and dot products. Between
+ * the two sides of the cut it is the other way round. (NumPy's first argument is y.) */
+static double arctan2_difference(double y, double x, double dy, double dx, double f0)
+{
+    const double u = x + dx, v = y + dy, plain = atan2(v, u) - f0;
+    const double a = fmax(fabs(x), fabs(y)), b = fmax(fabs(u), fabs(v));
+    const double cross = (x / a) * (dy / b) - (y / a) * (dx / b);
+    const double angle = atan2(cross, (x / a) * (u / b) + (y / a) * (v / b));
+    return fabs(plain - angle) < 1.0 ? angle : plain;
+}
+
+/* ---- hyperbolic functions ------------------------------------------------------------ */
+
+static double sinh_difference(double x, double d, double f0)
+{
+    const moved h = middle(x, d);
+    if (fabs(h.value) > 700.0 || fabs(d) > 1400.0)
+        return sinh(x + d) - f0;
+    return 2.0 * sinh(0.5 * d) * (cosh(h.value) + h.rest * sinh(h.value));
+}
+
+static double cosh_difference(double x, double d, double f0)
+{
+    const moved h = middle(x, d);
+    if (fabs(h.value) > 700.0 || fabs(d) > 1400.0)
+        return cosh(x + d) - f0;
+    return 2.0 * sinh(0.5 * d) * (sinh(h.value) + h.rest * cosh(h.value));
+}
+
+/* tanh x = (1 - u) / (1 + u) with u = e^(-2x) */
+static double tanh_difference(double x, double d, double f0)
+{
+    const double twice = x < 0.0 ? 2.0 : -2.0, u = exp(-2.0 * fabs(x));
+    const double change = exp_difference(-2.0 * fabs(x), twice * d, u), w = u + change;
+    return w < 1e300 ? twice * change / ((1.0 + u) * (1.0 + w)) : tanh(x + d) - f0;
+}
+
+/* Of numbers this large, arcsinh and arccosh are log(2x). */
+#define ONLY_LOGARITHM 1e9
+
+static double arcsinh_difference(double x, double d, double f0)
+{
+    const double y = x + d;
+    if (fabs(x) > ONLY_LOGARITHM && y / x > ONLY_LOGARITHM / fabs(x))
+        return copysign(log_ratio(x, d, y), d);
+    if (fabs(x) > 1e150 || fabs(y) > 1e150)
+        return asinh(y) - f0;
+    const double across = y * sqrt(1.0 + x * x), back = x * sqrt(1.0 + y * y);
+    return asinh(x * y > 0.0 ? d * (2.0 * x + d) / (across + back) : across - back);
+}
+
+static double arccosh_difference(double x, double d, double f0)
+{
+    const moved y = move(x, d);
+    if (x > ONLY_LOGARITHM && y.value > ONLY_LOGARITHM)
+        return log_ratio(x, d, y.value);
+    if (x > 1e150 || y.value > 1e150)
+        return acosh(y.value) - f0;
+    const double below = y.value < 1.0 ? NAN : (y.value - 1.0) + y.rest;
+    return asinh(d * (2.0 * x + d)
+                 / (x * sqrt(below * (y.value + 1.0)) + y.value * sqrt((x - 1.0) * (x + 1.0))));
+}
+
+static double arctanh_difference(double x, double d, double f0)
+{
+    const moved y = move(x, d);
+    return 0.5 * (log_ratio(1.0 + x, d, (1.0 + y.value) + y.rest)
+                  - log_ratio(1.0 - x, -d, (1.0 - y.value) - y.rest));
+}
+
+/* ---- the normal distribution ---------------------------------------------------------- */
+
+/* Nodes and weights of Gauss and Legendre on [0, 1]. */
+#define N_NODES 5
+static const double NODES[N_NODES] = {0x1.80498fd662cb6p-5, 0x1.d89b804cc91f6p-3, 0.5,
+                                      0x1.89d91feccdb82p-1, 0x1.e7fb670299d35p-1};
+static const double WEIGHTS[N_NODES] = {0x1.e539ec36e038cp-4, 0x1.ea1da25ae415bp-3,
+                                        0x1.23456789abcdfp-2, 0x1.ea1da25ae415bp-3,
+                                        0x1.e539ec36e038cp-4};
+/* On steps of up to this over 1 + |x| the rule has all its digits. */
+#define ERF_STEP 0.2
+
+/* 2 / sqrt(pi) e^(-x^2), with the low half of x^2 (Veltkamp, Dekker). */
+static double bell(double x)
+{
+    const double t = x * 134217729.0, high = t - (t - x), low = x - high, square = x * x;
+    const double rest = ((high * high - square) + 2.0 * high * low) + low * low;
+    return TWO_OVER_SQRT_PI * exp(-square) * (1.0 - rest);
+}
+
+/* The integral of the bell from x to x + d, in steps; across many steps the values are
+ * far apart, those of erfc where both are on one side. */
+static double erf_difference(double x, double d, double f0)
+{
+    const double size = fabs(x) > fabs(x + d) ? fabs(x) : fabs(x + d);
+    const double steps = ceil(fabs(d) * (1.0 + size) / ERF_STEP);
+    if (!(steps <= 8.0)) {
+        const moved y = move(x, d);
+        const double correction = y.rest == 0.0 ? 0.0 : y.rest * bell(y.value);
+        if (x > 0.0 && y.value > 0.0)
+            return erfc(x) - (erfc(y.value) - correction);
+        if (x < 0.0 && y.value < 0.0)
+            return (erfc(-y.value) + correction) - erfc(-x);
+        return (erf(y.value) + correction) - erf(x);
+    }
+    double sum = 0.0;
+    for (double s = 0.0; s < steps; s++) {
+        const double t = d * (s / steps);
+        for (int k = 0; k < N_NODES; k++) {
+            const double at = t + NODES[k] * (d / steps);
+            sum += WEIGHTS[k] * exp(-at * (2.0 * x + at));
+        }
+    }
+    return bell(x) * (d / steps) * sum;
+}
+
+static double erfc_difference(double x, double d, double f0)
+{
+    return -erf_difference(x, d, f0);
+}
+
+/* ---- the gamma function ---------------------------------------------------------------- */
+
+/* lgamma would write the global signgam. */
+static double log_gamma(double x)
+{
+    int sign;
+    return lgamma_r(x, &sign);
+}
+
+/* Stirling's series, both arguments shifted up by the recurrence. In long double, since the
+ * terms cancel near the minimum. */
+static double lgamma_difference(double x0, double d, double f0)
+{
+    static const long double series[] = {1.0L / 12, -1.0L / 360, 1.0L / 1260, -1.0L / 1680,
+                                         1.0L / 1188, -691.0L / 360360, 1.0L / 156};
+    long double x = x0, y = x + d, sum = 0.0L;
+    if (!(x > 0.0L && y > 0.0L && y < 1e300L))
+        return log_gamma(x0 + d) - f0;
+    for (; x < 16.0L || y < 16.0L; x++, y++)
+        sum -= d < -0.5L * x ? logl(y / x) : log1pl(d / x);
+    const long double ratio = d < -0.5L * x ? logl(y / x) : log1pl(d / x);
+    sum += (x - 0.5L) * ratio - d + d * logl(y);
+    const long double u = 1.0L / x, v = 1.0L / y, first = -d * u * v;
+    long double odd = first, power = u; /* v^k - u^k and u^k for odd k */
+    for (int k = 0; k < 7; k++) {
+        sum += series[k] * odd;
+        odd = v * v * odd + power * (first * (u + v));
+        power *= u * u;
+    }
+    return (double)sum;
+}
+
+static double hypot_difference(double x, double y, double dx, double dy, double f0)
+{
+    const double size = hypot(x + dx, y + dy) + f0;
+    return dx * ((2.0 * x + dx) / size) + dy * ((2.0 * y + dy) / size);
+}
+
+#endif

@@ -1,0 +1,237 @@
+"""f(x + d) - f(x) by the lane kernels, against mpmath, for d from 1e-300 to 1e3."""
+
+import os
+import subprocess
+import sys
+
+import mpmath
+import numpy as np
+import pytest
+from scipy import special
+
+from fastgrad._kernels._replay import BUNDLE, map_elementwise
+
+RNG = np.random.default_rng(11)
+
+
+def signed(low, high, n):
+    """Numbers of both signs whose exponents are uniform."""
+    return RNG.choice([-1, 1], n) * 10.0 ** RNG.uniform(low, high, n)
+
+
+LINE = np.r_[RNG.normal(size=40), signed(-8, 2.8, 40), [0.0, 1.0, -1.0]]
+POSITIVE = np.r_[np.abs(LINE[:80]), 10.0 ** RNG.uniform(-30, 30, 20), [1.0]]
+INSIDE = np.r_[RNG.uniform(-1, 1, 40), 1 - 10.0 ** RNG.uniform(-14, 0, 30)]
+BELL = np.r_[LINE[:15], signed(-6, 1.4, 15)]
+
+#: Functions of one variable: in mpmath, and where.
+ONE = {
+    "exp": (mpmath.exp, LINE),
+    "expm1": (mpmath.expm1, LINE),
+    "exp2": (lambda x: mpmath.power(2, x), LINE),
+    "log": (mpmath.log, POSITIVE),
+    "log2": (lambda x: mpmath.log(x, 2), POSITIVE),
+    "log10": (mpmath.log10, POSITIVE),
+    "log1p": (mpmath.log1p, np.r_[POSITIVE, INSIDE]),
+    "tanh": (mpmath.tanh, LINE),
+    "sqrt": (mpmath.sqrt, POSITIVE),
+    "cbrt": (lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)), LINE),
+    "square": (lambda x: x * x, LINE),
+    "reciprocal": (lambda x: 1 / x, LINE[:80]),
+    "abs": (abs, LINE),
+    "negative": (lambda x: -x, LINE),
+    "sin": (mpmath.sin, LINE),
+    "cos": (mpmath.cos, LINE),
+    "tan": (mpmath.tan, LINE),
+    "arcsin": (mpmath.asin, INSIDE),
+    "arccos": (mpmath.acos, INSIDE),
+    "arctan": (mpmath.atan, LINE),
+    "sinh": (mpmath.sinh, LINE),
+    "cosh": (mpmath.cosh, LINE),
+    "arcsinh": (mpmath.asinh, np.r_[LINE, signed(3, 30, 20)]),
+    "arccosh": (mpmath.acosh, 1 + np.r_[POSITIVE, 10.0 ** RNG.uniform(-12, 0, 20)]),
+    "arctanh": (mpmath.atanh, INSIDE),
+    "erf": (mpmath.erf, BELL),
+    "erfc": (mpmath.erfc, BELL),
+    "lgamma": (mpmath.loggamma, np.abs(LINE[:60])),
+}
+PAIR = (RNG.normal(size=50), np.r_[RNG.normal(size=30), signed(-6, 2.5, 20)])
+#: Functions of two.
+TWO = {
+    "add": (lambda x, y: x + y, PAIR),
+    "subtract": (lambda x, y: x - y, PAIR),
+    "multiply": (lambda x, y: x * y, PAIR),
+    "divide": (lambda x, y: x / y, PAIR),
+    "maximum": (max, PAIR),
+    "minimum": (min, PAIR),
+    "power": (mpmath.power, (np.abs(PAIR[1]), PAIR[0] * 3)),
+    "logaddexp": (lambda x, y: mpmath.log(mpmath.exp(x) + mpmath.exp(y)), PAIR),
+    "arctan2": (mpmath.atan2, PAIR),
+    "hypot": (mpmath.hypot, PAIR),
+}
+FUNCTIONS = {name: (f, (x,)) for name, (f, x) in ONE.items()} | TWO
+#: Units in the last place of the difference.
+ULP = 8
+
+
+def changes(x):
+    """Changes of every size, BUNDLE to an element: of one operand or of all."""
+    found = []
+    for a in x:
+        shape = (len(a), 2)
+        near = a[:, None] * RNG.choice([-1, 1], shape) * RNG.uniform(0, 2.5, shape)
+        tiny, small = signed(-300, -8, shape), signed(-8, 0, shape)
+        large = signed(0, 3, len(a))
+        found.append(np.column_stack([tiny, small, near, large, np.zeros(len(a))]))
+    if len(x) == 2:
+        still = RNG.integers(0, 3, found[0].shape)
+        found = [np.where(still == k, 0.0, d) for k, d in enumerate(found)]
+    return found
+
+
+CHANGES = {name: changes(x) for name, (_, x) in FUNCTIONS.items()}
+
+
+def exact(function, *args):
+    try:
+        value = function(*args)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return value if isinstance(value, mpmath.mpf) and mpmath.isfinite(value) else None
+
+
+def differences(function, x, d):
+    """Exact f(x + d) - f(x) and the size to measure errors in, where there are any.
+
+    Where the parts of the change that come from one operand each cancel, that is the size
+    of the larger part.
+    """
+    base, moved = exact(function, *x), [a + e for a, e in zip(x, d, strict=True)]
+    value = exact(function, *moved)
+    if base is None or value is None or abs(value - base) > 1e300:
+        return None
+    parts = [exact(function, *x[:i], moved[i], *x[i + 1 :]) for i in range(len(x))]
+    sizes = [
+        abs(value - base),
+        *(abs(part - base) for part in parts if part is not None),
+    ]
+    return value - base, max(sizes)
+
+
+def worst(function, x, d, results):
+    """The largest error in ulp of the exact difference, and where; how many there were."""
+    worst, compared = (0.0, None), 0
+    with mpmath.workprec(1250):
+        for i in range(len(x[0])):
+            at = [mpmath.mpf(float(a[i])) for a in x]
+            for lane in range(BUNDLE):
+                by = [mpmath.mpf(float(e[i, lane])) for e in d]
+                found = differences(function, at, by)
+                if found is None:
+                    continue
+                ulp = max(mpmath.ldexp(found[1], -52), mpmath.mpf(2) ** -1074)
+                compared += 1
+                for got in results:
+                    error = abs(mpmath.mpf(float(got[i, lane])) - found[0]) / ulp
+                    if not error <= worst[0]:
+                        where = [float(number) for number in (*at, *by, found[0])]
+                        worst = (float(error), where, float(got[i, lane]))
+    return worst, compared
+
+
+def computed(name):
+    """What the kernels make of the changes of a function."""
+    function, x = FUNCTIONS[name]
+    with mpmath.workprec(200):
+        values = [
+            exact(function, *(mpmath.mpf(float(a)) for a in at))
+            for at in zip(*x, strict=True)
+        ]
+    f0 = np.array([np.nan if value is None else float(value) for value in values])
+    return map_elementwise(name, x, CHANGES[name], f0)
+
+
+@pytest.fixture(scope="module")
+def at_every_level(tmp_path_factory):
+    """The results of all functions on kernels of each SIMD level."""
+    folder, levels = tmp_path_factory.mktemp("levels"), ["base", "v3", "v4"]
+    for level in levels:
+        subprocess.run(
+            [sys.executable, __file__, folder / level],
+            env={**os.environ, "FASTGRAD_SIMD": level},
+            check=True,
+        )
+    return [np.load(folder / f"{level}.npz") for level in levels]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_differences_are_right_to_a_few_ulp_of_themselves(name, at_every_level):
+    function, x = FUNCTIONS[name]
+    results = [level[name] for level in at_every_level]
+    (error, *where), compared = worst(function, x, CHANGES[name], results)
+    assert compared > 3 * len(x[0])
+    assert error <= ULP, (error, where)
+
+
+NUMPY = {
+    "erf": special.erf,
+    "erfc": special.erfc,
+    "lgamma": special.gammaln,
+    "abs": np.abs,
+}
+STEPS = ("sign", "floor", "ceil", "rint", "trunc")
+
+
+@pytest.mark.parametrize("name", [*ONE, *STEPS])
+def test_what_leaves_the_range_of_numbers_does_as_in_numpy(name):
+    """Into overflow, poles, and beyond the domain."""
+    function = NUMPY.get(name) or getattr(np, name)
+    x = np.array([-800.0, -1.5, -1.0, -0.25, 0.0, 0.5, 1.0, 2.0, 3.0, 700.0, 1e300])
+    d = np.array([-1e308, -1600.0, -3.0, -1.0, -0.5, 0.5, 1500.0, 1e308])
+    d = np.ascontiguousarray(np.broadcast_to(d, (len(x), BUNDLE)))
+    with np.errstate(all="ignore"):
+        f0 = function(x)
+        expected = function(x[:, None] + d) - f0[:, None]
+    got = map_elementwise(name, [x], [d], f0)
+    left = np.isfinite(f0)[:, None] & ~np.isfinite(expected)
+    np.testing.assert_array_equal(got[left], expected[left])
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *STEPS])
+def test_an_unperturbed_lane_does_not_differ(name):
+    """Infinite or not, beside a perturbed lane."""
+    function = NUMPY.get(name) or getattr(np, name)
+    special_values = np.array([np.inf, -np.inf, 0.0, -0.0, 1e308, -800.0, 0.5])
+    count = 1 + (name in TWO)
+    x = [a.reshape(-1) for a in np.meshgrid(*[special_values] * count)]
+    d = [np.zeros((len(a), BUNDLE)) for a in x]
+    for a in d:
+        a[:, 3] = 0.25
+    with np.errstate(all="ignore"):
+        got = map_elementwise(name, x, d, function(*x))
+    assert not np.delete(got, 3, axis=1).any()
+
+
+def test_saturation_and_cancellation_keep_their_digits():
+    """Closed forms where the two values agree in all or most of their digits."""
+
+    def change(name, x, d):
+        lanes = np.full((1, BUNDLE), d)
+        f0 = np.array([NUMPY.get(name, getattr(np, name, None))(x)])
+        return map_elementwise(name, [np.array([x])], [lanes], f0)[0, 0]
+
+    # tanh x = 1 - 2 e^-2x (1 - e^-2x + ...)
+    assert change("tanh", 30.0, 1e-9) == pytest.approx(4e-9 * np.exp(-60), rel=2e-9)
+    assert change("tanh", -30.0, 60.0) == 2.0
+    assert change("exp", -700.0, 1400.0) == pytest.approx(np.exp(700.0), rel=1e-15)
+    assert change("log", 1e30, 1e-30) == pytest.approx(1e-60, rel=1e-15)
+    assert change("log1p", -1 + 2.0**-50, 2.0**-50) == pytest.approx(
+        np.log(2), rel=1e-15
+    )
+    assert change("sqrt", 1e16, 1.0) == pytest.approx(0.5e-8 - 1.25e-25, rel=1e-15)
+    # erfc x ~ e^-x^2 / (x sqrt(pi)) (1 - 1 / 2x^2)
+    assert change("erfc", 20.0, 5.0) == pytest.approx(-special.erfc(20.0), rel=1e-14)
+
+
+if __name__ == "__main__":
+    np.savez(sys.argv[1], **{name: computed(name) for name in FUNCTIONS})
