@@ -1,50 +1,169 @@
-"""The pytest fixture: it fails with the report."""
+"""The pytest plugin: failures show the report, in every place that pytest writes to."""
+
+import os
+import subprocess
+import sys
+from xml.etree import ElementTree
 
 import pytest
 
 pytest_plugins = ["pytester"]
 
+WRONG = """
+import numpy as np
+import pytest
+import fastgrad as fg
 
-@pytest.mark.parametrize(("factor", "outcome"), [(2, "passed"), (3, "failed")])
-def test_the_fixture(pytester, factor, outcome):
-    """A wrong gradient fails the test that checks it, and shows the report."""
-    pytester.makepyfile(
-        f"""
-        import numpy as np
+def loss(w):
+    return np.sum(np.tanh(w))
 
-        def test_square(check_gradient):
-            report = check_gradient(
-                lambda w: (w**2).sum(), np.ones(3), lambda w: {factor} * w
-            )
-            assert report.ok
+def right(w):
+    return 1 - np.tanh(w) ** 2
+
+def wrong(w):
+    return np.ones_like(w)
+
+W = np.array([0.3, -1.0, 2.0])
+"""
+
+
+def run(pytester, test, *options):
+    """Run a test, and return what pytest printed."""
+    pytester.makepyfile(WRONG + test)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch):
+    """Have room for the short summary."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
         """
+def test_it():
+    report = fg.check_gradient(loss, W, wrong)
+    assert report.ok
+""",
+        """
+def test_it():
+    report = fg.check_gradient(loss, W, wrong)
+    assert report
+""",
+        """
+def test_it():
+    assert fg.check_gradient(loss, W, wrong)
+""",
+        """
+def test_it():
+    good, bad = (fg.check_gradient(loss, W, grads) for grads in (right, wrong))
+    assert good.ok and bad.ok, "they are"
+""",
+        """
+def test_it():
+    fg.check_gradient(loss, W, wrong).raise_if_wrong()
+""",
+        """
+def test_it(check_gradient):
+    check_gradient(loss, W, wrong)
+""",
+        """
+def test_it(check_jacobian):
+    check_jacobian(np.tanh, W, np.eye(3))
+""",
+        """
+def test_it(check_variations):
+    check_variations(loss, W, wrong)
+""",
+    ],
+)
+def test_a_failure_shows_the_report_and_its_cause(pytester, test):
+    """Once, and none of the plugin's own frames; verdict and cause in the summary."""
+    result = run(pytester, test, f"--junit-xml={pytester.path}/junit.xml")
+    result.assert_outcomes(failed=1)
+    out = result.stdout.str()
+    assert "pytest_plugin.py" not in out
+    assert "base.py" not in out
+    [summary] = [line for line in result.outlines if line.startswith("FAILED ")]
+    assert "WRONG" in summary
+    if "jacobian" not in test:
+        assert "Cause" in out
+    assert out.count("verdict") == 1
+    case = ElementTree.parse(pytester.path / "junit.xml").find(".//failure")
+    assert "WRONG" in case.get("message")
+    assert "rel. error" in case.text
+
+
+def test_a_correct_gradient_passes(pytester):
+    """With any of the fixtures."""
+    test = """
+def test_it(check_gradient, check_jacobian):
+    assert check_gradient(loss, W, right).ok
+    assert check_jacobian(np.tanh, W, np.diag(right(W))).ok
+"""
+    run(pytester, test).assert_outcomes(passed=1)
+
+
+def test_other_failures_are_left_alone(pytester):
+    """A report that is not asserted on says nothing."""
+    test = """
+def test_it():
+    report = fg.check_gradient(loss, W, wrong)
+    assert W.size == 4
+"""
+    result = run(pytester, test)
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*Gradient WRONG*")
+
+
+def test_options_reach_the_fixtures_and_the_replay_line(pytester):
+    """Coverage and seed, where a test leaves them open."""
+    test = """
+def test_it(check_gradient):
+    with pytest.raises(fg.GradientError, match="2 of 3 entries checked"):
+        check_gradient(loss, W, wrong)
+    check_gradient(loss, W, wrong, coverage=1)
+"""
+    options = ("--fastgrad-coverage=2", "--fastgrad-seed=7")
+    result = run(pytester, test, *options)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "fastgrad: *--fastgrad-seed=7 --fastgrad-coverage=2",
+            "*Gradient WRONG: 1 of 3 entries checked*",
+            "again: pytest '*::test_it' --fastgrad-seed=7 --fastgrad-coverage=2",
+        ]
     )
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(**{outcome: 1})
-    if outcome == "failed":
-        result.stdout.fnmatch_lines(
-            [
-                "*report = check_gradient(*",
-                "*Gradient WRONG: all 3 entries checked, 3 wrong*",
-                "*params[[]0]*3.0*2.0*",
-            ]
-        )
-        result.stdout.no_fnmatch_line("*pytest_plugin.py*")
 
 
 def test_the_fixture_fails_on_undecided(pytester):
     """A loss with dropout verifies nothing, and says so."""
-    pytester.makepyfile(
-        """
-        import numpy as np
-
-        def test_dropout(check_gradient):
-            rng = np.random.default_rng(0)
-            check_gradient(
-                lambda w: (w * (rng.random(3) < 0.5)).sum(), np.ones(3), np.ones(3)
-            )
-        """
-    )
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    test = """
+def test_dropout(check_gradient):
+    rng = np.random.default_rng(0)
+    check_gradient(lambda w: (w * (rng.random(3) < 0.5)).sum(), np.ones(3), np.ones(3))
+"""
+    result = run(pytester, test)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*Gradient UNDECIDED*"])
+    result.stdout.fnmatch_lines(["*Gradient UNDECIDED*", "FAILED *UNDECIDED: nondet*"])
+
+
+def test_workers_of_xdist_share_the_cores():
+    """Each takes its part of what the machine has."""
+    code = "from fastgrad._threads import resolve_num_threads as r; print(r(None))"
+
+    def threads(workers):
+        environment = {**os.environ, "PYTEST_XDIST_WORKER_COUNT": str(workers)}
+        out = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+        return int(out.stdout)
+
+    alone = threads(1)
+    assert threads(2) == max(1, alone // 2)
+    assert threads(1000) == 1

@@ -51,7 +51,10 @@ def _available_cpus() -> int:
     except AttributeError:  # not Linux
         count = os.cpu_count() or 1
     quota = _cgroup_quota()
-    return count if quota is None else min(count, quota)
+    if quota is not None:
+        count = min(count, quota)
+    # Workers of pytest-xdist share the machine: each takes its part of it.
+    return max(1, count // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
 
 
 def _cgroup_quota() -> int | None:

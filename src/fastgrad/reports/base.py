@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.reports import html, text
-from fastgrad.reports.document import Document
+from fastgrad.reports.document import Document, Findings
 
 
 class Report(abc.ABC):
@@ -37,6 +37,16 @@ class Report(abc.ABC):
     @abc.abstractmethod
     def _document(self, *, brief: bool) -> Document:
         """Return what to show; long tables cut short if `brief`."""
+
+    @property
+    def in_short(self) -> str:
+        """The verdict and its first cause, in a line."""
+        document = self._document(brief=True)
+        verdict, _, numbers = document.headline.partition(": ")
+        for part in document.parts:
+            if isinstance(part, Findings) and part.items:
+                return f"{verdict}: {part.items[0].name}"
+        return f"{verdict}: {numbers}" if numbers else verdict
 
     def __bool__(self) -> bool:
         return self.ok

@@ -208,6 +208,7 @@ class GradientReport(Report):
 
         An undecided check raises too: nothing was verified.
         """
+        __tracebackhide__ = True
         if not self.ok:
             raise GradientError(self)
 

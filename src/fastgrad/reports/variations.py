@@ -133,6 +133,7 @@ class VariationReport(Report, Mapping[str, GradientReport]):
 
         Its cause is the first exception that a variation raised, if one did.
         """
+        __tracebackhide__ = True
         if not self.ok:
             errors = [v.error for v in self.variations if v.outcome == "raises"]
             raise GradientError(self) from (errors[0] if errors else None)
