@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from fastgrad import initializers, signal
     from fastgrad.checking.audit import ConstantLossError
     from fastgrad.checking.check import check_gradient
-    from fastgrad.checking.jacobian import (
-        check_hessian,
-        check_jacobian,
-        numerical_jacobian,
-    )
+    from fastgrad.checking.hessian import check_hessian
+    from fastgrad.checking.jacobian import check_jacobian, numerical_jacobian
     from fastgrad.checking.layers import layer_loss
     from fastgrad.checking.monitor import GradientMonitor
     from fastgrad.checking.numerical import numerical_gradient
@@ -102,7 +99,7 @@ _HOME = {
     "batch_norm": "statistics.batchnorm",
     "batch_norm_backward": "statistics.batchnorm",
     "check_gradient": "checking.check",
-    "check_hessian": "checking.jacobian",
+    "check_hessian": "checking.hessian",
     "check_jacobian": "checking.jacobian",
     "check_variations": "checking.variations",
     "critical_init": "initializers.gains",

@@ -7,8 +7,10 @@ import pytest
 from scipy import sparse
 from scipy.optimize import rosen_der, rosen_hess
 from scipy.optimize._numdiff import approx_derivative
+from scipy.sparse.linalg import aslinearoperator
 
-from fastgrad.checking.jacobian import check_hessian, check_jacobian, numerical_jacobian
+from fastgrad.checking.hessian import check_hessian
+from fastgrad.checking.jacobian import check_jacobian, numerical_jacobian
 
 A = np.random.default_rng(0).normal(size=(20, 6))
 X = np.random.default_rng(1).normal(size=6)
@@ -187,3 +189,120 @@ def test_sparsity_as_lists():
     pattern = np.eye(3).tolist()
     found = numerical_jacobian(lambda p: p**2, [1.0, 2.0, 3.0], sparsity=pattern)
     np.testing.assert_allclose(found, np.diag([2.0, 4.0, 6.0]), atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [70, 150])
+@pytest.mark.parametrize(
+    ("method", "other"), [("central", "3-point"), ("forward", "2-point")]
+)
+def test_as_few_evaluations_as_scipy(n, method, other):
+    """For many inputs, and as accurate."""
+    matrix = np.random.default_rng(3).normal(size=(40, n)) / np.sqrt(n)
+    x = np.random.default_rng(4).normal(size=n)
+    calls = []
+
+    def counted(x):
+        calls.append(1)
+        return np.tanh(matrix @ x)
+
+    exact = (1 - np.tanh(matrix @ x) ** 2)[:, None] * matrix
+    found = numerical_jacobian(counted, x, method=method)
+    ours, calls[:] = len(calls), []
+    theirs = approx_derivative(counted, x, method=other)
+    assert ours <= 1.2 * len(calls)
+    assert np.abs(found - exact).max() <= 3 * np.abs(theirs - exact).max()
+
+
+def test_a_column_that_bends_gets_a_smaller_step():
+    """One input oscillates a thousand times faster than the others."""
+    x = np.linspace(0.1, 1.0, 80)
+    rate = np.where(np.arange(80) == 17, 1e3, 1.0)
+    found = numerical_jacobian(lambda x: np.sin(rate * x), x)
+    np.testing.assert_allclose(found, np.diag(rate * np.cos(rate * x)), rtol=1e-7)
+
+
+def test_noisy_outputs_are_measured():
+    """Rounded to float32 inside: the step is chosen for that noise."""
+    x = np.linspace(0.5, 1.5, 80)
+    found = numerical_jacobian(lambda x: np.sin(x).astype(np.float32), x)
+    np.testing.assert_allclose(found, np.diag(np.cos(x)), atol=3e-3)
+
+
+def nested(p):
+    return {"y": p["W"] @ p["b"] ** 2, "s": np.sum(p["b"])}
+
+
+P = {"W": np.arange(6.0).reshape(2, 3) + 1, "b": np.array([0.5, -1.0, 2.0])}
+
+
+def nested_jac(p):
+    W, b = p["W"], p["b"]
+    y_of_w = np.zeros((2, 2, 3))
+    y_of_w[[0, 1], [0, 1]] = b**2
+    return {
+        "y": {"W": y_of_w, "b": 2 * W * b},
+        "s": {"W": np.zeros((2, 3)), "b": np.ones(3)},
+    }
+
+
+def test_nests():
+    """Inputs and outputs may be nests; the Jacobian is nested outputs first."""
+    found, right = numerical_jacobian(nested, P), nested_jac(P)
+    for output in right:
+        for given in right[output]:
+            np.testing.assert_allclose(
+                found[output][given], right[output][given], atol=1e-8
+            )
+    report = check_jacobian(nested, P, nested_jac)
+    assert report.ok
+    assert [block.name for block in report.blocks] == ["y/W", "y/b", "s/W", "s/b"]
+    wrong = nested_jac(P)
+    wrong["y"]["b"][1, 2] *= 1.01
+    assert [e.name for e in check_jacobian(nested, P, wrong).wrong] == ["y/b[1, 2]"]
+    x = np.ones(2)
+    one = check_jacobian(lambda x: {"a": x**2}, x, {"a": np.diag(2 * x)})
+    assert one.ok
+    assert [block.name for block in one.blocks] == ["a/x"]
+    assert check_jacobian(
+        nested,
+        P,
+        jvp=lambda p, u: {
+            "y": u["W"] @ p["b"] ** 2 + p["W"] @ (2 * p["b"] * u["b"]),
+            "s": np.sum(u["b"]),
+        },
+    ).ok
+
+
+def test_further_arguments():
+    """Of the function and of its Jacobian."""
+    found = numerical_jacobian(
+        lambda x, a, *, b: a * x + b * x**2, X, args=(2.0,), kwargs={"b": 3.0}
+    )
+    np.testing.assert_allclose(found, np.diag(2 + 6 * X), atol=1e-8)
+    assert check_jacobian(
+        lambda x, a: a * x**2, X, lambda x, a: np.diag(2 * a * x), args=(2.0,)
+    ).ok
+
+
+def test_products_of_different_jacobians():
+    """`vjp` and `jvp` are checked against each other."""
+    right = {"vjp": lambda x, v: v @ jac(x), "jvp": lambda x, u: jac(x) @ u}
+    assert check_jacobian(fun, X, **right).ok
+    wrong = {**right, "jvp": lambda x, u: 1.001 * jac(x) @ u}
+    report = check_jacobian(fun, X, **wrong)
+    assert report.verdict == "wrong"
+    assert any("not of the same Jacobian" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("given", [lambda m: m, lambda m: lambda x: m])
+def test_linear_operators(given):
+    """As `jac`, or returned by it; dense and with a pattern."""
+    operator = aslinearoperator(jac(X))
+    assert check_jacobian(fun, X, given(operator)).ok
+    assert not check_jacobian(fun, X, given(1.01 * operator)).ok
+    x = np.random.default_rng(2).normal(size=50)
+    right = aslinearoperator(tridiagonal_jac(x))
+    inside = np.eye(50) + np.eye(50, k=-1)
+    assert check_jacobian(tridiagonal, x, given(right), sparsity=inside).ok
+    with pytest.raises(ValueError, match="`jac` must have shape"):
+        check_jacobian(fun, X, given(right))

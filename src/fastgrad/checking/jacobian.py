@@ -1,46 +1,43 @@
-"""Jacobians and Hessians: the same measurements for functions with many outputs.
-
-Each entry of a Jacobian is the derivative of one output by one input, so everything
-that checks a gradient checks a Jacobian once a `Losses` answers for its entries. One
-evaluation of the function serves a whole column; with a sparsity pattern it serves all
-columns that share no row (Curtis, Powell and Reid 1974). Outputs are measured in units
-of their own noise, so that one row may be much larger than another.
-"""
+"""Jacobians: the same measurements for functions with many outputs."""
 
 import dataclasses
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, function, generator, refusal
+from fastgrad._arguments import flag, function, generator
+from fastgrad.checking import sparsity as patterns
 from fastgrad.checking.differences import EPS, Array, Index
-from fastgrad.checking.noise import calibrate, ecnoise
+from fastgrad.checking.entries import Entries
+from fastgrad.checking.forms import Form, is_nest
+from fastgrad.checking.noise import calibrate
 from fastgrad.checking.numerical import FEW, check_method, slopes_of
+from fastgrad.checking.outputs import Outputs, quick_slopes
+from fastgrad.checking.products import disagreement, entries_of_products
+from fastgrad.checking.strays import Probe
 from fastgrad.checking.summary import summarize
 from fastgrad.checking.verdict import Gradient, check_rtol, judge
-from fastgrad.losses.interface import Flags, Losses
-from fastgrad.losses.progress import Progress
-from fastgrad.params.nest import Nest, Vector
+from fastgrad.params.bounds import limits
+from fastgrad.params.nest import Nest
 from fastgrad.reports import Blocks, GradientReport
 
-Bounds = tuple[ArrayLike, ArrayLike]
-
-_BATCH = 2**22  # numbers in the points that are held at once
+_STRAYS = 8  # that are looked for, one after the other
 
 
 def numerical_jacobian(
-    fun: Callable[[NDArray[Any]], Any],
-    x: ArrayLike,
+    fun: Callable[..., Any],
+    x: Any,
     *,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
     method: str = "central",
     step: float | None = None,
     sparsity: Any = None,
-    bounds: Bounds | None = None,
+    bounds: Any = None,
     return_error: bool = False,
     workers: Executor | None = None,
     seed: int = 0,
@@ -50,19 +47,22 @@ def numerical_jacobian(
     Parameters
     ----------
     fun : callable
-        Takes an array like `x`, returns an array of outputs.
-    x : array_like of floats, shape (n,)
+        ``fun(x, *args, **kwargs)`` returns an array of outputs, or a nest of arrays.
+    x : array_like of floats, shape (n,), or nest of arrays
         Where.
+    args, kwargs : tuple, dict
+        What else `fun` takes.
     method : {"central", "forward", "ridders"}
         As for `numerical_gradient`.
     step : float, optional
         The absolute step; chosen by measured noise and curvature by default.
     sparsity : array_like or sparse matrix, shape (m, n), optional
         Non-zero where an output depends on an input. Columns without a common row are
-        then measured together.
+        then measured together. Whether an output depends on anything else is tried
+        along a random direction.
     bounds : (lower, upper), optional
-        `fun` is never evaluated outside: at a bound the stencil is one-sided, of the
-        same order.
+        Numbers, or built like `x`. `fun` is never evaluated outside: at a bound the
+        stencil is one-sided, of the same order.
     return_error : bool
         Also return error bars.
     workers : concurrent.futures.Executor, optional
@@ -74,14 +74,22 @@ def numerical_jacobian(
     -------
     jacobian : ndarray of float64, shape (m, n)
         ``(n,)`` for a scalar function; a ``scipy.sparse.csr_array`` if `sparsity` is a
-        sparse matrix.
+        sparse matrix. If `x` or the outputs are a nest: a nest like the outputs of
+        nests like `x`, of arrays of the output's shape followed by the input's.
     error : of the same kind
         If `return_error` is set.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the call makes no sense; if an output depends on an input outside `sparsity`:
+        both are named.
+
     Notes
     -----
-    Two evaluations per column, or per group of columns; four with error bars or up to
-    64 inputs, twenty by Ridders; and up to 150 to find the step.
+    Two evaluations per column, or per group of columns, and three more; four more with
+    `sparsity`. With error bars, up to 64 inputs, or outputs noisier than rounding makes
+    them: four per column, twenty by Ridders, and up to 150 to find the step.
 
     Examples
     --------
@@ -93,30 +101,41 @@ def numerical_jacobian(
            [0., 1.]])
     """
     flag("return_error", return_error)
-    method = check_method(method, step)
-    if method == "complex":
-        raise ValueError('`method` must not be "complex" for a Jacobian.')
-    outputs = _Outputs(fun, x, sparsity, bounds, workers)
-    index = np.arange(outputs.nest.size)
+    method = _real_method(method, step)
     rng = generator("seed", seed)
-    few = method == "central" and step is None and outputs.x.size <= FEW
-    slopes = slopes_of(outputs, index, method, step, return_error or few, rng)
-    jacobian = outputs.matrix(slopes.value)
-    return (jacobian, outputs.matrix(slopes.error)) if return_error else jacobian
+    problem = _Problem(fun, x, args, kwargs, sparsity, bounds, workers)
+    accurate = return_error or method == "ridders"
+    few = method == "central" and step is None and problem.outputs.x.size <= FEW
+    value = None
+    if not accurate and not (few and sparsity is None):
+        value = problem.quick(method, step)
+    if value is not None:
+        problem.refuse_strays(value, seed)
+        return problem.arranged(value)
+    entries = problem.entries()
+    index = np.arange(entries.nest.size)
+    slopes = slopes_of(entries, index, method, step, accurate or few, rng)
+    value = slopes.value * entries.units
+    problem.refuse_strays(value, seed)
+    if not return_error:
+        return problem.arranged(value)
+    return problem.arranged(value), problem.arranged(slopes.error * entries.units)
 
 
 def check_jacobian(
-    fun: Callable[[NDArray[Any]], Any],
-    x: ArrayLike,
+    fun: Callable[..., Any],
+    x: Any,
     jac: Any = None,
     *,
-    vjp: Callable[[NDArray[Any], NDArray[Any]], Any] | None = None,
-    jvp: Callable[[NDArray[Any], NDArray[Any]], Any] | None = None,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    vjp: Callable[..., Any] | None = None,
+    jvp: Callable[..., Any] | None = None,
     rtol: float | None = None,
     method: str = "auto",
     step: float | None = None,
     sparsity: Any = None,
-    bounds: Bounds | None = None,
+    bounds: Any = None,
     workers: Executor | None = None,
     seed: int = 0,
 ) -> GradientReport:
@@ -124,28 +143,33 @@ def check_jacobian(
 
     Parameters
     ----------
-    fun, x
+    fun, x, args, kwargs
         The function and the point, as for `numerical_jacobian`.
-    jac : array_like, sparse matrix or callable, optional
-        The Jacobian, shape (m, n), or a function of `x` that returns it.
+    jac : array_like, sparse matrix, LinearOperator, nest or callable, optional
+        The Jacobian, shape (m, n) or nested as `numerical_jacobian` returns it, or a
+        function of `x` (and `args` and `kwargs`) that returns it.
     vjp, jvp : callable, optional
         Instead of `jac`: ``vjp(x, v)`` returns v times the Jacobian, ``jvp(x, u)`` the
-        Jacobian times u. They are called for every unit vector.
+        Jacobian times u. They are called for every unit vector, `jvp` once for a group
+        of columns. If both are given `vjp` is checked entry by entry, and `jvp` against
+        it: ``v @ jvp(u) == vjp(v) @ u`` for random u and v.
     rtol, method, step, seed
         As for `check_gradient`.
     sparsity, bounds, workers
-        As for `numerical_jacobian`.
+        As for `numerical_jacobian`. A dependency outside `sparsity` is an entry of the
+        Jacobian that is not zero, and checked as such.
 
     Returns
     -------
     GradientReport
-        Its only block is ``jacobian``; entries have the index (output, input).
+        Its only block is ``jacobian``; entries have the index (output, input). If `x`
+        or the outputs are a nest there is a block ``y/x`` for each pair of arrays.
 
     Raises
     ------
     TypeError, ValueError
-        If not exactly one of `jac`, `vjp` and `jvp` is given, its shape is wrong, it is
-        not zero outside `sparsity`, or `fun` does not return finite numbers at `x`.
+        If neither `jac` nor a product is given, its shape is wrong, it is not zero
+        outside `sparsity`, or `fun` does not return finite numbers at `x`.
 
     Examples
     --------
@@ -160,358 +184,268 @@ def check_jacobian(
     ('wrong', 'jacobian[0, 1]')
     """
     started = time.perf_counter()
-    method = check_method(method, step)
+    method = _real_method(method, step)
     check_rtol(rtol)
+    rng = generator("seed", seed)
+    problem = _Problem(fun, x, args, kwargs, sparsity, bounds, workers)
+    analytic = problem.analytic(jac, vjp, jvp)
+    notes = problem.add_strays(method, step, seed)
+    analytic = np.append(analytic, np.zeros(len(problem.row) - len(analytic)))
+    order = problem.sort()
+    gradient = Gradient.of([analytic[order]], rtol)
+    entries = problem.entries()
+    blocks = len(entries.nest.names)
+    gradient = Gradient(
+        gradient.value / entries.units,
+        np.repeat(gradient.eps, blocks),
+        np.repeat(gradient.rtol, blocks),
+    )
+    calibration = calibrate(entries, rng, method=method, step=step)
+    found = judge(entries, calibration, gradient, np.arange(entries.nest.size), rng)
+    for field in ("analytic", "numerical", "error", "tolerance"):
+        setattr(found, field, getattr(found, field) * entries.units)
+    report = problem.relabel(summarize(entries, found, calibration, rng))
+    if vjp is not None and jvp is not None:
+        apart = disagreement(problem.form, problem.outputs, vjp, jvp, rng)
+        if apart is not None:
+            report = dataclasses.replace(report, verdict="wrong")
+            notes.append(apart)
+    return dataclasses.replace(
+        report,
+        notes=(*report.notes, *notes),
+        evaluations=problem.outputs.evaluations,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _real_method(method: str, step: float | None) -> str:
+    method = check_method(method, step)
     if method == "complex":
         raise ValueError('`method` must not be "complex" for a Jacobian.')
-    outputs = _Outputs(fun, x, sparsity, bounds, workers)
-    analytic = outputs.entries_of(_jacobian(outputs, jac, vjp, jvp))
-    gradient = Gradient.of([analytic], rtol)
-    scaled = dataclasses.replace(gradient, value=gradient.value / outputs.units)
-    rng = generator("seed", seed)
-    calibration = calibrate(outputs, rng, method=method, step=step)
-    index = np.arange(outputs.nest.size)
-    entries = judge(outputs, calibration, scaled, index, rng)
-    for field in ("analytic", "numerical", "error", "tolerance"):
-        setattr(entries, field, getattr(entries, field) * outputs.units)
-    report = outputs.relabel(summarize(outputs, entries, calibration, rng))
-    return dataclasses.replace(report, seconds=time.perf_counter() - started)
+    return method
 
 
-def check_hessian(
-    grad: Callable[[NDArray[Any]], Any], x: ArrayLike, hess: Any, **options: Any
-) -> GradientReport:
-    """Check a Hessian against differences of the gradient.
-
-    Parameters
-    ----------
-    grad : callable
-        ``grad(x)`` returns the gradient, shape (n,).
-    x : array_like of floats, shape (n,)
-    hess : array_like or callable
-        The Hessian, shape (n, n), or a function of `x` that returns it.
-    **options
-        As for `check_jacobian`.
-
-    Returns
-    -------
-    GradientReport
-        Its only block is ``hessian``; a note says if the Hessian is not symmetric.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> check_hessian(lambda x: 4 * x**3, np.ones(2), lambda x: np.diag(12 * x**2)).ok
-    True
-    """
-    report = check_jacobian(grad, x, hess, **options)
-    blocks = tuple(dataclasses.replace(b, name="hessian") for b in report.blocks)
-    wrong = tuple(dataclasses.replace(e, block="hessian") for e in report.wrong)
-    notes = report.notes
-    matrix = report.analytic
-    size = float(abs(matrix).max()) if matrix.size else 0.0
-    skew = float(abs(matrix - matrix.T).max()) if matrix.size else 0.0
-    if skew > 1e-8 * size:
-        notes = (*notes, f"`hess` is not symmetric: it differs from hess.T by {skew:g}")
-    return dataclasses.replace(report, blocks=Blocks(blocks), wrong=wrong, notes=notes)
-
-
-class _Outputs(Losses):
-    """The entries of a Jacobian as parameters of losses: entry (i, j) moves x[j].
-
-    Its loss is output i, in units of that output's noise.
+class _Problem:
+    """A function, its point, and the entries of its Jacobian.
 
     Attributes
     ----------
     row, column : ndarray of int64
-        Of each entry.
-    units : ndarray of float64
-        Of each entry: the noise of its output.
+        Of the entries that may differ from zero; row by row, or block by block.
+    group : ndarray of int64, shape (n,), or None
+        Columns that are moved together.
     """
-
-    engine = "python"
 
     def __init__(
         self,
-        fun: Callable[[NDArray[Any]], Any],
-        x: ArrayLike,
+        fun: Callable[..., Any],
+        x: Any,
+        args: tuple[Any, ...],
+        kwargs: Any,
         sparsity: Any,
-        bounds: Bounds | None,
+        bounds: Any,
         workers: Executor | None,
     ) -> None:
-        self.fun, self.x, self.workers = function("fun", fun), _point(x), workers
-        if workers is not None and not callable(getattr(workers, "map", None)):
-            must = "be a concurrent.futures.Executor"
-            raise refusal(TypeError, "workers", must, workers)
-        self.lower, self.upper = _limits(bounds, self.x)
-        self.evaluations = 1
-        outputs = np.asarray(fun(self.x.copy()))
-        self.output_shape, self.at_x = outputs.shape, _numbers(outputs)
-        if not np.isfinite(self.at_x).all():
-            raise ValueError("`fun` must be finite at `x`.")
-        m, n = len(self.at_x), self.x.size
-        self.sparsity, self.shape = sparsity, (m, n)
-        self.row, self.column = _pattern(sparsity, m, n)
-        entries = self.x.ravel()[self.column]
-        whole = entries.reshape(m, n) if sparsity is None else entries
-        super().__init__(fun, Nest({"jacobian": whole}), Progress(show=False))
-        self.evaluations = 1
-        self.engine = "python" if workers is None else "workers"
-        self.groups = _groups(self.row, self.column, n, sparsity is not None)
-        # A one-sided stencil adds up to four times the noise of a central one.
-        noise = self._noise() * (1.0 if bounds is None else 4.0)
-        self.units = noise[self.row]
-        self.base = float(np.max(np.abs(self.at_x) / noise, initial=0.0))
+        self.form = Form(fun, x, args, kwargs)
+        self.outputs = Outputs(self.form, self.form.point, workers)
+        self.outputs.fun = self.form.plain()
+        if bounds is not None:
+            nest = self.form.nest or Nest(self.outputs.x)
+            self.outputs.lower, self.outputs.upper = limits(nest, bounds, "x")
+        self.shape = len(self.outputs.at_x), self.outputs.x.size
+        self.sparsity = sparsity
+        self.row, self.column = patterns.pattern(sparsity, *self.shape)
+        self.group = self._groups()
 
-    def at_entries(
-        self, index: ArrayLike, value: ArrayLike
-    ) -> tuple[Vector, Flags | None]:
-        """See `Losses.at_entries`; one evaluation per group of columns and value."""
-        index = np.asarray(index, dtype=np.int64)
-        value = np.asarray(value, dtype=np.float64)
-        column = self.column[index]
-        x = self.x.ravel()[column].astype(np.float64)
-        beyond = (value < self.lower[column]) | (value > self.upper[column])
-        if not beyond.any():
-            return self._inside(index, value), None
-        # What lies outside is extrapolated from two points inside.
-        out = np.empty(len(index))
-        out[~beyond] = self._inside(index[~beyond], value[~beyond])
-        one = self._inside(index[beyond], (2 * x - value)[beyond])
-        two = self._inside(index[beyond], (3 * x - 2 * value)[beyond])
-        out[beyond] = two - 3 * one
-        return out, None
+    def quick(self, method: str, step: float | None) -> Array | None:
+        """See `quick_slopes`."""
+        return quick_slopes(
+            self.outputs, self.row, self.column, self.group, method, step
+        )
 
-    def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
-        """Return nan: entries of different outputs cannot be moved together."""
-        return np.full(np.size(t), np.nan)
+    def entries(self) -> Entries:
+        """Return the entries as parameters of losses."""
+        if self.form.nested:
+            self.sort()
+        return Entries(self.outputs, self.row, self.column, self.group, self._parts())
 
-    def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
-        """See `Losses.representable`."""
-        return np.asarray(value).astype(self.x.dtype).astype(np.float64)
-
-    def entries_of(self, jacobian: Any) -> NDArray[Any]:
-        """Return the entries of a Jacobian, which must be zero everywhere else."""
-        sparse = hasattr(jacobian, "tocoo")
-        matrix = jacobian.toarray() if sparse else np.asarray(jacobian)
-        if matrix.dtype.kind not in "fiub":
-            raise TypeError(f"`jac` must be real numbers, got {matrix.dtype}.")
-        if matrix.size != self.shape[0] * self.shape[1] or (
-            matrix.ndim == 2 and matrix.shape != self.shape
-        ):
-            raise ValueError(f"`jac` must have shape {self.shape}, got {matrix.shape}.")
-        matrix = matrix.reshape(self.shape)
-        entries: NDArray[Any] = matrix[self.row, self.column]
-        if np.count_nonzero(matrix) != np.count_nonzero(entries):
-            raise ValueError("`jac` must be zero where `sparsity` is.")
-        return entries
-
-    def matrix(self, entries: Array) -> Any:
-        """Return values in units of noise as a Jacobian."""
-        return self._arranged(entries * self.units)
-
-    def relabel(self, report: GradientReport) -> GradientReport:
-        """Return the report with Jacobians in it, and entries (output, input)."""
-        wrong = report.wrong
-        if self.sparsity is not None:
-            places = zip(self.row.tolist(), self.column.tolist(), strict=True)
-            place = dict(enumerate(places))
-            wrong = tuple(
-                dataclasses.replace(entry, index=place[entry.index[0]])
-                for entry in wrong
+    def analytic(self, jac: Any, vjp: Any, jvp: Any) -> NDArray[Any]:
+        """Return the entries of the Jacobian under test."""
+        given = [name for name in (jac, vjp, jvp) if name is not None]
+        if not given or (jac is not None and len(given) > 1):
+            raise TypeError(
+                "exactly one of `jac`, `vjp` and `jvp` must be given, or both of the "
+                f"latter, got {len(given)}."
             )
-        fields = {
-            name: self._arranged(np.ravel(getattr(report, name)["jacobian"]))
-            for name in ("numerical", "analytic", "error")
-        }
-        blocks = tuple(dataclasses.replace(b, shape=self.shape) for b in report.blocks)
-        return dataclasses.replace(report, wrong=wrong, blocks=Blocks(blocks), **fields)
+        for name, product in (("vjp", vjp), ("jvp", jvp)):
+            if product is not None:
+                function(name, product)
+        where = self.row, self.column, self.group
+        if jac is None:
+            return entries_of_products(self.form, self.outputs, vjp, jvp, *where)
+        if callable(jac) and not hasattr(jac, "matvec"):
+            jac = self.form.call(jac, self.outputs.x)
+        if hasattr(jac, "matvec"):
+            self._refuse_shape(jac)
+            return entries_of_products(
+                self.form, self.outputs, None, lambda _, u: jac.matvec(u), *where
+            )
+        if self.form.nested and is_nest(jac):
+            jac = self.form.matrix(jac)
+        return self._entries_of(jac)
 
-    def _arranged(self, entries: Array) -> Any:
-        if hasattr(self.sparsity, "tocoo"):
+    def add_strays(self, method: str, step: float | None, seed: int) -> list[str]:
+        """Add what depends on what outside the pattern; say so."""
+        if self.sparsity is None:
+            return []
+        notes: list[str] = []
+        for _ in range(_STRAYS):
+            value = self._measured(method, step, seed)
+            probe = self._probe(seed)
+            stray = probe.find(self.row, self.column, value)
+            if stray is None:
+                size = float(np.max(probe.limit, initial=0.0))
+                notes.append(
+                    "outside `sparsity` a dependency is seen with a probability of 99 "
+                    f"% if it changes an output by {size:.1g} when its input changes "
+                    "by its own size"
+                )
+                return notes
+            notes.append(f"`sparsity` is incomplete: {stray}")
+            self.row = np.append(self.row, stray.output)
+            self.column = np.append(self.column, stray.input)
+            self.group = self._groups()
+        return [*notes, "there may be more outside `sparsity`"]
+
+    def refuse_strays(self, value: Array, seed: int) -> None:
+        """Raise ValueError if an output depends on an input outside the pattern."""
+        if self.sparsity is None:
+            return
+        stray = self._probe(seed).find(self.row, self.column, value)
+        if stray is not None:
+            raise ValueError(
+                f"`sparsity` must be nonzero at [{stray.output}, {stray.input}]: "
+                f"{stray}."
+            )
+
+    def sort(self) -> Index:
+        """Order the entries block by block, and by rows in each; return that order."""
+        order: Index = np.lexsort((self.column, self.row, self._block()))
+        self.row, self.column = self.row[order], self.column[order]
+        return order
+
+    def arranged(self, entries: Array) -> Any:
+        """Return the entries as the Jacobian."""
+        if patterns.is_sparse(self.sparsity):
             from scipy.sparse import csr_array
 
             return csr_array((entries, (self.row, self.column)), shape=self.shape)
         matrix = np.zeros(self.shape)
         matrix[self.row, self.column] = entries
-        return matrix if self.output_shape else matrix[0]
+        if self.form.nested:
+            return self.form.arranged(matrix)
+        return matrix if self.form.outputs[0][1] else matrix[0]
 
-    def _call(self, points: list[NDArray[Any]]) -> list[Array]:
-        """Return the outputs at each of these points."""
-        self.evaluations += len(points)
-        run = map if self.workers is None else self.workers.map
-        called = list(run(partial(_outputs, self.fun), points))
-        for outputs in called:
-            if outputs.shape != self.at_x.shape:
-                raise ValueError(
-                    f"`fun` must return as many outputs as at `x`, {self.at_x.size}, "
-                    f"got {outputs.size}."
+    def relabel(self, report: GradientReport) -> GradientReport:
+        """Return the report with Jacobians in it, and entries (output, input)."""
+        fields = {
+            name: self.arranged(
+                np.concatenate(
+                    [part.ravel() for part in getattr(report, name).values()]
                 )
-        return called
+            )
+            for name in ("numerical", "analytic", "error")
+        }
+        if self.sparsity is not None:
+            shapes, starts = self._shapes(), self._starts()
+            fields["blocks"] = Blocks(
+                dataclasses.replace(b, shape=shapes[b.name]) for b in report.blocks
+            )
+            fields["wrong"] = tuple(
+                dataclasses.replace(e, index=self._place(starts[e.block] + e.index[0]))
+                for e in report.wrong
+            )
+        return dataclasses.replace(report, **fields)
 
-    def _inside(self, index: Index, value: Vector) -> Vector:
-        """Return differences at points within the bounds (nan if they are not)."""
-        column, out = self.column[index], np.full(len(index), np.nan)
-        inside = (value >= self.lower[column]) & (value <= self.upper[column])
-        order = np.flatnonzero(inside)
-        order = order[np.argsort(self.groups[column[order]], kind="stable")]
-        edges = np.flatnonzero(np.diff(self.groups[column[order]])) + 1
-        groups = [own for own in np.split(order, edges) if own.size]
-        several = max(1, _BATCH // self.x.size)
-        for start in range(0, len(groups), several):
-            batch = groups[start : start + several]
-            plans = [self._plan(index[own], value[own]) for own in batch]
-            called = iter(self._call([x for points, _ in plans for x in points]))
-            for own, (points, turn) in zip(batch, plans, strict=True):
-                outputs = np.stack([next(called) for _ in points])[
-                    turn, self.row[index[own]]
-                ]
-                change = outputs - self.at_x[self.row[index[own]]]
-                out[own] = change / self.units[index[own]]
-        return out
+    def _place(self, entry: int) -> tuple[int, ...]:
+        """Return the index in its block of an entry."""
+        i, j = int(self.row[entry]), int(self.column[entry])
+        if not self.form.nested:
+            return i, j
+        for _, rows, columns, shape in self.form.blocks():
+            if rows.start <= i < rows.stop and columns.start <= j < columns.stop:
+                size = columns.stop - columns.start
+                flat = (i - rows.start) * size + j - columns.start
+                return tuple(int(k) for k in np.unravel_index(flat, shape))
+        raise IndexError(f"`entry` must be one of the Jacobian, got {entry}.")
 
-    def _plan(self, index: Index, value: Vector) -> tuple[list[NDArray[Any]], Index]:
-        """Return where to call for one group of columns, which are moved together.
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each block of the Jacobian."""
+        if not self.form.nested:
+            return {"jacobian": self.shape}
+        return {name: shape for name, _, _, shape in self.form.blocks()}
 
-        And which of these points serves each entry.
-        """
-        asked = np.stack([self.column[index], value], axis=1)
-        points, which = np.unique(asked, axis=0, return_inverse=True)
-        columns = points[:, 0].astype(np.int64)
-        # The how-many-th value of its column: one call serves one value of each.
-        turn = np.arange(len(columns)) - np.searchsorted(columns, columns)
-        places = []
-        for k in range(turn.max() + 1):
-            moved = self.x.copy()
-            moved.reshape(-1)[columns[turn == k]] = points[turn == k, 1]
-            places.append(moved)
-        return places, turn[which.ravel()]
+    def _block(self) -> Index:
+        """Return the number of each entry's block."""
+        if not self.form.nested:
+            return np.zeros(len(self.row), dtype=np.int64)
+        places = list(self.form.blocks())
+        rows = np.unique([rows.start for _, rows, _, _ in places])
+        columns = np.unique([columns.start for _, _, columns, _ in places])
+        across = np.searchsorted(columns, self.column, side="right") - 1
+        down = np.searchsorted(rows, self.row, side="right") - 1
+        return down * len(columns) + across
 
-    def _noise(self) -> Array:
-        """Return the noise of each output along a random direction."""
-        rng = np.random.default_rng(0)
-        x = self.x.ravel().astype(np.float64)
-        scale = np.maximum(np.abs(x), np.median(np.abs(x[x != 0])) if x.any() else 1.0)
-        noise = np.full(len(self.at_x), np.inf)
-        for spacing in (1e-9, 1e-6, 1e-4):
-            direction = rng.standard_normal(x.size) * scale * spacing
-            inward = np.where(self.upper - x < 7 * np.abs(direction), -1.0, 1.0)
-            direction = np.abs(direction) * inward
-            along = [
-                np.clip(x + k * direction, self.lower, self.upper) for k in range(7)
-            ]
-            shape, dtype = self.x.shape, self.x.dtype
-            values = self._call([point.reshape(shape).astype(dtype) for point in along])
-            with np.errstate(all="ignore"):
-                bound, found = ecnoise(np.stack(values, axis=1))
-            noise = np.fmin(noise, bound)
-            if found.all():
-                break
-        usual = EPS * np.maximum(np.abs(self.at_x), 1e-8 * np.abs(self.at_x).max())
-        floor = np.where(usual > 0, usual, EPS)
-        return np.where(np.isfinite(noise), np.maximum(noise, 0.1 * floor), floor)
+    def _parts(self) -> dict[str, tuple[int, ...]]:
+        """Return the blocks of entries, and how the entries lie in them."""
+        shapes = self._shapes()
+        if self.sparsity is None:
+            return shapes
+        counts = np.bincount(self._block(), minlength=len(shapes)).tolist()
+        return {name: (n,) for name, n in zip(shapes, counts, strict=True)}
 
+    def _starts(self) -> dict[str, int]:
+        starts, start = {}, 0
+        for name, (count,) in self._parts().items():
+            starts[name], start = start, start + count
+        return starts
 
-def _outputs(fun: Callable[[NDArray[Any]], Any], point: NDArray[Any]) -> Array:
-    """Return the outputs at a point as numbers, where and when they are computed."""
-    return _numbers(np.asarray(fun(point)))
+    def _groups(self) -> Index | None:
+        if self.sparsity is None:
+            return None
+        return patterns.groups(self.row, self.column, self.shape[1])
 
+    def _measured(self, method: str, step: float | None, seed: int) -> Array:
+        value = None if method == "ridders" else self.quick(method, step)
+        if value is None:
+            entries = self.entries()
+            index = np.arange(entries.nest.size)
+            slopes = slopes_of(
+                entries, index, method, step, True, generator("seed", seed)
+            )
+            value = slopes.value * entries.units
+        return value
 
-def _numbers(outputs: NDArray[Any]) -> Array:
-    if outputs.dtype.kind not in "fiub":
-        raise TypeError(f"`fun` must return real numbers, got {outputs.dtype}.")
-    return outputs.astype(np.float64).ravel()
+    def _probe(self, seed: int) -> Probe:
+        return Probe(self.outputs, max(EPS, self.outputs.noise_level()), seed)
 
+    def _entries_of(self, jacobian: Any) -> NDArray[Any]:
+        """Return the entries of a Jacobian, which must be zero everywhere else."""
+        sparse = patterns.is_sparse(jacobian)
+        matrix: Any = jacobian.tocsr() if sparse else np.asarray(jacobian)
+        if matrix.dtype.kind not in "fiub":
+            raise TypeError(f"`jac` must be real numbers, got {matrix.dtype}.")
+        size = self.shape[0] * self.shape[1]
+        if sparse or matrix.ndim == 2 or matrix.size != size:
+            self._refuse_shape(matrix)
+        if not sparse:
+            matrix = matrix.reshape(self.shape)
+        entries = np.asarray(matrix[self.row, self.column]).ravel()
+        nonzero = matrix.count_nonzero() if sparse else np.count_nonzero(matrix)
+        if nonzero != np.count_nonzero(entries):
+            raise ValueError("`jac` must be zero where `sparsity` is.")
+        return entries
 
-def _point(x: ArrayLike) -> NDArray[Any]:
-    try:
-        point = np.array(x)
-    except ValueError:  # rows of different lengths
-        raise refusal(ValueError, "x", "be an array of floats", x) from None
-    if point.dtype.kind in "iub":
-        point = point.astype(np.float64)
-    if point.dtype.kind != "f":
-        raise refusal(TypeError, "x", "be an array of floats", x)
-    if not np.isfinite(point).all():
-        odd = point[~np.isfinite(point)][0]
-        raise ValueError(f"`x` must be finite, got {odd}.")
-    return point
-
-
-def _limits(bounds: Bounds | None, x: NDArray[Any]) -> tuple[Array, Array]:
-    """Return lower and upper bounds of every input."""
-    try:
-        low, high = (-np.inf, np.inf) if bounds is None else bounds
-        lower = np.broadcast_to(np.asarray(low, dtype=np.float64), x.shape).ravel()
-        upper = np.broadcast_to(np.asarray(high, dtype=np.float64), x.shape).ravel()
-    except (TypeError, ValueError) as error:
-        must = f"be (lower, upper), numbers or arrays of shape {x.shape}"
-        raise refusal(type(error), "bounds", must, bounds) from None
-    outside = ~((lower <= x.ravel()) & (x.ravel() <= upper))
-    if outside.any():
-        i = int(np.argmax(outside))
-        raise ValueError(
-            f"`x` must be within `bounds`, got {x.ravel()[i]} at {i}, where they are "
-            f"{lower[i]} and {upper[i]}."
-        )
-    return lower, upper
-
-
-def _pattern(sparsity: Any, m: int, n: int) -> tuple[Index, Index]:
-    """Return rows and columns of the entries that may differ from zero."""
-    if sparsity is None:
-        row, column = np.divmod(np.arange(m * n), n)
-        return row, column
-    if np.shape(sparsity) != (m, n):
-        raise ValueError(
-            f"`sparsity` must have shape {(m, n)}, got {np.shape(sparsity)}."
-        )
-    if hasattr(sparsity, "tocoo"):
-        coo = sparsity.tocoo()
-        used = coo.data != 0
-        pairs = np.unique(np.stack([coo.row[used], coo.col[used]]), axis=1)
-        row, column = pairs.astype(np.int64)
-        return row, column
-    row, column = np.nonzero(sparsity)
-    return row, column
-
-
-def _groups(row: Index, column: Index, n: int, sparse: bool) -> Index:
-    """Return the group of each column; columns of a group have no row in common."""
-    if not sparse:
-        return np.arange(n)
-    group = np.full(n, -1)
-    order = np.argsort(column, kind="stable")
-    rows = np.split(row[order], np.searchsorted(column[order], np.arange(1, n)))
-    taken: list[set[int]] = []
-    for j in sorted(range(n), key=lambda j: -len(rows[j])):
-        own = set(rows[j].tolist())
-        if own:
-            fits = (k for k, used in enumerate(taken) if not used & own)
-            k = next(fits, len(taken))
-            if k == len(taken):
-                taken.append(set())
-            taken[k] |= own
-            group[j] = k
-    return group
-
-
-def _jacobian(outputs: _Outputs, jac: Any, vjp: Any, jvp: Any) -> Any:
-    """Return the Jacobian under test as a matrix."""
-    if sum(given is not None for given in (jac, vjp, jvp)) != 1:
-        given = sum(given is not None for given in (jac, vjp, jvp))
-        raise TypeError(
-            f"exactly one of `jac`, `vjp` and `jvp` must be given, got {given}."
-        )
-    for name, product in (("vjp", vjp), ("jvp", jvp)):
-        if product is not None:
-            function(name, product)
-    x = outputs.x
-    if jac is not None:
-        return jac(x.copy()) if callable(jac) else jac
-    if jvp is not None:
-        units = np.eye(x.size, dtype=x.dtype).reshape(-1, *x.shape)
-        return np.stack([np.ravel(jvp(x.copy(), u)) for u in units], axis=1)
-    units = np.eye(len(outputs.at_x), dtype=x.dtype)
-    shaped = units.reshape(-1, *outputs.output_shape)
-    return np.stack([np.ravel(vjp(x.copy(), v)) for v in shaped])
+    def _refuse_shape(self, matrix: Any) -> None:
+        if tuple(matrix.shape) != self.shape:
+            raise ValueError(f"`jac` must have shape {self.shape}, got {matrix.shape}.")

@@ -1,0 +1,72 @@
+"""Which entries of a Jacobian may differ from zero, and columns measured together.
+
+Columns that share no row are moved in one evaluation (Curtis, Powell and Reid 1974).
+That rests on the pattern being complete: a dependency outside it would be added to
+entries inside. So the measured Jacobian is compared with the function along random
+directions, which no dependency escapes.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Index = NDArray[np.int64]
+
+
+def is_sparse(matrix: Any) -> bool:
+    """Whether this is a sparse matrix or array of SciPy's."""
+    return hasattr(matrix, "tocoo")
+
+
+def pattern(sparsity: Any, m: int, n: int) -> tuple[Index, Index]:
+    """Return rows and columns of the entries that may differ from zero, row by row."""
+    if sparsity is None:
+        row, column = np.divmod(np.arange(m * n), n)
+        return row, column
+    if np.shape(sparsity) != (m, n):
+        raise ValueError(
+            f"`sparsity` must have shape {(m, n)}, got {np.shape(sparsity)}."
+        )
+    if not hasattr(sparsity, "tocoo"):
+        row, column = np.nonzero(sparsity)
+        return row, column
+    coo = sparsity.tocoo()
+    used = coo.data != 0
+    place = np.unique(coo.row[used].astype(np.int64) * n + coo.col[used])
+    row, column = np.divmod(place, n)
+    return row, column
+
+
+def groups(row: Index, column: Index, n: int) -> Index:
+    """Return the group of each column; columns of a group have no row in common.
+
+    Greedy, columns with many entries first; -1 for columns without any.
+    """
+    group = np.full(n, -1)
+    order = np.argsort(column, kind="stable")
+    rows = row[order].tolist()
+    edge = np.searchsorted(column[order], np.arange(n + 1)).tolist()
+    taken: dict[int, int] = {}  # row -> the groups of its columns, as bits
+    for j in np.argsort(-np.diff(edge), kind="stable").tolist():
+        own = rows[edge[j] : edge[j + 1]]
+        used = 0
+        for i in own:
+            used |= taken.get(i, 0)
+        free = ~used & (used + 1)
+        for i in own:
+            taken[i] = taken.get(i, 0) | free
+        if own:
+            group[j] = free.bit_length() - 1
+    return group
+
+
+def members(label: Index) -> Iterator[tuple[int, Index]]:
+    """Yield every label that is not negative, and where it stands."""
+    order = np.argsort(label, kind="stable")
+    order = order[np.searchsorted(label[order], 0) :]
+    edges = np.flatnonzero(np.diff(label[order])) + 1
+    for own in np.split(order, edges):
+        if own.size:
+            yield int(label[own[0]]), own

@@ -1,0 +1,66 @@
+"""Bounds of parameters: a pair of numbers, or of nests like the parameters."""
+
+from typing import Any
+
+import numpy as np
+
+from fastgrad._arguments import refusal
+from fastgrad.params.nest import Nest, Vector
+from fastgrad.params.structure import matching
+
+
+def limits(nest: Nest, bounds: Any, what: str = "params") -> tuple[Vector, Vector]:
+    """Return the lower and the upper bound of every entry.
+
+    Parameters
+    ----------
+    nest : Nest
+    bounds : (lower, upper) or None
+        Each a number, None for none, or built like the parameters; its leaves are
+        broadcast.
+    what : str
+        The argument's name, for messages.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are built otherwise, are not numbers, or do not hold the parameters.
+
+    Examples
+    --------
+    >>> nest = Nest({"W": np.ones(2), "s": 0.5})
+    >>> limits(nest, ({"W": -1, "s": 0}, None))
+    (array([-1., -1.,  0.]), array([inf, inf, inf]))
+    """
+    if bounds is None:
+        bounds = (None, None)
+    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        raise refusal(TypeError, "bounds", "be a pair (lower, upper)", bounds)
+    lower = _side(nest, bounds[0], -np.inf, "bounds[0]")
+    upper = _side(nest, bounds[1], np.inf, "bounds[1]")
+    x = nest.join(nest.leaves)
+    outside = np.flatnonzero(~((lower <= x) & (x <= upper)))
+    if outside.size:
+        k = int(outside[0])
+        raise ValueError(
+            f"`{what}` must be within `bounds`, got {nest.label(k)} = {x[k]}, where "
+            f"they are {lower[k]} and {upper[k]}."
+        )
+    return lower, upper
+
+
+def _side(nest: Nest, side: Any, otherwise: float, what: str) -> Vector:
+    whole = np.full(nest.size, otherwise)
+    if side is None:
+        return whole
+    if np.ndim(side) == 0 and not isinstance(side, dict):
+        found = [(side, what)] * len(nest.leaves)
+    else:
+        found = list(matching(nest.structure, side, what, "params"))
+    for part, (value, label) in zip(nest.split(whole), found, strict=True):
+        try:
+            part[...] = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            must = f"be numbers of shape {part.shape}"
+            raise refusal(TypeError, label, must, value) from None
+    return whole
