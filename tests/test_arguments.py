@@ -65,6 +65,8 @@ KINDS = {
     "words": ["x", 3, [1, 2, 3], [[1.0, 2.0]], [-1, 2], [2**40, 2], THING, [1, [2]]],
     "names": ["x", 3, ["no such"], [3], THING],
     "mapping": ["x", 3, {"no such": 0}, {"params": 9}, {"params": "x"}, [0], THING],
+    "args": ["x", 3, None, {"a": 1}, THING, ARRAY],
+    "kwargs": ["x", 3, [1], {1: 2}, THING, ARRAY],
     "tuple": ["x", 3, X, {"X": X}, THING],
     "cache": [None, 3, (1, 2), THING],
 }  # fmt: skip
@@ -101,11 +103,13 @@ CALLS = {
     "check_jacobian": (
         fg.check_jacobian, {"fun": np.sin, "x": W, "jac": np.diag(np.cos(W))},
         {"fun": "callable", "x": "numbers", "jac": "grads", "bounds": "bounds",
+         "args": "args", "kwargs": "kwargs",
          **pick(CHECK, "rtol", "method", "step", "workers", "seed")},
     ),
     "numerical_jacobian": (
         fg.numerical_jacobian, {"fun": np.sin, "x": W},
         {"fun": "callable", "x": "numbers", "bounds": "bounds", "return_error": "flag",
+         "args": "args", "kwargs": "kwargs",
          **pick(CHECK, "method", "step", "workers", "seed")},
     ),
     "check_variations": (

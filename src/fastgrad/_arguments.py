@@ -133,6 +133,17 @@ def function(name: str, value: Any, what: str = "be callable") -> Any:
     return value
 
 
+def further_arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what a function takes besides its first argument, by place and by name."""
+    if not isinstance(args, tuple | list):
+        raise refusal(TypeError, "args", "be a tuple", args)
+    if kwargs is None:
+        kwargs = {}
+    if not isinstance(kwargs, dict) or not all(isinstance(k, str) for k in kwargs):
+        raise refusal(TypeError, "kwargs", "be a dict with names as keys", kwargs)
+    return tuple(args), kwargs
+
+
 def axis(name: str, value: Any, ndim: int, of: str) -> int:
     """Return an axis of an array called `of`, from 0 on."""
     must = f"be an axis of `{of}`, {ndim}-d"

@@ -1,5 +1,6 @@
 """Nests of arrays, their vector and the names of their entries."""
 
+import json
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import fastgrad as fg
 from fastgrad.params.nest import Nest
 
 Pair = namedtuple("Pair", "w b")
@@ -174,7 +176,6 @@ def test_shared_memory_is_noticed():
         ({"W": np.inf}, ValueError, r"must be finite, got inf at \[\]"),
         ({}, ValueError, "at least one entry"),
         (np.ones((0, 3)), ValueError, "at least one entry"),
-        ({"a": {"b": 1.0}, "a.b": 1.0}, ValueError, "two blocks named 'a.b'"),
         (CYCLIC, ValueError, "must not contain itself"),
     ],
 )
@@ -254,3 +255,41 @@ def test_containers_are_put_back():
     assert params["W"] is W
     assert layer.b is b
     assert len(extra) == 1
+
+
+class Alike:
+    """A key that is written as others are."""
+
+    def __repr__(self):
+        return "Alike"
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        ({"a": {"b": 1.0}, "a.b": 2.0}, ['["a"]["b"]', '["a.b"]']),
+        ({1: 1.0, "1": 2.0, "x": 3.0}, ["[1]", '["1"]', "x"]),
+        ({"": 1.0, "params": 2.0}, ["params", "params#2"]),
+        ({Alike(): 1.0, Alike(): 2.0}, ["[Alike]", "[Alike]#2"]),
+        ({"a": [1.0], "a.0": 2.0, "b\ud800": 3.0}, ['["a"][0]', '["a.0"]', "b\ud800"]),
+    ],
+)
+def test_names_are_told_apart(params, names):
+    """Keys joined with dots may be the same; a report has all of them."""
+    assert Nest(params).names == names
+    grads = Nest(params).unvector(np.array([2.0, 4.0, 6.0])[: len(names)])
+    report = fg.check_gradient(
+        lambda p: sum(leaf**2 for leaf in _leaves(p)), params, grads, engine="python"
+    )
+    assert report.ok
+    found = json.loads(report.to_json())
+    assert list(found["numerical"]) == names
+    assert [block["name"] for block in found["blocks"]] == names
+    assert isinstance(report.to_html(), str)
+
+
+def _leaves(nest):
+    if not isinstance(nest, dict | list):
+        return [nest]
+    members = nest.values() if isinstance(nest, dict) else nest
+    return [leaf for member in members for leaf in _leaves(member)]

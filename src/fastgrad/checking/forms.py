@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import function, refusal
+from fastgrad._arguments import function, further_arguments, refusal
 from fastgrad.params.nest import Nest
 from fastgrad.params.structure import matching, rebuild, walk
 
@@ -41,12 +41,9 @@ class Form:
     def __init__(
         self, fun: Callable[..., Any], x: Any, args: tuple[Any, ...], kwargs: Any
     ) -> None:
-        self.fun, self.args, self.kwargs = (
-            function("fun", fun),
-            tuple(args),
-            dict(kwargs or {}),
-        )
-        self.nest = Nest(x).private_copy() if is_nest(x) else None
+        self.fun = function("fun", fun)
+        self.args, self.kwargs = further_arguments(args, kwargs)
+        self.nest = Nest(x, "x").private_copy() if is_nest(x) else None
         if self.nest is None:
             self.point = as_point(x)
             self.inputs: list[Leaf] = [("x", self.point.shape)]

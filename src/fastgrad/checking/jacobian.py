@@ -250,7 +250,7 @@ class _Problem:
         self.outputs = Outputs(self.form, self.form.point, workers)
         self.outputs.fun = self.form.plain()
         if bounds is not None:
-            nest = self.form.nest or Nest(self.outputs.x)
+            nest = self.form.nest or Nest(self.outputs.x, "x")
             self.outputs.lower, self.outputs.upper = limits(nest, bounds, "x")
         self.shape = len(self.outputs.at_x), self.outputs.x.size
         self.sparsity = sparsity

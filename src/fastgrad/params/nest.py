@@ -6,14 +6,20 @@ gives every entry a number (its place in one long vector) and a name (``W1[3, 17
 """
 
 import operator
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.params.structure import contents, matching, put_back, rebuild, walk
+from fastgrad.params.structure import (
+    contents,
+    matching,
+    put_back,
+    rebuild,
+    told_apart,
+    walk,
+)
 
 Vector = NDArray[np.float64]
 AnyArray = NDArray[Any]
@@ -31,6 +37,8 @@ class Nest:
         float16, float32 or float64 arrays of any shape and strides. Python floats and
         arrays that are read-only or broadcast are allowed: `structure` holds copies.
         Writable arrays are not copied: they are the user's own.
+    what : str
+        The argument's name, for messages.
 
     Attributes
     ----------
@@ -39,7 +47,8 @@ class Nest:
     leaves : list of ndarray
         The arrays in `structure`, one per block, in order.
     names : list of str
-        Paths joined with dots, ``encoder.0.W``; a bare array is ``params``.
+        Paths joined with dots, ``encoder.0.W``; a bare array is ``params``. Where two
+        would be the same they are written as subscripts, ``["a.b"]``.
     shapes, dtypes : list
         Of each block.
     offsets : ndarray of int64, shape (number of blocks + 1,)
@@ -55,8 +64,7 @@ class Nest:
     TypeError
         If a leaf is not a floating point array (or float).
     ValueError
-        If an entry is not finite, there is no entry at all, or two blocks have the
-        same name.
+        If an entry is not finite, or there is no entry at all.
 
     Examples
     --------
@@ -69,15 +77,16 @@ class Nest:
     'b[1]'
     """
 
-    def __init__(self, params: Any) -> None:
+    def __init__(self, params: Any, what: str = "params") -> None:
+        self._what = what
         try:
             entries = list(walk(params))
         except RecursionError:
-            raise ValueError("`params` must not contain itself.") from None
+            raise ValueError(f"`{what}` must not contain itself.") from None
         values = [value for _, _, value in entries]
-        self.names = [name or "params" for name, _, _ in entries]
         self._paths = [path for _, path, _ in entries]
-        self.leaves = [_as_leaf(value, f"params{path}") for _, path, value in entries]
+        self.names = told_apart([name for name, _, _ in entries], self._paths)
+        self.leaves = [_as_leaf(value, f"{what}{path}") for _, path, value in entries]
         self.shapes = [leaf.shape for leaf in self.leaves]
         self.dtypes = [leaf.dtype for leaf in self.leaves]
         self.offsets = np.zeros(len(self.leaves) + 1, dtype=np.int64)
@@ -144,10 +153,11 @@ class Nest:
         ValueError
             If keys, lengths or shapes differ from the parameters'.
         """
-        found = list(matching(self._template, structure, what, "params"))
+        found = list(matching(self._template, structure, what, self._what))
         arrays = [_real_array(value, label) for value, label in found]
         wrong = [
-            f"`{label}` must have shape {shape}, as `params{path}`, got {array.shape}."
+            f"`{label}` must have shape {shape}, as `{self._what}{path}`, "
+            f"got {array.shape}."
             for array, (_, label), shape, path in zip(
                 arrays, found, self.shapes, self._paths, strict=True
             )
@@ -196,7 +206,7 @@ class Nest:
 
     def private_copy(self) -> "Nest":
         """Return the same nest over copies of all its arrays."""
-        return Nest(self.rebuild(self.snapshot()))
+        return Nest(self.rebuild(self.snapshot()), self._what)
 
     def snapshot(self) -> list[AnyArray]:
         """Return copies of `leaves`, to `restore` or to compare with."""
@@ -225,16 +235,13 @@ class Nest:
 
     def _refuse_nonsense(self) -> None:
         if self.size == 0:
-            raise ValueError("`params` must have at least one entry, got none.")
-        for name, count in Counter(self.names).items():
-            if count > 1:
-                raise ValueError(f"`params` has two blocks named {name!r}.")
+            raise ValueError(f"`{self._what}` must have at least one entry, got none.")
         for leaf, path in zip(self.leaves, self._paths, strict=True):
             finite = np.isfinite(leaf)
             if not finite.all():
                 where = tuple(int(i) for i in np.argwhere(~finite)[0])
                 raise ValueError(
-                    f"`params{path}` must be finite, got {leaf[where]} at "
+                    f"`{self._what}{path}` must be finite, got {leaf[where]} at "
                     f"{list(where)}."
                 )
 

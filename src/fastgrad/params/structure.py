@@ -6,6 +6,7 @@ path (``["encoder"][0].W``), used in messages.
 
 import copy
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -13,8 +14,31 @@ import numpy as np
 
 
 def named_leaves(structure: Any) -> list[tuple[str, Any]]:
-    """Return the name and value of every leaf of a nest, whatever the values are."""
-    return [(name or "params", value) for name, _, value in walk(structure)]
+    """Return the name and value of every leaf of a nest, whatever the values are.
+
+    Leaves that would have the same name, as those of ``{"a.b": x, "a": {"b": y}}``, are
+    named by their paths, ``["a.b"]`` and ``["a"]["b"]``.
+    """
+    entries = list(walk(structure))
+    names = told_apart(
+        [name for name, _, _ in entries], [path for _, path, _ in entries]
+    )
+    return [(name, value) for name, (*_, value) in zip(names, entries, strict=True)]
+
+
+def told_apart(names: Sequence[str], paths: Sequence[str]) -> list[str]:
+    """Return names of leaves, all of them different; that of a bare one is params."""
+    count = Counter(names)
+    found = [
+        (name or "params") if count[name] == 1 else path
+        for name, path in zip(names, paths, strict=True)
+    ]
+    seen: Counter[str] = Counter()
+    for k, name in enumerate(found):
+        seen[name] += 1
+        if seen[name] > 1:  # keys that are written in the same way
+            found[k] = f"{name}#{seen[name]}"
+    return found
 
 
 def walk(value: Any, name: str = "", path: str = "") -> Iterator[tuple[str, str, Any]]:
