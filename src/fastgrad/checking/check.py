@@ -1,6 +1,5 @@
 """The gradient check: the one story, told in order."""
 
-import copy
 import dataclasses
 import time
 from concurrent.futures import Executor
@@ -28,6 +27,7 @@ from fastgrad.checking.verdict import (
     judge,
 )
 from fastgrad.losses import Losses, make_losses
+from fastgrad.params.structure import with_own_leaves
 from fastgrad.reports import Cause, GradientReport
 
 # Findings after which the numbers of one call say nothing.
@@ -135,7 +135,7 @@ def check_gradient(
     if coverage == "locate":
         refuse_formula(method, step)
     if grads is not None and not callable(grads):
-        grads = copy.deepcopy(grads)  # the loss may write into them
+        grads = with_own_leaves(grads)  # the loss may write into them
     with make_losses(
         loss,
         params,

@@ -185,6 +185,11 @@ def rebuild(template: Any, leaves: Iterator[Any]) -> Any:
     return result
 
 
+def with_own_leaves(structure: Any) -> Any:
+    """Return the same nest, with the same keys, of copies of its leaves."""
+    return rebuild(structure, (copy.deepcopy(value) for *_, value in walk(structure)))
+
+
 def _like_mapping(template: Mapping[Any, Any], members: list[Any]) -> Any:
     """Return a dict of the same kind (OrderedDict, ...) with these values."""
     items = zip(template, members, strict=True)
