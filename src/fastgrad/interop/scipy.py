@@ -17,11 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad.checking.check import check_gradient
-from fastgrad.checking.jacobian import (
-    check_hessian,
-    check_jacobian,
-    numerical_jacobian,
-)
+from fastgrad.checking.hessian import check_hessian
+from fastgrad.checking.jacobian import check_jacobian, numerical_jacobian
 from fastgrad.checking.numerical import numerical_gradient
 from fastgrad.reports.gradient import GradientReport
 
@@ -155,9 +152,8 @@ def check_jac(
     """
     x = np.array(x0, dtype=_float(x0))
     value, slope = _of_args(fun, jac, args)
-    products = _products(slope(x.copy()) if _is_function(slope) else slope)
     limits = (bounds.lb, bounds.ub) if hasattr(bounds, "lb") else bounds
-    return check_jacobian(value, x, bounds=limits, **products, **options)
+    return check_jacobian(value, x, slope, bounds=limits, **options)
 
 
 def check_hess(
@@ -282,13 +278,6 @@ def _along(value: Any, slope: Any, x: Array, rng: Any) -> tuple[Any, Any, Array]
 def _is_function(x: Any) -> bool:
     """Whether it is called for the matrix: a linear operator is one, and callable."""
     return callable(x) and not hasattr(x, "matvec")
-
-
-def _products(jac: Any) -> dict[str, Any]:
-    """How `check_jacobian` wants a Jacobian: a linear operator is applied."""
-    if hasattr(jac, "matvec"):
-        return {"jvp": lambda x, u: jac.matvec(np.ravel(u))}
-    return {"jac": jac}
 
 
 def _matrix(x: Any) -> Any:
