@@ -1,5 +1,6 @@
 """The command: what it prints, and its exit status."""
 
+import json
 import os
 import re
 import subprocess
@@ -29,18 +30,61 @@ def grads(p):
 """
 
 
+JACOBIAN = """
+import numpy as np
+x = np.array([0.5, 2.0])
+def fun(x):
+    return np.array([x[0] * x[1], np.sin(x[1])])
+def jac(x):
+    return np.array([[x[1], x[0]], [0.0, SIGN * np.cos(x[1])]])
+"""
+
+SAMPLES = """
+import numpy as np
+data = (np.arange(6.0).reshape(3, 2), np.ones(3))
+params = np.array([0.3, -0.2])
+def loss(w, X, y):
+    return np.mean((X @ w - y) ** 2)
+def grads(w, X, y):
+    return 2 / SIZE * (X @ w - y) @ X
+"""
+
+CASES = (
+    MODEL
+    + """
+def case():
+    return loss, params, grads
+
+def wrong():
+    return dict(loss=loss, params=params, grads=lambda p: {"W": -grads(p)["W"]})
+
+def noisy():
+    rng = np.random.default_rng(0)
+    return lambda p: loss(p) * (1 + rng.random()), params, grads
+
+def broken():
+    def inner(p):
+        return undefined_name
+    return inner, params, grads
+
+def nothing():
+    return 3
+"""
+)
+
+
 @pytest.fixture
 def check(tmp_path, capsys, monkeypatch):
     """Run ``fastgrad check`` on a file with this text; return status and output."""
 
-    def run(text, factor="1.0", options=()):
+    def run(text, *options, names=("",), factor="1.0"):
         path = tmp_path / "model.py"
         path.write_text(text)
         (tmp_path / "helper.py").write_text(f"factor = {factor}")
         monkeypatch.setattr(sys, "path", [*sys.path])
         for name in ("helper", "_checked_model"):
             monkeypatch.delitem(sys.modules, name, raising=False)
-        status = main(["check", str(path), *options])
+        status = main(["check", *(f"{path}{name}" for name in names), *options])
         return status, *capsys.readouterr()
 
     return run
@@ -56,7 +100,7 @@ def test_check_of_a_correct_gradient(check):
 def test_check_of_a_wrong_gradient(check, tmp_path):
     """Status 1 and the report, in HTML too where asked for."""
     page = tmp_path / "report.html"
-    status, out, _ = check(MODEL, "0.5", ["--html", str(page)])
+    status, out, _ = check(MODEL, "--html", str(page), factor="0.5")
     assert status == 1
     assert "Gradient WRONG" in out
     assert "W[0, 1]" in page.read_text(encoding="utf-8")
@@ -72,23 +116,131 @@ def test_check_where_the_loss_returns_both(check):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "status", "words"),
     [
-        ("params = 1.0", "model.py must define `loss`."),
-        ("", "model.py must define `loss` and `params`."),
-        ("1 / 0", "ZeroDivisionError"),
-        (MODEL + "\nraise SystemExit(0)", "exited (status 0) before it could be"),
-        (MODEL.replace('"W": np.array', '"V": np.array'), "KeyError: 'W'"),
-        (MODEL.replace("np.sum(", "("), "fastgrad: `loss` returned an array of shape"),
+        (JACOBIAN.replace("SIGN", "1"), 0, "CORRECT"),
+        (JACOBIAN.replace("SIGN", "-1"), 1, "WRONG"),
+        (SAMPLES.replace("SIZE", "len(y)"), 0, "right in all"),
+        (SAMPLES.replace("SIZE", "3"), 1, "wrong only with a batch of 1"),
     ],
 )
-def test_check_that_cannot_be_carried_out(check, text, message):
+def test_a_file_may_define_a_jacobian_or_data(check, text, status, words):
+    """Checked as a Jacobian, and for other samples, layouts and parameters."""
+    found, out, _ = check(text)
+    assert found == status
+    assert words in out
+
+
+@pytest.mark.parametrize(
+    ("names", "status"),
+    [
+        (["::case"], 0),
+        (["::wrong"], 1),
+        (["::noisy"], 3),
+        (["::broken"], 2),
+        (["::case", "::wrong"], 1),
+        (["", "::noisy"], 3),
+        (["::noisy", "::wrong"], 1),
+        (["::wrong", "::broken", "::case"], 2),
+    ],
+)
+def test_the_status_is_that_of_the_worst(check, names, status):
+    """Each target is checked, whatever becomes of the others."""
+    found, out, _ = check(CASES, "--json", names=names)
+    assert found == status
+    reports = [
+        json.loads(line, parse_constant=pytest.fail) for line in out.splitlines()
+    ]
+    checked = [name for name in names if name != "::broken"]
+    assert [report["target"].partition(".py")[2] for report in reports] == checked
+    verdicts = {"": "correct", "::case": "correct", "::wrong": "wrong"}
+    for name, report in zip(checked, reports, strict=True):
+        assert report["verdict"] == verdicts.get(name, "undecided")
+
+
+def test_options_reach_the_check(check, tmp_path):
+    """Coverage, engine, seed, threads and tolerance; one page for several reports."""
+    options = ["--coverage", "2", "--engine", "python", "--seed", "5", "--rtol", "0.6"]
+    page = tmp_path / "both.html"
+    status, out, _ = check(
+        CASES, *options, "--threads", "1", "--html", str(page), names=["", "::case"],
+        factor="0.5",
+    )  # fmt: skip
+    assert status == 0
+    assert out.count("2 of 4 entries checked") == 2
+    assert out.count("python engine, 1 thread") == 2
+    assert page.read_text("utf-8").count("<h1") == 2
+
+
+def test_the_traceback_is_that_of_the_user_alone(check):
+    """No frame of fastgrad or of the import system."""
+    for text, names, last in (
+        (CASES, ["::broken"], "NameError: name 'undefined_name' is not defined"),
+        ("import nowhere_to_be_found", [""], "ModuleNotFoundError"),
+        ("def f():\n    raise KeyError('a')\nf()", [""], "KeyError: 'a'"),
+        ("x = (", [""], "SyntaxError"),
+    ):
+        status, out, err = check(text, names=names)
+        assert (status, out) == (2, "")
+        files = re.findall(r'File "(.*?)"', err)
+        assert files, err
+        assert all(file.endswith("model.py") for file in files), err
+        assert last in err
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "message"),
+    [
+        ("params = 1.0", "", "model.py must define `loss` (or `fun`"),
+        ("", "", "model.py must define `loss` and `params`"),
+        (MODEL + "\nraise SystemExit(0)", "", "exited (status 0) before it could be"),
+        (
+            MODEL.replace("np.sum(", "("),
+            "",
+            "fastgrad: `loss` returned an array of shape",
+        ),
+        (CASES, "::nowhere", "must define a function `nowhere`"),
+        (CASES, "::nothing", "`nothing` must return (loss, params, grads)"),
+        (CASES.replace("[[0.5, -1.0]", "[[1, 2]"), "::wrong", "nan"),
+    ],
+)
+def test_check_that_cannot_be_carried_out(check, text, names, message):
     """Status 2 and the reason, not a verdict."""
-    status, out, err = check(text)
+    if message == "nan":
+        text, message = (
+            text.replace("2.0, 0.25", "np.nan, 1"),
+            "must be finite, got nan",
+        )
+    status, out, err = check(text, names=[names])
     assert status == 2
     assert message in err
-    assert ("Traceback" in err) == ("Error" in message)
+    assert "Traceback" not in err
     assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--coverage", "some"], '`coverage` must be "full"'),
+        (["--coverage", "-1"], '`coverage` must be "full"'),
+        (["--engine", "fast"], "`engine` must be one of"),
+        (["--seed", "-1"], "`seed` must be a non-negative integer"),
+        (["--threads", "0"], "`num_threads` must be positive"),
+        (["--rtol", "-1"], "`rtol` must be finite"),
+    ],
+)
+def test_options_that_make_no_sense(check, options, message):
+    """Refused as in a call."""
+    status, out, err = check(MODEL, *options)
+    assert (status, out) == (2, "")
+    assert message in err
+
+
+def test_a_jacobian_takes_few_options(check):
+    """What it does not take is said."""
+    status, _, err = check(JACOBIAN.replace("SIGN", "1"), "--engine", "python")
+    assert status == 2
+    assert "is a Jacobian, which takes no engine" in err
 
 
 def test_check_of_the_example(capsys):
@@ -102,6 +254,27 @@ def test_check_of_no_file(capsys):
     """Status 2."""
     assert main(["check", "nowhere.py"]) == 2
     assert "there is no file nowhere.py" in capsys.readouterr().err
+
+
+def test_bench_times_other_ways(tmp_path, capsys):
+    """On the file's own loss; parameters are as they were, bit for bit."""
+    path = tmp_path / "timed.py"
+    path.write_text(
+        "import numpy as np\n"
+        "params = {'W': np.arange(1.0, 7.0).reshape(2, 3), 'b': np.ones(2)}\n"
+        "saved = {k: v.copy() for k, v in params.items()}\n"
+        "def loss(p):\n    return np.sum(np.tanh(p['W']) @ np.ones(3) * p['b'])\n"
+        "def grads(p):\n"
+        "    t = np.tanh(p['W'])\n"
+        "    return {'W': (1 - t**2) * p['b'][:, None], 'b': t.sum(1)}\n"
+    )
+    assert main(["bench", str(path)]) == 0
+    out = capsys.readouterr().out
+    for way in ("fastgrad", "NumPy loop, in place", "scipy approx_fprime"):
+        assert re.search(rf"^{way}.* \d", out, re.MULTILINE)
+    module = sys.modules["_checked_timed"]
+    for name, saved in module.saved.items():
+        assert np.array_equal(module.params[name], saved)
 
 
 @pytest.mark.parametrize("arguments", [[], ["unknown"], ["check"], ["demo", "--what"]])

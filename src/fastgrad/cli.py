@@ -1,11 +1,11 @@
-"""The ``fastgrad`` command: demo, check, info, selftest.
+"""The ``fastgrad`` command: demo, check, bench, info, selftest.
 
-Exit status: 0 all is correct, 1 something is wrong or undecided, 2 the command could
-not be carried out.
+Exit status: 0 all is correct, 1 something is wrong, 3 nothing is wrong but something
+undecided, 2 the command could not be carried out.
 """
 
 import argparse
-import importlib.util
+import json
 import os
 import platform
 import sys
@@ -20,7 +20,9 @@ import numpy as np
 from fastgrad._kernels import _openmp
 from fastgrad._threads import resolve_num_threads
 
-OK, WRONG, FAILED = 0, 1, 2
+OK, WRONG, FAILED, UNDECIDED = 0, 1, 2, 3
+_WORST_FIRST = (FAILED, WRONG, UNDECIDED, OK)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,34 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
-    except _UsageError as error:
-        print(f"fastgrad: {error}", file=sys.stderr)
-        return FAILED
     except BrokenPipeError:  # piped into something that has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except Exception as error:
-        if _is_ours(error):
-            print(f"fastgrad: {error}", file=sys.stderr)
-        else:
-            traceback.print_exc()
-        return FAILED
     return status
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether fastgrad refused something, rather than the user's file failing."""
-    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return isinstance(error, TypeError | ValueError) and (
-        Path(__file__).parent in Path(innermost).parents
-    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastgrad",
         description="Is a gradient wrong, where, and why?",
-        epilog="exit status: 0 correct, 1 wrong or undecided, 2 could not be checked",
+        epilog="exit status: 0 correct, 1 wrong, 3 undecided, 2 could not be checked",
     )
     parser.add_argument(
         "--version",
@@ -63,27 +48,19 @@ def _parser() -> argparse.ArgumentParser:
         version=f"fastgrad {metadata.version('fastgrad')}",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-
     demo = commands.add_parser(
         "demo", help="check the gradient of a network that reads handwritten digits"
     )
     demo.add_argument("--bug", action="store_true", help="with a mistake to be found")
     demo.set_defaults(run=_demo)
-
-    check = commands.add_parser(
-        "check", help="check the gradient that a Python file defines"
+    _add_check(commands)
+    bench = commands.add_parser(
+        "bench", help="time a check beside a NumPy loop, SciPy and torch"
     )
-    check.add_argument(
-        "file",
-        type=Path,
-        help="defines loss, params and grads (or a loss that returns (loss, grads))",
-    )
-    check.add_argument("--html", type=Path, help="write the report to this file too")
-    check.set_defaults(run=_check)
-
+    bench.add_argument("target", metavar="FILE[::NAME]", help="as for `check`")
+    bench.set_defaults(run=_bench)
     info = commands.add_parser("info", help="how fastgrad was built and what it found")
     info.set_defaults(run=_info)
-
     selftest = commands.add_parser(
         "selftest", help="see whether this installation works"
     )
@@ -91,8 +68,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _UsageError(Exception):
-    """The command cannot be carried out; the message says why."""
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "check", help="check the gradients that Python files define"
+    )
+    check.add_argument(
+        "targets",
+        nargs="+",
+        metavar="FILE[::NAME]",
+        help="a file that defines loss, params and grads (or a loss that returns "
+        "(loss, grads)), perhaps data; or fun, x and jac; or whose function NAME "
+        "returns (loss, params, grads)",
+    )
+    check.add_argument(
+        "--json", action="store_true", help="print reports as JSON, one a line"
+    )
+    check.add_argument(
+        "--html", type=Path, metavar="OUT", help="write the reports to this page too"
+    )
+    check.add_argument(
+        "--coverage", type=_coverage, help='entries of each block, "full" or "locate"'
+    )
+    check.add_argument("--engine", help='"auto", "compiled", "python", ...')
+    check.add_argument("--seed", type=int, help="of everything random")
+    check.add_argument("--threads", type=int, dest="num_threads")
+    check.add_argument("--rtol", type=float, help="a difference that does not matter")
+    check.set_defaults(run=_check)
+
+
+def _coverage(text: str) -> str | int:
+    return int(text) if text.lstrip("-").isdigit() else text
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -102,39 +107,80 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from fastgrad.checking.check import check_gradient
+    from fastgrad.reports import page_of
 
-    module = _load(options.file)
-    missing = [name for name in ("loss", "params") if not hasattr(module, name)]
-    if missing:
-        names = " and ".join(f"`{name}`" for name in missing)
-        raise _UsageError(f"{options.file} must define {names}.")
-    report = check_gradient(module.loss, module.params, getattr(module, "grads", None))
-    print(report)
-    if options.html is not None:
-        options.html.write_text(report.to_html(), encoding="utf-8")
-    return OK if report.ok else WRONG
+    given = ("coverage", "engine", "seed", "num_threads", "rtol")
+    chosen = {
+        name: value for name in given if (value := getattr(options, name)) is not None
+    }
+    statuses, reports = [], []
+    for name in options.targets:
+        report = _carried_out(name, lambda target: target.check(chosen))
+        statuses.append(FAILED if report is None else _status(report))
+        if report is None:
+            continue
+        reports.append(report)
+        if options.json:
+            print(json.dumps({"target": name, **report.to_dict()}, allow_nan=False))
+        else:
+            title = f"== {name} ==\n\n" if len(options.targets) > 1 else ""
+            print(f"{title}{report}", end="\n" * (1 + (len(options.targets) > 1)))
+    if options.html is not None and reports:
+        options.html.write_text(page_of(reports), "utf-8")
+    return next(status for status in _WORST_FIRST if status in statuses)
 
 
-def _load(path: Path) -> Any:
-    """Return the module in a file, which may import its neighbours."""
-    if not path.is_file():
-        raise _UsageError(f"there is no file {path}.")
-    name = f"_checked_{path.stem}"  # not the stem: the file may be called random.py
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise _UsageError(f"{path} is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.append(str(path.resolve().parent))
-    sys.modules[name] = module
+def _status(report: Any) -> int:
+    if report.ok:
+        return OK
+    return UNDECIDED if report.verdict == "undecided" else WRONG
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from fastgrad.bench import bench
+
+    table = _carried_out(options.target, bench)
+    if table is None:
+        return FAILED
+    print(table)
+    return OK
+
+
+def _carried_out(name: str, what: Any) -> Any:
+    """Return what a function makes of a target; None, having said why, if it fails."""
+    from fastgrad.targets import TargetError, target
+
     try:
-        spec.loader.exec_module(module)
-    except SystemExit as error:  # its status would pass for that of the check
-        raise _UsageError(
-            f"{path} exited (status {error.code}) before it could be checked: move "
-            'that under `if __name__ == "__main__":`.'
-        ) from error
-    return module
+        return what(target(name))
+    except TargetError as error:
+        print(f"fastgrad: {error}", file=sys.stderr)
+    except Exception as error:
+        if _is_ours(error):
+            print(f"fastgrad: {error}", file=sys.stderr)
+        else:
+            print(_traceback_of_the_user(error), end="", file=sys.stderr)
+    return None
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether fastgrad refused something, rather than the user's file failing."""
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    return isinstance(error, TypeError | ValueError) and innermost.startswith(_PACKAGE)
+
+
+def _traceback_of_the_user(error: BaseException) -> str:
+    """Return the traceback from where fastgrad called the user's code."""
+    shown = traceback.TracebackException.from_exception(error)
+    inner: traceback.TracebackException | None = shown
+    while inner is not None:
+        ours = [frame.filename.startswith(_PACKAGE) for frame in inner.stack]
+        called = len(ours) - ours[::-1].index(True) if any(ours) else 0
+        frames = inner.stack[called:] or inner.stack
+        inner.stack = traceback.StackSummary.from_list(
+            [frame for frame in frames if not frame.filename.startswith("<frozen")]
+        )
+        inner = inner.__cause__ or inner.__context__
+    return "".join(shown.format())
 
 
 def _info(options: argparse.Namespace) -> int:

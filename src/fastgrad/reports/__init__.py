@@ -16,7 +16,7 @@ So a new kind of report says what it has to say once, in ``_document``, and a ne
 show reports is written once, for the few elements of `document`.
 """
 
-from fastgrad.reports.base import Report, described
+from fastgrad.reports.base import Report, described, page_of
 from fastgrad.reports.entries import Entries, Entry
 from fastgrad.reports.gradient import (
     Block,
@@ -56,4 +56,5 @@ __all__ = [
     "VariationReport",
     "Verdict",
     "described",
+    "page_of",
 ]

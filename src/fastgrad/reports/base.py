@@ -35,7 +35,7 @@ class Report(abc.ABC):
         """
 
     @abc.abstractmethod
-    def _document(self, *, brief: bool) -> Document:
+    def _document(self, *, brief: bool = False) -> Document:
         """Return what to show; long tables cut short if `brief`."""
 
     @property
@@ -75,10 +75,15 @@ class Report(abc.ABC):
 
     def to_html(self) -> str:
         """Return a page of HTML that needs no other file."""
-        return html.page(self._document(brief=False))
+        return page_of([self])
 
     def _repr_html_(self) -> str:
-        return html.body(self._document(brief=False))
+        return html.body(self._document())
+
+
+def page_of(reports: Sequence[Report]) -> str:
+    """Return a page of HTML with several reports."""
+    return html.page(*(report._document() for report in reports))
 
 
 def plain(value: Any) -> Any:

@@ -239,7 +239,7 @@ class GradientReport(Report):
         maps = [_map(self, worst)] if worst.wrong and worst.shape else []
         return figures.errors(headline(self), numerical, analytic, maps)
 
-    def _document(self, *, brief: bool) -> Document:
+    def _document(self, *, brief: bool = False) -> Document:
         blocks = _blocks_part(self.blocks, brief)
         entries = _entries_part(self, _SHOWN if brief else _LISTED)
         findings = list(_findings(self))

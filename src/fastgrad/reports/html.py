@@ -24,11 +24,12 @@ from fastgrad.reports.document import (
 from fastgrad.reports.pictures import Element, curve, element, picture
 
 
-def page(document: Document) -> str:
+def page(*documents: Document) -> str:
     """Return a whole page."""
-    title = _written(element("span", document.headline))
+    title = _written(element("span", documents[0].headline))
     title = title.removeprefix("<span>").removesuffix("</span>")
-    return Template(_file("page.html")).substitute(title=title, body=body(document))
+    content = "\n".join(map(body, documents))
+    return Template(_file("page.html")).substitute(title=title, body=content)
 
 
 def body(document: Document) -> str:

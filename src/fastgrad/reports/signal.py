@@ -91,7 +91,7 @@ class SignalReport(Report):
 
         return figures.curves(headline(self), _curves(self))
 
-    def _document(self, *, brief: bool) -> Document:
+    def _document(self, *, brief: bool = False) -> Document:
         curves = [] if brief else _curves(self)
         return Document(
             headline(self),

@@ -156,7 +156,7 @@ class VariationReport(Report, Mapping[str, GradientReport]):
         errors = [report.relative_error for report in self.values()]
         return figures.bars(self.summary, list(self), errors, "relative error")
 
-    def _document(self, *, brief: bool) -> Document:
+    def _document(self, *, brief: bool = False) -> Document:
         marks = [
             {"raises": "wrong", "correct": "", "skipped": ""}.get(v.outcome, v.outcome)
             for v in self.variations
