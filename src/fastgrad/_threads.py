@@ -1,9 +1,14 @@
-"""How many threads to use: an argument everywhere, resolved here."""
+"""How many threads to use, an argument everywhere; and work that Ctrl-C can end."""
 
 import os
+import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 from fastgrad._arguments import integer
 from fastgrad._kernels import _openmp
+
+_Result = TypeVar("_Result")
 
 if hasattr(os, "register_at_fork"):
     # libgomp's thread pool does not survive fork(): a child that enters a parallel
@@ -43,6 +48,47 @@ _ELEMENTS_PER_THREAD = 1 << 16
 def useful_threads(num_threads: int, elements: int) -> int:
     """Return how many of the threads are worth starting for a pass over an array."""
     return min(num_threads, 1 + elements // _ELEMENTS_PER_THREAD)
+
+
+# Ctrl-C may have to wait so long.
+_PATIENCE = 0.02
+
+
+def interruptibly(work: Callable[[], _Result], seconds: float) -> _Result:
+    """Return ``work()``, which gives up the interpreter; let Ctrl-C through meanwhile.
+
+    Ctrl-C is seen between two instructions of Python in the main thread. Where the work
+    is expected to take long it is left to a thread of its own, which this one waits
+    for: whoever interrupts the wait leaves the thread to finish by itself what nobody
+    will look at.
+
+    Parameters
+    ----------
+    work : callable
+        Without arguments. It must keep what it writes to and not need this thread.
+    seconds : float
+        That it is expected to take.
+    """
+    if seconds < _PATIENCE or threading.current_thread() is not threading.main_thread():
+        return work()
+    results: list[_Result] = []
+    errors: list[BaseException] = []
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    while not done.wait(0.1):  # a wait without end is deaf to Ctrl-C on Windows
+        pass
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def _available_cpus() -> int:

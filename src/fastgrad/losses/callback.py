@@ -3,13 +3,14 @@
 import ctypes
 import re
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgrad._kernels import _callback
-from fastgrad._threads import resolve_num_threads
+from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.losses.interface import Flags, Losses, as_entries
 from fastgrad.losses.progress import Progress
 from fastgrad.params.nest import Nest, Vector
@@ -101,7 +102,7 @@ class CallbackLosses(Losses):
         while start < count:
             batch = slice(start, min(start + size, count))
             began = time.perf_counter()
-            run(batch, out[batch])
+            interruptibly(partial(run, batch, out[batch]), np.inf)
             self._count(batch.stop - start)
             self._refuse_mutation()
             start = batch.stop

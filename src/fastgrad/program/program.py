@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cached_property
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._kernels._replay import BUNDLE, Replayer
-from fastgrad._threads import resolve_num_threads
+from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.params.nest import Nest
 from fastgrad.program import graph, plan
 from fastgrad.program.gradient import backpropagate
@@ -23,6 +24,12 @@ from fastgrad.program.trace.traced import Memory, Traced
 MAX_OPERATIONS = 200_000
 #: Wanted duration of one call into the kernels, during which Ctrl-C has to wait.
 _SLICE_SECONDS = 0.05
+#: Multiply-adds a second, if it goes badly.
+_SLOWEST = 2e7
+#: Of finding the boxes of a bundle and calling the kernels, in multiply-adds.
+_BUNDLE_COST = 400.0
+#: Multiply-adds that keep a thread busy for longer than it takes to wake it.
+_WORK_PER_THREAD = 1e6
 
 Progress = Callable[[int, int], None]
 
@@ -115,29 +122,28 @@ class Program:
         crossed : bool array of shape (n,)
             Whether a maximum, abs, where, ... was on another side than at theta.
         """
-        threads = resolve_num_threads(num_threads)
-        replayer = self.replayer(threads)
         offsets = np.asarray(self.nest.offsets, dtype=np.int64)
         block = np.searchsorted(offsets, index, side="right") - 1
         local = index - offsets[block]
         by_order, start = plan.make_bundles(block, local, self.orders)
-        n, n_bundles = len(index), len(start) - 1
+        n = len(index)
+        first_block = block[by_order[start[:-1]]]
         numbers = np.array([self._number[p] for p in self.parameters], dtype=np.int32)
-        value = numbers[block[by_order[start[:-1]]]]
+        value = numbers[first_block]
         local, delta = local[by_order], np.asarray(delta, dtype=np.float64)[by_order]
         out, crossed = np.empty(n), np.empty(n, dtype=np.uint8)
-        for first, last in _slices(n_bundles, threads):
-            replayer.run(
-                start,
-                value,
-                local,
-                delta,
-                out,
-                crossed,
-                first,
-                last,
+        work = np.array([BUNDLE * order.cost + _BUNDLE_COST for order in self.orders])
+        done = np.concatenate([[0.0], np.cumsum(work[first_block])])
+        threads = resolve_num_threads(num_threads)
+        threads = min(threads, 1 + int(done[-1] / _WORK_PER_THREAD))
+        replayer = self.replayer(threads)
+        for first, last, seconds in _slices(done, threads):
+            run = partial(
+                replayer.run,
+                *(start, value, local, delta, out, crossed, first, last),
                 num_threads=threads,
             )
+            interruptibly(run, seconds)
             if progress is not None:
                 progress(int(start[last]), n)
         difference, sides = np.empty(n), np.empty(n, dtype=bool)
@@ -156,13 +162,20 @@ class Program:
             )
         ]
         t = np.asarray(t, dtype=np.float64)
-        parts = [
-            self.replayer(1).run_along(
-                directions, np.ascontiguousarray(t[i : i + BUNDLE])
-            )
-            for i in range(0, len(t), BUNDLE)
-        ]
+        replayer = self.replayer(1)
+        seconds = BUNDLE * self._full_cost / _SLOWEST
+        parts = []
+        for i in range(0, len(t), BUNDLE):
+            times = np.ascontiguousarray(t[i : i + BUNDLE])
+            run = partial(replayer.run_along, directions, times)
+            parts.append(interruptibly(run, seconds))
         return np.concatenate(parts) if parts else np.empty(0)
+
+    @cached_property
+    def _full_cost(self) -> float:
+        """Multiply-adds of a whole forward pass."""
+        numbers = [self._number[p] for p in self.parameters]
+        return float(self.replayer(1).full_cost(numbers))
 
     @cached_property
     def rounding(self) -> float:
@@ -213,7 +226,7 @@ class Program:
             ("", "operation", "shape", "of", "line"),
             [self._describe(i, node) for i, node in enumerate(self.operations, 1)],
         )
-        full = self.replayer(1).full_cost([self._number[p] for p in self.parameters])
+        full = self._full_cost
         rows, total = [], 0.0
         for name, parameter, order in zip(
             self.nest.names, self.parameters, self.orders, strict=True
@@ -256,17 +269,23 @@ class Program:
         return "; ".join(part for part in (text, share) if part)
 
 
-def _slices(n_bundles: int, threads: int) -> Any:
-    """Ranges of bundles that take about `_SLICE_SECONDS` each."""
-    import time
+def _slices(
+    done: NDArray[np.float64], threads: int
+) -> Iterator[tuple[int, int, float]]:
+    """Ranges of bundles that take about `_SLICE_SECONDS` each, and how long they may.
 
-    first, size = 0, 4 * threads
-    while first < n_bundles:
-        last = min(first + size, n_bundles)
+    `done` is the work up to each bundle; how fast it goes is measured slice by slice.
+    """
+    first, rate = 0, _SLOWEST
+    while first < len(done) - 1:
+        reach = done[first] + rate * _SLICE_SECONDS
+        last = int(np.searchsorted(done, reach, side="right")) - 1
+        last = min(max(last, first + threads), len(done) - 1)
+        work = done[last] - done[first]
         began = time.perf_counter()
-        yield first, last
+        yield first, last, work / rate
         elapsed = max(time.perf_counter() - began, 1e-6)
-        size = max(threads, min(int(size * _SLICE_SECONDS / elapsed), 8 * size))
+        rate = min(max(work / elapsed, _SLOWEST), 8 * rate)
         first = last
 
 
