@@ -129,6 +129,17 @@ COMPLEX = {
     "complex_norm": (
         lambda a, b: np.linalg.norm(z(a, b)) + np.linalg.norm(z(a, b), axis=1), M4, M4
     ),
+    "complex_var": (lambda a, b: np.var(z(a, b), axis=0) + np.std(z(b, a)), M4, M4),
+    "complex_cov": (lambda a, b: parts(np.cov(z(a, b))), M4, M4),
+    "complex_vector_norm": (
+        lambda a, b: np.linalg.vector_norm(z(a, b), axis=1) + np.linalg.matrix_norm(z(b, a)), M4, M4
+    ),
+    "complex_composed": (
+        lambda a, b: parts(np.kron(z(a, b), K[:2]) * np.trapezoid(z(b, a)) + np.diff(z(a, b)).sum()), V4, V4
+    ),
+    "complex_convolution": (
+        lambda a, b: parts(np.convolve(z(a, b), K[0]) + np.polyval(z(a, b), 0.3j)), V4, V4
+    ),
     "complex_square": (lambda a, b: parts(np.square(z(a, b)) + np.reciprocal(z(a, b) + 5)), V4, V4),
     "complex_shapes": (
         lambda a, b: parts(np.concatenate(

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
-from fastgrad.program.primitives import matrices, products
+from fastgrad.program.primitives import matrices
 
 _SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
 
@@ -71,16 +71,3 @@ def cholesky(a: Node, *, upper: bool = False, label: str) -> Node:
         a = transposed(a, label=label)
     factor = graph.apply("cholesky", [a], label=label)
     return transposed(factor, label=label) if upper else factor
-
-
-def matrix_power(a: Node, n: int, *, label: str) -> Node:
-    """By repeated squaring."""
-    if n < 0:
-        return matrix_power(inv(a, label=label), -n, label=label)
-    if n == 0:
-        return graph.constant(np.broadcast_to(np.eye(_square(a).shape[-1]), a.shape))
-    if n == 1:
-        return _square(a)
-    half = matrix_power(a, n // 2, label=label)
-    square = products.matmul(half, half, label=label)
-    return products.matmul(square, a, label=label) if n % 2 else square

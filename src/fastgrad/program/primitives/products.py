@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from fastgrad.program import graph
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives.reductions import normalize_axes, sum_
-from fastgrad.program.primitives.shapes import gather, ravel
+from fastgrad.program.primitives.shapes import gather
 from fastgrad.program.primitives.ufuncs import elementwise
 
 
@@ -80,12 +79,6 @@ def dot(x: Node, y: Node, *, label: str) -> Node:
     )
 
 
-def inner(x: Node, y: Node, *, label: str) -> Node:
-    if not x.value.ndim or not y.value.ndim:
-        return elementwise("multiply", x, y, label=label)
-    return tensordot(x, y, ([x.value.ndim - 1], [y.value.ndim - 1]), label=label)
-
-
 def tensordot(x: Node, y: Node, axes: Any = 2, *, label: str) -> Node:
     if isinstance(axes, (int, np.integer)):
         axes = (
@@ -101,16 +94,6 @@ def tensordot(x: Node, y: Node, axes: Any = 2, *, label: str) -> Node:
     lo = [letter for d, letter in enumerate(lx) if d not in ax]
     lo += [letter for d, letter in enumerate(ly) if d not in ay]
     return contract(x, y, lx, "".join(ly), "".join(lo), label=label)
-
-
-def outer(x: Node, y: Node, *, label: str) -> Node:
-    return contract(
-        ravel(x, label=label), ravel(y, label=label), "a", "b", "ab", label=label
-    )
-
-
-def vdot(x: Node, y: Node, *, label: str) -> Node:
-    return dot(ravel(x, label=label), ravel(y, label=label), label=label)
 
 
 def einsum(subscripts: str, *operands: Node, label: str) -> Node:
@@ -165,10 +148,3 @@ def _diagonals(x: Node, labels: str, label: str) -> tuple[Node, str]:
     grid = np.indices(shape)
     index = tuple(grid[letters.index(c)] for c in labels)
     return gather(x, np.ravel_multi_index(index, x.shape), label), distinct
-
-
-def multi_dot(xs: Sequence[Node], *, label: str) -> Node:
-    out = xs[0]
-    for x in xs[1:]:
-        out = dot(out, x, label=label)
-    return out

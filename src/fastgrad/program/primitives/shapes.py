@@ -10,8 +10,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node
-from fastgrad.program.primitives.reductions import Axis, normalize_axes, sum_
-from fastgrad.program.primitives.ufuncs import elementwise, number
+from fastgrad.program.primitives.reductions import Axis, normalize_axes
+from fastgrad.program.primitives.ufuncs import elementwise
 
 
 def gather(x: Node, positions: Any, label: str) -> Node:
@@ -244,32 +244,6 @@ def diag(x: Node, k: int = 0, *, label: str) -> Node:
     return assign(
         graph.constant(np.zeros((n, n))), np.unravel_index(positions, (n, n)), x, label
     )
-
-
-def masked(function: Callable[..., Any]) -> Callable[..., Node]:
-    """tril, triu: multiply by a constant mask."""
-
-    def mask(x: Node, k: int = 0, *, label: str) -> Node:
-        kept = graph.constant(function(np.ones(x.shape), k))
-        return elementwise("where", kept, x, number(0.0), label=label)
-
-    return mask
-
-
-def diff(x: Node, n: int = 1, axis: int = -1, *, label: str) -> Node:
-    (axis,) = normalize_axes(axis, x.value.ndim)
-    lead = (slice(None),) * axis
-    for _ in range(n):
-        later = index(x, (*lead, slice(1, None)), label)
-        earlier = index(x, (*lead, slice(None, -1)), label)
-        x = elementwise("subtract", later, earlier, label=label)
-    return x
-
-
-def trace(
-    x: Node, offset: int = 0, axis1: int = 0, axis2: int = 1, *, label: str
-) -> Node:
-    return sum_(diagonal(x, offset, axis1, axis2, label=label), -1, label=label)
 
 
 def rearranging(function: Callable[..., Any]) -> Callable[..., Node]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
-from fastgrad.program.primitives.reductions import Axis, mean, normalize_axes
-from fastgrad.program.primitives.shapes import index, ravel, rearranging
+from fastgrad.program.primitives.reductions import normalize_axes
+from fastgrad.program.primitives.shapes import ravel, rearranging
 
 
 def _along(x: Node, axis: int | None, label: str) -> tuple[Node, int]:
@@ -79,16 +78,3 @@ def at(x: Node, positions: Node, label: str) -> Node:
     flat = (positions.value.size, *(1 for _ in x.shape[1:]))
     rows = graph.reshape(positions, flat, label)
     return graph.reshape(take_along_axis(x, rows, 0, label=label), shape, label)
-
-
-def median(x: Node, axis: Axis = None, *, keepdims: bool = False, label: str) -> Node:
-    """The middle of the sorted elements, or the mean of both middles."""
-    axes = normalize_axes(axis, x.value.ndim)
-    kept = [d for d in range(x.value.ndim) if d not in axes]
-    front = graph.transpose(x, [*kept, *axes], label)
-    lead = front.shape[: len(kept)]
-    n = math.prod(x.shape[d] for d in axes)
-    rows = graph.reshape(front, (*lead, n), label)
-    middle = (Ellipsis, slice((n - 1) // 2, n // 2 + 1))
-    out = mean(index(sort(rows, label=label), middle, label), -1, label=label)
-    return graph.expand(out, axes, label) if keepdims else out

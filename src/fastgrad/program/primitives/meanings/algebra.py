@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.primitives.meanings.arrays import asarray, is_traced, toeplitz
+from fastgrad.program.primitives.meanings.arrays import (
+    asarray,
+    is_traced,
+    normalized_axes,
+    squared_size,
+    toeplitz,
+)
 from fastgrad.program.primitives.meanings.registry import means
 
 
@@ -134,17 +140,65 @@ def solve_banded(
     return np.linalg.solve(matrix, asarray(b))
 
 
+# ---- norms --------------------------------------------------------------------------
+
+
+@means("numpy.linalg.norm")
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """Every norm that needs no singular values."""
+    x = asarray(x)
+    if ord is None:
+        return np.sqrt(np.sum(squared_size(x), axis, keepdims=keepdims))
+    axes = normalized_axes(axis, x.ndim)
+    if len(axes) == 1:
+        return vector_norm(x, axis=axes[0], keepdims=keepdims, ord=ord)
+    return _matrix_norm(x, ord, tuple(axes), keepdims)
+
+
+def _matrix_norm(x: Any, ord: Any, axes: Any, keepdims: bool) -> Any:
+    if len(axes) != 2 or is_traced(ord):
+        return NotImplemented
+    if ord == "fro":
+        return np.sqrt(np.sum(squared_size(x), axes, keepdims=keepdims))
+    if ord not in (1, -1, np.inf, -np.inf):
+        return NotImplemented
+    rows = abs(ord) == np.inf
+    sums = np.sum(np.abs(x), axes[1] if rows else axes[0], keepdims=True)
+    extreme = np.max if ord > 0 else np.min
+    return extreme(sums, axes, keepdims=keepdims)
+
+
+@means("numpy.linalg.vector_norm")
+def vector_norm(
+    x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2
+) -> Any:
+    if not isinstance(ord, (int, float)):
+        return NotImplemented
+    x = asarray(x)
+    if ord == 2:
+        return np.sqrt(np.sum(squared_size(x), axis, keepdims=keepdims))
+    if abs(ord) == np.inf:
+        extreme = np.max if ord > 0 else np.min
+        return extreme(np.abs(x), axis, keepdims=keepdims)
+    if ord == 0:
+        return np.sum(x != 0, axis, keepdims=keepdims)
+    return np.sum(np.abs(x) ** ord, axis, keepdims=keepdims) ** (1 / ord)
+
+
+@means("numpy.linalg.matrix_norm")
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    return _matrix_norm(asarray(x), ord, (-2, -1), keepdims)
+
+
 @means("scipy.linalg.norm")
-def norm(
+def scipy_norm(
     a: Any,
     ord: Any = None,
     axis: Any = None,
     keepdims: bool = False,
     check_finite: bool = True,
 ) -> Any:
-    if is_traced(ord):
-        return NotImplemented
-    return np.linalg.norm(asarray(a), ord, axis, keepdims)
+    return norm(a, ord, axis, keepdims)
 
 
 @means("numpy.linalg.tensorsolve")

@@ -242,6 +242,23 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     return np.stack(powers if increasing else powers[::-1], axis=1)
 
 
+@means("numpy.tril")
+def tril(m: Any, k: int = 0) -> Any:
+    return np.where(np.tril(np.ones(m.shape), k), m, 0.0)
+
+
+@means("numpy.triu")
+def triu(m: Any, k: int = 0) -> Any:
+    return np.where(np.triu(np.ones(m.shape), k), m, 0.0)
+
+
+@means("numpy.trace")
+def trace(
+    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None
+) -> Any:
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+
+
 @means("scipy.linalg.toeplitz")
 def toeplitz(c: Any, r: Any = None) -> Any:
     c = asarray(c)
@@ -283,6 +300,11 @@ def block_diag(*arrs: Any) -> Any:
             for i, x in enumerate(blocks)
         ]
     )
+
+
+def squared_size(x: Any) -> Any:
+    """The square of each element, or of its modulus."""
+    return np.square(np.abs(x) if np.iscomplexobj(x) else x)
 
 
 def normalized_axes(axis: Any, ndim: int) -> list[int]:

@@ -10,6 +10,26 @@ from fastgrad.program.primitives.meanings.arrays import asarray, normalized_axes
 from fastgrad.program.primitives.meanings.registry import means
 
 
+@means("numpy.diff")
+def diff(
+    a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None
+) -> Any:
+    ends = [x for x in (prepend, a, append) if x is not None]
+    a = np.moveaxis(_extended(ends, axis) if len(ends) > 1 else asarray(a), axis, -1)
+    for _ in range(n):
+        a = a[..., 1:] - a[..., :-1]
+    return np.moveaxis(a, -1, axis)
+
+
+def _extended(parts: Any, axis: int) -> Any:
+    """Joined; a number stands for a row of them."""
+    parts = [asarray(x) for x in parts]
+    full = max(parts, key=lambda x: x.ndim)
+    one = [1 if d == axis % full.ndim else n for d, n in enumerate(full.shape)]
+    rows = [x if x.ndim else np.broadcast_to(x, one) for x in parts]
+    return np.concatenate(rows, axis)
+
+
 @means("numpy.ediff1d")
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     parts = [to_begin, np.diff(np.ravel(ary)), to_end]

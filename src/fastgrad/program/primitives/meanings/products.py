@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import string
 from typing import Any
 
@@ -9,6 +10,46 @@ import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
 from fastgrad.program.primitives.meanings.registry import means
+
+
+@means("numpy.inner")
+def inner(a: Any, b: Any) -> Any:
+    a, b = asarray(a), asarray(b)
+    return np.tensordot(a, b, (-1, -1)) if a.ndim and b.ndim else a * b
+
+
+@means("numpy.outer", "numpy.linalg.outer")
+def outer(a: Any, b: Any) -> Any:
+    return contraction("a,b->ab", np.ravel(asarray(a)), np.ravel(asarray(b)))
+
+
+@means("numpy.vdot")
+def vdot(a: Any, b: Any) -> Any:
+    return np.dot(np.conjugate(np.ravel(asarray(a))), np.ravel(asarray(b)))
+
+
+@means("numpy.linalg.matmul")
+def matmul(x1: Any, x2: Any, /) -> Any:
+    return np.matmul(x1, x2)
+
+
+@means("numpy.linalg.multi_dot")
+def multi_dot(arrays: Any, *, out: None = None) -> Any:
+    return functools.reduce(np.dot, arrays)
+
+
+@means("numpy.linalg.matrix_power")
+def matrix_power(a: Any, n: int) -> Any:
+    """By repeated squaring."""
+    if n < 0:
+        return matrix_power(np.linalg.inv(a), -n)
+    if n == 0:
+        return np.broadcast_to(np.eye(a.shape[-1]), a.shape)
+    if n == 1:
+        return np.copy(a)
+    half = matrix_power(a, n // 2)
+    square = half @ half
+    return square @ a if n % 2 else square
 
 
 def contraction(subscripts: str, *operands: Any) -> Any:

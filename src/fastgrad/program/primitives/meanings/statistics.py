@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from fastgrad.program.primitives.meanings.arrays import (
     asarray,
     is_traced,
     normalized_axes,
+    squared_size,
 )
 from fastgrad.program.primitives.meanings.registry import means
 
@@ -42,6 +44,30 @@ def _along(weights: Any, a: Any, axis: Any) -> Any:
     return np.broadcast_to(np.moveaxis(weights, tuple(here), axes), a.shape)
 
 
+@means("numpy.var")
+def var(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    mean: Any = None,
+    correction: float | None = None,
+) -> Any:
+    a = asarray(a)
+    centre = np.mean(a, axis, keepdims=True) if mean is None else mean
+    squares = np.sum(squared_size(a - centre), axis, keepdims=keepdims)
+    count = math.prod(a.shape[d] for d in normalized_axes(axis, a.ndim))
+    return squares / (count - (ddof if correction is None else correction))
+
+
+@means("numpy.std")
+def std(a: Any, *args: Any, **kwargs: Any) -> Any:
+    return np.sqrt(var(a, *args, **kwargs))
+
+
 @means("numpy.ptp")
 def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
     return np.max(a, axis, keepdims=keepdims) - np.min(a, axis, keepdims=keepdims)
@@ -68,7 +94,7 @@ def cov(
     total = np.sum(weights)
     count = total - ddof * np.sum(weights * share) / total
     centred = x - (np.sum(x * weights, axis=1) / total)[:, None]
-    return np.squeeze((centred * weights) @ centred.T / count)
+    return np.squeeze((centred * weights) @ np.conjugate(centred.T) / count)
 
 
 def _variables(x: Any, rowvar: bool) -> Any:
@@ -88,7 +114,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     return np.clip(c / deviation[:, None] / deviation, -1, 1)
 
 
-# ---- quantiles ----------------------------------------------------------------------
+# ---- in the order of size -----------------------------------------------------------
 
 
 @means("numpy.quantile")
@@ -105,19 +131,55 @@ def quantile(
     a = asarray(a)
     if is_traced(q):
         return NotImplemented
-    axes = normalized_axes(axis, a.ndim)
-    kept = [d for d in range(a.ndim) if d not in axes]
-    rows = np.transpose(a, [*kept, *axes]).reshape(*(a.shape[d] for d in kept), -1)
-    ordered = np.moveaxis(np.sort(rows, axis=-1), -1, 0)
+    ordered = _ordered(a, axis)
     place = np.quantile(np.arange(float(len(ordered))), q, method=method)  # type: ignore[call-overload]
     low = np.floor(place).astype(int)
     high = np.minimum(low + 1, len(ordered) - 1)
-    share = np.reshape(place - low, np.shape(place) + (1,) * len(kept))
+    share = np.reshape(place - low, np.shape(place) + (1,) * (ordered.ndim - 1))
     found = ordered[low] + (ordered[high] - ordered[low]) * share
-    if not keepdims:
-        return found
+    return _kept(found, a, axis) if keepdims else found
+
+
+@means("numpy.median")
+def median(
+    a: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    keepdims: bool = False,
+) -> Any:
+    """The middle of the sorted elements, or the mean of both middles."""
+    ordered = _ordered(asarray(a), axis)
+    n = len(ordered)
+    middle = np.mean(ordered[(n - 1) // 2 : n // 2 + 1], axis=0)
+    return _kept(middle, a, axis) if keepdims else middle
+
+
+def _ordered(a: Any, axis: Any) -> Any:
+    """What lies along these axes, sorted along the first axis of the result."""
+    axes = normalized_axes(axis, a.ndim)
+    rest = [d for d in range(a.ndim) if d not in axes]
+    rows = np.transpose(a, [*rest, *axes]).reshape(*(a.shape[d] for d in rest), -1)
+    return np.moveaxis(np.sort(rows, axis=-1), -1, 0)
+
+
+def _kept(found: Any, a: Any, axis: Any) -> Any:
+    """With axes of length 1 in place of those that were reduced."""
+    axes = normalized_axes(axis, a.ndim)
     ones = [1 if d in axes else n for d, n in enumerate(a.shape)]
-    return np.reshape(found, (*np.shape(q), *ones))
+    lead = found.shape[: found.ndim - a.ndim + len(axes)]
+    return np.reshape(found, (*lead, *ones))
+
+
+@means("numpy.nanmedian")
+def nanmedian(a: Any, axis: Any = None) -> Any:
+    """NaN sorts last: the middle of those before it is found for each."""
+    ordered = _ordered(asarray(a), axis)
+    count = np.sum(~np.isnan(ordered), axis=0, keepdims=True)
+    numbers = np.reshape(np.arange(len(ordered)), (-1,) + (1,) * (ordered.ndim - 1))
+    low, high = np.floor((count - 1) / 2), np.floor(count / 2)
+    share = 0.5 * (numbers == low) + 0.5 * (numbers == high)
+    return np.sum(np.where(share > 0, ordered, 0.0) * share, axis=0)
 
 
 @means("numpy.partition")
@@ -207,7 +269,7 @@ def nanvar(
 ) -> Any:
     centred = a - nanmean(a, axis, keepdims=True)
     count = np.sum(~np.isnan(a), axis, keepdims=keepdims)
-    return nansum(centred**2, axis, keepdims=keepdims) / (count - ddof)
+    return nansum(squared_size(centred), axis, keepdims=keepdims) / (count - ddof)
 
 
 @means("numpy.nanstd")
