@@ -4,6 +4,7 @@ import inspect
 import re
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -272,3 +273,52 @@ def test_long_and_strange_values_are_quoted_shortly():
     assert str(_arguments.refusal(TypeError, "a", "be", Endless())).endswith(
         "got Endless."
     )
+
+
+class Tensor:
+    """Stands for torch's, which is not installed everywhere."""
+
+
+Tensor.__module__ = "torch"
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (np.arange(3), r"got int64: write `.astype\(float\)`"),
+        ({"n": 3}, r'`params\["n"\]` .* got int 3: write 3.0'),
+        ({"b": None}, r'`params\["b"\]` .* got None: leave out'),
+        (Tensor(), r"got Tensor: use `fastgrad.interop.torch`"),
+        (pandas.DataFrame({"a": [1.0]}), r"got DataFrame: make its columns blocks"),
+    ],
+)
+def test_parameters_that_people_have_are_told_what_to_write(params, words):
+    with pytest.raises(TypeError, match=words):
+        fg.check_gradient(loss, params, grads)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"eps": 1e-6}, "`eps` must be `step`"),
+        ({"epsilon": 1e-6}, "`epsilon` must be `step`"),
+        ({"atol": 1e-6}, "`atol` must be left out: error bars are measured"),
+        ({"args": (1,)}, r"`args` must be `loss=lambda x: loss\(x, \*args\)`"),
+        ({"random_state": 0}, "`random_state` must be `seed`"),
+    ],
+)
+def test_names_of_other_checkers_are_told_their_name_here(options, words):
+    for check in (fg.check_gradient, fg.check_variations):
+        with pytest.raises(TypeError, match=words):
+            check(loss, W, grads, **options)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'anything'"):
+        fg.check_gradient(loss, W, grads, anything=1)
+
+
+def test_a_list_of_numbers_is_no_array_and_the_note_says_so():
+    with pytest.raises(AttributeError) as caught:
+        fg.check_gradient(lambda w: w.sum(), [1.0, 2.0], [1.0, 1.0])
+    assert (
+        "a list of numbers: for an array, np.array(params)" in caught.value.__notes__[0]
+    )
+    assert fg.check_gradient(lambda w: w[0] * w[1], [1.0, 2.0], [2.0, 1.0]).ok

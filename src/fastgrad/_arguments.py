@@ -5,10 +5,12 @@ a TypeError, a wrong value of the right type a ValueError. What passes is return
 the code behind it wants it: an ``int``, a ``float``, a ``bool``, a dtype.
 """
 
+import functools
+import inspect
 import math
 import numbers
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy as np
 _Exception = TypeVar("_Exception", bound=Exception)
 
 _LENGTH = 60  # of what is quoted
-_WRITTEN = (bool, str, bytes, numbers.Number, np.dtype, tuple, list, dict, set)
+_WRITTEN = (bool, str, bytes, numbers.Number, tuple, list, dict, set)
 
 
 def refusal(
@@ -31,6 +33,8 @@ def refusal(
 
 def described(value: Any) -> str:
     """Return a short value as it is written, and of others the type."""
+    if isinstance(value, np.dtype):
+        return str(value)
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     if value is not None and not isinstance(value, _WRITTEN):
@@ -189,3 +193,37 @@ def seed(name: str, value: Any) -> Seed:
 def generator(name: str, value: Any) -> np.random.Generator:
     """Return the random generator of a seed."""
     return np.random.default_rng(seed(name, value))
+
+
+# What other checkers call what is called otherwise here, and what is not needed.
+_ELSEWHERE = {
+    "args": "`loss=lambda x: loss(x, *args)`",
+    "atol": "left out: error bars are measured (`rtol` is a difference that is too "
+    "small to matter)",
+    "tol": "`rtol`, a difference that is too small to matter",
+    "tolerance": "`rtol`, a difference that is too small to matter",
+    "threshold": "`rtol`, a difference that is too small to matter",
+    "n_jobs": "`num_threads`",
+    "rng": "`seed`",
+    "random_state": "`seed`",
+    **dict.fromkeys(
+        ("eps", "epsilon", "h", "delta", "dx", "rel_step"),
+        "`step`, the absolute step, or left out: it is chosen by measured noise",
+    ),
+}
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def names_of_others(function: _Function) -> _Function:
+    """Have a function say what to write for arguments that other libraries have."""
+    known = inspect.signature(function).parameters
+    advice = {name: word for name, word in _ELSEWHERE.items() if name not in known}
+
+    @functools.wraps(function)
+    def told(*args: Any, **options: Any) -> Any:
+        for name in advice.keys() & options.keys():
+            raise refusal(TypeError, name, f"be {advice[name]}", options[name])
+        return function(*args, **options)
+
+    return told  # type: ignore[return-value]

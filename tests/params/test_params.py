@@ -170,7 +170,7 @@ def test_shared_memory_is_noticed():
         ({"W": np.ones(2, np.longdouble)}, TypeError, "must be float16, float32 or f"),
         ({"W": np.array([None])}, TypeError, "got object"),
         ({"W": [1.0, 2]}, TypeError, r'`params\["W"\]\[1\]` .* got int'),
-        ({"W": None}, TypeError, "got NoneType"),
+        ({"W": None}, TypeError, "got None"),
         (Layer(np.ones(1), "relu"), TypeError, r"`params\.b` .* got str"),
         ({"W": np.array([[1, np.nan]])}, ValueError, r"finite, got nan at \[0, 1\]"),
         ({"W": np.inf}, ValueError, r"must be finite, got inf at \[\]"),

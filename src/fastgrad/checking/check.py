@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad._arguments import generator, integer, refusal
+from fastgrad._arguments import generator, integer, names_of_others, refusal
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.differences import Array, Index
 from fastgrad.checking.locate import locate, refuse_formula
@@ -37,6 +37,7 @@ _OF_CALLS = {"accumulation", "stale", "nondeterministic"}
 _SHARE, _SECONDS = 0.2, 2.0
 
 
+@names_of_others
 def check_gradient(
     loss: Any,
     params: Any,

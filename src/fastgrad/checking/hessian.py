@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from fastgrad._arguments import names_of_others
 from fastgrad.checking.jacobian import check_jacobian
 from fastgrad.reports import Blocks, GradientReport
 
 
+@names_of_others
 def check_hessian(
     grad: Callable[..., Any], x: Any, hess: Any, **options: Any
 ) -> GradientReport:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, function, generator
+from fastgrad._arguments import flag, function, generator, names_of_others
 from fastgrad.checking import sparsity as patterns
 from fastgrad.checking.differences import EPS, Array, Index
 from fastgrad.checking.entries import Entries
@@ -28,6 +28,7 @@ from fastgrad.reports import Blocks, GradientReport
 _STRAYS = 8  # that are looked for, one after the other
 
 
+@names_of_others
 def numerical_jacobian(
     fun: Callable[..., Any],
     x: Any,
@@ -122,6 +123,7 @@ def numerical_jacobian(
     return problem.arranged(value), problem.arranged(slopes.error * entries.units)
 
 
+@names_of_others
 def check_jacobian(
     fun: Callable[..., Any],
     x: Any,

@@ -53,7 +53,9 @@ class PythonLosses(Losses):
 
     def evaluate(self) -> Any:
         """See `Losses.evaluate`."""
-        with self._restoring("at `params` as given"):
+        numbers = isinstance(self.nest.structure, list) and not any(self.nest.shapes)
+        hint = ", a list of numbers: for an array, np.array(params)" if numbers else ""
+        with self._restoring(f"at `params` as given{hint}"):
             result = self.loss(self.nest.structure)
             self._count(1)
             self._refuse_mutation(self._saved)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arguments import refusal
 from fastgrad.params.structure import (
     contents,
     matching,
@@ -254,16 +255,32 @@ def entry_name(block: str, index: tuple[int, ...]) -> str:
 def _as_leaf(value: Any, label: str) -> AnyArray:
     """Return `value` as a writable array: itself if it is one."""
     if not isinstance(value, np.ndarray | float | np.floating):
-        raise TypeError(
-            f"`{label}` must be a floating point array, got {type(value).__name__}."
-        )
+        must = "be a floating point array"
+        raise refusal(TypeError, label, must, value, _instead(value))
     array = value if isinstance(value, np.ndarray) else np.array(value)
     if array.dtype.type not in _DTYPES:
-        raise TypeError(
-            f"`{label}` must be float16, float32 or float64, got {array.dtype}."
-        )
+        must = "be float16, float32 or float64"
+        raise refusal(TypeError, label, must, array.dtype, _instead(array))
     own = array.flags.writeable and not _overlaps_itself(array)
     return array if own else array.copy()
+
+
+def _instead(value: Any) -> str:
+    """Return what to write where parameters are what people often have."""
+    library = type(value).__module__.partition(".")[0]
+    if library == "torch":
+        return ": use `fastgrad.interop.torch`, or its `.detach().numpy()`"
+    if library in ("jax", "jaxlib"):
+        return ": use `fastgrad.interop.jax`, or `np.array(...)` of it"
+    if library in ("pandas", "polars"):
+        return ": make its columns blocks, `{name: frame[name].to_numpy(), ...}`"
+    if value is None:
+        return ": leave out what is not there"
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iub":
+        return ": write `.astype(float)`, or leave out what is not differentiated"
+    if isinstance(value, int):
+        return f": write {float(value)}, or leave out what is not differentiated"
+    return ""
 
 
 def _overlaps_itself(array: AnyArray) -> bool:
@@ -287,8 +304,9 @@ def _real_array(value: Any, label: str) -> AnyArray:
     except ValueError:
         array = np.array(None)
     if array.dtype.kind not in "fiub":
-        got = type(value).__name__ if array.dtype.kind == "O" else str(array.dtype)
-        raise TypeError(f"`{label}` must be an array of real numbers, got {got}.")
+        must = "be an array of real numbers"
+        got = value if array.dtype.kind == "O" else array.dtype
+        raise refusal(TypeError, label, must, got, _instead(value))
     return array
 
 

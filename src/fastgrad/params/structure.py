@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from fastgrad._arguments import refusal
+
 
 def named_leaves(structure: Any) -> list[tuple[str, Any]]:
     """Return the name and value of every leaf of a nest, whatever the values are.
@@ -108,10 +110,10 @@ def matching(
     children = _children(template)
     if children is None:
         if isinstance(value, Mapping) or value is None:
-            raise TypeError(
-                f"`{what}` must be an array, as `{original}`, "
-                f"got {type(value).__name__}."
-            )
+            must, hint = f"be an array, as `{original}`", ""
+            if value is None:
+                hint = ": where there is no gradient, give zeros"
+            raise refusal(TypeError, what, must, value, hint)
         yield value, what
         return
     members = _members(template, value, what, original)
