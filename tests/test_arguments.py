@@ -113,6 +113,12 @@ CALLS = {
          "args": "args", "kwargs": "kwargs",
          **pick(CHECK, "method", "step", "workers", "seed")},
     ),
+    "numerical_hessian": (
+        fg.numerical_hessian, {"loss": loss, "params": W},
+        {"loss": "callable", "params": "params", "args": "args", "kwargs": "kwargs",
+         "return_error": "flag",
+         **pick(CHECK, "step", "reduction", "engine", "num_threads")},
+    ),
     "check_variations": (
         fg.check_variations, {"loss": lambda w, x: np.mean(x @ w), "params": W,
                               "grads": lambda w, x: x.mean(0), "data": (X,)},

@@ -33,6 +33,7 @@ MODULES = [
     "fastgrad.params.claims",
     "fastgrad.params.nest",
     "fastgrad.losses.progress",
+    "fastgrad.losses.bound",
     "fastgrad.losses.randomness",
     "fastgrad.losses.returned",
     "fastgrad.checking.samples",

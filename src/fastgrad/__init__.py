@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastgrad import initializers, signal
     from fastgrad.checking.audit import ConstantLossError
     from fastgrad.checking.check import check_gradient
-    from fastgrad.checking.hessian import check_hessian
+    from fastgrad.checking.hessian import check_hessian, numerical_hessian
     from fastgrad.checking.jacobian import check_jacobian, numerical_jacobian
     from fastgrad.checking.layers import layer_loss
     from fastgrad.checking.monitor import GradientMonitor
@@ -75,6 +75,7 @@ __all__ = [
     "meanfield",
     "moments",
     "numerical_gradient",
+    "numerical_hessian",
     "numerical_jacobian",
     "signal",
     "trace",
@@ -108,6 +109,7 @@ _HOME = {
     "layer_loss": "checking.layers",
     "moments": "statistics.moments",
     "numerical_gradient": "checking.numerical",
+    "numerical_hessian": "checking.hessian",
     "numerical_jacobian": "checking.jacobian",
     "trace": "losses",
 }

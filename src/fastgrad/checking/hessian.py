@@ -1,26 +1,192 @@
-"""Hessians."""
+"""Hessians: from second differences of a loss, or as the Jacobian of a gradient."""
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from fastgrad._arguments import names_of_others
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad._arguments import flag, further_arguments, names_of_others, number
+from fastgrad.checking.differences import EPS, KAPPA, Array
+from fastgrad.checking.forms import Form
 from fastgrad.checking.jacobian import check_jacobian
+from fastgrad.checking.noise import noise_along, parameter_scale
+from fastgrad.checking.sparsity import is_sparse, pattern
+from fastgrad.losses import Losses, make_losses
+from fastgrad.losses.bound import bound
+from fastgrad.params.nest import Nest
 from fastgrad.reports import Blocks, GradientReport
+
+_FINEST, _COARSEST = -9, -3  # powers of two: steps relative to the parameters
+_STEP = 2.0**-9  # of the gradient of a loss whose Hessian is checked
+
+
+@names_of_others
+def numerical_hessian(
+    loss: Callable[..., Any],
+    params: Any,
+    *,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    step: float | None = None,
+    sparsity: Any = None,
+    return_error: bool = False,
+    reduction: str | None = None,
+    engine: str = "auto",
+    num_threads: int | None = None,
+) -> Any:
+    """Return the Hessian of `loss` at `params` from second differences.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params, *args, **kwargs)`` returns the loss, as for `check_gradient`.
+    params : array or nest of arrays, P entries
+        Where; left as it was.
+    args, kwargs : tuple, dict
+        What else `loss` takes.
+    step : float, optional
+        The absolute step of every entry, without extrapolation. By default it follows
+        from the noise of the loss, and two steps are extrapolated.
+    sparsity : array_like or sparse matrix, shape (P, P), optional
+        Non-zero where the Hessian may be; either triangle will do.
+    return_error : bool
+        Also return error bars.
+    reduction, engine, num_threads
+        As for `check_gradient`.
+
+    Returns
+    -------
+    hessian : ndarray of float64, shape (P, P)
+        A ``scipy.sparse.csr_array`` if `sparsity` is a sparse matrix. For a nest, a
+        nest like `params` of nests like `params`, of arrays of both shapes in turn; for
+        an array, that array.
+    error : of the same kind
+        If `return_error` is set.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_gradient`.
+
+    Notes
+    -----
+    Along u = h_i e_i + h_j e_j the sum of both sides is ``u' H u``, and that of e_i and
+    e_j taken off leaves ``2 h_i h_j H_ij`` (polarisation). Four evaluations for each of
+    the P (P + 1) / 2 entries, two with `step`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([1.0, 2.0])
+    >>> numerical_hessian(lambda x: x[0] ** 2 * x[1], x).round(6) + 0.0
+    array([[4., 2.],
+           [2., 0.]])
+    """
+    flag("return_error", return_error)
+    if step is not None:
+        number("step", step, above=0)
+    args, kwargs = further_arguments(args, kwargs)
+    with make_losses(
+        bound(loss, args, kwargs),
+        params,
+        reduction=reduction,
+        engine=engine,
+        num_threads=num_threads,
+    ) as losses:
+        size = losses.nest.size
+        row, column = pattern(sparsity, size, size)
+        measured = _Curvatures(losses, step).entries(row, column)
+        value, error = (
+            _arranged(part, row, column, losses.nest, sparsity) for part in measured
+        )
+    return (value, error) if return_error else value
+
+
+class _Curvatures:
+    """Second differences of a loss."""
+
+    def __init__(self, losses: Losses, step: float | None) -> None:
+        self.losses, size = losses, losses.nest.size
+        scale = parameter_scale(losses.theta, losses.nest.offsets)
+        self.noise = noise_along(losses, scale, np.random.default_rng(0))
+        self.noise = max(self.noise, EPS * abs(losses.base))
+        self.step = np.full(size, step)
+        self.times = np.array([1.0, -1.0])
+        if step is None:
+            level = self.noise / max(abs(losses.base), self.noise, 1e-300)
+            power = np.clip(np.rint(np.log2(level) / 6), _FINEST, _COARSEST)
+            self.step = np.exp2(np.rint(np.log2(scale)) + power)
+            self.times = np.array([1.0, -1.0, 2.0, -2.0])
+
+    def entries(self, row: NDArray[Any], column: NDArray[Any]) -> tuple[Array, Array]:
+        """Return some entries, and their error bars."""
+        size = len(self.step)
+        low, high = np.minimum(row, column), np.maximum(row, column)
+        pairs, which = np.unique(low * size + high, return_inverse=True)
+        i, j = np.divmod(pairs, size)
+        alone = {k: self._along(k) for k in np.union1d(i, j).tolist()}
+        found = np.array([self._pair(a, b, alone) for a, b in zip(i, j, strict=True)])
+        value, error = found.reshape(-1, 2).T
+        return value[which], error[which]
+
+    def _pair(self, i: int, j: int, alone: dict[int, Array]) -> tuple[float, float]:
+        area = self.step[i] * self.step[j]
+        if i == j:
+            bends, noise = alone[i] / area, 2 * self.noise / area
+        else:
+            bends = (self._along(i, j) - alone[i] - alone[j]) / (2 * area)
+            noise = 3 * self.noise / area
+        if len(bends) == 1:
+            return bends[0], KAPPA * noise
+        near, far = bends
+        return (4 * near - far) / 3, abs(near - far) / 3 + KAPPA * noise
+
+    def _along(self, *entries: int) -> Array:
+        """Return u' H u at each step, u being the steps of these entries."""
+        direction = np.zeros(len(self.step))
+        direction[list(entries)] = self.step[list(entries)]
+        with np.errstate(all="ignore"):
+            rises = self.losses.along(direction, self.times)
+        bends: Array = (rises[::2] + rises[1::2]) / self.times[::2] ** 2
+        return bends
+
+
+def _arranged(
+    entries: Array, row: NDArray[Any], column: NDArray[Any], nest: Nest, sparsity: Any
+) -> Any:
+    """Return entries as a matrix: sparse if the pattern is, or else nested."""
+    if is_sparse(sparsity):
+        from scipy.sparse import csr_array
+
+        return csr_array((entries, (row, column)), shape=(nest.size, nest.size))
+    matrix = np.zeros((nest.size, nest.size))
+    matrix[row, column] = entries
+    places = [slice(*edge) for edge in itertools.pairwise(nest.offsets)]
+    leaves = list(zip(places, nest.shapes, strict=True))
+    return nest.rebuild(
+        [
+            nest.rebuild([matrix[i, j].reshape(m + n) for j, n in leaves])
+            for i, m in leaves
+        ]
+    )
 
 
 @names_of_others
 def check_hessian(
     grad: Callable[..., Any], x: Any, hess: Any, **options: Any
 ) -> GradientReport:
-    """Check a Hessian against differences of the gradient.
+    """Check a Hessian against differences of the gradient, or of the loss alone.
 
     Parameters
     ----------
     grad : callable
-        ``grad(x)`` returns the gradient, shape (n,).
+        ``grad(x)`` returns the gradient, shape (n,), or the loss, a number: then the
+        gradient is measured too, with four evaluations for each of its entries.
     x : array_like of floats, shape (n,)
-    hess : array_like or callable
+    hess : array_like, sparse matrix or callable
         The Hessian, shape (n, n), or a function of `x` that returns it.
     **options
         As for `check_jacobian`.
@@ -35,7 +201,11 @@ def check_hessian(
     >>> import numpy as np
     >>> check_hessian(lambda x: 4 * x**3, np.ones(2), lambda x: np.diag(12 * x**2)).ok
     True
+    >>> check_hessian(lambda x: np.sum(x**4), np.ones(2), np.diag([12.0, 12.0])).ok
+    True
     """
+    if callable(grad) and _is_number(grad, x, options):
+        grad = _Differenced(grad, x)
     report = check_jacobian(grad, x, hess, **options)
     blocks = tuple(dataclasses.replace(b, name="hessian") for b in report.blocks)
     wrong = tuple(dataclasses.replace(e, block="hessian") for e in report.wrong)
@@ -46,3 +216,34 @@ def check_hessian(
     if skew > 1e-8 * size:
         notes = (*notes, f"`hess` is not symmetric: it differs from hess.T by {skew:g}")
     return dataclasses.replace(report, blocks=Blocks(blocks), wrong=wrong, notes=notes)
+
+
+def _is_number(fun: Callable[..., Any], x: Any, options: dict[str, Any]) -> bool:
+    args, kwargs = options.get("args", ()), options.get("kwargs")
+    form = Form(fun, x, args, kwargs)
+    return form(form.point.copy()).ndim == 0
+
+
+class _Differenced:
+    """The gradient of a loss by central differences of fourth order."""
+
+    def __init__(self, loss: Callable[..., Any], x: Any) -> None:
+        self.loss = loss
+        point = np.array(x, dtype=np.float64)
+        scale = parameter_scale(point.ravel(), np.array([0, point.size]))
+        self.step = np.exp2(np.rint(np.log2(scale))) * _STEP
+
+    def __call__(self, x: NDArray[Any], *args: Any, **kwargs: Any) -> Array:
+        def rise(j: int, h: float) -> Any:
+            sides = []
+            for moved in (h, -h):
+                point = x.copy()
+                point.reshape(-1)[j] += moved
+                sides.append(self.loss(point, *args, **kwargs))
+            return sides[0] - sides[1]
+
+        def slopes() -> Iterator[float]:
+            for j, h in enumerate(self.step.tolist()):
+                yield (8 * rise(j, h) - rise(j, 2 * h)) / (12 * h)
+
+        return np.fromiter(slopes(), dtype=np.float64, count=x.size)

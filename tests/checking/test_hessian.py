@@ -1,0 +1,107 @@
+"""Hessians against closed forms."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.optimize import rosen, rosen_der, rosen_hess
+
+import fastgrad as fg
+
+X = np.random.default_rng(1).normal(size=6)
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_values_and_bars(size, engine):
+    """Of Rosenbrock's function, in any units, traced or called."""
+    found, error = fg.numerical_hessian(
+        lambda x: rosen(x / size), size * X, engine=engine, return_error=True
+    )
+    exact = rosen_hess(X) / size**2
+    assert (np.abs(found - exact) <= error).mean() >= 0.9
+    assert np.abs(found - exact).max() <= 1e-8 * np.abs(exact).max()
+    assert (found == found.T).all()
+
+
+def test_a_step_is_taken_as_it_is():
+    """The three-point formula: of x⁴ it is off by 2 h²."""
+    [[found]] = fg.numerical_hessian(lambda x: x[0] ** 4, np.array([1.0]), step=0.5)
+    assert found == 12.5
+
+
+def test_noise_is_taken_into_account():
+    """A loss rounded to float32 gets larger steps, and wider bars."""
+    x = np.linspace(0.5, 1.0, 4)
+
+    def loss(x):
+        return float(np.float32(np.sum(np.exp(x))))
+
+    found, error = fg.numerical_hessian(loss, x, return_error=True)
+    exact = np.diag(np.exp(x))
+    assert (np.abs(found - exact) <= error).all()
+    np.testing.assert_allclose(found, exact, atol=0.05)
+
+
+def test_nests():
+    """A nest of nests, by both names."""
+    p = {"w": np.array([[1.0, 2.0], [3.0, 4.0]]), "b": np.array([0.5, -1.0])}
+    found = fg.numerical_hessian(lambda p: np.sum((p["w"] @ p["b"]) ** 2), p)
+    w, b = p["w"], p["b"]
+    np.testing.assert_allclose(found["b"]["b"], 2 * w.T @ w, atol=1e-8)
+    right = 2 * np.einsum("ik,j,l->ijkl", np.eye(2), b, b)
+    np.testing.assert_allclose(found["w"]["w"], right, atol=1e-8)
+    np.testing.assert_allclose(
+        found["b"]["w"], np.moveaxis(found["w"]["b"], -1, 0), atol=1e-12
+    )
+
+
+def test_patterns():
+    """Only what may not be zero is measured, and stays sparse."""
+    pattern = sparse.csr_array(rosen_hess(X) != 0)
+    calls = []
+
+    def counted(x):
+        calls.append(1)
+        return rosen(x)
+
+    found = fg.numerical_hessian(counted, X, sparsity=pattern, engine="python")
+    assert sparse.issparse(found)
+    np.testing.assert_allclose(found.toarray(), rosen_hess(X), atol=1e-6)
+    few = len(calls)
+    fg.numerical_hessian(counted, X, engine="python")
+    assert few < len(calls) - few
+
+
+def test_further_arguments():
+    found = fg.numerical_hessian(
+        lambda x, a, *, b: a * x[0] ** 2 + b * x[0] * x[1],
+        np.ones(2),
+        args=(3.0,),
+        kwargs={"b": 5.0},
+    )
+    np.testing.assert_allclose(found, [[6.0, 5.0], [5.0, 0.0]], atol=1e-8)
+
+
+@pytest.mark.parametrize("fun", [rosen, rosen_der])
+def test_checks(fun):
+    """Against the gradient, or the loss alone."""
+    assert fg.check_hessian(fun, X, rosen_hess).ok
+    wrong = rosen_hess(X)
+    wrong[2, 1] *= 1.001
+    report = fg.check_hessian(fun, X, wrong)
+    assert [e.name for e in report.wrong] == ["hessian[2, 1]"]
+    assert any("not symmetric" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"step": 0}, "`step` must be"),
+        ({"args": 3}, "`args` must be"),
+        ({"sparsity": np.eye(2)}, "`sparsity` must have shape"),
+        ({"engine": "fast"}, "`engine` must be"),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        fg.numerical_hessian(rosen, X, **options)
