@@ -6,8 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastgrad.checking.differences import (
-    FAR_RATIO,
-    FAR_RUNGS,
     RUNGS,
     entry_pairs,
     ladder,
@@ -122,13 +120,6 @@ def test_a_jump_of_the_loss_has_no_slope():
     """At a discontinuity the bar is as wide as the slopes are steep."""
     slopes = ladder(measured(lambda x: np.where(x > 0, 1.0, 0.0), [0.0]), np.zeros(1))
     assert not slopes.error[0] < 1
-
-
-def test_far_steps_do_not_trust_one_agreement():
-    """Close steps that agree once are not believed: a bar needs two changes."""
-    pairs = measured(np.cos, [0.3], FAR_RUNGS)
-    slopes = ladder(pairs, np.array([1e-8]), FAR_RATIO)
-    assert abs(slopes.value[0] + np.sin(0.3)) <= slopes.error[0]
 
 
 def test_points_outside_the_domain_are_left_out():

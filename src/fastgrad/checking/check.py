@@ -10,6 +10,13 @@ import numpy as np
 from fastgrad._arguments import generator, integer, names_of_others, refusal
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.differences import Array, Index
+from fastgrad.checking.judgement import (
+    KINK,
+    WRONG,
+    Gradient,
+    Judgement,
+    check_rtol,
+)
 from fastgrad.checking.locate import locate, refuse_formula
 from fastgrad.checking.noise import calibrate
 from fastgrad.checking.numerical import (
@@ -18,14 +25,7 @@ from fastgrad.checking.numerical import (
     refuse_lost_step,
 )
 from fastgrad.checking.summary import summarize, summarize_search
-from fastgrad.checking.verdict import (
-    KINK,
-    WRONG,
-    Gradient,
-    Judgement,
-    check_rtol,
-    judge,
-)
+from fastgrad.checking.verdict import judge
 from fastgrad.losses import Losses, make_losses
 from fastgrad.params.structure import with_own_leaves
 from fastgrad.reports import Cause, GradientReport
@@ -148,6 +148,7 @@ def check_gradient(
         progress=progress,
     ) as losses:
         arrays, findings = audit_gradients(grads, losses)
+        losses.forgive()
         about_loss = audit_loss(losses, seed=seed)
         findings += about_loss
         gradient = Gradient.of(arrays, rtol, losses.nest.leaves)

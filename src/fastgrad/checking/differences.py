@@ -29,9 +29,10 @@ RATIO = 8.0
 # Of the scale of an entry. The largest keeps within the domain of most losses, the
 # smallest passes most kinks by; powers of two make theta +- h exact.
 RUNGS = 2.0 ** -np.arange(6.0, 34.0, 3.0)
-# Where noise hides the slope at these, steps as large as the entry itself.
-FAR_RATIO = 2.0
-FAR_RUNGS = 2.0 ** np.arange(1.0, -6.0, -1.0)
+# Where these leave it open: between the point and a kink or the border of the domain.
+CLOSER = RUNGS[-1] * RATIO ** -np.arange(1.0, 7.0)
+# Where noise hides the slope at all of these: as large as the entry itself.
+FAR = 2.0 ** -np.arange(-1.0, 7.0, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +91,19 @@ class Pairs:
             return _over(rounded + uneven, self.span)
 
     def __getitem__(self, rows: Any) -> "Pairs":
-        crossed = None if self.crossed is None else self.crossed[rows]
-        return Pairs(
-            self.plus[rows],
-            self.minus[rows],
-            self.h_plus[rows],
-            self.h_minus[rows],
-            crossed,
+        parts: Any = (p if p is None else p[rows] for p in self._parts())
+        return Pairs(*parts)
+
+    def joined(self, other: "Pairs") -> "Pairs":
+        """Return these steps of each row, then those of `other`."""
+        both = zip(self._parts(), other._parts(), strict=True)
+        parts: Any = (
+            None if a is None else np.concatenate([a, b], axis=1) for a, b in both
         )
+        return Pairs(*parts)
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.plus, self.minus, self.h_plus, self.h_minus, self.crossed
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ class Slopes:
         One-sided slopes at a kink, their bars included: no subgradient lies outside.
     slack : ndarray of float64, shape (n,)
         The bar of those two.
+    noise : ndarray of float64, shape (n,)
+        Of a loss difference, as far as the steps show it.
     """
 
     value: Array
@@ -122,6 +130,7 @@ class Slopes:
     left: Array
     right: Array
     slack: Array
+    noise: Array
 
 
 def entry_pairs(losses: Losses, index: Index, step: Array) -> Pairs:
@@ -166,7 +175,7 @@ def direction_pairs(losses: Losses, direction: Array, step: Array) -> Pairs:
     return Pairs(difference[:k], difference[k:], step, step.copy(), None)
 
 
-def ladder(pairs: Pairs, noise: Array, ratio: float = RATIO) -> Slopes:
+def ladder(pairs: Pairs, noise: Array) -> Slopes:
     """Return the best slope a ladder of steps gives.
 
     Plain, once and twice extrapolated differences compete. An estimate is believed if
@@ -177,49 +186,45 @@ def ladder(pairs: Pairs, noise: Array, ratio: float = RATIO) -> Slopes:
     Parameters
     ----------
     pairs : Pairs of shape (n, k)
-        Along each row the steps shrink by `ratio`.
+        Along each row the steps shrink by `RATIO`.
     noise : ndarray of float64, shape (n,)
         Standard deviation of a loss difference.
-    ratio : float
 
     Returns
     -------
     Slopes
     """
     with np.errstate(all="ignore"):
-        slopes = pairs.central
-        usable = np.isfinite(slopes)
-        if pairs.crossed is not None:
-            usable &= ~pairs.crossed
-        slopes = np.where(usable, slopes, np.nan)
-        noise = np.fmax(noise, _scatter(slopes, pairs.span))
-        bars = KAPPA * np.sqrt(2) * noise[:, None] / pairs.span + pairs.rounding()
-        value, error = _best(slopes, bars, _kinked(pairs, bars), ratio)
-        kink, left, right, slack = _one_sided(pairs, noise, ratio)
+        slopes, distance, gain = _sides(pairs)
+        noise = np.fmax(noise, _scatter(slopes, distance))
+        rounding = np.fmax(pairs.rounding(), 8 * EPS * np.abs(slopes))
+        bars = KAPPA * np.sqrt(2) * noise[:, None] / distance + rounding
+        value, error = _best(slopes, bars, _kinked(pairs, bars), gain)
+        kink, left, right, slack = _one_sided(pairs, noise)
         if pairs.crossed is not None:
             kink &= pairs.crossed[:, -1]
         value = np.where(kink, (left + right) / 2, value)
         error = np.where(kink, np.abs(right - left) / 2, error)
-    return Slopes(value, error, kink, left, right, slack)
+    return Slopes(value, error, kink, left, right, slack, noise)
 
 
-def converges(pairs: Pairs, noise: Array, ratio: float) -> Flags:
-    """Return whether the slopes of each row approach a limit as smooth losses do.
+def _sides(pairs: Pairs) -> tuple[Array, Array, Array]:
+    """Return the slopes, their distances, and what a step's error shrinks by.
 
-    Then every change that is more than noise is smaller than the one before by about
-    ratio^2. A loss with many kinks changes its slope as fast at small steps as at large
-    ones, and what large steps agree on need not be its derivative.
+    Central, unless the loss is finite on one side alone: at the border of its domain.
     """
-    with np.errstate(all="ignore"):
-        change = np.abs(np.diff(pairs.central, axis=1))
-        bars = KAPPA * np.sqrt(2) * noise[:, None] / pairs.span
-        clear = change > bars[:, 1:] + bars[:, :-1]
-        shrinks = change[:, 1:] < change[:, :-1] / (0.6 * ratio**2)
-    significant = clear[:, 1:] & clear[:, :-1]
-    # Far out a smooth loss may be anything: the two finest ratios decide.
-    finest = np.cumsum(significant[:, ::-1], axis=1)[:, ::-1] <= 2
-    strays: Flags = (significant & finest & ~shrinks).any(axis=1)
-    return ~strays
+    central = _usable(pairs.central, pairs.crossed)
+    right, left = np.isfinite(pairs.plus).sum(axis=1), np.isfinite(pairs.minus).sum(1)
+    border = ~np.isfinite(central).any(axis=1) & (np.minimum(right, left) == 0)
+    up, down = (border & (right > 0))[:, None], (border & (right == 0))[:, None]
+    slopes = np.where(up, pairs.forward, np.where(down, pairs.backward, central))
+    distance = np.where(up, pairs.h_plus, np.where(down, pairs.h_minus, pairs.span))
+    return slopes, distance, np.where(border, RATIO, RATIO**2)[:, None]
+
+
+def _usable(slopes: Array, crossed: Flags | None) -> Array:
+    usable = np.isfinite(slopes)
+    return np.where(usable if crossed is None else usable & ~crossed, slopes, np.nan)
 
 
 def _over(difference: Array, distance: Array) -> Array:
@@ -252,62 +257,66 @@ def _kinked(pairs: Pairs, bars: Array) -> Array:
 
 
 def _best(
-    slopes: Array, bars: Array, kinked: Array, ratio: float
+    slopes: Array, bars: Array, kinked: Array, gain: Array
 ) -> tuple[Array, Array]:
     """Return the estimate with the smallest bar that all finer slopes agree with."""
-    finer = _levels(slopes, bars, ratio)[0]
-    reach = np.where(np.isfinite(finer[1]), finer[1], bars) + kinked
+    levels = _levels(slopes, bars, gain)
+    limit = levels[0][1] - bars  # what the finer slopes may still be off by
+    limit = np.where(np.isfinite(limit), limit, 0.0)
     best = np.full(len(slopes), np.nan)
     error = np.full(len(slopes), np.inf)
-    for values, errors in _levels(slopes, bars, ratio):
+    for values, errors in levels:
         for k in range(slopes.shape[1]):
+            finer = slice(k + 1, None)
             value, own = values[:, k], errors[:, k] + kinked[:, k]
-            apart = np.abs(slopes[:, k + 1 :] - value[:, None])
-            agreed = ~(apart > own[:, None] + reach[:, k + 1 :]).any(axis=1)
+            # By no more than this one: slopes that do not converge have no limit.
+            reach = np.minimum(limit[:, finer], own[:, None])
+            reach = reach + bars[:, finer] + kinked[:, finer]
+            apart = np.abs(slopes[:, finer] - value[:, None])
+            agreed = ~(apart > own[:, None] + reach).any(axis=1)
             better = agreed & (own < error)
             best = np.where(better, value, best)
             error = np.where(better, own, error)
     return best, error
 
 
-def _levels(slopes: Array, bars: Array, ratio: float) -> list[tuple[Array, Array]]:
-    """Return estimates ending at each rung, and errors, extrapolated 0, 1, 2 times."""
+def _levels(slopes: Array, bars: Array, gain: Array) -> list[tuple[Array, Array]]:
+    """Return estimates ending at each rung, and errors, extrapolated 0, 1, 2 times.
+
+    The error of a slope shrinks by `gain` from each rung to the next.
+    """
     levels = []
-    gain, value, bar = ratio**2, slopes, bars
+    power, value, bar = gain, slopes, bars
     for level in range(3):
-        truncation = _truncation(value, ratio, plain=level == 0)
+        truncation = _truncation(value, gain, plain=level == 0)
         levels.append((value, bar + truncation))
         better, wider = np.full_like(value, np.nan), np.full_like(bar, np.nan)
-        better[:, 1:] = (gain * value[:, 1:] - value[:, :-1]) / (gain - 1)
-        wider[:, 1:] = (gain * bar[:, 1:] + bar[:, :-1]) / (gain - 1)
-        gain, value, bar = gain * ratio**2, better, wider
+        better[:, 1:] = (power * value[:, 1:] - value[:, :-1]) / (power - 1)
+        wider[:, 1:] = (power * bar[:, 1:] + bar[:, :-1]) / (power - 1)
+        power, value, bar = power * gain, better, wider
     return levels
 
 
-def _truncation(value: Array, ratio: float, *, plain: bool) -> Array:
+def _truncation(value: Array, gain: Array, *, plain: bool) -> Array:
     """Return how far each estimate may be from the limit, by how they change.
 
     By the last change, or an earlier one that has had no time to die out. Only plain
     differences are trusted to be better than that, as far as changes were seen to
-    shrink. Steps close to each other may agree by chance: one change is not enough.
+    shrink.
     """
     change = np.full_like(value, np.nan)
     change[:, 1:] = np.abs(np.diff(value, axis=1))
     lasting = change.copy()
     for k in range(2, value.shape[1]):
-        lasting[:, k] = np.fmax(change[:, k], lasting[:, k - 1] / ratio**2)
+        lasting[:, k] = np.fmax(change[:, k], lasting[:, k - 1] / gain[:, 0])
         lasting[np.isnan(change[:, k]), k] = np.nan
-    if ratio < 4:
-        lasting[:, 1:][np.isnan(change[:, :-1])] = np.nan
-    elif plain:
+    if plain:
         shrinking = change[:, 2:] / change[:, 1:-1]
-        lasting[:, 2:] *= np.clip(2 * shrinking, 2 / (ratio - 1) ** 2, 1)
+        lasting[:, 2:] *= np.clip(2 * shrinking, 2 / (RATIO - 1) ** 2, 1)
     return lasting
 
 
-def _one_sided(
-    pairs: Pairs, noise: Array, ratio: float
-) -> tuple[Flags, Array, Array, Array]:
+def _one_sided(pairs: Pairs, noise: Array) -> tuple[Flags, Array, Array, Array]:
     """Return whether each row has a kink at its point, and the slopes beside it."""
     rows = np.arange(len(pairs.plus))
     jump = np.abs(pairs.jump)
@@ -326,7 +335,7 @@ def _one_sided(
     # The slopes of whichever step knows them best, where the jump is the same.
     change = np.full_like(jump, np.inf)
     change[:, 1:] = np.abs(np.diff(pairs.forward)) + np.abs(np.diff(pairs.backward))
-    error = bars + change / (ratio - 1)
+    error = bars + change / (RATIO - 1)
     alike = significant & (jump > 0.5 * size[:, None]) & (jump < 2 * size[:, None])
     best = np.argmin(np.where(alike, error, np.inf), axis=1)
     kink &= alike[rows, best] & np.isfinite(error[rows, best])

@@ -14,13 +14,14 @@ from fastgrad.checking import sparsity as patterns
 from fastgrad.checking.differences import EPS, Array, Index
 from fastgrad.checking.entries import Entries
 from fastgrad.checking.forms import Form, is_nest
+from fastgrad.checking.judgement import Gradient, check_rtol
 from fastgrad.checking.noise import calibrate
 from fastgrad.checking.numerical import FEW, check_method, slopes_of
 from fastgrad.checking.outputs import Outputs, quick_slopes
 from fastgrad.checking.products import disagreement, entries_of_products
 from fastgrad.checking.strays import Probe
 from fastgrad.checking.summary import summarize
-from fastgrad.checking.verdict import Gradient, check_rtol, judge
+from fastgrad.checking.verdict import judge
 from fastgrad.params.bounds import limits
 from fastgrad.params.nest import Nest
 from fastgrad.reports import Blocks, GradientReport

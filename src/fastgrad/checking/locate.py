@@ -25,8 +25,9 @@ from fastgrad.checking.differences import (
     direction_pairs,
     ladder,
 )
+from fastgrad.checking.judgement import Gradient, Judgement
 from fastgrad.checking.noise import Calibration, noise_along, parameter_scale
-from fastgrad.checking.verdict import Gradient, Judgement, judge
+from fastgrad.checking.verdict import judge
 from fastgrad.losses.interface import Losses
 
 _DIRECTIONS = 2  # per block, at least
@@ -113,7 +114,8 @@ def locate(
     block = np.repeat(np.arange(len(steps)), np.diff(offsets))
     nothing = np.zeros(len(steps))
     calibration = Calibration(
-        scale, steps[block] * scale, nothing + noise, nothing, block, "central", None
+        *(scale, steps[block] * scale, nothing + noise, nothing, block, "central"),
+        abs(losses.base),
     )
     index = np.unique([i for search in searches for i in search.found]).astype(np.int64)
     return searches, judge(losses, calibration, gradient, index, rng), calibration

@@ -30,8 +30,8 @@ from fastgrad.checking.invariances import (
     of_samples,
     sizes,
 )
+from fastgrad.checking.judgement import Gradient
 from fastgrad.checking.samples import Samples
-from fastgrad.checking.verdict import Gradient
 from fastgrad.losses.returned import Returned, grads_of
 from fastgrad.params.nest import Nest, Vector
 from fastgrad.reports import Identity

@@ -27,8 +27,9 @@ from fastgrad.losses.interface import Losses
 
 _POINTS = 7
 _ROUNDED = 12**-0.5  # standard deviation of rounding, in units of the last place
-# Of the scale; tried in order. Close first: from afar, anything rough looks like noise.
-_SPACINGS = 2.0 ** -np.array([30.0, 22.0, 14.0, 6.0, 36.0])
+# Of the scale. Close first: from afar, anything rough looks like noise.
+_SPACINGS = 2.0 ** -np.array([30.0, 22.0, 36.0, 44.0, 50.0])
+_WIDE = 2.0 ** -np.array([14.0, 6.0])  # for losses that do not respond to these
 _SAMPLES = 6  # per block, at most
 
 
@@ -50,6 +51,8 @@ class Calibration:
         The block of each entry.
     method : str
         ``"central"``, ``"forward"``, ``"complex"`` or ``"ridders"``.
+    base : float
+        The size of the loss.
     fixed : float or None
         The step that was asked for, if it was.
     """
@@ -60,7 +63,8 @@ class Calibration:
     truncation: Array
     block: Index
     method: str
-    fixed: float | None
+    base: float
+    fixed: float | None = None
 
     def pairs(self, losses: Losses, index: Index) -> Pairs:
         """Measure the loss on both sides of entries, at their steps."""
@@ -202,41 +206,80 @@ def calibrate(
     chosen = _binary(scale, relative[block])
     if given is not None:
         chosen = np.full(losses.nest.size, float(given))
-    return Calibration(scale, chosen, noise, truncation, block, method, step)
+    base = abs(losses.base)
+    return Calibration(scale, chosen, noise, truncation, block, method, base, step)
 
 
 def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
     """Return the noise of a loss difference near each of some entries.
 
     Where seven points show no noise, or more than noise, other spacings are tried: at
-    most 35 evaluations per entry. Then the smallest upper bound has to do; it is
+    most 49 evaluations per entry. Then the smallest upper bound has to do; it is
     infinite where the loss never responds.
     """
     noise = np.full(len(index), np.inf)
-    todo = np.arange(len(index))
+    todo, uneven = np.arange(len(index)), np.ones(len(index), dtype=bool)
     for spacing in _SPACINGS:
-        at = np.repeat(index[todo], _POINTS)
-        gap = _binary(scale[todo], np.full(len(todo), spacing))
-        grid = gap[:, None] * (np.arange(_POINTS) - _POINTS // 2)
-        value = losses.theta[at] + grid.ravel()
-        stored = losses.representable(at, value)
-        with np.errstate(all="ignore"):
-            change, _ = losses.at_entries(at, stored)
-            bound, found = ecnoise(change.reshape(grid.shape))
-        even = (np.abs(stored - value).reshape(grid.shape) < 0.01 * gap[:, None]).all(1)
-        bound = np.where(even & np.isfinite(bound), bound, np.inf)
+        if todo.size == 0:
+            return noise
+        bound, found, even = _noise_at(losses, index[todo], scale[todo], spacing)
         noise[todo] = np.minimum(noise[todo], bound)
-        todo = todo[~(found & even)]
+        uneven[todo[even]] = False
+        todo = todo[~found]
+    if np.isfinite(noise).any():  # entries that do not respond say nothing
+        todo = todo[uneven[todo]]
+    for spacing in _WIDE:
         if todo.size == 0:
             break
+        bound, found, _ = _noise_at(losses, index[todo], scale[todo], spacing)
+        noise[todo] = np.minimum(noise[todo], bound)
+        todo = todo[~found]
     return noise
+
+
+def _noise_at(
+    losses: Losses, index: Index, scale: Array, spacing: float
+) -> tuple[Array, Flags, Flags]:
+    """Return what seven points so far apart say: a bound, whether it is the noise
+    itself, and whether the points are stored evenly.
+    """  # noqa: D205
+    at = np.repeat(index, _POINTS)
+    gap = _binary(scale, np.full(len(index), spacing))
+    grid = gap[:, None] * (np.arange(_POINTS) - _POINTS // 2)
+    value = losses.theta[at] + grid.ravel()
+    stored = losses.representable(at, value)
+    with np.errstate(all="ignore"):
+        change = losses.at_entries(at, stored)[0].reshape(grid.shape)
+        bound, found = ecnoise(change)
+        bent, beside = _bent_once(change)
+        bound = np.where(bent & np.isfinite(bound), beside, bound)
+    off = np.abs(stored - value).reshape(grid.shape)
+    even = np.all(off < 0.01 * gap[:, None], axis=1)
+    return (
+        np.where(even & np.isfinite(bound), bound, np.inf),
+        found & even & ~bent,
+        even,
+    )
+
+
+def _bent_once(change: Array) -> tuple[Flags, Array]:
+    """Return whether rows are two straight lines, and the noise of these.
+
+    A kink between the points is not noise.
+    """
+    bends = np.diff(change, 2, axis=1)
+    size = np.sort(np.abs(bends), axis=1)
+    straight = size[:, -3]  # the kink is in two of them, and turns one way
+    bent = np.abs(bends.sum(axis=1)) > 0.9 * size.sum(axis=1)
+    rounding = EPS * np.abs(change).max(axis=1)
+    return bent & (straight <= 1e-6 * size[:, -1]), np.fmax(straight, rounding)
 
 
 def noise_along(losses: Losses, scale: Array, rng: np.random.Generator) -> float:
     """Return the noise of a loss difference along a random direction."""
     direction = rng.standard_normal(len(scale)) * scale
     bound = np.inf
-    for spacing in _SPACINGS:
+    for spacing in (*_SPACINGS, *_WIDE):
         with np.errstate(all="ignore"):
             values = losses.along(direction, spacing * np.arange(-3.0, 4.0))
             noise, found = ecnoise(values[None])
@@ -280,10 +323,14 @@ def _sample(offsets: Index, rng: np.random.Generator) -> Index:
 
 
 def _pool(noise: Array, owner: Index, blocks: int) -> Array:
-    """Noise per block: the largest of its samples, and not far below the others'."""
+    """Noise per block: twice the median of its samples, or half that of all.
+
+    A kink among the points of one sample looks like noise.
+    """
     known = np.isfinite(noise)
     pooled = np.full(blocks, 0.5 * np.median(noise[known]))
-    np.maximum.at(pooled, owner[known], noise[known])
+    for b in np.unique(owner[known]):
+        pooled[b] = max(pooled[b], 2 * np.median(noise[known & (owner == b)]))
     return pooled
 
 

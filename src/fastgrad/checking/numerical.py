@@ -249,4 +249,4 @@ def _with_error(
 def _plain(value: Array, error: Array) -> Slopes:
     nowhere = np.full_like(value, np.nan)
     smooth = np.zeros(value.shape, dtype=bool)
-    return Slopes(value, error, smooth, nowhere, nowhere, nowhere)
+    return Slopes(value, error, smooth, *[nowhere] * 4)

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.checking.differences import Array
-from fastgrad.checking.locate import UNLUCKY, Search, norm
-from fastgrad.checking.noise import Calibration
-from fastgrad.checking.verdict import (
+from fastgrad.checking.judgement import (
     CORRECT,
     KINK,
     UNDECIDED,
@@ -18,6 +16,8 @@ from fastgrad.checking.verdict import (
     classify,
     take,
 )
+from fastgrad.checking.locate import UNLUCKY, Search, norm
+from fastgrad.checking.noise import Calibration
 from fastgrad.losses.interface import Losses
 from fastgrad.reports import Block, Blocks, Entries, GradientReport, Verdict
 

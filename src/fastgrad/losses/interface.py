@@ -14,6 +14,9 @@ from fastgrad.params.nest import Nest, Vector
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
+# What a loss raises outside its domain (LinAlgError is a ValueError).
+OUTSIDE = (ArithmeticError, ValueError)
+
 # How a note on an exception that the user's loss raised begins.
 OF_LOSS = "fastgrad: while evaluating `loss`"
 
@@ -35,6 +38,11 @@ class Losses(abc.ABC):
         A standard deviation of differences that the engine knows they have at least.
     evaluations : int
         How many losses have been evaluated so far.
+    lenient : bool
+        Whether a loss that raises at a perturbed point, as outside of its domain, is
+        nan there. Otherwise, and at theta, its exception comes through.
+    raised : Exception or None
+        The first that did not come through.
     loss : callable
         The user's function, as it was given.
     grads : nest or None
@@ -53,6 +61,8 @@ class Losses(abc.ABC):
     grads: Any = None
     fallback: str | None = None
     num_threads: int = 1
+    lenient: bool = False
+    raised: Exception | None = None
 
     def __init__(self, loss: Any, nest: Nest, progress: Progress) -> None:
         self.loss = loss
@@ -110,6 +120,16 @@ class Losses(abc.ABC):
     def restore(self) -> None:  # noqa: B027 (most engines move nothing)
         """Put the parameters back, bit for bit."""
 
+    def forgive(self) -> None:
+        """Be lenient from now on."""
+        self.lenient = True
+
+    def _forgives(self, error: BaseException) -> bool:
+        forgiven = self.lenient and isinstance(error, OUTSIDE)
+        if forgiven and self.raised is None:
+            self.raised = error  # type: ignore[assignment]
+        return forgiven
+
     def __enter__(self) -> Self:
         return self
 
@@ -141,6 +161,11 @@ class Substitute(Losses):
         self.theta, self.base, self.grads = here.theta, here.base, here.grads
         self.evaluations = here.evaluations
         self._generator = here._generator
+
+    def forgive(self) -> None:
+        """See `Losses.forgive`."""
+        self.here.forgive()
+        super().forgive()
 
     def evaluate(self) -> Any:
         """See `Losses.evaluate`."""

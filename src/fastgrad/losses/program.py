@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._threads import resolve_num_threads
-from fastgrad.losses.interface import Flags, Losses, Substitute
+from fastgrad.losses.interface import OUTSIDE, Flags, Losses, Substitute
 from fastgrad.params.nest import Vector
 from fastgrad.program.graph import Node, TraceError, defining_line
 from fastgrad.program.program import Program, in_order, trace_graph, trace_nest
@@ -91,9 +91,12 @@ def compile_losses(
         try:
             _compare_around(compiled, python, size)
             break
-        except (np.linalg.LinAlgError, ArithmeticError):
+        except OUTSIDE as error:
             if size == _SIZES[-1]:
-                raise
+                raise TraceError(
+                    f"raises {type(error).__name__} next to the parameters",
+                    defining_line(python.loss),
+                ) from error
     return compiled
 
 
@@ -138,6 +141,8 @@ def _traced_next(
     except TraceError:
         if size == _NEXT[-1]:
             raise
+        return []
+    except OUTSIDE:
         return []
     finally:
         python.restore()

@@ -84,13 +84,20 @@ class PythonLosses(Losses):
         times = np.atleast_1d(np.asarray(t, dtype=np.float64))
         out = np.empty(len(times))
         for k, time in enumerate(times.tolist()):
-            with self._restoring(f"with `params` moved by {time} times a direction"):
+            where = f"with `params` moved by {time} times a direction"
+            with self._restoring(where):
                 for leaf, step in zip(self.nest.leaves, steps, strict=True):
                     np.add(leaf, time * step, out=leaf, casting="same_kind")
                 moved = self.nest.snapshot()
-                result = self.loss(self.nest.structure)
+                try:
+                    result = self.loss(self.nest.structure)
+                    out[k] = self._returned.difference(result, self._base)
+                except Exception as error:
+                    if not self._forgives(error):
+                        raise
+                    add_note(error, where)
+                    out[k] = np.nan
                 self._count(1)
-                out[k] = self._returned.difference(result, self._base)
                 self._refuse_mutation(moved)
         return out
 
@@ -119,7 +126,25 @@ class PythonLosses(Losses):
         self.nest.restore(self._saved)
 
     def _in_block(self, block: int, entries: Integers, values: Vector) -> list[float]:
-        """Return the differences for entries of one block.
+        """Return the differences for entries of one block."""
+        out: list[float] = []
+        points = zip(entries.tolist(), values.tolist(), strict=True)
+        try:
+            while len(out) < len(entries):
+                try:
+                    self._call_each(block, points, out)
+                except Exception as error:
+                    if not self._forgives(error):
+                        raise
+                    out.append(np.nan)
+        finally:
+            self.evaluations += len(out)
+        return out
+
+    def _call_each(
+        self, block: int, points: Iterator[tuple[int, float]], out: list[float]
+    ) -> None:
+        """Append the differences to `out`, up to the first point where the loss raises.
 
         The hot loop: everything in it is paid once per evaluation.
         """
@@ -128,10 +153,9 @@ class PythonLosses(Losses):
         loss, structure, advance = self.loss, self.nest.structure, self.progress.advance
         base, difference = self._base, self._returned.difference
         number = base if isinstance(base, float) else None
-        out: list[float] = []
         entry, value = 0, 0.0
         try:
-            for entry, value in zip(entries.tolist(), values.tolist(), strict=True):
+            for entry, value in points:
                 before = flat[entry]
                 flat[entry] = value
                 result = loss(structure)
@@ -146,9 +170,6 @@ class PythonLosses(Losses):
             label = self.nest.label(int(self.nest.offsets[block]) + entry)
             add_note(error, f"with {label} = {value}")
             raise
-        finally:
-            self.evaluations += len(out)
-        return out
 
     @contextmanager
     def _restoring(self, where: str) -> Iterator[None]:

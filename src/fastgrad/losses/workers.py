@@ -75,7 +75,9 @@ class WorkersLosses(Substitute):
         submit, params = self._workers.submit, self.nest.structure
         try:
             for call in calls:
-                futures.append(submit(_in_worker, self._build, params, *call))
+                futures.append(
+                    submit(_in_worker, self._build, params, self.lenient, *call)
+                )
             for future in futures:
                 part, evaluations = future.result()
                 parts.append(part)
@@ -91,8 +93,9 @@ class WorkersLosses(Substitute):
 
 
 def _in_worker(
-    build: Build, params: Any, method: str, *arguments: Any
+    build: Build, params: Any, lenient: bool, method: str, *arguments: Any
 ) -> tuple[Vector, int]:
     losses = build(Nest(params).private_copy(), Progress(show=False))
+    losses.lenient = lenient
     result = getattr(losses, method)(*arguments)
     return result[0] if method == "at_entries" else result, losses.evaluations

@@ -1,0 +1,210 @@
+"""What is known about each entry, and what that makes of it.
+
+Nothing is called wrong but what is outside twice its error bar, and nothing is called
+correct where an error of the entry's own size could hide in the bar.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad._arguments import number
+from fastgrad.checking.differences import EPS, Array, Flags, Index
+from fastgrad.checking.noise import Calibration
+
+Kinds = NDArray[np.uint8]
+
+CORRECT, WRONG, UNDECIDED, KINK, UNOBSERVABLE = range(5)
+
+# What a correct gradient may differ by, from its own arithmetic.
+_RTOL: dict[Any, float] = {np.float64: 1e-6, np.float32: 1e-3, np.float16: 3e-2}
+
+_DECISIVE = 0.1  # of an entry: a wider bar decides nothing
+_COARSE = 2.0**-27  # of the loss: more noise than that is low precision
+_RESOLVED = 0.1  # of a block: what is smaller may be lost in low precision
+
+
+def check_rtol(rtol: Any) -> None:
+    """Raise TypeError or ValueError unless `rtol` is None or a relative difference."""
+    if rtol is None:
+        return
+    number("rtol", rtol, least=0)
+
+
+def _precision(array: NDArray[Any]) -> Any:
+    return array.dtype.type if array.dtype.type in _RTOL else np.float64
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """The gradient under test.
+
+    Attributes
+    ----------
+    value : ndarray of float64, shape (P,)
+    eps, rtol : ndarray of float64, shape (number of blocks,)
+        The rounding unit of each block, and the relative difference that does not
+        matter there.
+    """
+
+    value: Array
+    eps: Array
+    rtol: Array
+
+    @classmethod
+    def of(
+        cls,
+        leaves: list[NDArray[Any]],
+        rtol: float | None,
+        params: Sequence[NDArray[Any]] | None = None,
+    ) -> "Gradient":
+        """Return the gradient in these arrays, one per block.
+
+        It is known to no more digits than the parameters that it was computed from:
+        many a float32 gradient is added up in arrays that are float64 by default.
+        """
+        dtypes = [
+            max(map(_precision, pair), key=_RTOL.__getitem__)
+            for pair in zip(leaves, leaves if params is None else params, strict=True)
+        ]
+        return cls(
+            np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in leaves]),
+            np.array([np.finfo(dtype).eps for dtype in dtypes], dtype=np.float64),
+            np.array([_RTOL[dtype] if rtol is None else rtol for dtype in dtypes]),
+        )
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What is known about the entries that were checked; one element for each.
+
+    Attributes
+    ----------
+    index, block : ndarray of int64
+        The entries and their blocks.
+    analytic, numerical, error : ndarray of float64
+        The gradient under test, the derivative measured, and its error bar.
+    tolerance : ndarray of float64
+        What the arithmetic of the gradient itself may be off by.
+    floor : ndarray of float64
+        An analytic derivative below this is zero but for rounding.
+    resolution : ndarray of float64
+        A derivative below this is lost in arithmetic of low precision.
+    unit : ndarray of float64
+        A change of the entry that matters, to compare entries of a block by.
+    response : ndarray of float64
+        The steepest one-sided slope seen.
+    jump : ndarray of float64
+        By how much the two one-sided slopes of the first pass differ.
+    bend : ndarray of float64
+        At a kink, by how much the slope to the right is more than that to the left.
+    crossed : ndarray of bool
+        Whether the program saw a kink between the two points.
+    kind : ndarray of uint8
+        `CORRECT`, `WRONG`, `UNDECIDED`, `KINK` or `UNOBSERVABLE`.
+    """
+
+    index: Index
+    block: Index
+    analytic: Array
+    numerical: Array
+    error: Array
+    tolerance: Array
+    floor: Array
+    resolution: Array
+    unit: Array
+    response: Array
+    jump: Array
+    bend: Array
+    crossed: Flags
+    kind: Kinds
+
+    @property
+    def off(self) -> Array:
+        """By how much the two derivatives differ."""
+        with np.errstate(all="ignore"):
+            return np.abs(self.analytic - self.numerical)
+
+    @property
+    def size(self) -> Array:
+        """The larger of the two."""
+        return np.fmax(np.abs(self.analytic), np.abs(self.numerical))
+
+
+def allowances(
+    gradient: Gradient,
+    calibration: Calibration,
+    index: Index,
+    numerical: Array,
+    bend: Array,
+) -> tuple[Array, Array, Array, Array]:
+    """Return tolerance, floor, resolution and unit of entries, see `Judgement`.
+
+    Compared across entries as changes of the loss, so that units do not matter: an
+    entry on a scale of its own is excused no more than the one that matters most.
+    """
+    block, scale = calibration.block[index], calibration.scale[index]
+    size, eps = np.abs(gradient.value[index]), gradient.eps
+    with np.errstate(all="ignore"):
+        effect = np.where(np.isfinite(size), size * scale, 0.0)
+        curvature = float(np.median(bend * scale**2)) if len(index) else 0.0
+        largest = np.zeros(len(eps))
+        np.maximum.at(largest, block, effect)
+        leading = np.zeros(len(eps))  # the scale of the entry with that effect
+        leads = (effect == largest[block]) & (effect > 0)
+        np.maximum.at(leading, block[leads], scale[leads])
+        unit = np.maximum(scale, leading[block])
+        floor = 100 * eps[block] * max(effect.max(initial=0.0), curvature) / unit
+        tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
+        tolerance += 32 * (eps * largest)[block] / unit
+        coarse = calibration.noise > _COARSE * max(calibration.base, largest.max())
+        coarse |= eps > EPS
+        typical = _typical(effect / largest[block], block, len(eps)) * largest
+        lost = _RESOLVED * np.where(coarse, typical, 0.0)
+    return tolerance, floor, lost[block] / unit, unit
+
+
+def _typical(effect: Array, block: Index, blocks: int) -> Array:
+    """Return the root mean square of each block."""
+    count = np.bincount(block, minlength=blocks)
+    squares = np.where(np.isfinite(effect), effect, 0) ** 2
+    squares = np.bincount(block, squares, minlength=blocks)
+    typical: Array = np.sqrt(squares / np.maximum(count, 1))
+    return typical
+
+
+def classify(entries: Judgement) -> Kinds:
+    """Return the kind of each entry from its numbers; kinks are not seen here."""
+    a, n, error, off, size = (
+        entries.analytic,
+        entries.numerical,
+        entries.error,
+        entries.off,
+        entries.size,
+    )
+    with np.errstate(all="ignore"):
+        near = off <= error + entries.tolerance
+        zero = (np.abs(a) <= entries.floor) & (size <= error + entries.tolerance)
+        zero &= np.isfinite(n)
+        # At a stationary point the slope is zero and the loss still responds.
+        doubt = np.where(zero, error + entries.tolerance, error)
+        decisive = doubt <= _DECISIVE * np.where(zero, entries.response, size)
+        wrong = (off > 2 * error + entries.tolerance) | ~np.isfinite(a)
+        # So small that rounding hides its sign: its own, or that of the loss.
+        lost = (entries.tolerance > size) & ~zero
+        hidden = near & ~decisive & (size + error <= entries.resolution)
+    kind = np.full(len(a), UNDECIDED, dtype=np.uint8)
+    kind[zero | (near & lost) | hidden] = UNOBSERVABLE
+    kind[near & decisive & ~lost & (size + entries.response > 0)] = CORRECT
+    kind[wrong] = WRONG
+    return kind
+
+
+def take(entries: Judgement, which: Index | Flags) -> Judgement:
+    """Return some of the entries, as copies."""
+    return Judgement(
+        *(getattr(entries, name)[which] for name in Judgement.__dataclass_fields__)
+    )

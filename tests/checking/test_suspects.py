@@ -1,0 +1,202 @@
+"""Kinds of losses at which one choice of steps after another fails."""
+
+import math
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+ENGINES = pytest.mark.parametrize("engine", ["auto", "python"])
+
+
+def verdicts(loss, params, right, wrong, engine="auto", **options):
+    """The verdicts on a right and a wrong gradient."""
+    return tuple(
+        fg.check_gradient(loss, params, grads, engine=engine, **options).verdict
+        for grads in (right, wrong)
+    )
+
+
+@ENGINES
+@pytest.mark.parametrize("gap", [1e-2, 1e-4, 1e-6, 1e-8, 1e-10])
+@pytest.mark.parametrize(
+    "loss", [np.max, lambda s: float(max(s)), lambda s: np.maximum(s[0], s[1])]
+)
+def test_near_ties(loss, gap, engine):
+    """Steps get between the point and the kink, whichever side is claimed."""
+    winner, loser = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    point = np.array([1 + gap, 1.0])
+    assert verdicts(loss, point, winner, loser, engine) == ("correct", "wrong")
+
+
+@ENGINES
+@pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-9])
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_beside_a_kink(side, distance, engine):
+    """The slope of the other side, and the mean of both, are wrong."""
+    x = np.array([1 + side * distance, 3.0])
+
+    def loss(x):
+        return np.sum(np.abs(x - 1) + 0.1 * x**2)
+
+    right = np.array([side, 1.0]) + 0.2 * x
+    for wrong in ([-side, 1.0], [0.0, 1.0]):
+        seen = verdicts(loss, x, right, np.array(wrong) + 0.2 * x, engine)
+        assert seen == ("correct", "wrong")
+
+
+@ENGINES
+@pytest.mark.parametrize("radius", [0.5, 1e-2, 1e-5, 1e-8])
+@pytest.mark.parametrize("error", [ValueError, np.linalg.LinAlgError, OverflowError])
+def test_a_loss_that_raises_away_from_the_point(error, radius, engine):
+    """It is measured where it does not."""
+    x = np.array([1.0, 2.0, 0.5])
+
+    def loss(p):
+        if np.abs(p - x).max() > radius:
+            raise error("too far away")
+        return float(np.sum(p**3))
+
+    grads = 3 * x**2
+    seen = verdicts(loss, x.copy(), grads, 1.05 * grads, engine)
+    assert seen == ("correct", "wrong")
+
+
+def test_a_loss_that_raises_everywhere_else():
+    """There is nothing to be said: its own exception comes through, with the point."""
+
+    def loss(p):
+        if p[0] != 1:
+            raise ValueError("only here")
+        return 1.0 + p[0]
+
+    with pytest.raises(ValueError, match="only here") as caught:
+        fg.check_gradient(loss, np.ones(1), np.ones(1))
+    assert caught.value.__notes__[0].startswith("fastgrad: while evaluating `loss`")
+
+
+def test_an_exception_that_is_no_matter_of_the_domain_comes_through():
+    """A KeyError is a mistake in the loss."""
+
+    def loss(p):
+        if p[0] != 1:
+            raise KeyError("mistyped")
+        return p[0] ** 2
+
+    with pytest.raises(KeyError, match="mistyped"):
+        fg.check_gradient(loss, np.ones(1), 2 * np.ones(1))
+
+
+BORDERS = {
+    "logarithm": (lambda x: np.log(x), lambda x: 1 / x),
+    "x log x": (lambda x: x * np.log(x), lambda x: np.log(x) + 1),
+    "logarithm of 1 - x": (lambda x: -np.log(1 - x), lambda x: 1 / (1 - x)),
+    "both": (lambda x: np.log(x) + np.log(1 - x), lambda x: 1 / x - 1 / (1 - x)),
+    "root": (lambda x: x * np.sqrt(x), lambda x: 1.5 * np.sqrt(x)),
+}
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("name", "distance"),
+    [
+        (name, distance)
+        for name in BORDERS
+        for distance in (1e-3, 1e-6, 1e-9, 1e-11)
+        if name != "root" or distance > 1e-8  # its slope drowns in the noise there
+    ],
+)
+def test_beside_the_border_of_the_domain(name, distance, engine):
+    """Steps that stay inside are found, on either side (warnings are errors here)."""
+    f, slope = BORDERS[name]
+    for x in (distance, 1 - distance):
+        params = np.array([x, 0.4])
+        right, wrong = slope(params), slope(params) * [1.05, 1]
+        seen = verdicts(lambda p: np.sum(f(p)), params, right, wrong, engine)
+        assert seen == ("correct", "wrong")
+
+
+@ENGINES
+@pytest.mark.parametrize("beyond", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_on_the_border_of_the_domain(side, beyond, engine):
+    """There is only one side to measure on."""
+
+    def loss(p):
+        return float(np.exp(p[0]) + p[1] ** 2) if side * (p[0] - 1) >= 0 else beyond
+
+    right = np.array([math.e, 4.0])
+    seen = verdicts(loss, np.array([1.0, 2.0]), right, right * [1.1, 1], engine)
+    assert seen == ("correct", "wrong")
+
+
+def float32_losses(seed):
+    """Yield losses in float32: name, function, point, gradient exact to float32."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(40, 12)).astype(np.float32)
+    y = rng.normal(size=(40, 6)).astype(np.float32)
+    W = (rng.normal(size=(12, 6)) / 3).astype(np.float32)
+
+    def squares(W):
+        return np.mean((X @ W - y) ** 2)
+
+    def tanh(W):
+        return np.mean((np.tanh(X @ W) - y) ** 2)
+
+    def relu(W):
+        return np.mean((np.maximum(X @ W, 0) - y) ** 2)
+
+    z = X.astype(float) @ W
+    t = np.tanh(z)
+    yield "squares", squares, W, X.T @ (2 * (z - y) / z.size)
+    yield "tanh", tanh, W, X.T @ (2 * (t - y) * (1 - t * t) / z.size)
+    yield "relu", relu, W, X.T @ (2 * (np.maximum(z, 0) - y) * (z > 0) / z.size)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("double", [False, True])
+def test_float32_losses_are_decided(seed, double):
+    """Right is correct, 1.05 times that is wrong; float64 parameters or not."""
+    for name, loss, W, right in float32_losses(seed):
+
+        def low(p, loss=loss):
+            return loss(p.astype(np.float32))
+
+        params = W.astype(float) if double else W
+        grads = right if double else right.astype(np.float32)
+        right, wrong = verdicts(low, params, grads, 1.05 * grads, "python")
+        kinks = name == "relu"  # next to some of the points
+        assert right in (("correct", "undecided") if kinks else ("correct",))
+        assert wrong == "wrong"
+
+
+FLAT = {
+    "quartic": (lambda p: float(np.sum((p - 1.0) ** 4)), np.ones(3)),
+    "sixth power at 0": (lambda p: float(np.sum(p**6)), np.zeros(3)),
+    "with an offset": (lambda p: float(7 + np.sum((p - 1.0) ** 4)), np.ones(3)),
+    "powell": (
+        lambda p: float(
+            (p[0] + 10 * p[1]) ** 2
+            + 5 * (p[2] - p[3]) ** 2
+            + (p[1] - 2 * p[2]) ** 4
+            + 10 * (p[0] - p[3]) ** 4
+        ),
+        np.zeros(4),
+    ),
+    "residuals": (
+        lambda p: float(np.sum((np.arange(12.0).reshape(4, 3) @ p - ANSWER) ** 4)),
+        np.array([0.1, 0.7, -0.3]),
+    ),
+}
+ANSWER = np.arange(12.0).reshape(4, 3) @ np.array([0.1, 0.7, -0.3])
+
+
+@ENGINES
+@pytest.mark.parametrize("name", FLAT)
+def test_minima_flatter_than_a_square(name, engine):
+    """An analytic zero is not wrong for the noise of the differences."""
+    loss, x = FLAT[name]
+    right, wrong = verdicts(loss, x, np.zeros(x.size), np.full(x.size, 0.1), engine)
+    assert right != "wrong"
+    assert wrong == "wrong"
