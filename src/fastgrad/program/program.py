@@ -188,7 +188,7 @@ class Program:
         total = 0.0
         with np.errstate(all="ignore"):
             for node in self.operations:
-                if ops.PRIMITIVES[node.op].inexact or node.op in ("reciprocal", "prod"):
+                if ops.PRIMITIVES[node.op].inexact:
                     effect = gradients[node] * node.value
                     total += float(np.square(effect[np.isfinite(effect)]).sum())
         return float(np.finfo(np.float64).eps * np.sqrt(total))

@@ -59,6 +59,8 @@ OPTIONS = {
     "destination": [-1],
     "offset": [1],
     "decimals": [1],
+    "initial": [0.25],
+    "where": [np.array([[True], [False], [True]])],
     "out": [],
 }
 

@@ -52,14 +52,14 @@ def _cumprod_derivative(
     g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
 ) -> tuple[Array]:
     """By Horner's rule from the end; zeros divide nothing."""
-    x = np.moveaxis(inputs[0], ints[0], 0)
-    rest, g = np.empty_like(x), np.moveaxis(g, ints[0], 0)
+    x, g = np.moveaxis(inputs[0], ints[0], 0), np.moveaxis(g, ints[0], 0)
+    if not len(x):
+        return (np.zeros_like(inputs[0]),)
     before = np.concatenate([np.ones_like(x[:1]), np.moveaxis(out, ints[0], 0)[:-1]])
-    following = np.zeros_like(x[0]) if len(x) else x
-    for i in reversed(range(len(x))):
-        rest[i] = g[i] + following
-        following = x[i] * rest[i]
-    return (np.moveaxis(before * rest, 0, ints[0]),)
+    rest = [g[-1]]
+    for i in reversed(range(len(x) - 1)):
+        rest.append(g[i] + x[i + 1] * rest[-1])
+    return (np.moveaxis(before * np.stack(rest[::-1]), 0, ints[0]),)
 
 
 REDUCTIONS: dict[str, Primitive] = {
@@ -71,7 +71,9 @@ REDUCTIONS: dict[str, Primitive] = {
         lambda inputs, ints: np.max(inputs[0], axis=_axes(ints)), _max_derivative
     ),
     "prod": Primitive(
-        lambda inputs, ints: np.prod(inputs[0], axis=_axes(ints)), _prod_derivative
+        lambda inputs, ints: np.prod(inputs[0], axis=_axes(ints)),
+        _prod_derivative,
+        inexact=True,
     ),
     "cumsum": Primitive(
         lambda inputs, ints: np.cumsum(inputs[0], axis=ints[0]), _cumsum_derivative

@@ -9,6 +9,7 @@ import numpy as np
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.primitives import matrices
+from fastgrad.program.primitives.table import stands_for
 
 _SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
 
@@ -19,12 +20,14 @@ def _square(x: Node) -> Node:
     return x
 
 
+@stands_for(np.matrix_transpose, np.linalg.matrix_transpose, shares=True)
 def transposed(x: Node, *, label: str) -> Node:
     """`x` with its last two axes swapped."""
     ndim = x.value.ndim
     return graph.transpose(x, [*range(ndim - 2), ndim - 1, ndim - 2], label)
 
 
+@stands_for(np.linalg.solve, arrays=(0, 1))
 def solve(a: Node, b: Node, *, label: str) -> Node:
     """One vector where `b` has one axis, else stacks of matrices, as NumPy 2 has it."""
     n, vector = _square(a).shape[-1], b.value.ndim == 1
@@ -39,11 +42,13 @@ def solve(a: Node, b: Node, *, label: str) -> Node:
     return graph.reshape(x, x.shape[:-1], label) if vector else x
 
 
+@stands_for(np.linalg.inv)
 def inv(a: Node, *, label: str) -> Node:
     """As LAPACK does it: solve for the columns of the identity."""
     return solve(a, graph.constant(np.eye(_square(a).shape[-1])), label=label)
 
 
+@stands_for(np.linalg.det)
 def det(a: Node, *, label: str) -> Node:
     """Of a singular matrix too, if only the last of its pivots is zero."""
     node = graph.apply("det", [_square(a)], label=label)
@@ -54,6 +59,7 @@ def det(a: Node, *, label: str) -> Node:
     return node
 
 
+@stands_for(np.linalg.slogdet)
 def slogdet(a: Node, *, label: str) -> Any:
     """Sign and logarithm of the determinant, both from the same factors."""
     parts = [
@@ -64,6 +70,7 @@ def slogdet(a: Node, *, label: str) -> Any:
     return _SlogdetResult(*parts)
 
 
+@stands_for(np.linalg.cholesky)
 def cholesky(a: Node, *, upper: bool = False, label: str) -> Node:
     """Reads one triangle: the lower one, or the upper if `upper`."""
     _square(a)

@@ -63,7 +63,7 @@ def _cholesky_derivative(
 ) -> tuple[Array]:
     """Of A = L L', all of it sent to the lower triangle, the one that is read."""
     inner = np.tril(_transposed(out) @ np.tril(g))
-    inner -= 0.5 * inner * np.eye(inner.shape[-1])
+    inner = inner - 0.5 * inner * np.eye(inner.shape[-1])
     left = _linalg.solve(_transposed(out), inner)
     whole = _transposed(_linalg.solve(_transposed(out), _transposed(left)))
     twice = np.tril(whole + _transposed(whole))

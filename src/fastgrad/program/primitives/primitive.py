@@ -20,7 +20,7 @@ class Primitive:
     derivative: Derivative
     #: The ufuncs that it is, by name.
     ufuncs: tuple[str, ...] = ()
-    #: At theta the lane kernels evaluate it too: its last bits may differ from NumPy.
+    #: Whether its value is rounded by about an ulp of itself, whatever its inputs.
     inexact: bool = False
     #: Constant between jumps: its derivative is zero everywhere.
     steps: bool = False

@@ -9,8 +9,10 @@ import numpy as np
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives.meanings.products import contraction
 from fastgrad.program.primitives.reductions import normalize_axes, sum_
 from fastgrad.program.primitives.shapes import gather
+from fastgrad.program.primitives.table import stands_for
 from fastgrad.program.primitives.ufuncs import elementwise
 
 
@@ -63,6 +65,7 @@ def matmul(x: Node, y: Node, *, label: str) -> Node:
     return contract(x, y, lx, ly, lo, label=label)
 
 
+@stands_for(np.dot, arrays=(0, 1))
 def dot(x: Node, y: Node, *, label: str) -> Node:
     if not x.value.ndim or not y.value.ndim:
         return elementwise("multiply", x, y, label=label)
@@ -79,6 +82,7 @@ def dot(x: Node, y: Node, *, label: str) -> Node:
     )
 
 
+@stands_for(np.tensordot, arrays=(0, 1))
 def tensordot(x: Node, y: Node, axes: Any = 2, *, label: str) -> Node:
     if isinstance(axes, (int, np.integer)):
         axes = (
@@ -96,6 +100,7 @@ def tensordot(x: Node, y: Node, axes: Any = 2, *, label: str) -> Node:
     return contract(x, y, lx, "".join(ly), "".join(lo), label=label)
 
 
+@stands_for(contraction, arrays=range(1, 16))
 def einsum(subscripts: str, *operands: Node, label: str) -> Node:
     """From left to right."""
     subscripts = subscripts.replace(" ", "")

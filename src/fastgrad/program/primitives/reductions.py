@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives.table import stands_for
 from fastgrad.program.primitives.ufuncs import elementwise, number
 
 Axis = int | Sequence[int] | None
@@ -23,39 +25,109 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     return tuple(np.lib.array_utils.normalize_axis_index(int(a), ndim) for a in axes)
 
 
-def _reduce(op: str, x: Node, axis: Axis, keepdims: bool, label: str) -> Node:
+#: Reduction -> the operation of two of its elements, and what changes nothing in it.
+_OF_TWO = {
+    "sum": ("add", 0.0),
+    "prod": ("multiply", 1.0),
+    "max": ("maximum", -math.inf),
+}
+
+
+def _reduce(
+    op: str,
+    x: Node,
+    axis: Axis,
+    keepdims: bool,
+    initial: float | None,
+    where: Any,
+    label: str,
+) -> Node:
     axes = normalize_axes(axis, x.value.ndim)
-    if not axes:
+    of_two, neutral = _OF_TWO[op]
+    if where is not True:
+        mask = graph.constant(where)
+        x = elementwise("where", mask, x, number(neutral), label=label)
+    if axes:
+        ints = [int(d in axes) for d in range(x.value.ndim)]
+        x = graph.apply(op, [x], ints, label=label)
+        x = graph.expand(x, axes, label) if keepdims else x
+    if initial is None:
         return x
-    ints = [int(d in axes) for d in range(x.value.ndim)]
-    out = graph.apply(op, [x], ints, label=label)
-    return graph.expand(out, axes, label) if keepdims else out
+    return elementwise(of_two, x, number(initial), label=label)
 
 
-def sum_(x: Node, axis: Axis = None, *, keepdims: bool = False, label: str) -> Node:
+@stands_for(np.sum)
+def sum_(
+    x: Node,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: float | None = None,
+    where: Any = True,
+    label: str,
+) -> Node:
     """Sum over axes."""
-    return _reduce("sum", x, axis, keepdims, label)
+    return _reduce("sum", x, axis, keepdims, initial, where, label)
 
 
-def mean(x: Node, axis: Axis = None, *, keepdims: bool = False, label: str) -> Node:
+@stands_for(np.mean)
+def mean(
+    x: Node,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    where: Any = True,
+    label: str,
+) -> Node:
     """Mean over axes."""
-    count = math.prod(x.shape[a] for a in normalize_axes(axis, x.value.ndim))
-    total = sum_(x, axis, keepdims=keepdims, label=label)
-    return elementwise("divide", total, number(count), label=label)
+    axes = normalize_axes(axis, x.value.ndim)
+    count: Any = math.prod(x.shape[a] for a in axes)
+    if where is not True:
+        count = np.sum(np.broadcast_to(where, x.shape), axes, keepdims=keepdims)
+    total = sum_(x, axis, keepdims=keepdims, where=where, label=label)
+    return elementwise("divide", total, graph.constant(count), label=label)
 
 
-def max_(x: Node, axis: Axis = None, *, keepdims: bool = False, label: str) -> Node:
-    return _reduce("max", x, axis, keepdims, label)
+@stands_for(np.max, np.amax)
+def max_(
+    x: Node,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: float | None = None,
+    where: Any = True,
+    label: str,
+) -> Node:
+    return _reduce("max", x, axis, keepdims, initial, where, label)
 
 
-def min_(x: Node, axis: Axis = None, *, keepdims: bool = False, label: str) -> Node:
+@stands_for(np.min, np.amin)
+def min_(
+    x: Node,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: float | None = None,
+    where: Any = True,
+    label: str,
+) -> Node:
     flipped = elementwise("negative", x, label=label)
-    largest = max_(flipped, axis, keepdims=keepdims, label=label)
+    initial = None if initial is None else -initial
+    largest = _reduce("max", flipped, axis, keepdims, initial, where, label)
     return elementwise("negative", largest, label=label)
 
 
-def prod(x: Node, axis: Axis = None, *, keepdims: bool = False, label: str) -> Node:
-    return _reduce("prod", x, axis, keepdims, label)
+@stands_for(np.prod)
+def prod(
+    x: Node,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: float | None = None,
+    where: Any = True,
+    label: str,
+) -> Node:
+    return _reduce("prod", x, axis, keepdims, initial, where, label)
 
 
 def cumulative(op: str) -> Callable[..., Node]:
@@ -68,3 +140,7 @@ def cumulative(op: str) -> Callable[..., Node]:
         return graph.apply(op, [x], [axis], label=label)
 
     return accumulate
+
+
+stands_for(np.cumsum)(cumulative("cumsum"))
+stands_for(np.cumprod)(cumulative("cumprod"))

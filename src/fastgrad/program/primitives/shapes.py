@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from fastgrad.program import graph
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives.reductions import Axis, normalize_axes
+from fastgrad.program.primitives.table import stands_for
 from fastgrad.program.primitives.ufuncs import elementwise
 
 
@@ -88,6 +89,7 @@ def _take_axis(x: Node, chosen: Any, axis: int, label: str) -> Node:
     return graph.transpose(full, back, label)
 
 
+@stands_for(np.take)
 def take(x: Node, indices: Any, axis: int | None = None, *, label: str) -> Node:
     if axis is None or not x.value.ndim:
         return gather(x, np.arange(x.value.size)[np.asarray(indices)], label)
@@ -110,16 +112,19 @@ def assign(x: Node, key: Any, new: Node, label: str) -> Node:
     return elementwise("where", mask, spread, x, label=label)
 
 
+@stands_for(np.reshape, shares=True)
 def reshape(x: Node, shape: Any, order: str = "C", *, label: str) -> Node:
     if order not in ("C", "A", None):
         return _rearranged(x, lambda p: p.reshape(shape, order=order), label)
     return graph.reshape(x, x.value.reshape(shape).shape, label)
 
 
+@stands_for(np.ravel, shares=True)
 def ravel(x: Node, order: str = "C", *, label: str) -> Node:
     return reshape(x, (-1,), order, label=label)
 
 
+@stands_for(np.transpose, shares=True)
 def transpose(x: Node, axes: Any = None, *, label: str) -> Node:
     ndim = x.value.ndim
     order = range(ndim)[::-1] if axes is None else normalize_axes(axes, ndim)
@@ -141,10 +146,12 @@ def permuted(function: Callable[..., Any]) -> Callable[..., Node]:
     return permute
 
 
+@stands_for(np.squeeze, shares=True)
 def squeeze(x: Node, axis: Axis = None, *, label: str) -> Node:
     return graph.reshape(x, np.squeeze(x.value, axis).shape, label)
 
 
+@stands_for(np.expand_dims, shares=True)
 def expand_dims(x: Node, axis: Any, *, label: str) -> Node:
     return graph.reshape(x, np.expand_dims(x.value, axis).shape, label)
 
@@ -156,6 +163,7 @@ def _parts(xs: Sequence[Node] | Node, label: str) -> Sequence[Node]:
     return xs
 
 
+@stands_for(np.concatenate)
 def concatenate(xs: Sequence[Node] | Node, axis: int | None = 0, *, label: str) -> Node:
     xs = _parts(xs, label)
     if axis is None:
@@ -169,6 +177,7 @@ def concatenate(xs: Sequence[Node] | Node, axis: int | None = 0, *, label: str) 
     return graph.place(xs, offsets, np.zeros(out.shape), label)
 
 
+@stands_for(np.stack)
 def stack(xs: Sequence[Node] | Node, axis: int = 0, *, label: str) -> Node:
     xs = _parts(xs, label)
     return concatenate(
@@ -210,6 +219,7 @@ def _part(x: Node, part: Any, label: str) -> Node:
     return index(x, key, label)
 
 
+@stands_for(np.pad)
 def pad(
     x: Node, pad_width: Any, mode: str = "constant", *, label: str, **kwargs: Any
 ) -> Node:
@@ -220,6 +230,7 @@ def pad(
     return graph.place([x], [before.tolist()], out, label)
 
 
+@stands_for(sliding_window_view, shares=True)
 def sliding_windows(
     x: Node, window_shape: Any, axis: Any = None, *, label: str, **kwargs: Any
 ) -> Node:
@@ -230,12 +241,14 @@ def sliding_windows(
     return graph.view(x, [0] * x.value.ndim, moves, shape, label)
 
 
+@stands_for(np.diagonal, shares=True)
 def diagonal(
     x: Node, offset: int = 0, axis1: int = 0, axis2: int = 1, *, label: str
 ) -> Node:
     return _rearranged(x, lambda p: np.diagonal(p, offset, axis1, axis2), label)
 
 
+@stands_for(np.diag, shares=True)
 def diag(x: Node, k: int = 0, *, label: str) -> Node:
     if x.value.ndim != 1:
         return _rearranged(x, lambda p: np.diag(p, k), label)
@@ -255,6 +268,7 @@ def rearranging(function: Callable[..., Any]) -> Callable[..., Node]:
     return rearrange
 
 
+@stands_for(np.flip, shares=True)
 def flip(x: Node, axis: Axis = None, *, label: str) -> Node:
     axes = normalize_axes(axis, x.value.ndim)
     key = tuple(
@@ -269,3 +283,37 @@ def atleast(ndim: int) -> Callable[..., Node]:
         return graph.reshape(x, shape, label)
 
     return atleast
+
+
+@stands_for(np.fliplr, shares=True)
+def fliplr(x: Node, *, label: str) -> Node:
+    return flip(x, 1, label=label)
+
+
+@stands_for(np.flipud, shares=True)
+def flipud(x: Node, *, label: str) -> Node:
+    return flip(x, 0, label=label)
+
+
+@stands_for(np.broadcast_to, shares=True)
+def broadcast_to(x: Node, shape: Any, *, label: str) -> Node:
+    return graph.broadcast_to(x, np.broadcast_to(x.value, shape).shape, label)
+
+
+@stands_for(np.copy)
+def copy(x: Node, *, label: str) -> Node:
+    return x
+
+
+_function: Any
+for _function in (np.swapaxes, np.moveaxis, np.rollaxis):
+    stands_for(_function, shares=True)(permuted(_function))
+for _ndim, _function in enumerate((np.atleast_1d, np.atleast_2d, np.atleast_3d), 1):
+    stands_for(_function, shares=True)(atleast(_ndim))
+for _function, _axis in {np.vstack: 0, np.hstack: 1, np.column_stack: 1}.items():
+    stands_for(_function)(joined(_function, _axis))
+for _function in (np.split, np.array_split, np.vsplit, np.hsplit):
+    stands_for(_function, shares=True)(split(_function))
+for _function in (np.repeat, np.tile, np.roll, np.fft.fftshift, np.fft.ifftshift):
+    stands_for(_function)(rearranging(_function))
+stands_for(np.rot90, shares=True)(rearranging(np.rot90))

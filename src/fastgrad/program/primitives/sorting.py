@@ -10,6 +10,7 @@ from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.primitives.reductions import normalize_axes
 from fastgrad.program.primitives.shapes import ravel, rearranging
+from fastgrad.program.primitives.table import stands_for
 
 
 def _along(x: Node, axis: int | None, label: str) -> tuple[Node, int]:
@@ -19,6 +20,7 @@ def _along(x: Node, axis: int | None, label: str) -> tuple[Node, int]:
     return x, normalize_axes(axis, x.value.ndim)[0]
 
 
+@stands_for(np.argsort, positions=True)
 def argsort(
     x: Node,
     axis: int | None = -1,
@@ -35,6 +37,7 @@ def argsort(
     return graph.reshape(positions, shape, label)
 
 
+@stands_for(np.sort)
 def sort(x: Node, axis: int | None = -1, *, label: str, **kind: Any) -> Node:
     """Elements at the positions that sort them."""
     x, axis = _along(x, axis, label)
@@ -42,6 +45,7 @@ def sort(x: Node, axis: int | None = -1, *, label: str, **kind: Any) -> Node:
     return graph.apply("take_along", [x, positions], [axis], label=label)
 
 
+@stands_for(np.take_along_axis, arrays=(0, 1))
 def take_along_axis(
     x: Node, positions: Node, axis: int | None = -1, *, label: str
 ) -> Node:

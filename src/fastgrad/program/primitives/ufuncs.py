@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from fastgrad.program import graph
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
+from fastgrad.program.primitives.table import stands_for
 
 
 def elementwise(op: str, *inputs: Node, label: str) -> Node:
@@ -70,6 +73,7 @@ def scale(x: Node, factor: float, label: str) -> Node:
     return elementwise("multiply", x, number(factor), label=label)
 
 
+@stands_for(np.clip, arrays=(0, 1, 2))
 def clip(
     x: Node,
     a_min: Node | None = None,
@@ -88,6 +92,7 @@ def clip(
     return x
 
 
+@stands_for(np.round)
 def round_(x: Node, decimals: int = 0, *, label: str) -> Node:
     if decimals == 0:
         return elementwise("rint", x, label=label)
@@ -95,5 +100,6 @@ def round_(x: Node, decimals: int = 0, *, label: str) -> Node:
     return scale(whole, 10.0**-decimals, label=label)
 
 
+@stands_for(np.where, arrays=(0, 1, 2))
 def where(condition: Node, x: Node, y: Node, *, label: str) -> Node:
     return elementwise("where", condition, x, y, label=label)
