@@ -404,35 +404,12 @@ def test_kinks_are_seen_exactly():
 
 
 REFUSED = {
-    "branch": (lambda w: w.sum() if w[0] > 0 else w.prod(), "branch"),
-    "float": (lambda w: float(w[0]) * 2 + w.sum(), "float()"),
-    "index": (lambda w: w[w.astype(int)[0]], "astype"),
-    "asarray": (lambda w: np.asarray(w).sum() + w.sum(), "plain array"),
-    "plain_dot": (lambda w: X[0, :4].dot(w), "plain array"),
-    "math": (lambda w: __import__("math").exp(w[0]), "float()"),
-    "fresh_array": (lambda w: _assigns_into_zeros(w), "setting an array element"),
-    "svd": (lambda w: np.linalg.svd(np.outer(w, w))[1].sum(), "np.linalg.svd"),
-    "spectral_norm": (lambda w: np.linalg.norm(np.outer(w, w), 2), "ord=2"),
-    "slogdet": (
-        lambda w: np.linalg.slogdet(np.zeros((4, 4)) * w)[1],
-        "singular matrix",
-    ),
     "inverse": (lambda w: np.linalg.inv(0 * np.outer(w, w)).sum(), "Singular matrix"),
-    "det": (lambda w: np.linalg.det(0 * np.outer(w, w)), "det of a singular matrix"),
     "rectangle": (lambda w: np.linalg.det(w[None]), "must be square"),
-    "eigenvalues": (
-        lambda w: np.linalg.eigvalsh(np.outer(w, w))[0],
-        "np.linalg.eigvalsh",
-    ),
     "computed_index": (lambda w: np.take_along_axis(w, w * 0, 0).sum(), "positions"),
-    "index_of_longer": (lambda w: w[:2][np.argsort(w)[2:]].sum(), "positions"),
-    "write_at_order": (lambda w: _writes_at_order(w), "positions"),
-    "boolean_index": (lambda w: w[w > 0].sum(), "positions that depend"),
-    "item": (lambda w: w[0].item() + w.sum(), ".item()"),
     "changes_parameter": (lambda w: _changes(w), "changes a parameter"),
-    "into_plain": (lambda w: np.add(w, 1, out=np.zeros(4)).sum(), "plain array"),
-    "view_then_write": (lambda w: _writes_through_a_view(w), "views"),
-    "constant": (lambda w: 3.0, "does not come from its parameters"),
+    "changes_part_of_it": (lambda w: _changes_part(w), "changes a parameter"),
+    "constant": (lambda w: 3.0, "does not come from its argument"),
     "vector": (lambda w: w * 2, r"shape \(4,\)"),
     "complex": (lambda w: (w * 1j).sum(), "returns a complex number"),
     "complex_max": (lambda w: np.max(w * 1j).real, "np.max of complex numbers"),
@@ -440,17 +417,11 @@ REFUSED = {
         lambda w: _in_place_complex(w),
         "np.add.__call__ of complex numbers",
     ),
-    "complex_norm": (lambda w: np.linalg.norm(w * 1j, 1), "complex numbers with ord=1"),
-    "long_transform": (lambda w: np.fft.fft(w, 4096).real.sum(), "length 4,096"),
     "swallowed": (lambda w: _swallows(w), "float()"),
-    "attribute": (lambda w: w.nonzero()[0], "nonzero"),
+    "bytes": (lambda w: w.sum() + w.tobytes()[0], "tobytes"),
+    "object": (lambda w: np.poly1d(w)(2.0), "poly1d"),
+    "nothing_returned": (lambda w: _shuffled(w * 2), "shuffle"),
 }
-
-
-def _assigns_into_zeros(w):
-    out = np.zeros(4)
-    out[0] = w[0]
-    return out.sum()
 
 
 def _changes(w):
@@ -458,17 +429,15 @@ def _changes(w):
     return w.sum()
 
 
-def _writes_through_a_view(w):
-    z = w * 2
-    row = z[:2]
-    row += 1
-    return z.sum()
+def _changes_part(w):
+    row = w[:2]
+    row[0] = 1.0
+    return w.sum()
 
 
-def _writes_at_order(w):
-    z = w * 2
-    z[np.argsort(w)] = w
-    return z.sum()
+def _shuffled(z):
+    np.random.default_rng(0).shuffle(z)
+    return z[0]
 
 
 def _in_place_complex(w):
@@ -477,9 +446,14 @@ def _in_place_complex(w):
     return z.real.sum()
 
 
+#: Code without source, which sees traced arrays and wants numbers.
+UNSEEN: dict = {}
+exec("def half(x):\n    return float(x) / 2", UNSEEN)
+
+
 def _swallows(w):
     try:
-        scale = float(w[0])
+        scale = UNSEEN["half"](w[0])
     except Exception:
         scale = 1.0
     return (w * scale).sum()

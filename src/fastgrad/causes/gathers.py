@@ -67,7 +67,7 @@ def gathers(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
         users = [u for u, _ in reverse.users[n] if u.op == "reshape"]
         tail = n.inputs[0].value.ndim - 1
         lead = users[0].shape[: users[0].value.ndim - tail] if users else ()
-        return lead[0] if len(lead) > 1 else 1
+        return max(lead[0], 1) if len(lead) > 1 else 1
 
     def each(total: Array, index: Index, g: Array) -> None:
         n = rows(group[0])

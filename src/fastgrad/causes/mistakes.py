@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.reverse import Sends
+from fastgrad.causes.reverse import Instead, Sends
 from fastgrad.program.graph import Node
 
 Array = NDArray[np.float64]
@@ -51,8 +51,9 @@ class Mistake:
 
 
 def everywhere(group: Sequence[Node], sends: Sends) -> dict[Node, Sends]:
-    """All operations of a group broken in the same way."""
-    return dict.fromkeys(group, sends)
+    """All operations of a group broken in the same way, as far as it concerns them."""
+    concerned = where_active(group, sends.i) if isinstance(sends, Instead) else group
+    return dict.fromkeys(concerned, sends)
 
 
 def where_active(group: Sequence[Node], i: int) -> list[Node]:

@@ -247,6 +247,8 @@ class Reverse:
                 (x, -self.part(node, i)) for i, x in enumerate(node.inputs) if x.active
             ]
         i, x = sends.i, node.inputs[sends.i]
+        if not x.active:  # a loop may start from a constant
+            return [] if moved is None else self.rightly(node, moved)
         part = np.asarray(sends.part(node, g))
         full = np.broadcast_shapes(part.shape, x.shape)
         part = ops.unbroadcast(np.broadcast_to(part, full), x.shape)

@@ -173,9 +173,12 @@ def check_gradient(
             report = dataclasses.replace(report, causes=causes)
         if not about_loss:
             report = concluded(report, findings)
+    program = getattr(losses, "program", None)
     return dataclasses.replace(
         report,
         evaluations=losses.evaluations,
+        guarded=getattr(losses, "guarded", 0),
+        python_operations=getattr(program, "python_operations", ()),
         seconds=time.perf_counter() - started,
     )
 

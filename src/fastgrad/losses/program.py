@@ -7,11 +7,12 @@ from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.interface import OUTSIDE, Flags, Losses, Substitute
 from fastgrad.params.nest import Vector
 from fastgrad.program.graph import Node, TraceError, defining_line
-from fastgrad.program.program import Program, in_order, trace_graph, trace_nest
+from fastgrad.program.program import Program, in_order, trace_nest
 from fastgrad.program.trace.agreement import (
     first_constant_that_moved,
     first_other_operation,
 )
+from fastgrad.program.trace.tracing import trace_graph
 
 
 class CompiledLosses(Substitute):
@@ -19,10 +20,17 @@ class CompiledLosses(Substitute):
 
     It computes in float64 whatever the dtype of the parameters, and its differences are
     formed operation by operation, so they carry far less rounding than subtracting two
-    losses would.
+    losses would. Where a guard of the program gives way, or an operation is reached
+    that only Python can evaluate, the function itself is asked.
+
+    Attributes
+    ----------
+    guarded : int
+        Evaluations by the function because a branch, a mask, ... had another outcome.
     """
 
     engine = "compiled"
+    guarded = 0
 
     def __init__(
         self, python: Losses, program: Program, num_threads: int | None
@@ -34,6 +42,8 @@ class CompiledLosses(Substitute):
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`; float64 holds every value."""
+        if self._asks_the_function:
+            return self.here.representable(index, value)
         return np.array(value, dtype=np.float64)
 
     def at_entries(
@@ -54,6 +64,12 @@ class CompiledLosses(Substitute):
             index, delta, num_threads=self.num_threads, progress=advance
         )
         self.evaluations += len(index)
+        lost = self._lost(difference)
+        if lost.size:
+            # Which side of a kink a lane is on was not seen behind an opaque call.
+            crossed[lost] = np.isnan(difference[lost])
+            there = np.broadcast_to(np.asarray(value, dtype=float), index.shape)
+            difference[lost] = self.here.at_entries(index[lost], there[lost])[0]
         return difference, crossed
 
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
@@ -61,7 +77,23 @@ class CompiledLosses(Substitute):
         t = np.atleast_1d(np.asarray(t, dtype=np.float64))
         self.evaluations += len(t)
         self.progress.advance(len(t))
-        return self.program.along(np.asarray(direction, dtype=np.float64), t)
+        direction = np.asarray(direction, dtype=np.float64)
+        difference = self.program.along(direction, t)
+        lost = self._lost(difference)
+        if lost.size:
+            difference[lost] = self.here.along(direction, t[lost])
+        return difference
+
+    @property
+    def _asks_the_function(self) -> bool:
+        return bool(self.program.guards or self.program.opaque)
+
+    def _lost(self, difference: Vector) -> NDArray[np.intp]:
+        """Which of these the program leaves to the function."""
+        lost = np.flatnonzero(~np.isfinite(difference))
+        if self.program.guards:
+            self.guarded += int(np.isnan(difference[lost]).sum())
+        return lost
 
 
 def compile_losses(
@@ -136,8 +168,8 @@ def _traced_next(
             step = max(size, 8 * float(np.finfo(leaf.dtype).eps))
             move = np.where(leaf == 0, other.reshape(leaf.shape) * zeros, leaf)
             leaf += (move * step * rng.uniform(0.5, 1.5, leaf.shape)).astype(leaf.dtype)
-        parameters, result = trace_graph(python.loss, python.nest, reduction)
-        return in_order(parameters, result)
+        graph = trace_graph(python.loss, python.nest, reduction)
+        return in_order(graph.parameters, graph.result)
     except TraceError:
         if size == _NEXT[-1]:
             raise

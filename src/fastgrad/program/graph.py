@@ -1,6 +1,5 @@
 """Values of a traced program: what was computed, from what, on which source line."""
 
-import contextlib
 import functools
 import inspect
 import linecache
@@ -22,16 +21,13 @@ from fastgrad.program.primitives import ops
 MAX_NDIM = 8
 _TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_PACKAGES = (
-    _HOME + os.sep,
-    os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
-    contextlib.__file__,
-)
+_PACKAGES = (_HOME + os.sep, os.path.dirname(os.path.abspath(np.__file__)) + os.sep)
 #: The part of fastgrad that plays the user.
 _DEMO = os.path.join(_HOME, "demo", "")
 
 
-def _is_internal(file: str) -> bool:
+def is_internal(file: str) -> bool:
+    """Whether a file is fastgrad's or NumPy's."""
     return file.startswith(_PACKAGES) and not file.startswith(_DEMO)
 
 
@@ -59,10 +55,14 @@ def calling_line(*packages: str) -> Source:
     told = _spoken.get()
     if told is not None and told[1] is not None:
         return told[1]
+    trace = current_trace.get()
+    if trace is not None and trace.source is not None:
+        source: Source = trace.source
+        return source
     frame: FrameType | None = sys._getframe(1)
     assert frame is not None
     while frame.f_back is not None and (
-        _is_internal(frame.f_code.co_filename)
+        is_internal(frame.f_code.co_filename)
         or frame.f_code.co_filename.startswith(packages)
     ):
         frame = frame.f_back
@@ -90,20 +90,14 @@ def raising_line(error: BaseException) -> Source | None:
     found, entry = None, error.__traceback__
     while entry is not None:
         file = entry.tb_frame.f_code.co_filename
-        if not _is_internal(file):
+        if not is_internal(file):
             found = Source(file, entry.tb_lineno)
         entry = entry.tb_next
     return found
 
 
-#: The trace that is going on, if any: what identifies its arrays.
-current_trace: ContextVar[object | None] = ContextVar("current_trace", default=None)
-#: What the trace going on refused: a loss that caught that does something else then.
-refusals: ContextVar[list[tuple[str, Source]] | None] = ContextVar(
-    "refusals", default=None
-)
-
-
+#: The trace that is going on, if any (`trace.recording.Recording`).
+current_trace: ContextVar[Any] = ContextVar("current_trace", default=None)
 #: What the user called, where that is one function made of several others, and where
 #: it was called, if the stack does not tell.
 _spoken: ContextVar[tuple[str, Source | None] | None] = ContextVar(
@@ -121,15 +115,25 @@ def spoken(label: str, source: Source | None = None) -> Iterator[None]:
         _spoken.reset(token)
 
 
+@contextmanager
+def outside() -> Iterator[None]:
+    """Run something as if no trace was going on."""
+    token = current_trace.set(None)
+    try:
+        yield
+    finally:
+        current_trace.reset(token)
+
+
 class TraceError(Exception):
     """A loss does something that cannot be traced; says what, and on which line."""
 
     def __init__(self, reason: str, source: Source | None = None) -> None:
         self.reason = reason
         self.source = source or calling_line()
-        refused = refusals.get()
-        if refused is not None:
-            refused.append((self.reason, self.source))
+        trace = current_trace.get()
+        if trace is not None:
+            trace.refused.append((self.reason, self.source))
         code = self.source.code
         super().__init__(f"{self.source}: {reason}" + (f" ({code})" if code else ""))
 

@@ -75,6 +75,11 @@ def assign_slots(nodes: Sequence[Node], result: Node) -> tuple[dict[Node, int], 
     return slots, end
 
 
+def packed_nodes(nodes: Sequence[Node]) -> list[Node]:
+    """What the kernels compute: all that is active, but for what only Python can."""
+    return [n for n in nodes if n.active and n.op not in ("parameter", "opaque")]
+
+
 def make_replayer(nodes: Sequence[Node], result: Node, num_threads: int) -> Replayer:
     """Pack a graph for the kernels; `nodes` in topological order."""
     slots, end = assign_slots(nodes, result)
@@ -88,8 +93,7 @@ def make_replayer(nodes: Sequence[Node], result: Node, num_threads: int) -> Repl
             node.ints,
             ops.PRIMITIVES[node.op].prepare([x.value for x in node.inputs]),
         )
-        for node in nodes
-        if node.active and node.op != "parameter"
+        for node in packed_nodes(nodes)
     ]
     widest = max((_scratch(node) for node in nodes if node.active), default=0)
     scratch = [end + i * widest * BUNDLE for i in range(3)]

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.params.nest import Nest
-from fastgrad.program import graph, plan
+from fastgrad.program import plan
 from fastgrad.program.gradient import backpropagate
-from fastgrad.program.graph import Node, TraceError
-from fastgrad.program.primitives import ops, reductions
-from fastgrad.program.trace.complexes import Complex
-from fastgrad.program.trace.traced import Memory, Traced
+from fastgrad.program.graph import Node, TraceError, defining_line
+from fastgrad.program.guards import guarded
+from fastgrad.program.primitives import ops
+from fastgrad.program.trace.tracing import Graph, trace_graph
 
 #: Most operations a program may have; beyond, Python is as good.
 MAX_OPERATIONS = 200_000
@@ -48,17 +48,25 @@ class Program:
         The parameters: names, shapes.
     nodes : list of Node
         Parameters, constants and operations, inputs before outputs.
+    guards : list of Node
+        Values that decided where the loss went: it goes there as long as they stay.
+    opaque : list of Node
+        Calls of functions that nobody knows: only the loss itself can evaluate them.
     value : float
         The loss at the traced parameters.
     """
 
-    def __init__(self, nest: Nest, parameters: Sequence[Node], result: Node) -> None:
+    def __init__(self, nest: Nest, graph: Graph) -> None:
         self.nest = nest
-        self.parameters = list(parameters)
-        self.result = result
-        self.nodes = in_order(parameters, result)
-        self._number = {node: i for i, node in enumerate(self.nodes)}
+        self.parameters = list(graph.parameters)
+        self.result = graph.result
+        self.guards, self.opaque = graph.guards, graph.opaque
+        self.nodes = in_order(self.parameters, self.result)
         self._replayer: Replayer | None = None
+        # What is replayed is NaN where a guard gives way.
+        self._replayed = guarded(self.result, self.guards, self.opaque)
+        self._packed = in_order(self.parameters, self._replayed)
+        self._number = {node: i for i, node in enumerate(self._packed)}
 
     @property
     def value(self) -> float:
@@ -80,7 +88,9 @@ class Program:
     def replayer(self, num_threads: int) -> Replayer:
         """Return the packed program with workspaces for so many threads."""
         if self._replayer is None or self._replayer.num_threads < num_threads:
-            self._replayer = plan.make_replayer(self.nodes, self.result, num_threads)
+            self._replayer = plan.make_replayer(
+                self._packed, self._replayed, num_threads
+            )
         return self._replayer
 
     @cached_property
@@ -118,7 +128,9 @@ class Program:
         Returns
         -------
         difference : float64 array of shape (n,)
-            J(theta + delta[k] e_index[k]) - J(theta).
+            J(theta + delta[k] e_index[k]) - J(theta); NaN where a guard gives way,
+            infinite where an opaque operation is reached: there the loss itself has to
+            be asked.
         crossed : bool array of shape (n,)
             Whether a maximum, abs, where, ... was on another side than at theta.
         """
@@ -239,7 +251,22 @@ class Program:
             f"checking every entry: {2 * total:.3g} floating-point operations; with "
             f"whole forward passes {2 * naive:.3g} ({naive / max(total, 1):.0f} times)"
         )
+        if self.guards:
+            lines.append(
+                f"{len(self.guards)} outcomes are guarded (branches, masks, indices): "
+                "where one is another, the loss itself is called"
+            )
+        if self.opaque:
+            calls = ", ".join(self.python_operations)
+            lines.append(f"called in Python wherever it is reached: {calls}")
         return "\n".join(lines)
+
+    @property
+    def python_operations(self) -> tuple[str, ...]:
+        """The calls that only Python can make, each with its line."""
+        return tuple(
+            dict.fromkeys(f"{node.label} ({node.source})" for node in self.opaque)
+        )
 
     def _describe(self, i: int, node: Node) -> tuple[str, ...]:
         inputs = ", ".join(self._name(x) for x in node.inputs)
@@ -305,8 +332,8 @@ def trace_nest(
     loss: Callable[[Any], Any], nest: Nest, *, reduction: str | None = None
 ) -> Program:
     """Trace a loss, called once with arrays that record what is done with them."""
-    source = graph.defining_line(loss)
-    program = Program(nest, *trace_graph(loss, nest, reduction))
+    source = defining_line(loss)
+    program = Program(nest, trace_graph(loss, nest, reduction))
     if len(program.nodes) > MAX_OPERATIONS:
         raise TraceError(f"has {len(program.nodes):,} operations", source)
     return program
@@ -316,79 +343,3 @@ def in_order(parameters: Sequence[Node], result: Node) -> list[Node]:
     """The parameters, used or not, then all that `result` comes from, inputs first."""
     rest = [n for n in plan.topological(result) if n.op != "parameter"]
     return [*parameters, *rest]
-
-
-def trace_graph(
-    loss: Callable[[Any], Any], nest: Nest, reduction: str | None = None
-) -> tuple[list[Node], Node]:
-    """Return the nodes of the parameters and of the loss, its graph behind them."""
-    source = graph.defining_line(loss)
-    parameters = [
-        Node(
-            "parameter",
-            (),
-            (),
-            np.array(leaf, dtype=np.float64, order="C"),
-            name,
-            source,
-        )
-        for name, leaf in zip(nest.names, nest.leaves, strict=True)
-    ]
-    node = _scalar(_record(loss, nest, parameters), reduction, source)
-    if not node.active:
-        raise TraceError("does not depend on the argument it was traced with", source)
-    return parameters, node
-
-
-def _record(loss: Callable[[Any], Any], nest: Nest, parameters: Sequence[Node]) -> Any:
-    """What the loss returns; TraceError for whatever it raises, or caught of ours."""
-    token = graph.current_trace.set(object())
-    refused: list[tuple[str, graph.Source]] = []
-    refusals = graph.refusals.set(refused)
-    try:
-        traced = [
-            Traced(node, np.asarray(leaf).dtype, Memory(owned=False))
-            for node, leaf in zip(parameters, nest.leaves, strict=True)
-        ]
-        with np.errstate(all="ignore"):
-            result = _meaning(loss)(nest.rebuild(traced))
-    except TraceError:
-        raise
-    except Exception as error:
-        raise TraceError(
-            f"fails while traced: {type(error).__name__}: {error}",
-            graph.raising_line(error),
-        ) from error
-    finally:
-        graph.current_trace.reset(token)
-        graph.refusals.reset(refusals)
-    if refused:
-        raise TraceError(*refused[-1])
-    return result
-
-
-def _meaning(loss: Any) -> Callable[[Any], Any]:
-    """The loss, or what it means in NumPy, where it is written in something else."""
-    meaning: Callable[[Any], Any] = getattr(loss, "in_numpy", loss)
-    return meaning
-
-
-def _scalar(result: Any, reduction: str | None, source: graph.Source) -> Node:
-    """The node of the loss itself."""
-    if isinstance(result, tuple) and len(result) == 2:
-        result = result[0]
-    if isinstance(result, Complex):
-        raise TraceError("returns a complex number", source)
-    if not isinstance(result, Traced):
-        raise TraceError(
-            "returns a number that does not come from its argument", source
-        )
-    node = result.node
-    if reduction is not None and node.value.ndim:
-        reduce = reductions.mean if reduction == "mean" else reductions.sum_
-        node = reduce(node, label=f"reduction={reduction!r}")
-    if node.value.size != 1:
-        raise TraceError(
-            f"returns an array of shape {node.shape}, not a number", source
-        )
-    return graph.reshape(node, (), "loss")

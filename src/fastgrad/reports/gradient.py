@@ -163,6 +163,12 @@ class GradientReport(Report):
         The step that was asked for; None where it was chosen per block.
     fallback : str or None
         Why the loss was not compiled: the line that stopped it and the reason.
+    guarded : int
+        Evaluations that a compiled loss left to the function because a branch, a mask
+        or an index had another outcome there.
+    python_operations : tuple of str
+        Functions a compiled loss calls in Python wherever they are reached, with
+        their lines.
     notes : tuple of str
         Anything else worth knowing.
     subject : str
@@ -184,6 +190,8 @@ class GradientReport(Report):
     method: str = "central"
     step: float | None = None
     fallback: str | None = None
+    guarded: int = 0
+    python_operations: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     subject: str = "Gradient"
 
@@ -365,7 +373,18 @@ def _how(report: GradientReport) -> Iterator[str]:
         f"the loss in {report.seconds:.2g} s"
     )
     if report.fallback is not None:
-        yield f"not compiled: {report.fallback}"
+        yield (
+            f"not compiled: {report.fallback}; slower, and causes are named from the "
+            "numbers alone"
+        )
+    if report.guarded:
+        yield (
+            f"{report.guarded:,} evaluations by the function itself: a branch, a mask "
+            "or an index had another outcome there"
+        )
+    if report.python_operations:
+        calls = ", ".join(report.python_operations)
+        yield f"called in Python wherever it is reached: {calls}"
     yield from report.notes
 
 

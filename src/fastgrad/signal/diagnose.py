@@ -15,7 +15,7 @@ from fastgrad.params.nest import Nest
 from fastgrad.params.structure import rebuild, walk
 from fastgrad.program import plan
 from fastgrad.program.graph import Node
-from fastgrad.program.program import trace_graph
+from fastgrad.program.trace.tracing import trace_graph
 from fastgrad.reports import Fault, Jacobian, SignalLayer, SignalReport
 from fastgrad.signal.evidence import Evidence
 from fastgrad.signal.jacobian import jacobian as find_jacobian
@@ -127,7 +127,8 @@ def diagnose_signal(
     choice("reduction", reduction, ("mean", "sum", None))
     flag("jacobian", jacobian)
     nest = _nest(params)
-    parameters, result = trace_graph(loss, nest, reduction)
+    graph = trace_graph(loss, nest, reduction)
+    parameters, result = graph.parameters, graph.result
     nodes = plan.topological(result)
     structure = find_layers(nodes)
     if not structure:

@@ -37,12 +37,17 @@ def in_a_thread(p):
     return 1e4 * np.sum(p["W"] ** 2) + found[0]
 
 
+#: Code without source reads the user's array itself.
+UNSEEN: dict = {}
+exec("def square():\n    return FROZEN['b'][0] ** 2", UNSEEN)
+
+
 def frozen(p):
-    """A constant computed by code that sees the user's arrays."""
-    return np.sum(p["W"] ** 2) + memoryview(FROZEN["b"])[0]
+    return np.sum(p["W"] ** 2) + UNSEEN["square"]()
 
 
 FROZEN = {"W": RNG.normal(size=4), "b": RNG.normal(size=1)}
+UNSEEN["FROZEN"] = FROZEN
 
 
 def test_a_right_gradient_that_the_program_would_call_wrong_is_correct():
@@ -64,12 +69,14 @@ def test_what_runs_in_a_thread_of_the_loss_is_no_constant(weight):
 def test_a_number_that_got_past_the_trace_is_told_with_its_line():
     with pytest.raises(fg.TraceError, match="got past the trace") as caught:
         fg.trace(frozen, FROZEN)
-    assert "memoryview" in caught.value.source.code
+    assert "UNSEEN" in caught.value.source.code
 
 
 def test_another_program_for_traced_arrays_is_refused():
+    kinds = (np.ndarray,)
+
     def loss(w):
-        return np.sum(w) if type(w) is np.ndarray else np.sum(w**2)
+        return np.sum(w) if w.__class__ in kinds else np.sum(w**2)
 
     with pytest.raises(fg.TraceError, match="the function"):
         fg.trace(loss, np.array([1.0, 2.0]))

@@ -16,7 +16,16 @@ from fastgrad.program.primitives.matrices import LINEAR
 from fastgrad.program.primitives.moves import SHAPE, SORTING, place, view_of
 from fastgrad.program.primitives.primitive import Primitive, unbroadcast
 
+#: ints are (the call,), see `trace.opaque`.
+OPAQUE = {
+    "opaque": Primitive(
+        lambda inputs, ints: ints[0].evaluate(inputs),  # type: ignore[attr-defined]
+        lambda g, out, inputs, ints: ints[0].derivative(g, inputs),  # type: ignore[attr-defined]
+    )
+}
+
 PRIMITIVES: dict[str, Primitive] = {
+    **OPAQUE,
     **ELEMENTWISE,
     **REDUCTIONS,
     **CONTRACTION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,11 +17,59 @@ from fastgrad.program.primitives.ufuncs import elementwise
 
 
 def gather(x: Node, positions: Any, label: str) -> Node:
-    """`x.ravel()[positions]`."""
+    """`x.ravel()[positions]`: a view of `x` where these are evenly spaced."""
     positions = np.asarray(positions)
+    if not x.active:
+        return graph.constant(x.value.ravel()[positions])
+    if positions.size == x.value.size and _is_range(positions.ravel()):
+        return graph.reshape(x, positions.shape, label)
+    moves = _moves(x.shape, positions)
+    if moves is not None:
+        return graph.view(x, *moves, positions.shape, label)
     flat = graph.reshape(x, (x.value.size,), label)
     taken = graph.take(flat, positions.ravel(), label)
     return graph.reshape(taken, positions.shape, label)
+
+
+def _is_range(positions: Any) -> bool:
+    return bool((positions == np.arange(positions.size)).all())
+
+
+def _moves(
+    shape: tuple[int, ...], positions: Any
+) -> tuple[list[int], list[int]] | None:
+    """Offset and moves of the view that shows these positions, if there is one."""
+    if not positions.size:
+        return None
+    first = int(positions.flat[0])
+    offset = [int(i) for i in np.unravel_index(first, shape)]
+    reach, moves, expected = list(offset), [], np.asarray(first)
+    for d, n in enumerate(positions.shape):
+        ahead = (0,) * d + (1,) + (0,) * (positions.ndim - d - 1)
+        step = int(positions[ahead]) - first if n > 1 else 0
+        expected = expected[..., None] + step * np.arange(n)
+        move = _move(shape, reach, step, n)
+        if move is None:
+            return None
+        moves += move
+    return (offset, moves) if np.array_equal(expected, positions) else None
+
+
+def _move(
+    shape: tuple[int, ...], reach: list[int], step: int, n: int
+) -> list[int] | None:
+    """The axis to go along so that positions rise by `step`, and how far each time."""
+    if step == 0:
+        return [-1, 0]
+    for axis in range(len(shape)):
+        stride = math.prod(shape[axis + 1 :])
+        if stride and step % stride == 0:
+            each = step // stride
+            end = reach[axis] + each * (n - 1)
+            if 0 <= end < shape[axis]:
+                reach[axis] = end
+                return [axis, each]
+    return None
 
 
 def _rearranged(x: Node, function: Callable[[Any], Any], label: str) -> Node:

@@ -24,6 +24,7 @@ from fastgrad.program.primitives.meanings.products import contraction
 class Complex(NDArrayOperatorsMixin):
     """A complex array whose parts may be traced; real and imaginary part broadcast."""
 
+    is_traced = True
     dtype = np.dtype(complex)
 
     def __init__(self, real: Any, imag: Any) -> None:
@@ -104,7 +105,7 @@ def is_complex(x: Any) -> bool:
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     """One NumPy function or ufunc with complex arguments, or with a complex result."""
     values = [*args, *kwargs.values()]
-    if not any(map(_live, values)):
+    if not any(map(is_live, values)):
         return function(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
     with graph.spoken(label_of(function)):
         if function in _MULTILINEAR:
@@ -135,9 +136,10 @@ def call_ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any
     return call(ufunc, *inputs)
 
 
-def _live(x: Any) -> bool:
+def is_live(x: Any) -> bool:
+    """Whether something of the trace going on is among these values."""
     return (
-        any(map(_live, x))
+        any(map(is_live, x))
         if isinstance(x, (list, tuple))
         else getattr(x, "live", False)
     )
@@ -189,7 +191,7 @@ def _vanish(parts: Any) -> bool:
     return all(
         _vanish(x)
         if isinstance(x, (list, tuple))
-        else not _live(x) and not np.any(np.asarray(x))
+        else not is_live(x) and not np.any(np.asarray(x))
         for x in parts
     )
 
@@ -271,7 +273,7 @@ def _power(z: Any, exponent: Any) -> Any:
     """Small whole powers by products, other constant ones in polar coordinates."""
     if is_complex(exponent) or not is_complex(z):
         return _exp(exponent * _log(z))
-    if not _live(exponent) and not np.ndim(exponent):
+    if not is_live(exponent) and not np.ndim(exponent):
         if exponent in (-1, -2):
             return _divide(1.0, _power(z, -exponent))
         if exponent in (1, 2, 3):

@@ -1,16 +1,16 @@
-"""The array that records: NumPy calls on it build the program.
+"""The array that records: what is done with it builds the program.
 
 It is not an `ndarray` and gives no access to its data, so that nothing can slip past
-NumPy's protocols and become a constant: whatever needs numbers raises `TraceError`.
+the trace and become a constant. Where the loss acts on a value (a branch, an integer, a
+mask), the outcome is a guard of the program; what else needs numbers raises
+`TraceError`.
 
-A loss may keep what it computed (running statistics, a cache for the backward pass),
-and so keep traced arrays when the trace is over. From then on they act as the plain
-arrays that an ordinary call would have left there.
+A loss may keep what it computed, and so keep traced arrays when the trace is over.
+From then on they act as the plain arrays that an ordinary call would have left there.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,54 +20,106 @@ from numpy.typing import NDArray
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
-from fastgrad.program.primitives import functions, shapes, sorting, ufuncs
-from fastgrad.program.primitives.meanings import meaning_of
-from fastgrad.program.trace import complexes
-from fastgrad.program.trace.complexes import Complex, label_of
+from fastgrad.program.primitives import shapes, sorting, ufuncs
+from fastgrad.program.primitives.meanings.arrays import asarray
+from fastgrad.program.trace.memory import Memory, Positions
 
-#: ufunc.reduce and the function of the same meaning.
-_REDUCE = {
-    "add": np.sum,
-    "maximum": np.max,
-    "minimum": np.min,
-    "multiply": np.prod,
-}
-#: ufunc.accumulate and the function of the same meaning.
-_ACCUMULATE = {"add": np.cumsum, "multiply": np.cumprod}
-
-
-class Memory:
-    """What arrays that share memory have in common."""
-
-    def __init__(self, *, owned: bool = True) -> None:
-        #: False for parameters, which a loss must not change.
-        self.owned = owned
-        self.has_views = False
+_FLOAT = np.dtype(float)
+_BOOL = np.dtype(bool)
 
 
 class Traced(NDArrayOperatorsMixin):
-    """An array of a program being traced."""
+    """An array of a program being traced.
+
+    Parameters
+    ----------
+    node : Node
+        Its value, as long as nobody writes into its memory.
+    dtype : dtype
+        What NumPy would compute in; the program computes in float64.
+    memory : Memory, optional
+        What it shares with other arrays; memory of its own is made when it is needed.
+    view : Positions or (Traced, callable), optional
+        Which positions of the memory it shows: all, these, or what the function picks
+        of another array's.
+    """
+
+    is_traced = True
+    __slots__ = ("_array", "_memory", "_node", "_trace", "_version", "_view", "dtype")
 
     def __init__(
-        self, node: Node, dtype: np.dtype[Any], memory: Memory | None = None
+        self,
+        node: Node,
+        dtype: np.dtype[Any],
+        memory: Memory | None = None,
+        view: Any = None,
     ) -> None:
-        self.node = node
+        self._node = node
         self.dtype = dtype
-        self._memory = memory or Memory()
+        self._memory = memory
+        self._version = 0 if memory is None else memory.version
+        self._view = view
         self._trace = graph.current_trace.get()
         self._array: NDArray[Any] | None = None
+
+    @property
+    def node(self) -> Node:
+        """What it holds now."""
+        if self._memory is not None and self._memory.version != self._version:
+            positions = self.positions
+            if self._memory is not None:
+                self._node = self._memory.read(positions)
+                self._version = self._memory.version
+        return self._node
 
     @property
     def live(self) -> bool:
         """Whether the trace that made it is still going on."""
         return self._trace is not None and self._trace is graph.current_trace.get()
 
+    # ---- memory
+
+    @property
+    def memory(self) -> Memory:
+        """What it shares with its views."""
+        if self._memory is None:
+            self._memory = Memory(self._node)
+        return self._memory
+
+    @property
+    def positions(self) -> Positions:
+        """Where in its memory its elements are."""
+        if self._view is None:
+            return self.memory.everything
+        if isinstance(self._view, tuple):
+            whole, pick = self._view
+            positions = whole.positions
+            found = pick(positions)
+            self._view = found
+            if not np.may_share_memory(found, positions):
+                # NumPy had to copy: it shows what was there then.
+                self._memory, self._view = None, None
+                return self.memory.everything
+        shown: Positions = self._view
+        return shown
+
+    def view(self, node: Node, pick: Callable[[Positions], Positions]) -> Traced:
+        """An array that shares its memory, at the positions that `pick` picks."""
+        return Traced(node, self.dtype, self.memory, (self, pick))
+
+    def overwrite(self, node: Node) -> None:
+        """Write over all of it."""
+        if self._memory is None:
+            self._node = node
+        else:
+            self._memory.write(self.positions, node)
+
     def _data(self, what: str) -> NDArray[Any]:
         """Its value, once the trace is over; `what` needs it."""
         if self.live:
             raise TraceError(f"{what} needs a number where the parameters enter")
         if self._array is None:
-            self._array = self.node.value.astype(self.dtype)
+            self._array = self._node.value.astype(self.dtype)
         return self._array
 
     # ---- what may be known without the data
@@ -75,27 +127,37 @@ class Traced(NDArrayOperatorsMixin):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
-        return self.node.shape
+        return self._node.value.shape
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self.node.value.ndim
+        return self._node.value.ndim
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self.node.value.size
+        return self._node.value.size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
 
     @property
     def T(self) -> Any:
         """The transpose."""
-        return call(np.transpose, self)
+        return np.transpose(self)
 
     @property
     def mT(self) -> Any:
         """The transpose of the last two axes."""
-        return call(np.swapaxes, self, -1, -2)
+        return np.swapaxes(self, -1, -2)
 
     @property
     def real(self) -> Traced:
@@ -107,45 +169,101 @@ class Traced(NDArrayOperatorsMixin):
         """Zeros."""
         return np.zeros(self.shape)
 
+    @property
+    def flat(self) -> Any:
+        """Its elements in a row."""
+        return np.reshape(self, -1)
+
     def __len__(self) -> int:
         if not self.ndim:
             raise TypeError("len() of unsized object")
         return self.shape[0]
 
-    def __iter__(self) -> Iterator[Traced]:
+    def __iter__(self) -> Iterator[Any]:
         if not self.ndim:
             raise TypeError("iteration over a 0-d array")
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
+        if not self.live:
+            return repr(self._data("repr()"))
         return f"<traced array of shape {self.shape}>"
 
+    def __str__(self) -> str:
+        return str(self._node.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self._node.value if self.ndim else self._node.value[()], spec)
+
+    def __copy__(self) -> Traced:
+        return Traced(self.node, self.dtype)
+
+    def __deepcopy__(self, memo: Any) -> Traced:
+        return Traced(self.node, self.dtype)
+
+    # ---- its elements as numbers
+
     def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
-        """Only to floating and complex types: the program computes in float64."""
+        """A copy in another dtype; whole numbers are an outcome that is guarded."""
+        from fastgrad.program.trace.complexes import Complex
+
         dtype = np.dtype(dtype)
         if not self.live:
             return self._data("astype()").astype(dtype, *args, **kwargs)
-        if dtype.kind == "f" or (dtype.kind == "b" and self.dtype.kind == "b"):
-            return Traced(self.node, dtype)
-        if self.dtype.kind == "b" and dtype.kind in "iu":
-            return Traced(self.node, np.dtype(float))
         if dtype.kind == "c":
             return Complex(self, 0.0)
-        raise TraceError(f"astype({dtype.name}) of a value that depends on parameters")
+        if dtype.kind == "b":
+            return self.is_true()
+        if dtype.kind in "iu" and self.dtype.kind == "b":
+            return Traced(self.node, _FLOAT)
+        if dtype.kind in "iu" and self.dtype.kind != "i":
+            return _trunc(self.node).astype(dtype)
+        return Traced(self.node, dtype)
 
-    # ---- what needs the data
+    def is_true(self) -> Traced:
+        """Where it is not zero."""
+        if self.dtype.kind == "b":
+            return self
+        zero = ufuncs.number(0.0)
+        node = ufuncs.elementwise("not_equal", self.node, zero, label="bool()")
+        return Traced(node, _BOOL)
 
     def __bool__(self) -> bool:
-        return bool(self._data("a branch (if, while, and, or, not, assert)"))
+        if not self.live or self.size != 1:
+            return bool(self._data("bool()") if not self.live else np.empty(self.shape))
+        return bool(_decided(self.is_true().node))
+
+    def __int__(self) -> int:
+        if not self.live:
+            return int(self._data("int()"))
+        return int(_trunc(self.node) if self.dtype.kind == "f" else self.whole())
+
+    def __index__(self) -> int:
+        if not self.live:
+            return self._data("an index").__index__()
+        if self.dtype.kind not in "iu" or self.ndim:
+            raise TypeError("only integer scalar arrays can be converted to an index")
+        return int(self.whole())
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        rounded = np.round(self, ndigits or 0)
+        return int(rounded) if ndigits is None else rounded
+
+    def __trunc__(self) -> int:
+        return int(self)
+
+    def __floor__(self) -> int:
+        return int(np.floor(self))
+
+    def __ceil__(self) -> int:
+        return int(np.ceil(self))
+
+    def whole(self) -> NDArray[np.intp]:
+        """Its whole numbers, which the loss acts on."""
+        return _decided(self.node).astype(np.intp)
 
     def __float__(self) -> float:
         return float(self._data("float()"))
-
-    def __int__(self) -> int:
-        return int(self._data("int()"))
-
-    def __index__(self) -> int:
-        return operator.index(self._data("an index"))
 
     def __complex__(self) -> complex:
         return complex(self._data("complex()"))
@@ -154,12 +272,21 @@ class Traced(NDArrayOperatorsMixin):
         return np.array(self._data("a plain array"), *args, **kwargs)
 
     def item(self, *args: Any) -> Any:
-        """As `numpy.ndarray.item`; not traceable."""
-        return self._data(".item()").item(*args)
+        """As `numpy.ndarray.item`."""
+        if not self.live:
+            return self._data(".item()").item(*args)
+        if not args:
+            if self.size != 1:
+                raise ValueError("can only convert an array of size 1 to a scalar")
+            args = (0,)
+        at = args[0] if isinstance(args[0], tuple) else args
+        return self[at] if len(at) == self.ndim else self.flat[at[0]]
 
     def tolist(self) -> Any:
-        """As `numpy.ndarray.tolist`; not traceable."""
-        return self._data(".tolist()").tolist()
+        """As `numpy.ndarray.tolist`."""
+        if not self.live:
+            return self._data(".tolist()").tolist()
+        return [x.tolist() for x in self] if self.ndim else self
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -168,296 +295,118 @@ class Traced(NDArrayOperatorsMixin):
 
     # ---- NumPy's protocols
 
-    def __array_ufunc__(
-        self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any
-    ) -> Any:
-        if not _any_live(inputs):
-            return getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
-        if complexes.concerns(ufunc, inputs):
-            return complexes.call_ufunc(ufunc, method, *inputs, **kwargs)
-        meaning = meaning_of(ufunc if method == "__call__" else getattr(ufunc, method))
-        if meaning is not None:
-            return _composed(meaning, label_of(ufunc), inputs, kwargs)
-        name = ufunc.__name__
-        label = f"np.{name}"
-        out = kwargs.pop("out", None)
-        if method == "reduce" and name in _REDUCE:
-            kwargs.setdefault("axis", 0)
-            return call(_REDUCE[name], *inputs, out=out and out[0], **kwargs)
-        if method == "accumulate" and name in _ACCUMULATE:
-            return call(_ACCUMULATE[name], inputs[0], axis=kwargs.get("axis", 0))
-        if method == "outer":
-            x, y = (node_of(x) for x in inputs)
-            x = graph.reshape(x, x.shape + (1,) * y.value.ndim, label)
-            inputs, method = (Traced(x, np.dtype(float)), inputs[1]), "__call__"
-        if kwargs.pop("where", True) is not True:
-            raise TraceError(f"{label} with `where=`")
-        _drop_dtype(kwargs, label)
-        if method != "__call__" or kwargs:
-            raise TraceError(f"{label}.{method} cannot be traced")
-        node = functions.ufunc(name, [node_of(x) for x in inputs], label)
-        if node is None:
-            raise TraceError(f"{label} cannot be traced")
-        return _store(node, _ufunc_dtype(name, inputs), out and out[0], label)
+    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
+        from fastgrad.program.trace.numpy_calls import call_ufunc
+
+        return call_ufunc(*args, **kwargs)
 
     def __array_function__(
         self, function: Any, types: Any, args: Any, kwargs: Any
     ) -> Any:
+        from fastgrad.program.trace.numpy_calls import call
+
         return call(function, *args, **kwargs)
 
     # ---- indexing
 
     def __getitem__(self, key: Any) -> Any:
         if not self.live:
-            return self._data("reading")[_plain(key)]
-        if isinstance(key, Traced) and key.live and key.dtype.kind == "i":
+            return self._data("reading")[plain(key)]
+        if type(key) is Traced and key.dtype.kind == "i" and _orders(key, len(self)):
             return Traced(sorting.at(self.node, key.node, "[...]"), self.dtype)
-        key = _constant_key(key, self, "reading")
+        key = settled_key(key)
+        if self._memory is not None and self._memory.version:
+            positions = self.positions[key]
+            node = self._memory.read(np.asarray(positions))
+            if np.ndim(positions) and positions.base is not None:
+                return Traced(node, self.dtype, self._memory, positions)
+            return Traced(node, self.dtype)
         node = shapes.index(self.node, key, "[...]")
-        shares = node.op == "view" or node is self.node
-        if shares:
-            self._memory.has_views = True
-        return Traced(node, self.dtype, self._memory if shares else None)
+        if node.value.ndim and (node.op == "view" or node is self._node):
+            return self.view(node, lambda positions: positions[key])
+        return Traced(node, self.dtype)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not self.live:
-            self._data("writing")[_plain(key)] = _plain(value)
+            self._data("writing")[plain(key)] = plain(value)
             return
         new = node_of(value)
-        if isinstance(key, Traced) and key.shape == self.shape and not new.value.ndim:
-            node = ufuncs.elementwise(
-                "where", key.node, new, self.node, label="[...] ="
+        if type(key) is Traced and key.dtype.kind == "b" and not new.value.ndim:
+            mask = key.node
+            if mask.value.ndim < self.ndim:
+                mask = graph.expand(mask, range(mask.value.ndim, self.ndim), "[...] =")
+            self.overwrite(
+                ufuncs.elementwise("where", mask, new, self.node, label="[...] =")
             )
-        else:
-            key = _constant_key(key, self, "writing")
-            node = shapes.assign(self.node, key, new, "[...] =")
-        self._overwrite(node)
-
-    def _overwrite(self, node: Node) -> None:
-        if not self._memory.owned:
-            raise TraceError("changes a parameter in place")
-        if self._memory.has_views:
-            raise TraceError("changes in place an array that has views")
-        self.node = node
+            return
+        positions = self.positions[settled_key(key)]
+        shape = np.shape(positions)
+        extra = new.value.ndim - len(shape)
+        if extra > 0:
+            new = graph.reshape(new, new.shape[extra:], "[...] =")
+        new = graph.broadcast_to(new, shape, "[...] =")
+        self.memory.write(np.asarray(positions), new)
 
 
-def _any_live(x: Any) -> bool:
+def _decided(node: Node) -> NDArray[np.float64]:
+    recording = graph.current_trace.get()
+    recording.guards.append(node)
+    return node.value
+
+
+def _trunc(node: Node) -> NDArray[np.intp]:
+    value = node.value
+    if not np.isfinite(value).all():
+        raise ValueError("cannot convert float NaN or infinity to integer")
+    return _decided(ufuncs.elementwise("trunc", node, label="int()")).astype(np.intp)
+
+
+def _orders(positions: Traced, n: int) -> bool:
+    """Whether they come from sorting at most n: found anew at every perturbed point."""
+    node = positions.node
+    while node.op in ("view", "reshape", "take"):
+        (node,) = node.inputs
+    return node.op == "argsort" and node.shape[node.ints[0]] <= n
+
+
+def settled_key(key: Any) -> Any:
+    """`key` with traced masks and whole numbers as the outcomes they have."""
+    if isinstance(key, tuple):
+        return tuple(map(settled_key, key))
+    if isinstance(key, list) and any_live(key):
+        return [settled_key(k) for k in key]
+    if isinstance(key, slice):
+        parts = (settled_key(k) for k in (key.start, key.stop, key.step))
+        return slice(*parts) if any_live((key.start, key.stop, key.step)) else key
+    if not any_live(key):
+        return plain(key) if getattr(key, "is_traced", False) else key
+    if key.dtype.kind == "b":
+        return _decided(key.node) != 0
+    if key.dtype.kind in "iu":
+        return key.whole() if key.ndim else int(key.whole())
+    raise IndexError("arrays used as indices must be of integer (or boolean) type")
+
+
+def any_live(x: Any) -> bool:
     """Whether an array of the trace going on is among these arguments."""
     if isinstance(x, (tuple, list)):
-        return any(map(_any_live, x))
-    return isinstance(x, Traced) and x.live
+        return any(map(any_live, x))
+    return type(x) is Traced and x.live
 
 
-def _plain(x: Any) -> Any:
+def plain(x: Any) -> Any:
     """`x` with the arrays of past traces as plain ones."""
     if isinstance(x, (tuple, list)):
-        return type(x)(_plain(y) for y in x)
+        return type(x)(plain(y) for y in x)
     if isinstance(x, dict):
-        return {name: _plain(value) for name, value in x.items()}
+        return {name: plain(value) for name, value in x.items()}
     return np.asarray(x) if isinstance(x, Traced) else x
-
-
-def _constant_key(key: Any, array: Traced, what: str) -> Any:
-    """`key`, when no part of it depends on parameters."""
-    parts = key if isinstance(key, tuple) else (key,)
-    if _any_live(parts):
-        raise TraceError(f"{what} at positions that depend on parameters")
-    return key
 
 
 def node_of(x: Any) -> Node:
     """The node of a traced array, or a constant."""
-    return x.node if _any_live(x) else graph.constant(x)
-
-
-def _nodes(x: Any) -> Any:
-    """The nodes of an array argument, or of a sequence of arrays."""
-    if x is None:
-        return None
-    if isinstance(x, (list, tuple)) and _any_live(x):
-        return [node_of(y) for y in x]
-    return node_of(x)
-
-
-def _store(node: Node, dtype: np.dtype[Any], out: Any, label: str) -> Any:
-    """A new array, or the array given as `out`."""
-    if out is None:
-        return Traced(node, dtype)
-    if not isinstance(out, Traced):
-        raise TraceError(f"{label} writes into a plain array")
-    out._overwrite(graph.broadcast_to(node, out.shape, label))
-    return out
-
-
-def _ufunc_dtype(name: str, inputs: Any) -> np.dtype[Any]:
-    if name in ufuncs.BOOLEAN:
-        return np.dtype(bool)
-    return _result_dtype(inputs)
-
-
-def _result_dtype(inputs: Any) -> np.dtype[Any]:
-    dtypes = [
-        x
-        if isinstance(x, (int, float)) and not isinstance(x, bool)
-        else x.dtype
-        if isinstance(x, Traced)
-        else np.asarray(x).dtype
-        for x in inputs
-    ]
-    dtype = np.result_type(*dtypes)
-    return dtype if dtype.kind == "f" else np.dtype(float)
-
-
-def _drop_dtype(kwargs: dict[str, Any], label: str) -> None:
-    dtype = kwargs.pop("dtype", None)
-    if dtype is not None and np.dtype(dtype).kind != "f":
-        raise TraceError(f"{label} with dtype={np.dtype(dtype).name}")
-
-
-_FILL: dict[Any, float | None] = {
-    np.zeros_like: 0.0,
-    np.empty_like: 0.0,
-    np.ones_like: 1.0,
-    np.full_like: None,
-}
-_ABOUT: dict[Any, Callable[[Any], Any]] = {
-    np.shape: lambda x: x.shape,
-    np.ndim: lambda x: x.ndim,
-    np.size: lambda x: x.size,
-    np.iscomplexobj: lambda x: False,
-    np.isrealobj: lambda x: True,
-}
-
-
-def call(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Trace one call of a NumPy function."""
-    if not _any_live([*args, *kwargs.values()]):
-        return function(*_plain(args), **_plain(kwargs))
-    meaning = meaning_of(function)
-    if meaning is not None:
-        return _composed(meaning, label_of(function), args, kwargs)
-    if complexes.concerns(function, args):
-        return complexes.call(function, *args, **kwargs)
-    if function in _ABOUT:
-        return _ABOUT[function](*args)
-    if function in _FILL:
-        return _fresh(function, *args, **kwargs)
-    label = label_of(function)
-    if function not in functions.FUNCTIONS:
-        raise TraceError(f"{label} cannot be traced")
-    meaning, positions = functions.FUNCTIONS[function]
-    out = kwargs.pop("out", None)
-    _drop_dtype(kwargs, label)
-    kwargs = {k: v for k, v in kwargs.items() if v is not np._NoValue}
-    if function is np.where and len(args) != 3:
-        raise TraceError("np.where with one argument")
-    arrays = [args[i] for i in positions if i < len(args)]
-    flat = [x for a in arrays for x in (a if isinstance(a, (list, tuple)) else [a])]
-    given = [_nodes(a) if i in positions else a for i, a in enumerate(args)]
-    for name in ("weights", "a_min", "a_max", "min", "max", "x", "b"):
-        if name in kwargs:
-            kwargs[name] = _nodes(kwargs[name])
-    if any(isinstance(v, Traced) for v in [*given, *kwargs.values()]):
-        raise TraceError(f"{label} with a traced argument where a constant is due")
-    try:
-        result = meaning(*given, label=label, **kwargs)
-    except TypeError as error:
-        raise TraceError(f"{label}: {error}") from None
-    dtype = _result_dtype([x for x in flat if x is not None])
-    if function in functions.POSITIONS:
-        dtype = np.dtype(np.intp)
-    memory = None
-    if function in functions.VIEWS:
-        dtype, memory = args[0].dtype, args[0]._memory
-        memory.has_views = True
-    if isinstance(result, list):
-        return [Traced(node, dtype, memory) for node in result]
-    if isinstance(result, tuple):
-        return type(result)(*(Traced(node, dtype) for node in result))
-    if memory is not None:
-        return Traced(result, dtype, memory)
-    return _store(result, dtype, out, label)
-
-
-def _composed(meaning: Any, label: str, args: Any, kwargs: dict[str, Any]) -> Any:
-    """What a function made of others gives for these arguments."""
-    _drop_dtype(kwargs, label)
-    out = kwargs.pop("out", None)
-    kwargs = {k: v for k, v in kwargs.items() if v is not np._NoValue}
-    result = meaning(*args, **kwargs)
-    if result is NotImplemented:
-        raise TraceError(f"{label} with these arguments cannot be traced")
-    out = out[0] if isinstance(out, tuple) else out
-    return result if out is None else _store(result.node, result.dtype, out, label)
-
-
-def _fresh(
-    function: Any, like: Traced, fill_value: Any = None, **kwargs: Any
-) -> Traced:
-    """zeros_like and its kin: an array of its own that can be assigned into."""
-    fill = _FILL[function] if fill_value is None else fill_value
-    shape = kwargs.get("shape")
-    node = node_of(fill)
-    shape = like.shape if shape is None else shape
-    full = graph.broadcast_to(node, np.empty(shape).shape, label_of(function))
-    if not node.active:
-        full = graph.constant(full.value)
-    return Traced(full, np.dtype(kwargs.get("dtype") or like.dtype))
-
-
-def _method(function: Any) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return function(self, *args, **kwargs)
-
-    method.__doc__ = f"As `numpy.{function.__name__}`."
-    return method
-
-
-def _shape_method(function: Any) -> Callable[..., Any]:
-    """Transpose and reshape take their shape as one tuple or as several numbers."""
-
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if len(args) > 1 or (args and not isinstance(args[0], (tuple, list))):
-            args = (args,) if args != (None,) else ()
-        return function(self, *args, **kwargs)
-
-    method.__doc__ = f"As `numpy.{function.__name__}`."
-    return method
-
-
-_METHODS: dict[str, Callable[..., Any]] = {
-    **{
-        name: _method(getattr(np, name))
-        for name in (
-            *("sum", "mean", "max", "min", "prod", "var", "std", "cumsum", "cumprod"),
-            *("argsort", "dot", "ravel", "swapaxes", "squeeze", "take", "repeat"),
-            *("diagonal", "trace", "clip", "copy", "round", "conjugate"),
-        )
-    },
-    "conj": _method(np.conjugate),
-    "flatten": _method(np.ravel),
-    "reshape": _shape_method(np.reshape),
-    "transpose": _shape_method(np.transpose),
-}
-for _name, _function in _METHODS.items():
-    for _class in (Traced, Complex):
-        setattr(_class, _name, _function)
-
-
-def _in_place(symbol: str) -> Callable[..., Any]:
-    operation = getattr(operator, symbol)
-
-    def method(self: Traced, other: Any) -> Any:
-        result = operation(self, other)
-        if not self.live:
-            return result
-        if result.shape != self.shape:
-            raise TraceError("an in-place operation that changes the shape")
-        self._overwrite(result.node)
-        return self
-
-    return method
-
-
-for _name in ("add", "sub", "mul", "truediv", "pow", "matmul"):
-    setattr(Traced, f"__i{_name}__", _in_place(_name if _name != "pow" else "pow"))
+    if type(x) is Traced:
+        return x.node if x.live else graph.constant(plain(x))
+    if isinstance(x, (list, tuple)) and any_live(x):
+        return node_of(asarray(x))
+    return graph.constant(x)

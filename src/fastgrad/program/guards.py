@@ -1,0 +1,44 @@
+"""A program that knows where it does not apply.
+
+A guard is a value that the loss acted on: as long as it stays, the loss takes the same
+branch, the same mask, the same place. The guarded program is NaN where one gives way,
+and infinite where a call is reached that only Python can make.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastgrad.program import graph
+from fastgrad.program.graph import Node
+from fastgrad.program.primitives.reductions import max_
+from fastgrad.program.primitives.ufuncs import elementwise, number
+
+
+def guarded(result: Node, guards: Sequence[Node], opaque: Sequence[Node]) -> Node:
+    """`result` where every guard, and all that is given to opaque calls, stays."""
+    given = dict.fromkeys(x for node in opaque for x in node.inputs if x.active)
+    for values, otherwise in ((given, math.inf), (guards, math.nan)):
+        changed = _any_changed([node for node in values if node.value.size])
+        if changed is not None:
+            result = elementwise(
+                "where", changed, number(otherwise), result, label="guard"
+            )
+    return result
+
+
+def _any_changed(nodes: Sequence[Node]) -> Node | None:
+    if not nodes:
+        return None
+    rows = [graph.reshape(node, (node.value.size,), "guard") for node in nodes]
+    ends = np.cumsum([0, *(row.value.size for row in rows)])
+    row = rows[0]
+    if len(rows) > 1:
+        row = graph.place(
+            rows, [[int(e)] for e in ends[:-1]], np.zeros(ends[-1]), "guard"
+        )
+    at_theta = graph.constant(row.value)
+    return max_(elementwise("not_equal", row, at_theta, label="guard"), label="guard")

@@ -1,0 +1,351 @@
+"""What rewritten code calls, decided by what is called.
+
+The user's functions are rewritten in turn; a function with a meaning in traced NumPy
+has that; containers and iterators of Python take what they are given; whatever else
+receives traced arrays is an opaque operation, and what receives none runs as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program.graph import TraceError
+from fastgrad.program.primitives.meanings import meaning_of
+from fastgrad.program.trace import numpy_calls, python_functions
+from fastgrad.program.trace.complexes import Complex, is_live
+from fastgrad.program.trace.definitions import is_users
+from fastgrad.program.trace.opaque import call_opaque
+from fastgrad.program.trace.recording import Recording
+from fastgrad.program.trace.traced import Traced
+
+__all__ = ["call", "is_users", "run"]
+
+#: Of Python's own library: what handles traced arrays as any other objects.
+_NEUTRAL = frozenset(
+    ["builtins", "collections", "itertools", "functools", "operator", "copy", "types"]
+    + ["dataclasses", "contextlib", "typing", "enum", "logging", "warnings", "abc"]
+    + ["contextvars", "_operator", "_functools", "_collections", "_io", "io", "time"]
+    + ["threading", "weakref", "gc", "inspect", "pprint", "sys", "collections.abc"]
+)
+_CONTAINERS = (list, dict, set)
+
+
+def run(recording: Recording, function: Any, *args: Any) -> Any:
+    """Call a loss, rewritten as far as its source is known."""
+    return call(recording, None, function, args, {})
+
+
+def call(
+    recording: Recording, site: Any, function: Any, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """``function(*args, **kwargs)``."""
+    kind = type(function)
+    if kind is MethodType:
+        inner = function.__func__
+        if type(inner) is FunctionType and is_users(inner):
+            return _users(recording, site, inner, (function.__self__, *args), kwargs)
+    elif kind is FunctionType:
+        if is_users(function):
+            return _users(recording, site, function, args, kwargs)
+        if hasattr(function, "__wrapped__"):
+            return _wrapped(recording, site, function, args, kwargs)
+    elif kind is functools.partial:
+        return call(
+            recording,
+            site,
+            function.func,
+            (*function.args, *args),
+            {**function.keywords, **kwargs},
+        )
+    elif isinstance(function, type):
+        return _make(recording, site, function, args, kwargs)
+    elif kind is functools._lru_cache_wrapper:
+        return call(recording, site, function.__wrapped__, args, kwargs)
+    elif not isinstance(function, (BuiltinFunctionType, np.ufunc)):
+        jitted = getattr(function, "py_func", None)
+        if type(jitted) is FunctionType:
+            return call(recording, site, jitted, args, kwargs)
+        called = inspect.getattr_static(kind, "__call__", None)
+        if type(called) is FunctionType and is_users(called):
+            return _users(recording, site, called, (function, *args), kwargs)
+    return _librarys(recording, site, function, args, kwargs)
+
+
+# ---- the user's own ------------------------------------------------------------------
+
+
+def _users(
+    recording: Recording,
+    site: Any,
+    function: FunctionType,
+    args: Any,
+    kwargs: dict[str, Any],
+) -> Any:
+    """A function of the user: rewritten, further along the path."""
+    from fastgrad.program.trace.rewriting import rewritten
+
+    before = recording.path
+    if site is not None:
+        recording.path = hash((before, site.file, site.line, site.number))
+    try:
+        known = recording.functions.get(id(function))
+        if known is None:
+            known = recording.functions[id(function)] = function, rewritten(function)
+        new = known[1]
+        if new is not None:
+            return new(*args, **kwargs)
+        if site is None:
+            recording.source = None
+        return function(*args, **kwargs)
+    finally:
+        recording.path = before
+
+
+def _wrapped(
+    recording: Recording,
+    site: Any,
+    function: Any,
+    args: Any,
+    kwargs: dict[str, Any],
+) -> Any:
+    """A function of the user that a library's decorator wraps."""
+    inner = function.__wrapped__
+    if not isinstance(inner, FunctionType) or not is_users(inner):
+        return _librarys(recording, site, function, args, kwargs)
+    module = function.__code__.co_filename
+    if hasattr(function, "dispatch") and hasattr(function, "registry"):
+        chosen = function.dispatch(_kind_of(args[0]))  # functools.singledispatch
+        return call(recording, site, chosen, args, kwargs)
+    if module == contextmanager_file():
+        from contextlib import contextmanager
+
+        from fastgrad.program.trace.rewriting import rewritten
+
+        return contextmanager(rewritten(inner) or inner)(*args, **kwargs)
+    return call(recording, site, inner, args, kwargs)
+
+
+def contextmanager_file() -> str:
+    """Where `contextlib.contextmanager` is defined."""
+    import contextlib
+
+    return contextlib.contextmanager.__code__.co_filename
+
+
+def _kind_of(x: Any) -> type:
+    return python_functions.kind(x) if getattr(x, "is_traced", False) else type(x)
+
+
+def _make(
+    recording: Recording, site: Any, cls: type, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """An object of the user's class, its constructor rewritten."""
+    init = inspect.getattr_static(cls, "__init__", None)
+    new: Any = cls.__new__
+    if type(cls).__call__ is not type.__call__ or new is not object.__new__:
+        return _librarys(recording, site, cls, args, kwargs)
+    if type(init) is FunctionType and is_users(init):
+        made = object.__new__(cls)
+        _users(recording, site, init, (made, *args), kwargs)
+        return made
+    if dataclasses.is_dataclass(cls) and hasattr(cls, "__post_init__"):
+        return _make_dataclass(recording, site, cls, args, kwargs)
+    return _librarys(recording, site, cls, args, kwargs)
+
+
+def _make_dataclass(
+    recording: Recording, site: Any, cls: Any, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """Its fields are set as the generated constructor does, which has no source."""
+    made = cls.__new__(cls)
+    bound = inspect.signature(cls.__init__).bind(made, *args, **kwargs)
+    bound.apply_defaults()
+    given = dict(bound.arguments)
+    for spec in dataclasses.fields(cls):
+        if repr(given.get(spec.name)) == "<factory>":
+            given[spec.name] = spec.default_factory()  # type: ignore[operator]
+        if spec.init:
+            object.__setattr__(made, spec.name, given.pop(spec.name))
+        elif spec.default_factory is not dataclasses.MISSING:
+            object.__setattr__(made, spec.name, spec.default_factory())
+    init_only = tuple(given.values())[1:]
+    _users(recording, site, cls.__post_init__, (made, *init_only), {})
+    return made
+
+
+# ---- libraries' ----------------------------------------------------------------------
+
+
+def _librarys(
+    recording: Recording, site: Any, function: Any, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """A function that is not the user's."""
+    if site is not None:
+        recording.locate(site)
+    of = getattr(function, "__self__", None)
+    if isinstance(of, _CONTAINERS):
+        recording.kept.container(of)
+        return function(*_callables(args), **_callables(kwargs))
+    if type(of) is np.ndarray:
+        lifted = recording.lift(of)
+        given = recording.lifted((args, kwargs))
+        if lifted is not of or _concerned(given):
+            return _of_array(recording, site, lifted, function, *given)
+        return function(*args, **kwargs)
+    if isinstance(of, (Traced, Complex)):
+        return _with_traced(
+            recording, site, function, *recording.lifted((args, kwargs))
+        )
+    if function in python_functions.ABOUT:
+        return python_functions.ABOUT[function](*args, **kwargs)
+    given_args, given_kwargs = recording.lifted((args, kwargs))
+    if not _concerned((given_args, given_kwargs)):
+        if _is_neutral(function):
+            return function(*_callables(args), **_callables(kwargs))
+        if not _hidden(args) and not _hidden(tuple(kwargs.values())):
+            return function(*args, **kwargs)
+    return _with_traced(recording, site, function, given_args, given_kwargs)
+
+
+def _with_traced(
+    recording: Recording, site: Any, function: Any, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """By its meaning; where it has none, or not for these arguments, opaque."""
+    refused = len(recording.refused)
+    try:
+        return _meant(recording, site, function, args, kwargs)
+    except (TraceError, TypeError) as error:
+        if isinstance(error, TypeError) and not _is_neutral(function):
+            raise
+        del recording.refused[refused:]
+        reason = error
+    if site is not None:
+        recording.locate(site)
+    try:
+        return call_opaque(recording, function, args, kwargs)
+    except TraceError as error:
+        if isinstance(reason, TraceError):
+            del recording.refused[refused:]
+            raise TraceError(reason.reason, reason.source) from error
+        raise
+
+
+def _meant(
+    recording: Recording, site: Any, function: Any, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    of = getattr(function, "__self__", None)
+    if isinstance(of, (Traced, Complex)):
+        return function(*args, **kwargs)
+    if function in python_functions.MEANINGS:
+        return python_functions.MEANINGS[function](
+            functools.partial(_called, recording, site), *args, **kwargs
+        )
+    if type(function) is np.vectorize:
+        as_called = functools.partial(_called, recording, site)
+        return python_functions.vectorized(as_called, function, *args)
+    if python_functions.writes(function) and type(args[0]) is np.ndarray:
+        args = (recording.promote(args[0]), *args[1:])
+    meaning = meaning_of(function)
+    if meaning is not None:
+        result = meaning(*_callables(args), **_callables(kwargs))
+        if result is not NotImplemented:
+            return result
+    if isinstance(function, np.ufunc):
+        return numpy_calls.call_ufunc(function, "__call__", *args, **kwargs)
+    if isinstance(of, np.ufunc):
+        return numpy_calls.call_ufunc(of, function.__name__, *args, **kwargs)
+    if numpy_calls.is_known(function):
+        return numpy_calls.call(function, *args, **kwargs)
+    dense = recording.dense(of)
+    if dense is not of and hasattr(Traced, function.__name__):
+        return _of_array(recording, site, dense, function, args, kwargs)
+    if _is_neutral(function):
+        return function(*_callables(args), **_callables(kwargs))
+    name = getattr(function, "__name__", repr(function))
+    raise TraceError(f"{name}() is not known to the trace")
+
+
+def _called(recording: Recording, site: Any, function: Any, *args: Any) -> Any:
+    return call(recording, site, function, args, {})
+
+
+def _of_array(
+    recording: Recording,
+    site: Any,
+    array: Any,
+    method: Any,
+    args: Any,
+    kwargs: dict[str, Any],
+) -> Any:
+    """A method of a plain array: of a traced one if it is, else the function."""
+    name = method.__name__
+    if isinstance(array, Traced):
+        return getattr(array, name)(*args, **kwargs)
+    if name in ("fill", "put", "itemset", "sort", "__setitem__"):
+        return getattr(recording.promote(array), name)(*args, **kwargs)
+    function = getattr(np, name)
+    return _with_traced(recording, site, function, (array, *args), kwargs)
+
+
+def _is_neutral(function: Any) -> bool:
+    """Whether a function handles traced arrays as it does any others."""
+    if isinstance(function, type):
+        return function.__module__ in _NEUTRAL or not _is_foreign(function)
+    module = getattr(function, "__module__", None) or type(function).__module__
+    of = getattr(function, "__self__", None)
+    if of is not None and not isinstance(of, ModuleType):
+        module = type(of).__module__
+    return module in _NEUTRAL or module.partition(".")[0] == "fastgrad"
+
+
+def _is_foreign(cls: type) -> bool:
+    """Whether a class is NumPy's or SciPy's rather than the user's."""
+    return cls.__module__.partition(".")[0] in ("numpy", "scipy", "torch", "jax")
+
+
+def _concerned(x: Any) -> bool:
+    """Whether something traced is in these arguments, or among their elements."""
+    if isinstance(x, (list, tuple)):
+        return any(map(_concerned, x))
+    if isinstance(x, dict):
+        return any(map(_concerned, x.values()))
+    if type(x) in (zip, map, filter, enumerate, type(iter([]))):
+        return True
+    return is_live(x)
+
+
+def _hidden(values: Any) -> bool:
+    """Whether a function among these has traced arrays among its variables."""
+    return any(
+        isinstance(v, FunctionType) and any(_concerned(c) for c in _variables(v))
+        for v in values
+    )
+
+
+def _variables(function: FunctionType) -> list[Any]:
+    cells = function.__closure__ or ()
+    found = [*(function.__defaults__ or ())]
+    for cell in cells:
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:
+            continue
+    return found
+
+
+def _callables(values: Any) -> Any:
+    """Arguments with the user's functions rewritten: a library calls them."""
+    from fastgrad.program.trace.rewriting import rewritten
+
+    if isinstance(values, dict):
+        return {name: _callables((v,))[0] for name, v in values.items()}
+    return tuple(
+        (rewritten(v) or v) if isinstance(v, FunctionType) and is_users(v) else v
+        for v in values
+    )

@@ -1,0 +1,61 @@
+"""What a loss leaves behind: traced arrays in its objects become plain ones.
+
+A model keeps running statistics, caches for its backward pass, a history. What it would
+hold after an ordinary call, it holds after a trace.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Kept:
+    """The attributes and containers that something was put into."""
+
+    def __init__(self) -> None:
+        self._attributes: list[tuple[Any, str]] = []
+        self._containers: dict[int, Any] = {}
+
+    def attribute(self, owner: Any, name: str) -> None:
+        """Note an attribute that was set."""
+        self._attributes.append((owner, name))
+
+    def container(self, owner: Any) -> None:
+        """Note a list, dict, set or deque that was changed."""
+        self._containers[id(owner)] = owner
+
+    def settle(self) -> None:
+        """Replace every traced array in them by its value."""
+        for owner, name in self._attributes:
+            value = getattr(owner, name, None)
+            settled = plain(value)
+            if settled is not value:
+                object.__setattr__(owner, name, settled)
+        for owner in self._containers.values():
+            _settle_in(owner)
+
+
+def plain(x: Any) -> Any:
+    """`x` with its traced arrays as plain ones; itself where there is none."""
+    if getattr(type(x), "is_traced", False):
+        value = np.asarray(x)
+        return value if value.ndim else value[()]
+    if type(x) in (list, dict):
+        _settle_in(x)
+    elif isinstance(x, tuple):
+        settled = [plain(y) for y in x]
+        if any(a is not b for a, b in zip(settled, x, strict=True)):
+            return x._make(settled) if hasattr(x, "_make") else type(x)(settled)
+    return x
+
+
+def _settle_in(owner: Any) -> None:
+    places = owner.items() if isinstance(owner, dict) else enumerate(owner)
+    if isinstance(owner, (set, frozenset)):
+        return
+    for key, value in list(places):
+        settled = plain(value)
+        if settled is not value:
+            owner[key] = settled

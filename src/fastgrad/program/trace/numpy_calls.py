@@ -1,0 +1,347 @@
+"""NumPy's functions and methods called with traced arrays.
+
+Either NumPy hands the call over, by its protocols, or rewritten code does.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program import graph
+from fastgrad.program.graph import TraceError
+from fastgrad.program.primitives import functions, ufuncs
+from fastgrad.program.primitives.meanings import meaning_of
+from fastgrad.program.primitives.meanings.arrays import asarray
+from fastgrad.program.trace import complexes
+from fastgrad.program.trace.complexes import Complex, label_of
+from fastgrad.program.trace.outcomes import OUTCOMES
+from fastgrad.program.trace.traced import Traced, any_live, node_of, plain
+
+_FLOAT = np.dtype(float)
+_BOOL = np.dtype(bool)
+#: ufunc.reduce and the function of the same meaning.
+_REDUCE = {
+    "add": np.sum,
+    "maximum": np.max,
+    "minimum": np.min,
+    "multiply": np.prod,
+    "logical_and": np.all,
+    "logical_or": np.any,
+}
+#: ufunc.accumulate and the function of the same meaning.
+_ACCUMULATE = {"add": np.cumsum, "multiply": np.cumprod}
+_FILL: dict[Any, float | None] = {
+    np.zeros_like: 0.0,
+    np.empty_like: 0.0,
+    np.ones_like: 1.0,
+    np.full_like: None,
+}
+_ABOUT: dict[Any, Callable[[Any], Any]] = {
+    np.shape: lambda x: x.shape,
+    np.ndim: lambda x: x.ndim,
+    np.size: lambda x: x.size,
+    np.iscomplexobj: lambda x: False,
+    np.isrealobj: lambda x: True,
+    np.isscalar: lambda x: not x.ndim,
+}
+#: ufuncs of whole numbers that give whole numbers.
+_WHOLE = frozenset(
+    ["add", "subtract", "multiply", "negative", "maximum", "minimum", "absolute"]
+    + ["remainder", "floor_divide"]
+)
+#: Functions of several arrays in one sequence.
+_OF_SEQUENCES = frozenset(
+    [np.concatenate, np.stack, np.vstack, np.hstack, np.column_stack]
+    + [np.linalg.multi_dot]
+)
+#: Besides positional ones, the arguments that are arrays.
+_NAMED = ("weights", "a_min", "a_max", "min", "max", "x", "b")
+
+
+# ---- ufuncs --------------------------------------------------------------------------
+
+
+def call_ufunc(ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """Trace a ufunc, or one of its methods."""
+    if not any_live(inputs):
+        return getattr(ufunc, method)(*plain(inputs), **plain(kwargs))
+    if complexes.concerns(ufunc, inputs):
+        return complexes.call_ufunc(ufunc, method, *inputs, **kwargs)
+    meaning = meaning_of(ufunc if method == "__call__" else getattr(ufunc, method))
+    if meaning is not None:
+        return _composed(meaning, label_of(ufunc), inputs, kwargs)
+    name = ufunc.__name__
+    label = f"np.{name}"
+    out = _given_out(kwargs)
+    if method == "reduce" and name in _REDUCE:
+        kwargs.setdefault("axis", 0)
+        return call(_REDUCE[name], *inputs, out=out, **kwargs)
+    if method == "accumulate" and name in _ACCUMULATE:
+        return call(_ACCUMULATE[name], inputs[0], axis=kwargs.get("axis", 0))
+    if method == "outer":
+        x, y = (node_of(x) for x in inputs)
+        x = graph.reshape(x, x.shape + (1,) * y.value.ndim, label)
+        inputs, method = (Traced(x, _FLOAT), inputs[1]), "__call__"
+    where = kwargs.pop("where", True)
+    _drop_dtype(kwargs, label)
+    if method != "__call__" or kwargs:
+        raise TraceError(f"{label}.{method} cannot be traced")
+    result = elementwise(name, label, *inputs)
+    if where is not True:
+        if out is None:
+            raise TraceError(f"{label} with `where=` but no `out=`")
+        result = call(np.where, where, result, out)
+    return stored(result, out, label)
+
+
+def elementwise(name: str, label: str, *inputs: Any) -> Traced:
+    """One call of a ufunc."""
+    node = functions.ufunc(name, [node_of(x) for x in inputs], label)
+    if node is None:
+        raise TraceError(f"{label} cannot be traced")
+    if name in ufuncs.BOOLEAN:
+        return Traced(node, _BOOL)
+    return Traced(node, _result_dtype(inputs, whole=name in _WHOLE))
+
+
+def _result_dtype(inputs: Any, *, whole: bool = False) -> np.dtype[Any]:
+    dtypes = [
+        x
+        if isinstance(x, (int, float)) and not isinstance(x, bool)
+        else x.dtype
+        if type(x) is Traced
+        else np.asarray(x).dtype
+        for x in inputs
+    ]
+    if _FLOAT in dtypes and all(d is _FLOAT or type(d) in (float, int) for d in dtypes):
+        return _FLOAT
+    dtype = np.result_type(*dtypes)
+    return dtype if dtype.kind == "f" or (whole and dtype.kind in "iu") else _FLOAT
+
+
+def _drop_dtype(kwargs: dict[str, Any], label: str) -> None:
+    dtype = kwargs.pop("dtype", None)
+    if dtype is not None and np.dtype(dtype).kind != "f":
+        raise TraceError(f"{label} with dtype={np.dtype(dtype).name}")
+
+
+def _given_out(kwargs: dict[str, Any]) -> Any:
+    out = kwargs.pop("out", None)
+    return out[0] if isinstance(out, tuple) else out
+
+
+def stored(result: Any, out: Any, label: str) -> Any:
+    """A result, or the array given as `out` with the result written to it."""
+    if out is None:
+        return result
+    target = out
+    if isinstance(out, np.ndarray):
+        recording = graph.current_trace.get()
+        target = recording.lift(out)
+        if target is out:
+            target = recording.promote(out)
+    if not isinstance(target, Traced):
+        raise TraceError(f"{label} with `out=` of complex numbers")
+    target.overwrite(graph.broadcast_to(node_of(result), target.shape, label))
+    return out
+
+
+# ---- functions -----------------------------------------------------------------------
+
+
+def call(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Trace one call of a NumPy function."""
+    if not any_live([*args, *kwargs.values()]) and not complexes.is_live(
+        [*args, *kwargs.values()]
+    ):
+        return function(*plain(args), **plain(kwargs))
+    if isinstance(function, np.ufunc):
+        return call_ufunc(function, "__call__", *args, **kwargs)
+    meaning = meaning_of(function)
+    if meaning is not None:
+        return _composed(meaning, label_of(function), args, kwargs)
+    if complexes.concerns(function, args):
+        return complexes.call(function, *args, **kwargs)
+    if function in _ABOUT:
+        return _ABOUT[function](*(asarray(x) for x in args))
+    if function in _FILL:
+        return _fresh(function, *args, **kwargs)
+    out = _given_out(kwargs)
+    kwargs = {k: v for k, v in kwargs.items() if v is not np._NoValue}
+    if function in OUTCOMES and not (function is np.where and len(args) == 3):
+        return stored(OUTCOMES[function](*args, **kwargs), out, label_of(function))
+    return _in_primitives(function, args, kwargs, out)
+
+
+def is_known(function: Any) -> bool:
+    """Whether `call` may have a meaning for it, besides those of the declarations."""
+    return (
+        function in functions.FUNCTIONS
+        or function in OUTCOMES
+        or function in _ABOUT
+        or function in _FILL
+        or function in complexes.FUNCTIONS
+    )
+
+
+def _in_primitives(function: Any, args: Any, kwargs: dict[str, Any], out: Any) -> Any:
+    """A function of the table of primitives."""
+    label = label_of(function)
+    if function not in functions.FUNCTIONS:
+        raise TraceError(f"{label} cannot be traced")
+    meaning, positions = functions.FUNCTIONS[function]
+    _drop_dtype(kwargs, label)
+    arrays = [args[i] for i in positions if i < len(args)]
+    flat = [x for a in arrays for x in (a if isinstance(a, (list, tuple)) else [a])]
+    as_nodes = _nodes if function in _OF_SEQUENCES else _node
+    given = [as_nodes(a) if i in positions else a for i, a in enumerate(args)]
+    for name in _NAMED:
+        if name in kwargs:
+            kwargs[name] = _node(kwargs[name])
+    if any(isinstance(v, Traced) for v in [*given, *kwargs.values()]):
+        raise TraceError(f"{label} with a traced argument where a constant is due")
+    named = {name: value for name, value in kwargs.items() if name != "label"}
+    try:
+        result = meaning(*given, label=label, **named)
+    except TypeError as error:
+        raise TraceError(f"{label}: {error}") from None
+    dtype = _result_dtype([x for x in flat if x is not None])
+    if function in functions.POSITIONS:
+        dtype = np.dtype(np.intp)
+    if function in functions.VIEWS and type(args[0]) is Traced:
+        return _views(result, args[0], lambda p: function(p, *args[1:], **kwargs))
+    if isinstance(result, tuple):
+        return type(result)(*(Traced(node, dtype) for node in result))
+    return stored(Traced(result, dtype), out, label)
+
+
+def _views(result: Any, whole: Traced, pick: Callable[[Any], Any]) -> Any:
+    """Arrays that share their memory with the first argument."""
+    if not isinstance(result, list):
+        return whole.view(result, pick)
+    return [
+        whole.view(node, lambda positions, i=i: pick(positions)[i])  # type: ignore[misc]
+        for i, node in enumerate(result)
+    ]
+
+
+def _node(x: Any) -> Any:
+    return None if x is None else node_of(x)
+
+
+def _nodes(x: Any) -> Any:
+    """The nodes of an array argument, or of a sequence of arrays."""
+    if isinstance(x, (list, tuple)) and any_live(x):
+        return [node_of(y) for y in x]
+    return node_of(x)
+
+
+def _composed(meaning: Any, label: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    """What a function made of others gives for these arguments."""
+    _drop_dtype(kwargs, label)
+    out = _given_out(kwargs)
+    kwargs = {k: v for k, v in kwargs.items() if v is not np._NoValue}
+    result = meaning(*args, **kwargs)
+    if result is NotImplemented:
+        raise TraceError(f"{label} with these arguments cannot be traced")
+    return stored(result, out, label)
+
+
+def _fresh(
+    function: Any, like: Traced, fill_value: Any = None, **kwargs: Any
+) -> Traced:
+    """zeros_like and its kin: an array of its own that can be assigned into."""
+    fill = _FILL[function] if fill_value is None else fill_value
+    shape = kwargs.get("shape")
+    node = node_of(fill)
+    shape = like.shape if shape is None else shape
+    full = graph.broadcast_to(node, np.empty(shape).shape, label_of(function))
+    if not node.active:
+        full = graph.constant(full.value)
+    return Traced(full, np.dtype(kwargs.get("dtype") or like.dtype))
+
+
+# ---- methods and operators -----------------------------------------------------------
+
+
+def _method(function: Any) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return call(function, self, *args, **kwargs)
+
+    method.__doc__ = f"As `numpy.{function.__name__}`."
+    return method
+
+
+def _shape_method(function: Any) -> Callable[..., Any]:
+    """Transpose and reshape take their shape as one tuple or as several numbers."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if len(args) > 1 or (args and not isinstance(args[0], (tuple, list))):
+            args = (args,) if args != (None,) else ()
+        return call(function, self, *args, **kwargs)
+
+    method.__doc__ = f"As `numpy.{function.__name__}`."
+    return method
+
+
+def _fill(self: Any, value: Any) -> None:
+    """As `numpy.ndarray.fill`."""
+    self[...] = value
+
+
+def _sort(self: Any, axis: int = -1, **kwargs: Any) -> None:
+    """As `numpy.ndarray.sort`."""
+    self[...] = call(np.sort, self, axis, **kwargs)
+
+
+_METHODS: dict[str, Callable[..., Any]] = {
+    **{
+        name: _method(getattr(np, name))
+        for name in (
+            *("sum", "mean", "max", "min", "prod", "var", "std", "cumsum", "cumprod"),
+            *("argsort", "dot", "ravel", "swapaxes", "squeeze", "take", "repeat"),
+            *("diagonal", "trace", "clip", "copy", "round", "conjugate"),
+            *("any", "all", "argmax", "argmin", "nonzero", "searchsorted", "compress"),
+        )
+    },
+    "conj": _method(np.conjugate),
+    "flatten": lambda self, *order: call(np.copy, call(np.ravel, self, *order)),
+    "fill": _fill,
+    "sort": _sort,
+    "reshape": _shape_method(np.reshape),
+    "transpose": _shape_method(np.transpose),
+}
+
+
+def _in_place(symbol: str) -> Callable[..., Any]:
+    operation = getattr(operator, f"__{symbol}__")
+
+    def method(self: Traced, other: Any) -> Any:
+        result = operation(self, other)
+        if not self.live or not self.ndim:  # NumPy's scalars do not change
+            return result
+        if result.shape != self.shape:
+            raise TraceError("an in-place operation that changes the shape")
+        self.overwrite(result.node)
+        return self
+
+    return method
+
+
+def _install() -> None:
+    """Give the arrays their methods."""
+    for name, method in _METHODS.items():
+        for owner in (Traced, Complex):
+            setattr(owner, name, method)
+    for name in (
+        *("add", "sub", "mul", "truediv", "pow", "matmul", "mod", "floordiv"),
+        *("and", "or", "xor"),
+    ):
+        setattr(Traced, f"__i{name}__", _in_place(name))
+
+
+_install()

@@ -1,0 +1,309 @@
+"""What rewritten code does with objects: attributes, items, iteration, writing.
+
+Objects of the user's own classes run their special methods, properties and setters
+rewritten like any other function of the user.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program.graph import TraceError
+from fastgrad.program.trace import calls
+from fastgrad.program.trace.complexes import Complex, is_complex
+from fastgrad.program.trace.recording import Recording
+from fastgrad.program.trace.traced import Traced, any_live, node_of, settled_key
+
+_CONTAINERS = (list, dict, set)
+_SIMPLE = frozenset([list, tuple, dict, str, range, Traced, ModuleType, np.ndarray])
+
+
+def defined(recording: Recording, of: Any, name: str) -> Any:
+    """What the user's class of an object defines under a name, if anything."""
+    kind = type(of)
+    if kind in _SIMPLE:
+        return None
+    key = (kind, name)
+    if key not in recording.definitions:
+        found = inspect.getattr_static(kind, name, None)
+        recording.definitions[key] = found if _is_users(found) else None
+    return recording.definitions[key]
+
+
+def _is_users(found: Any) -> bool:
+    if isinstance(found, property):
+        found = found.fget
+    if isinstance(found, functools.cached_property):
+        found = found.func
+    return isinstance(found, FunctionType) and calls.is_users(found)
+
+
+# ---- attributes ----------------------------------------------------------------------
+
+
+def attribute(recording: Recording, site: Any, of: Any, name: str) -> Any:
+    """``of.name``."""
+    found = defined(recording, of, name)
+    if isinstance(found, property):
+        return calls.call(recording, site, found.fget, (of,), {})
+    if isinstance(found, functools.cached_property) and name not in vars(of):
+        value = calls.call(recording, site, found.func, (of,), {})
+        recording.kept.attribute(of, name)
+        vars(of)[name] = value
+        return value
+    if name == "flat" and type(of) is np.ndarray:
+        of = recording.lift(of)
+    recording.locate(site)
+    return getattr(of, name)
+
+
+def set_attribute(
+    recording: Recording, site: Any, of: Any, name: str, value: Any
+) -> None:
+    """``of.name = value``."""
+    found = inspect.getattr_static(type(of), name, None)
+    if isinstance(found, property) and isinstance(found.fset, FunctionType):
+        calls.call(recording, site, found.fset, (of, value), {})
+        return
+    setter = defined(recording, of, "__setattr__")
+    if setter is not None:
+        calls.call(recording, site, setter, (of, name, value), {})
+        return
+    setattr(of, name, value)
+    recording.kept.attribute(of, name)
+
+
+# ---- items ---------------------------------------------------------------------------
+
+
+def item(recording: Recording, site: Any, of: Any, key: Any) -> Any:
+    """``of[key]``."""
+    kind = type(of)
+    if kind is np.ndarray:
+        of = recording.lift(of)
+        if type(of) is np.ndarray:
+            return of[_settled(recording, site, key)]
+        kind = Traced
+    recording.locate(site)
+    if kind is Traced:
+        return _of_memory(of[_key(recording, key)])
+    found = defined(recording, of, "__getitem__")
+    if found is not None:
+        return calls.call(recording, site, found, (of, key), {})
+    return of[_settled(recording, site, key)]
+
+
+def _of_memory(x: Any) -> Any:
+    """An element that does not depend on the parameters is a number again."""
+    if type(x) is Traced and not x.ndim and not x.node.active:
+        return x.node.value.astype(x.dtype)[()]
+    return x
+
+
+def _key(recording: Recording, key: Any) -> Any:
+    """A key whose arrays may be the user's own that stand for traced ones."""
+    if type(key) is np.ndarray:
+        return recording.lift(key)
+    if type(key) is tuple:
+        return tuple(_key(recording, k) for k in key)
+    return key
+
+
+def _settled(recording: Recording, site: Any, key: Any) -> Any:
+    """A key for something plain."""
+    if type(key) in (int, str):
+        return key
+    recording.locate(site)
+    key = _key(recording, key)
+    return settled_key(key) if _concerns(key) else key
+
+
+def _concerns(key: Any) -> bool:
+    parts = key if isinstance(key, tuple) else (key,)
+    return any(
+        any_live((k.start, k.stop, k.step)) if isinstance(k, slice) else any_live(k)
+        for k in parts
+    )
+
+
+def set_item(recording: Recording, site: Any, of: Any, key: Any, value: Any) -> None:
+    """``of[key] = value``."""
+    recording.locate(site)
+    if type(of) is np.ndarray:
+        _write(recording, of, _key(recording, key), value)
+        return
+    if type(of) is Traced:
+        of[_key(recording, key)] = value
+        return
+    found = defined(recording, of, "__setitem__")
+    if found is not None:
+        calls.call(recording, site, found, (of, key, value), {})
+        return
+    of[_settled(recording, site, key)] = value
+    if isinstance(of, _CONTAINERS):
+        recording.kept.container(of)
+
+
+def _write(recording: Recording, of: Any, key: Any, value: Any) -> None:
+    """Into an array of the user, which becomes a traced one if the value is."""
+    value = recording.lift(value) if type(value) is np.ndarray else value
+    target = recording.lift(of)
+    if of.dtype.kind == "O" and target is of:
+        of[settled_key(key) if _concerns(key) else key] = value
+        return
+    traced = any_live(value) or type(value) is Complex
+    if target is of and not traced and not _concerns(key):
+        of[key] = value
+        return
+    if is_complex(value) or of.dtype.kind == "c":
+        raise TraceError("writes complex numbers that depend on the parameters")
+    if target is of:
+        target = recording.promote(of)
+    if of.dtype.kind in "iu" and any_live(value):
+        value = node_value(value).astype(of.dtype)
+    target[key] = value
+
+
+def node_value(value: Any) -> Any:
+    """A traced array of a traced array or a sequence with some in it."""
+    return value if type(value) is Traced else Traced(node_of(value), np.dtype(float))
+
+
+class Target:
+    """An object some of whose attributes or items are being assigned to."""
+
+    def __init__(self, recording: Recording, site: Any, of: Any) -> None:
+        object.__setattr__(self, "_at", (recording, site, of))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        recording, site, of = self.__dict__["_at"]
+        set_attribute(recording, site, of, name, value)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        recording, site, of = self.__dict__["_at"]
+        set_item(recording, site, of, key, value)
+
+
+# ---- values --------------------------------------------------------------------------
+
+
+def iterate(recording: Recording, site: Any, of: Any) -> Any:
+    """``iter(of)``."""
+    if type(of) is np.ndarray:
+        return recording.lift(of)
+    found = defined(recording, of, "__iter__")
+    if found is not None:
+        return calls.call(recording, site, found, (of,), {})
+    return of
+
+
+def augment(recording: Recording, site: Any, symbol: str, x: Any, value: Any) -> Any:
+    """``x += value``: what x is then, itself if it changes in place."""
+    if type(x) is np.ndarray:
+        new = getattr(site, symbol)(x, value)
+        if type(recording.lift(x)) is np.ndarray and not any_live(new):
+            in_place = getattr(operator, f"i{symbol.rstrip('_')}")
+            return in_place(x, value)
+        recording.locate(site)
+        if type(new) is not Complex and np.shape(new) != x.shape:
+            raise ValueError(
+                f"non-broadcastable output operand with shape {x.shape} doesn't match "
+                f"the broadcast shape {np.shape(new)}"
+            )
+        _write(recording, x, Ellipsis, new)
+        return x
+    if type(x) is Traced:
+        value = recording.lift(value) if type(value) is np.ndarray else value
+        recording.locate(site)
+        return getattr(operator, f"i{symbol.rstrip('_')}")(x, value)
+    special_name = f"__i{symbol.rstrip('_')}__"
+    found = defined(recording, x, special_name)
+    if found is not None:
+        return calls.call(recording, site, found, (x, value), {})
+    if hasattr(x, special_name):
+        result = getattr(operator, special_name)(x, value)
+        if isinstance(x, _CONTAINERS):
+            recording.kept.container(x)
+        return result
+    return getattr(site, symbol)(x, value)
+
+
+def mixed(
+    recording: Recording, site: Any, operation: Callable[..., Any], x: Any, y: Any
+) -> Any:
+    """An operator of a traced array and something that is no number."""
+    if isinstance(x, str):
+        return operation(x, _shown(y))
+    for a, b in ((x, y), (y, x)):
+        if not isinstance(a, (np.ndarray, np.generic, Complex, list, tuple)):
+            found = defined(recording, a, f"__{operation.__name__.rstrip('_')}__")
+            if found is not None:
+                return special(recording, site, operation.__name__, operation, x, y)
+            dense = recording.dense(a)
+            if dense is not a:
+                return operation(dense, b) if a is x else operation(b, dense)
+    return operation(x, y)
+
+
+def special(
+    recording: Recording,
+    site: Any,
+    name: str,
+    operation: Callable[..., Any],
+    *operands: Any,
+) -> Any:
+    """An operator of objects: by the special method of the user's class, rewritten."""
+    x = operands[0]
+    if name == "mod" and isinstance(x, str):
+        return operation(x, _shown(operands[1]))
+    word = name.rstrip("_")
+    found = defined(recording, x, f"__{word}__")
+    if found is not None:
+        result = calls.call(recording, site, found, operands, {})
+        if result is not NotImplemented:
+            return result
+    if len(operands) == 2:
+        found = defined(recording, operands[1], f"__r{word}__")
+        if found is not None and type(x) is not type(operands[1]):
+            result = calls.call(recording, site, found, operands[::-1], {})
+            if result is not NotImplemented:
+                return result
+    return operation(*operands)
+
+
+def _shown(x: Any) -> Any:
+    """Numbers for a text: those at theta."""
+    if isinstance(x, tuple):
+        return tuple(map(_shown, x))
+    if type(x) is Traced:
+        return x.node.value if x.ndim else float(x.node.value)
+    return x
+
+
+# ---- with ----------------------------------------------------------------------------
+
+
+def manager(recording: Recording, site: Any, of: Any) -> Any:
+    """A context manager of the user, entered and left in rewritten code."""
+    if defined(recording, of, "__enter__") is None:
+        return of
+    return _Manager(recording, site, of)
+
+
+class _Manager:
+    def __init__(self, recording: Recording, site: Any, of: Any) -> None:
+        self._of = of
+        self._call = functools.partial(calls.call, recording, site)
+
+    def __enter__(self) -> Any:
+        return self._call(type(self._of).__enter__, (self._of,), {})
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._call(type(self._of).__exit__, (self._of, *error), {})

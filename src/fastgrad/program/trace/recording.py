@@ -1,0 +1,149 @@
+"""One trace that is going on: where it is in the user's code, and what it has met."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.program import graph
+from fastgrad.program.graph import Node, Source, TraceError
+from fastgrad.program.trace.kept import Kept
+from fastgrad.program.trace.memory import Memory, flat, positions_in, root_of
+from fastgrad.program.trace.traced import Traced
+
+
+@dataclass
+class Recording:
+    """What a trace collects.
+
+    Attributes
+    ----------
+    refused : list of (str, Source)
+        What could not be traced: a loss that caught that does something else then.
+    guards : list of Node
+        Values that decided where the loss went: it goes there as long as they stay.
+    opaque : list of Node
+        Calls of functions that nobody knows.
+    source : Source or None
+        The line that runs, where the code is rewritten.
+    path : int
+        Which calls led there.
+    kept : Kept
+        Where the loss has put traced arrays that outlive the call.
+    """
+
+    refused: list[tuple[str, Source]] = field(default_factory=list)
+    guards: list[Node] = field(default_factory=list)
+    opaque: list[Node] = field(default_factory=list)
+    source: Source | None = None
+    path: int = 0
+    kept: Kept = field(default_factory=Kept)
+
+    def __post_init__(self) -> None:
+        self._sources: dict[tuple[Any, int], Source] = {}
+        # Objects are known by their id, so all of them are held.
+        self._memories: dict[int, tuple[NDArray[Any], Memory]] = {}
+        self._lifted: dict[int, tuple[NDArray[Any], Traced]] = {}
+        self._dense: dict[int, tuple[Any, Any]] = {}
+        #: Functions of the user by their id, with what they are rewritten to.
+        self.functions: dict[int, tuple[Any, Any]] = {}
+        #: What classes of the user define, by class and name.
+        self.definitions: dict[tuple[type, str], Any] = {}
+
+    # ---- where it is
+
+    def locate(self, site: Any) -> None:
+        """What is recorded next comes from this place in the user's code."""
+        key = (site, self.path)
+        source = self._sources.get(key)
+        if source is None:
+            source = Source(site.file, site.line, hash((site.number, self.path)))
+            self._sources[key] = source
+        self.source = source
+
+    # ---- the user's own arrays
+
+    def parameter(self, leaf: NDArray[Any], node: Node) -> Traced:
+        """A parameter, recognised from now on wherever the loss reads it."""
+        root = root_of(leaf)
+        if root is leaf and leaf.flags.c_contiguous:
+            memory = Memory(node, owned=False)
+            self._memories[id(root)] = root, memory
+            traced = Traced(node, leaf.dtype, memory)
+        else:
+            memory = self._memory(root)
+            positions = positions_in(root, leaf)
+            memory.protect(positions, node)
+            traced = Traced(node, leaf.dtype, memory, positions)
+        self._lifted[id(leaf)] = leaf, traced
+        return traced
+
+    def lift(self, array: NDArray[Any]) -> Any:
+        """The traced array that a plain one stands for; itself if there is none."""
+        known = self._lifted.get(id(array))
+        if known is not None:
+            return known[1]
+        if id(array) not in self._memories and array.base is None:
+            return array
+        root = root_of(array)
+        if id(root) not in self._memories or array.dtype != root.dtype:
+            return array
+        memory = self._memories[id(root)][1]
+        positions = positions_in(root, array)
+        traced = Traced(memory.read(positions), array.dtype, memory, positions)
+        if array is root:
+            self._lifted[id(array)] = array, traced
+        return traced
+
+    def lifted(self, x: Any) -> Any:
+        """`x`, its arrays and those in its lists, tuples and dicts lifted."""
+        kind = type(x)
+        if kind is np.ndarray:
+            return self.lift(x)
+        if kind is tuple or kind is list:
+            return kind([self.lifted(y) for y in x]) if x else x
+        if kind is dict:
+            return {name: self.lifted(value) for name, value in x.items()}
+        return x
+
+    def dense(self, x: Any) -> Any:
+        """A sparse matrix of SciPy as a plain array; everything else as it is."""
+        if type(x).__module__.startswith("scipy.sparse") and hasattr(x, "toarray"):
+            if id(x) not in self._dense:
+                self._dense[id(x)] = x, x.toarray()
+            return self._dense[id(x)][1]
+        return x
+
+    def promote(self, array: NDArray[Any]) -> Traced:
+        """A plain array that something traced is about to be written to."""
+        self._memory(root_of(array))
+        lifted = self.lift(array)
+        if not isinstance(lifted, Traced):
+            raise TraceError("writes into an array through another dtype")
+        return lifted
+
+    def _memory(self, root: NDArray[Any]) -> Memory:
+        if id(root) not in self._memories:
+            if root.dtype.kind not in "fiub" or not root.flags.forc:
+                raise TraceError(f"writes into an array of dtype {root.dtype}")
+            plain = flat(root)
+            memory = Memory(graph.constant(plain), plain=plain)
+            self._memories[id(root)] = root, memory
+        return self._memories[id(root)][1]
+
+
+def current() -> Recording | None:
+    """The trace that is going on in this thread."""
+    found: Recording | None = graph.current_trace.get()
+    return found
+
+
+def decided(node: Node) -> NDArray[np.float64]:
+    """The value of a node that the loss is about to act on."""
+    recording = current()
+    assert recording is not None
+    recording.guards.append(node)
+    return node.value

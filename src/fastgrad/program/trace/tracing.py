@@ -1,0 +1,121 @@
+"""From a loss and its parameters to a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastgrad.params.nest import Nest
+from fastgrad.program import graph
+from fastgrad.program.graph import Node, Source, TraceError
+from fastgrad.program.primitives import reductions
+from fastgrad.program.trace import calls
+from fastgrad.program.trace.complexes import Complex
+from fastgrad.program.trace.recording import Recording
+from fastgrad.program.trace.traced import Traced
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A loss as it was recorded.
+
+    Attributes
+    ----------
+    parameters : list of Node
+        One for each block.
+    result : Node
+        The loss; its graph is behind it.
+    guards : list of Node
+        Values the loss acted on: where one is another, the loss is another program.
+    opaque : list of Node
+        Calls of functions that nobody knows.
+    """
+
+    parameters: list[Node]
+    result: Node
+    guards: list[Node]
+    opaque: list[Node]
+
+
+def trace_graph(
+    loss: Callable[[Any], Any], nest: Nest, reduction: str | None = None
+) -> Graph:
+    """Record what a loss, called once, does with its parameters."""
+    source = graph.defining_line(loss)
+    parameters = [
+        Node("parameter", (), (), np.array(leaf, dtype=float, order="C"), name, source)
+        for name, leaf in zip(nest.names, nest.leaves, strict=True)
+    ]
+    recording = Recording()
+    node = _recorded(recording, loss, nest, parameters, reduction, source)
+    if not node.active:
+        raise TraceError("does not depend on the argument it was traced with", source)
+    guards = [n for n in dict.fromkeys(recording.guards) if n.active]
+    return Graph(parameters, node, guards, recording.opaque)
+
+
+def _recorded(
+    recording: Recording,
+    loss: Callable[[Any], Any],
+    nest: Nest,
+    parameters: Sequence[Node],
+    reduction: str | None,
+    source: Source,
+) -> Node:
+    """The node of the loss; TraceError for whatever it raises, or caught of ours."""
+    token = graph.current_trace.set(recording)
+    try:
+        traced = [
+            recording.parameter(leaf, node)
+            for node, leaf in zip(parameters, nest.leaves, strict=True)
+        ]
+        with np.errstate(all="ignore"):
+            result = calls.run(recording, _meaning(loss), nest.rebuild(traced))
+        recording.source = source
+        node = _scalar(recording, result, reduction, source)
+    except TraceError:
+        raise
+    except Exception as error:
+        line = graph.raising_line(error)
+        reason = f"fails while traced: {type(error).__name__}: {error}"
+        raise TraceError(reason, line) from error
+    finally:
+        graph.current_trace.reset(token)
+        recording.kept.settle()
+    if recording.refused:
+        raise TraceError(*recording.refused[-1])
+    return node
+
+
+def _meaning(loss: Any) -> Callable[[Any], Any]:
+    """The loss, or what it means in NumPy, where it is written in something else."""
+    meaning: Callable[[Any], Any] = getattr(loss, "in_numpy", loss)
+    return meaning
+
+
+def _scalar(
+    recording: Recording, result: Any, reduction: str | None, source: Source
+) -> Node:
+    """The node of the loss itself."""
+    if isinstance(result, tuple) and len(result) == 2:
+        result = result[0]
+    if isinstance(result, np.ndarray):
+        result = recording.lift(result)
+    if isinstance(result, Complex):
+        raise TraceError("returns a complex number", source)
+    if not isinstance(result, Traced):
+        raise TraceError(
+            "returns a number that does not come from its argument", source
+        )
+    node = result.node
+    if reduction is not None and node.value.ndim:
+        reduce = reductions.mean if reduction == "mean" else reductions.sum_
+        node = reduce(node, label=f"reduction={reduction!r}")
+    if node.value.size != 1:
+        raise TraceError(
+            f"returns an array of shape {node.shape}, not a number", source
+        )
+    return graph.reshape(node, (), "loss")

@@ -1,0 +1,94 @@
+"""Losses written as people write them compile, and are what they are.
+
+Each function of `courses` and `science` gives a loss and its parameters.
+"""
+
+import copy
+import inspect
+
+import numpy as np
+import pytest
+from everyday import courses, science
+
+import fastgrad as fg
+from fastgrad.params.nest import Nest
+
+LOSSES = {
+    name: make
+    for module in (courses, science)
+    for name, make in inspect.getmembers(module, inspect.isfunction)
+    if make.__module__ == module.__name__ and not inspect.signature(make).parameters
+}
+
+
+def value(loss, params):
+    result = loss(params)
+    return float(np.squeeze(result[0] if isinstance(result, tuple) else result))
+
+
+def moved(loss, params, nest, index, step):
+    """The loss with one entry moved, in place, as the user's objects may want it."""
+    block = nest.block_of(index)
+    leaf = nest.leaves[block]
+    at = np.unravel_index(index - nest.offsets[block], leaf.shape)
+    before = leaf[at]
+    leaf[at] = before + step
+    try:
+        return value(loss, nest.structure)
+    finally:
+        leaf[at] = before
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_everyday_loss_is_compiled_into_itself(name):
+    loss, params = LOSSES[name]()
+    nest = Nest(params)
+    theta = nest.snapshot()
+    program = fg.trace(loss, params)
+    for leaf, saved in zip(nest.leaves, theta, strict=True):
+        np.testing.assert_array_equal(leaf, saved)
+    base = value(loss, nest.structure)
+    assert abs(program.value - base) <= 1e-12 * (1 + abs(base))
+
+    index = np.random.default_rng(0).integers(nest.size, size=6)
+    steps = np.tile([3e-3, -2e-4], 3)
+    got, _ = program.at_entries(index, steps)
+    expected = [
+        moved(loss, params, nest, i, h) - base
+        for i, h in zip(index, steps, strict=True)
+    ]
+    there = np.isfinite(got)
+    assert there.all() or program.guards or program.opaque
+    np.testing.assert_allclose(
+        got[there], np.array(expected)[there], rtol=1e-7, atol=1e-11 * (1 + abs(base))
+    )
+
+    gradient = program.gradient()
+    slopes = [
+        (moved(loss, params, nest, i, 1e-5) - moved(loss, params, nest, i, -1e-5))
+        / 2e-5
+        for i in index
+    ]
+    scale = np.abs(nest.vector(gradient)).max() + abs(base)
+    np.testing.assert_allclose(
+        nest.vector(gradient)[index], slopes, rtol=2e-5, atol=1e-6 * scale
+    )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_right_gradient_is_correct_and_a_wrong_one_wrong(name, monkeypatch):
+    # Why it is wrong takes longer to find than that it is.
+    monkeypatch.setattr("fastgrad.checking.check._named", lambda *args: ())
+    loss, params = LOSSES[name]()
+    loss_only = getattr(loss, "loss_only", loss)
+    right = fg.trace(loss_only, params).gradient()
+    report = fg.check_gradient(loss_only, params, right, coverage=4)
+    assert report.engine == "compiled"
+    assert report.verdict == "correct", report
+    nest = Nest(params)
+    wrong = nest.flatten(copy.deepcopy(right))
+    block = max(range(len(wrong)), key=lambda b: np.abs(wrong[b]).max(initial=0))
+    wrong[block] = wrong[block] * 1.02
+    report = fg.check_gradient(loss_only, params, nest.rebuild(wrong), coverage=4)
+    assert report.verdict == "wrong"
+    assert {e.block for e in report.wrong} == {nest.names[block]}
