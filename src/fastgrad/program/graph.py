@@ -1,5 +1,6 @@
 """Values of a traced program: what was computed, from what, on which source line."""
 
+import contextlib
 import functools
 import inspect
 import linecache
@@ -21,7 +22,11 @@ from fastgrad.program.primitives import ops
 MAX_NDIM = 8
 _TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_PACKAGES = (_HOME + os.sep, os.path.dirname(os.path.abspath(np.__file__)) + os.sep)
+_PACKAGES = (
+    _HOME + os.sep,
+    os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
+    contextlib.__file__,
+)
 #: The part of fastgrad that plays the user.
 _DEMO = os.path.join(_HOME, "demo", "")
 

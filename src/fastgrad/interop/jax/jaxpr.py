@@ -165,15 +165,21 @@ def _while(params: dict[str, Any], given: list[Any], line: Line) -> list[Any]:
     n_condition, n_body = params["cond_nconsts"], params["body_nconsts"]
     condition, rest = given[:n_condition], given[n_condition:]
     body, carried = rest[:n_body], rest[n_body:]
-    while bool(evaluate(params["cond_jaxpr"], [*condition, *carried], line)[0]):
+    while _decided(evaluate(params["cond_jaxpr"], [*condition, *carried], line), line):
         carried = evaluate(params["body_jaxpr"], [*body, *carried], line)
     return carried
 
 
 def _cond(params: dict[str, Any], given: list[Any], line: Line) -> list[Any]:
     branches = params["branches"]
-    chosen = int(given[0])
+    chosen = _decided(given, line)
     return evaluate(branches[min(max(chosen, 0), len(branches) - 1)], given[1:], line)
+
+
+def _decided(outcome: Sequence[Any], line: Line) -> int:
+    """What the way depends on: a truth value or the number of a branch."""
+    with graph.spoken("jax.cond", line.source):
+        return int(outcome[0])
 
 
 def _linear_solve(params: dict[str, Any], given: list[Any], line: Line) -> list[Any]:
