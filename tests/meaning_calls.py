@@ -52,7 +52,7 @@ def method_calls(table, method):
         return f(getattr(stats, name), k, *shapes) + 0.0 * np.sum(x)
 
     for name, distribution in table.items():
-        if method in ("cdf", "sf", "logcdf") and distribution.cdf is None:
+        if method in ("cdf", "sf", "logcdf", "logsf") and distribution.cdf is None:
             continue
         number = len(distribution.shapes) + (2 if table is CONTINUOUS else 0)
         yield lambda *args, name=name: call(*args, name=name), (4,), *[()] * number
@@ -61,7 +61,7 @@ def method_calls(table, method):
 METHODS = {
     f"scipy.stats.rv_{kind}.{method}": list(method_calls(table, method))
     for kind, table, methods in [
-        ("continuous", CONTINUOUS, ("logpdf", "pdf", "cdf", "sf", "logcdf")),
+        ("continuous", CONTINUOUS, ("logpdf", "pdf", "cdf", "sf", "logcdf", "logsf")),
         ("discrete", DISCRETE, ("logpmf", "pmf")),
     ]
     for method in methods
@@ -70,7 +70,7 @@ FROZEN = {
     f"scipy.stats._distn_infrastructure.rv_continuous_frozen.{method}": [
         (lambda f, a: f(stats.norm(0.3, 2.0), a), (4,))
     ]
-    for method in ("logpdf", "pdf", "cdf", "sf", "logcdf")
+    for method in ("logpdf", "pdf", "cdf", "sf", "logcdf", "logsf")
 } | {
     f"scipy.stats._distn_infrastructure.rv_discrete_frozen.{method}": [
         (
@@ -88,6 +88,11 @@ MVN = [
     (lambda f, a, b: f(a, 0.3, np.abs(b) + 1), (4,), ()),
     (lambda f, a, b: f(a, np.zeros(2), np.abs(b) + 1), (5, 2), (2,)),
 ]
+
+
+def parts(z):
+    """Real and imaginary parts."""
+    return np.stack([np.real(z) + 0.0 * np.imag(z), np.imag(z)])
 
 
 def regular(x):
@@ -302,6 +307,92 @@ CALLS = {
         ]
         for name in ("dct", "idct", "dst", "idst")
     },
+    **{
+        f"{module}.fft.{name}": [
+            (lambda f, a: parts(f(a)), (3, 4)),
+            (
+                lambda f, a, b: parts(
+                    f(a + 1j * b, axes=(0, 2), s=(3, 4), norm="ortho")
+                ),
+                (3, 2, 5),
+                (3, 2, 5),
+            ),
+        ][: 1 + (name in ("fftn", "ifftn", "irfftn"))]
+        for module, names in {
+            "scipy": (
+                "fft2",
+                "ifft2",
+                "fftn",
+                "ifftn",
+                "rfftn",
+                "irfftn",
+                "rfft2",
+                "irfft2",
+            ),
+            "numpy": ("rfftn", "irfftn", "rfft2", "irfft2"),
+        }.items()
+        for name in names
+    },
+    **{
+        f"scipy.fft.{name}": [
+            (lambda f, a: parts(f(a)), (3, 5)),
+            (lambda f, a: parts(f(a, 4, 0, "ortho")), (5, 2)),
+        ]
+        for name in ("fft", "ifft", "rfft", "irfft")
+    },
+    **{
+        f"scipy.signal.{name}": [
+            (lambda f, a, b, m=m: f(a, b, m), *shapes)
+            for m in ("full", "same", "valid")
+            for shapes in [
+                ((6, 5), (3, 2)),
+                *([((7,), (4,))] if name[-2:] != "2d" else []),
+            ]
+        ]
+        for name in (
+            "convolve",
+            "correlate",
+            "fftconvolve",
+            "convolve2d",
+            "correlate2d",
+        )
+    },
+    "scipy.ndimage.convolve": [
+        (lambda f, a: f(a, np.arange(9.0).reshape(3, 3)), (4, 5)),
+        (
+            lambda f, a: f(a, np.arange(4.0).reshape(2, 2), mode="constant", cval=2.0),
+            (4, 5),
+        ),
+    ],
+    **{
+        f"scipy.ndimage.{name}": [(lambda f, a: f(a, 1.5), (6, 4))]
+        for name in (
+            "gaussian_filter",
+            "gaussian_filter1d",
+            "gaussian_laplace",
+            "zoom",
+            "shift",
+            "rotate",
+        )
+    },
+    **{
+        f"scipy.ndimage.{name}": [(lambda f, a: f(a, [1.0, 2.0, -1.0], axis=0), (6, 4))]
+        for name in ("convolve1d", "correlate1d")
+    },
+    **{
+        f"scipy.ndimage.{name}": [(lambda f, a: f(a, 3), (6, 4))]
+        for name in ("uniform_filter", "uniform_filter1d")
+    },
+    **{
+        f"scipy.ndimage.{name}": [(lambda f, a: f(a), (6, 4))]
+        for name in ("sobel", "prewitt", "laplace")
+    },
+    "scipy.ndimage.correlate": [
+        (lambda f, a: f(a, np.arange(6.0).reshape(2, 3)), (4, 5))
+    ],
+    "scipy.signal.savgol_filter": [(lambda f, a: f(a, 5, 2), (9,))],
+    "scipy.signal.resample": [(lambda f, a: f(a, 6), (9,))],
+    "scipy.signal.filtfilt": [(lambda f, a: f([0.5, 0.5], [1.0], a), (12,))],
     "scipy.signal.lfilter": [(lambda f, a: f([1, 0.5], [1, -0.3, 0.1], a), (3, 6))],
     "scipy.signal.detrend": [(lambda f, a: f(a, axis=0), (6, 2))],
     "scipy.integrate.simpson": [

@@ -4,7 +4,7 @@ One declaration each, ``@means("scipy.special.softmax")``, by public name: impor
 module registers it, and the test of the family includes it. `meaning_of` finds them.
 
 - `arrays`, `selection`, `statistics`, `calculus`: NumPy's functions made of others.
-- `linear`: functions that are linear in an array.
+- `linear`, `transforms`: Fourier transforms, filters, functions linear in an array.
 - `numbers`: ufuncs made of others, the module `math`, builtins.
 - `special`, `algebra`, `densities`, `sparse`: SciPy's.
 """
@@ -21,6 +21,7 @@ from fastgrad.program.primitives.meanings import (  # noqa: F401
     sparse,
     special,
     statistics,
+    transforms,
 )
 from fastgrad.program.primitives.meanings.registry import MEANINGS, meaning_of, means
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import asarray
-from fastgrad.program.primitives.meanings.numbers import erf
+from fastgrad.program.primitives.meanings.numbers import erf, erfc
 from fastgrad.program.primitives.meanings.numbers import lgamma as gammaln
 from fastgrad.program.primitives.meanings.registry import means
 from fastgrad.program.primitives.meanings.special import (
@@ -36,9 +36,9 @@ class Distribution(NamedTuple):
     log_density: Formula
     #: Where the density is not zero.
     support: tuple[float, float] = (-math.inf, math.inf)
+    #: The share below z, and above it: each keeps its digits where it is small.
     cdf: Formula | None = None
-    #: Logarithm of the distribution function, where it has more digits so.
-    log_cdf: Formula | None = None
+    sf: Formula | None = None
 
 
 def _norm(z: Any) -> Any:
@@ -76,8 +76,10 @@ def _lognorm(z: Any, s: Any) -> Any:
 
 _POSITIVE = (0.0, math.inf)
 CONTINUOUS = {
-    "norm": Distribution((), _norm, cdf=ndtr, log_cdf=log_ndtr),
-    "expon": Distribution((), lambda z: -z, _POSITIVE, lambda z: -np.expm1(-z)),
+    "norm": Distribution((), _norm, cdf=ndtr, sf=lambda z: ndtr(-z)),
+    "expon": Distribution(
+        (), lambda z: -z, _POSITIVE, lambda z: -np.expm1(-z), lambda z: np.exp(-z)
+    ),
     "gamma": Distribution(("a",), _gamma, _POSITIVE),
     "chi2": Distribution(
         ("df",), lambda z, df: _gamma(z / 2, df / 2) - math.log(2), _POSITIVE
@@ -88,22 +90,30 @@ CONTINUOUS = {
     "cauchy": Distribution(
         (),
         lambda z: -math.log(math.pi) - np.log1p(z**2),
-        cdf=lambda z: 0.5 + np.arctan(z) / math.pi,
+        cdf=lambda z: np.arctan2(1.0, -z) / math.pi,
+        sf=lambda z: np.arctan2(1.0, z) / math.pi,
     ),
     "halfcauchy": Distribution(
         (), lambda z: math.log(2 / math.pi) - np.log1p(z**2), _POSITIVE
     ),
     "laplace": Distribution((), lambda z: -math.log(2) - np.abs(z)),
-    "logistic": Distribution((), _logistic, cdf=expit),
+    "logistic": Distribution((), _logistic, cdf=expit, sf=lambda z: expit(-z)),
     "lognorm": Distribution(
-        ("s",), _lognorm, _POSITIVE, lambda z, s: ndtr(np.log(z) / s)
+        ("s",),
+        _lognorm,
+        _POSITIVE,
+        lambda z, s: ndtr(np.log(z) / s),
+        lambda z, s: ndtr(-np.log(z) / s),
     ),
-    "uniform": Distribution((), lambda z: 0.0 * z, (0.0, 1.0), lambda z: z),
+    "uniform": Distribution(
+        (), lambda z: 0.0 * z, (0.0, 1.0), lambda z: z, lambda z: 1.0 - z
+    ),
     "halfnorm": Distribution(
         (),
         lambda z: 0.5 * math.log(2 / math.pi) - 0.5 * z**2,
         _POSITIVE,
         lambda z: erf(z * math.sqrt(0.5)),
+        lambda z: erfc(z * math.sqrt(0.5)),
     ),
     "invgamma": Distribution(
         ("a",), lambda z, a: -(a + 1.0) * np.log(z) - gammaln(a) - 1.0 / z, _POSITIVE
@@ -113,21 +123,27 @@ CONTINUOUS = {
         lambda z, c: np.log(c) + xlogy(c - 1.0, z) - z**c,
         _POSITIVE,
         lambda z, c: -np.expm1(-(z**c)),
+        lambda z, c: np.exp(-(z**c)),
     ),
     "pareto": Distribution(
         ("b",),
         lambda z, b: np.log(b) - (b + 1.0) * np.log(z),
         (1.0, math.inf),
-        lambda z, b: 1.0 - z**-b,
+        lambda z, b: -np.expm1(-b * np.log(z)),
+        lambda z, b: z**-b,
     ),
     "rayleigh": Distribution(
         (),
         lambda z: np.log(z) - 0.5 * z**2,
         _POSITIVE,
         lambda z: -np.expm1(-0.5 * z**2),
+        lambda z: np.exp(-0.5 * z**2),
     ),
     "gumbel_r": Distribution(
-        (), lambda z: -z - np.exp(-z), cdf=lambda z: np.exp(-np.exp(-z))
+        (),
+        lambda z: -z - np.exp(-z),
+        cdf=lambda z: np.exp(-np.exp(-z)),
+        sf=lambda z: -np.expm1(-np.exp(-z)),
     ),
     "gumbel_l": Distribution((), lambda z: z - np.exp(z)),
     "skewnorm": Distribution(
@@ -185,42 +201,47 @@ def _density(found: Distribution, x: Any, args: Any, kwds: Any) -> Any:
     return density if low == -math.inf else np.where(outside, -np.inf, density)
 
 
-def _below(found: Distribution, x: Any, args: Any, kwds: Any) -> Any:
-    """The distribution function."""
-    if found.cdf is None:
+def _share(formula: Formula | None, found: Distribution, *given: Any) -> Any:
+    """One of the formulas for the shares below and above."""
+    if formula is None:
         return NotImplemented
-    z, shapes, _ = _standard(found, x, args, kwds)
+    z, shapes, _ = _standard(found, *given)
     low, high = found.support
-    return found.cdf(z if low == -math.inf else np.clip(z, low, high), *shapes)
+    return formula(z if low == -math.inf else np.clip(z, low, high), *shapes)
 
 
-def _log_below(found: Distribution, x: Any, args: Any, kwds: Any) -> Any:
-    if found.log_cdf is None:
-        below = _below(found, x, args, kwds)
-        return below if below is NotImplemented else np.log(below)
-    z, shapes, _ = _standard(found, x, args, kwds)
-    return found.log_cdf(z, *shapes)
+def _cdf(found: Distribution, *given: Any) -> Any:
+    return _share(found.cdf, found, *given)
+
+
+def _sf(found: Distribution, *given: Any) -> Any:
+    return _share(found.sf, found, *given)
+
+
+def _log(side: float, formula: Formula) -> Formula:
+    """The logarithm of such a share, which of the normal distribution may underflow."""
+
+    def log(found: Distribution, *given: Any) -> Any:
+        if found.cdf is ndtr:
+            return _share(lambda z: log_ndtr(side * z), found, *given)
+        share = formula(found, *given)
+        return share if share is NotImplemented else np.log(share)
+
+    return log
 
 
 def _exp(formula: Formula) -> Formula:
     return lambda *args: np.exp(formula(*args))
 
 
-def _rest(formula: Formula) -> Formula:
-    def rest(*args: Any) -> Any:
-        below = formula(*args)
-        return below if below is NotImplemented else 1.0 - below
-
-    return rest
-
-
 #: Method -> (distributions, what it gives).
 _METHODS: dict[str, tuple[str, dict[str, Distribution], Formula]] = {
     "logpdf": ("continuous", CONTINUOUS, _density),
     "pdf": ("continuous", CONTINUOUS, _exp(_density)),
-    "cdf": ("continuous", CONTINUOUS, _below),
-    "sf": ("continuous", CONTINUOUS, _rest(_below)),
-    "logcdf": ("continuous", CONTINUOUS, _log_below),
+    "cdf": ("continuous", CONTINUOUS, _cdf),
+    "sf": ("continuous", CONTINUOUS, _sf),
+    "logcdf": ("continuous", CONTINUOUS, _log(1.0, _cdf)),
+    "logsf": ("continuous", CONTINUOUS, _log(-1.0, _sf)),
     "logpmf": ("discrete", DISCRETE, _density),
     "pmf": ("discrete", DISCRETE, _exp(_density)),
 }
