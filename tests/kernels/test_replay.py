@@ -45,3 +45,40 @@ def test_products_of_all_tile_sizes(rows, layout):
         moved = {**params, "a": params["a"].copy()}
         moved["a"].flat[i] += 0.1
         np.testing.assert_allclose(got[i], loss(moved) - base, rtol=1e-10, atol=1e-9)
+
+
+CHAINS = {
+    "columns": lambda w, b, c, x: np.tanh(c @ np.tanh(w @ x + b)),
+    "rows": lambda w, b, c, x: np.maximum(np.tanh(x.T @ w.T + b.T) @ c.T, 0.1).T,
+    "bias": lambda w, b, c, x: np.exp(-np.abs(c @ np.sin(w @ x) * b[0]) / 9),
+    "twice": lambda w, b, c, x: np.tanh((c @ w) @ (np.tanh(w) @ x)),
+    "stack": lambda w, b, c, x: np.tanh(np.stack([c, -c]) @ (w @ x) + b[:2, None])[1],
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_function_of_a_large_product_goes_strip_by_strip(name):
+    """Results of many rows, and of rows that are long, are cut; bits are the loss's."""
+    rng = np.random.default_rng(4)
+    x, weights = rng.normal(size=(7, 41)), rng.normal(size=(70, 41))
+    square = name == "twice"
+    params = {
+        "w": rng.normal(size=(7 if square else 9, 7)),
+        "b": rng.normal(size=(7 if square else 9, 1)),
+        "c": rng.normal(size=(70, 7 if square else 9)),
+    }
+
+    def loss(p):
+        return (CHAINS[name](p["w"], p["b"], p["c"], x) * weights).sum()
+
+    program, base = fg.trace(loss, params), loss(params)
+    start = 0
+    for block, values in params.items():
+        got, _ = program.at_entries(
+            np.arange(start, start + values.size), np.full(values.size, 0.1)
+        )
+        for i in range(values.size):
+            moved = {**params, block: values.copy()}
+            moved[block].flat[i] += 0.1
+            np.testing.assert_allclose(got[i], loss(moved) - base, rtol=1e-9, atol=1e-9)
+        start += values.size

@@ -18,6 +18,7 @@ import numpy as np
 cdef extern from "replay.h":
     enum: LANES
     enum: MAX_NDIM
+    enum: N_TERMS
     ctypedef struct fg_value:
         int64_t size
         int64_t shape[8]
@@ -33,6 +34,7 @@ cdef extern from "replay.h":
         const int32_t *many
         const int64_t *ints
         const double *data
+        double *terms
     ctypedef struct fg_box:
         int64_t lo[8]
         int64_t n[8]
@@ -50,10 +52,13 @@ cdef extern from "replay.h":
         double *work
         int64_t crossed[8]
         double cost
+        int64_t first
+        int64_t count
     ctypedef struct fg_replay:
         void (*run)(const fg_program *, fg_state *, int) noexcept nogil
+        void (*prepare)(const fg_program *, int) noexcept nogil
         void (*map)(int, int64_t, const double **, const double **, const double *,
-                    double *) noexcept nogil
+                    double *, double *) noexcept nogil
     const fg_replay fg_replay_base
 
 cdef extern from *:
@@ -68,14 +73,18 @@ cdef extern from *:
     """
     #define FG_NAME(code, name, kernel, cost) #name,
     static const char *const fg_names[FG_N_CODES] = {
-        FG_ELEMENTWISE(FG_NAME) FG_OTHERS(FG_NAME)
+        FG_SMOOTH(FG_NAME) FG_ELEMENTWISE(FG_NAME) FG_OTHERS(FG_NAME)
     };
-    #define FG_ONE(code, name, kernel, cost) + 1
-    enum { FG_N_ELEMENTWISE = 0 FG_ELEMENTWISE(FG_ONE) };
+    #define FG_SMOOTH_IS(code, name, kernel, cost) [FG_##code] = 2,
+    #define FG_ELEMENTWISE_IS(code, name, kernel, cost) [FG_##code] = 1,
+    /* 2: a smooth function, 1: another elementwise one */
+    static const char fg_kinds[FG_N_CODES] = {
+        FG_SMOOTH(FG_SMOOTH_IS) FG_ELEMENTWISE(FG_ELEMENTWISE_IS)
+    };
     """
     const char *fg_names[1]
     enum: FG_N_CODES
-    enum: FG_N_ELEMENTWISE
+    const char fg_kinds[1]
 
 #: The number of each operation the kernels know, by name.
 CODES = {fg_names[i].decode(): i for i in range(FG_N_CODES)}
@@ -93,8 +102,9 @@ def map_elementwise(str name, x, d, const double[::1] f0):
     cdef const double *bases[3]
     cdef const double *changes[3]
     cdef double[:, ::1] out = np.empty((f0.shape[0], LANES))
+    cdef double[:, ::1] terms = np.empty((f0.shape[0], N_TERMS))
     cdef int i
-    if CODES[name] >= FG_N_ELEMENTWISE:
+    if not fg_kinds[CODES[name]]:
         raise ValueError(f"`name` must be of an elementwise operation, got {name!r}.")
     for i in range(3):
         base, lanes = x[min(i, len(x) - 1)], d[min(i, len(x) - 1)]
@@ -102,7 +112,8 @@ def map_elementwise(str name, x, d, const double[::1] f0):
             raise ValueError(f"`d` must have shape (n, {LANES}), `x` and `f0` length n.")
         bases[i], changes[i] = &base[0], &lanes[0, 0]
     if f0.shape[0]:
-        fg_pick_replay().map(CODES[name], f0.shape[0], bases, changes, &f0[0], &out[0, 0])
+        fg_pick_replay().map(CODES[name], f0.shape[0], bases, changes, &f0[0],
+                             &terms[0, 0], &out[0, 0])
     return np.asarray(out)
 
 
@@ -157,6 +168,7 @@ cdef class Replayer:
         cdef const double[::1] base
         cdef const int32_t[::1] inputs
         cdef const int64_t[::1] ints
+        cdef double[::1] terms
         cdef double[:, ::1] work
         self.values = <fg_value *> calloc(max(1, len(values)), sizeof(fg_value))
         self.ops = <fg_op *> calloc(max(1, len(ops)), sizeof(fg_op))
@@ -190,6 +202,10 @@ cdef class Replayer:
             self.ops[i].out = target
             self.ops[i].ints = &ints[0]
             self.ops[i].data = &base[0]
+            if fg_kinds[code] == 2:
+                terms = np.empty(N_TERMS * self.values[target].size + 1)
+                self.keep.append(terms)
+                self.ops[i].terms = &terms[0]
         self.program.n_values = len(values)
         self.program.n_ops = len(ops)
         self.program.out = out
@@ -197,6 +213,8 @@ cdef class Replayer:
             self.program.scratch[i] = scratch[i]
         self.program.values = self.values
         self.program.ops = self.ops
+        for i in range(len(ops)):
+            fg_pick_replay().prepare(&self.program, i)
         self.num_threads = num_threads
         # Pages are committed as they are first touched; rows are 64-byte aligned.
         buffer = np.empty(num_threads * work_size + 8)

@@ -34,6 +34,15 @@ static void cover(int64_t *lo, int64_t *n, int64_t other, int64_t length)
     *n = end - *lo;
 }
 
+/* Cut [lo, lo + n) to what it has in common with [other, other + length), if anything. */
+static int overlap(int64_t other, int64_t length, int64_t *lo, int64_t *n)
+{
+    const int64_t end = *lo + *n < other + length ? *lo + *n : other + length;
+    *lo = *lo > other ? *lo : other;
+    *n = end - *lo;
+    return *n > 0;
+}
+
 /* The next position in a box of shape n, in C order, but along the axis `skip` (-1: along
  * every axis); 0 after the last. */
 static int advance(const int64_t *n, int ndim, int skip, int64_t *at)

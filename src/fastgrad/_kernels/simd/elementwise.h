@@ -1,9 +1,8 @@
 /* Elementwise lane kernels: out = f(x0 + dx, y0 + dy) - f(x0, y0), per element and lane.
  *
- * Layout: a run of n elements, LANES doubles each. An operand's lanes advance by
- * `step` doubles an element (0: unperturbed, `d` then points to zeros), its base values
- * by `base_step`. Exact identities stand in where they exist, e.g. for x * y the
- * difference is dx * (y0 + dy) + x0 * dy; no derivative of any function is used.
+ * Layout: a run of n elements, LANES doubles each; see operand.h. Everything is an
+ * identity in the changes, e.g. for x * y dx * (y0 + dy) + x0 * dy, in which nothing
+ * cancels; no derivative of any function is used.
  * A kernel that selects (maximum, abs, where, comparisons) ORs into `crossed` the lanes
  * that are on another side than theta, a tie counting as a side of its own.
  */
@@ -14,14 +13,14 @@
 
 /* x, y, z: values at the lanes; x0, y0, z0: at theta; dx, dy, dz: their differences */
 #define KERNEL_1(name, result)                                                         \
-    static void name(int64_t n, const operand *in, const double *out0, int64_t step0,  \
-                     double *out, int64_t *crossed)                                    \
+    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+                     int64_t *crossed)                                                 \
     {                                                                                  \
         vi cross[N_VECS] = {{0}};                                                      \
         const operand a = in[0];                                                       \
         for (int64_t i = 0; i < n; i++) {                                              \
             const vd x0 = vec_splat(a.base[i * a.base_step]);                          \
-            const vd f0 = vec_splat(out0[i * step0]);                                  \
+            const vd f0 = vec_splat(f.value[i * f.step]);                              \
             for (int v = 0; v < N_VECS; v++) {                                         \
                 const vd dx = vec_load(a.d + i * a.step + v * VEC_LEN);                \
                 const vd x = x0 + dx;                                                  \
@@ -35,15 +34,15 @@
     }
 
 #define KERNEL_2(name, result)                                                         \
-    static void name(int64_t n, const operand *in, const double *out0, int64_t step0,  \
-                     double *out, int64_t *crossed)                                    \
+    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+                     int64_t *crossed)                                                 \
     {                                                                                  \
         vi cross[N_VECS] = {{0}};                                                      \
         const operand a = in[0], b = in[1];                                            \
         for (int64_t i = 0; i < n; i++) {                                              \
             const vd x0 = vec_splat(a.base[i * a.base_step]);                          \
             const vd y0 = vec_splat(b.base[i * b.base_step]);                          \
-            const vd f0 = vec_splat(out0[i * step0]);                                  \
+            const vd f0 = vec_splat(f.value[i * f.step]);                              \
             for (int v = 0; v < N_VECS; v++) {                                         \
                 const vd dx = vec_load(a.d + i * a.step + v * VEC_LEN);                \
                 const vd dy = vec_load(b.d + i * b.step + v * VEC_LEN);                \
@@ -59,20 +58,20 @@
 
 /* Lane by lane, by a rule of differences.h: rarely hot. */
 #define KERNEL_LANES(name, rule)                                                       \
-    static void name(int64_t n, const operand *in, const double *out0, int64_t step0,  \
-                     double *out, int64_t *crossed)                                    \
+    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+                     int64_t *crossed)                                                 \
     {                                                                                  \
         for (int64_t i = 0; i < n; i++)                                                \
             for (int l = 0; l < LANES; l++) {                                          \
                 const double d = in[0].d[i * in[0].step + l];                          \
                 out[i * LANES + l] =                                                   \
                     d == 0.0 ? 0.0 : rule(in[0].base[i * in[0].base_step], d,          \
-                                          out0[i * step0]);                            \
+                                          f.value[i * f.step]);                        \
             }                                                                          \
     }
 #define KERNEL_LANES_2(name, rule)                                                     \
-    static void name(int64_t n, const operand *in, const double *out0, int64_t step0,  \
-                     double *out, int64_t *crossed)                                    \
+    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+                     int64_t *crossed)                                                 \
     {                                                                                  \
         const operand a = in[0], b = in[1];                                            \
         for (int64_t i = 0; i < n; i++)                                                \
@@ -82,7 +81,7 @@
                     d == 0.0 && e == 0.0                                               \
                         ? 0.0                                                          \
                         : rule(a.base[i * a.base_step], b.base[i * b.base_step], d, e, \
-                               out0[i * step0]);                                       \
+                               f.value[i * f.step]);                                   \
             }                                                                          \
     }
 KERNEL_LANES(lanes_exp2, exp2_difference)
@@ -150,18 +149,22 @@ KERNEL_1(lanes_not, vec_step_difference(vec_one_where(x == 0.0), f0, &side))
 /* max(x, y) - f0 = max(dx + (x0 - f0), dy + (y0 - f0)): exact where the winner stays,
  * since its own term is then dx + 0 or dy + 0; min likewise. The hottest of the kernels
  * that choose (ReLU), so what is the same for all lanes is computed once, as a number. */
-/* x - f0, of infinities too. */
-static double gap(double x, double f0) { return x == f0 ? 0.0 : x - f0; }
+/* x - f0, nothing between equal infinities. (A branch on x == f0 would be mispredicted.) */
+static double gap(double x, double f0)
+{
+    const double difference = x - f0;
+    return difference == difference || x != f0 ? difference : 0.0;
+}
 #define KERNEL_WINNER(name, winner)                                                    \
-    static void name(int64_t n, const operand *in, const double *out0, int64_t step0,  \
-                     double *out, int64_t *crossed)                                    \
+    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+                     int64_t *crossed)                                                 \
     {                                                                                  \
         vec_flags cross[N_VECS] = {{0}};                                               \
         const operand a = in[0], b = in[1];                                            \
         for (int64_t i = 0; i < n; i++) {                                              \
             const double x0 = a.base[i * a.base_step];                                 \
             const double y0 = b.base[i * b.base_step];                                 \
-            const double f0 = out0[i * step0];                                         \
+            const double f0 = f.value[i * f.step];                                     \
             const double x1 = gap(x0, f0), y1 = gap(y0, f0);                           \
             for (int v = 0; v < N_VECS; v++) {                                         \
                 const vd x = vec_load(a.d + i * a.step + v * VEC_LEN) + x1;            \
@@ -185,14 +188,14 @@ KERNEL_WINNER(lanes_minimum, vec_smaller)
 /* The same with y unperturbed, as in ReLU and clipping. (The instructions give their
  * second operand where either is NaN.) */
 #define KERNEL_WINNER_1(name, winner)                                                  \
-    static void name(int64_t n, const operand *in, const double *out0, int64_t step0,  \
-                     double *out, int64_t *crossed)                                    \
+    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+                     int64_t *crossed)                                                 \
     {                                                                                  \
         vec_flags cross[N_VECS] = {{0}};                                               \
         const operand a = in[0], b = in[1];                                            \
         for (int64_t i = 0; i < n; i++) {                                              \
             const double x0 = a.base[i * a.base_step], y0 = b.base[i * b.base_step];   \
-            const double f0 = out0[i * step0];                                         \
+            const double f0 = f.value[i * f.step];                                     \
             const double x1 = gap(x0, f0);                                             \
             const vd y = vec_splat(gap(y0, f0));                                       \
             for (int v = 0; v < N_VECS; v++) {                                         \
@@ -217,8 +220,8 @@ KERNEL_2(lanes_or,
 /* y unperturbed: common, and no 0 * infinity where a mask is infinite. */
 KERNEL_2(lanes_multiply_1, dx * y0)
 
-static void lanes_where(int64_t n, const operand *in, const double *out0, int64_t step0,
-                        double *out, int64_t *crossed)
+static void lanes_where(int64_t n, const operand *in, at_theta f, double *out,
+                     int64_t *crossed)
 {
     vi cross[N_VECS] = {{0}};
     const operand c = in[0], a = in[1], b = in[2];
@@ -226,7 +229,7 @@ static void lanes_where(int64_t n, const operand *in, const double *out0, int64_
         const double c0 = c.base[i * c.base_step];
         const vd x0 = vec_splat(a.base[i * a.base_step]);
         const vd y0 = vec_splat(b.base[i * b.base_step]);
-        const vd f0 = vec_splat(out0[i * step0]);
+        const vd f0 = vec_splat(f.value[i * f.step]);
         const vi chose0 = vec_splat(c0) != 0.0;
         for (int v = 0; v < N_VECS; v++) {
             const vd dc = vec_load(c.d + i * c.step + v * VEC_LEN);
@@ -244,13 +247,12 @@ static void lanes_where(int64_t n, const operand *in, const double *out0, int64_
         *(vi *)(crossed + v * VEC_LEN) |= cross[v];
 }
 
-typedef void (*elementwise)(int64_t, const operand *, const double *, int64_t, double *,
-                            int64_t *);
+typedef void (*elementwise)(int64_t, const operand *, at_theta, double *, int64_t *);
+typedef void (*preparer)(int64_t, const operand *, at_theta);
 
 /* Of commutative operations: the kernel for when only one operand is perturbed, which
  * then comes first. NULL: there is none. */
 static const elementwise ONE_PERTURBED[FG_N_CODES] = {
-    [FG_LOGADDEXP] = lanes_logaddexp_1,
     [FG_MULTIPLY] = lanes_multiply_1,
     [FG_MAXIMUM] = lanes_maximum_1,
     [FG_MINIMUM] = lanes_minimum_1,

@@ -18,6 +18,7 @@ typedef int (*runner)(const fg_program *, fg_state *, const fg_op *, fg_box *, i
 typedef struct {
     runner run;
     elementwise kernel;
+    preparer prepare;
     double cost;
 } operation;
 
@@ -72,10 +73,11 @@ static int merge_element_loops(element_loop *loops, int n, int n_in)
     return n ? last + 1 : 0;
 }
 
-/* Run `kernel` over the box of the output; operands are laid out as boxes box[i]. */
+/* Run `kernel` over the box of the output; operands are laid out as boxes box[i]. Without a
+ * kernel, `prepare` the terms of the operation. */
 static void elementwise_box(const fg_program *g, const fg_op *op, elementwise kernel,
-                            const int *order, const fg_box *box, const fg_box *out,
-                            int64_t *crossed)
+                            preparer prepare, const int *order, const fg_box *box,
+                            const fg_box *out, int64_t *crossed)
 {
     const fg_value *target = &g->values[op->out];
     const int ndim = target->ndim;
@@ -89,11 +91,12 @@ static void elementwise_box(const fg_program *g, const fg_op *op, elementwise ke
         in[i].base = value->base;
         box_steps(b, value->ndim, steps[i]);
     }
-    const double *out0 = target->base;
+    at_theta result = {target->base, op->terms, 0};
     int n_loops = 0;
     for (int d = 0; d < ndim; d++) {
         element_loop l = {out->n[d], {0}, {0}, target->stride[d]};
-        out0 += out->lo[d] * l.out0;
+        result.value += out->lo[d] * l.out0;
+        result.terms += out->lo[d] * l.out0 * N_TERMS;
         for (int i = 0; i < op->n_in; i++) {
             const fg_value *value = &g->values[op->in[order[i]]];
             const int a = d - (ndim - value->ndim);
@@ -114,16 +117,21 @@ static void elementwise_box(const fg_program *g, const fg_op *op, elementwise ke
         in[i].step = inner.lane[i];
         in[i].base_step = inner.base[i];
     }
+    result.step = inner.out0;
     int64_t at[MAX_NDIM] = {0};
     double *to = out->d;
     for (;;) {
-        kernel(inner.n, in, out0, inner.out0, to, crossed);
+        if (kernel)
+            kernel(inner.n, in, result, to, crossed);
+        else
+            prepare(inner.n, in, result);
         to += inner.n * LANES;
         int d = n_loops - 1;
         for (; d >= 0; d--) {
             const element_loop *l = &loops[d];
             const int64_t move = ++at[d] < l->n ? 1 : 1 - l->n;
-            out0 += move * l->out0;
+            result.value += move * l->out0;
+            result.terms += move * l->out0 * N_TERMS;
             for (int i = 0; i < op->n_in; i++) {
                 in[i].d += move * l->lane[i];
                 in[i].base += move * l->base[i];
@@ -135,6 +143,18 @@ static void elementwise_box(const fg_program *g, const fg_op *op, elementwise ke
         if (d < 0)
             return;
     }
+}
+
+static void prepare(const fg_program *g, int number)
+{
+    const fg_op *op = &g->ops[number];
+    const fg_value *target = &g->values[op->out];
+    const int order[3] = {0, 1, 2};
+    fg_box box[3] = {{{0}}}, out = {{0}};
+    for (int d = 0; d < target->ndim; d++)
+        out.n[d] = target->shape[d];
+    if (target->size && OPERATIONS[op->code].prepare)
+        elementwise_box(g, op, NULL, OPERATIONS[op->code].prepare, order, box, &out, NULL);
 }
 
 /* The box of an elementwise result covers those of its perturbed inputs. */
@@ -209,7 +229,7 @@ static int run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
             && box[live].d == out->d)
             return 1;
     }
-    elementwise_box(g, op, kernel, order, box, out, st->crossed);
+    elementwise_box(g, op, kernel, NULL, order, box, out, st->crossed);
     return 1;
 }
 
@@ -491,11 +511,8 @@ static int run_contract(const fg_program *g, fg_state *st, const fg_op *op, fg_b
         lo[0][l] = in_a ? a->lo[ia] : 0, n[0][l] = in_a ? a->n[ia] : length;
         lo[1][l] = in_b ? b->lo[ib] : 0, n[1][l] = in_b ? b->n[ib] : length;
         if (used[2]) {
-            const int64_t first = lo[0][l] > lo[1][l] ? lo[0][l] : lo[1][l];
-            const int64_t end0 = lo[0][l] + n[0][l], end1 = lo[1][l] + n[1][l];
-            lo[2][l] = first;
-            n[2][l] = (end0 < end1 ? end0 : end1) - first;
-            used[2] = n[2][l] > 0;
+            lo[2][l] = lo[1][l], n[2][l] = n[1][l];
+            used[2] = overlap(lo[0][l], n[0][l], &lo[2][l], &n[2][l]);
         }
         if (ic >= 0) {
             const int t = a->live ? 0 : 1;
@@ -504,6 +521,12 @@ static int run_contract(const fg_program *g, fg_state *st, const fg_op *op, fg_b
                 cover(&out->lo[ic], &out->n[ic], lo[1][l], n[1][l]);
         }
     }
+    for (int l = 0; st->count && l < n_labels; l++)
+        if (axes[3 * l + 2] == 0) {
+            out->lo[0] = st->first, out->n[0] = st->count;
+            for (int t = 0; t < 3; t++)
+                used[t] &= overlap(st->first, st->count, &lo[t][l], &n[t][l]);
+        }
     for (int t = 0; t < 3; t++)
         if (used[t]) {
             double work = 1;
@@ -821,33 +844,102 @@ static int any_live(const fg_program *g, const fg_state *st, const fg_op *op)
     return 0;
 }
 
-#define ELEMENTWISE_ROW(code, name, kernel, cost) [FG_##code] = {run_elementwise, kernel, cost},
-#define OTHER_ROW(code, name, run, cost) [FG_##code] = {run, NULL, cost},
-static const operation OPERATIONS[FG_N_CODES] = {FG_ELEMENTWISE(ELEMENTWISE_ROW)
-                                                     FG_OTHERS(OTHER_ROW)};
+#define SMOOTH_ROW(code, name, kernel, cost)                                           \
+    [FG_##code] = {run_elementwise, kernel, kernel##_terms, cost},
+#define ELEMENTWISE_ROW(code, name, kernel, cost)                                      \
+    [FG_##code] = {run_elementwise, kernel, NULL, cost},
+#define OTHER_ROW(code, name, run, cost) [FG_##code] = {run, NULL, NULL, cost},
+static const operation OPERATIONS[FG_N_CODES] = {
+    FG_SMOOTH(SMOOTH_ROW) FG_ELEMENTWISE(ELEMENTWISE_ROW) FG_OTHERS(OTHER_ROW)};
+
+static void run_operation(const fg_program *g, fg_state *st, const fg_op *op, int measure)
+{
+    fg_box *out = &st->boxes[op->out];
+    out->live = any_live(g, st, op);
+    out->d = st->work + g->values[op->out].slot;
+    if (out->live)
+        out->live = OPERATIONS[op->code].run(g, st, op, out, measure);
+}
+
+/* ---- chains: a contraction and the functions of its result alone ------------------ */
+
+/* Doubles of a strip of rows: a share of the L1 cache. */
+#define STRIP 2048
+
+/* Whether an operation works in place on the result of the one before, and on nothing else
+ * that is perturbed. */
+static int continues(const fg_program *g, const fg_state *st, const fg_op *op)
+{
+    const int before = (op - 1)->out;
+    if (!OPERATIONS[op->code].kernel || g->values[op->out].slot != g->values[before].slot)
+        return 0;
+    int found = 0;
+    for (int i = 0; i < op->n_in; i++) {
+        if (op->in[i] != before && st->boxes[op->in[i]].live)
+            return 0;
+        found |= op->in[i] == before;
+    }
+    return found;
+}
+
+/* The number of operations, from a contraction on, that can go strip by strip. */
+static int chain_length(const fg_program *g, const fg_state *st, int i)
+{
+    const fg_op *op = &g->ops[i];
+    int n = 1;
+    if (op->code == FG_CONTRACT && g->values[op->out].ndim && any_live(g, st, op))
+        while (i + n < g->n_ops && continues(g, st, op + n))
+            n++;
+    return n;
+}
+
+/* Run the operations on a strip of rows after the other, so that it stays in the cache. */
+static void run_chain(const fg_program *g, fg_state *st, const fg_op *op, int n)
+{
+    for (int k = 0; k < n; k++)
+        run_operation(g, st, op + k, 1);
+    const fg_box whole = st->boxes[op->out];
+    if (!whole.live)
+        return;
+    const int64_t row = box_size(&whole, g->values[op->out].ndim) / whole.n[0] * LANES;
+    const int64_t strip = row < STRIP ? STRIP / row : 1, end = whole.lo[0] + whole.n[0];
+    for (st->first = whole.lo[0]; st->first < end; st->first += strip) {
+        st->count = st->first + strip < end ? strip : end - st->first;
+        for (int k = 0; k < n; k++) {
+            fg_box *out = &st->boxes[op[k].out];
+            out->d = whole.d + (st->first - whole.lo[0]) * row;
+            OPERATIONS[op[k].code].run(g, st, op + k, out, 0);
+        }
+    }
+    st->count = 0;
+    for (int k = 0; k < n; k++)
+        st->boxes[op[k].out] = whole;
+}
 
 static void run_program(const fg_program *g, fg_state *st, int measure)
 {
-    for (int i = 0; i < g->n_ops; i++) {
-        const fg_op *op = &g->ops[i];
-        fg_box *out = &st->boxes[op->out];
-        out->live = any_live(g, st, op);
-        if (!out->live)
-            continue;
-        out->d = st->work + g->values[op->out].slot;
-        out->live = OPERATIONS[op->code].run(g, st, op, out, measure);
+    for (int i = 0; i < g->n_ops;) {
+        const int n = measure ? 1 : chain_length(g, st, i);
+        if (n > 1)
+            run_chain(g, st, &g->ops[i], n);
+        else
+            run_operation(g, st, &g->ops[i], measure);
+        i += n;
     }
 }
 
 static void map(int code, int64_t n, const double *const x[3], const double *const d[3],
-                const double *f0, double *out)
+                const double *f0, double *terms, double *out)
 {
     int64_t crossed[LANES];
     operand in[3];
+    const at_theta result = {f0, terms, 1};
     for (int i = 0; i < 3; i++)
         in[i] = (operand){d[i], x[i], LANES, 1};
-    OPERATIONS[code].kernel(n, in, f0, 1, out, crossed);
+    if (OPERATIONS[code].prepare)
+        OPERATIONS[code].prepare(n, in, result);
+    OPERATIONS[code].kernel(n, in, result, out, crossed);
 }
 
 extern const fg_replay FG(fg_replay);
-const fg_replay FG(fg_replay) = {run_program, map};
+const fg_replay FG(fg_replay) = {run_program, prepare, map};

@@ -13,10 +13,11 @@
 #define LANES 8
 #define MAX_NDIM 8
 #define MAX_LABELS 16
+#define N_TERMS 3
 
-/* Every operation, in one list: its code, its name in Python, what runs it (elementwise: the
- * kernel for a row of elements, else a function of replay.c) and the cost of one element,
- * in multiply-adds. The parameters ("ints") of those that have any:
+/* Every operation, in one list: its code, its name in Python, what runs it (elementwise, of
+ * smooth.h or elementwise.h: the kernel for a row of elements; else a function of replay.c)
+ * and the cost of one element, in multiply-adds. The parameters ("ints") of those that have any:
  *
  * sum, max, prod   1 for each input axis that is reduced, 0 for the others
  * cumsum, cumprod  the axis
@@ -34,28 +35,30 @@
  *
  * solve, det, logabsdet, signdet, cholesky act on the last two axes, stacks of matrices.
  */
+#define FG_SMOOTH(X) \
+    X(EXP, exp, smooth_exp, 10) X(EXPM1, expm1, smooth_expm1, 10) \
+    X(LOG, log, smooth_log, 28) X(LOG1P, log1p, smooth_log1p, 30) \
+    X(TANH, tanh, smooth_tanh, 14) X(SIN, sin, smooth_sin, 50) \
+    X(COS, cos, smooth_cos, 50) X(LOG2, log2, smooth_log2, 28) \
+    X(LOG10, log10, smooth_log10, 28) X(ERF, erf, smooth_erf, 60) \
+    X(ERFC, erfc, smooth_erfc, 60) X(POWER, power, smooth_power, 40) \
+    X(LOGADDEXP, logaddexp, smooth_logaddexp, 50)
 #define FG_ELEMENTWISE(X) \
-    X(EXP, exp, lanes_exp, 20) X(EXPM1, expm1, lanes_expm1, 20) \
-    X(LOG, log, lanes_log, 35) X(LOG1P, log1p, lanes_log1p, 35) \
-    X(TANH, tanh, lanes_tanh, 24) X(SQRT, sqrt, lanes_sqrt, 8) \
-    X(SQUARE, square, lanes_square, 2) X(ABS, abs, lanes_abs, 3) \
-    X(SIGN, sign, lanes_sign, 3) X(RECIPROCAL, reciprocal, lanes_reciprocal, 8) \
-    X(NEGATIVE, negative, lanes_negative, 1) X(SIN, sin, lanes_sin, 60) \
-    X(COS, cos, lanes_cos, 60) X(TAN, tan, lanes_tan, 300) \
+    X(SQRT, sqrt, lanes_sqrt, 8) X(SQUARE, square, lanes_square, 2) \
+    X(ABS, abs, lanes_abs, 3) X(SIGN, sign, lanes_sign, 3) \
+    X(RECIPROCAL, reciprocal, lanes_reciprocal, 8) \
+    X(NEGATIVE, negative, lanes_negative, 1) X(TAN, tan, lanes_tan, 300) \
     X(ARCSIN, arcsin, lanes_arcsin, 300) X(ARCCOS, arccos, lanes_arccos, 300) \
     X(ARCTAN, arctan, lanes_arctan, 300) X(SINH, sinh, lanes_sinh, 300) \
     X(COSH, cosh, lanes_cosh, 300) X(ARCSINH, arcsinh, lanes_arcsinh, 400) \
     X(ARCCOSH, arccosh, lanes_arccosh, 400) X(ARCTANH, arctanh, lanes_arctanh, 400) \
-    X(EXP2, exp2, lanes_exp2, 100) X(LOG2, log2, lanes_log2, 35) \
-    X(LOG10, log10, lanes_log10, 35) X(CBRT, cbrt, lanes_cbrt, 300) \
-    X(ERF, erf, lanes_erf, 110) X(ERFC, erfc, lanes_erfc, 110) \
+    X(EXP2, exp2, lanes_exp2, 100) X(CBRT, cbrt, lanes_cbrt, 300) \
     X(LGAMMA, lgamma, lanes_lgamma, 2000) X(FLOOR, floor, lanes_floor, 3) \
     X(CEIL, ceil, lanes_ceil, 3) X(RINT, rint, lanes_rint, 3) \
     X(TRUNC, trunc, lanes_trunc, 3) X(NOT, not, lanes_not, 2) \
     X(ADD, add, lanes_add, 1) X(SUBTRACT, subtract, lanes_subtract, 1) \
     X(MULTIPLY, multiply, lanes_multiply, 2) X(DIVIDE, divide, lanes_divide, 8) \
     X(MAXIMUM, maximum, lanes_maximum, 4) X(MINIMUM, minimum, lanes_minimum, 4) \
-    X(POWER, power, lanes_power, 60) X(LOGADDEXP, logaddexp, lanes_logaddexp, 70) \
     X(ARCTAN2, arctan2, lanes_arctan2, 600) X(HYPOT, hypot, lanes_hypot, 200) \
     X(GREATER, greater, lanes_greater, 2) \
     X(GREATER_EQUAL, greater_equal, lanes_greater_equal, 2) \
@@ -73,7 +76,7 @@
     X(SIGNDET, signdet, run_determinant, 1) X(CHOLESKY, cholesky, run_cholesky, 1)
 
 #define FG_CODE(code, name, kernel, cost) FG_##code,
-enum fg_code { FG_ELEMENTWISE(FG_CODE) FG_OTHERS(FG_CODE) FG_N_CODES };
+enum fg_code { FG_SMOOTH(FG_CODE) FG_ELEMENTWISE(FG_CODE) FG_OTHERS(FG_CODE) FG_N_CODES };
 #undef FG_CODE
 
 typedef struct {
@@ -92,7 +95,8 @@ typedef struct {
     int32_t out;
     const int32_t *many;   /* the inputs of FG_PLACE, which may be more than three */
     const int64_t *ints;
-    const double *data;    /* what a kernel wants to know about theta: inverse matrices */
+    const double *data;    /* what a kernel wants to know about theta: factors of matrices */
+    double *terms;         /* and N_TERMS numbers for each element of a smooth function */
 } fg_op;
 
 typedef struct {
@@ -114,16 +118,20 @@ typedef struct {
     double *work;         /* the workspace */
     int64_t crossed[LANES]; /* nonzero: the lane is on another side of a kink than theta */
     double cost;          /* estimated floating-point work of this bundle */
+    int64_t first, count; /* rows (of the first axis) that a contraction computes; 0: all */
 } fg_state;
 
 typedef struct {
     /* Propagate the live boxes through the program: with measure != 0 only the boxes and
      * their cost, else also the lanes. */
     void (*run)(const fg_program *, fg_state *, int measure);
+    /* Fill in the terms of an operation. */
+    void (*prepare)(const fg_program *, int op);
     /* One elementwise operation on n elements, for tests: its operands at theta, the lanes
-     * of their changes (n x LANES), its value at theta; the lanes of its change. */
+     * of their changes (n x LANES), its value at theta, room for n x N_TERMS numbers; the
+     * lanes of its change. */
     void (*map)(int code, int64_t n, const double *const x[3], const double *const d[3],
-                const double *f0, double *out);
+                const double *f0, double *terms, double *out);
 } fg_replay;
 
 extern const fg_replay fg_replay_base, fg_replay_v3, fg_replay_v4;

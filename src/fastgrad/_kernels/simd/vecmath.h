@@ -150,10 +150,27 @@ INLINE void vec_exp(vd *x, const int n)
     EACH x[i] = ((1.0 + x[i]) * vec_pow2(k[i] >> 1)) * vec_pow2(k[i] - (k[i] >> 1));
 }
 
+/* Up to here expm1 takes four terms, and 1 / (1 + q) that many factors. */
+#define NEAR_ZERO 0x1p-14
+INLINE int vec_near_zero(const vd *x, const int n)
+{
+    vd largest = vec_abs(x[0]);
+    EACH largest = vec_larger(largest, vec_abs(x[i]));
+    return !vec_any(~(largest <= NEAR_ZERO));
+}
+INLINE void vec_expm1_near_zero(vd *x, const int n)
+{
+    EACH x[i] = x[i] + (x[i] * x[i]) * (0.5 + x[i] * (1.0 / 6 + x[i] * (1.0 / 24)));
+}
+
 /* For x up to 709. */
 INLINE void vec_expm1(vd *x, const int n)
 {
     vi k[MAX_BLOCK];
+    if (vec_near_zero(x, n)) {
+        vec_expm1_near_zero(x, n);
+        return;
+    }
     EACH x[i] = vec_larger(vec_splat(-40.0), x[i]);
     vec_expm1_reduced(x, k, n);
     EACH x[i] = vec_pow2(k[i]) * x[i] + (vec_pow2(k[i]) - 1.0);
