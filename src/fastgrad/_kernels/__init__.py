@@ -49,9 +49,9 @@ through the program side by side::
   per operation); ``elementwise.h``, ``contract.h``, ``linear.h``, ``sorting.h`` and
   ``vecmath.h`` do the arithmetic; ``_replay.pyx`` hands bundles to threads. Which
   entries are bundled, so that boxes stay small, is decided in ``program/plan.py``.
-- What a rule wants to know about theta (e^x, 1 / x, ...) is found once, when a program is
-  packed. A contraction and the functions applied to its result alone go strip by strip,
-  so that lanes stay in the L1 cache from the product to the activation.
+- What a rule wants to know about theta (e^x, 1 / x, ...) is found once, when a program
+  is packed. A contraction and the functions applied to its result alone go strip by
+  strip, so that lanes stay in the L1 cache from the product to the activation.
 - Operations that choose (maximum, abs, where, comparisons, sorting) report the lanes
   that chose otherwise than at theta: kinks are seen, not guessed.
 """
