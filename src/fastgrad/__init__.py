@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fastgrad.checking.monitor import GradientMonitor
     from fastgrad.checking.numerical import numerical_gradient
     from fastgrad.checking.variations import check_variations
-    from fastgrad.initializers.gains import critical_init, gain
+    from fastgrad.initializers import critical_init, gain
     from fastgrad.losses import trace
     from fastgrad.program import Program, TraceError
     from fastgrad.reports import (
@@ -40,11 +40,15 @@ if TYPE_CHECKING:
         SignalReport,
         VariationReport,
     )
-    from fastgrad.signal import meanfield
-    from fastgrad.signal.diagnose import diagnose_signal
-    from fastgrad.statistics.batchnorm import BatchNorm, batch_norm, batch_norm_backward
-    from fastgrad.statistics.moments import Moments, moments
-    from fastgrad.statistics.scaling import StandardScaler
+    from fastgrad.signal import diagnose_signal, meanfield
+    from fastgrad.statistics import (
+        BatchNorm,
+        Moments,
+        StandardScaler,
+        batch_norm,
+        batch_norm_backward,
+        moments,
+    )
 
 __all__ = [
     "BatchNorm",
@@ -83,7 +87,7 @@ __all__ = [
 
 # Imported when first used: importing fastgrad costs next to nothing beyond NumPy.
 _HOME = {
-    "BatchNorm": "statistics.batchnorm",
+    "BatchNorm": "statistics",
     "Block": "reports",
     "Cause": "reports",
     "ConstantLossError": "checking.audit",
@@ -91,23 +95,23 @@ _HOME = {
     "GradientError": "reports",
     "GradientMonitor": "checking.monitor",
     "GradientReport": "reports",
-    "Moments": "statistics.moments",
+    "Moments": "statistics",
     "Program": "program",
     "SignalReport": "reports",
-    "StandardScaler": "statistics.scaling",
+    "StandardScaler": "statistics",
     "TraceError": "program",
     "VariationReport": "reports",
-    "batch_norm": "statistics.batchnorm",
-    "batch_norm_backward": "statistics.batchnorm",
+    "batch_norm": "statistics",
+    "batch_norm_backward": "statistics",
     "check_gradient": "checking.check",
     "check_hessian": "checking.hessian",
     "check_jacobian": "checking.jacobian",
     "check_variations": "checking.variations",
-    "critical_init": "initializers.gains",
-    "diagnose_signal": "signal.diagnose",
-    "gain": "initializers.gains",
+    "critical_init": "initializers",
+    "diagnose_signal": "signal",
+    "gain": "initializers",
     "layer_loss": "checking.layers",
-    "moments": "statistics.moments",
+    "moments": "statistics",
     "numerical_gradient": "checking.numerical",
     "numerical_hessian": "checking.hessian",
     "numerical_jacobian": "checking.jacobian",

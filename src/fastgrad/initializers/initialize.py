@@ -21,14 +21,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastgrad._arguments import Seed, number, refusal
 from fastgrad._kernels import _philox
 from fastgrad._threads import resolve_num_threads
-from fastgrad.initializers.fans import Fans, fans
-from fastgrad.initializers.gains import (
-    Gain,
-    ResidualScale,
-    critical_init,
-    gain,
-    residual_scale,
-)
 from fastgrad.initializers.isometries import delta_orthogonal, identity, orthogonal
 from fastgrad.initializers.schemes import (
     he_normal,
@@ -36,36 +28,11 @@ from fastgrad.initializers.schemes import (
     lecun_normal,
     lecun_uniform,
     truncated_normal,
-    truncated_std,
     variance_scaling,
     xavier_normal,
     xavier_uniform,
 )
 from fastgrad.initializers.streams import Array, as_shape, destination, fixed_seed
-
-__all__ = [
-    "Fans",
-    "Gain",
-    "ResidualScale",
-    "critical_init",
-    "delta_orthogonal",
-    "fans",
-    "gain",
-    "he_normal",
-    "he_uniform",
-    "identity",
-    "initialize",
-    "lecun_normal",
-    "lecun_uniform",
-    "orthogonal",
-    "philox4x32",
-    "residual_scale",
-    "truncated_normal",
-    "truncated_std",
-    "variance_scaling",
-    "xavier_normal",
-    "xavier_uniform",
-]
 
 _SCHEMES: dict[str, Callable[..., Array]] = {
     "delta_orthogonal": delta_orthogonal,

@@ -20,7 +20,7 @@ from fastgrad.checking.check import check_gradient
 from fastgrad.checking.hessian import check_hessian
 from fastgrad.checking.jacobian import check_jacobian, numerical_jacobian
 from fastgrad.checking.numerical import numerical_gradient
-from fastgrad.reports.gradient import GradientReport
+from fastgrad.reports import GradientReport
 
 __all__ = ["check_constraint", "check_grad", "check_hess", "check_jac"]
 

@@ -17,15 +17,9 @@ show reports is written once, for the few elements of `document`.
 """
 
 from fastgrad.reports.base import Report, described, page_of
+from fastgrad.reports.blocks import Block, Blocks, Cause, GradientError, Verdict
 from fastgrad.reports.entries import Entries, Entry
-from fastgrad.reports.gradient import (
-    Block,
-    Blocks,
-    Cause,
-    GradientError,
-    GradientReport,
-    Verdict,
-)
+from fastgrad.reports.gradient import GradientReport
 from fastgrad.reports.layers import Fault, Jacobian, SignalLayer
 from fastgrad.reports.signal import SignalReport
 from fastgrad.reports.variations import (

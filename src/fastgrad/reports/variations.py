@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastgrad.reports.base import Report, described
+from fastgrad.reports.blocks import GradientError, Verdict
 from fastgrad.reports.document import Document, Finding, Findings, Lines, Table
-from fastgrad.reports.gradient import GradientError, GradientReport, Verdict
+from fastgrad.reports.gradient import GradientReport
 
 Outcome = Literal["correct", "wrong", "undecided", "raises", "skipped"]
 

@@ -16,10 +16,10 @@ from fastgrad.params.structure import rebuild, walk
 from fastgrad.program import plan
 from fastgrad.program.graph import Node
 from fastgrad.program.trace.tracing import trace_graph
-from fastgrad.reports import Fault, Jacobian, SignalLayer, SignalReport
+from fastgrad.reports import Fault, SignalLayer, SignalReport
 from fastgrad.signal.evidence import Evidence
 from fastgrad.signal.jacobian import jacobian as find_jacobian
-from fastgrad.signal.layers import Layer, find_layers
+from fastgrad.signal.layers import Layer
 from fastgrad.signal.meanfield import dead_probability, first_depth_outside
 from fastgrad.signal.measure import (
     Growth,
@@ -31,28 +31,17 @@ from fastgrad.signal.measure import (
     saturated_shares,
 )
 from fastgrad.signal.scaled import Scaled, backpropagate, evaluate
+from fastgrad.signal.structure import find_layers
 from fastgrad.signal.theory import (
     Expected,
-    Theory,
     Weights,
     expect_backward,
     expect_forward,
     moments_at,
     samples,
-    theory,
     weigh,
 )
 from fastgrad.signal.verdict import find_faults
-
-__all__ = [
-    "Fault",
-    "Jacobian",
-    "SignalLayer",
-    "SignalReport",
-    "Theory",
-    "diagnose_signal",
-    "theory",
-]
 
 _LN2 = math.log(2)
 _DTYPES = ("float16", "bfloat16", "float32", "float64")

@@ -18,9 +18,10 @@ from fastgrad._arguments import integer, number
 from fastgrad.initializers.gaussian import Moments, moments
 from fastgrad.program.graph import Node
 from fastgrad.signal.finite_width import Spread, layer_spread
-from fastgrad.signal.layers import Elementwise, Layer, holds
+from fastgrad.signal.layers import Elementwise, Layer
 from fastgrad.signal.meanfield import Curves, MeanField
 from fastgrad.signal.scaled import Scaled
+from fastgrad.signal.structure import holds
 
 _LINEAR = moments("linear")
 _layer_spread = lru_cache(maxsize=1024)(layer_spread)

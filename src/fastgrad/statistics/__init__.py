@@ -1,1 +1,24 @@
-"""Statistics of data in one read: moments, scaling, batch normalisation."""
+"""Statistics of data in one read: moments, scaling, batch normalisation.
+
+- `tables`: what people call a table, turned into NumPy.
+- `moments`: count, mean and variance, merged so that any batching, memory layout and
+  number of threads gives the same bits.
+- `scaling`: the scaler, a drop-in for scikit-learn's (`estimator` is what that asks
+  of one); `seen` is what it has seen, `dask` the same of Dask arrays.
+- `batchnorm`: one batch, forward and backward; `running`: its running statistics.
+- `affine`: (x - a) / b and (x - a) * b + c, rounded once.
+"""
+
+from fastgrad.statistics.batchnorm import batch_norm, batch_norm_backward
+from fastgrad.statistics.moments import Moments, moments
+from fastgrad.statistics.running import BatchNorm
+from fastgrad.statistics.scaling import StandardScaler
+
+__all__ = [
+    "BatchNorm",
+    "Moments",
+    "StandardScaler",
+    "batch_norm",
+    "batch_norm_backward",
+    "moments",
+]

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from fastgrad._kernels import _affine as kernel
 from fastgrad._threads import useful_threads
+from fastgrad.statistics import tables
 
 Floats = NDArray[np.float64]
 
 _NOTHING = np.empty(0)
 # Columns below this many are taken several rows at a time, so that vectors are full.
 _WIDE = 512
+# Elements converted at a time.
+_SLAB = 1 << 18
 
 
 def affine(
@@ -25,7 +28,7 @@ def affine(
 ) -> None:
     """Write (x - a) / b, or (x - a) * b + c, to `out`; all (outer, inner, columns).
 
-    Kernels must be able to read and write both (`_tables.kernel_ready`); `out` may be
+    Kernels must be able to read and write both (`tables.kernel_ready`); `out` may be
     `x` itself.
     """
     a, b, c = terms if len(terms) == 3 else (*terms, _NOTHING)
@@ -47,3 +50,41 @@ def affine(
 
 def _both_contiguous(x: NDArray[Any], out: NDArray[Any]) -> bool:
     return bool(x.flags.c_contiguous and out.flags.c_contiguous)
+
+
+def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of what numbers of `dtype` become."""
+    return np.dtype(np.float64) if dtype.kind in "iub" else dtype.newbyteorder("=")
+
+
+def target_for(x: NDArray[Any], out: Any, in_place: bool) -> NDArray[Any]:
+    """Return the array to write to."""
+    dtype = result_dtype(x.dtype)
+    if out is None:
+        fits = in_place and x.dtype == dtype and x.flags.writeable
+        return x if fits else np.empty_like(x, dtype=dtype, subok=False)
+    if not isinstance(out, np.ndarray) or out.shape != x.shape or out.dtype != dtype:
+        raise ValueError(
+            f"`out` must be an array of shape {x.shape} and dtype {dtype}, got shape "
+            f"{np.shape(out)} and dtype {getattr(out, 'dtype', type(out).__name__)}."
+        )
+    return out
+
+
+def _is_same(x: NDArray[Any], y: NDArray[Any]) -> bool:
+    start, other = (a.__array_interface__["data"][0] for a in (x, y))
+    return bool(start == other and x.strides == y.strides and x.dtype == y.dtype)
+
+
+def normalise(x: NDArray[Any], terms: Any, out: NDArray[Any], num_threads: int) -> None:
+    """Write what `affine` makes of a table of any dtype and layout to `out`."""
+    if np.may_share_memory(x, out) and not _is_same(x, out):
+        x = x.copy()
+    if tables.kernel_ready(x) and tables.kernel_ready(out) and x.dtype == out.dtype:
+        affine(x[None], terms, out[None], num_threads)
+        return
+    step = max(1, _SLAB // x.shape[1])
+    for start in range(0, len(x), step):
+        rows = x[start : start + step].astype(np.float64)
+        affine(rows[None], terms, rows[None], num_threads)
+        out[start : start + step] = rows

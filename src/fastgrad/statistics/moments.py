@@ -20,7 +20,7 @@ from fastgrad._arguments import axis as as_axis
 from fastgrad._arguments import number, refusal
 from fastgrad._kernels import _moments as kernel
 from fastgrad._threads import resolve_num_threads, useful_threads
-from fastgrad.statistics import tables as _tables
+from fastgrad.statistics import tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ def accumulate(
 
 def _accumulate_finite(*arguments: Any) -> Floats:
     state, infinite = accumulate(*arguments)
-    _tables.refuse_infinities(infinite)
+    tables.refuse_infinities(infinite)
     return state
 
 
@@ -100,7 +100,7 @@ class Accumulator:
     ) -> Accumulator:
         """Return the accumulator after the rows of the (n, columns) array `x` too."""
         result = self
-        for rows, w in _tables.slabs(x, weights):
+        for rows, w in tables.slabs(x, weights):
             result = result._with_slab(rows, w, num_threads)
         return result
 
@@ -126,7 +126,7 @@ class Accumulator:
         if start == stop:
             return self
         copy = rows[start:stop].astype(np.float64)
-        _tables.refuse_infinities(np.atleast_1d(np.isinf(copy).any(axis=0)))
+        tables.refuse_infinities(np.atleast_1d(np.isinf(copy).any(axis=0)))
         w = np.ones(len(copy)) if weights is None else weights[start:stop].copy()
         parts = (*self.parts, (copy, w))
         return Accumulator(self.columns, self.state, parts, self.waiting + len(copy))
@@ -330,7 +330,7 @@ def moments(
     (np.int64(6), np.float64(6.666666666666667))
     """
     threads = resolve_num_threads(num_threads)
-    array = _tables.as_numbers(x, "x")
+    array = tables.as_numbers(x, "x")
     axes = _sample_axes(array, axis)
     freedom = number("ddof", ddof, least=0)
     shape = tuple(n for k, n in enumerate(array.shape) if k not in axes)
@@ -338,7 +338,7 @@ def moments(
     if weights is not None:
         if len(axes) != 1:
             raise refusal(ValueError, "axis", "be one axis, with `weights`", axis)
-        w = _tables.as_weights(weights, array.shape[axes[0]], "weights")
+        w = tables.as_weights(weights, array.shape[axes[0]], "weights")
     return Moments._of(state_of(array, axes, w, threads), shape, freedom)
 
 
@@ -362,8 +362,8 @@ def state_of(
     views = _is_one_axis(moved, 1, len(axes)) and _is_one_axis(moved, len(axes), x.ndim)
     if (
         views
-        and _tables.kernel_ready(x)
-        and (weights is None or _tables.all_positive(weights))
+        and tables.kernel_ready(x)
+        and (weights is None or tables.all_positive(weights))
     ):
         view: NDArray[Any] = moved.reshape(samples[0], inner, columns)
         if len(axes) == 1:

@@ -4,69 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arguments import flag
 from fastgrad._threads import resolve_num_threads
-from fastgrad.statistics import tables as _tables
-from fastgrad.statistics.affine import affine
+from fastgrad.statistics import tables
+from fastgrad.statistics.affine import normalise, result_dtype, target_for
 from fastgrad.statistics.estimator import Transformer
-from fastgrad.statistics.moments import Accumulator, Moments, moments
+from fastgrad.statistics.moments import Accumulator, moments
+from fastgrad.statistics.seen import Drift, Seen
 
 Floats = NDArray[np.float64]
-
-# A deviation of this many units in the last place of the mean is rounding.
-_CONSTANT_ULPS = 4
-# Elements converted at a time.
-_SLAB = 1 << 18
-
-
-class Drift(NamedTuple):
-    """How far other data is from the data of a scaler, per feature.
-
-    Attributes
-    ----------
-    z : float64 array of shape (n_features,)
-        Difference of the means in its own standard error, from the scaler's deviation:
-        beyond ±4 or so, the data is not from the same distribution.
-    ratio : float64 array of shape (n_features,)
-        Standard deviation by that of the scaler.
-    """
-
-    z: Floats
-    ratio: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """The rows a scaler has seen, and what follows from them, once it is asked for."""
-
-    rows: Accumulator
-    names: NDArray[Any] | None
-    weighted: bool
-
-    @cached_property
-    def moments(self) -> Moments:
-        return self.rows.moments()
-
-    @cached_property
-    def constant(self) -> NDArray[np.bool_]:
-        m = self.moments
-        return np.asarray(m.std <= _CONSTANT_ULPS * np.spacing(np.abs(m.mean)))
-
-    @cached_property
-    def scale(self) -> Floats:
-        return np.where(self.constant, 1.0, self.moments.std)
-
-    @cached_property
-    def count(self) -> Any:
-        counts = self.moments.weight if self.weighted else self.moments.count
-        return counts[0] if (counts == counts[0]).all() else counts
 
 
 class StandardScaler(Transformer):
@@ -194,34 +145,34 @@ class StandardScaler(Transformer):
         return self
 
     def _after(
-        self, X: Any, sample_weight: Any, before: _Seen | None, progress: bool
-    ) -> _Seen:
+        self, X: Any, sample_weight: Any, before: Seen | None, progress: bool
+    ) -> Seen:
         """Return what has been seen after `X`, without changing the scaler."""
         weighted = sample_weight is not None or (before is not None and before.weighted)
         if hasattr(X, "__dask_graph__"):
             from fastgrad.statistics.dask import accumulator
 
             rows = accumulator(X, sample_weight)
-            return _Seen(before.rows.merged(rows) if before else rows, None, weighted)
-        if _tables.is_chunks(X):
+            return Seen(before.rows.merged(rows) if before else rows, None, weighted)
+        if tables.is_chunks(X):
             if sample_weight is not None:
                 raise ValueError("`sample_weight` needs `X` to be an array.")
-            for chunk in _tables.with_progress(X, progress):
+            for chunk in tables.with_progress(X, progress):
                 before = self._after(chunk, None, before, False)
             if before is None:
                 raise ValueError("`X` must give at least one chunk, got none.")
             return before
-        names, x = _tables.feature_names(X), _tables.as_matrix(X, "X")
+        names, x = tables.feature_names(X), tables.as_matrix(X, "X")
         weights = None
         if sample_weight is not None:
-            weights = _tables.as_weights(sample_weight, len(x), "sample_weight")
+            weights = tables.as_weights(sample_weight, len(x), "sample_weight")
             if not weights.any():
                 raise ValueError("`sample_weight` must not all be zero.")
         if before is None:
-            before = _Seen(Accumulator.of(x.shape[1]), names, weighted)
+            before = Seen(Accumulator.of(x.shape[1]), names, weighted)
         self._check_features(x, names, before)
         threads = resolve_num_threads(self.num_threads)
-        return _Seen(before.rows.updated(x, weights, threads), before.names, weighted)
+        return Seen(before.rows.updated(x, weights, threads), before.names, weighted)
 
     def merge(self, other: StandardScaler) -> Self:
         """Add what `other` has seen: of another process, rank or file.
@@ -246,8 +197,8 @@ class StandardScaler(Transformer):
                 f"`other` must have {a.rows.columns} features, got {b.rows.columns}."
             )
         if a.names is not None and b.names is not None:
-            _tables.check_same_names(b.names, a.names)
-        self._seen = _Seen(a.rows.merged(b.rows), a.names, a.weighted or b.weighted)
+            tables.check_same_names(b.names, a.names)
+        self._seen = Seen(a.rows.merged(b.rows), a.names, a.weighted or b.weighted)
         return self
 
     def freeze(self) -> Self:
@@ -277,7 +228,7 @@ class StandardScaler(Transformer):
             of X / `scale_`, with n and m the (effective) samples of the two.
         """
         self._must_be_fitted()
-        x = _tables.as_matrix(X, "X")
+        x = tables.as_matrix(X, "X")
         self._check_features(x, self._names_of(X), self._seen)
         new, old = moments(x, num_threads=self.num_threads), self._seen.moments
         with np.errstate(all="ignore"):
@@ -315,7 +266,7 @@ class StandardScaler(Transformer):
         kind = self._output_kind()
         if kind == "default" or out is not None:
             return result
-        return _tables.as_frame(result, X, kind, self.get_feature_names_out())
+        return tables.as_frame(result, X, kind, self.get_feature_names_out())
 
     def inverse_transform(
         self, X: ArrayLike, copy: bool | None = None, *, out: NDArray[Any] | None = None
@@ -334,22 +285,22 @@ class StandardScaler(Transformer):
 
     def _blockwise(self, method: Any, X: Any) -> Any:
         """Return the Dask array of `method` of each block of rows of `X`."""
-        dtype = _result_dtype(X.dtype)
+        dtype = result_dtype(X.dtype)
         X = X.rechunk({1: -1})
         return X.map_blocks(method, dtype=dtype, meta=np.empty((0, 0), dtype))
 
     def _apply(
         self, X: Any, names: Any, copy: bool | None, out: Any, *, inverse: bool
     ) -> NDArray[Any]:
-        x = _tables.as_matrix(X, "X")
+        x = tables.as_matrix(X, "X")
         self._check_features(x, names, self._seen)
         zeros = np.zeros(x.shape[1])
         mean = self._seen.moments.mean if self.with_mean else zeros
         scale = self._seen.scale if self.with_std else zeros + 1.0
         terms = (zeros, scale, mean) if inverse else (mean, scale)
         in_place = x is X and not (self.copy if copy is None else copy)
-        target = _target(x, out, in_place)
-        _normalise(x, terms, target, resolve_num_threads(self.num_threads))
+        target = target_for(x, out, in_place)
+        normalise(x, terms, target, resolve_num_threads(self.num_threads))
         return target
 
     @property
@@ -392,9 +343,9 @@ class StandardScaler(Transformer):
             raise AttributeError("The features had no names.")
         return self._seen.names
 
-    def _check_features(self, x: NDArray[Any], names: Any, seen: _Seen) -> None:
+    def _check_features(self, x: NDArray[Any], names: Any, seen: Seen) -> None:
         if names is not None and seen.names is not None:
-            _tables.check_same_names(names, seen.names)
+            tables.check_same_names(names, seen.names)
         if x.shape[1] != seen.rows.columns:
             raise ValueError(
                 f"X has {x.shape[1]} features, but {type(self).__name__} is expecting "
@@ -403,7 +354,7 @@ class StandardScaler(Transformer):
 
     def _names_of(self, X: Any) -> NDArray[Any] | None:
         """Return the feature names of new data; warn if only one side has names."""
-        names = _tables.feature_names(X)
+        names = tables.feature_names(X)
         if (names is None) != (self._seen.names is None):
             here, there = ("does not have valid", "with")
             if names is not None:
@@ -415,41 +366,3 @@ class StandardScaler(Transformer):
                 stacklevel=3,
             )
         return names
-
-
-def _result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return np.dtype(np.float64) if dtype.kind in "iub" else dtype.newbyteorder("=")
-
-
-def _target(x: NDArray[Any], out: Any, in_place: bool) -> NDArray[Any]:
-    """Return the array to write to."""
-    dtype = _result_dtype(x.dtype)
-    if out is None:
-        fits = in_place and x.dtype == dtype and x.flags.writeable
-        return x if fits else np.empty_like(x, dtype=dtype, subok=False)
-    if not isinstance(out, np.ndarray) or out.shape != x.shape or out.dtype != dtype:
-        raise ValueError(
-            f"`out` must be an array of shape {x.shape} and dtype {dtype}, got shape "
-            f"{np.shape(out)} and dtype {getattr(out, 'dtype', type(out).__name__)}."
-        )
-    return out
-
-
-def _is_same(x: NDArray[Any], y: NDArray[Any]) -> bool:
-    start, other = (a.__array_interface__["data"][0] for a in (x, y))
-    return bool(start == other and x.strides == y.strides and x.dtype == y.dtype)
-
-
-def _normalise(
-    x: NDArray[Any], terms: Any, out: NDArray[Any], num_threads: int
-) -> None:
-    if np.may_share_memory(x, out) and not _is_same(x, out):
-        x = x.copy()
-    if _tables.kernel_ready(x) and _tables.kernel_ready(out) and x.dtype == out.dtype:
-        affine(x[None], terms, out[None], num_threads)
-        return
-    step = max(1, _SLAB // x.shape[1])
-    for start in range(0, len(x), step):
-        rows = x[start : start + step].astype(np.float64)
-        affine(rows[None], terms, rows[None], num_threads)
-        out[start : start + step] = rows

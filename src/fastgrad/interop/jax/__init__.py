@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgrad.checking.check import check_gradient as _check_gradient
 from fastgrad.interop.jax.loss import JaxLoss
-from fastgrad.reports.gradient import GradientReport
+from fastgrad.reports import GradientReport
 
 __all__ = ["check_gradient", "check_grads"]
 

@@ -17,7 +17,7 @@ import torch
 from fastgrad.checking.check import check_gradient as _check_gradient
 from fastgrad.interop.torch.gradchecks import gradcheck, gradgradcheck
 from fastgrad.interop.torch.loss import TorchLoss
-from fastgrad.reports.gradient import GradientReport
+from fastgrad.reports import GradientReport
 
 __all__ = ["check_gradient", "gradcheck", "gradgradcheck"]
 
