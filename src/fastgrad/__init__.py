@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastgrad import initializers, signal
-    from fastgrad.checking.audit import ConstantLossError
-    from fastgrad.checking.check import check_gradient
-    from fastgrad.checking.hessian import check_hessian, numerical_hessian
-    from fastgrad.checking.jacobian import check_jacobian, numerical_jacobian
-    from fastgrad.checking.layers import layer_loss
-    from fastgrad.checking.monitor import GradientMonitor
-    from fastgrad.checking.numerical import numerical_gradient
-    from fastgrad.checking.variations import check_variations
+    from fastgrad.checking import (
+        ConstantLossError,
+        GradientMonitor,
+        check_gradient,
+        check_hessian,
+        check_jacobian,
+        check_variations,
+        layer_loss,
+        numerical_gradient,
+        numerical_jacobian,
+    )
     from fastgrad.initializers import critical_init, gain
     from fastgrad.losses import trace
     from fastgrad.program import Program, TraceError
@@ -90,10 +93,10 @@ _HOME = {
     "BatchNorm": "statistics",
     "Block": "reports",
     "Cause": "reports",
-    "ConstantLossError": "checking.audit",
+    "ConstantLossError": "checking",
     "Entry": "reports",
     "GradientError": "reports",
-    "GradientMonitor": "checking.monitor",
+    "GradientMonitor": "checking",
     "GradientReport": "reports",
     "Moments": "statistics",
     "Program": "program",
@@ -103,18 +106,18 @@ _HOME = {
     "VariationReport": "reports",
     "batch_norm": "statistics",
     "batch_norm_backward": "statistics",
-    "check_gradient": "checking.check",
-    "check_hessian": "checking.hessian",
-    "check_jacobian": "checking.jacobian",
-    "check_variations": "checking.variations",
+    "check_gradient": "checking",
+    "check_hessian": "checking",
+    "check_jacobian": "checking",
+    "check_variations": "checking",
     "critical_init": "initializers",
     "diagnose_signal": "signal",
     "gain": "initializers",
-    "layer_loss": "checking.layers",
+    "layer_loss": "checking",
     "moments": "statistics",
-    "numerical_gradient": "checking.numerical",
-    "numerical_hessian": "checking.hessian",
-    "numerical_jacobian": "checking.jacobian",
+    "numerical_gradient": "checking",
+    "numerical_hessian": "checking",
+    "numerical_jacobian": "checking",
     "trace": "losses",
 }
 _MODULES = {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.params.nest import Nest
-from fastgrad.reports.text import aligned
+from fastgrad.reports import aligned
 from fastgrad.targets import Target
 
 _SECONDS = 1.0  # for each way

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.checking.check import check_gradient
+from fastgrad.checking import check_gradient
 
 Array = NDArray[np.float64]
 

@@ -1,49 +1,17 @@
 """Edits of a block's whole gradient, tried one by one: no program is needed."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 
+from fastgrad.causes import numbers, places
 from fastgrad.causes.budget import Budget
+from fastgrad.causes.edits import Kind
 from fastgrad.causes.evidence import Block, Evidence, Guess, merge
-
-
-class Edit(NamedTuple):
-    """What may have become of a block's gradient.
-
-    Attributes
-    ----------
-    code, text : str
-        The cause code, and what is wrong.
-    made : array_like or None
-        The gradient that the mistake gives; None where that has been compared.
-    undo : str
-        What to do: where there is one, a formula in `grads` and `theta`.
-    cost : float
-        How far-fetched it is.
-    key : object
-        Edits of one code and key in several blocks are one mistake.
-    factor : float or None
-        What the block is multiplied by, if that is all.
-    """
-
-    code: str
-    text: str
-    made: Any
-    undo: str
-    cost: float
-    key: Any = None
-    factor: float | None = None
-
-
-Kind = Callable[[Evidence, Block], Iterator[Edit]]
 
 
 def block_edits(evidence: Evidence, budget: Budget) -> list[Guess]:
     """Return the edits of whole blocks that give the gradient under test."""
-    from fastgrad.causes import numbers, places
-
     found: list[Guess] = []
     for b in evidence.wrong:
         block = evidence.blocks[b]

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastgrad.causes.blocks import Edit, Kind
+from fastgrad.causes.edits import Edit, Kind
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.arrangements import arrangements
-from fastgrad.causes.blocks import Edit, Kind
+from fastgrad.causes.edits import Edit, Kind
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
 
 _LONGEST = 4096  # rows whose order is looked for

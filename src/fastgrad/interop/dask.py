@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from fastgrad.statistics.dask import accumulator
-from fastgrad.statistics.moments import Moments
+from fastgrad.statistics import Moments, accumulator
 
 __all__ = ["moments"]
 

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgrad.checking.check import check_gradient
-from fastgrad.checking.hessian import check_hessian
-from fastgrad.checking.jacobian import check_jacobian, numerical_jacobian
-from fastgrad.checking.numerical import numerical_gradient
+from fastgrad.checking import (
+    check_gradient,
+    check_hessian,
+    check_jacobian,
+    numerical_gradient,
+    numerical_jacobian,
+)
 from fastgrad.reports import GradientReport
 
 __all__ = ["check_constraint", "check_grad", "check_hess", "check_jac"]

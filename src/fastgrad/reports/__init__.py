@@ -22,6 +22,7 @@ from fastgrad.reports.entries import Entries, Entry
 from fastgrad.reports.gradient import GradientReport
 from fastgrad.reports.layers import Fault, Jacobian, SignalLayer
 from fastgrad.reports.signal import SignalReport
+from fastgrad.reports.text import aligned
 from fastgrad.reports.variations import (
     AS_GIVEN,
     Identity,
@@ -49,6 +50,7 @@ __all__ = [
     "Variation",
     "VariationReport",
     "Verdict",
+    "aligned",
     "described",
     "page_of",
 ]

@@ -10,6 +10,7 @@
 """
 
 from fastgrad.statistics.batchnorm import batch_norm, batch_norm_backward
+from fastgrad.statistics.dask import accumulator
 from fastgrad.statistics.moments import Moments, moments
 from fastgrad.statistics.running import BatchNorm
 from fastgrad.statistics.scaling import StandardScaler
@@ -18,6 +19,7 @@ __all__ = [
     "BatchNorm",
     "Moments",
     "StandardScaler",
+    "accumulator",
     "batch_norm",
     "batch_norm_backward",
     "moments",

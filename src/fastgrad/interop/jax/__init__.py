@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fastgrad.checking.check import check_gradient as _check_gradient
+from fastgrad.checking import check_gradient as _check_gradient
 from fastgrad.interop.jax.loss import JaxLoss
 from fastgrad.reports import GradientReport
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fastgrad.checking.check import check_gradient as _check_gradient
+from fastgrad.checking import check_gradient as _check_gradient
 from fastgrad.interop.torch.gradchecks import gradcheck, gradgradcheck
 from fastgrad.interop.torch.loss import TorchLoss
 from fastgrad.reports import GradientReport
