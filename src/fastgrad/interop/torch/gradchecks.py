@@ -336,7 +336,7 @@ def _as_real(x: torch.Tensor) -> torch.Tensor:
 
 def _cause(func: Any, inputs: tuple[Any, ...], k: int) -> str:
     """What fastgrad has to say about the gradient of one output."""
-    from fastgrad.checking.check import check_gradient
+    from fastgrad.checking import check_gradient
 
     wanted = {f"input {i}": x for i, x in enumerate(inputs) if _requires_grad(x)}
 
