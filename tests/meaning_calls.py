@@ -27,6 +27,10 @@ def large(rng, shape):
 DRAWS = (normal, share, large)
 
 
+FAMILIES = [
+    ("chebyshev", "cheb"), ("legendre", "leg"), ("hermite", "herm"), ("hermite_e", "herme"),
+    ("laguerre", "lag"),
+]  # fmt: skip
 SPARSE = sparse.random(6, 5, 0.4, random_state=3)
 ARROW = sparse.csr_array(np.eye(9) + np.eye(9)[:1] + np.eye(9)[:, :1])
 
@@ -450,6 +454,33 @@ CALLS = {
         (lambda f, a: f(a, fweights=[1, 2, 3, 1, 2], ddof=0), (3, 5)),
     ],
     "numpy.polynomial.polynomial.polyval": [(lambda f, a, b: f(a, b), (5,), (4,))],
+    **{
+        f"numpy.polynomial.{module}.{name}val": [
+            (lambda f, a, b: f(a, b), (5,), (4,)),
+            (lambda f, a, b: f(a, b), (2, 3), (1,)),
+        ]
+        for module, name in FAMILIES
+    },
+    **{
+        f"numpy.polynomial.{module}.{name}vander": [(lambda f, a: f(a, 3), (4,))]
+        for module, name in [*FAMILIES, ("polynomial", "poly")]
+    },
+    "scipy.stats.entropy": [
+        (lambda f, a: f(np.exp(a)), (5,)),
+        (lambda f, a, b: f(np.exp(a), np.exp(b), base=2, axis=1), (3, 4), (3, 4)),
+    ],
+    "scipy.stats.moment": [
+        (lambda f, a: f(a, 3), (5, 2)),
+        (lambda f, a: f(a, 2, axis=None), (3, 4)),
+    ],
+    **{
+        f"scipy.stats.{name}": [
+            (lambda f, a: f(np.exp(a)), (5,)),
+            (lambda f, a: f(np.exp(a), axis=1), (3, 4)),
+            (lambda f, a: f(np.exp(a), axis=None), (3, 4)),
+        ]
+        for name in ("zscore", "gmean", "hmean", "skew", "kurtosis", "sem")
+    },
     "scipy.special.multigammaln": [(lambda f, a: f(np.abs(a) + 3, 3), ())],
     "scipy.integrate.trapezoid": [
         (lambda f, a, b: f(a, b, axis=0), (5, 2), (5,)),

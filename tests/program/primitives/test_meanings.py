@@ -219,7 +219,10 @@ def names():
 @pytest.mark.parametrize("name", sorted(set(names())))
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_function_means_what_its_meaning_says(name):
-    function = load(name)
+    try:
+        function = load(name)
+    except ModuleNotFoundError:
+        pytest.skip(f"this NumPy, SciPy or Python has no {name}")
     calls = declared_calls if name in CALLS else made_up_calls
     compared = 0
     for label, call, shapes in calls(name):

@@ -3,10 +3,11 @@
 One declaration each, ``@means("scipy.special.softmax")``, by public name: importing the
 module registers it, and the test of the family includes it. `meaning_of` finds them.
 
-- `arrays`, `selection`, `statistics`, `calculus`: NumPy's functions made of others.
+- `arrays`, `selection`, `statistics`, `calculus`, `polynomials`: NumPy's functions that
+  are made of others.
 - `linear`, `transforms`: Fourier transforms, filters, functions linear in an array.
 - `numbers`: ufuncs made of others, the module `math`, builtins.
-- `special`, `algebra`, `densities`, `sparse`: SciPy's.
+- `special`, `algebra`, `densities`, `summaries`, `sparse`: SciPy's.
 """
 
 from fastgrad.program.primitives.meanings import (  # noqa: F401
@@ -16,11 +17,13 @@ from fastgrad.program.primitives.meanings import (  # noqa: F401
     densities,
     linear,
     numbers,
+    polynomials,
     products,
     selection,
     sparse,
     special,
     statistics,
+    summaries,
     transforms,
 )
 from fastgrad.program.primitives.meanings.registry import MEANINGS, meaning_of, means

@@ -138,68 +138,6 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     return _convolved(a, v[::-1], mode)
 
 
-# ---- polynomials --------------------------------------------------------------------
-
-
-def horner(coefficients: Any, x: Any) -> Any:
-    """From the highest power down."""
-    y = 0.0 * asarray(x)
-    for c in coefficients:
-        y = y * x + c
-    return y
-
-
-@means("numpy.polyval")
-def polyval(p: Any, x: Any) -> Any:
-    return horner(asarray(p), asarray(x))
-
-
-@means("numpy.polynomial.polynomial.polyval")
-def polyval_rising(x: Any, c: Any, tensor: bool = True) -> Any:
-    c, x = asarray(c), asarray(x)
-    if tensor:
-        c = np.reshape(c, c.shape + (1,) * x.ndim)
-    return horner(c[::-1], x)
-
-
-@means("numpy.polyder")
-def polyder(p: Any, m: int = 1) -> Any:
-    for _ in range(m):
-        p = p[:-1] * np.arange(len(p) - 1, 0, -1)
-    return p
-
-
-@means("numpy.polyint")
-def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
-    constants = np.zeros(m) if k is None else np.ravel(asarray(k)) * np.ones(m)
-    for i in range(m):
-        p = np.concatenate([p / np.arange(len(p), 0, -1), constants[i : i + 1]])
-    return p
-
-
-@means("numpy.polymul")
-def polymul(a1: Any, a2: Any) -> Any:
-    return convolve(a1, a2)
-
-
-def _lengthened(p: Any, n: int) -> Any:
-    p = np.atleast_1d(asarray(p))
-    return np.pad(p, (n - p.size, 0))
-
-
-@means("numpy.polyadd")
-def polyadd(a1: Any, a2: Any) -> Any:
-    if np.ndim(a1) > 1 or np.ndim(a2) > 1:
-        return NotImplemented
-    n = max(np.size(a1), np.size(a2))
-    return _lengthened(a1, n) + _lengthened(a2, n)
-
-
-@means("numpy.polysub")
-def polysub(a1: Any, a2: Any) -> Any:
-    return polyadd(a1, np.negative(asarray(a2)))
-
-
 @means("numpy.unwrap")
 def unwrap(
     p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi

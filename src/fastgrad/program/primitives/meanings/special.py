@@ -7,15 +7,14 @@ Sources: Abramowitz and Stegun, *Handbook of Mathematical Functions*, 6.3 (digam
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
-from fastgrad.program.primitives.meanings.calculus import horner
 from fastgrad.program.primitives.meanings.numbers import erfc
 from fastgrad.program.primitives.meanings.numbers import lgamma as gammaln
+from fastgrad.program.primitives.meanings.polynomials import horner
 from fastgrad.program.primitives.meanings.registry import means
 
 _LN2 = math.log(2)
@@ -320,35 +319,3 @@ def _in_degrees(function: Any) -> Any:
 
 for _name in ("sin", "cos", "tan"):
     means(f"scipy.special.{_name}dg")(_in_degrees(getattr(np, _name)))
-
-
-def _polynomial(first: Any, step: Any) -> Any:
-    """P_n from P_0 = 1, P_1 and a recurrence of three terms, for whole n."""
-
-    def evaluate(n: Any, x: Any) -> Any:
-        if not isinstance(n, (int, np.integer)):
-            return NotImplemented
-        before, here = 0.0 * x + 1.0, first(x)
-        for k in range(1, n):
-            before, here = here, step(k, x, here, before)
-        return here if n else before
-
-    return evaluate
-
-
-_RECURRENCES: dict[str, Sequence[Any]] = {
-    "chebyt": (lambda x: x, lambda k, x, p, q: 2 * x * p - q),
-    "chebyu": (lambda x: 2 * x, lambda k, x, p, q: 2 * x * p - q),
-    "legendre": (
-        lambda x: x,
-        lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1),
-    ),
-    "hermite": (lambda x: 2 * x, lambda k, x, p, q: 2 * x * p - 2 * k * q),
-    "hermitenorm": (lambda x: x, lambda k, x, p, q: x * p - k * q),
-    "laguerre": (
-        lambda x: 1 - x,
-        lambda k, x, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1),
-    ),
-}
-for _name, (_first, _step) in _RECURRENCES.items():
-    means(f"scipy.special.eval_{_name}")(_polynomial(_first, _step))

@@ -1,0 +1,88 @@
+"""Summaries of samples: the functions of `scipy.stats` that are made of means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
+from fastgrad.program.primitives.meanings.registry import means
+from fastgrad.program.primitives.meanings.special import entr, rel_entr
+
+
+@means("scipy.stats.entropy")
+def entropy(
+    pk: Any, qk: Any = None, base: Any = None, axis: int = 0, *, keepdims: bool = False
+) -> Any:
+    """Of weights, divided by their sum."""
+    pk = asarray(pk)
+    p = pk / np.sum(pk, axis, keepdims=True)
+    if qk is None:
+        terms = entr(p)
+    else:
+        qk = asarray(qk)
+        terms = rel_entr(p, qk / np.sum(qk, axis, keepdims=True))
+    total = np.sum(terms, axis, keepdims=keepdims)
+    return total if base is None else total / np.log(base)
+
+
+@means("scipy.stats.zscore")
+def zscore(a: Any, axis: Any = 0, ddof: int = 0) -> Any:
+    a = asarray(a)
+    centred = a - np.mean(a, axis, keepdims=True)
+    return centred / np.std(a, axis, ddof=ddof, keepdims=True)
+
+
+@means("scipy.stats.gmean")
+def gmean(a: Any, axis: Any = 0, *, keepdims: bool = False) -> Any:
+    return np.exp(np.mean(np.log(asarray(a)), axis, keepdims=keepdims))
+
+
+@means("scipy.stats.hmean")
+def hmean(a: Any, axis: Any = 0, *, keepdims: bool = False) -> Any:
+    return 1.0 / np.mean(1.0 / asarray(a), axis, keepdims=keepdims)
+
+
+@means("scipy.stats.moment")
+def moment(a: Any, order: Any = 1, axis: Any = 0, *, center: Any = None) -> Any:
+    if is_traced(order) or np.ndim(order):
+        return NotImplemented
+    a = asarray(a)
+    if center is None:
+        center = np.mean(a, axis, keepdims=True)
+    return np.mean((a - center) ** order, axis)
+
+
+@means("scipy.stats.skew")
+def skew(a: Any, axis: Any = 0, bias: bool = True, *, keepdims: bool = False) -> Any:
+    if not bias:
+        return NotImplemented
+    return _standardized(asarray(a), 3, axis, keepdims)
+
+
+@means("scipy.stats.kurtosis")
+def kurtosis(
+    a: Any,
+    axis: Any = 0,
+    fisher: bool = True,
+    bias: bool = True,
+    *,
+    keepdims: bool = False,
+) -> Any:
+    if not bias:
+        return NotImplemented
+    return _standardized(asarray(a), 4, axis, keepdims) - (3.0 if fisher else 0.0)
+
+
+def _standardized(a: Any, order: int, axis: Any, keepdims: bool) -> Any:
+    centred = a - np.mean(a, axis, keepdims=True)
+    high, low = (np.mean(centred**k, axis, keepdims=keepdims) for k in (order, 2))
+    return high / low ** (order / 2)
+
+
+@means("scipy.stats.sem")
+def sem(a: Any, axis: Any = 0, ddof: int = 1, *, keepdims: bool = False) -> Any:
+    a = asarray(a)
+    n = a.size if axis is None else a.shape[axis]
+    return np.std(a, axis, ddof=ddof, keepdims=keepdims) / np.sqrt(n)

@@ -1,0 +1,47 @@
+"""Nothing taken, nothing changed: what primitives must not do."""
+
+import numpy as np
+import pytest
+from program_functions import trace
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        np.array([], int),
+        np.array([[]], int),
+        (slice(None), np.array([], int)),
+        slice(0, 0),
+        (Ellipsis, slice(3, 1)),
+        np.zeros(3, bool),
+    ],
+)
+def test_nothing_taken_has_no_gradient(key):
+    x = np.arange(12.0).reshape(3, 4)
+
+    def loss(x):
+        return np.sum(x[key] ** 2) + 3.0 * np.sum(x)
+
+    program = trace(loss, x)
+    assert program.value == loss(x)
+    np.testing.assert_array_equal(program.gradient(), np.full(x.shape, 3.0))
+    found, _ = program.at_entries(np.arange(12), np.full(12, 0.5))
+    np.testing.assert_array_equal(found, np.full(12, 1.5))
+
+
+def test_a_scalar_does_not_change_in_place():
+    """NumPy's scalars do not: `+=` gives the name another one."""
+
+    def loss(p):
+        a = np.sum(p**2)
+        before = a
+        a += 1.0
+        a *= p[0]
+        return a + 10.0 * before
+
+    p = np.array([0.3, -0.7])
+    program = trace(loss, p)
+    assert program.value == pytest.approx(loss(p), rel=1e-15)
+    found, _ = program.at_entries(np.arange(2), np.full(2, 1e-3))
+    moved = [loss(p + 1e-3 * unit) - loss(p) for unit in np.eye(2)]
+    np.testing.assert_allclose(found, moved, rtol=1e-12)
