@@ -14,7 +14,7 @@ from fastgrad.checking.judgement import (
     KINK,
     WRONG,
     Gradient,
-    Judgement,
+    Verdicts,
     check_rtol,
 )
 from fastgrad.checking.locate import locate, refuse_formula
@@ -148,10 +148,12 @@ def check_gradient(
         progress=progress,
     ) as losses:
         arrays, findings = audit_gradients(grads, losses)
+        gradient = Gradient.of(arrays, rtol, losses.nest.leaves)
+        arrays = losses.nest.split(gradient.value)  # copies of it are not kept
+        grads = grads if callable(grads) else None
         losses.forgive()
         about_loss = audit_loss(losses, seed=seed)
         findings += about_loss
-        gradient = Gradient.of(arrays, rtol, losses.nest.leaves)
         index = covered(losses, coverage, rng)
         if step is not None and method != "complex":
             refuse_lost_step(losses, index, step)
@@ -199,7 +201,7 @@ def check_coverage(coverage: Any) -> str | int:
 def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> Index:
     """Return the entries to check: all, or so many random ones of each block."""
     if isinstance(coverage, str):
-        return np.arange(losses.nest.size)
+        return np.arange(losses.nest.size, dtype=_index_dtype(losses.nest.size))
     offsets = losses.nest.offsets
     parts = [
         start + np.sort(rng.choice(size, min(size, coverage), replace=False))
@@ -208,10 +210,14 @@ def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> In
     return np.concatenate(parts).astype(np.int64)
 
 
+def _index_dtype(size: int) -> Any:
+    return np.int32 if size <= np.iinfo(np.int32).max else np.int64
+
+
 def _named(
     losses: Losses,
     gradient: Gradient,
-    entries: Judgement,
+    entries: Verdicts,
     grads: Any,
     reduction: str | None,
     seconds: float,

@@ -4,7 +4,7 @@ Nothing is called wrong but what is outside twice its error bar, and nothing is 
 correct where an error of the entry's own size could hide in the bar.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ CORRECT, WRONG, UNDECIDED, KINK, UNOBSERVABLE = range(5)
 
 # What a correct gradient may differ by, from its own arithmetic.
 _RTOL: dict[Any, float] = {np.float64: 1e-6, np.float32: 1e-3, np.float16: 3e-2}
+
+PIECE = 2**15  # entries about which everything is known at once
 
 _DECISIVE = 0.1  # of an entry: a wider bar decides nothing
 _COARSE = 2.0**-27  # of the loss: more noise than that is low precision
@@ -134,46 +136,71 @@ class Judgement:
         return np.fmax(np.abs(self.analytic), np.abs(self.numerical))
 
 
+class Effects:
+    """How large the gradient is in each block, as changes of the loss.
+
+    Compared across entries in this way, so that units do not matter: an entry on a
+    scale of its own is excused no more than the one that matters most.
+
+    Attributes
+    ----------
+    largest, typical, leading : ndarray of float64, shape (number of blocks,)
+        The largest effect of an entry moved by its scale, the root mean square of
+        them, and the scale of the entry with the largest.
+    """
+
+    def __init__(
+        self, gradient: Gradient, calibration: Calibration, index: Index
+    ) -> None:
+        blocks = len(gradient.eps)
+        self.largest, self.leading = np.zeros(blocks), np.zeros(blocks)
+        squares, count = np.zeros(blocks), np.zeros(blocks)
+        with np.errstate(all="ignore"):
+            for block, _, effect in _effects(gradient, calibration, index):
+                np.maximum.at(self.largest, block, effect)
+            for block, scale, effect in _effects(gradient, calibration, index):
+                leads = (effect == self.largest[block]) & (effect > 0)
+                np.maximum.at(self.leading, block[leads], scale[leads])
+                share = effect / self.largest[block]
+                share = np.where(np.isfinite(share), share, 0) ** 2
+                squares += np.bincount(block, share, minlength=blocks)
+                count += np.bincount(block, minlength=blocks)
+        self.typical = np.sqrt(squares / np.maximum(count, 1)) * self.largest
+
+
+def _effects(
+    gradient: Gradient, calibration: Calibration, index: Index
+) -> Iterator[tuple[Index, Array, Array]]:
+    """Yield block, scale and effect of entries, piece by piece."""
+    for start in range(0, len(index), PIECE):
+        here = index[start : start + PIECE].astype(np.int64, copy=False)
+        size, scale = np.abs(gradient.value[here]), calibration.scale[here]
+        effect = np.where(np.isfinite(size), size * scale, 0.0)
+        yield calibration.block[here], scale, effect
+
+
 def allowances(
     gradient: Gradient,
     calibration: Calibration,
+    effects: Effects,
     index: Index,
     numerical: Array,
     bend: Array,
 ) -> tuple[Array, Array, Array, Array]:
-    """Return tolerance, floor, resolution and unit of entries, see `Judgement`.
-
-    Compared across entries as changes of the loss, so that units do not matter: an
-    entry on a scale of its own is excused no more than the one that matters most.
-    """
+    """Return tolerance, floor, resolution and unit of entries, see `Judgement`."""
     block, scale = calibration.block[index], calibration.scale[index]
     size, eps = np.abs(gradient.value[index]), gradient.eps
+    largest = effects.largest
     with np.errstate(all="ignore"):
-        effect = np.where(np.isfinite(size), size * scale, 0.0)
         curvature = float(np.median(bend * scale**2)) if len(index) else 0.0
-        largest = np.zeros(len(eps))
-        np.maximum.at(largest, block, effect)
-        leading = np.zeros(len(eps))  # the scale of the entry with that effect
-        leads = (effect == largest[block]) & (effect > 0)
-        np.maximum.at(leading, block[leads], scale[leads])
-        unit = np.maximum(scale, leading[block])
-        floor = 100 * eps[block] * max(effect.max(initial=0.0), curvature) / unit
+        unit = np.maximum(scale, effects.leading[block])
+        floor = 100 * eps[block] * max(largest.max(initial=0.0), curvature) / unit
         tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
         tolerance += 32 * (eps * largest)[block] / unit
         coarse = calibration.noise > _COARSE * max(calibration.base, largest.max())
         coarse |= eps > EPS
-        typical = _typical(effect / largest[block], block, len(eps)) * largest
-        lost = _RESOLVED * np.where(coarse, typical, 0.0)
+        lost = _RESOLVED * np.where(coarse, effects.typical, 0.0)
     return tolerance, floor, lost[block] / unit, unit
-
-
-def _typical(effect: Array, block: Index, blocks: int) -> Array:
-    """Return the root mean square of each block."""
-    count = np.bincount(block, minlength=blocks)
-    squares = np.where(np.isfinite(effect), effect, 0) ** 2
-    squares = np.bincount(block, squares, minlength=blocks)
-    typical: Array = np.sqrt(squares / np.maximum(count, 1))
-    return typical
 
 
 def classify(entries: Judgement) -> Kinds:
@@ -207,4 +234,60 @@ def take(entries: Judgement, which: Index | Flags) -> Judgement:
     """Return some of the entries, as copies."""
     return Judgement(
         *(getattr(entries, name)[which] for name in Judgement.__dataclass_fields__)
+    )
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What is kept of the entries that were checked; one element for each, in order.
+
+    Attributes
+    ----------
+    index : ndarray of integers
+        The entries.
+    analytic, numerical, error, tolerance, kind
+        See `Judgement`.
+    edges : ndarray of int64, shape (number of blocks + 1,)
+        Where each block begins among them, and where the last ends.
+    controls : Judgement
+        A correct entry of every block that has one, or a few.
+    """
+
+    index: Index
+    analytic: Array
+    numerical: Array
+    error: Array
+    tolerance: Array
+    kind: Kinds
+    edges: Index
+    controls: Judgement
+
+    def of_block(self, b: int) -> "Verdicts":
+        """Return the entries of one block, as views."""
+        here = slice(int(self.edges[b]), int(self.edges[b + 1]))
+        return self._part(here, np.array([0, here.stop - here.start]))
+
+    def pieces(self) -> Iterator["Verdicts"]:
+        """Yield them piece by piece, where a pass over all would take memory."""
+        for start in range(0, len(self.kind), PIECE):
+            yield self._part(slice(start, start + PIECE), self.edges)
+
+    def _part(self, here: slice, edges: Index) -> "Verdicts":
+        return Verdicts(
+            self.index[here],
+            self.analytic[here],
+            self.numerical[here],
+            self.error[here],
+            self.tolerance[here],
+            self.kind[here],
+            edges,
+            self.controls,
+        )
+
+
+def joined(parts: Sequence[Judgement]) -> Judgement:
+    """Return some entries after each other."""
+    names = Judgement.__dataclass_fields__
+    return Judgement(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in names)
     )

@@ -25,8 +25,8 @@ from fastgrad.checking.differences import (
     direction_pairs,
     ladder,
 )
-from fastgrad.checking.judgement import Gradient, Judgement
-from fastgrad.checking.noise import Calibration, noise_along, parameter_scale
+from fastgrad.checking.judgement import Gradient, Verdicts
+from fastgrad.checking.noise import Calibration, Owner, Scale, Step, noise_along
 from fastgrad.checking.verdict import judge
 from fastgrad.losses.interface import Losses
 
@@ -85,7 +85,7 @@ class Search:
 
 def locate(
     losses: Losses, gradient: Gradient, rng: np.random.Generator
-) -> tuple[list[Search], Judgement, Calibration]:
+) -> tuple[list[Search], Verdicts, Calibration]:
     """Search each block for wrong entries.
 
     Parameters
@@ -98,24 +98,23 @@ def locate(
     -------
     searches : list of Search
         One per block.
-    entries : Judgement
+    entries : Verdicts
         The entries found, each then checked by itself.
     calibration : Calibration
         By which it was.
     """
     offsets = losses.nest.offsets
-    scale = parameter_scale(losses.theta, offsets)
-    noise = noise_along(losses, scale, rng)
+    scale = Scale(losses.theta, offsets)
+    noise = noise_along(losses, scale[:], rng)
     searches, steps = [], np.empty(len(offsets) - 1)
     for b, (start, stop) in enumerate(itertools.pairwise(offsets)):
         probe = _Probe(losses, gradient, scale, noise, int(start), int(stop), rng)
         searches.append(_search(probe))
         steps[b] = probe.step
-    block = np.repeat(np.arange(len(steps)), np.diff(offsets))
-    nothing = np.zeros(len(steps))
+    owner, nothing = Owner(offsets), np.zeros(len(steps))
     calibration = Calibration(
-        *(scale, steps[block] * scale, nothing + noise, nothing, block, "central"),
-        abs(losses.base),
+        *(scale, Step(scale, owner, steps, None), nothing + noise, nothing, owner),
+        *("central", abs(losses.base)),
     )
     index = np.unique([i for search in searches for i in search.found]).astype(np.int64)
     return searches, judge(losses, calibration, gradient, index, rng), calibration
@@ -142,7 +141,7 @@ class _Probe:
         self,
         losses: Losses,
         gradient: Gradient,
-        scale: Array,
+        scale: Scale,
         noise: float,
         start: int,
         stop: int,

@@ -31,6 +31,73 @@ _ROUNDED = 12**-0.5  # standard deviation of rounding, in units of the last plac
 _SPACINGS = 2.0 ** -np.array([30.0, 22.0, 36.0, 44.0, 50.0])
 _WIDE = 2.0 ** -np.array([14.0, 6.0])  # for losses that do not respond to these
 _SAMPLES = 6  # per block, at most
+_TYPICAL = 2**17  # entries of a block that say how large its entries are
+
+
+class Scale:
+    """The size of a change that matters, for each entry: ``scale[index]``.
+
+    That is its own size or the typical one of its block, whichever is larger: an entry
+    of a weight matrix near zero by chance is moved as the others are. A block whose
+    entries span many decades has no typical size, and each entry its own.
+    """
+
+    def __init__(self, theta: Array, offsets: Index) -> None:
+        self._theta, self._offsets = theta, offsets
+        blocks = len(offsets) - 1
+        self._least, self._of_zero = np.zeros(blocks), np.zeros(blocks)
+        for b, (start, stop) in enumerate(itertools.pairwise(offsets)):
+            several = max(1, (stop - start) // _TYPICAL)
+            sizes = np.abs(theta[start:stop:several])
+            sizes = sizes[sizes > 0]
+            if sizes.size:
+                median, small = np.quantile(sizes, [0.5, 0.1])
+                spans_decades = sizes.size > 1 and small < 0.02 * median
+                self._of_zero[b] = median
+                self._least[b] = 0.0 if spans_decades else median
+        typical = self._of_zero[self._of_zero > 0]
+        default = float(np.median(typical)) if typical.size else 1.0
+        self._of_zero[self._of_zero == 0] = default
+
+    def __getitem__(self, index: Index | slice) -> Array:
+        if isinstance(index, slice):
+            scale = np.abs(self._theta)
+            for b, (start, stop) in enumerate(itertools.pairwise(self._offsets)):
+                own = scale[start:stop]
+                np.maximum(own, self._least[b], out=own)
+                own[own == 0] = self._of_zero[b]
+            return scale[index]
+        block = Owner(self._offsets)[index]
+        size = np.maximum(np.abs(self._theta[index]), self._least[block])
+        return np.where(size == 0, self._of_zero[block], size)
+
+
+class Step:
+    """The step for each entry, ``step[index]``: relative to its scale, or fixed."""
+
+    def __init__(
+        self, scale: Scale, owner: "Owner", relative: Array, fixed: float | None
+    ) -> None:
+        self._scale, self._owner = scale, owner
+        self._relative, self._fixed = relative, fixed
+
+    def __getitem__(self, index: Index | slice) -> Array:
+        scale = self._scale[index]
+        if self._fixed is not None:
+            return np.full(scale.shape, float(self._fixed))
+        return _binary(scale, self._relative[self._owner[index]])
+
+
+class Owner:
+    """The block of each entry: ``owner[index]``."""
+
+    def __init__(self, offsets: Index) -> None:
+        self._offsets = offsets
+
+    def __getitem__(self, index: Index | slice) -> Index:
+        if isinstance(index, slice):
+            index = np.arange(*index.indices(int(self._offsets[-1])))
+        return np.searchsorted(self._offsets, index, side="right") - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +106,15 @@ class Calibration:
 
     Attributes
     ----------
-    scale : ndarray of float64, shape (P,)
+    scale : Scale
         The size of a change of each entry that matters.
-    step : ndarray of float64, shape (P,)
+    step : Step
         The step for each entry.
     noise : ndarray of float64, shape (number of blocks,)
         Standard deviation of a loss difference.
     truncation : ndarray of float64, shape (number of blocks,)
         Error of the slope from the step's size, times the scale.
-    block : ndarray of int64, shape (P,)
+    block : Owner
         The block of each entry.
     method : str
         ``"central"``, ``"forward"``, ``"complex"`` or ``"ridders"``.
@@ -57,11 +124,11 @@ class Calibration:
         The step that was asked for, if it was.
     """
 
-    scale: Array
-    step: Array
+    scale: Scale
+    step: Step
     noise: Array
     truncation: Array
-    block: Index
+    block: Owner
     method: str
     base: float
     fixed: float | None = None
@@ -142,25 +209,8 @@ def _quantum(change: Array) -> Array:
 
 
 def parameter_scale(theta: Array, offsets: Index) -> Array:
-    """Return the size of a change that matters, for each entry.
-
-    That is its own size or the typical one of its block, whichever is larger: an entry
-    of a weight matrix near zero by chance is moved as the others are. A block whose
-    entries span many decades has no typical size, and each entry its own.
-    """
-    scale = np.abs(theta)
-    blocks = [scale[a:b] for a, b in itertools.pairwise(offsets)]
-    typical = [float(np.median(s[s > 0])) for s in blocks if s.any()]
-    default = float(np.median(typical)) if typical else 1.0
-    for own in blocks:
-        sizes = own[own > 0]
-        if sizes.size == 0:
-            own[...] = default
-            continue
-        median, small = np.quantile(sizes, [0.5, 0.1])
-        spans_decades = sizes.size > 1 and small < 0.02 * median
-        own[own == 0 if spans_decades else own < median] = median
-    return scale
+    """Return the size of a change that matters, for each entry; see `Scale`."""
+    return Scale(theta, offsets)[:]
 
 
 def calibrate(
@@ -187,25 +237,24 @@ def calibrate(
     than one entry in 100 of a large problem.
     """
     offsets = losses.nest.offsets
-    block = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    scale = parameter_scale(losses.theta, offsets)
+    block, scale = Owner(offsets), Scale(losses.theta, offsets)
     index = _sample(offsets, rng)
     owner = block[index]
     noise = measure_noise(losses, index, scale[index])
     if not np.isfinite(noise).any():  # no response: they may all be dead by chance
-        noise[:] = noise_along(losses, scale, rng)
+        noise[:] = noise_along(losses, scale[:], rng)
     noise = _pool(noise, owner, len(offsets) - 1)
     noise = np.maximum(noise, losses.rounding)
     # The complex step is none on the real axis.
     given = None if method == "complex" else step
-    steps = scale[index, None] * RUNGS if given is None else _fixed_rungs(given, index)
+    steps = (
+        scale[index][:, None] * RUNGS if given is None else _fixed_rungs(given, index)
+    )
     pairs = entry_pairs(losses, index, steps)
     relative, truncation = _compare_rungs(
         pairs, scale[index], noise[owner], owner, len(noise), method, given is None
     )
-    chosen = _binary(scale, relative[block])
-    if given is not None:
-        chosen = np.full(losses.nest.size, float(given))
+    chosen = Step(scale, block, relative, given)
     base = abs(losses.base)
     return Calibration(scale, chosen, noise, truncation, block, method, base, step)
 

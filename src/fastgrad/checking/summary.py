@@ -9,10 +9,11 @@ from fastgrad.checking.differences import Array
 from fastgrad.checking.judgement import (
     CORRECT,
     KINK,
+    PIECE,
     UNDECIDED,
     UNOBSERVABLE,
     WRONG,
-    Judgement,
+    Verdicts,
     classify,
     take,
 )
@@ -24,7 +25,7 @@ from fastgrad.reports import Block, Blocks, Entries, GradientReport, Verdict
 
 def summarize(
     losses: Losses,
-    entries: Judgement,
+    entries: Verdicts,
     calibration: Calibration,
     rng: np.random.Generator,
 ) -> GradientReport:
@@ -51,12 +52,12 @@ def summarize(
 def summarize_search(
     losses: Losses,
     searches: list[Search],
-    entries: Judgement,
+    entries: Verdicts,
     calibration: Calibration,
 ) -> GradientReport:
     """Return the report on a search along random directions."""
     blocks = tuple(
-        _searched_block(losses, b, search, take(entries, entries.block == b))
+        _searched_block(losses, b, search, entries.of_block(b))
         for b, search in enumerate(searches)
     )
     seen = zip(blocks, searches, strict=True)
@@ -85,15 +86,16 @@ def summarize_search(
 
 
 def _blocks(
-    losses: Losses, entries: Judgement, calibration: Calibration
+    losses: Losses, entries: Verdicts, calibration: Calibration
 ) -> tuple[Block, ...]:
     """Return the result for each block."""
     nest = losses.nest
     blocks = []
     for b, (name, shape) in enumerate(zip(nest.names, nest.shapes, strict=True)):
-        own = take(entries, entries.block == b)
+        own = entries.of_block(b)
         count = np.bincount(own.kind, minlength=5)
-        steps = calibration.step[nest.offsets[b] : nest.offsets[b + 1]]
+        several = max(1, (nest.offsets[b + 1] - nest.offsets[b]) // PIECE)
+        steps = calibration.step[nest.offsets[b] : nest.offsets[b + 1] : several]
         blocks.append(
             Block(
                 name,
@@ -112,65 +114,91 @@ def _blocks(
     return tuple(blocks)
 
 
-def wrong_entries(losses: Losses, entries: Judgement) -> Entries:
+def wrong_entries(losses: Losses, entries: Verdicts) -> Entries:
     """Return all wrong entries, the worst first."""
     wrong = np.flatnonzero(entries.kind == WRONG)
     with np.errstate(all="ignore"):
-        off = np.abs(entries.analytic - entries.numerical)[wrong]
+        off = np.abs(entries.analytic[wrong] - entries.numerical[wrong])
     order = wrong[np.argsort(-np.where(np.isfinite(off), off, np.inf), kind="stable")]
-    nest, block = losses.nest, entries.block[order]
+    nest, index = losses.nest, entries.index[order]
+    block = np.asarray(nest.block_of(index))
     return Entries(
         tuple(nest.names),
         tuple(nest.shapes),
         block,
-        entries.index[order] - nest.offsets[block],
-        np.stack([entries.analytic, entries.numerical, entries.error])[:, order],
+        index - nest.offsets[block],
+        np.stack(
+            [entries.analytic[order], entries.numerical[order], entries.error[order]]
+        ),
     )
 
 
-def relative_error(entries: Judgement) -> float:
+def relative_error(entries: Verdicts) -> float:
     """Return norm(n - a) / (norm(n) + norm(a)), kinks left out; 0 for 0 / 0.
 
     Scaled first, so that squares neither overflow nor vanish.
     """
-    smooth = (entries.kind != KINK) & np.isfinite(entries.numerical)
-    a, n = entries.analytic[smooth], entries.numerical[smooth]
-    if not np.isfinite(a).all():
+    pairs = [(0.0, 0.0)] + [
+        (np.max(np.abs(a), initial=0.0), np.max(np.abs(n), initial=0.0))
+        for a, n in _smooth(entries)
+    ]
+    largest = float(np.max(pairs))
+    if not np.isfinite(largest):
         return float("nan")
-    largest = max(np.max(np.abs(a), initial=0.0), np.max(np.abs(n), initial=0.0))
     if largest == 0:
         return 0.0
-    a, n = a / largest, n / largest
-    total = np.linalg.norm(n) + np.linalg.norm(a)
-    return float(np.linalg.norm(n - a) / total)
+    norms = np.zeros(3)
+    for a, n in _smooth(entries):
+        a, n = a / largest, n / largest
+        norms += [np.sum(x * x) for x in (n - a, n, a)]
+    off, one, other = np.sqrt(norms)
+    return float(off / (one + other))
 
 
-def detection_limit(entries: Judgement) -> float:
+def _smooth(entries: Verdicts) -> Iterator[tuple[Array, Array]]:
+    """Yield both derivatives of what has them, piece by piece."""
+    for piece in entries.pieces():
+        smooth = (piece.kind != KINK) & np.isfinite(piece.numerical)
+        yield piece.analytic[smooth], piece.numerical[smooth]
+
+
+def detection_limit(entries: Verdicts) -> float:
     """Return the size above which errors in verified entries would be called wrong."""
-    verified = entries.kind == CORRECT
-    limit = 2 * entries.error[verified] + entries.tolerance[verified]
-    return float(limit.max()) if limit.size else float("nan")
+    limits = []
+    for piece in entries.pieces():
+        verified = piece.kind == CORRECT
+        limit = 2 * piece.error[verified] + piece.tolerance[verified]
+        limits += [limit.max()] if limit.size else []
+    return float(np.max(limits)) if limits else float("nan")
 
 
-def planted_errors(entries: Judgement, rng: np.random.Generator) -> dict[int, bool]:
+def planted_errors(entries: Verdicts, rng: np.random.Generator) -> dict[int, bool]:
     """Return whether a planted error of 1 % is caught, for one entry of each block.
 
     The control of the check itself, on a copy; it needs no evaluation. Blocks with
     wrong entries need no control.
     """
     caught = {}
-    for b in np.unique(entries.block):
-        own = entries.block == b
-        verified = np.flatnonzero(own & (entries.kind == CORRECT))
-        if verified.size == 0 or (entries.kind[own] == WRONG).any():
+    controls = entries.controls
+    for b in np.unique(controls.block).tolist():
+        own = entries.of_block(b)
+        if (own.kind == WRONG).any():
             continue
-        one = take(entries, rng.choice(verified, 1))
-        size = np.abs(entries.analytic[verified])
-        largest = size.max() or 1.0  # squares may overflow
-        typical = largest * np.sqrt(np.mean((size / largest) ** 2))
+        one = take(controls, rng.choice(np.flatnonzero(controls.block == b), 1))
+        typical = _typical(own)
         one.analytic = one.analytic + 0.01 * np.maximum(np.abs(one.analytic), typical)
-        caught[int(b)] = bool(classify(one)[0] == WRONG)
+        caught[b] = bool(classify(one)[0] == WRONG)
     return caught
+
+
+def _typical(entries: Verdicts) -> float:
+    """Return the root mean square of the verified derivatives."""
+    sizes = [
+        np.abs(piece.analytic[piece.kind == CORRECT]) for piece in entries.pieces()
+    ]
+    largest = max(float(np.max(size, initial=0.0)) for size in sizes) or 1.0
+    squares = sum(float(np.sum((size / largest) ** 2)) for size in sizes)
+    return largest * float(np.sqrt(squares / sum(size.size for size in sizes)))
 
 
 def _verdict(count: Any) -> Verdict:
@@ -182,8 +210,10 @@ def _verdict(count: Any) -> Verdict:
     return "correct"
 
 
-def _spread(losses: Losses, entries: Judgement, values: Array) -> Any:
+def _spread(losses: Losses, entries: Verdicts, values: Array) -> Any:
     """Return values of the entries checked in the structure of the parameters."""
+    if len(values) == losses.nest.size:
+        return losses.nest.unvector(values)
     whole = np.full(losses.nest.size, np.nan)
     whole[entries.index] = values
     return losses.nest.unvector(whole)
@@ -207,7 +237,7 @@ def _notes(blocks: tuple[Block, ...], caught: dict[int, bool]) -> Iterator[str]:
         )
 
 
-def _searched_block(losses: Losses, b: int, search: Search, own: Judgement) -> Block:
+def _searched_block(losses: Losses, b: int, search: Search, own: Verdicts) -> Block:
     """Return the result for a block that was searched along random directions."""
     verdict: Verdict = "correct"
     if search.differs:

@@ -8,7 +8,19 @@ directions through all such entries, too.
 import numpy as np
 
 from fastgrad.checking.differences import Index
-from fastgrad.checking.judgement import Gradient, Judgement, allowances, classify
+from fastgrad.checking.judgement import (
+    CORRECT,
+    KINK,
+    PIECE,
+    Effects,
+    Gradient,
+    Judgement,
+    Verdicts,
+    allowances,
+    classify,
+    joined,
+    take,
+)
 from fastgrad.checking.noise import Calibration
 from fastgrad.checking.numerical import slopes_by
 from fastgrad.checking.suspects import try_again
@@ -22,8 +34,8 @@ def judge(
     gradient: Gradient,
     index: Index,
     rng: np.random.Generator,
-) -> Judgement:
-    """Judge entries of a gradient.
+) -> Verdicts:
+    """Judge entries of a gradient, piece by piece.
 
     Parameters
     ----------
@@ -37,23 +49,56 @@ def judge(
 
     Returns
     -------
-    Judgement
+    Verdicts
     """
-    entries = _first_pass(losses, calibration, gradient, index)
-    measured = entries.numerical.copy()
-    try_again(losses, calibration, entries, rng)
-    check_ties(losses, calibration, entries)
-    if losses.raised is not None and not np.isfinite(entries.error).any():
+    effects = Effects(gradient, calibration, index)
+    n = len(index)
+    kept = {name: np.empty(n) for name in ("numerical", "error", "tolerance")}
+    kind = np.empty(n, dtype=np.uint8)
+    kinks, controls = [], []
+    for start in range(0, max(1, n), PIECE):
+        here = slice(start, start + PIECE)
+        own = index[here].astype(np.int64, copy=False)
+        entries = _first_pass(losses, calibration, gradient, effects, own)
+        measured = entries.numerical.copy()
+        try_again(losses, calibration, entries, rng)
+        kinks.append(take(entries, entries.kind == KINK))
+        controls.append(take(entries, _one_of_each(entries, rng)))
+        if calibration.fixed is not None:  # report what that step gives
+            moved = np.abs(measured - entries.numerical)
+            entries.error = np.where(moved > 0, entries.error + moved, entries.error)
+            entries.numerical = measured
+        kind[here] = entries.kind
+        for name, values in kept.items():
+            values[here] = getattr(entries, name)
+    tied = joined(kinks)
+    check_ties(losses, calibration, tied)
+    kind[np.searchsorted(index, tied.index.astype(index.dtype))] = tied.kind
+    if losses.raised is not None and not np.isfinite(kept["error"]).any():
         raise losses.raised  # nothing at all is known
-    if calibration.fixed is not None:  # report what that step gives
-        moved = np.abs(measured - entries.numerical)
-        entries.error = np.where(moved > 0, entries.error + moved, entries.error)
-        entries.numerical = measured
-    return entries
+    return Verdicts(
+        index,
+        gradient.value if n == len(gradient.value) else gradient.value[index],
+        **kept,
+        kind=kind,
+        edges=np.searchsorted(index, losses.nest.offsets.astype(index.dtype)),
+        controls=joined(controls),
+    )
+
+
+def _one_of_each(entries: Judgement, rng: np.random.Generator) -> Index:
+    """Return one correct entry of every block that has one."""
+    correct = rng.permutation(np.flatnonzero(entries.kind == CORRECT))
+    _, first = np.unique(entries.block[correct], return_index=True)
+    return correct[first]
 
 
 def _first_pass(
-    losses: Losses, calibration: Calibration, gradient: Gradient, index: Index
+    losses: Losses,
+    calibration: Calibration,
+    gradient: Gradient,
+    effects: Effects,
+    index: Index,
 ) -> Judgement:
     """Measure every entry once, by the method asked for, and judge by that."""
     method, block = calibration.method, calibration.block[index]
@@ -77,7 +122,7 @@ def _first_pass(
     response = np.where(np.isfinite(response), response, 0.0)
     entries = Judgement(
         *(index, block, own, value, error),
-        *allowances(gradient, calibration, index, value, bend),
+        *allowances(gradient, calibration, effects, index, value, bend),
         *(response, jump, np.zeros(len(index)), crossed),
         np.empty(len(index), dtype=np.uint8),
     )

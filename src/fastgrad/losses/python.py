@@ -1,6 +1,6 @@
 """Losses by the user's function, called once per point."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,7 +44,8 @@ class PythonLosses(Losses):
         reduction: str | None = None,
     ) -> None:
         super().__init__(loss, nest, progress)
-        self._saved = nest.snapshot()
+        self.theta.flags.writeable = False
+        self._saved = nest.snapshot(self.theta)
         self._returned = Returned(reduction)
         result = self.evaluate()
         self.grads = grads_of(result)
@@ -86,9 +87,7 @@ class PythonLosses(Losses):
         for k, time in enumerate(times.tolist()):
             where = f"with `params` moved by {time} times a direction"
             with self._restoring(where):
-                for leaf, step in zip(self.nest.leaves, steps, strict=True):
-                    np.add(leaf, time * step, out=leaf, casting="same_kind")
-                moved = self.nest.snapshot()
+                self.nest.restore(self._moved(time, steps))
                 try:
                     result = self.loss(self.nest.structure)
                     out[k] = self._returned.difference(result, self._base)
@@ -98,7 +97,7 @@ class PythonLosses(Losses):
                     add_note(error, where)
                     out[k] = np.nan
                 self._count(1)
-                self._refuse_mutation(moved)
+                self._refuse_mutation(self._moved(time, steps))
         return out
 
     @_QUIETLY
@@ -181,7 +180,12 @@ class PythonLosses(Losses):
         finally:
             self.restore()
 
-    def _refuse_mutation(self, expected: list[AnyArray]) -> None:
+    def _moved(self, time: float, steps: list[AnyArray]) -> Iterator[AnyArray]:
+        """Yield theta moved by `time` times the steps, as each block stores it."""
+        for saved, step in zip(self._saved, steps, strict=True):
+            yield (saved + time * step).astype(saved.dtype)
+
+    def _refuse_mutation(self, expected: Iterable[AnyArray]) -> None:
         change = self.nest.change_since(expected)
         if change is not None:
             self.restore()

@@ -6,7 +6,7 @@ gives every entry a number (its place in one long vector) and a name (``W1[3, 17
 """
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -196,11 +196,12 @@ class Nest:
     def unvector(self, vector: NDArray[Any]) -> Any:
         """Return `vector` in the structure of the parameters: `vector`'s inverse.
 
+        The arrays are views of it.
         Where the parameters have a Python float or NumPy scalar, so has the result.
         """
         return self.rebuild(
             [
-                array[()] if scalar else array.copy()
+                array[()] if scalar else array
                 for array, scalar in zip(self.split(vector), self._scalar, strict=True)
             ]
         )
@@ -209,11 +210,20 @@ class Nest:
         """Return the same nest over copies of all its arrays."""
         return Nest(self.rebuild(self.snapshot()), self._what)
 
-    def snapshot(self) -> list[AnyArray]:
-        """Return copies of `leaves`, to `restore` or to compare with."""
-        return [leaf.copy() for leaf in self.leaves]
+    def snapshot(self, theta: Vector | None = None) -> list[AnyArray]:
+        """Return copies of `leaves`, to `restore` or to compare with.
 
-    def restore(self, snapshot: Sequence[AnyArray]) -> None:
+        Those of blocks of float64 are views of `theta` if the parameters as one vector
+        are at hand.
+        """
+        if theta is None:
+            return [leaf.copy() for leaf in self.leaves]
+        return [
+            part if leaf.dtype == part.dtype else leaf.copy()
+            for leaf, part in zip(self.leaves, self.split(theta), strict=True)
+        ]
+
+    def restore(self, snapshot: Iterable[AnyArray]) -> None:
         """Make `structure` hold `leaves`, with the values of the snapshot."""
         if not self._is_intact():
             for container, members in self._contents:
@@ -221,7 +231,7 @@ class Nest:
         for leaf, saved in zip(self.leaves, snapshot, strict=True):
             leaf[...] = saved
 
-    def change_since(self, snapshot: Sequence[AnyArray]) -> str | None:
+    def change_since(self, snapshot: Iterable[AnyArray]) -> str | None:
         """Return what somebody did to the parameters, None if nothing."""
         for name, leaf, saved in zip(self.names, self.leaves, snapshot, strict=True):
             if not np.array_equal(leaf, saved):

@@ -15,6 +15,10 @@ from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
 from fastgrad.program.primitives.matrices import LINEAR
 
+#: Entries of a line that are further from each other are not bundled: the box around
+#: them would be mostly empty.
+_APART = 64
+
 
 def topological(result: Node) -> list[Node]:
     """Every node that `result` depends on, inputs before outputs."""
@@ -196,6 +200,7 @@ def make_bundles(
     new_line = np.empty(len(index), dtype=bool)
     new_line[:1] = True
     new_line[1:] = (block[1:] != block[:-1]) | (line[1:] != line[:-1])
+    new_line[1:] |= np.diff(position[by_order]) > _APART
     begin = np.flatnonzero(new_line)
     rank = np.arange(len(index)) - np.repeat(begin, np.diff(begin, append=len(index)))
     return by_order, np.append(np.flatnonzero(rank % BUNDLE == 0), len(index))

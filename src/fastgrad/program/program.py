@@ -329,11 +329,15 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str
 
 
 def trace_nest(
-    loss: Callable[[Any], Any], nest: Nest, *, reduction: str | None = None
+    loss: Callable[[Any], Any],
+    nest: Nest,
+    *,
+    reduction: str | None = None,
+    theta: NDArray[np.float64] | None = None,
 ) -> Program:
     """Trace a loss, called once with arrays that record what is done with them."""
     source = defining_line(loss)
-    program = Program(nest, trace_graph(loss, nest, reduction))
+    program = Program(nest, trace_graph(loss, nest, reduction, theta))
     if len(program.nodes) > MAX_OPERATIONS:
         raise TraceError(f"has {len(program.nodes):,} operations", source)
     return program

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgrad.params.nest import Nest
 from fastgrad.program import graph
@@ -41,13 +42,21 @@ class Graph:
 
 
 def trace_graph(
-    loss: Callable[[Any], Any], nest: Nest, reduction: str | None = None
+    loss: Callable[[Any], Any],
+    nest: Nest,
+    reduction: str | None = None,
+    theta: NDArray[np.float64] | None = None,
 ) -> Graph:
-    """Record what a loss, called once, does with its parameters."""
+    """Record what a loss, called once, does with its parameters.
+
+    Their nodes are views of `theta`, if they are at hand as one vector that stays.
+    """
     source = graph.defining_line(loss)
+    if theta is None:
+        theta = nest.join(nest.leaves)
     parameters = [
-        Node("parameter", (), (), np.array(leaf, dtype=float, order="C"), name, source)
-        for name, leaf in zip(nest.names, nest.leaves, strict=True)
+        Node("parameter", (), (), value, name, source)
+        for name, value in zip(nest.names, nest.split(theta), strict=True)
     ]
     recording = Recording()
     node = _recorded(recording, loss, nest, parameters, reduction, source)
