@@ -87,7 +87,10 @@ class PythonLosses(Losses):
         for k, time in enumerate(times.tolist()):
             where = f"with `params` moved by {time} times a direction"
             with self._restoring(where):
-                self.nest.restore(self._moved(time, steps))
+                for leaf, step in zip(self.nest.leaves, steps, strict=True):
+                    np.add(leaf, time * step, out=leaf, casting="same_kind")
+                # What shares memory is moved by the steps of all that do.
+                kept = self.nest.snapshot() if self.nest.shared else None
                 try:
                     result = self.loss(self.nest.structure)
                     out[k] = self._returned.difference(result, self._base)
@@ -97,7 +100,7 @@ class PythonLosses(Losses):
                     add_note(error, where)
                     out[k] = np.nan
                 self._count(1)
-                self._refuse_mutation(self._moved(time, steps))
+                self._refuse_mutation(kept or self._moved(time, steps))
         return out
 
     @_QUIETLY
