@@ -182,6 +182,15 @@ static void elementwise_cover(const fg_program *g, const fg_state *st, const fg_
     }
 }
 
+/* Cut a box to these rows of the first axis. */
+static void take_rows(fg_box *box, int ndim, int64_t first, int64_t count)
+{
+    int64_t steps[MAX_NDIM], lo = box->lo[0];
+    box_steps(box, ndim, steps);
+    box->live = overlap(first, count, &box->lo[0], &box->n[0]);
+    box->d += (box->lo[0] - lo) * steps[0];
+}
+
 static int run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
                            fg_box *out, int measure)
 {
@@ -194,9 +203,13 @@ static int run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
     }
     /* Bring each perturbed operand to the box of the result, with zeros around it. */
     fg_box box[3];
+    if (st->count)
+        out->lo[0] = st->first, out->n[0] = st->count;
     for (int i = 0; i < op->n_in; i++) {
         const fg_value *value = &g->values[op->in[i]];
         box[i] = st->boxes[op->in[i]];
+        if (st->count && box[i].live && value->ndim == target->ndim && value->shape[0] != 1)
+            take_rows(&box[i], value->ndim, st->first, st->count);
         if (!box[i].live)
             continue;
         fg_box grown = box[i];
@@ -861,7 +874,7 @@ static void run_operation(const fg_program *g, fg_state *st, const fg_op *op, in
         out->live = OPERATIONS[op->code].run(g, st, op, out, measure);
 }
 
-/* ---- chains: a contraction and the functions of its result alone ------------------ */
+/* ---- chains: one operation and the functions of its result alone ------------------- */
 
 /* Doubles of a strip of rows: a share of the L1 cache. */
 #define STRIP 2048
@@ -882,15 +895,32 @@ static int continues(const fg_program *g, const fg_state *st, const fg_op *op)
     return found;
 }
 
-/* The number of operations, from a contraction on, that can go strip by strip. */
+/* The number of operations, from this one on, that can go strip by strip. */
 static int chain_length(const fg_program *g, const fg_state *st, int i)
 {
     const fg_op *op = &g->ops[i];
     int n = 1;
-    if (op->code == FG_CONTRACT && g->values[op->out].ndim && any_live(g, st, op))
+    if ((op->code == FG_CONTRACT || OPERATIONS[op->code].kernel) && g->values[op->out].ndim
+        && any_live(g, st, op))
         while (i + n < g->n_ops && continues(g, st, op + n))
             n++;
     return n;
+}
+
+/* Whether a result that overwrites an operand may do so strip by strip: rows are where they
+ * were. */
+static int rows_stay(const fg_program *g, const fg_state *st, const fg_op *op)
+{
+    const fg_box *out = &st->boxes[op->out];
+    const int ndim = g->values[op->out].ndim;
+    for (int i = 0; i < op->n_in && i < 3; i++) {
+        const fg_box *box = &st->boxes[op->in[i]];
+        if (box->live && box->d == out->d
+            && (memcmp(box->lo, out->lo, ndim * sizeof(int64_t))
+                || memcmp(box->n, out->n, ndim * sizeof(int64_t))))
+            return 0;
+    }
+    return 1;
 }
 
 /* Run the operations on a strip of rows after the other, so that it stays in the cache. */
@@ -902,7 +932,8 @@ static void run_chain(const fg_program *g, fg_state *st, const fg_op *op, int n)
     if (!whole.live)
         return;
     const int64_t row = box_size(&whole, g->values[op->out].ndim) / whole.n[0] * LANES;
-    const int64_t strip = row < STRIP ? STRIP / row : 1, end = whole.lo[0] + whole.n[0];
+    const int64_t cut = row < STRIP ? STRIP / row : 1, end = whole.lo[0] + whole.n[0];
+    const int64_t strip = rows_stay(g, st, op) ? cut : whole.n[0];
     for (st->first = whole.lo[0]; st->first < end; st->first += strip) {
         st->count = st->first + strip < end ? strip : end - st->first;
         for (int k = 0; k < n; k++) {

@@ -118,7 +118,7 @@ typedef struct {
     double *work;         /* the workspace */
     int64_t crossed[LANES]; /* nonzero: the lane is on another side of a kink than theta */
     double cost;          /* estimated floating-point work of this bundle */
-    int64_t first, count; /* rows (of the first axis) that a contraction computes; 0: all */
+    int64_t first, count; /* the rows (of the first axis) to compute; count 0: all */
 } fg_state;
 
 typedef struct {
