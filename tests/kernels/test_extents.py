@@ -9,6 +9,7 @@ from fastgrad.params.nest import Nest
 from fastgrad.program import Program, graph
 from fastgrad.program.primitives import ops
 from fastgrad.program.primitives.matrices import LINEAR
+from fastgrad.program.trace.tracing import Graph
 
 SHAPES = [(m, n) for m in (0, 1, 2) for n in (0, 1, 2)]
 TERNARY = {"where"}
@@ -69,7 +70,8 @@ def program_at(op, shape, p):
     total = graph.apply("sum", [total], (1,) * total.value.ndim, label="sum")
     product = graph.apply("multiply", parameters, label="product")
     product = graph.reshape(product, (), "product")
-    return Program(nest, parameters, graph.apply("add", [total, product], label="loss"))
+    loss = graph.apply("add", [total, product], label="loss")
+    return Program(nest, Graph(parameters, loss, [], []))
 
 
 @pytest.mark.parametrize("op", CODES)
