@@ -136,8 +136,13 @@ class Draw:
 _Scheme = TypeVar("_Scheme", bound=Callable[..., Array])
 
 
+#: All schemes, by name.
+SCHEMES: dict[str, Callable[..., Array]] = {}
+
+
 def scheme(function: _Scheme) -> _Scheme:
-    """Have the signature of a scheme show the options that all share."""
+    """Register a scheme; have its signature show the options that all share."""
+    SCHEMES[function.__name__] = function
     signature = inspect.signature(function)
     own = list(signature.parameters.values())[:-1]  # the last is **options
     options = [

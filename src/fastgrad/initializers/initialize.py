@@ -21,32 +21,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastgrad._arguments import Seed, number, refusal
 from fastgrad._kernels import _philox
 from fastgrad._threads import resolve_num_threads
-from fastgrad.initializers.isometries import delta_orthogonal, identity, orthogonal
-from fastgrad.initializers.schemes import (
-    he_normal,
-    he_uniform,
-    lecun_normal,
-    lecun_uniform,
-    truncated_normal,
-    variance_scaling,
-    xavier_normal,
-    xavier_uniform,
-)
+from fastgrad.initializers.draw import SCHEMES
 from fastgrad.initializers.streams import Array, as_shape, destination, fixed_seed
-
-_SCHEMES: dict[str, Callable[..., Array]] = {
-    "delta_orthogonal": delta_orthogonal,
-    "he_normal": he_normal,
-    "he_uniform": he_uniform,
-    "identity": identity,
-    "lecun_normal": lecun_normal,
-    "lecun_uniform": lecun_uniform,
-    "orthogonal": orthogonal,
-    "truncated_normal": truncated_normal,
-    "variance_scaling": variance_scaling,
-    "xavier_normal": xavier_normal,
-    "xavier_uniform": xavier_uniform,
-}
 
 
 def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]:
@@ -183,11 +159,11 @@ def _pick(what: str, choice: Any, path: str) -> Any:
 def _as_scheme(scheme: Any) -> Callable[..., Array]:
     if callable(scheme):
         return scheme  # type: ignore[no-any-return]
-    if not isinstance(scheme, str) or scheme not in _SCHEMES:
+    if not isinstance(scheme, str) or scheme not in SCHEMES:
         kind = ValueError if isinstance(scheme, str) else TypeError
-        must = f"be callable or one of {', '.join(sorted(_SCHEMES))}"
+        must = f"be callable or one of {', '.join(sorted(SCHEMES))}"
         raise refusal(kind, "scheme", must, scheme)
-    return _SCHEMES[scheme]
+    return SCHEMES[scheme]
 
 
 def _map_leaves(make: Callable[[Any, str], Array], node: Any, path: str) -> Any:
