@@ -60,6 +60,8 @@ OPTIONS = {
     "offset": [1],
     "decimals": [1],
     "initial": [0.25],
+    "order": ["F", "K"],
+    "copy": [None, np._CopyMode.IF_NEEDED],
     "where": [np.array([[True], [False], [True]])],
     "out": [],
 }

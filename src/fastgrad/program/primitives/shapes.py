@@ -170,7 +170,8 @@ def reshape(x: Node, shape: Any, order: str = "C", *, label: str) -> Node:
 
 @stands_for(np.ravel, shares=True)
 def ravel(x: Node, order: str = "C", *, label: str) -> Node:
-    return reshape(x, (-1,), order, label=label)
+    # Arrays of a program lie in C order, so "as it lies" is that.
+    return reshape(x, (-1,), "C" if order == "K" else order, label=label)
 
 
 @stands_for(np.transpose, shares=True)
@@ -350,7 +351,7 @@ def broadcast_to(x: Node, shape: Any, *, label: str) -> Node:
 
 
 @stands_for(np.copy)
-def copy(x: Node, *, label: str) -> Node:
+def copy(x: Node, order: str = "K", subok: bool = False, *, label: str) -> Node:
     return x
 
 

@@ -43,7 +43,8 @@ def array(
     x = asarray(object, dtype)
     if x.ndim < ndmin:
         x = np.reshape(x, (1,) * (ndmin - x.ndim) + x.shape)
-    return np.copy(x) if copy else x
+    # NumPy's enumeration of copy modes refuses to be a truth value.
+    return np.copy(x) if getattr(copy, "name", copy) in (True, "ALWAYS") else x
 
 
 @means("numpy.float64", "numpy.float32", "numpy.float16", "numpy.longdouble")
