@@ -70,10 +70,12 @@ class CompiledLosses(Substitute):
         self.evaluations += len(index)
         lost = self._lost(difference)
         if lost.size:
-            # Which side of a kink a lane is on was not seen behind an opaque call.
-            crossed[lost] = np.isnan(difference[lost])
             there = np.broadcast_to(np.asarray(value, dtype=float), index.shape)
-            difference[lost] = self.here.at_entries(index[lost], there[lost])[0]
+            found = self.here.at_entries(index[lost], there[lost])[0]
+            # Another branch may be a kink; behind an opaque call none can be seen, and
+            # where the loss has no value there is none.
+            crossed[lost] = np.isnan(difference[lost]) & np.isfinite(found)
+            difference[lost] = found
         return difference, crossed
 
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:

@@ -1,8 +1,8 @@
-"""A program that knows where it does not apply.
+"""Where a program does not apply.
 
 A guard is a value that the loss acted on: as long as it stays, the loss takes the same
-branch, the same mask, the same place. The guarded program is NaN where one gives way,
-and infinite where a call is reached that only Python can make.
+branch, the same mask, the same place. Whether it stays is a program of its own, so that
+what is computed for a decision alone is no kink of the loss.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ from fastgrad.program.primitives.reductions import max_
 from fastgrad.program.primitives.ufuncs import elementwise, number
 
 
-def guarded(result: Node, guards: Sequence[Node], opaque: Sequence[Node]) -> Node:
-    """`result` where every guard, and all that is given to opaque calls, stays."""
+def departure(guards: Sequence[Node], opaque: Sequence[Node]) -> Node | None:
+    """0 where the program applies.
+
+    NaN where a guard gives way, infinite where a call is reached that only Python can
+    make; None where it applies everywhere.
+    """
+    result = graph.constant(0.0)
     given = dict.fromkeys(x for node in opaque for x in node.inputs if x.active)
     for values, otherwise in ((given, math.inf), (guards, math.nan)):
         changed = _any_changed([node for node in values if node.value.size])
@@ -27,7 +32,7 @@ def guarded(result: Node, guards: Sequence[Node], opaque: Sequence[Node]) -> Nod
             result = elementwise(
                 "where", changed, number(otherwise), result, label="guard"
             )
-    return result
+    return result if result.active else None
 
 
 def _any_changed(nodes: Sequence[Node]) -> Node | None:

@@ -16,7 +16,7 @@ from fastgrad.params.nest import Nest
 from fastgrad.program import plan
 from fastgrad.program.gradient import backpropagate
 from fastgrad.program.graph import Node, TraceError, defining_line
-from fastgrad.program.guards import guarded
+from fastgrad.program.guards import departure
 from fastgrad.program.primitives import ops
 from fastgrad.program.trace.tracing import Graph, trace_graph
 
@@ -63,10 +63,11 @@ class Program:
         self.guards, self.opaque = graph.guards, graph.opaque
         self.nodes = in_order(self.parameters, self.result)
         self._replayer: Replayer | None = None
-        # What is replayed is NaN where a guard gives way.
-        self._replayed = guarded(self.result, self.guards, self.opaque)
-        self._packed = in_order(self.parameters, self._replayed)
-        self._number = {node: i for i, node in enumerate(self._packed)}
+        self._number = {node: i for i, node in enumerate(self.nodes)}
+        leaves = departure(self.guards, self.opaque)
+        self._departure: Program | None = None
+        if leaves is not None:
+            self._departure = Program(nest, Graph(graph.parameters, leaves))
 
     @property
     def value(self) -> float:
@@ -88,9 +89,7 @@ class Program:
     def replayer(self, num_threads: int) -> Replayer:
         """Return the packed program with workspaces for so many threads."""
         if self._replayer is None or self._replayer.num_threads < num_threads:
-            self._replayer = plan.make_replayer(
-                self._packed, self._replayed, num_threads
-            )
+            self._replayer = plan.make_replayer(self.nodes, self.result, num_threads)
         return self._replayer
 
     @cached_property
@@ -134,6 +133,19 @@ class Program:
         crossed : bool array of shape (n,)
             Whether a maximum, abs, where, ... was on another side than at theta.
         """
+        difference, crossed = self._replay(index, delta, num_threads, progress)
+        if self._departure is not None:
+            difference += self._departure._replay(index, delta, num_threads, None)[0]
+        return difference, crossed
+
+    def _replay(
+        self,
+        index: NDArray[np.int64],
+        delta: NDArray[np.float64],
+        num_threads: int | None,
+        progress: Progress | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """See `at_entries`, wherever the program applies."""
         offsets = np.asarray(self.nest.offsets, dtype=np.int64)
         block = np.searchsorted(offsets, index, side="right") - 1
         local = index - offsets[block]
@@ -181,7 +193,10 @@ class Program:
             times = np.ascontiguousarray(t[i : i + BUNDLE])
             run = partial(replayer.run_along, directions, times)
             parts.append(interruptibly(run, seconds))
-        return np.concatenate(parts) if parts else np.empty(0)
+        difference = np.concatenate(parts) if parts else np.empty(0)
+        if self._departure is not None:
+            difference += self._departure.along(direction, t)
+        return difference
 
     @cached_property
     def _full_cost(self) -> float:

@@ -88,15 +88,16 @@ def _users(
     kwargs: dict[str, Any],
 ) -> Any:
     """A function of the user: rewritten, further along the path."""
-    from fastgrad.program.trace.rewriting import rewritten
-
     before = recording.path
     if site is not None:
         recording.path = hash((before, site.file, site.line, site.number))
     try:
         known = recording.functions.get(id(function))
         if known is None:
-            known = recording.functions[id(function)] = function, rewritten(function)
+            known = recording.functions[id(function)] = (
+                function,
+                recording.rewritten(function),
+            )
         new = known[1]
         if new is not None:
             return new(*args, **kwargs)
@@ -125,9 +126,7 @@ def _wrapped(
     if module == contextmanager_file():
         from contextlib import contextmanager
 
-        from fastgrad.program.trace.rewriting import rewritten
-
-        return contextmanager(rewritten(inner) or inner)(*args, **kwargs)
+        return contextmanager(recording.rewritten(inner) or inner)(*args, **kwargs)
     return call(recording, site, inner, args, kwargs)
 
 
@@ -191,7 +190,7 @@ def _librarys(
     of = getattr(function, "__self__", None)
     if isinstance(of, _CONTAINERS):
         recording.kept.container(of)
-        return function(*_callables(args), **_callables(kwargs))
+        return _run(recording, function, args, kwargs)
     if type(of) is np.ndarray:
         lifted = recording.lift(of)
         given = recording.lifted((args, kwargs))
@@ -207,7 +206,7 @@ def _librarys(
     given_args, given_kwargs = recording.lifted((args, kwargs))
     if not _concerned((given_args, given_kwargs)):
         if _is_neutral(function):
-            return function(*_callables(args), **_callables(kwargs))
+            return _run(recording, function, args, kwargs)
         if not _hidden(args) and not _hidden(tuple(kwargs.values())):
             return function(*args, **kwargs)
     return _with_traced(recording, site, function, given_args, given_kwargs)
@@ -253,7 +252,7 @@ def _meant(
         args = (recording.promote(args[0]), *args[1:])
     meaning = meaning_of(function)
     if meaning is not None:
-        result = meaning(*_callables(args), **_callables(kwargs))
+        result = _run(recording, meaning, args, kwargs)
         if result is not NotImplemented:
             return result
     if isinstance(function, np.ufunc):
@@ -266,7 +265,7 @@ def _meant(
     if dense is not of and hasattr(Traced, function.__name__):
         return _of_array(recording, site, dense, function, args, kwargs)
     if _is_neutral(function):
-        return function(*_callables(args), **_callables(kwargs))
+        return _run(recording, function, args, kwargs)
     name = getattr(function, "__name__", repr(function))
     raise TraceError(f"{name}() is not known to the trace")
 
@@ -339,13 +338,12 @@ def _variables(function: FunctionType) -> list[Any]:
     return found
 
 
-def _callables(values: Any) -> Any:
-    """Arguments with the user's functions rewritten: a library calls them."""
-    from fastgrad.program.trace.rewriting import rewritten
+def _run(recording: Recording, function: Any, args: Any, kwargs: Any) -> Any:
+    """Call something with the user's functions among the arguments rewritten."""
 
-    if isinstance(values, dict):
-        return {name: _callables((v,))[0] for name, v in values.items()}
-    return tuple(
-        (rewritten(v) or v) if isinstance(v, FunctionType) and is_users(v) else v
-        for v in values
-    )
+    def seen(x: Any) -> Any:
+        if isinstance(x, FunctionType) and is_users(x):
+            return recording.rewritten(x) or x
+        return x
+
+    return function(*map(seen, args), **{name: seen(v) for name, v in kwargs.items()})

@@ -334,6 +334,7 @@ def _in_place(symbol: str) -> Callable[..., Any]:
 
 def _install() -> None:
     """Give the arrays their methods."""
+    Traced.call, Traced.call_ufunc = staticmethod(call), staticmethod(call_ufunc)
     for name, method in _METHODS.items():
         for owner in (Traced, Complex):
             setattr(owner, name, method)

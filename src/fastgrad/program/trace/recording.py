@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ class Recording:
 
     Attributes
     ----------
+    rewritten : callable
+        Gives a function of the user in a form that the trace sees into, or None.
     refused : list of (str, Source)
         What could not be traced: a loss that caught that does something else then.
     guards : list of Node
@@ -35,6 +39,7 @@ class Recording:
         Where the loss has put traced arrays that outlive the call.
     """
 
+    rewritten: Callable[[FunctionType], FunctionType | None]
     refused: list[tuple[str, Source]] = field(default_factory=list)
     guards: list[Node] = field(default_factory=list)
     opaque: list[Node] = field(default_factory=list)

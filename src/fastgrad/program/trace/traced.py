@@ -12,7 +12,7 @@ From then on they act as the plain arrays that an ordinary call would have left 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -45,6 +45,9 @@ class Traced(NDArrayOperatorsMixin):
     """
 
     is_traced = True
+    #: What `numpy_calls` makes of a function, and of a ufunc.
+    call: ClassVar[Callable[..., Any]]
+    call_ufunc: ClassVar[Callable[..., Any]]
     __slots__ = ("_array", "_memory", "_node", "_trace", "_version", "_view", "dtype")
 
     def __init__(
@@ -296,16 +299,12 @@ class Traced(NDArrayOperatorsMixin):
     # ---- NumPy's protocols
 
     def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
-        from fastgrad.program.trace.numpy_calls import call_ufunc
-
-        return call_ufunc(*args, **kwargs)
+        return Traced.call_ufunc(*args, **kwargs)
 
     def __array_function__(
         self, function: Any, types: Any, args: Any, kwargs: Any
     ) -> Any:
-        from fastgrad.program.trace.numpy_calls import call
-
-        return call(function, *args, **kwargs)
+        return Traced.call(function, *args, **kwargs)
 
     # ---- indexing
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from fastgrad.program.primitives import reductions
 from fastgrad.program.trace import calls
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.recording import Recording
+from fastgrad.program.trace.rewriting import rewritten
 from fastgrad.program.trace.traced import Traced
 
 
@@ -37,8 +38,8 @@ class Graph:
 
     parameters: list[Node]
     result: Node
-    guards: list[Node]
-    opaque: list[Node]
+    guards: list[Node] = field(default_factory=list)
+    opaque: list[Node] = field(default_factory=list)
 
 
 def trace_graph(
@@ -58,7 +59,7 @@ def trace_graph(
         Node("parameter", (), (), value, name, source)
         for name, value in zip(nest.names, nest.split(theta), strict=True)
     ]
-    recording = Recording()
+    recording = Recording(rewritten)
     node = _recorded(recording, loss, nest, parameters, reduction, source)
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)
