@@ -107,11 +107,13 @@ def make_replayer(nodes: Sequence[Node], result: Node, num_threads: int) -> Repl
 
 
 def _scratch(node: Node) -> int:
-    """The longest operand that an operation lays out anew, in elements."""
+    """Room that an operation needs beside its operands and result, in elements."""
     if node.op in ops.ELEMENTWISE and len(node.inputs) > 1:
         return max(x.value.size for x in node.inputs)
     if node.op in LINEAR:
         return node.inputs[0].shape[-1] ** 2
+    if node.op in ("max", "prod"):
+        return node.inputs[0].value.size // max(node.value.size, 1)
     return node.shape[node.ints[0]] if node.op == "argsort" else 0
 
 

@@ -292,127 +292,113 @@ static void run_sum(const fg_program *g, const fg_op *op, const fg_box *box,
 }
 
 /* What one element of a max or product is over: all of the reduced axes, also outside the
- * box, where lanes are unperturbed. */
+ * box, where lanes are unperturbed. One of them: how far its value at theta and its lanes
+ * are from those of the first (lanes < 0: outside). */
 typedef struct {
-    const fg_op *op;
-    const fg_value *value;
-    const fg_box *box;
-    int64_t steps[MAX_NDIM];
-    int last; /* the last reduced axis: the inner loop */
-} fold;
+    int64_t base, lanes;
+} member;
 
-enum { FOLD_MAX, FOLD_PROD, FOLD_COUNT };
-
-/* Elements that equal the largest: in each lane, of those the ones that won at theta, and
- * at theta. */
-typedef struct {
-    vi now[N_VECS], kept[N_VECS];
-    int64_t before;
-} winners;
-
-/* One pass: how far the largest is from that at theta, how far the product is from its
- * own, by d(x y) = dx (y0 + dy) + x0 dy, or who is as far as `found`. */
-INLINE void fold_pass(const fold *f, const int what, const double *base,
-                      const double *lanes, double out0, vd *found, winners *won)
+static int64_t find_members(const fg_op *op, const fg_value *value, const fg_box *box,
+                            member *members)
 {
-    double product = 1.0;
-    const int64_t n = f->value->shape[f->last], stride = f->value->stride[f->last];
-    const int64_t lo = f->box->lo[f->last], end = lo + f->box->n[f->last];
-    const int64_t step = f->steps[f->last];
-    int64_t at[MAX_NDIM] = {0};
-    for (;;) {
-        const double *x0 = base, *d = lanes - lo * step;
+    int64_t at[MAX_NDIM] = {0}, shape[MAX_NDIM], steps[MAX_NDIM], count = 0;
+    box_steps(box, value->ndim, steps);
+    for (int d = 0; d < value->ndim; d++)
+        shape[d] = op->ints[d] ? value->shape[d] : 1;
+    do {
+        member *m = &members[count++];
         int inside = 1;
-        for (int a = 0; a < f->last; a++)
-            if (f->op->ints[a]) {
-                x0 += at[a] * f->value->stride[a];
-                d += (at[a] - f->box->lo[a]) * f->steps[a];
-                inside &= at[a] >= f->box->lo[a] && at[a] < f->box->lo[a] + f->box->n[a];
+        *m = (member){0, 0};
+        for (int d = 0; d < value->ndim; d++)
+            if (op->ints[d]) {
+                inside &= at[d] >= box->lo[d] && at[d] < box->lo[d] + box->n[d];
+                m->base += at[d] * value->stride[d];
+                m->lanes += (at[d] - box->lo[d]) * steps[d];
             }
-        for (int64_t i = 0; i < n; i++, x0 += stride) {
-            const double *p = inside && i >= lo && i < end ? d + i * step : ZEROS;
-            const double gap0 = *x0 == out0 ? 0.0 : *x0 - out0;
-            for (int v = 0; v < N_VECS; v++) {
-                const vd dx = vec_load(p + v * VEC_LEN), gap = gap0 + dx;
-                if (what == FOLD_MAX)
-                    found[v] = vec_keep_nan(found[v], vec_larger(found[v], gap));
-                else if (what == FOLD_PROD)
-                    found[v] = found[v] * (*x0 + dx) + product * dx;
-                else {
-                    won->now[v] -= gap == found[v];
-                    if (*x0 == out0)
-                        won->kept[v] -= gap == found[v];
-                }
-            }
-            product *= *x0;
-            if (what == FOLD_COUNT)
-                won->before += *x0 == out0;
+        m->lanes = inside ? m->lanes : -1;
+    } while (advance(shape, value->ndim, -1, at));
+    return count;
+}
+
+INLINE const double *lanes_of(const member *m, const double *lanes)
+{
+    return m->lanes < 0 ? ZEROS : lanes + m->lanes;
+}
+
+/* How far the largest is from that at theta. A lane is on another side than theta unless
+ * the same elements win. */
+static void max_element(const member *members, int64_t n, const double *base,
+                        const double *lanes, double f0, double *out, int64_t *crossed)
+{
+    vd most[N_VECS];
+    vi now[N_VECS] = {{0}}, kept[N_VECS] = {{0}};
+    int64_t before = 0;
+    for (int v = 0; v < N_VECS; v++)
+        most[v] = vec_splat(-INFINITY);
+    for (int64_t k = 0; k < n; k++) {
+        const double *d = lanes_of(&members[k], lanes), x1 = gap(base[members[k].base], f0);
+        for (int v = 0; v < N_VECS; v++)
+            most[v] = vec_keep_nan(most[v], vec_larger(most[v], x1 + vec_load(d + v * VEC_LEN)));
+    }
+    for (int64_t k = 0; k < n; k++) {
+        const double *d = lanes_of(&members[k], lanes), x1 = gap(base[members[k].base], f0);
+        const int64_t won = x1 == 0.0 ? -1 : 0;
+        for (int v = 0; v < N_VECS; v++) {
+            const vi wins = x1 + vec_load(d + v * VEC_LEN) == most[v];
+            now[v] -= wins;
+            kept[v] -= wins & won;
         }
-        int a = f->last - 1;
-        for (; a >= 0; a--) {
-            if (!f->op->ints[a])
-                continue;
-            if (++at[a] < f->value->shape[a])
-                break;
-            at[a] = 0;
-        }
-        if (a < 0)
-            return;
+        before -= won;
+    }
+    for (int v = 0; v < N_VECS; v++) {
+        vec_store(out + v * VEC_LEN, most[v]);
+        *(vi *)(crossed + v * VEC_LEN) |= (now[v] != before) | (kept[v] != before);
     }
 }
 
-/* A lane is on another side than theta unless the same elements win. */
-static void fold_element(const fold *f, const double *base, const double *lanes,
-                         double out0, double *out, int64_t *crossed)
+/* How far the product is from its own at theta, by d(x y) = dx (y0 + dy) + x0 dy. */
+static void prod_element(const member *members, int64_t n, const double *base,
+                         const double *lanes, double *out)
 {
-    vd found[N_VECS];
-    for (int v = 0; v < N_VECS; v++)
-        found[v] = vec_splat(f->op->code == FG_MAX ? -INFINITY : 0.0);
-    if (f->op->code == FG_MAX) {
-        winners won = {{{0}}, {{0}}, 0};
-        fold_pass(f, FOLD_MAX, base, lanes, out0, found, &won);
-        fold_pass(f, FOLD_COUNT, base, lanes, out0, found, &won);
-        for (int v = 0; v < N_VECS; v++)
-            *(vi *)(crossed + v * VEC_LEN) |=
-                (won.now[v] != won.before) | (won.kept[v] != won.before);
-    } else {
-        fold_pass(f, FOLD_PROD, base, lanes, out0, found, NULL);
+    vd change[N_VECS] = {{0}};
+    double product = 1.0;
+    for (int64_t k = 0; k < n; k++) {
+        const double x0 = base[members[k].base], *d = lanes_of(&members[k], lanes);
+        for (int v = 0; v < N_VECS; v++) {
+            const vd dx = vec_load(d + v * VEC_LEN);
+            change[v] = change[v] * (x0 + dx) + product * dx;
+        }
+        product *= x0;
     }
     for (int v = 0; v < N_VECS; v++)
-        vec_store(out + v * VEC_LEN, found[v]);
+        vec_store(out + v * VEC_LEN, change[v]);
 }
 
 static void run_fold(const fg_program *g, fg_state *st, const fg_op *op, const fg_box *box,
                      const fg_box *out)
 {
     const fg_value *value = &g->values[op->in[0]], *target = &g->values[op->out];
-    fold f = {op, value, box, {0}, 0};
-    int64_t at[MAX_NDIM] = {0};
-    box_steps(box, value->ndim, f.steps);
+    int64_t at[MAX_NDIM] = {0}, shape[MAX_NDIM], steps[MAX_NDIM];
+    member *members = (member *)(st->work + g->scratch[0]);
+    const int64_t n = find_members(op, value, box, members);
+    box_steps(box, value->ndim, steps);
     for (int d = 0; d < value->ndim; d++)
-        f.last = op->ints[d] ? d : f.last;
+        shape[d] = op->ints[d] ? 1 : box->n[d];
     double *y = out->d;
-    for (;;) {
-        const double *base = value->base, *lanes = box->d, *out0 = target->base;
+    do {
+        const double *base = value->base, *lanes = box->d, *f0 = target->base;
         for (int d = 0, k = 0; d < value->ndim; d++)
             if (!op->ints[d]) {
                 base += (box->lo[d] + at[d]) * value->stride[d];
-                lanes += at[d] * f.steps[d];
-                out0 += (box->lo[d] + at[d]) * target->stride[k++];
+                lanes += at[d] * steps[d];
+                f0 += (box->lo[d] + at[d]) * target->stride[k++];
             }
-        fold_element(&f, base, lanes, *out0, y, st->crossed);
+        if (op->code == FG_MAX)
+            max_element(members, n, base, lanes, *f0, y, st->crossed);
+        else
+            prod_element(members, n, base, lanes, y);
         y += LANES;
-        int d = value->ndim - 1;
-        for (; d >= 0; d--) {
-            if (op->ints[d])
-                continue;
-            if (++at[d] < box->n[d])
-                break;
-            at[d] = 0;
-        }
-        if (d < 0)
-            return;
-    }
+    } while (advance(shape, value->ndim, -1, at));
 }
 
 static int run_reduction(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
