@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import generator, integer, names_of_others, refusal
+from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.differences import Array, Index
 from fastgrad.checking.judgement import (
@@ -29,6 +30,10 @@ from fastgrad.checking.verdict import judge
 from fastgrad.losses import Losses, make_losses
 from fastgrad.params.structure import with_own_leaves
 from fastgrad.reports import Cause, GradientReport
+
+# Bytes for each entry: what is found about it, and its share of the gradient and of the
+# report.
+_KEPT, _KEPT_ALWAYS = 48, 24
 
 # Findings after which the numbers of one call say nothing.
 _OF_CALLS = {"accumulation", "stale", "nondeterministic"}
@@ -147,6 +152,7 @@ def check_gradient(
         num_threads=num_threads,
         progress=progress,
     ) as losses:
+        _refuse_too_large(losses, coverage)
         arrays, findings = audit_gradients(grads, losses)
         gradient = Gradient.of(arrays, rtol, losses.nest.leaves)
         arrays = losses.nest.split(gradient.value)  # copies of it are not kept
@@ -208,6 +214,14 @@ def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> In
         for start, size in zip(offsets, np.diff(offsets), strict=False)
     ]
     return np.concatenate(parts).astype(np.int64)
+
+
+def _refuse_too_large(losses: Losses, coverage: str | int) -> None:
+    """Raise MemoryError before anything is measured that cannot be kept."""
+    size = losses.nest.size
+    kept = _KEPT if coverage == "full" else _KEPT_ALWAYS
+    instead = "pass `coverage=100`, or check block by block"
+    refuse_too_large(float(kept) * size, f"a check of {size:,} entries", instead)
 
 
 def _index_dtype(size: int) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import flag, further_arguments, names_of_others, number
+from fastgrad._memory import refuse_too_large
 from fastgrad.checking.differences import EPS, KAPPA, Array
 from fastgrad.checking.forms import Form
 from fastgrad.checking.jacobian import check_jacobian
@@ -97,6 +98,9 @@ def numerical_hessian(
         num_threads=num_threads,
     ) as losses:
         size = losses.nest.size
+        if sparsity is None:
+            what = f"a Hessian of {size:,} x {size:,} entries"
+            refuse_too_large(40.0 * size * size, what, "pass `sparsity`")
         row, column = pattern(sparsity, size, size)
         measured = _Curvatures(losses, step).entries(row, column)
         value, error = (

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import flag, function, generator, names_of_others
+from fastgrad._memory import refuse_too_large
 from fastgrad.checking import sparsity as patterns
 from fastgrad.checking.differences import EPS, Array, Index
 from fastgrad.checking.entries import Entries
@@ -257,6 +258,10 @@ class _Problem:
             self.outputs.lower, self.outputs.upper = limits(nest, bounds, "x")
         self.shape = len(self.outputs.at_x), self.outputs.x.size
         self.sparsity = sparsity
+        if sparsity is None:
+            m, n = self.shape
+            what = f"a Jacobian of {m:,} x {n:,} entries"
+            refuse_too_large(16.0 * m * n, what, "pass `sparsity`")
         self.row, self.column = patterns.pattern(sparsity, *self.shape)
         self.group = self._groups()
 

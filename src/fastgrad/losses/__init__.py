@@ -31,7 +31,7 @@ from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.batched import batched_losses
 from fastgrad.losses.callback import CallbackLosses
 from fastgrad.losses.interface import Losses, refuse_shared
-from fastgrad.losses.program import compile_losses
+from fastgrad.losses.program import OUT_OF_MEMORY, compile_losses
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.python import PythonLosses
 from fastgrad.losses.vectorized import VectorizedLosses
@@ -212,6 +212,10 @@ def _compiled(
             ) from error
         python.fallback = str(error)
         losses = batched_losses(python, reduction) or python
+    except MemoryError:
+        if engine == "compiled":
+            raise
+        python.fallback = OUT_OF_MEMORY
     finally:
         python.restore()
     # A model may keep values of its last call for its backward pass: those of theta.

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._threads import resolve_num_threads
-from fastgrad.losses.interface import OUTSIDE, Flags, Losses, Substitute
+from fastgrad.losses.interface import OUTSIDE, Flags, Integers, Losses, Substitute
 from fastgrad.params.nest import Vector
 from fastgrad.program.graph import Node, TraceError, defining_line
 from fastgrad.program.program import Program, in_order, trace_nest
@@ -17,6 +17,10 @@ from fastgrad.program.trace.tracing import trace_graph
 #: Parameters that are moved at once in the kernels: lanes of all of them take eight
 #: times their memory.
 _MANY = 2**19
+
+
+#: Why the kernels did not, or not to the end.
+OUT_OF_MEMORY = "the kernels ran out of memory; the function itself was asked"
 
 
 class CompiledLosses(Substitute):
@@ -35,6 +39,7 @@ class CompiledLosses(Substitute):
 
     engine = "compiled"
     guarded = 0
+    _exhausted = False
 
     def __init__(
         self, python: Losses, program: Program, num_threads: int | None
@@ -46,7 +51,7 @@ class CompiledLosses(Substitute):
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`; float64 holds every value."""
-        if self._asks_the_function:
+        if self._exhausted or self._asks_the_function:
             return self.here.representable(index, value)
         return np.array(value, dtype=np.float64)
 
@@ -55,23 +60,18 @@ class CompiledLosses(Substitute):
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
         index = np.asarray(index, dtype=np.int64)
-        delta = np.asarray(value, dtype=np.float64) - self.theta[index]
-        self.progress.expect(len(index))
-        done = 0
-
-        def advance(now: int, _: int) -> None:
-            nonlocal done
-            self.progress.advance(now - done)
-            done = now
-
-        difference, crossed = self.program.at_entries(
-            index, delta, num_threads=self.num_threads, progress=advance
-        )
+        value = np.broadcast_to(np.asarray(value, dtype=float), index.shape)
         self.evaluations += len(index)
+        if self._exhausted:
+            return self.here.at_entries(index, value)
+        try:
+            difference, crossed = self._replayed(index, value)
+        except MemoryError:
+            self._give_up()
+            return self.here.at_entries(index, value)
         lost = self._lost(difference)
         if lost.size:
-            there = np.broadcast_to(np.asarray(value, dtype=float), index.shape)
-            found = self.here.at_entries(index[lost], there[lost])[0]
+            found = self.here.at_entries(index[lost], value[lost])[0]
             # Another branch may be a kink; behind an opaque call none can be seen, and
             # where the loss has no value there is none.
             crossed[lost] = np.isnan(difference[lost]) & np.isfinite(found)
@@ -82,15 +82,38 @@ class CompiledLosses(Substitute):
         """See `Losses.along`; by the function where there are very many parameters."""
         t = np.atleast_1d(np.asarray(t, dtype=np.float64))
         self.evaluations += len(t)
-        if self.nest.size > _MANY:
+        if self._exhausted or self.nest.size > _MANY:
             return self.here.along(direction, t)
         self.progress.advance(len(t))
         direction = np.asarray(direction, dtype=np.float64)
-        difference = self.program.along(direction, t)
+        try:
+            difference = self.program.along(direction, t)
+        except MemoryError:
+            self._give_up()
+            return self.here.along(direction, t)
         lost = self._lost(difference)
         if lost.size:
             difference[lost] = self.here.along(direction, t[lost])
         return difference
+
+    def _replayed(self, index: Integers, value: Vector) -> tuple[Vector, Flags]:
+        """Return what the program says at entries."""
+        self.progress.expect(len(index))
+        done = 0
+
+        def advance(now: int, _: int) -> None:
+            nonlocal done
+            self.progress.advance(now - done)
+            done = now
+
+        delta = value - self.theta[index]
+        return self.program.at_entries(
+            index, delta, num_threads=self.num_threads, progress=advance
+        )
+
+    def _give_up(self) -> None:
+        """Leave the rest to the function."""
+        self._exhausted, self.fallback = True, OUT_OF_MEMORY
 
     @property
     def _asks_the_function(self) -> bool:
