@@ -111,6 +111,45 @@ def changed(function, x, *args):
     return x
 
 
+def holes(x):
+    """With NaN where no row or column has nothing else."""
+    return np.where(np.arange(np.size(x)).reshape(np.shape(x)) % 3 == 1, np.nan, x)
+
+
+#: Calls beside those that are made up.
+MORE = {
+    **{
+        f"numpy.nan{name}": [
+            (lambda f, a, axis=axis: f(holes(a), axis=axis), (4, 5))
+            for axis in (None, 0, 1)
+        ]
+        for name in (
+            "sum",
+            "prod",
+            "mean",
+            "var",
+            "std",
+            "max",
+            "min",
+            "median",
+            "cumsum",
+            "cumprod",
+        )
+    },
+    "scipy.special.xlogy": [
+        (lambda f, a: f(np.array([0.0, 1.0, 0.0]), np.exp(a)), (3,)),
+        (lambda f, a: f(np.zeros(3), 0.0 * a) + a, (3,)),
+    ],
+    "scipy.special.xlog1py": [(lambda f, a: f(np.zeros(3), 0.0 * a - 1.0) + a, (3,))],
+    "scipy.special.logsumexp": [
+        (lambda f, a: f(np.where(np.arange(5) == 2, -np.inf, a)), (5,)),
+        (lambda f, a: f(a, b=np.array([1.0, 2.0, 0.0, 1.0, 3.0])), (5,)),
+        (lambda f, a: f(a + 800.0, axis=0), (5, 2)),
+    ],
+    "scipy.special.log_ndtr": [(lambda f, a: f(40.0 * a), (9,))],
+    "scipy.special.digamma": [(lambda f, a: f(5.0 * a), (9,))],
+    "numpy.interp": [(lambda f, a: f(4.0 * a, POINTS, HEIGHTS, right=2.0), (9,))],
+}
 #: name -> (call(function, *arrays), shape of each array), ...
 CALLS = {
     "numpy.full": [(lambda f, a: f((2, 3), a), ()), (lambda f, a: f((2, 3), a), (3,))],
@@ -552,6 +591,21 @@ CALLS = {
     ],
     "scipy.stats.multivariate_normal.logpdf": MVN,
     "scipy.stats.multivariate_normal.pdf": MVN,
+    "scipy.stats.multivariate_normal.__call__": [
+        (lambda f, a, b, c: f(b, regular(c)).logpdf(a), (4, 3), (3,), (3, 3)),
+        (lambda f, a, b: f(b, cov=2.0).pdf(a), (4, 3), (3,)),
+    ],
+    **{
+        f"scipy.stats._multivariate.multivariate_normal_frozen.{method}": [
+            (
+                lambda f, a: f(
+                    stats.multivariate_normal([0.1, 0.2], [[2.0, 0.3], [0.3, 1.0]]), a
+                ),
+                (4, 2),
+            ),
+        ]
+        for method in ("logpdf", "pdf")
+    },
     "scipy.stats.dirichlet.logpdf": [
         (lambda f, a: f([0.2, 0.3, 0.5], np.abs(a) + 0.5), (3,)),
         (lambda f, a: f([0.2, 0.3], np.abs(a) + 0.5), (3,)),

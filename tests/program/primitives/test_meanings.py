@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 import pytest
-from meaning_calls import CALLS, DRAWS
+from meaning_calls import CALLS, DRAWS, MORE
 from program_functions import trace
 
 from fastgrad.program.primitives.functions import FUNCTIONS
@@ -129,8 +129,11 @@ def made_up_calls(name):
                 yield f"{shape} {kwargs}", call, shape
 
 
-def declared_calls(name):
-    for i, (call, *shapes) in enumerate(CALLS[name]):
+def calls_of(name):
+    """Those that are declared, and the made up ones where these are not in place of them."""
+    if name not in CALLS:
+        yield from made_up_calls(name)
+    for i, (call, *shapes) in enumerate([*CALLS.get(name, ()), *MORE.get(name, ())]):
         yield f"call {i}", call, tuple(shapes)
 
 
@@ -197,7 +200,7 @@ def agree(function, call, arrays, traced):
             np.sum(g * d) for g, d in zip(program.gradient(), directions, strict=True)
         )
         difference = (values[2] - values[3]) / 2e-6
-        if np.isfinite(slope):  # at the kink of a root there is none
+        if size > 0.01:  # a root of nothing has no slope
             assert abs(slope - difference) <= 1e-6 * abs(slope) + 1e7 * eps * size
         entry = np.arange(0, along.size, max(1, along.size // 2))
         replayed, _ = program.at_entries(entry, np.full(entry.size, 1e-3))
@@ -225,9 +228,8 @@ def test_function_means_what_its_meaning_says(name):
         function = load(name)
     except ModuleNotFoundError:
         pytest.skip(f"this NumPy, SciPy or Python has no {name}")
-    calls = declared_calls if name in CALLS else made_up_calls
     compared = 0
-    for label, call, shapes in calls(name):
+    for label, call, shapes in calls_of(name):
         for draw in DRAWS:
             arrays = [draw(np.random.default_rng(i), s) for i, s in enumerate(shapes)]
             if value_of(function, call, arrays) is None:

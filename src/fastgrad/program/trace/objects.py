@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.program.graph import TraceError
+from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.trace import calls
 from fastgrad.program.trace.complexes import Complex, is_complex
 from fastgrad.program.trace.recording import Recording
@@ -97,6 +98,10 @@ def item(recording: Recording, site: Any, of: Any, key: Any) -> Any:
     found = defined(recording, of, "__getitem__")
     if found is not None:
         return calls.call(recording, site, found, (of, key), {})
+    if _concerns(key):
+        meaning = meaning_of(getattr(of, "__getitem__", None))
+        if meaning is not None:
+            return meaning(_key(recording, key))
     return of[_settled(recording, site, key)]
 
 
@@ -248,6 +253,10 @@ def mixed(
                 return special(recording, site, operation.__name__, operation, x, y)
             dense = recording.dense(a)
             if dense is not a:
+                meaning = meaning_of(operation)
+                result = NotImplemented if meaning is None else meaning(x, y)
+                if result is not NotImplemented:
+                    return result
                 return operation(dense, b) if a is x else operation(b, dense)
     return operation(x, y)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -255,20 +256,6 @@ def _method(table: dict[str, Distribution], formula: Formula) -> Formula:
     return method
 
 
-class Frozen:
-    """A distribution with its parameters, some of them traced."""
-
-    def __init__(self, distribution: Any, args: Any, kwds: Any) -> None:
-        self.distribution, self.args, self.kwds = distribution, args, kwds
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _METHODS:
-            raise AttributeError(name)
-        _, table, formula = _METHODS[name]
-        method = _method(table, formula)
-        return lambda x: method(self.distribution, x, *self.args, **self.kwds)
-
-
 def _frozen_method(method: Formula) -> Formula:
     return lambda self, x: method(self.dist, x, *self.args, **self.kwds)
 
@@ -283,7 +270,17 @@ for _name, (_kind, _table, _formula) in _METHODS.items():
 
 @means("scipy.stats.rv_continuous.__call__", "scipy.stats.rv_discrete.__call__")
 def freeze(self: Any, *args: Any, **kwds: Any) -> Any:
-    return Frozen(self, args, kwds)
+    """A distribution with its parameters, some of them traced."""
+
+    def method(meaning: Formula) -> Formula:
+        return lambda x: meaning(self, x, *args, **kwds)
+
+    return SimpleNamespace(
+        **{
+            name: method(_method(table, formula))
+            for name, (_, table, formula) in _METHODS.items()
+        }
+    )
 
 
 # ---- of several variables -----------------------------------------------------------
@@ -313,6 +310,24 @@ def multivariate_normal(
 def multivariate_normal_pdf(x: Any, *args: Any, **kwargs: Any) -> Any:
     log = multivariate_normal(x, *args, **kwargs)
     return log if log is NotImplemented else np.exp(log)
+
+
+@means("scipy.stats.multivariate_normal.__call__")
+def freeze_normal(*args: Any, **kwargs: Any) -> Any:
+    return SimpleNamespace(
+        logpdf=lambda x: multivariate_normal(x, *args, **kwargs),
+        pdf=lambda x: multivariate_normal_pdf(x, *args, **kwargs),
+    )
+
+
+@means("scipy.stats._multivariate.multivariate_normal_frozen.logpdf")
+def frozen_normal(self: Any, x: Any) -> Any:
+    return multivariate_normal(x, self.mean, self.cov_object.covariance)
+
+
+@means("scipy.stats._multivariate.multivariate_normal_frozen.pdf")
+def frozen_normal_pdf(self: Any, x: Any) -> Any:
+    return np.exp(frozen_normal(self, x))
 
 
 @means("scipy.stats.dirichlet.logpdf")

@@ -106,12 +106,12 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
 
 @means("scipy.special.xlogy")
 def xlogy(x: Any, y: Any) -> Any:
-    return np.where(asarray(x) == 0.0, 0.0, x * np.log(y))
+    return x * np.log(np.where(asarray(x) == 0.0, 1.0, y))
 
 
 @means("scipy.special.xlog1py")
 def xlog1py(x: Any, y: Any) -> Any:
-    return np.where(asarray(x) == 0.0, 0.0, x * np.log1p(y))
+    return x * np.log1p(np.where(asarray(x) == 0.0, 0.0, y))
 
 
 @means("scipy.special.entr")

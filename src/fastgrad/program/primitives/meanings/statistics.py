@@ -267,9 +267,10 @@ def nanvar(
     ddof: float = 0,
     keepdims: bool = False,
 ) -> Any:
-    centred = a - nanmean(a, axis, keepdims=True)
+    mean = nanmean(a, axis, keepdims=True)
+    centred = np.where(np.isnan(a), mean, a) - mean
     count = np.sum(~np.isnan(a), axis, keepdims=keepdims)
-    return nansum(squared_size(centred), axis, keepdims=keepdims) / (count - ddof)
+    return np.sum(squared_size(centred), axis, keepdims=keepdims) / (count - ddof)
 
 
 @means("numpy.nanstd")
