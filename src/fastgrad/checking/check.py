@@ -1,6 +1,7 @@
 """The gradient check: the one story, told in order."""
 
 import dataclasses
+import itertools
 import time
 from concurrent.futures import Executor
 from typing import Any
@@ -160,7 +161,7 @@ def check_gradient(
         losses.forgive()
         about_loss = audit_loss(losses, seed=seed)
         findings += about_loss
-        index = covered(losses, coverage, rng)
+        index = covered(losses, coverage, gradient, rng)
         if step is not None and method != "complex":
             refuse_lost_step(losses, index, step)
         if about_loss:
@@ -171,7 +172,7 @@ def check_gradient(
         else:
             calibration = calibrate(losses, rng, method=method, step=step)
             entries = judge(losses, calibration, gradient, index, rng)
-            report = summarize(losses, entries, calibration, rng)
+            report = summarize(losses, entries, calibration)
         codes = {finding.cause.code for finding in findings}
         if report.verdict == "wrong" and not codes & _OF_CALLS:
             taken = time.perf_counter() - started
@@ -204,15 +205,24 @@ def check_coverage(coverage: Any) -> str | int:
         raise refusal(type(error), "coverage", must, coverage) from None
 
 
-def covered(losses: Losses, coverage: str | int, rng: np.random.Generator) -> Index:
-    """Return the entries to check: all, or so many random ones of each block."""
+def covered(
+    losses: Losses, coverage: str | int, gradient: Gradient, rng: np.random.Generator
+) -> Index:
+    """Return the entries to check: all, or so many random ones of each block.
+
+    Half of these where the gradient is not zero: of an embedding few rows are used.
+    """
     if isinstance(coverage, str):
         return np.arange(losses.nest.size, dtype=_index_dtype(losses.nest.size))
-    offsets = losses.nest.offsets
-    parts = [
-        start + np.sort(rng.choice(size, min(size, coverage), replace=False))
-        for start, size in zip(offsets, np.diff(offsets), strict=False)
-    ]
+    parts = [np.zeros(0, dtype=np.int64)]
+    for start, stop in itertools.pairwise(losses.nest.offsets):
+        used = start + np.flatnonzero(gradient.value[start:stop])
+        used = rng.permutation(used)[: (coverage + 1) // 2]
+        some = start + rng.choice(
+            stop - start, min(stop - start, coverage), replace=False
+        )
+        others = np.setdiff1d(some, used)[: coverage - len(used)]
+        parts.append(np.sort(np.concatenate([used, others])))
     return np.concatenate(parts).astype(np.int64)
 
 

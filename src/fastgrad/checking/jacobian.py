@@ -208,7 +208,7 @@ def check_jacobian(
     found = judge(entries, calibration, gradient, np.arange(entries.nest.size), rng)
     for field in ("analytic", "numerical", "error", "tolerance"):
         setattr(found, field, getattr(found, field) * entries.units)
-    report = problem.relabel(summarize(entries, found, calibration, rng))
+    report = problem.relabel(summarize(entries, found, calibration))
     if vjp is not None and jvp is not None:
         apart = disagreement(problem.form, problem.outputs, vjp, jvp, rng)
         if apart is not None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fastgrad._arguments import number
 from fastgrad.checking.differences import EPS, Array, Flags, Index
 from fastgrad.checking.noise import Calibration
+from fastgrad.losses.interface import Losses
 
 Kinds = NDArray[np.uint8]
 
@@ -26,6 +27,8 @@ PIECE = 2**15  # entries about which everything is known at once
 
 _DECISIVE = 0.1  # of an entry: a wider bar decides nothing
 _COARSE = 2.0**-27  # of the loss: more noise than that is low precision
+_TINY = 1e-12  # changes of the loss that may be the rounding of the gradient
+_NEAR, _FAR = 2.0**-6, 0.95  # of each parameter
 _RESOLVED = 0.1  # of a block: what is smaller may be lost in low precision
 
 
@@ -79,6 +82,30 @@ class Gradient:
         )
 
 
+@dataclass(frozen=True)
+class Jump:
+    """Where the loss jumps because a loop runs once more or less.
+
+    Attributes
+    ----------
+    distance : float
+        From theta, in units of the direction.
+    size : float
+        Of the jump of the loss.
+    line : str
+        That runs another number of times, as ``file.py, line 12``.
+    """
+
+    distance: float
+    size: float
+    line: str
+
+    @property
+    def slope(self) -> float:
+        """By how much slopes along the direction may be off."""
+        return 2 * self.size / self.distance
+
+
 @dataclass(slots=True)
 class Judgement:
     """What is known about the entries that were checked; one element for each.
@@ -123,6 +150,12 @@ class Judgement:
     bend: Array
     crossed: Flags
     kind: Kinds
+
+    @property
+    def drowned(self) -> Flags:
+        """Whether rounding hides what is not zero."""
+        drowned: Flags = (self.kind == UNOBSERVABLE) & (self.size > self.floor)
+        return drowned
 
     @property
     def off(self) -> Array:
@@ -230,6 +263,42 @@ def classify(entries: Judgement) -> Kinds:
     return kind
 
 
+def excuse_cancellation(
+    losses: Losses, gradient: Gradient, entries: Judgement, rng: np.random.Generator
+) -> None:
+    """Excuse what is less than the rounding of terms that cancel in the gradient.
+
+    As in X.T @ (X @ w - y) at the minimum, or p - 1 of a saturated softmax. How large
+    they are shows in the curvature of the loss, and for what is hardly there at all in
+    how much the loss changes when parameters change as much as they may without losing
+    their sign.
+    """
+    smooth = np.isfinite(entries.off) & (entries.bend == 0)
+    wrong = np.flatnonzero((entries.kind == WRONG) & smooth)
+    if wrong.size == 0:
+        return
+    size = np.max(np.abs(_changes(losses, entries, _NEAR, rng).sum(axis=1))) / _NEAR**2
+    tiny = entries.off[wrong] * entries.unit[wrong] <= _TINY * max(1, abs(losses.base))
+    if tiny.any():
+        size = max(size, np.max(np.abs(_changes(losses, entries, _FAR, rng))))
+    rounding = 4 * gradient.eps[entries.block[wrong]] * size
+    entries.tolerance[wrong] += rounding / entries.unit[wrong]
+    entries.kind[wrong] = classify(take(entries, wrong))
+
+
+def _changes(
+    losses: Losses, entries: Judgement, t: float, rng: np.random.Generator
+) -> Array:
+    """Return changes of the loss to both sides along four random directions."""
+    changes = np.zeros((4, 2))
+    for row in changes:
+        direction = np.zeros(losses.nest.size)
+        direction[entries.index] = rng.choice([-1.0, 1.0], len(entries.index))
+        direction[entries.index] *= entries.unit
+        row[:] = losses.along(direction, [-t, t])
+    return np.where(np.isfinite(changes), changes, 0.0)
+
+
 def take(entries: Judgement, which: Index | Flags) -> Judgement:
     """Return some of the entries, as copies."""
     return Judgement(
@@ -250,7 +319,11 @@ class Verdicts:
     edges : ndarray of int64, shape (number of blocks + 1,)
         Where each block begins among them, and where the last ends.
     controls : Judgement
-        A correct entry of every block that has one, or a few.
+        A correct entry of every block that has one, or a few: those known least well.
+    open : Judgement
+        Entries of which nothing is verified, and that are not simply zero.
+    jump : Jump or None
+        Of a loss that iterates until something is small.
     """
 
     index: Index
@@ -261,6 +334,8 @@ class Verdicts:
     kind: Kinds
     edges: Index
     controls: Judgement
+    open: Judgement
+    jump: Jump | None
 
     def of_block(self, b: int) -> "Verdicts":
         """Return the entries of one block, as views."""
@@ -282,6 +357,8 @@ class Verdicts:
             self.kind[here],
             edges,
             self.controls,
+            self.open,
+            self.jump,
         )
 
 

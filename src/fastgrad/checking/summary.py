@@ -14,11 +14,10 @@ from fastgrad.checking.judgement import (
     UNOBSERVABLE,
     WRONG,
     Verdicts,
-    classify,
-    take,
 )
 from fastgrad.checking.locate import UNLUCKY, Search, norm
 from fastgrad.checking.noise import Calibration
+from fastgrad.checking.notes import notes
 from fastgrad.losses.interface import Losses
 from fastgrad.reports import Block, Blocks, Entries, GradientReport, Verdict
 
@@ -27,12 +26,11 @@ def summarize(
     losses: Losses,
     entries: Verdicts,
     calibration: Calibration,
-    rng: np.random.Generator,
 ) -> GradientReport:
     """Return the report on the entries judged."""
     blocks = _blocks(losses, entries, calibration)
     return GradientReport(
-        verdict=_verdict(np.bincount(entries.kind, minlength=5)),
+        verdict=_overall(losses, entries, blocks),
         relative_error=relative_error(entries),
         blocks=Blocks(blocks),
         wrong=wrong_entries(losses, entries),
@@ -45,7 +43,7 @@ def summarize(
         method=calibration.method,
         step=calibration.fixed,
         fallback=losses.fallback,
-        notes=tuple(_notes(blocks, planted_errors(entries, rng))),
+        notes=tuple(notes(losses, blocks, entries, calibration)),
     )
 
 
@@ -172,35 +170,6 @@ def detection_limit(entries: Verdicts) -> float:
     return float(np.max(limits)) if limits else float("nan")
 
 
-def planted_errors(entries: Verdicts, rng: np.random.Generator) -> dict[int, bool]:
-    """Return whether a planted error of 1 % is caught, for one entry of each block.
-
-    The control of the check itself, on a copy; it needs no evaluation. Blocks with
-    wrong entries need no control.
-    """
-    caught = {}
-    controls = entries.controls
-    for b in np.unique(controls.block).tolist():
-        own = entries.of_block(b)
-        if (own.kind == WRONG).any():
-            continue
-        one = take(controls, rng.choice(np.flatnonzero(controls.block == b), 1))
-        typical = _typical(own)
-        one.analytic = one.analytic + 0.01 * np.maximum(np.abs(one.analytic), typical)
-        caught[b] = bool(classify(one)[0] == WRONG)
-    return caught
-
-
-def _typical(entries: Verdicts) -> float:
-    """Return the root mean square of the verified derivatives."""
-    sizes = [
-        np.abs(piece.analytic[piece.kind == CORRECT]) for piece in entries.pieces()
-    ]
-    largest = max(float(np.max(size, initial=0.0)) for size in sizes) or 1.0
-    squares = sum(float(np.sum((size / largest) ** 2)) for size in sizes)
-    return largest * float(np.sqrt(squares / sum(size.size for size in sizes)))
-
-
 def _verdict(count: Any) -> Verdict:
     """Wrong if any entry is; correct if no entry is open and any was verified."""
     if count[WRONG]:
@@ -210,6 +179,21 @@ def _verdict(count: Any) -> Verdict:
     return "correct"
 
 
+def _overall(losses: Losses, entries: Verdicts, blocks: tuple[Block, ...]) -> Verdict:
+    """As of a block; and no block may be left without one verified entry.
+
+    Unless all its entries were measured, and are zero.
+    """
+    verdict = _verdict(np.bincount(entries.kind, minlength=5))
+    drowned = set(entries.open.block[entries.open.drowned].tolist())
+    sizes = np.diff(losses.nest.offsets)
+    for b, block in enumerate(blocks):
+        zero = block.checked == sizes[b] and b not in drowned
+        if verdict == "correct" and block.verdict == "undecided" and not zero:
+            return "undecided"
+    return verdict
+
+
 def _spread(losses: Losses, entries: Verdicts, values: Array) -> Any:
     """Return values of the entries checked in the structure of the parameters."""
     if len(values) == losses.nest.size:
@@ -217,24 +201,6 @@ def _spread(losses: Losses, entries: Verdicts, values: Array) -> Any:
     whole = np.full(losses.nest.size, np.nan)
     whole[entries.index] = values
     return losses.nest.unvector(whole)
-
-
-def _notes(blocks: tuple[Block, ...], caught: dict[int, bool]) -> Iterator[str]:
-    """Yield what else there is to know about the check's power."""
-    if caught:
-        yield (
-            f"control: {sum(caught.values())} of {len(caught)} planted errors of 1 % "
-            "caught"
-        )
-    blind = [blocks[b].name for b, seen in caught.items() if not seen]
-    if blind:
-        yield f"no power against errors of 1 % in {', '.join(blind)}"
-    silent = [b.name for b in blocks if b.checked and b.unobservable == b.checked]
-    if silent:
-        yield (
-            f"nothing to see in {', '.join(silent)}: the loss does not respond, and "
-            "both gradients are zero"
-        )
 
 
 def _searched_block(losses: Losses, b: int, search: Search, own: Verdicts) -> Block:

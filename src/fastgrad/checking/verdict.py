@@ -12,20 +12,25 @@ from fastgrad.checking.judgement import (
     CORRECT,
     KINK,
     PIECE,
+    UNDECIDED,
     Effects,
     Gradient,
     Judgement,
     Verdicts,
     allowances,
     classify,
+    excuse_cancellation,
     joined,
     take,
 )
 from fastgrad.checking.noise import Calibration
 from fastgrad.checking.numerical import slopes_by
+from fastgrad.checking.solvers import excuse_solver
 from fastgrad.checking.suspects import try_again
 from fastgrad.checking.ties import check_ties
 from fastgrad.losses.interface import Losses
+
+_SHOWN = 2**10  # entries left open of a piece, to be named in the report
 
 
 def judge(
@@ -55,15 +60,19 @@ def judge(
     n = len(index)
     kept = {name: np.empty(n) for name in ("numerical", "error", "tolerance")}
     kind = np.empty(n, dtype=np.uint8)
-    kinks, controls = [], []
+    kinks, controls, left_open, jumps = [], [], [], []
     for start in range(0, max(1, n), PIECE):
         here = slice(start, start + PIECE)
         own = index[here].astype(np.int64, copy=False)
         entries = _first_pass(losses, calibration, gradient, effects, own)
         measured = entries.numerical.copy()
         try_again(losses, calibration, entries, rng)
+        excuse_cancellation(losses, gradient, entries, rng)
+        jumps.append(excuse_solver(losses, entries, rng))
         kinks.append(take(entries, entries.kind == KINK))
-        controls.append(take(entries, _one_of_each(entries, rng)))
+        controls.append(take(entries, _least_certain(entries, effects)))
+        unverified = (entries.kind == UNDECIDED) | entries.drowned
+        left_open.append(take(entries, np.flatnonzero(unverified)[:_SHOWN]))
         if calibration.fixed is not None:  # report what that step gives
             moved = np.abs(measured - entries.numerical)
             entries.error = np.where(moved > 0, entries.error + moved, entries.error)
@@ -83,12 +92,19 @@ def judge(
         kind=kind,
         edges=np.searchsorted(index, losses.nest.offsets.astype(index.dtype)),
         controls=joined(controls),
+        open=joined(left_open),
+        jump=max(filter(None, jumps), key=lambda jump: jump.size, default=None),
     )
 
 
-def _one_of_each(entries: Judgement, rng: np.random.Generator) -> Index:
-    """Return one correct entry of every block that has one."""
-    correct = rng.permutation(np.flatnonzero(entries.kind == CORRECT))
+def _least_certain(entries: Judgement, effects: Effects) -> Index:
+    """Return the correct entry that is known least well of every block that has one."""
+    correct = np.flatnonzero(entries.kind == CORRECT)
+    own = take(entries, correct)
+    with np.errstate(all="ignore"):
+        size = np.fmax(own.size, effects.typical[own.block] / own.unit)
+        doubt = (2 * own.error + own.tolerance) / size
+    correct = correct[np.argsort(-doubt)]
     _, first = np.unique(entries.block[correct], return_index=True)
     return correct[first]
 

@@ -1,0 +1,162 @@
+"""What else a report has to say: the power of the check, and what was left open.
+
+Of what is left open: which entries, why, and what would help.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastgrad.checking.differences import Flags
+from fastgrad.checking.judgement import (
+    CORRECT,
+    UNDECIDED,
+    WRONG,
+    Judgement,
+    Jump,
+    Verdicts,
+    classify,
+    take,
+)
+from fastgrad.checking.noise import Calibration
+from fastgrad.losses.interface import Losses
+from fastgrad.reports import Block
+
+_NAMED = 3  # entries by name
+_LOW_PRECISION = 2.0**-27  # noise that float64 does not explain, over the loss
+_CANCELLED = 1e-13  # noise over the loss, at most, if it is rounding in float64
+
+
+def notes(
+    losses: Losses,
+    blocks: tuple[Block, ...],
+    entries: Verdicts,
+    calibration: Calibration,
+) -> Iterator[str]:
+    """Yield the notes on a check entry by entry."""
+    yield from _power(blocks, planted_errors(entries))
+    yield from _unseen(losses, blocks, entries.open)
+    yield from _open(losses, entries.open, entries.jump, calibration)
+
+
+def planted_errors(entries: Verdicts) -> dict[int, bool]:
+    """Return whether a planted error of 1 % is caught, by block.
+
+    The control of the check itself: in the verified entry that is known least well, on
+    a copy; it needs no evaluation. Blocks with wrong entries need no control.
+    """
+    caught = {}
+    for b in np.unique(entries.controls.block).tolist():
+        own = entries.of_block(b)
+        if (own.kind == WRONG).any():
+            continue
+        some = take(entries.controls, entries.controls.block == b)
+        error = 0.01 * np.maximum(np.abs(some.analytic), _typical(own))
+        some.analytic = some.analytic + error
+        caught[b] = bool((classify(some) == WRONG).all())
+    return caught
+
+
+def _typical(entries: Verdicts) -> float:
+    """Return the root mean square of the verified derivatives."""
+    sizes = [
+        np.abs(piece.analytic[piece.kind == CORRECT]) for piece in entries.pieces()
+    ]
+    largest = max(float(np.max(size, initial=0.0)) for size in sizes) or 1.0
+    squares = sum(float(np.sum((size / largest) ** 2)) for size in sizes)
+    return largest * float(np.sqrt(squares / sum(size.size for size in sizes)))
+
+
+def _power(blocks: tuple[Block, ...], caught: dict[int, bool]) -> Iterator[str]:
+    if caught:
+        yield (
+            f"control: {sum(caught.values())} of {len(caught)} planted errors of 1 % "
+            "caught"
+        )
+    blind = [blocks[b].name for b, seen in caught.items() if not seen]
+    if blind:
+        yield f"no power against errors of 1 % in {', '.join(blind)}"
+
+
+def _unseen(
+    losses: Losses, blocks: tuple[Block, ...], entries: Judgement
+) -> Iterator[str]:
+    """Yield which blocks, or entries, are zero or drowned in rounding."""
+    drowned = entries.drowned
+    silent = [
+        block.name
+        for b, block in enumerate(blocks)
+        if block.checked
+        and block.unobservable == block.checked
+        and b not in entries.block[drowned]
+    ]
+    if silent:
+        yield (
+            f"nothing to see in {', '.join(silent)}: the loss does not respond, and "
+            "both gradients are zero"
+        )
+    if drowned.any():
+        size = float(np.max(entries.size[drowned]))
+        yield (
+            f"not verified: {_named(losses, entries, drowned)}, at most {size:.1e}: "
+            "less than rounding hides. In float64 it would show"
+        )
+
+
+def _open(
+    losses: Losses, entries: Judgement, jump: Jump | None, calibration: Calibration
+) -> Iterator[str]:
+    """Yield which entries are undecided, why, and what would help."""
+    undecided = entries.kind == UNDECIDED
+    nowhere = undecided & ~np.isfinite(entries.numerical)
+    if nowhere.any():
+        error = losses.raised
+        what = "is not finite"
+        if error is not None:
+            what = f"raises {type(error).__name__} ({str(error)[:60]})"
+        yield (
+            f"undecided: {_named(losses, entries, nowhere)}. The loss {what} next to "
+            "the point: move the parameters away from the border of its domain"
+        )
+    rest = undecided & ~nowhere
+    if jump is not None and rest.any():
+        yield (
+            f"undecided: {_named(losses, entries, rest)}. The loss is rough below h = "
+            f"{jump.distance:.1e} of the parameters: there {jump.line} runs another "
+            f"number of times, and the loss jumps by {jump.size:.1e}. Tighten the "
+            "tolerance of that iteration, or fix its number of steps"
+        )
+    elif rest.any():
+        yield _noisy(losses, entries, calibration, rest)
+
+
+def _noisy(
+    losses: Losses, entries: Judgement, calibration: Calibration, which: Flags
+) -> str:
+    noise = float(calibration.noise[entries.block[which]].max())
+    share = noise / abs(losses.base) if losses.base else np.inf
+    bar = float(np.max(entries.error[which], initial=0.0))
+    help_ = "Smooth it: tighten what it iterates to, fix what it draws"
+    if share > _LOW_PRECISION:
+        help_ = (
+            "Compute it in float64: parameters and data as `x.astype(np.float64)`, and "
+            "no float32 in between"
+        )
+    elif share < _CANCELLED:
+        help_ = (
+            "Leave out what is constant in it, or return one loss per sample with "
+            "`reduction`"
+        )
+    return (
+        f"undecided: {_named(losses, entries, which)}. The loss carries noise of "
+        f"{noise:.1e}, {share:.0e} of it, or has kinks close by: derivatives "
+        f"are known to {bar:.1e} there. {help_}"
+    )
+
+
+def _named(losses: Losses, entries: Judgement, which: Flags) -> str:
+    """Return the first of these entries by name, and how many more there are."""
+    index = entries.index[which]
+    names = [losses.nest.label(int(i)) for i in index[:_NAMED]]
+    more = len(index) - len(names)
+    return ", ".join(names) + (f" and {more:,} more" if more else "")

@@ -1,0 +1,147 @@
+"""What is left open is named, with the reason and a remedy that works."""
+
+import math
+
+import numpy as np
+
+import fastgrad as fg
+
+X = np.random.default_rng(0).normal(size=(50, 6))
+
+
+def note(report, start):
+    [found] = [text for text in report.notes if text.startswith(start)]
+    return found
+
+
+def test_noise_of_low_precision():
+    """The remedy named, float64, decides it."""
+    x = np.linspace(0.1, 0.6, 6)
+
+    def loss(p, dtype=np.float16):
+        return dtype(np.mean(np.sin(X @ p)) + 4)
+
+    grads = X.T @ np.cos(X @ x) / 50
+    report = fg.check_gradient(loss, x, grads, engine="python")
+    assert report.verdict == "undecided"
+    assert "params[0]" in note(report, "undecided")
+    assert "float64" in note(report, "undecided")
+    assert fg.check_gradient(lambda p: loss(p, np.float64), x, grads).ok
+
+
+def test_an_offset_that_swamps_the_loss():
+    """The remedy named, losses per sample, decides it."""
+    x = np.linspace(0.1, 0.6, 6)
+    offset = 1e13 * np.ones(50)
+    offset[::2] *= -1
+    offset[0] += 50e11
+
+    def losses(p):
+        return np.sin(X @ p) + offset
+
+    grads = X.T @ np.cos(X @ x) / 50
+    report = fg.check_gradient(
+        lambda p: float(np.mean(losses(p))), x, grads, engine="python"
+    )
+    assert report.verdict == "undecided"
+    assert "`reduction`" in note(report, "undecided")
+
+
+def test_the_border_of_the_domain():
+    """The entry, what the loss raises, and what to do."""
+
+    def loss(p):
+        if p[1] != 2:
+            raise ValueError("p[1] must be 2")
+        return math.exp(p[0]) + p[1]
+
+    report = fg.check_gradient(loss, np.array([1.0, 2.0]), np.array([math.e, 1.0]))
+    assert report.verdict == "undecided"
+    text = note(report, "undecided")
+    assert "params[1]" in text
+    assert "params[0]" not in text
+    assert "ValueError (p[1] must be 2)" in text
+
+
+def test_float16_parameters_are_not_called_zero():
+    """Their gradient is below their rounding, not zero."""
+    params = {"a": np.ones(2, np.float16), "b": np.ones(2)}
+    params["a"][1] = 1e-4
+
+    def loss(p):
+        return np.sum(p["a"].astype(float) ** 2) + np.sum(p["b"] ** 2)
+
+    grads = {"a": 2 * params["a"], "b": 2 * params["b"]}
+    for text in fg.check_gradient(loss, params, grads).notes:
+        assert "both gradients are zero" not in text
+
+
+def test_the_control_agrees_with_the_limit():
+    """Where the limit of a block is above 1 % of it, the check claims no such power."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=8).astype(np.float32)
+
+    def loss(p):
+        return np.float32(np.sum(np.sin(p)) + 300)
+
+    report = fg.check_gradient(loss, x, np.cos(x), engine="python", rtol=0.05)
+    block, power = report.blocks[0], any("no power" in n for n in report.notes)
+    typical = float(np.sqrt(np.mean(np.cos(x) ** 2)))
+    assert block.detection_limit > 0.01 * typical
+    assert power
+
+
+def embedding(zeros):
+    """30 of 20,000 rows are used, and their gradient is doubled or forgotten."""
+    table = np.ones((20_000, 2))
+    used = np.arange(0, 20_000, 700)
+    grads = np.zeros_like(table)
+    grads[used] = 0 if zeros else 4
+    return lambda p: np.sum(p[used] ** 2), table, grads
+
+
+def test_samples_are_taken_where_the_gradient_is():
+    """A doubled gradient of few rows is found among few samples."""
+    loss, table, grads = embedding(zeros=False)
+    report = fg.check_gradient(loss, table, grads, coverage=20)
+    assert report.verdict == "wrong"
+    assert report.checked == 20
+
+
+def test_a_block_of_which_nothing_was_seen_is_not_verified():
+    """A forgotten gradient of few rows: all that was sampled is zero."""
+    loss, table, grads = embedding(zeros=True)
+    params = {"table": table, "b": np.ones(3)}
+
+    def both(p):
+        return loss(p["table"]) + np.sum(p["b"] ** 2)
+
+    report = fg.check_gradient(both, params, {"table": grads, "b": 2 * np.ones(3)})
+    assert report.verdict == "wrong"
+    report = fg.check_gradient(
+        both, params, {"table": grads, "b": 2 * np.ones(3)}, coverage=5
+    )
+    assert not report.ok
+    assert report.blocks["b"].verdict == "correct"
+
+
+def test_rounding_of_terms_that_cancel():
+    """Of a saturated softmax p - 1, and of a zero that is computed as 1e-17."""
+    z = np.array([60.0, 0.0, -60.0, 20.0])
+
+    def loss(z):
+        e = np.exp(z - z.max())
+        return -np.log(e[0] / e.sum())
+
+    p = np.exp(z - z.max())
+    grads = p / p.sum() - [1, 0, 0, 0]
+    for engine in ("auto", "python"):
+        assert not fg.check_gradient(loss, z, grads, engine=engine).wrong
+    params = {"a": np.array(1.0), "b": np.array(1.0)}
+    report = fg.check_gradient(
+        lambda p: p["a"] ** 2 + 0 * p["b"], params, {"a": 2.0, "b": 1.4e-17}
+    )
+    assert not report.wrong
+    grads = {"a": np.array(2.0), "b": np.array(1e-9)}
+    report = fg.check_gradient(lambda p: p["a"] ** 2 + 0 * p["b"], params, grads)
+    assert [entry.block for entry in report.wrong] == ["b"]
