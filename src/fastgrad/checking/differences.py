@@ -223,8 +223,14 @@ def _sides(pairs: Pairs) -> tuple[Array, Array, Array]:
 
 
 def _usable(slopes: Array, crossed: Flags | None) -> Array:
+    """Return the slopes that are finite and cross no kink, nan for the others.
+
+    What all steps cross lies at the point itself, and need not bend the loss.
+    """
     usable = np.isfinite(slopes)
-    return np.where(usable if crossed is None else usable & ~crossed, slopes, np.nan)
+    if crossed is not None:
+        usable &= ~crossed | crossed.all(axis=1, keepdims=True)
+    return np.where(usable, slopes, np.nan)
 
 
 def _over(difference: Array, distance: Array) -> Array:

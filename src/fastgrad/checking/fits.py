@@ -34,7 +34,8 @@ def fit_slopes(pairs: Pairs, noise: Array) -> tuple[Array, Array]:
     """
     plus, minus = pairs.plus, pairs.minus
     if pairs.crossed is not None:
-        plus = np.where(pairs.crossed, np.nan, plus)
+        passed = pairs.crossed & ~pairs.crossed.all(axis=1, keepdims=True)
+        plus = np.where(passed, np.nan, plus)
     with np.errstate(all="ignore"):
         unit = pairs.span[:, :1] / (2 * FAR[0])  # steps may be rounded: equally, here
         odd, even = (plus - minus) / pairs.span * FAR, (plus + minus) / pairs.span * FAR
