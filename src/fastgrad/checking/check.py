@@ -218,10 +218,9 @@ def covered(
     for start, stop in itertools.pairwise(losses.nest.offsets):
         used = start + np.flatnonzero(gradient.value[start:stop])
         used = rng.permutation(used)[: (coverage + 1) // 2]
-        some = start + rng.choice(
-            stop - start, min(stop - start, coverage), replace=False
-        )
-        others = np.setdiff1d(some, used)[: coverage - len(used)]
+        size = int(stop - start)
+        some = start + rng.choice(size, min(size, coverage), replace=False)
+        others = rng.permutation(np.setdiff1d(some, used))[: coverage - len(used)]
         parts.append(np.sort(np.concatenate([used, others])))
     return np.concatenate(parts).astype(np.int64)
 

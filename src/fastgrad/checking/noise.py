@@ -300,7 +300,7 @@ def _noise_at(
     with np.errstate(all="ignore"):
         change = losses.at_entries(at, stored)[0].reshape(grid.shape)
         bound, found = ecnoise(change)
-        bent, beside = _bent_once(change)
+        bent, beside = _bent_once(change, abs(losses.base))
         bound = np.where(bent & np.isfinite(bound), beside, bound)
     off = np.abs(stored - value).reshape(grid.shape)
     even = np.all(off < 0.01 * gap[:, None], axis=1)
@@ -311,15 +311,16 @@ def _noise_at(
     )
 
 
-def _bent_once(change: Array) -> tuple[Flags, Array]:
+def _bent_once(change: Array, base: float) -> tuple[Flags, Array]:
     """Return whether rows are two straight lines, and the noise of these.
 
-    A kink between the points is not noise.
+    A kink between the points is not noise, where it is more than rounding.
     """
     bends = np.diff(change, 2, axis=1)
     size = np.sort(np.abs(bends), axis=1)
     straight = size[:, -3]  # the kink is in two of them, and turns one way
     bent = np.abs(bends.sum(axis=1)) > 0.9 * size.sum(axis=1)
+    bent &= size[:, -1] > 1000 * EPS * base
     rounding = EPS * np.abs(change).max(axis=1)
     return bent & (straight <= 1e-6 * size[:, -1]), np.fmax(straight, rounding)
 
