@@ -1,9 +1,12 @@
 """The story of a check, end to end."""
 
+import re
+
 import numpy as np
 import pytest
 
 import fastgrad as fg
+from fastgrad.losses import progress
 
 X = np.array([[0.5, -1.0, 2.0], [2.0, 0.3, -0.7]])
 PARAMS = {"W": np.array([[0.3, -0.2], [0.8, 0.1]]), "b": np.array([[0.1], [-0.4]])}
@@ -205,3 +208,20 @@ def test_a_loss_compiled_by_somebody_else():
             return float(self.function(p))
 
     assert fg.check_gradient(Dispatcher(loss), PARAMS, grads, engine="python").ok
+
+
+def test_a_slow_check_says_so(monkeypatch, capsys):
+    """Before long: how long it will take, and what is cheaper."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+
+    def loss(p):
+        now[0] += 0.1
+        return float(np.sum(p**2)), 2 * p
+
+    report = fg.check_gradient(loss, np.ones(300), engine="python")
+    err = capsys.readouterr().err
+    assert re.search(r"about 59.\d s left, for 59\d evaluations of 100 ms", err)
+    for option in ("`coverage=100`", "`workers=`", "does not compute its gradient"):
+        assert option in err
+    assert any("returns both" in note for note in report.notes)

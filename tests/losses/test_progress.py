@@ -46,3 +46,45 @@ def test_never_shown_off_a_terminal(clock, capsys):
         clock[0] = 100.0
         hidden.advance()
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("show", [None, True])
+def test_what_takes_long_is_said(clock, capsys, show):
+    """After the first evaluations: how long, and what is cheaper."""
+    with Progress(show=show) as progress:
+        progress.plan(10_000, "Cheaper: less.")
+        progress.advance(10)
+        assert capsys.readouterr().err == ""
+        clock[0] = 0.5
+        progress.advance(10)
+        err = capsys.readouterr().err
+        assert (
+            "about 4.16 min left, for 9,980 evaluations of 25 ms. Cheaper: less." in err
+        )
+        clock[0] = 0.9
+        progress.advance(10)
+        assert "left" not in capsys.readouterr().err
+
+
+def test_what_is_short_is_not_said(clock, capsys):
+    """Nor is anything that nobody wants to hear."""
+    with Progress(show=False) as silent:
+        silent.plan(10_000, "")
+        clock[0] = 5.0
+        silent.advance()
+    with Progress() as short:
+        short.plan(100, "")
+        clock[0] = 6.0
+        short.advance(50)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_line_says_how_long(clock, capsys, monkeypatch):
+    """Without tqdm, too."""
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with Progress(show=True) as progress:
+        progress.plan(400, "")
+        for now in (1.5, 2.5, 3.5):
+            clock[0] = now
+            progress.advance(100)
+        assert "75%, 1 s left" in capsys.readouterr().err

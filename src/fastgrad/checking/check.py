@@ -24,6 +24,7 @@ from fastgrad.checking.noise import calibrate
 from fastgrad.checking.numerical import (
     check_method,
     engine_for,
+    evaluations_of,
     refuse_lost_step,
 )
 from fastgrad.checking.summary import summarize, summarize_search
@@ -35,6 +36,11 @@ from fastgrad.reports import Cause, GradientReport
 # Bytes for each entry: what is found about it, and its share of the gradient and of the
 # report.
 _KEPT, _KEPT_ALWAYS = 48, 24
+
+_BOTH = (
+    "each evaluation computed the gradient too, as `loss` returns both: one that "
+    "returns the loss alone, with `grads=`, is checked faster"
+)
 
 # Findings after which the numbers of one call say nothing.
 _OF_CALLS = {"accumulation", "stale", "nondeterministic"}
@@ -170,6 +176,7 @@ def check_gradient(
             searches, entries, calibration = locate(losses, gradient, rng)
             report = summarize_search(losses, searches, entries, calibration)
         else:
+            _say_how_long(losses, len(index), method)
             calibration = calibrate(losses, rng, method=method, step=step)
             entries = judge(losses, calibration, gradient, index, rng)
             report = summarize(losses, entries, calibration)
@@ -182,6 +189,8 @@ def check_gradient(
             report = dataclasses.replace(report, causes=causes)
         if not about_loss:
             report = concluded(report, findings)
+        if losses.grads is not None and losses.engine in ("python", "workers"):
+            report = dataclasses.replace(report, notes=(*report.notes, _BOTH))
     program = getattr(losses, "program", None)
     return dataclasses.replace(
         report,
@@ -223,6 +232,23 @@ def covered(
         others = rng.permutation(np.setdiff1d(some, used))[: coverage - len(used)]
         parts.append(np.sort(np.concatenate([used, others])))
     return np.concatenate(parts).astype(np.int64)
+
+
+def _say_how_long(losses: Losses, entries: int, method: str) -> None:
+    """Have it said, before long, how long the check will take and what is cheaper."""
+    of_block = max(np.diff(losses.nest.offsets))
+    cheaper = []
+    if entries > 100 * len(losses.nest.names) and of_block > 100:
+        cheaper.append("`coverage=100` checks 100 entries of each block")
+    cheaper.append('`coverage="locate"` looks along random directions')
+    if losses.engine == "python":
+        cheaper.append("`workers=` takes an executor")
+        if losses.grads is not None:
+            cheaper.append("a `loss` that does not compute its gradient too")
+    losses.progress.plan(
+        evaluations_of(method) * entries,
+        f"Cheaper: {'; '.join(cheaper)}. `progress=False` says nothing.",
+    )
 
 
 def _refuse_too_large(losses: Losses, coverage: str | int) -> None:

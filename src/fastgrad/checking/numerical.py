@@ -105,6 +105,11 @@ def numerical_gradient(
         progress=progress,
     ) as losses:
         index = np.arange(losses.nest.size)
+        losses.progress.plan(
+            evaluations_of(method) * len(index) * (2 if return_error else 1),
+            'Cheaper: `method="forward"`, `return_error=False`, `workers=` with an '
+            "executor. `progress=False` says nothing.",
+        )
         slopes = slopes_of(losses, index, method, step, return_error, rng)
     unvector = losses.nest.unvector
     if return_error:
@@ -123,6 +128,11 @@ def check_method(method: str, step: float | None) -> str:
                 "many steps."
             )
     return "central" if method == "auto" else method
+
+
+def evaluations_of(method: str) -> int:
+    """Return how many evaluations an entry takes, once the step is known."""
+    return {"central": 2, "forward": 2, "complex": 1, "ridders": 20}[method]
 
 
 def engine_for(method: str, engine: str) -> str:
