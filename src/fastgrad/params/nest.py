@@ -321,18 +321,24 @@ def _real_array(value: Any, label: str) -> AnyArray:
 
 
 def _shared_pairs(names: list[str], leaves: list[AnyArray]) -> list[tuple[str, str]]:
-    """Pairs of blocks whose memory overlaps."""
+    """Pairs of blocks whose memory overlaps; of one array in many, with its first."""
     pairs = []
+    first_of: dict[int, int] = {}
+    for block, leaf in enumerate(leaves):
+        first = first_of.setdefault(id(leaf), block)
+        if first != block and leaf.size:
+            pairs.append((names[first], names[block]))
     spans = sorted(
-        (*np.lib.array_utils.byte_bounds(leaf), block)
-        for block, leaf in enumerate(leaves)
-        if leaf.size
+        (*np.lib.array_utils.byte_bounds(leaves[block]), block)
+        for block in first_of.values()
+        if leaves[block].size
     )
     for k, (_, stop, block) in enumerate(spans):
-        for start, _, other in spans[k + 1 :]:
+        for j in range(k + 1, len(spans)):
+            start, _, other = spans[j]
             if start >= stop:
                 break
-            first, second = sorted((block, other))
-            if np.shares_memory(leaves[first], leaves[second]):
-                pairs.append((names[first], names[second]))
+            one, two = sorted((block, other))
+            if np.shares_memory(leaves[one], leaves[two]):
+                pairs.append((names[one], names[two]))
     return pairs

@@ -1,0 +1,48 @@
+"""Every Python block of the README and the docs runs as printed."""
+
+import contextlib
+import doctest
+import importlib.util
+import io
+import linecache
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(
+    r"^```python\n(.*?)^```(?:\n\n```\n(.*?)^```)?", re.DOTALL | re.MULTILINE
+)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+OPTIONAL = {"jax.md": "jax", "torch.md": "torch"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_run_as_printed(page, tmp_path, monkeypatch):
+    """In one namespace, top to bottom; a bare block after one is what it prints."""
+    library = OPTIONAL.get(page.name)
+    if library and importlib.util.find_spec(library) is None:
+        pytest.skip(f"{page.name} needs {library}")
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for code, printed in BLOCK.findall(page.read_text("utf-8")):
+        if code.startswith(">>>"):
+            run_examples(code, names, page.name)
+            continue
+        Path("model.py").write_text(code, "utf-8")
+        linecache.clearcache()
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(compile(code, "model.py", "exec"), names)
+        if printed:
+            same = doctest.OutputChecker().check_output(printed, out.getvalue(), FLAGS)
+            assert same, out.getvalue()
+
+
+def run_examples(code, names, name):
+    """Run an interactive session in a namespace."""
+    session = doctest.DocTestParser().get_doctest(code, names, name, None, None)
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    assert not runner.run(session, clear_globs=False).failed
