@@ -143,8 +143,8 @@ class BundleOrder:
 
     @property
     def bundles(self) -> int:
-        """Number of bundles for two evaluations of every entry."""
-        return math.prod(self.shape) // max(self.line, 1) * -(-2 * self.line // BUNDLE)
+        """Number of bundles for one evaluation of every entry."""
+        return math.prod(self.shape) // max(self.line, 1) * -(-self.line // BUNDLE)
 
 
 def choose_order(replayer: Replayer, value: int, shape: tuple[int, ...]) -> BundleOrder:
@@ -165,7 +165,7 @@ def choose_order(replayer: Replayer, value: int, shape: tuple[int, ...]) -> Bund
         line = math.prod(shape[d] for d in free)
         axes = fixed + free
         middle = size // max(line, 1) // 2 * line
-        count = min(BUNDLE // 2, line)
+        count = min(BUNDLE, line)
         moved = np.arange(size).reshape(shape).transpose(axes)
         entry = moved.reshape(-1)[middle : middle + count]
         _, cost = replayer.spread(value, entry.astype(np.int64))

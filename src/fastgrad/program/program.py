@@ -261,9 +261,9 @@ class Program:
             total += order.bundles * order.cost * BUNDLE
             rows.append((name, _shape(parameter.shape), self._spread(parameter, full)))
         lines += ["", *_table(("parameter", "shape", "one entry reaches"), rows), ""]
-        naive = 2 * self.nest.size * full
+        naive = self.nest.size * full
         lines.append(
-            f"checking every entry: {2 * total:.3g} floating-point operations; with "
+            f"every entry moved once: {2 * total:.3g} floating-point operations; with "
             f"whole forward passes {2 * naive:.3g} ({naive / max(total, 1):.0f} times)"
         )
         if self.guards:
