@@ -1,5 +1,6 @@
 """The package as a whole: what it exports, installs and imports."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -17,6 +18,18 @@ SOURCE = ROOT / "src" / "fastgrad"
 @pytest.mark.parametrize("name", fastgrad.__all__)
 def test_every_public_name_exists_and_is_documented(name):
     assert getattr(fastgrad, name).__doc__
+
+
+@pytest.mark.parametrize("name", fastgrad.__all__)
+def test_help_shows_short_signatures(name):
+    value = getattr(fastgrad, name)
+    if inspect.isfunction(value):
+        assert len(str(inspect.signature(value))) < 260
+        assert value.__annotations__  # types are there for whoever asks
+
+
+def test_dir_shows_the_public_names_only():
+    assert dir(fastgrad) == sorted(fastgrad.__all__)
 
 
 def test_unknown_names_are_refused():

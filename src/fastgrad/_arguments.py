@@ -215,9 +215,14 @@ _ELSEWHERE = {
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def names_of_others(function: _Function) -> _Function:
-    """Have a function say what to write for arguments that other libraries have."""
-    known = inspect.signature(function).parameters
+def public(function: _Function) -> _Function:
+    """Make a function fit for people: a short signature, advice on others' names.
+
+    `help` shows names and defaults; types are in the docstring and in the annotations.
+    What other libraries call otherwise is told its name here.
+    """
+    signature = short_signature(function)
+    known = signature.parameters
     advice = {name: word for name, word in _ELSEWHERE.items() if name not in known}
 
     @functools.wraps(function)
@@ -226,4 +231,13 @@ def names_of_others(function: _Function) -> _Function:
             raise refusal(TypeError, name, f"be {advice[name]}", options[name])
         return function(*args, **options)
 
+    told.__signature__ = signature  # type: ignore[attr-defined]
     return told  # type: ignore[return-value]
+
+
+def short_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a function without its types."""
+    whole = inspect.signature(function)
+    nothing = inspect.Parameter.empty
+    bare = [p.replace(annotation=nothing) for p in whole.parameters.values()]
+    return whole.replace(parameters=bare, return_annotation=inspect.Signature.empty)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad._arguments import generator, integer, names_of_others, refusal
+from fastgrad._arguments import generator, integer, public, refusal
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.differences import Array, Index
@@ -49,7 +49,7 @@ _OF_CALLS = {"accumulation", "stale", "nondeterministic"}
 _SHARE, _SECONDS = 0.2, 2.0
 
 
-@names_of_others
+@public
 def check_gradient(
     loss: Any,
     params: Any,

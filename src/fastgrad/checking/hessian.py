@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, further_arguments, names_of_others, number
+from fastgrad._arguments import flag, further_arguments, number, public
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.differences import EPS, KAPPA, Array
 from fastgrad.checking.forms import Form
@@ -24,7 +24,7 @@ _FINEST, _COARSEST = -9, -3  # powers of two: steps relative to the parameters
 _STEP = 2.0**-9  # of the gradient of a loss whose Hessian is checked
 
 
-@names_of_others
+@public
 def numerical_hessian(
     loss: Callable[..., Any],
     params: Any,
@@ -178,7 +178,7 @@ def _arranged(
     )
 
 
-@names_of_others
+@public
 def check_hessian(
     grad: Callable[..., Any], x: Any, hess: Any, **options: Any
 ) -> GradientReport:

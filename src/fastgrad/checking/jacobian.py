@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, function, generator, names_of_others
+from fastgrad._arguments import flag, function, generator, public
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking import sparsity as patterns
 from fastgrad.checking.differences import EPS, Array, Index
@@ -30,7 +30,7 @@ from fastgrad.reports import Blocks, GradientReport
 _STRAYS = 8  # that are looked for, one after the other
 
 
-@names_of_others
+@public
 def numerical_jacobian(
     fun: Callable[..., Any],
     x: Any,
@@ -125,7 +125,7 @@ def numerical_jacobian(
     return problem.arranged(value), problem.arranged(slopes.error * entries.units)
 
 
-@names_of_others
+@public
 def check_jacobian(
     fun: Callable[..., Any],
     x: Any,

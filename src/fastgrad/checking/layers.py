@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad._arguments import function, generator
+from fastgrad._arguments import function, generator, public
 from fastgrad.params.nest import Vector
 
 
+@public
 def layer_loss(forward: Any, backward: Any, *, seed: int = 0) -> tuple[Any, Any]:
     """Return the loss and the gradient that check a layer: sum(dy * forward).
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad._arguments import choice, flag, generator, names_of_others, number
+from fastgrad._arguments import choice, flag, generator, number, public
 from fastgrad.checking.differences import (
     EPS,
     RUNGS,
@@ -25,7 +25,7 @@ _CHUNK = 4096  # entries whose ladders are held at once
 FEW = 64  # entries: a second step each costs less than finding the first did
 
 
-@names_of_others
+@public
 def numerical_gradient(
     loss: Any,
     params: Any,

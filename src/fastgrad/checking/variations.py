@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad._arguments import function, generator, names_of_others, refusal
+from fastgrad._arguments import function, generator, public, refusal
 from fastgrad.checking.audit import ConstantLossError
 from fastgrad.checking.check import check_coverage, check_gradient
 from fastgrad.checking.invariances import nearby
@@ -58,7 +58,7 @@ _NAMES = {
 _NO_FUNCTION = {"nondeterministic", "accumulation", "nonfinite"}
 
 
-@names_of_others
+@public
 def check_variations(
     loss: Any,
     params: Any,

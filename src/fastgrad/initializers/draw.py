@@ -9,7 +9,15 @@ from typing import Any, Self, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastgrad._arguments import Seed, flag, integer, refusal, seed, text
+from fastgrad._arguments import (
+    Seed,
+    flag,
+    integer,
+    refusal,
+    seed,
+    short_signature,
+    text,
+)
 from fastgrad._threads import resolve_num_threads
 from fastgrad.initializers.fans import Axes, Fans, fans, weight_axes
 from fastgrad.initializers.streams import (
@@ -143,7 +151,7 @@ SCHEMES: dict[str, Callable[..., Array]] = {}
 def scheme(function: _Scheme) -> _Scheme:
     """Register a scheme; have its signature show the options that all share."""
     SCHEMES[function.__name__] = function
-    signature = inspect.signature(function)
+    signature = short_signature(function)
     own = list(signature.parameters.values())[:-1]  # the last is **options
     options = [
         inspect.Parameter(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgrad._arguments import choice, integer, number
+from fastgrad._arguments import choice, integer, number, public
 from fastgrad.initializers.activations import Activation, as_activation, slopes_at_zero
 from fastgrad.initializers.gaussian import AnyActivation, find_root, moments
 
@@ -53,6 +53,7 @@ class ResidualScale(NamedTuple):
     log2_growth: float  # log2 of (mean square after all blocks / before)
 
 
+@public
 def gain(activation: AnyActivation) -> Gain:
     """Return the gains of an activation.
 
@@ -95,6 +96,7 @@ def gain(activation: AnyActivation) -> Gain:
     return Gain(unit, backward, sigma, at.elasticity, sigma**2 * at.slope_square)
 
 
+@public
 def critical_init(
     activation: AnyActivation, *, q: float | None = None, sigma_b: float | None = None
 ) -> Critical | None:
@@ -157,6 +159,7 @@ def critical_init(
     return Critical(slope_square**-0.5, sigma_b, q) if slope_square else None
 
 
+@public
 def residual_scale(
     blocks: int, rule: str = "depth", *, layers_per_block: int = 2
 ) -> ResidualScale:

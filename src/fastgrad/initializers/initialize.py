@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastgrad._arguments import Seed, number, refusal
+from fastgrad._arguments import Seed, number, public, refusal
 from fastgrad._kernels import _philox
 from fastgrad._threads import resolve_num_threads
 from fastgrad.initializers.draw import SCHEMES
 from fastgrad.initializers.streams import Array, as_shape, destination, fixed_seed
 
 
+@public
 def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]:
     """Return Philox4x32-10 of 128-bit counters under 64-bit keys.
 
@@ -56,6 +57,7 @@ def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]:
     return out
 
 
+@public
 def initialize(
     shapes: Any,
     scheme: str | Callable[..., Array] | Mapping[str, Any] = "he_normal",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
@@ -243,6 +244,9 @@ class Program:
         return self.nest.unvector(self.nest.join(leaves))
 
     # ---- printing
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         lines = [
