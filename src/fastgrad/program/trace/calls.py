@@ -31,7 +31,19 @@ _NEUTRAL = frozenset(
     ["builtins", "collections", "itertools", "functools", "operator", "copy", "types"]
     + ["dataclasses", "contextlib", "typing", "enum", "logging", "warnings", "abc"]
     + ["contextvars", "_operator", "_functools", "_collections", "_io", "io", "time"]
-    + ["threading", "weakref", "gc", "inspect", "pprint", "sys", "collections.abc"]
+    + [
+        "heapq",
+        "_heapq",
+        "bisect",
+        "_bisect",
+        "threading",
+        "weakref",
+        "gc",
+        "inspect",
+        "pprint",
+        "sys",
+        "collections.abc",
+    ]
 )
 _CONTAINERS = (list, dict, set)
 
@@ -201,8 +213,9 @@ def _librarys(
         return _with_traced(
             recording, site, function, *recording.lifted((args, kwargs))
         )
-    if function in python_functions.ABOUT:
-        return python_functions.ABOUT[function](*args, **kwargs)
+    about = python_functions.entry(python_functions.ABOUT, function)
+    if about is not None:
+        return about(*args, **kwargs)
     given_args, given_kwargs = recording.lifted((args, kwargs))
     if not _concerned((given_args, given_kwargs)):
         if _is_neutral(function):
@@ -241,10 +254,9 @@ def _meant(
     of = getattr(function, "__self__", None)
     if isinstance(of, (Traced, Complex)):
         return function(*args, **kwargs)
-    if function in python_functions.MEANINGS:
-        return python_functions.MEANINGS[function](
-            functools.partial(_called, recording, site), *args, **kwargs
-        )
+    own = python_functions.entry(python_functions.MEANINGS, function)
+    if own is not None:
+        return own(functools.partial(_called, recording, site), *args, **kwargs)
     if type(function) is np.vectorize:
         as_called = functools.partial(_called, recording, site)
         return python_functions.vectorized(as_called, function, *args)

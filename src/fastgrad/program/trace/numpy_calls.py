@@ -69,6 +69,8 @@ def call_ufunc(ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """Trace a ufunc, or one of its methods."""
     if not any_live(inputs):
         return getattr(ufunc, method)(*plain(inputs), **plain(kwargs))
+    if method == "__call__" and len(inputs) > ufunc.nin:
+        inputs, kwargs["out"] = inputs[: ufunc.nin], inputs[ufunc.nin :]
     if complexes.concerns(ufunc, inputs):
         return complexes.call_ufunc(ufunc, method, *inputs, **kwargs)
     meaning = meaning_of(ufunc if method == "__call__" else getattr(ufunc, method))
@@ -179,13 +181,11 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 def is_known(function: Any) -> bool:
     """Whether `call` may have a meaning for it, besides those of the declarations."""
-    return (
-        function in functions.FUNCTIONS
-        or function in OUTCOMES
-        or function in _ABOUT
-        or function in _FILL
-        or function in complexes.FUNCTIONS
-    )
+    tables = (functions.FUNCTIONS, OUTCOMES, _ABOUT, _FILL, complexes.FUNCTIONS)
+    try:
+        return any(function in table for table in tables)
+    except TypeError:  # a callable object without a hash
+        return False
 
 
 def _in_primitives(function: Any, args: Any, kwargs: dict[str, Any], out: Any) -> Any:

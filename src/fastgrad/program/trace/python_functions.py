@@ -97,14 +97,25 @@ def _whole(function: Any) -> Callable[..., Any]:
     return lambda call, x: int(function(x))
 
 
-_WRITING = frozenset([np.copyto, np.fill_diagonal, np.put, np.place, np.putmask])
+def entry(table: dict[Any, Callable[..., Any]], function: Any) -> Any:
+    """What a table says about a function; None if nothing."""
+    try:
+        return table.get(function)
+    except TypeError:  # a callable object without a hash
+        return None
+
+
+_WRITING = (
+    *(np.copyto, np.fill_diagonal, np.put, np.place, np.putmask),
+    np.put_along_axis,
+)
 
 
 def writes(function: Any) -> bool:
     """Whether a function changes its first argument."""
     if isinstance(getattr(function, "__self__", None), np.ufunc):
         return bool(function.__name__ == "at")
-    return function in _WRITING or function is np.put_along_axis
+    return any(function is writing for writing in _WRITING)
 
 
 MEANINGS: dict[Any, Callable[..., Any]] = {

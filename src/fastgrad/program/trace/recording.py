@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -104,14 +105,20 @@ class Recording:
         return traced
 
     def lifted(self, x: Any) -> Any:
-        """`x`, its arrays and those in its lists, tuples and dicts lifted."""
+        """`x`, its arrays and those in its lists, tuples and dicts lifted.
+
+        Itself, so that it may be written to, where nothing in it is.
+        """
         kind = type(x)
         if kind is np.ndarray:
             return self.lift(x)
         if kind is tuple or kind is list:
-            return kind([self.lifted(y) for y in x]) if x else x
+            items = [self.lifted(y) for y in x]
+            return x if all(map(operator.is_, items, x)) else kind(items)
         if kind is dict:
-            return {name: self.lifted(value) for name, value in x.items()}
+            values = [self.lifted(y) for y in x.values()]
+            same = all(map(operator.is_, values, x.values()))
+            return x if same else dict(zip(x, values, strict=True))
         return x
 
     def dense(self, x: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from fastgrad.program.graph import current_trace
 from fastgrad.program.trace import calls, objects
 from fastgrad.program.trace.numpy_calls import elementwise
-from fastgrad.program.trace.traced import Traced
+from fastgrad.program.trace.traced import Traced, is_basic
 
 #: Operators by the name of their node in a syntax tree: method, ufunc.
 _OPERATORS = {
@@ -52,6 +52,7 @@ BINARY = {node: name for node, (name, _) in _OPERATORS.items()}
 COMPARE = {node: name for node, (name, _) in _COMPARISONS.items()}
 UNARY = {node: name for node, (name, _) in _SIGNS.items()}
 AUGMENTED = BINARY
+_ARRAYS = frozenset([Traced, np.ndarray])
 #: Kinds of values that no trace concerns.
 _NUMBERS = frozenset([float, int, bool, str, complex, type(None)])
 #: Operands that are recorded as they are.
@@ -181,8 +182,11 @@ class Site:
 
     def augment_item(self, symbol: str, of: Any, key: Any, value: Any, /) -> None:
         """``of[key] += value``."""
-        new = self.augment(symbol, self.item(of, key), value)
-        self.set_item(new, of, key)
+        old = self.item(of, key)
+        new = self.augment(symbol, old, value)
+        # Through a view it is written already.
+        if new is not old or type(of) not in _ARRAYS or not is_basic(key):
+            self.set_item(new, of, key)
 
     def augment_attribute(self, symbol: str, of: Any, name: str, value: Any, /) -> None:
         """``of.name += value``."""

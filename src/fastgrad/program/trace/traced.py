@@ -317,11 +317,11 @@ class Traced(NDArrayOperatorsMixin):
         if self._memory is not None and self._memory.version:
             positions = self.positions[key]
             node = self._memory.read(np.asarray(positions))
-            if np.ndim(positions) and positions.base is not None:
+            if np.ndim(positions) and is_basic(key):
                 return Traced(node, self.dtype, self._memory, positions)
             return Traced(node, self.dtype)
         node = shapes.index(self.node, key, "[...]")
-        if node.value.ndim and (node.op == "view" or node is self._node):
+        if node.value.ndim and is_basic(key):
             return self.view(node, lambda positions: positions[key])
         return Traced(node, self.dtype)
 
@@ -358,6 +358,16 @@ def _trunc(node: Node) -> NDArray[np.intp]:
     if not np.isfinite(value).all():
         raise ValueError("cannot convert float NaN or infinity to integer")
     return _decided(ufuncs.elementwise("trunc", node, label="int()")).astype(np.intp)
+
+
+#: Kinds of keys that copy what they pick.
+_COPYING = (np.ndarray, list, bool, np.bool_, Traced)
+
+
+def is_basic(key: Any) -> bool:
+    """Whether a key shows part of an array rather than copying it."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return not any(isinstance(k, _COPYING) for k in parts)
 
 
 def _orders(positions: Traced, n: int) -> bool:
