@@ -464,7 +464,7 @@ def heap(w):
 
 @case
 def stat(w):
-    return statistics.mean(w.tolist()) * 2
+    return statistics.fmean(w.tolist()) * 2
 
 
 @case
