@@ -540,7 +540,7 @@ def lennard_jones():
             for j in range(i + 1, n):
                 d = positions[i] - positions[j]
                 r2 = d @ d
-                if r2 < 9.0:
+                if r2 < 100.0:
                     s6 = 1.0 / r2**3
                     e += 4 * (s6 * s6 - s6)
         return e
