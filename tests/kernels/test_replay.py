@@ -85,3 +85,29 @@ def test_a_function_of_a_large_product_goes_strip_by_strip(name):
             moved[block].flat[i] += 0.1
             np.testing.assert_allclose(got[i], loss(moved) - base, rtol=1e-9, atol=1e-9)
         start += values.size
+
+
+CHOICES = {
+    "max": lambda f, x: np.max(f(x)),
+    "sort": lambda f, x: np.sort(f(x)) @ np.arange(len(x)),
+    "argmax": lambda f, x: f(x)[np.argmax(f(x))] ** 2,
+    "where": lambda f, x: np.where(f(x) >= f(x).max(), f(x) * 3, f(x)).sum(),
+    "maximum": lambda f, x: np.maximum(f(x), f(x)[::-1]) @ np.arange(len(x)),
+    "softmax": lambda f, x: np.log(np.exp(f(x) - f(x).max()).sum()),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize(
+    "name", ["tanh", "exp", "log", "sin", "arctan", "cbrt", "log1p"]
+)
+def test_what_is_chosen_by_a_function_is_chosen_at_its_values(name, choice):
+    """Values at theta are NumPy's, whichever kernels compute how they change."""
+    x = np.random.default_rng(8).uniform(0.1, 1.4, 33)
+
+    def loss(x):
+        return CHOICES[choice](getattr(np, name), x)
+
+    got = fg.numerical_gradient(loss, x, engine="compiled")
+    expected = fg.numerical_gradient(loss, x, engine="python", step=1e-6)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)

@@ -237,7 +237,7 @@ static void lanes_where(int64_t n, const operand *in, at_theta f, double *out,
             const vd dy = vec_load(b.d + i * b.step + v * VEC_LEN);
             const vi chose = c0 + dc != 0.0;
             const vi side = chose ^ chose0;
-            const vd other = vec_select(chose, dx + (x0 - f0), dy + (y0 - f0));
+            const vd other = vec_select(chose, x0 + dx, y0 + dy) - f0;
             vec_store(out + i * LANES + v * VEC_LEN,
                       vec_select(side, other, vec_select(chose, dx, dy)));
             cross[v] |= side;

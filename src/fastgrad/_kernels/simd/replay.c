@@ -325,8 +325,15 @@ INLINE const double *lanes_of(const member *m, const double *lanes)
     return m->lanes < 0 ? ZEROS : lanes + m->lanes;
 }
 
-/* How far the largest is from that at theta. A lane is on another side than theta unless
- * the same elements win. */
+/* How far a member is from the largest at theta, f0: by its own change if it is the largest,
+ * else by its value, so that x == max(x) holds for a new winner as well. */
+INLINE vd from_largest(double x0, double f0, vd dx)
+{
+    const double from = x0 == f0 ? 0.0 : x0, to = x0 == f0 ? 0.0 : f0;
+    return (from + dx) - to;
+}
+
+/* A lane is on another side than theta unless the same elements win. */
 static void max_element(const member *members, int64_t n, const double *base,
                         const double *lanes, double f0, double *out, int64_t *crossed)
 {
@@ -336,15 +343,17 @@ static void max_element(const member *members, int64_t n, const double *base,
     for (int v = 0; v < N_VECS; v++)
         most[v] = vec_splat(-INFINITY);
     for (int64_t k = 0; k < n; k++) {
-        const double *d = lanes_of(&members[k], lanes), x1 = gap(base[members[k].base], f0);
-        for (int v = 0; v < N_VECS; v++)
-            most[v] = vec_keep_nan(most[v], vec_larger(most[v], x1 + vec_load(d + v * VEC_LEN)));
+        const double x0 = base[members[k].base], *d = lanes_of(&members[k], lanes);
+        for (int v = 0; v < N_VECS; v++) {
+            const vd x = from_largest(x0, f0, vec_load(d + v * VEC_LEN));
+            most[v] = vec_keep_nan(most[v], vec_larger(most[v], x));
+        }
     }
     for (int64_t k = 0; k < n; k++) {
-        const double *d = lanes_of(&members[k], lanes), x1 = gap(base[members[k].base], f0);
-        const int64_t won = x1 == 0.0 ? -1 : 0;
+        const double x0 = base[members[k].base], *d = lanes_of(&members[k], lanes);
+        const int64_t won = -(x0 == f0);
         for (int v = 0; v < N_VECS; v++) {
-            const vi wins = x1 + vec_load(d + v * VEC_LEN) == most[v];
+            const vi wins = from_largest(x0, f0, vec_load(d + v * VEC_LEN)) == most[v];
             now[v] -= wins;
             kept[v] -= wins & won;
         }

@@ -138,7 +138,7 @@ static int run_take_along(const fg_program *g, fg_state *st, const fg_op *op, fg
             const double moved = dp ? dp[l] : 0.0;
             const int64_t i = (int64_t)(*p0 + moved), j = i - x->lo[axis];
             const double d = dx && j >= 0 && j < x->n[axis] ? dx[j * step_x[axis] + l] : 0.0;
-            result[l] = moved == 0.0 ? d : d + (x0[i * value->stride[axis]] - *f0);
+            result[l] = moved == 0.0 ? d : x0[i * value->stride[axis]] + d - *f0;
         }
         result += LANES;
     } while (advance(out->n, ndim, -1, at));
