@@ -197,7 +197,7 @@ def generator(name: str, value: Any) -> np.random.Generator:
 
 # What other checkers call what is called otherwise here, and what is not needed.
 _ELSEWHERE = {
-    "args": "`loss=lambda x: loss(x, *args)`",
+    "args": "`data`",
     "atol": "left out: error bars are measured (`rtol` is a difference that is too "
     "small to matter)",
     "tol": "`rtol`, a difference that is too small to matter",

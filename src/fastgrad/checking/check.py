@@ -3,12 +3,19 @@
 import dataclasses
 import itertools
 import time
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
-from fastgrad._arguments import generator, integer, public, refusal
+from fastgrad._arguments import (
+    further_arguments,
+    generator,
+    integer,
+    public,
+    refusal,
+)
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.differences import Array, Index
@@ -30,6 +37,7 @@ from fastgrad.checking.numerical import (
 from fastgrad.checking.summary import summarize, summarize_search
 from fastgrad.checking.verdict import judge
 from fastgrad.losses import Losses, make_losses
+from fastgrad.losses.bound import bound
 from fastgrad.params.structure import with_own_leaves
 from fastgrad.reports import Cause, GradientReport
 
@@ -55,6 +63,10 @@ def check_gradient(
     params: Any,
     grads: Any = None,
     *,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    blocks: Sequence[str] | None = None,
+    bounds: Any = None,
     rtol: float | None = None,
     step: float | None = None,
     method: str = "auto",
@@ -72,15 +84,24 @@ def check_gradient(
     Parameters
     ----------
     loss : callable
-        ``loss(params)`` returns the loss; or an array of per-sample losses, with
-        `reduction`; or ``(loss, grads)``. It may read the arrays of `params` wherever
-        they are, instead of its argument: they are moved in place.
+        ``loss(params, *args, **kwargs)`` returns the loss; or an array of per-sample
+        losses, with `reduction`; or ``(loss, grads)``. It may read the arrays of
+        `params` wherever they are, instead of its argument: they are moved in place.
     params : array or nest of arrays
         Dicts, lists, tuples, named tuples and dataclasses of float64, float32 or
         float16 arrays. They are bit for bit what they were after every exit.
     grads : nest of arrays or callable, optional
-        The gradient in the structure of `params`, or a function of `params` that
-        returns it. Left out when `loss` returns it too.
+        The gradient in the structure of `params`, or a function that takes what
+        `loss` takes and returns it. Left out when `loss` returns it too.
+    args, kwargs : tuple, dict
+        What else `loss` and `grads` take.
+    blocks : sequence of str, optional
+        Names of the blocks to check, or patterns as of files, ``["W1", "b*"]``. The
+        other leaves of `params` may be anything and are left alone; the gradient need
+        not have them.
+    bounds : (lower, upper), optional
+        Numbers, or built like `params`; None is no bound. `loss` is never evaluated
+        outside: at a bound differences are one-sided, of the same order.
     rtol : float, optional
         A relative difference that does not matter, besides the measured error bar. By
         default 1e-6 for float64 gradients, 1e-3 for float32 and 3e-2 for float16.
@@ -146,12 +167,18 @@ def check_gradient(
     check_rtol(rtol)
     coverage = check_coverage(coverage)
     if coverage == "locate":
-        refuse_formula(method, step)
+        refuse_formula(method, step, bounds)
+    if callable(grads):
+        grads = bound(grads, *further_arguments(args, kwargs))
     if grads is not None and not callable(grads):
         grads = with_own_leaves(grads)  # the loss may write into them
     with make_losses(
         loss,
         params,
+        args=args,
+        kwargs=kwargs,
+        blocks=blocks,
+        bounds=bounds,
         engine=engine_for(method, engine),
         reduction=reduction,
         vectorized=vectorized,
@@ -282,6 +309,7 @@ def _named(
         try:
             for leaf in nest.leaves:
                 leaf += (step * (leaf + 1)).astype(leaf.dtype)
+            losses.confine()
             return nest.vector(grads(nest.structure), "grads")
         except Exception:  # the user's function need not be defined there
             return None

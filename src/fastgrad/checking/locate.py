@@ -14,9 +14,11 @@ block at a time, for the error of an entry must be seen beside its own block's g
 
 import itertools
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from fastgrad._arguments import refusal
 from fastgrad.checking.differences import (
     EPS,
     KAPPA,
@@ -120,7 +122,7 @@ def locate(
     return searches, judge(losses, calibration, gradient, index, rng), calibration
 
 
-def refuse_formula(method: str, step: float | None) -> None:
+def refuse_formula(method: str, step: float | None, bounds: Any = None) -> None:
     """Raise ValueError if a difference formula for entries was asked for."""
     if method not in ("auto", "central"):
         raise ValueError(
@@ -132,6 +134,9 @@ def refuse_formula(method: str, step: float | None) -> None:
             '`coverage="locate"` chooses its own steps along directions: `step` must '
             f"be None, got {step}."
         )
+    if bounds is not None:
+        must = 'be None with `coverage="locate"`, which moves all entries both ways'
+        raise refusal(ValueError, "bounds", must, bounds)
 
 
 class _Probe:

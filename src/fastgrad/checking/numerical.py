@@ -1,5 +1,6 @@
 """The gradient from differences alone."""
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -30,6 +31,10 @@ def numerical_gradient(
     loss: Any,
     params: Any,
     *,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    blocks: Sequence[str] | None = None,
+    bounds: Any = None,
     method: str = "central",
     step: float | None = None,
     return_error: bool = False,
@@ -46,9 +51,11 @@ def numerical_gradient(
     Parameters
     ----------
     loss : callable
-        ``loss(params)`` returns the loss, as for `check_gradient`.
+        ``loss(params, *args, **kwargs)`` returns the loss, as for `check_gradient`.
     params : nest of arrays
         Where; left as it was.
+    args, kwargs, blocks, bounds
+        As for `check_gradient`; the result has None where there is no block.
     method : {"central", "forward", "complex", "ridders"}
         ``"central"`` is ``(J(x + h) - J(x - h)) / ((x + h) - (x - h))``, with the two
         points as they are stored. ``"forward"`` halves the cost and loses half the
@@ -97,6 +104,10 @@ def numerical_gradient(
     with make_losses(
         loss,
         params,
+        args=args,
+        kwargs=kwargs,
+        blocks=blocks,
+        bounds=bounds,
         engine=engine_for(method, engine),
         reduction=reduction,
         vectorized=vectorized,

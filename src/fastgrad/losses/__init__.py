@@ -21,14 +21,16 @@ them wherever they are kept. They are bit for bit what they were after every exi
 losses are open, other threads that ask for losses of the same arrays wait.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastgrad._arguments import choice, flag, function, refusal
+from fastgrad._arguments import choice, flag, function, further_arguments, refusal
 from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.batched import batched_losses
+from fastgrad.losses.bound import bound
+from fastgrad.losses.bounded import BoundedLosses
 from fastgrad.losses.callback import CallbackLosses
 from fastgrad.losses.interface import Losses, refuse_shared
 from fastgrad.losses.program import OUT_OF_MEMORY, compile_losses
@@ -36,6 +38,7 @@ from fastgrad.losses.progress import Progress
 from fastgrad.losses.python import PythonLosses
 from fastgrad.losses.vectorized import VectorizedLosses
 from fastgrad.losses.workers import WorkersLosses
+from fastgrad.params.bounds import limits
 from fastgrad.params.claims import claimed
 from fastgrad.params.nest import Nest
 from fastgrad.program.graph import TraceError
@@ -54,6 +57,10 @@ def make_losses(
     loss: Any,
     params: Any,
     *,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    blocks: Sequence[str] | None = None,
+    bounds: Any = None,
     engine: str = "auto",
     reduction: str | None = None,
     vectorized: bool = False,
@@ -69,6 +76,12 @@ def make_losses(
         ``loss(params)``, see `fastgrad.check_gradient`.
     params : nest of arrays
         Where to evaluate; see `fastgrad.params.nest.Nest`.
+    args, kwargs : tuple, dict
+        What else `loss` takes.
+    blocks : sequence of str, optional
+        Only these are parameters, see `Nest`.
+    bounds : (lower, upper), optional
+        `loss` is never evaluated outside, see `fastgrad.params.bounds.limits`.
     engine : {"auto", "compiled", "callback", "vectorized", "python", "workers"}
         ``"auto"`` takes the fastest that works.
     reduction : {None, "mean", "sum"}
@@ -108,8 +121,9 @@ def make_losses(
         flag("progress", progress)
     with claimed(params):
         losses = _make(
-            loss,
-            Nest(params),
+            bound(loss, *further_arguments(args, kwargs)),
+            Nest(params, blocks=blocks),
+            bounds,
             Progress(progress),
             engine,
             reduction,
@@ -177,25 +191,33 @@ def trace(
 def _make(
     loss: Any,
     nest: Nest,
+    bounds: Any,
     progress: Progress,
     engine: str,
     reduction: str | None,
     workers: "Executor | None",
     num_threads: int,
 ) -> Losses:
+    sides = None if bounds is None else limits(nest, bounds)
+
+    def bounded(losses: Losses) -> Losses:
+        return losses if sides is None else BoundedLosses(losses, *sides)
+
     if engine == "callback":
-        return CallbackLosses(loss, nest, progress, num_threads)
+        return bounded(CallbackLosses(loss, nest, progress, num_threads))
     if engine in ("workers", "vectorized"):
         refuse_shared(nest, engine)
     if engine == "vectorized":
-        return VectorizedLosses(loss, nest, progress, reduction)
+        return bounded(VectorizedLosses(loss, nest, progress, reduction))
     python = PythonLosses(loss, nest, progress, reduction)
     if engine == "workers":
         build = partial(PythonLosses, loss, reduction=reduction)
-        return WorkersLosses(python, build, workers)
+        return bounded(WorkersLosses(python, build, workers))
+    losses = bounded(python)
     if engine == "python":
-        return python
-    return _compiled(python, reduction, engine, num_threads)
+        return losses
+    compiled = _compiled(losses, reduction, engine, num_threads)
+    return compiled if compiled is losses else bounded(compiled)
 
 
 def _compiled(

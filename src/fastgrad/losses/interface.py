@@ -117,6 +117,13 @@ class Losses(abc.ABC):
             f'`method="complex"` needs `engine="python"`, got {self.engine!r}.'
         )
 
+    def within(self, direction: Vector) -> Vector:
+        """Return the direction, shortened where theta moved by it is out of bounds."""
+        return direction
+
+    def confine(self) -> None:  # noqa: B027 (most know no bounds)
+        """Put parameters that were moved out of bounds back onto them."""
+
     def restore(self) -> None:  # noqa: B027 (most engines move nothing)
         """Put the parameters back, bit for bit."""
 
@@ -176,6 +183,14 @@ class Substitute(Losses):
         """See `Losses.repeat`."""
         self.evaluations += 1
         return self.here.repeat()
+
+    def within(self, direction: Vector) -> Vector:
+        """See `Losses.within`."""
+        return self.here.within(direction)
+
+    def confine(self) -> None:
+        """See `Losses.confine`."""
+        self.here.confine()
 
     def restore(self) -> None:
         """See `Losses.restore`."""

@@ -203,6 +203,7 @@ def _traced_next(
             move *= np.where(leaf == 0, other.reshape(leaf.shape) * zeros, leaf)
             np.add(leaf, move, out=leaf, casting="same_kind")
             del move
+        python.confine()
         graph = trace_graph(python.loss, python.nest, reduction)
         return in_order(graph.parameters, graph.result)
     except TraceError:
@@ -227,6 +228,7 @@ def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> No
     rng = np.random.default_rng(0)
     nest = python.nest
     direction = rng.standard_normal(nest.size) * _scale(python) * size
+    direction = -python.within(-python.within(direction))  # both ways
     filled = np.flatnonzero(np.diff(nest.offsets))
     of_blocks = rng.integers(nest.offsets[filled], nest.offsets[filled + 1])
     entry = np.concatenate([rng.integers(nest.size, size=3), of_blocks])

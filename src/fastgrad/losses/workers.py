@@ -72,11 +72,11 @@ class WorkersLosses(Substitute):
         """Run the calls on the workers; their results in order, whoever was first."""
         futures: list[Future[tuple[Vector, int]]] = []
         parts = [np.empty(0)]
-        submit, params = self._workers.submit, self.nest.structure
+        submit = self._workers.submit
         try:
             for call in calls:
                 futures.append(
-                    submit(_in_worker, self._build, params, self.lenient, *call)
+                    submit(_in_worker, self._build, self.nest, self.lenient, *call)
                 )
             for future in futures:
                 part, evaluations = future.result()
@@ -93,9 +93,9 @@ class WorkersLosses(Substitute):
 
 
 def _in_worker(
-    build: Build, params: Any, lenient: bool, method: str, *arguments: Any
+    build: Build, nest: Nest, lenient: bool, method: str, *arguments: Any
 ) -> tuple[Vector, int]:
-    losses = build(Nest(params).private_copy(), Progress(show=False))
+    losses = build(nest.private_copy(), Progress(show=False))
     losses.lenient = lenient
     result = getattr(losses, method)(*arguments)
     return result[0] if method == "at_entries" else result, losses.evaluations

@@ -6,7 +6,6 @@ import numpy as np
 
 from fastgrad._arguments import refusal
 from fastgrad.params.nest import Nest, Vector
-from fastgrad.params.structure import matching
 
 
 def limits(nest: Nest, bounds: Any, what: str = "params") -> tuple[Vector, Vector]:
@@ -56,7 +55,7 @@ def _side(nest: Nest, side: Any, otherwise: float, what: str) -> Vector:
     if np.ndim(side) == 0 and not isinstance(side, dict):
         found = [(side, what)] * len(nest.leaves)
     else:
-        found = list(matching(nest.structure, side, what, "params"))
+        found = nest.members(side, what)
     for part, (value, label) in zip(nest.split(whole), found, strict=True):
         try:
             part[...] = np.asarray(value, dtype=np.float64)

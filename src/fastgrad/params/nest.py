@@ -7,6 +7,7 @@ gives every entry a number (its place in one long vector) and a name (``W1[3, 17
 
 import operator
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fastgrad._arguments import refusal
 from fastgrad.params.structure import (
     contents,
     matching,
+    named_leaves,
     put_back,
     rebuild,
     told_apart,
@@ -40,6 +42,9 @@ class Nest:
         Writable arrays are not copied: they are the user's own.
     what : str
         The argument's name, for messages.
+    blocks : sequence of str, optional
+        Names of the blocks, or patterns as of files, ``"b*"``. The other leaves may be
+        anything; they are left alone.
 
     Attributes
     ----------
@@ -78,16 +83,24 @@ class Nest:
     'b[1]'
     """
 
-    def __init__(self, params: Any, what: str = "params") -> None:
-        self._what = what
+    def __init__(
+        self, params: Any, what: str = "params", blocks: Sequence[str] | None = None
+    ) -> None:
+        self._what, self._patterns = what, blocks
         try:
             entries = list(walk(params))
         except RecursionError:
             raise ValueError(f"`{what}` must not contain itself.") from None
-        values = [value for _, _, value in entries]
-        self._paths = [path for _, path, _ in entries]
-        self.names = told_apart([name for name, _, _ in entries], self._paths)
-        self.leaves = [_as_leaf(value, f"{what}{path}") for _, path, value in entries]
+        names = told_apart([e[0] for e in entries], [e[1] for e in entries])
+        self._chosen = _chosen(names, blocks)
+        self._values = [value for _, _, value in entries]
+        values = [self._values[k] for k in self._chosen]
+        self._paths = [entries[k][1] for k in self._chosen]
+        self.names = [names[k] for k in self._chosen]
+        self.leaves = [
+            _as_leaf(value, f"{what}{path}")
+            for value, path in zip(values, self._paths, strict=True)
+        ]
         self.shapes = [leaf.shape for leaf in self.leaves]
         self.dtypes = [leaf.dtype for leaf in self.leaves]
         self.offsets = np.zeros(len(self.leaves) + 1, dtype=np.int64)
@@ -129,7 +142,13 @@ class Nest:
 
     def rebuild(self, leaves: Sequence[Any]) -> Any:
         """Return the structure of the parameters with these leaves, as they are."""
-        return rebuild(self._template, iter(leaves))
+        return self._filled(leaves, self._values)
+
+    def _filled(self, leaves: Sequence[Any], others: Sequence[Any]) -> Any:
+        values = list(others)
+        for k, leaf in zip(self._chosen, leaves, strict=True):
+            values[k] = leaf
+        return rebuild(self._template, iter(values))
 
     def flatten(self, structure: Any, what: str = "params") -> list[AnyArray]:
         """Return the arrays of `structure`, checked to be built like the parameters.
@@ -154,7 +173,7 @@ class Nest:
         ValueError
             If keys, lengths or shapes differ from the parameters'.
         """
-        found = list(matching(self._template, structure, what, self._what))
+        found = self.members(structure, what)
         arrays = [_real_array(value, label) for value, label in found]
         wrong = [
             f"`{label}` must have shape {shape}, as `{self._what}{path}`, "
@@ -167,6 +186,23 @@ class Nest:
         if wrong:
             raise ValueError("\n".join(wrong))
         return arrays
+
+    def members(self, structure: Any, what: str) -> list[tuple[Any, str]]:
+        """Return what stands in `structure` where the blocks are, and its label.
+
+        Where only some blocks were asked for, it may leave out the others.
+        """
+        if self._patterns is None:
+            return list(matching(self._template, structure, what, self._what))
+        there = dict(named_leaves(structure))
+        for name in self.names:
+            if there.get(name) is None:
+                must = f"have the block {name!r}"
+                raise refusal(ValueError, what, must, sorted(there))
+        return [
+            (there[name], f"{what}{path}")
+            for name, path in zip(self.names, self._paths, strict=True)
+        ]
 
     def vector(self, structure: Any, what: str = "params") -> Vector:
         """Return `structure` as one float64 vector of shape (size,).
@@ -196,19 +232,18 @@ class Nest:
     def unvector(self, vector: NDArray[Any]) -> Any:
         """Return `vector` in the structure of the parameters: `vector`'s inverse.
 
-        The arrays are views of it.
-        Where the parameters have a Python float or NumPy scalar, so has the result.
+        The arrays are views of it. Where the parameters have a Python float or NumPy
+        scalar, so has the result; where they have what is no block, None.
         """
-        return self.rebuild(
-            [
-                array[()] if scalar else array
-                for array, scalar in zip(self.split(vector), self._scalar, strict=True)
-            ]
-        )
+        arrays = [
+            array[()] if scalar else array
+            for array, scalar in zip(self.split(vector), self._scalar, strict=True)
+        ]
+        return self._filled(arrays, [None] * len(self._values))
 
     def private_copy(self) -> "Nest":
         """Return the same nest over copies of all its arrays."""
-        return Nest(self.rebuild(self.snapshot()), self._what)
+        return Nest(self.rebuild(self.snapshot()), self._what, self._patterns)
 
     def snapshot(self, theta: Vector | None = None) -> list[AnyArray]:
         """Return copies of `leaves`, to `restore` or to compare with.
@@ -240,8 +275,8 @@ class Nest:
 
     def _is_intact(self) -> bool:
         found = [value for _, _, value in walk(self.structure)]
-        return len(found) == len(self.leaves) and all(
-            map(operator.is_, found, self.leaves)
+        return len(found) == len(self._values) and all(
+            found[k] is leaf for k, leaf in zip(self._chosen, self.leaves, strict=True)
         )
 
     def _refuse_nonsense(self) -> None:
@@ -255,6 +290,26 @@ class Nest:
                     f"`{self._what}{path}` must be finite, got {leaf[where]} at "
                     f"{list(where)}."
                 )
+
+
+def _chosen(names: list[str], blocks: Any) -> list[int]:
+    """Return the numbers of the leaves that are blocks."""
+    if blocks is None:
+        return list(range(len(names)))
+    patterns = [blocks] if isinstance(blocks, str) else blocks
+    if not isinstance(patterns, list | tuple) or not all(
+        isinstance(pattern, str) for pattern in patterns
+    ):
+        raise refusal(TypeError, "blocks", "be names of blocks", blocks)
+    for pattern in patterns:
+        if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
+            must = f"name blocks of the parameters, {names}"
+            raise refusal(ValueError, "blocks", must, pattern)
+    return [
+        k
+        for k, name in enumerate(names)
+        if any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+    ]
 
 
 def entry_name(block: str, index: tuple[int, ...]) -> str:

@@ -123,7 +123,7 @@ class GradientReport(Report):
     def _values(self) -> dict[str, Any]:
         """Gradients by the name of their block."""
         gradients = {
-            name: nest if nest is None else dict(named_leaves(nest))
+            name: nest if nest is None else dict(_gradients(nest))
             for name in ("numerical", "analytic", "error")
             for nest in (getattr(self, name),)
         }
@@ -140,7 +140,7 @@ class GradientReport(Report):
         from fastgrad.reports import figures
 
         numerical, analytic = (
-            {name: np.ravel(leaf) for name, leaf in named_leaves(nest)}
+            {name: np.ravel(leaf) for name, leaf in _gradients(nest)}
             for nest in (self.numerical, self.analytic)
         )
         worst = max(self.blocks, key=lambda block: block.wrong)
@@ -202,6 +202,11 @@ def _blocks_part(blocks: Sequence[Block], brief: bool) -> Table:
     marks = ["" if block.verdict == "correct" else block.verdict for block in shown]
     title = "" if brief else "Blocks"
     return Table(_block_rows(shown), title, left=3, marks=marks, more=more)
+
+
+def _gradients(nest: Any) -> list[tuple[str, Any]]:
+    """Return the name and gradient of each block; leaves that are none are None."""
+    return [(name, leaf) for name, leaf in named_leaves(nest) if leaf is not None]
 
 
 def _block_rows(blocks: Sequence[Block]) -> list[list[str]]:
