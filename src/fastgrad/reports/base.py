@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.reports import html, text
+from fastgrad.reports import text
 from fastgrad.reports.document import Document, Findings
 
 
@@ -78,11 +78,15 @@ class Report(abc.ABC):
         return page_of([self])
 
     def _repr_html_(self) -> str:
+        from fastgrad.reports import html
+
         return html.body(self._document())
 
 
 def page_of(reports: Sequence[Report]) -> str:
     """Return a page of HTML with several reports."""
+    from fastgrad.reports import html  # not what printing a report waits for
+
     return html.page(*(report._document() for report in reports))
 
 

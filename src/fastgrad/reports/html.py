@@ -7,7 +7,7 @@ Elements are built as trees, so that all text is escaped and all tags are closed
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from string import Template
 from xml.etree import ElementTree
 
@@ -48,7 +48,7 @@ def body(document: Document) -> str:
 
 @cache
 def _file(name: str) -> str:
-    return resources.files("fastgrad.reports").joinpath(name).read_text("utf-8")
+    return Path(__file__).with_name(name).read_text("utf-8")
 
 
 def _written(tag: Element) -> str:
