@@ -94,6 +94,10 @@ MVN = [
 ]
 
 
+def dense(x):
+    return x.toarray() if sparse.issparse(x) else x
+
+
 def parts(z):
     """Real and imaginary parts."""
     return np.stack([np.real(z) + 0.0 * np.imag(z), np.imag(z)])
@@ -186,7 +190,67 @@ CALLS = {
         (lambda f, a, b: changed(f, a, BINS, b), (4, 2), (7, 2)),
         (lambda f, a, b: changed(f, a, (BINS, BINS), b), (4, 4), ()),
     ],
-    "numpy.subtract.at": [(lambda f, a, b: changed(f, a, BINS, b), (4,), (7,))],
+    **{
+        f"numpy.{name}.at": [(lambda f, a, b: changed(f, a, BINS, b), (5,), (7,))]
+        for name in ("subtract", "multiply", "divide", "maximum", "minimum")
+    },
+    "numpy.nanquantile": [
+        (lambda f, a: f(holes(a), 0.3), (4, 5)),
+        (lambda f, a: f(holes(a), [0.0, 0.6, 1.0], axis=1), (4, 5)),
+    ],
+    "numpy.nanpercentile": [(lambda f, a: f(holes(a), 70, axis=0), (4, 5))],
+    "numpy.poly1d": [
+        (lambda f, a, b: f(a)(b), (4,), (3,)),
+        (lambda f, a: f(a).deriv()(POINTS), (4,)),
+        (lambda f, a: f(a).integ(2)(POINTS), (4,)),
+    ],
+    "numpy.polynomial.Polynomial": [
+        (lambda f, a, b: f(a)(b), (4,), (3,)),
+        (lambda f, a: f(a).deriv()(POINTS), (4,)),
+    ],
+    "numpy.iterable": [(lambda f, a: a * f(a), (4,)), (lambda f, a: a * f(a), ())],
+    "numpy.result_type": [(lambda f, a: a * f(a, np.float32).itemsize, (4,))],
+    "scipy.sparse.issparse": [(lambda f, a: a * f(a), (4,))],
+    "scipy.sparse.isspmatrix": [(lambda f, a: a * f(a), (4,))],
+    "numpy.fromfunction": [
+        (lambda f, a: f(lambda i, j: i * a[0] + j * a[1], (2, 3)), (2,))
+    ],
+    "numpy.fromiter": [(lambda f, a: f((x**2 for x in a), float), (4,))],
+    "numpy.ndenumerate": [(lambda f, a: np.stack([i[0] * v for i, v in f(a)]), (3, 2))],
+    "numpy.nditer": [
+        (lambda f, a, b: np.stack([x * y for x, y in f([a, b])]), (3, 2), (2,)),
+        (lambda f, a: np.stack([x * x for x in f(a)]), (3,)),
+    ],
+    "scipy.spatial.distance.squareform": [
+        (lambda f, a: f(a), (6,)),
+        (lambda f, a: f(a + a.T - 2 * np.diag(np.diag(a))), (4, 4)),
+    ],
+    "scipy.stats.pearsonr": [(lambda f, a, b: f(a, b)[0], (5,), (5,))],
+    **{
+        f"scipy.interpolate.{name}": [
+            (lambda f, a: f(POINTS, a)(POINTS[1:-1] + 0.05), (6,))
+        ]
+        for name in ("CubicSpline", "interp1d", "make_interp_spline")
+    },
+    **{
+        f"scipy.sparse.{kind}_array.multiply": [
+            (
+                lambda f, a, kind=kind: dense(
+                    f(getattr(sparse, f"{kind}_array")(SPARSE), a)
+                ),
+                (5,),
+            ),
+        ]
+        for kind in ("csr", "coo", "dia", "lil", "dok")
+    },
+    **{
+        f"scipy.sparse.{name}": [
+            (lambda f, a: dense(f(a)), (4,)),
+            (lambda f, a, b: dense(f([a, b], offsets=[0, -1])), (4,), (3,)),
+            (lambda f, a, b: dense(f([a, b], offsets=[0, 2], shape=(4, 5))), (4,), ()),
+        ]
+        for name in ("diags", "diags_array")
+    },
     "numpy.bincount": [
         (lambda f, a: f(BINS, a), (7,)),
         (lambda f, a: f(BINS, weights=a, minlength=6), (7,)),

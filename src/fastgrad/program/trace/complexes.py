@@ -385,6 +385,9 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.divide: _divide,
     np.reciprocal: lambda z: _divide(1.0, z),
     np.square: lambda z: z * z,
+    np.prod: lambda z, axis=None: math.prod(
+        np.ravel(z) if axis is None else np.moveaxis(z, axis, 0)
+    ),
     np.power: _power,
     np.float_power: _power,
     np.sqrt: lambda z: _power(z, 0.5),

@@ -3,8 +3,8 @@
 One declaration each, ``@means("scipy.special.softmax")``, by public name: importing the
 module registers it, and the test of the family includes it. `meaning_of` finds them.
 
-- `arrays`, `selection`, `statistics`, `calculus`, `polynomials`: NumPy's functions that
-  are made of others.
+- `arrays`, `selection`, `statistics`, `order`, `scattering`, `calculus`, `polynomials`:
+  NumPy's functions that are made of others.
 - `linear`, `transforms`: Fourier transforms, filters, functions linear in an array.
 - `numbers`: ufuncs made of others, the module `math`, builtins.
 - `special`, `algebra`, `densities`, `summaries`, `sparse`: SciPy's.
@@ -17,8 +17,10 @@ from fastgrad.program.primitives.meanings import (  # noqa: F401
     densities,
     linear,
     numbers,
+    order,
     polynomials,
     products,
+    scattering,
     selection,
     sparse,
     special,

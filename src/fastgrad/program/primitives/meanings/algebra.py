@@ -250,6 +250,18 @@ def cdist(XA: Any, XB: Any, metric: Any = "euclidean") -> Any:
     return _DISTANCES[metric](asarray(XA)[:, None] - asarray(XB)[None])
 
 
+@means("scipy.spatial.distance.squareform")
+def squareform(X: Any, force: str = "no", checks: bool = True) -> Any:
+    """Which distance is where, SciPy says."""
+    if X.ndim != 1:
+        i, j = np.triu_indices(len(X), 1)
+        return X[i, j]
+    from scipy.spatial import distance
+
+    at = distance.squareform(np.arange(1, X.size + 1))
+    return np.concatenate([np.zeros(1), X])[at]
+
+
 @means("scipy.spatial.distance.pdist")
 def pdist(X: Any, metric: Any = "euclidean") -> Any:
     if metric not in _DISTANCES:

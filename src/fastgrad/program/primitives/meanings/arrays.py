@@ -53,6 +53,42 @@ def number(x: Any) -> Any:
     return np.copy(asarray(x))
 
 
+@means("numpy.iterable")
+def iterable(y: Any) -> bool:
+    return np.ndim(y) > 0
+
+
+@means("numpy.result_type")
+def result_type(*arrays_and_dtypes: Any) -> Any:
+    given = (x.dtype if is_traced(x) else x for x in arrays_and_dtypes)
+    return np.result_type(*given)
+
+
+@means("numpy.fromfunction")
+def fromfunction(
+    function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any
+) -> Any:
+    return function(*np.indices(shape, dtype), **kwargs)
+
+
+@means("numpy.fromiter")
+def fromiter(iter: Any, dtype: Any = None, count: int = -1) -> Any:
+    elements = list(iter)
+    return asarray(elements if count < 0 else elements[:count])
+
+
+@means("numpy.ndenumerate")
+def ndenumerate(arr: Any) -> Any:
+    return ((at, arr[at]) for at in np.ndindex(arr.shape))
+
+
+@means("numpy.nditer")
+def nditer(op: Any) -> Any:
+    if not isinstance(op, (list, tuple)):
+        return iter(np.ravel(op))
+    return zip(*map(np.ravel, broadcast_arrays(*op)), strict=True)
+
+
 @means("numpy.astype")
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: None = None) -> Any:
     return x.astype(dtype)

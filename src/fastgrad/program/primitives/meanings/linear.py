@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.program.graph import TraceError
 from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
 from fastgrad.program.primitives.meanings.registry import means
 
@@ -89,3 +90,33 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     full = rank == np.shape(a)[1] < np.shape(a)[0]
     residuals = np.sum((a @ x - b) ** 2, axis=0) if full else np.empty(0)
     return x, np.atleast_1d(residuals), rank, values
+
+
+# ---- interpolation: linear in the heights -------------------------------------------
+
+
+def _interpolator(name: str) -> Callable[..., Any]:
+    """A class of `scipy.interpolate` that is made from points and heights."""
+
+    def make(x: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
+        axis = kwargs.get("axis", 0)
+        if is_traced(x) or axis != 0 or np.ndim(y) != 1 or is_traced(args):
+            return NotImplemented
+
+        from scipy import interpolate
+
+        units, kind = np.eye(len(y)), getattr(interpolate, name)
+        of_units = kind(x, units, *args, **{**kwargs, "axis": 0})
+
+        def at(points: Any, *rest: Any) -> Any:
+            if is_traced(points):
+                raise TraceError(f"{name} at points that depend on parameters")
+            return np.tensordot(of_units(points, *rest), y, 1)
+
+        return at
+
+    return make
+
+
+for _name in ("CubicSpline", "interp1d", "make_interp_spline"):
+    means(f"scipy.interpolate.{_name}")(_interpolator(_name))

@@ -75,6 +75,34 @@ def polysub(a1: Any, a2: Any) -> Any:
     return polyadd(a1, np.negative(asarray(a2)))
 
 
+class Polynomial:
+    """What ``np.poly1d(c)`` and ``np.polynomial.Polynomial(c)`` are asked for."""
+
+    def __init__(self, falling: Any) -> None:
+        self._falling = falling
+
+    def __call__(self, x: Any) -> Any:  # noqa: D102
+        return horner(self._falling, asarray(x))
+
+    def deriv(self, m: int = 1) -> Polynomial:
+        """The derivative."""
+        return Polynomial(polyder(self._falling, m))
+
+    def integ(self, m: int = 1) -> Polynomial:
+        """The integral from zero."""
+        return Polynomial(polyint(self._falling, m))
+
+
+@means("numpy.poly1d")
+def poly1d(c_or_r: Any) -> Any:
+    return Polynomial(asarray(c_or_r))
+
+
+@means("numpy.polynomial.Polynomial")
+def polynomial(coef: Any) -> Any:
+    return Polynomial(asarray(coef)[::-1])
+
+
 # ---- orthogonal families ------------------------------------------------------------
 
 #: P_1, and P_(k + 1) from k, x, P_k and P_(k - 1); P_0 is 1.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import sys
 from typing import Any
@@ -10,7 +11,11 @@ import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
 from fastgrad.program.primitives.meanings.registry import means
-from fastgrad.program.primitives.meanings.statistics import scattered
+from fastgrad.program.primitives.meanings.scattering import scattered
+
+_KINDS = ("csr_array", "csr_matrix")
+#: The classes that bring their own elementwise product.
+_OWN_PRODUCTS = ("csr_array", "coo_array", "dia_array", "lil_array", "dok_array")
 
 
 def is_sparse(x: Any) -> bool:
@@ -26,7 +31,7 @@ def _times(matrix: Any, x: Any) -> Any:
     return scattered(lanes * x[stored.col], stored.row, matrix.shape[0])
 
 
-@means("operator.matmul", "scipy.sparse.csr_array.dot", "scipy.sparse.csr_matrix.dot")
+@means("operator.matmul", *(f"scipy.sparse.{kind}.dot" for kind in _KINDS))
 def product(a: Any, b: Any) -> Any:
     """``a @ b``, whichever of the two is sparse; neither may be."""
     if is_sparse(a) and is_traced(b):
@@ -36,6 +41,11 @@ def product(a: Any, b: Any) -> Any:
         transposed = _times(b.T, np.moveaxis(a, -1, 0))
         return np.moveaxis(transposed, 0, -1)
     return a @ b
+
+
+@means("scipy.sparse.issparse", "scipy.sparse.isspmatrix")
+def issparse(x: Any) -> bool:
+    return False
 
 
 @means("operator.mul")
@@ -50,3 +60,23 @@ def times(a: Any, b: Any) -> Any:
 
 def _is_matrix(x: Any) -> bool:
     return isinstance(x, sys.modules["scipy.sparse"].spmatrix)
+
+
+@means(*(f"scipy.sparse.{kind}.multiply" for kind in _OWN_PRODUCTS))
+def multiply(self: Any, other: Any) -> Any:
+    """As an array that is not sparse."""
+    return self.toarray() * asarray(other)
+
+
+@means("scipy.sparse.diags", "scipy.sparse.diags_array")
+def diags(diagonals: Any, *args: Any, **kwargs: Any) -> Any:
+    """As an array that is not sparse: where each element goes, SciPy says."""
+    several = isinstance(diagonals, (list, tuple))
+    rows = [np.atleast_1d(asarray(d)) for d in (diagonals if several else [diagonals])]
+    ends = np.cumsum([0, *map(np.size, rows)])
+    numbers = [np.arange(i + 1.0, j + 1.0) for i, j in itertools.pairwise(ends)]
+    where = sys.modules["scipy.sparse"].diags(
+        numbers if several else numbers[0], *args, **kwargs
+    )
+    at = where.toarray().astype(np.intp)
+    return np.concatenate([np.zeros(1), *rows])[at]

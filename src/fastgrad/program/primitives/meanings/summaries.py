@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,6 +79,19 @@ def _standardized(a: Any, order: int, axis: Any, keepdims: bool) -> Any:
     centred = a - np.mean(a, axis, keepdims=True)
     high, low = (np.mean(centred**k, axis, keepdims=keepdims) for k in (order, 2))
     return high / low ** (order / 2)
+
+
+class Correlation(NamedTuple):
+    """How sure it is, is left open."""
+
+    statistic: Any
+    pvalue: float = float("nan")
+
+
+@means("scipy.stats.pearsonr")
+def pearsonr(x: Any, y: Any) -> Any:
+    x, y = (u - np.mean(u) for u in (asarray(x), asarray(y)))
+    return Correlation(np.sum(x * y) / np.sqrt(np.sum(x**2) * np.sum(y**2)))
 
 
 @means("scipy.stats.sem")

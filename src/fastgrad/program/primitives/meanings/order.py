@@ -1,0 +1,147 @@
+"""What is found by sorting: medians, quantiles, partitions; running extremes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastgrad.program.primitives.meanings.arrays import (
+    asarray,
+    is_traced,
+    normalized_axes,
+)
+from fastgrad.program.primitives.meanings.registry import means
+from fastgrad.program.primitives.meanings.special import logsumexp
+
+
+@means("numpy.quantile")
+def quantile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Any:
+    """Between two sorted elements: NumPy says where, for the elements 0, 1, ..."""
+    a = asarray(a)
+    if is_traced(q):
+        return NotImplemented
+    ordered = _ordered(a, axis)
+    place = np.quantile(np.arange(float(len(ordered))), q, method=method)  # type: ignore[call-overload]
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, len(ordered) - 1)
+    share = np.reshape(place - low, np.shape(place) + (1,) * (ordered.ndim - 1))
+    found = ordered[low] + (ordered[high] - ordered[low]) * share
+    return _kept(found, a, axis) if keepdims else found
+
+
+@means("numpy.median")
+def median(
+    a: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    keepdims: bool = False,
+) -> Any:
+    """The middle of the sorted elements, or the mean of both middles."""
+    ordered = _ordered(asarray(a), axis)
+    n = len(ordered)
+    middle = np.mean(ordered[(n - 1) // 2 : n // 2 + 1], axis=0)
+    return _kept(middle, a, axis) if keepdims else middle
+
+
+def _ordered(a: Any, axis: Any) -> Any:
+    """What lies along these axes, sorted along the first axis of the result."""
+    axes = normalized_axes(axis, a.ndim)
+    rest = [d for d in range(a.ndim) if d not in axes]
+    rows = np.transpose(a, [*rest, *axes]).reshape(*(a.shape[d] for d in rest), -1)
+    return np.moveaxis(np.sort(rows, axis=-1), -1, 0)
+
+
+def _kept(found: Any, a: Any, axis: Any) -> Any:
+    """With axes of length 1 in place of those that were reduced."""
+    axes = normalized_axes(axis, a.ndim)
+    ones = [1 if d in axes else n for d, n in enumerate(a.shape)]
+    lead = found.shape[: found.ndim - a.ndim + len(axes)]
+    return np.reshape(found, (*lead, *ones))
+
+
+@means("numpy.nanquantile")
+def nanquantile(
+    a: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False
+) -> Any:
+    """NaN sorts last: the place is counted among those before it, for each row."""
+    if is_traced(q):
+        return NotImplemented
+    ordered = _ordered(asarray(a), axis)
+    last = np.sum(~np.isnan(ordered), axis=0, keepdims=True) - 1.0
+    ordered = np.where(np.isnan(ordered), 0.0, ordered)
+    numbers = np.reshape(np.arange(len(ordered)), (-1,) + (1,) * (ordered.ndim - 1))
+
+    def at(place: Any) -> Any:
+        low = np.floor(place)
+        high = np.where(numbers == low + 1.0, place - low, 0.0)
+        share = np.where(numbers == low, low + 1.0 - place, high)
+        return np.sum(ordered * share, axis=0)
+
+    found = [at(one * last) for one in np.ravel(q)]
+    return np.reshape(np.stack(found), (*np.shape(q), *found[0].shape))
+
+
+@means("numpy.nanpercentile")
+def nanpercentile(a: Any, q: Any, axis: Any = None) -> Any:
+    return NotImplemented if is_traced(q) else nanquantile(a, np.asarray(q) / 100, axis)
+
+
+@means("numpy.nanmedian")
+def nanmedian(a: Any, axis: Any = None) -> Any:
+    return nanquantile(a, 0.5, axis)
+
+
+@means("numpy.partition")
+def partition(a: Any, kth: Any, axis: Any = -1) -> Any:
+    """Sorted throughout, which is a partition too."""
+    return np.sort(a, axis)
+
+
+@means("numpy.percentile")
+def percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
+    return (
+        NotImplemented
+        if is_traced(q)
+        else quantile(a, q / np.float64(100), *args, **kwargs)
+    )
+
+
+# ---- running ------------------------------------------------------------------------
+
+
+def _running(ufunc: Any, neutral: float) -> Callable[..., Any]:
+    """Of everything so far: twice as far back in each step."""
+
+    def accumulate(array: Any, axis: int | None = 0, dtype: Any = None) -> Any:
+        if axis is None:
+            return NotImplemented
+        x = np.moveaxis(asarray(array), axis, -1)
+        n, back = x.shape[-1], 1
+        while back < n:
+            start = np.full((*x.shape[:-1], back), neutral)
+            x = ufunc(x, np.concatenate([start, x[..., :-back]], axis=-1))
+            back *= 2
+        return np.moveaxis(x, -1, axis)
+
+    return accumulate
+
+
+means("numpy.maximum.accumulate")(_running(np.maximum, -np.inf))
+means("numpy.minimum.accumulate")(_running(np.minimum, np.inf))
+means("numpy.logaddexp.accumulate")(_running(np.logaddexp, -np.inf))
+
+
+@means("numpy.logaddexp.reduce")
+def logaddexp_reduce(array: Any, axis: Any = 0, keepdims: bool = False) -> Any:
+    return logsumexp(array, axis, keepdims=keepdims)
