@@ -11,6 +11,7 @@ import time
 import numpy as np
 from scipy.optimize import approx_fprime
 
+import fastgrad as fg
 from fastgrad.losses import make_losses
 
 SIZES = (1_000, 20_000)
@@ -53,6 +54,18 @@ def with_copies(theta):
     return gradient
 
 
+def measured(theta):
+    """Measure the gradient by the public function, noise and steps included."""
+    return fg.numerical_gradient(loss, theta, engine="python", progress=False)
+
+
+def checked(theta):
+    """Check every entry."""
+    right = np.zeros(theta.size)
+    right[0] = 0.5
+    assert fg.check_gradient(loss, theta, right, engine="python", progress=False).ok
+
+
 def fastgrad(theta):
     """Compute the same differences with the engine "python"."""
     index = np.arange(theta.size)
@@ -68,7 +81,9 @@ def scipy(theta):
 
 
 WAYS = {
-    "fastgrad, engine='python'": (fastgrad, 2),
+    "fastgrad, differences": (fastgrad, 2),
+    "numerical_gradient": (measured, 2),
+    "check_gradient": (checked, 2),
     "loop, in place": (in_place, 2),
     "loop, copies": (with_copies, 2),
     "scipy approx_fprime": (scipy, 1),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fastgrad.checking.noise import calibrate, ecnoise, measure_noise, parameter_scale
+from fastgrad.checking.noise import calibrate, ecnoise, measure_noise
+from fastgrad.checking.scales import Scale
 from fastgrad.losses import make_losses
 
 
@@ -59,7 +60,7 @@ def test_scale_is_the_block_and_each_entry_where_it_spans_decades():
     usual = np.array([1e-9, 0.5, 1.0, -2.0, 1.5])
     decades = 10.0 ** np.arange(-30, 30)
     theta = np.concatenate([usual, decades, np.zeros(2)])
-    scale = parameter_scale(theta, np.array([0, 5, 65, 67]))
+    scale = Scale(theta, np.array([0, 5, 65, 67]))[:]
     assert scale[0] == 1.0
     assert scale[3] == 2.0
     np.testing.assert_array_equal(scale[5:65], decades)

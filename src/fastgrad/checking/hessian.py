@@ -13,7 +13,8 @@ from fastgrad._memory import refuse_too_large
 from fastgrad.checking.differences import EPS, KAPPA, Array
 from fastgrad.checking.forms import Form
 from fastgrad.checking.jacobian import check_jacobian
-from fastgrad.checking.noise import noise_along, parameter_scale
+from fastgrad.checking.noise import noise_along
+from fastgrad.checking.scales import Scale, binary
 from fastgrad.checking.sparsity import is_sparse, pattern
 from fastgrad.losses import Losses, make_losses
 from fastgrad.losses.bound import bound
@@ -114,7 +115,7 @@ class _Curvatures:
 
     def __init__(self, losses: Losses, step: float | None) -> None:
         self.losses, size = losses, losses.nest.size
-        scale = parameter_scale(losses.theta, losses.nest.offsets)
+        scale = Scale(losses.theta, losses.nest.offsets)[:]
         self.noise = noise_along(losses, scale, np.random.default_rng(0))
         self.noise = max(self.noise, EPS * abs(losses.base))
         self.step = np.full(size, step)
@@ -122,7 +123,7 @@ class _Curvatures:
         if step is None:
             level = self.noise / max(abs(losses.base), self.noise, 1e-300)
             power = np.clip(np.rint(np.log2(level) / 6), _FINEST, _COARSEST)
-            self.step = np.exp2(np.rint(np.log2(scale)) + power)
+            self.step = binary(scale, np.exp2(power))
             self.times = np.array([1.0, -1.0, 2.0, -2.0])
 
     def entries(self, row: NDArray[Any], column: NDArray[Any]) -> tuple[Array, Array]:
@@ -234,8 +235,8 @@ class _Differenced:
     def __init__(self, loss: Callable[..., Any], x: Any) -> None:
         self.loss = loss
         point = np.array(x, dtype=np.float64)
-        scale = parameter_scale(point.ravel(), np.array([0, point.size]))
-        self.step = np.exp2(np.rint(np.log2(scale))) * _STEP
+        scale = Scale(point.ravel(), np.array([0, point.size]))[:]
+        self.step = binary(scale, _STEP)
 
     def __call__(self, x: NDArray[Any], *args: Any, **kwargs: Any) -> Array:
         def rise(j: int, h: float) -> Any:

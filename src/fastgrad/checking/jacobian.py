@@ -7,27 +7,16 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, function, generator, public
-from fastgrad._memory import refuse_too_large
-from fastgrad.checking import sparsity as patterns
-from fastgrad.checking.differences import EPS, Array, Index
-from fastgrad.checking.entries import Entries
-from fastgrad.checking.forms import Form, is_nest
+from fastgrad._arguments import flag, generator, public
 from fastgrad.checking.judgement import Gradient, check_rtol
 from fastgrad.checking.noise import calibrate
 from fastgrad.checking.numerical import FEW, check_method, slopes_of
-from fastgrad.checking.outputs import Outputs, quick_slopes
-from fastgrad.checking.products import disagreement, entries_of_products
-from fastgrad.checking.strays import Probe
+from fastgrad.checking.problem import Problem
+from fastgrad.checking.products import disagreement
 from fastgrad.checking.summary import summarize
 from fastgrad.checking.verdict import judge
-from fastgrad.params.bounds import limits
-from fastgrad.params.nest import Nest
-from fastgrad.reports import Blocks, GradientReport
-
-_STRAYS = 8  # that are looked for, one after the other
+from fastgrad.reports import GradientReport
 
 
 @public
@@ -106,7 +95,7 @@ def numerical_jacobian(
     flag("return_error", return_error)
     method = _real_method(method, step)
     rng = generator("seed", seed)
-    problem = _Problem(fun, x, args, kwargs, sparsity, bounds, workers)
+    problem = Problem(fun, x, args, kwargs, sparsity, bounds, workers)
     accurate = return_error or method == "ridders"
     few = method == "central" and step is None and problem.outputs.x.size <= FEW
     value = None
@@ -191,7 +180,7 @@ def check_jacobian(
     method = _real_method(method, step)
     check_rtol(rtol)
     rng = generator("seed", seed)
-    problem = _Problem(fun, x, args, kwargs, sparsity, bounds, workers)
+    problem = Problem(fun, x, args, kwargs, sparsity, bounds, workers)
     analytic = problem.analytic(jac, vjp, jvp)
     notes = problem.add_strays(method, step, seed)
     analytic = np.append(analytic, np.zeros(len(problem.row) - len(analytic)))
@@ -227,233 +216,3 @@ def _real_method(method: str, step: float | None) -> str:
     if method == "complex":
         raise ValueError('`method` must not be "complex" for a Jacobian.')
     return method
-
-
-class _Problem:
-    """A function, its point, and the entries of its Jacobian.
-
-    Attributes
-    ----------
-    row, column : ndarray of int64
-        Of the entries that may differ from zero; row by row, or block by block.
-    group : ndarray of int64, shape (n,), or None
-        Columns that are moved together.
-    """
-
-    def __init__(
-        self,
-        fun: Callable[..., Any],
-        x: Any,
-        args: tuple[Any, ...],
-        kwargs: Any,
-        sparsity: Any,
-        bounds: Any,
-        workers: Executor | None,
-    ) -> None:
-        self.form = Form(fun, x, args, kwargs)
-        self.outputs = Outputs(self.form, self.form.point, workers)
-        self.outputs.fun = self.form.plain()
-        if bounds is not None:
-            nest = self.form.nest or Nest(self.outputs.x, "x")
-            self.outputs.lower, self.outputs.upper = limits(nest, bounds, "x")
-        self.shape = len(self.outputs.at_x), self.outputs.x.size
-        self.sparsity = sparsity
-        if sparsity is None:
-            m, n = self.shape
-            what = f"a Jacobian of {m:,} x {n:,} entries"
-            refuse_too_large(16.0 * m * n, what, "pass `sparsity`")
-        self.row, self.column = patterns.pattern(sparsity, *self.shape)
-        self.group = self._groups()
-
-    def quick(self, method: str, step: float | None) -> Array | None:
-        """See `quick_slopes`."""
-        return quick_slopes(
-            self.outputs, self.row, self.column, self.group, method, step
-        )
-
-    def entries(self) -> Entries:
-        """Return the entries as parameters of losses."""
-        if self.form.nested:
-            self.sort()
-        return Entries(self.outputs, self.row, self.column, self.group, self._parts())
-
-    def analytic(self, jac: Any, vjp: Any, jvp: Any) -> NDArray[Any]:
-        """Return the entries of the Jacobian under test."""
-        given = [name for name in (jac, vjp, jvp) if name is not None]
-        if not given or (jac is not None and len(given) > 1):
-            raise TypeError(
-                "exactly one of `jac`, `vjp` and `jvp` must be given, or both of the "
-                f"latter, got {len(given)}."
-            )
-        for name, product in (("vjp", vjp), ("jvp", jvp)):
-            if product is not None:
-                function(name, product)
-        where = self.row, self.column, self.group
-        if jac is None:
-            return entries_of_products(self.form, self.outputs, vjp, jvp, *where)
-        if callable(jac) and not hasattr(jac, "matvec"):
-            jac = self.form.call(jac, self.outputs.x)
-        if hasattr(jac, "matvec"):
-            self._refuse_shape(jac)
-            return entries_of_products(
-                self.form, self.outputs, None, lambda _, u: jac.matvec(u), *where
-            )
-        if self.form.nested and is_nest(jac):
-            jac = self.form.matrix(jac)
-        return self._entries_of(jac)
-
-    def add_strays(self, method: str, step: float | None, seed: int) -> list[str]:
-        """Add what depends on what outside the pattern; say so."""
-        if self.sparsity is None:
-            return []
-        notes: list[str] = []
-        for _ in range(_STRAYS):
-            value = self._measured(method, step, seed)
-            probe = self._probe(seed)
-            stray = probe.find(self.row, self.column, value)
-            if stray is None:
-                size = float(np.max(probe.limit, initial=0.0))
-                notes.append(
-                    "outside `sparsity` a dependency is seen with a probability of 99 "
-                    f"% if it changes an output by {size:.1g} when its input changes "
-                    "by its own size"
-                )
-                return notes
-            notes.append(f"`sparsity` is incomplete: {stray}")
-            self.row = np.append(self.row, stray.output)
-            self.column = np.append(self.column, stray.input)
-            self.group = self._groups()
-        return [*notes, "there may be more outside `sparsity`"]
-
-    def refuse_strays(self, value: Array, seed: int) -> None:
-        """Raise ValueError if an output depends on an input outside the pattern."""
-        if self.sparsity is None:
-            return
-        stray = self._probe(seed).find(self.row, self.column, value)
-        if stray is not None:
-            raise ValueError(
-                f"`sparsity` must be nonzero at [{stray.output}, {stray.input}]: "
-                f"{stray}."
-            )
-
-    def sort(self) -> Index:
-        """Order the entries block by block, and by rows in each; return that order."""
-        order: Index = np.lexsort((self.column, self.row, self._block()))
-        self.row, self.column = self.row[order], self.column[order]
-        return order
-
-    def arranged(self, entries: Array) -> Any:
-        """Return the entries as the Jacobian."""
-        if patterns.is_sparse(self.sparsity):
-            from scipy.sparse import csr_array
-
-            return csr_array((entries, (self.row, self.column)), shape=self.shape)
-        matrix = np.zeros(self.shape)
-        matrix[self.row, self.column] = entries
-        if self.form.nested:
-            return self.form.arranged(matrix)
-        return matrix if self.form.outputs[0][1] else matrix[0]
-
-    def relabel(self, report: GradientReport) -> GradientReport:
-        """Return the report with Jacobians in it, and entries (output, input)."""
-        fields = {
-            name: self.arranged(
-                np.concatenate(
-                    [part.ravel() for part in getattr(report, name).values()]
-                )
-            )
-            for name in ("numerical", "analytic", "error")
-        }
-        if self.sparsity is not None:
-            shapes, starts = self._shapes(), self._starts()
-            fields["blocks"] = Blocks(
-                dataclasses.replace(b, shape=shapes[b.name]) for b in report.blocks
-            )
-            fields["wrong"] = tuple(
-                dataclasses.replace(e, index=self._place(starts[e.block] + e.index[0]))
-                for e in report.wrong
-            )
-        return dataclasses.replace(report, **fields)
-
-    def _place(self, entry: int) -> tuple[int, ...]:
-        """Return the index in its block of an entry."""
-        i, j = int(self.row[entry]), int(self.column[entry])
-        if not self.form.nested:
-            return i, j
-        for _, rows, columns, shape in self.form.blocks():
-            if rows.start <= i < rows.stop and columns.start <= j < columns.stop:
-                size = columns.stop - columns.start
-                flat = (i - rows.start) * size + j - columns.start
-                return tuple(int(k) for k in np.unravel_index(flat, shape))
-        raise IndexError(f"`entry` must be one of the Jacobian, got {entry}.")
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each block of the Jacobian."""
-        if not self.form.nested:
-            return {"jacobian": self.shape}
-        return {name: shape for name, _, _, shape in self.form.blocks()}
-
-    def _block(self) -> Index:
-        """Return the number of each entry's block."""
-        if not self.form.nested:
-            return np.zeros(len(self.row), dtype=np.int64)
-        places = list(self.form.blocks())
-        rows = np.unique([rows.start for _, rows, _, _ in places])
-        columns = np.unique([columns.start for _, _, columns, _ in places])
-        across = np.searchsorted(columns, self.column, side="right") - 1
-        down = np.searchsorted(rows, self.row, side="right") - 1
-        return down * len(columns) + across
-
-    def _parts(self) -> dict[str, tuple[int, ...]]:
-        """Return the blocks of entries, and how the entries lie in them."""
-        shapes = self._shapes()
-        if self.sparsity is None:
-            return shapes
-        counts = np.bincount(self._block(), minlength=len(shapes)).tolist()
-        return {name: (n,) for name, n in zip(shapes, counts, strict=True)}
-
-    def _starts(self) -> dict[str, int]:
-        starts, start = {}, 0
-        for name, (count,) in self._parts().items():
-            starts[name], start = start, start + count
-        return starts
-
-    def _groups(self) -> Index | None:
-        if self.sparsity is None:
-            return None
-        return patterns.groups(self.row, self.column, self.shape[1])
-
-    def _measured(self, method: str, step: float | None, seed: int) -> Array:
-        value = None if method == "ridders" else self.quick(method, step)
-        if value is None:
-            entries = self.entries()
-            index = np.arange(entries.nest.size)
-            slopes = slopes_of(
-                entries, index, method, step, True, generator("seed", seed)
-            )
-            value = slopes.value * entries.units
-        return value
-
-    def _probe(self, seed: int) -> Probe:
-        return Probe(self.outputs, max(EPS, self.outputs.noise_level()), seed)
-
-    def _entries_of(self, jacobian: Any) -> NDArray[Any]:
-        """Return the entries of a Jacobian, which must be zero everywhere else."""
-        sparse = patterns.is_sparse(jacobian)
-        matrix: Any = jacobian.tocsr() if sparse else np.asarray(jacobian)
-        if matrix.dtype.kind not in "fiub":
-            raise TypeError(f"`jac` must be real numbers, got {matrix.dtype}.")
-        size = self.shape[0] * self.shape[1]
-        if sparse or matrix.ndim == 2 or matrix.size != size:
-            self._refuse_shape(matrix)
-        if not sparse:
-            matrix = matrix.reshape(self.shape)
-        entries = np.asarray(matrix[self.row, self.column]).ravel()
-        nonzero = matrix.count_nonzero() if sparse else np.count_nonzero(matrix)
-        if nonzero != np.count_nonzero(entries):
-            raise ValueError("`jac` must be zero where `sparsity` is.")
-        return entries
-
-    def _refuse_shape(self, matrix: Any) -> None:
-        if tuple(matrix.shape) != self.shape:
-            raise ValueError(f"`jac` must have shape {self.shape}, got {matrix.shape}.")

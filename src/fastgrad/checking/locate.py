@@ -28,7 +28,8 @@ from fastgrad.checking.differences import (
     ladder,
 )
 from fastgrad.checking.judgement import Gradient, Verdicts
-from fastgrad.checking.noise import Calibration, Owner, Scale, Step, noise_along
+from fastgrad.checking.noise import Calibration, noise_along
+from fastgrad.checking.scales import Owner, Scale, Step
 from fastgrad.checking.verdict import judge
 from fastgrad.losses.interface import Losses
 

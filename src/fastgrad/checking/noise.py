@@ -6,7 +6,6 @@ h^2 |J'''| / 6, so the best step and the error bar follow from the noise and fro
 fast the slope changes. Both are measured here, on a few entries of each block.
 """
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +22,7 @@ from fastgrad.checking.differences import (
     entry_pairs,
     ladder,
 )
+from fastgrad.checking.scales import Owner, Scale, Step, binary
 from fastgrad.losses.interface import Losses
 
 _POINTS = 7
@@ -31,73 +31,6 @@ _ROUNDED = 12**-0.5  # standard deviation of rounding, in units of the last plac
 _SPACINGS = 2.0 ** -np.array([30.0, 22.0, 36.0, 44.0, 50.0])
 _WIDE = 2.0 ** -np.array([14.0, 6.0])  # for losses that do not respond to these
 _SAMPLES = 6  # per block, at most
-_TYPICAL = 2**17  # entries of a block that say how large its entries are
-
-
-class Scale:
-    """The size of a change that matters, for each entry: ``scale[index]``.
-
-    That is its own size or the typical one of its block, whichever is larger: an entry
-    of a weight matrix near zero by chance is moved as the others are. A block whose
-    entries span many decades has no typical size, and each entry its own.
-    """
-
-    def __init__(self, theta: Array, offsets: Index) -> None:
-        self._theta, self._offsets = theta, offsets
-        blocks = len(offsets) - 1
-        self._least, self._of_zero = np.zeros(blocks), np.zeros(blocks)
-        for b, (start, stop) in enumerate(itertools.pairwise(offsets)):
-            several = max(1, (stop - start) // _TYPICAL)
-            sizes = np.abs(theta[start:stop:several])
-            sizes = sizes[sizes > 0]
-            if sizes.size:
-                median, small = np.quantile(sizes, [0.5, 0.1])
-                spans_decades = sizes.size > 1 and small < 0.02 * median
-                self._of_zero[b] = median
-                self._least[b] = 0.0 if spans_decades else median
-        typical = self._of_zero[self._of_zero > 0]
-        default = float(np.median(typical)) if typical.size else 1.0
-        self._of_zero[self._of_zero == 0] = default
-
-    def __getitem__(self, index: Index | slice) -> Array:
-        if isinstance(index, slice):
-            scale = np.abs(self._theta)
-            for b, (start, stop) in enumerate(itertools.pairwise(self._offsets)):
-                own = scale[start:stop]
-                np.maximum(own, self._least[b], out=own)
-                own[own == 0] = self._of_zero[b]
-            return scale[index]
-        block = Owner(self._offsets)[index]
-        size = np.maximum(np.abs(self._theta[index]), self._least[block])
-        return np.where(size == 0, self._of_zero[block], size)
-
-
-class Step:
-    """The step for each entry, ``step[index]``: relative to its scale, or fixed."""
-
-    def __init__(
-        self, scale: Scale, owner: "Owner", relative: Array, fixed: float | None
-    ) -> None:
-        self._scale, self._owner = scale, owner
-        self._relative, self._fixed = relative, fixed
-
-    def __getitem__(self, index: Index | slice) -> Array:
-        scale = self._scale[index]
-        if self._fixed is not None:
-            return np.full(scale.shape, float(self._fixed))
-        return _binary(scale, self._relative[self._owner[index]])
-
-
-class Owner:
-    """The block of each entry: ``owner[index]``."""
-
-    def __init__(self, offsets: Index) -> None:
-        self._offsets = offsets
-
-    def __getitem__(self, index: Index | slice) -> Index:
-        if isinstance(index, slice):
-            index = np.arange(*index.indices(int(self._offsets[-1])))
-        return np.searchsorted(self._offsets, index, side="right") - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +141,6 @@ def _quantum(change: Array) -> Array:
     return np.where(stairs & np.isfinite(least), least, np.nan)
 
 
-def parameter_scale(theta: Array, offsets: Index) -> Array:
-    """Return the size of a change that matters, for each entry; see `Scale`."""
-    return Scale(theta, offsets)[:]
-
-
 def calibrate(
     losses: Losses,
     rng: np.random.Generator,
@@ -293,7 +221,7 @@ def _noise_at(
     itself, and whether the points are stored evenly.
     """  # noqa: D205
     at = np.repeat(index, _POINTS)
-    gap = _binary(scale, np.full(len(index), spacing))
+    gap = binary(scale, np.full(len(index), spacing))
     grid = gap[:, None] * (np.arange(_POINTS) - _POINTS // 2)
     value = losses.theta[at] + grid.ravel()
     stored = losses.representable(at, value)
@@ -439,9 +367,3 @@ def _cheapest(cost: Array) -> int:
         return len(RUNGS) // 2
     relative = np.log(cost[usable]) - np.log(least[usable])
     return int(np.argmin(np.mean(np.minimum(relative, 50.0), axis=0)))
-
-
-def _binary(scale: Array, relative: Array) -> Array:
-    """`relative * scale` rounded to a power of two, so that theta +- h is exact."""
-    step: Array = np.exp2(np.rint(np.log2(relative * scale)))
-    return step

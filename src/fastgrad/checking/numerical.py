@@ -17,6 +17,7 @@ from fastgrad.checking.differences import (
     ladder,
 )
 from fastgrad.checking.noise import Calibration, calibrate
+from fastgrad.checking.scales import binary
 from fastgrad.losses import Losses, make_losses
 
 METHODS = ("auto", "central", "forward", "complex", "ridders")
@@ -177,7 +178,7 @@ def ridders_slopes(losses: Losses, index: Index, calibration: Calibration) -> Sl
     parts = []
     for start in range(0, len(index), _CHUNK):
         chunk = index[start : start + _CHUNK]
-        steps = np.exp2(np.rint(np.log2(calibration.scale[chunk])))[:, None] * RUNGS
+        steps = binary(calibration.scale[chunk])[:, None] * RUNGS
         noise = calibration.noise[calibration.block[chunk]]
         parts.append(ladder(entry_pairs(losses, chunk, steps), noise))
     return Slopes(

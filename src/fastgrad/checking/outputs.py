@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arguments import refusal
-from fastgrad.checking.noise import parameter_scale
+from fastgrad.checking.scales import Scale, binary
 from fastgrad.checking.sparsity import members
 
 Array = NDArray[np.float64]
@@ -83,7 +83,7 @@ class Outputs:
 
     def scale(self) -> Array:
         """Return the size of a change of each input that matters."""
-        return parameter_scale(self._flat(), np.array([0, self.x.size]))
+        return Scale(self._flat(), np.array([0, self.x.size]))[:]
 
     def inward(self) -> Array:
         """Return 1 for every input with more room above it, -1 for the others."""
@@ -238,12 +238,6 @@ def slopes(rises: list[Array], offsets: list[Array]) -> Array:
         (f, g), (s, t) = rises, offsets
         curve = (f * (t / s) - g * (s / t)) / (t - s)
         return np.where(s * t < 0, (f - g) / (s - t), curve)
-
-
-def binary(size: Array) -> Array:
-    """Return sizes rounded to powers of two, so that x + h is exact."""
-    step: Array = np.exp2(np.rint(np.log2(size)))
-    return step
 
 
 def _outputs(fun: Callable[[NDArray[Any]], Any], point: NDArray[Any]) -> NDArray[Any]:

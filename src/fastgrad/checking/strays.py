@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgrad.checking.outputs import Array, Index, Outputs, binary, slopes
+from fastgrad.checking.outputs import Array, Index, Outputs, slopes
+from fastgrad.checking.scales import binary
 
 # |u| of an entry is smaller than this in one of 100 Gaussian directions.
 UNLUCKY = 0.0125

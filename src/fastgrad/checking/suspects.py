@@ -31,6 +31,7 @@ from fastgrad.checking.judgement import (
     take,
 )
 from fastgrad.checking.noise import Calibration
+from fastgrad.checking.scales import binary
 from fastgrad.losses.interface import Losses
 
 _GOOD = 2e-3  # of an entry: a wider bar is worth another try
@@ -132,7 +133,7 @@ def _ladder_verdict(
     """Measure a ladder of steps for some entries, and judge them by it."""
     which = np.sort(which)
     index, noise = entries.index[which], calibration.noise[entries.block[which]]
-    scale = np.exp2(np.rint(np.log2(calibration.scale[index])))[:, None]
+    scale = binary(calibration.scale[index])[:, None]
     pairs = entry_pairs(losses, index, scale * RUNGS)
     slopes = ladder(pairs, noise)
     _judge_by(slopes, entries, which)

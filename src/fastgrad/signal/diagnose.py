@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import choice, flag, function, number
+from fastgrad.params.claims import claimed
 from fastgrad.params.nest import Nest
 from fastgrad.params.structure import rebuild, walk
 from fastgrad.program import plan
@@ -115,8 +116,9 @@ def diagnose_signal(
         learning_rate = number("learning_rate", learning_rate, least=0)
     choice("reduction", reduction, ("mean", "sum", None))
     flag("jacobian", jacobian)
-    nest = _nest(params)
-    graph = trace_graph(loss, nest, reduction)
+    with claimed(params):
+        nest = _nest(params)
+        graph = trace_graph(loss, nest, reduction)
     parameters, result = graph.parameters, graph.result
     nodes = plan.topological(result)
     structure = find_layers(nodes)

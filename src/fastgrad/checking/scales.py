@@ -1,0 +1,85 @@
+"""How far entries are moved: sizes of changes that matter, and steps.
+
+Nothing here is kept for every entry: it follows from the parameters when it is asked
+for.
+"""
+
+import itertools
+
+import numpy as np
+
+from fastgrad.checking.differences import Array, Index
+
+_TYPICAL = 2**17  # entries of a block that say how large its entries are
+
+
+class Scale:
+    """The size of a change that matters, for each entry: ``scale[index]``.
+
+    That is its own size or the typical one of its block, whichever is larger: an entry
+    of a weight matrix near zero by chance is moved as the others are. A block whose
+    entries span many decades has no typical size, and each entry its own.
+    """
+
+    def __init__(self, theta: Array, offsets: Index) -> None:
+        self._theta, self._offsets = theta, offsets
+        blocks = len(offsets) - 1
+        self._least, self._of_zero = np.zeros(blocks), np.zeros(blocks)
+        for b, (start, stop) in enumerate(itertools.pairwise(offsets)):
+            several = max(1, (stop - start) // _TYPICAL)
+            sizes = np.abs(theta[start:stop:several])
+            sizes = sizes[sizes > 0]
+            if sizes.size:
+                median, small = np.quantile(sizes, [0.5, 0.1])
+                spans_decades = sizes.size > 1 and small < 0.02 * median
+                self._of_zero[b] = median
+                self._least[b] = 0.0 if spans_decades else median
+        typical = self._of_zero[self._of_zero > 0]
+        default = float(np.median(typical)) if typical.size else 1.0
+        self._of_zero[self._of_zero == 0] = default
+
+    def __getitem__(self, index: Index | slice) -> Array:
+        if isinstance(index, slice):
+            scale = np.abs(self._theta)
+            for b, (start, stop) in enumerate(itertools.pairwise(self._offsets)):
+                own = scale[start:stop]
+                np.maximum(own, self._least[b], out=own)
+                own[own == 0] = self._of_zero[b]
+            return scale[index]
+        block = Owner(self._offsets)[index]
+        size = np.maximum(np.abs(self._theta[index]), self._least[block])
+        return np.where(size == 0, self._of_zero[block], size)
+
+
+class Step:
+    """The step for each entry, ``step[index]``: relative to its scale, or fixed."""
+
+    def __init__(
+        self, scale: Scale, owner: "Owner", relative: Array, fixed: float | None
+    ) -> None:
+        self._scale, self._owner = scale, owner
+        self._relative, self._fixed = relative, fixed
+
+    def __getitem__(self, index: Index | slice) -> Array:
+        scale = self._scale[index]
+        if self._fixed is not None:
+            return np.full(scale.shape, float(self._fixed))
+        return binary(scale, self._relative[self._owner[index]])
+
+
+class Owner:
+    """The block of each entry: ``owner[index]``."""
+
+    def __init__(self, offsets: Index) -> None:
+        self._offsets = offsets
+
+    def __getitem__(self, index: Index | slice) -> Index:
+        if isinstance(index, slice):
+            index = np.arange(*index.indices(int(self._offsets[-1])))
+        return np.searchsorted(self._offsets, index, side="right") - 1
+
+
+def binary(size: Array, relative: Array | float = 1.0) -> Array:
+    """Return `relative * size` as powers of two, so that theta +- h is exact."""
+    step: Array = np.exp2(np.rint(np.log2(relative * size)))
+    return step
