@@ -127,3 +127,28 @@ def test_a_selection_of_nothing_adds_nothing(name):
 @pytest.mark.parametrize("level", ["base", "v3"])
 def test_other_simd_levels_do_the_same(level, passes_at):
     passes_at(level, __file__, "no_extent or only_one_factor")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(m, n) for m in (0, 1, 2) for n in (0, 1, 9)])
+def test_statistics_of_few_rows_and_columns(shape, dtype):
+    x = np.arange(shape[0] * shape[1], dtype=dtype).reshape(shape)
+    for data in (x, np.asfortranarray(x), x[:, ::-1]):
+        if not shape[0]:
+            assert fg.moments(data).mean.shape == shape[1:]
+            continue
+        np.testing.assert_array_equal(fg.moments(data).mean, data.mean(axis=0))
+        np.testing.assert_array_equal(fg.moments(data).var, data.var(axis=0))
+        weights = np.ones(shape[0])
+        np.testing.assert_array_equal(
+            fg.moments(data, weights=weights).var, data.var(0)
+        )
+    if shape[0] == 2 and shape[1]:
+        y, cache = fg.batch_norm(x, np.ones(shape[1]), np.zeros(shape[1]))
+        dx, _, dbeta = fg.batch_norm_backward(np.ones_like(x), cache)
+        assert y.shape == dx.shape == shape
+        np.testing.assert_array_equal(dbeta, np.full(shape[1], 2.0))
+    for scheme in ("he_normal", "xavier_uniform", "truncated_normal", "orthogonal"):
+        drawn = getattr(fg.initializers, scheme)(shape)
+        assert drawn.shape == shape
+        assert np.isfinite(drawn).all()

@@ -248,6 +248,23 @@ static int run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
 
 /* ---- reductions ------------------------------------------------------------------ */
 
+/* y += the n elements of x, in four partial sums: one would wait for itself. */
+static void add_row(const double *x, int64_t n, double *y)
+{
+    vd sum[4][N_VECS] = {{{0}}};
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++)
+            for (int v = 0; v < N_VECS; v++)
+                sum[k][v] += vec_load(x + (i + k) * LANES + v * VEC_LEN);
+    for (; i < n; i++)
+        for (int v = 0; v < N_VECS; v++)
+            sum[0][v] += vec_load(x + i * LANES + v * VEC_LEN);
+    for (int v = 0; v < N_VECS; v++)
+        vec_store(y + v * VEC_LEN, vec_load(y + v * VEC_LEN)
+                                       + ((sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v])));
+}
+
 static void run_sum(const fg_program *g, const fg_op *op, const fg_box *box,
                     const fg_box *out)
 {
@@ -265,14 +282,7 @@ static void run_sum(const fg_program *g, const fg_op *op, const fg_box *box,
     double *y = out->d;
     for (;;) {
         if (op->ints[last]) {
-            vd acc[N_VECS];
-            for (int v = 0; v < N_VECS; v++)
-                acc[v] = vec_load(y + v * VEC_LEN);
-            for (int64_t i = 0; i < row; i++)
-                for (int v = 0; v < N_VECS; v++)
-                    acc[v] += vec_load(x + i * LANES + v * VEC_LEN);
-            for (int v = 0; v < N_VECS; v++)
-                vec_store(y + v * VEC_LEN, acc[v]);
+            add_row(x, row, y);
         } else {
             for (int64_t i = 0; i < row * LANES; i += VEC_LEN)
                 vec_store(y + i, vec_load(y + i) + vec_load(x + i));
@@ -629,8 +639,11 @@ static void view_row(const fg_value *value, const fg_box *box, const fg_box *out
     if (inside < n)
         clear(to, n);
     const int64_t move = axis >= 0 ? step * steps[axis] : 0;
-    for (int64_t i = first; i < first + inside; i++)
-        copy(to + i * LANES, box->d + from + i * move, 1);
+    if (move == LANES)
+        copy(to + first * LANES, box->d + from + first * LANES, inside);
+    else
+        for (int64_t i = first; i < first + inside; i++)
+            copy(to + i * LANES, box->d + from + i * move, 1);
 }
 
 static int view_cover(const fg_value *value, const fg_value *target, const fg_op *op,
