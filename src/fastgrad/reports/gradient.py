@@ -167,6 +167,10 @@ class GradientReport(Report):
 
 _SHOWN, _LISTED = 10, 1000  # of the wrong entries, in text and on a page
 _MAX_BLOCKS = 60
+_DETECTS = (
+    "detects from: the smallest error, absolute, that would have been found in a "
+    "typical entry"
+)
 _MAPS = 12
 _PIXELS = 256  # along each side of a map
 
@@ -201,6 +205,8 @@ def _blocks_part(blocks: Sequence[Block], brief: bool) -> Table:
         more = f"... {len(blocks) - len(shown):,} more blocks in `report.blocks`"
     marks = ["" if block.verdict == "correct" else block.verdict for block in shown]
     title = "" if brief else "Blocks"
+    if not brief:
+        more = _DETECTS
     return Table(_block_rows(shown), title, left=3, marks=marks, more=more)
 
 
@@ -310,7 +316,9 @@ def _map(report: GradientReport, block: Block) -> Map:
     np.maximum.at(strength, pixel, _contrast(relative))
     strength[strength < 0] = np.nan
     least, most = short(relative.min()), short(relative.max())
-    by = most if least == most else f"{least} (light) to {most} (dark)"
+    by = f"{least} (light) to {most} (dark)"
+    if least == most:
+        by = f"{most} alike" if len(wrong) > 1 else most
     caption = (
         f"{block.name}: {block.wrong:,} of {block.checked:,} entries wrong, by {by} "
         "of their size"

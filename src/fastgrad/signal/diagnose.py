@@ -17,7 +17,7 @@ from fastgrad.params.structure import rebuild, walk
 from fastgrad.program import plan
 from fastgrad.program.graph import Node
 from fastgrad.program.trace.tracing import trace_graph
-from fastgrad.reports import Fault, SignalLayer, SignalReport
+from fastgrad.reports import Fault, Jacobian, SignalLayer, SignalReport
 from fastgrad.signal.evidence import Evidence
 from fastgrad.signal.jacobian import jacobian as find_jacobian
 from fastgrad.signal.layers import Layer
@@ -138,27 +138,35 @@ def diagnose_signal(
         along, against = _growths(layers)
         reached = {p.label for p in parameters if _reaches(gradients.get(p))}
         dtypes = {n: str(d) for n, d in zip(nest.names, nest.dtypes, strict=True)}
-        faults = find_faults(
-            Evidence(
-                nodes, values, structure, layers, weights, along, against, dtypes,
-                frozenset(reached),
-            )
+        evidence = Evidence(
+            nodes, values, structure, layers, weights, along, against, dtypes,
+            frozenset(reached),
         )  # fmt: skip
+        faults = find_faults(evidence)
+    asked = find_jacobian(structure, values) if jacobian else None
+    return _reported(evidence, faults, asked)
+
+
+def _reported(
+    evidence: Evidence, faults: Sequence[Fault], jacobian: Jacobian | None
+) -> SignalReport:
+    along, against = evidence.forward, evidence.backward
+    first = faults[0] if faults else None
     return SignalReport(
         verdict=_verdict(faults),
-        layers=tuple(layers),
+        layers=tuple(evidence.layers),
         forward_growth=along.slope,
         backward_growth=against.slope,
         forward_growth_error=along.error,
         backward_growth_error=against.error,
-        first_layer=faults[0].layer if faults else None,
-        cause=faults[0].cause if faults else None,
-        fix=faults[0].fix if faults else None,
+        first_layer=first.layer if first else None,
+        cause=first.cause if first else None,
+        fix=first.fix if first else None,
         faults=tuple(faults),
         range_depth=_range_depth(along, against),
-        input_log2=weights[0].log_signal / (2 * _LN2),
-        jacobian=find_jacobian(structure, values) if jacobian else None,
-        notes=_notes(layers, weights),
+        input_log2=evidence.weights[0].log_signal / (2 * _LN2),
+        jacobian=jacobian,
+        notes=_notes(evidence.layers, evidence.weights),
     )
 
 
