@@ -35,40 +35,43 @@ SPARSE = sparse.random(6, 5, 0.4, random_state=3)
 ARROW = sparse.csr_array(np.eye(9) + np.eye(9)[:1] + np.eye(9)[:, :1])
 
 
-def method_calls(table, method):
-    """Of every distribution of a table that has this method, with shapes, place, scale."""
-    counts = np.array([0, 1, 1, 0])
+def continuous_call(name, number):
+    """With shapes, location and scale, at points within the support."""
 
-    def call(f, *arrays, name):
-        x, *parameters = arrays
-        n = len(table[name].shapes)
-        shapes = [np.abs(s) + 1.1 for s in parameters[:n]]
-        if table is CONTINUOUS:
-            x = np.abs(x) + 1.2 if table[name].support[0] > -np.inf else x
-            loc, scale = parameters[n] / 100, np.abs(parameters[n + 1]) + 0.9
-            x = 0.6 / x if name in ("beta", "uniform") else x
-            return f(getattr(stats, name), x, *shapes, loc, scale=scale)
-        shapes = (
-            [np.exp(-s) for s in shapes] if name in ("bernoulli", "geom") else shapes
-        )
-        shapes = [7.0, np.exp(-shapes[1])] if name in ("binom", "nbinom") else shapes
-        k = counts + (name == "geom")
-        return f(getattr(stats, name), k, *shapes) + 0.0 * np.sum(x)
+    def call(f, x, *parameters):
+        shapes = [np.abs(s) + 1.1 for s in parameters[:number]]
+        x = np.abs(x) + 1.2 if CONTINUOUS[name].support[0] > -np.inf else x
+        x = 0.6 / x if name in ("beta", "uniform") else x
+        scale = np.abs(parameters[number + 1]) + 0.9
+        return f(x, *shapes, parameters[number] / 100, scale=scale)
 
-    for name, distribution in table.items():
-        if method in ("cdf", "sf", "logcdf", "logsf") and distribution.cdf is None:
-            continue
-        number = len(distribution.shapes) + (2 if table is CONTINUOUS else 0)
-        yield lambda *args, name=name: call(*args, name=name), (4,), *[()] * number
+    return call
+
+
+def discrete_call(name):
+    counts = np.array([0, 1, 1, 0]) + (name == "geom")
+
+    def call(f, *parameters):
+        if name in ("binom", "nbinom"):
+            return f(counts, 7.0, 1.0 / (1.0 + np.exp(parameters[1])))
+        if name in ("bernoulli", "geom"):
+            return f(counts, 1.0 / (1.0 + np.exp(parameters[0])))
+        return f(counts, np.exp(parameters[0]))
+
+    return call
 
 
 METHODS = {
-    f"scipy.stats.rv_{kind}.{method}": list(method_calls(table, method))
-    for kind, table, methods in [
-        ("continuous", CONTINUOUS, ("logpdf", "pdf", "cdf", "sf", "logcdf", "logsf")),
-        ("discrete", DISCRETE, ("logpmf", "pmf")),
+    f"scipy.stats.{name}.{method}": [
+        (continuous_call(name, len(made.shapes)), (4,), *[()] * (len(made.shapes) + 2))
     ]
-    for method in methods
+    for name, made in CONTINUOUS.items()
+    for method in ("logpdf", "pdf", "cdf", "sf", "logcdf", "logsf")
+    if made.cdf is not None or "pdf" in method
+} | {
+    f"scipy.stats.{name}.{method}": [(discrete_call(name), *[()] * len(made.shapes))]
+    for name, made in DISCRETE.items()
+    for method in ("logpmf", "pmf")
 }
 FROZEN = {
     f"scipy.stats._distn_infrastructure.rv_continuous_frozen.{method}": [

@@ -1,10 +1,8 @@
 """Traced programs: an ordinary NumPy loss as a list of array operations.
 
-- `ops`, `matrices`: the primitives, each once: value and derivative.
+- `primitives`: the operations, each once, and functions in their terms.
 - `graph`: recording them, with the user's source line.
-- `ufuncs`, `reductions`, `products`, `shapes`, `sorting`, `linear`: NumPy's functions
-  in their terms; `functions` is the table of them.
-- `traced`: the array that records; `complexes`: pairs of them as complex numbers.
+- `trace`: what turns the user's code into them.
 - `plan`: memory and bundles for the kernels in ``_kernels/_replay``.
 - `trace.agreement`: what two traces of one loss must have in common.
 - `program`: `trace_nest` and `Program`.

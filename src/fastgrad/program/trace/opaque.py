@@ -85,7 +85,8 @@ def call_opaque(recording: Any, function: Any, args: Any, kwargs: Any) -> Any:
     TraceError
         If it changes what it is given, or returns something else than numbers.
     """
-    name = getattr(function, "__qualname__", None) or type(function).__name__
+    word = "__name__" if isinstance(function, np.ufunc) else "__qualname__"
+    name = getattr(function, word, None) or type(function).__name__
     inputs: list[Node] = []
     template = _emptied((args, kwargs), inputs)
 

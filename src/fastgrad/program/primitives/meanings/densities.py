@@ -15,7 +15,7 @@ import numpy as np
 from fastgrad.program.primitives.meanings.arrays import asarray
 from fastgrad.program.primitives.meanings.numbers import erf, erfc
 from fastgrad.program.primitives.meanings.numbers import lgamma as gammaln
-from fastgrad.program.primitives.meanings.registry import means
+from fastgrad.program.primitives.meanings.registry import MEANINGS, means
 from fastgrad.program.primitives.meanings.special import (
     betaln,
     expit,
@@ -235,37 +235,46 @@ def _exp(formula: Formula) -> Formula:
     return lambda *args: np.exp(formula(*args))
 
 
-#: Method -> (distributions, what it gives).
-_METHODS: dict[str, tuple[str, dict[str, Distribution], Formula]] = {
-    "logpdf": ("continuous", CONTINUOUS, _density),
-    "pdf": ("continuous", CONTINUOUS, _exp(_density)),
-    "cdf": ("continuous", CONTINUOUS, _cdf),
-    "sf": ("continuous", CONTINUOUS, _sf),
-    "logcdf": ("continuous", CONTINUOUS, _log(1.0, _cdf)),
-    "logsf": ("continuous", CONTINUOUS, _log(-1.0, _sf)),
-    "logpmf": ("discrete", DISCRETE, _density),
-    "pmf": ("discrete", DISCRETE, _exp(_density)),
+#: Method -> what it gives of a distribution.
+_CONTINUOUS: dict[str, Formula] = {
+    "logpdf": _density,
+    "pdf": _exp(_density),
+    "cdf": _cdf,
+    "sf": _sf,
+    "logcdf": _log(1.0, _cdf),
+    "logsf": _log(-1.0, _sf),
 }
+_DISCRETE: dict[str, Formula] = {"logpmf": _density, "pmf": _exp(_density)}
+#: Methods that need the share below.
+_SHARES = {"cdf", "sf", "logcdf", "logsf"}
 
 
-def _method(table: dict[str, Distribution], formula: Formula) -> Formula:
-    def method(self: Any, x: Any, *args: Any, **kwds: Any) -> Any:
-        found = table.get(self.name)
-        return NotImplemented if found is None else formula(found, x, args, kwds)
+def _method(found: Distribution, formula: Formula) -> Formula:
+    def method(x: Any, *args: Any, **kwds: Any) -> Any:
+        return formula(found, x, args, kwds)
 
     return method
 
 
-def _frozen_method(method: Formula) -> Formula:
-    return lambda self, x: method(self.dist, x, *self.args, **self.kwds)
+def _frozen_method(word: str) -> Formula:
+    def method(self: Any, x: Any) -> Any:
+        meaning = MEANINGS.get(f"scipy.stats.{self.dist.name}.{word}")
+        return meaning(x, *self.args, **self.kwds) if meaning else NotImplemented
+
+    return method
 
 
-for _name, (_kind, _table, _formula) in _METHODS.items():
-    _meaning = _method(_table, _formula)
-    means(f"scipy.stats.rv_{_kind}.{_name}")(_meaning)
-    means(f"scipy.stats._distn_infrastructure.rv_{_kind}_frozen.{_name}")(
-        _frozen_method(_meaning)
-    )
+for _kind, _table, _methods in (
+    ("continuous", CONTINUOUS, _CONTINUOUS),
+    ("discrete", DISCRETE, _DISCRETE),
+):
+    for _word, _formula in _methods.items():
+        for _name, _found in _table.items():
+            if _found.cdf is not None or _word not in _SHARES:
+                means(f"scipy.stats.{_name}.{_word}")(_method(_found, _formula))
+        means(f"scipy.stats._distn_infrastructure.rv_{_kind}_frozen.{_word}")(
+            _frozen_method(_word)
+        )
 
 
 @means("scipy.stats.rv_continuous.__call__", "scipy.stats.rv_discrete.__call__")
@@ -273,20 +282,24 @@ def freeze(self: Any, *args: Any, **kwds: Any) -> Any:
     """A distribution with its parameters, some of them traced."""
 
     def method(meaning: Formula) -> Formula:
-        return lambda x: meaning(self, x, *args, **kwds)
+        return lambda x: meaning(x, *args, **kwds)
 
-    return SimpleNamespace(
-        **{
-            name: method(_method(table, formula))
-            for name, (_, table, formula) in _METHODS.items()
-        }
-    )
+    prefix = f"scipy.stats.{self.name}."
+    methods = {
+        name.removeprefix(prefix): method(meaning)
+        for name, meaning in MEANINGS.items()
+        if name.startswith(prefix)
+    }
+    return SimpleNamespace(**methods) if methods else NotImplemented
 
 
 # ---- of several variables -----------------------------------------------------------
 
 
-@means("scipy.stats.multivariate_normal.logpdf")
+_SEVERAL = "scipy.stats.multivariate_normal"
+
+
+@means(f"{_SEVERAL}.logpdf")
 def multivariate_normal(
     x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False
 ) -> Any:
@@ -306,28 +319,30 @@ def multivariate_normal(
     return -0.5 * squares - np.sum(np.log(np.diag(factor))) - n * _LOG_ROOT_2PI
 
 
-@means("scipy.stats.multivariate_normal.pdf")
+@means(f"{_SEVERAL}.pdf")
 def multivariate_normal_pdf(x: Any, *args: Any, **kwargs: Any) -> Any:
     log = multivariate_normal(x, *args, **kwargs)
     return log if log is NotImplemented else np.exp(log)
 
 
-@means("scipy.stats.multivariate_normal.__call__")
+@means(f"{_SEVERAL}.__call__")
 def freeze_normal(*args: Any, **kwargs: Any) -> Any:
     return SimpleNamespace(
-        logpdf=lambda x: multivariate_normal(x, *args, **kwargs),
-        pdf=lambda x: multivariate_normal_pdf(x, *args, **kwargs),
+        logpdf=lambda x: MEANINGS[f"{_SEVERAL}.logpdf"](x, *args, **kwargs),
+        pdf=lambda x: MEANINGS[f"{_SEVERAL}.pdf"](x, *args, **kwargs),
     )
 
 
 @means("scipy.stats._multivariate.multivariate_normal_frozen.logpdf")
 def frozen_normal(self: Any, x: Any) -> Any:
-    return multivariate_normal(x, self.mean, self.cov_object.covariance)
+    covariance = self.cov_object.covariance
+    return MEANINGS[f"{_SEVERAL}.logpdf"](x, self.mean, covariance)
 
 
 @means("scipy.stats._multivariate.multivariate_normal_frozen.pdf")
 def frozen_normal_pdf(self: Any, x: Any) -> Any:
-    return np.exp(frozen_normal(self, x))
+    covariance = self.cov_object.covariance
+    return MEANINGS[f"{_SEVERAL}.pdf"](x, self.mean, covariance)
 
 
 @means("scipy.stats.dirichlet.logpdf")

@@ -55,8 +55,10 @@ def means(*names: str) -> Callable[[Meaning], Meaning]:
 
 
 def _spoken(name: str, meaning: Meaning) -> Meaning:
-    """The meaning, whose operations are labelled with the function's name."""
+    """The meaning, whose operations are labelled with the function's public name."""
     label = "np" + name.removeprefix("numpy") if name.startswith("numpy.") else name
+    if "._" in name:  # which calls the meaning of a public one
+        return meaning
 
     @functools.wraps(meaning)
     def speak(*args: Any, **kwargs: Any) -> Any:
