@@ -161,9 +161,15 @@ FALLING_BACK = {
 }
 
 
-@pytest.mark.parametrize("name", FALLING_BACK)
-def test_whatever_jax_computes_is_checked(name):
-    assert check_gradient(FALLING_BACK[name], PARAMS).ok
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("svd", "compiled"), ("branch", "compiled"), ("branch in Python", "python")],
+)
+def test_whatever_jax_computes_is_checked(name, engine):
+    report = check_gradient(FALLING_BACK[name], PARAMS)
+    assert report.verdict == "correct"
+    assert report.engine == engine
+    assert bool(report.python_operations) is (name == "svd")
 
 
 # ---- custom derivatives --------------------------------------------------------------

@@ -264,21 +264,63 @@ def test_writing_into_views_is_followed(name):
     assert report.verdict == "correct"
 
 
-FALLING_BACK = {
+UNKNOWN = {
     "ctc_loss": lambda m: F.ctc_loss(
         m(X).transpose(0, 1).log_softmax(-1),
         torch.tensor([[1, 2], [2, 3], [3, 1]]),
         torch.tensor([5, 5, 5]),
         torch.tensor([2, 2, 2]),
     ),
-    "eigvalsh": lambda m: torch.linalg.eigvalsh(m(X)[0].T @ m(X)[0])[0],
-    "numpy inside": lambda m: m(X).pow(2).mean() * float(np.ones(1)[0]),
+    "linalg_eigh": lambda m: torch.linalg.eigvalsh(m(X)[0].T @ m(X)[0])[0],
+    "trilinear": lambda m: F.bilinear(m(X), m(X), torch.ones(2, 4, 4)).pow(2).sum(),
+    "logcumsumexp": lambda m: m(X).logcumsumexp(1).pow(2).mean(),
 }
 
 
-@pytest.mark.parametrize("name", FALLING_BACK)
-def test_whatever_torch_computes_is_checked(name):
-    assert check_gradient(FALLING_BACK[name], LINEAR()).ok
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_operation_without_a_meaning_is_called(name):
+    report = check_gradient(UNKNOWN[name], LINEAR())
+    assert report.verdict == "correct"
+    assert report.engine == "compiled"
+    assert [name in operation for operation in report.python_operations] == [True]
+
+
+def test_a_wrong_backward_before_an_unknown_operation_is_named():
+    def loss(p):
+        return Tanh.apply(X[0] @ p["W"] + p["b"]).logcumsumexp(0).pow(2).sum()
+
+    report = check_gradient(loss, PARAMS)
+    assert report.verdict == "wrong"
+    assert "torch.tanh" in report.causes[0].message
+
+
+OUTCOMES = {
+    "branch": lambda m: m(X).mean() if m(X).sum() > 0 else m(X).pow(2).mean(),
+    "position": lambda m: m(X)[0, :, m(X).sum((0, 1)).argmax()].pow(2).mean(),
+    "mask": lambda m: m(X)[m(X) > 0].pow(2).mean(),
+    "index of a maximum": lambda m: m(X)[0, 0][m(X).max(-1).indices[0, 0]] ** 2,
+    "checked arguments": lambda m: (
+        torch.distributions.Normal(m(X), m(X).exp()).log_prob(SIZES).mean()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_outcomes_that_depend_on_parameters_are_guarded(name):
+    report = check_gradient(OUTCOMES[name], LINEAR())
+    assert report.engine == "compiled", report.fallback
+    assert report.verdict == "correct"
+    assert report.python_operations == ()
+
+
+def test_what_cannot_be_traced_is_called_many_points_at_a_time():
+    def loss(m):
+        return m(X).view(3, 5, 4, 1, 1, 1, 1, 1, 1).pow(2).mean()  # too many axes
+
+    report = check_gradient(loss, LINEAR())
+    assert report.engine == "vectorized"
+    assert report.verdict == "correct"
+    assert "9 axes" in report.fallback
 
 
 def test_a_number_that_escapes_does_not_become_a_constant():

@@ -6,7 +6,7 @@ the name that the program remembers are those of the framework's code.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,35 +15,42 @@ from numpy.typing import NDArray
 
 from fastgrad.program import graph
 from fastgrad.program.graph import TraceError
+from fastgrad.program.trace.complexes import Complex
+from fastgrad.program.trace.opaque import call_opaque
 from fastgrad.program.trace.traced import Traced
 
 
-class Unknown:
-    """A value that depends on the parameters in a way that has no meaning here."""
+class Unasked:
+    """A result that the loss may never use: what it is, is found out when it does.
 
-    def __init__(self, reason: str) -> None:
-        self.reason, self.source = reason, graph.calling_line()
+    Positions of extremes, for example: as constants they would be guarded.
+    """
 
+    def __init__(self, what: str, meaning: Callable[[], Any] | None = None) -> None:
+        self._reason = f"uses {what}, which depend on the parameters"
+        self._meaning, self._source = meaning, graph.calling_line()
 
-def unknown(what: str) -> Unknown:
-    """A result that must not be used, because it depends on the parameters."""
-    return Unknown(f"uses {what}, which depend on the parameters")
-
-
-def depends(x: Any) -> bool:
-    """Whether a value, or one in a list of values, depends on the parameters."""
-    if isinstance(x, list | tuple):
-        return any(map(depends, x))
-    return isinstance(x, Traced | Unknown)
+    def asked(self) -> Any:
+        """Return its meaning; TraceError where it has none."""
+        if self._meaning is None:
+            raise TraceError(self._reason, self._source)
+        return self._meaning()
 
 
-def refuse_unknown(x: Any) -> None:
-    """Raise what made a value unknown, where it is used."""
-    if isinstance(x, list | tuple):
-        for y in x:
-            refuse_unknown(y)
-    if isinstance(x, Unknown):
-        raise TraceError(x.reason, x.source)
+def depends(xs: Iterable[Any]) -> bool:
+    """Whether one of these values depends on the parameters."""
+    return any(isinstance(x, Traced | Complex | Unasked) for x in xs)
+
+
+def asked(x: Any) -> Any:
+    """Return a value as it is to be used."""
+    return x.asked() if isinstance(x, Unasked) else x
+
+
+def called(name: str, function: Callable[..., Any], *arrays: Any) -> Any:
+    """Call a function without a meaning of arrays, as one operation of the program."""
+    function.__qualname__ = name
+    return call_opaque(graph.current_trace.get(), function, arrays, {})
 
 
 def same_value(recorded: Traced, expected: NDArray[Any]) -> bool:

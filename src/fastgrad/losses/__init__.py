@@ -224,16 +224,18 @@ def _compiled(
     python: Losses, reduction: str | None, engine: str, num_threads: int
 ) -> Losses:
     """Return the loss traced, or, where `engine` leaves the choice, as it is."""
-    losses = python
+    losses: Losses = python
     try:
-        losses = compile_losses(python, reduction, num_threads)
+        losses = compiled = compile_losses(python, reduction, num_threads)
+        if compiled.asks_the_function:
+            compiled.here = batched_losses(python, reduction)
     except TraceError as error:
         if engine == "compiled":
             raise ValueError(
                 f'`engine="compiled"` needs a loss that can be traced: {error}.'
             ) from error
         python.fallback = str(error)
-        losses = batched_losses(python, reduction) or python
+        losses = batched_losses(python, reduction)
     except MemoryError:
         if engine == "compiled":
             raise

@@ -51,7 +51,7 @@ class CompiledLosses(Substitute):
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`; float64 holds every value."""
-        if self._exhausted or self._asks_the_function:
+        if self._exhausted or self.asks_the_function:
             return self.here.representable(index, value)
         return np.array(value, dtype=np.float64)
 
@@ -116,7 +116,8 @@ class CompiledLosses(Substitute):
         self._exhausted, self.fallback = True, OUT_OF_MEMORY
 
     @property
-    def _asks_the_function(self) -> bool:
+    def asks_the_function(self) -> bool:
+        """Whether there may be points that the program leaves to the function."""
         return bool(self.program.guards or self.program.opaque)
 
     def _lost(self, difference: Vector) -> NDArray[np.intp]:

@@ -18,9 +18,10 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 import fastgrad
 from fastgrad.interop.jax import lax
 from fastgrad.interop.meanings import (
-    Unknown,
+    Unasked,
+    asked,
+    called,
     depends,
-    refuse_unknown,
 )
 from fastgrad.program import graph
 from fastgrad.program.graph import Source, TraceError
@@ -108,22 +109,44 @@ def _equation(equation: Any, given: list[Any], line: Line) -> list[Any]:
         return evaluate(equation.params[_CALLS[name]], given, inner)
     if depends(given) and name in _CONTROL:
         return _CONTROL[name](equation.params, given, Line(source))
-    if name not in lax.LAX:
-        if not depends(given):
-            return _by_jax(equation, given)
-        with graph.spoken(f"jax.{name}", source):
-            return [
-                Unknown(f"jax.{name} has no meaning here") for _ in equation.outvars
-            ]
+    if name not in lax.LAX and not depends(given):
+        return _by_jax(equation, given)
     with graph.spoken(f"jax.{name}", source), np.errstate(all="ignore"):
-        refuse_unknown(given)
-        given = [x if isinstance(x, Traced) else np.asarray(x) for x in given]
-        result = lax.LAX[name](*given, **lax.parameters(equation))
-    results = list(result) if equation.primitive.multiple_results else [result]
+        given = [
+            x if isinstance(x, Traced) else np.asarray(x) for x in map(asked, given)
+        ]
+        results = _meant(equation, given) or _called(equation, given)
     return [
-        x if depends(x) else np.asarray(x, out.aval.dtype)
+        x if depends([x]) else np.asarray(x, out.aval.dtype)
         for x, out in zip(results, equation.outvars, strict=True)
     ]
+
+
+def _meant(equation: Any, given: list[Any]) -> list[Any] | None:
+    """Results by the table; None where it does not know them."""
+    meaning = lax.LAX.get(equation.primitive.name)
+    if meaning is None:
+        return None
+    try:
+        result = meaning(*given, **lax.parameters(equation))
+    except (TypeError, ValueError):  # called in a way that the table does not know
+        return None
+    return list(result) if equation.primitive.multiple_results else [result]
+
+
+def _called(equation: Any, given: list[Any]) -> list[Any]:
+    """A primitive without a meaning: JAX is called."""
+    wide = jax.config.jax_enable_x64
+
+    def function(*arrays: Any) -> list[Any]:
+        with jax.enable_x64(wide):
+            inputs = [
+                jax.numpy.asarray(x, atom.aval.dtype)
+                for x, atom in zip(arrays, equation.invars, strict=True)
+            ]
+            return [np.asarray(x) for x in _by_jax(equation, inputs)]
+
+    return list(called(f"jax.{equation.primitive.name}", function, *given))
 
 
 def _by_jax(equation: Any, given: Sequence[Any]) -> list[Any]:
@@ -156,8 +179,8 @@ def _scan(params: dict[str, Any], given: list[Any], line: Line) -> list[Any]:
 
 def _stack(xs: Sequence[Any]) -> Any:
     for x in xs:
-        if isinstance(x, Unknown):
-            return x
+        if isinstance(x, Unasked):
+            return Unasked("places", lambda: _stack(list(map(asked, xs))))
     return np.stack([x if isinstance(x, Traced) else np.asarray(x) for x in xs])
 
 

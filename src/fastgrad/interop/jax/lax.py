@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from fastgrad.interop.meanings import (
+    Unasked,
     add_at,
     convolve,
     dilated,
@@ -21,10 +22,8 @@ from fastgrad.interop.meanings import (
     put,
     sigmoid,
     special,
-    unknown,
     windows,
 )
-from fastgrad.program.graph import TraceError
 
 _HOW = frozenset(
     [
@@ -59,7 +58,7 @@ def _convert(x: Any, new_dtype: Any) -> Any:
     if jax.numpy.issubdtype(new_dtype, jax.numpy.floating):
         return x if x.dtype.kind == "f" else x.astype(np.float64)
     if x.dtype.kind == "f":
-        raise TraceError(f"converts to {new_dtype} what depends on the parameters")
+        raise TypeError(f"converts to {new_dtype} what depends on the parameters")
     return x
 
 
@@ -170,7 +169,7 @@ def _windowed(function: Callable[..., Any], fill: float) -> Callable[..., Any]:
         window_dilation: Sequence[int],
     ) -> Any:
         if any(d != 1 for d in base_dilation):
-            raise TraceError("a window over spaced elements")
+            raise TypeError("a window over spaced elements")
         moved = [d for d, n in enumerate(window_dimensions) if n > 1]
         still = [d for d, n in enumerate(window_dimensions) if n == 1]
         front = np.transpose(padded(x, padding, fill), (*still, *moved))
@@ -210,7 +209,7 @@ def _slice(x: Any, start_indices: Any, limit_indices: Any, strides: Any) -> Any:
 
 def _pad(x: Any, value: Any, padding_config: Any) -> Any:
     if not isinstance(value, np.ndarray) or value:
-        raise TraceError("pads with something else than zeros")
+        raise TypeError("pads with something else than zeros")
     x = dilated(x, [inside + 1 for _, _, inside in padding_config])
     return padded(x, [(low, high) for low, high, _ in padding_config])
 
@@ -226,7 +225,7 @@ def _split(x: Any, sizes: Sequence[int], axis: int) -> Any:
 
 def _sort(*operands: Any, dimension: int, num_keys: int) -> Any:
     if num_keys != 1:
-        raise TraceError("sorts by several keys")
+        raise TypeError("sorts by several keys")
     order = np.argsort(operands[0], axis=dimension, kind="stable")
     return [np.take_along_axis(x, order, axis=dimension) for x in operands]
 
@@ -236,7 +235,10 @@ def _top_k(x: Any, k: int, **options: Any) -> Any:
     order = np.argsort(-x, axis=axis, kind="stable")
     largest = np.take_along_axis(x, order, axis=axis)
     lead = (slice(None),) * (axis % len(np.shape(x)))
-    return [largest[(*lead, slice(0, k))], unknown("the places of the largest")]
+    return [
+        largest[(*lead, slice(0, k))],
+        Unasked("places", lambda: order[(*lead, slice(0, k))]),
+    ]
 
 
 # ---- reading and writing at indices: JAX itself says where ---------------------------
@@ -245,7 +247,7 @@ def _top_k(x: Any, k: int, **options: Any) -> Any:
 def _constants(equation: Any, given: Sequence[Any]) -> None:
     if not all(isinstance(x, np.ndarray) for x in given):
         name = equation.primitive.name
-        raise TraceError(f"jax.{name} at places that depend on the parameters")
+        raise TypeError(f"jax.{name} at places that depend on the parameters")
 
 
 def _gathered(x: Any, *indices: Any, equation: Any) -> Any:

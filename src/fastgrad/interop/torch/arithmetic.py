@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.interop import meanings
-from fastgrad.interop.meanings import special, unknown
-from fastgrad.program.graph import TraceError
+from fastgrad.interop.meanings import Unasked, special
 
 
 def _axes(dim: Any) -> Any:
@@ -24,7 +23,8 @@ def cast(x: Any, dtype: Any = None, **options: Any) -> Any:
     """The program computes in float64 whatever the dtype."""
     kind = np.asarray(x).dtype.kind if isinstance(x, np.ndarray) else x.dtype.kind
     if dtype is not None and not dtype.is_floating_point and kind == "f":
-        raise TraceError(f"torch.to({dtype}) of a value that depends on parameters")
+        whole = "bool" if str(dtype) == "torch.bool" else "int64"
+        return x.astype(whole)
     return x if kind == "f" else x.astype(np.float64)
 
 
@@ -82,12 +82,21 @@ def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     return reduce
 
 
-def extreme(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The values and where they are; the places may not be used."""
+def truth(function: Callable[..., Any]) -> Callable[..., Any]:
+    def reduce(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+        return function(x, axis=_axes(dim), keepdims=keepdim)
+
+    return reduce
+
+
+def extreme(
+    function: Callable[..., Any], place: Callable[..., Any]
+) -> Callable[..., Any]:
+    """The values and where they are."""
 
     def extreme(x: Any, dim: int, keepdim: bool = False) -> Any:
         value = function(x, axis=dim, keepdims=keepdim)
-        return value, unknown(f"torch.{function.__name__}'s indices")
+        return value, Unasked("places", lambda: place(x, axis=dim, keepdims=keepdim))
 
     return extreme
 

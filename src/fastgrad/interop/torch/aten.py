@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 
 from fastgrad.interop.meanings import (
+    Unasked,
     log_softmax,
     logsumexp,
     sigmoid,
     softmax,
     softplus,
     special,
-    unknown,
 )
 from fastgrad.interop.torch import arithmetic, layers, places
+from fastgrad.program.graph import TraceError
 
 #: Their result depends on shapes alone.
 OF_SHAPE = frozenset(
@@ -40,8 +41,10 @@ def meaning(name: str, overload: str) -> Callable[..., Any] | None:
 
 
 def _number(x: Any) -> Any:
-    """What Python asks for: a float may not be had, an outcome maybe."""
-    return bool(x) if x.dtype.kind == "b" else x.item()
+    """What Python asks for: an outcome is guarded, a float may not be had."""
+    if x.dtype.kind == "f":
+        raise TraceError("needs a number where the parameters enter")
+    return bool(x) if x.dtype.kind == "b" else int(x)
 
 
 def _same(x: Any, *rest: Any, **options: Any) -> Any:
@@ -122,7 +125,7 @@ ATEN: dict[str, Callable[..., Any]] = {
     "elu": arithmetic.elu,
     "gelu": arithmetic.gelu,
     "softplus": arithmetic.softplus,
-    "log_sigmoid_forward": lambda x: (-softplus(-x), unknown("a buffer")),
+    "log_sigmoid_forward": lambda x: (-softplus(-x), Unasked("a buffer")),
     "_local_scalar_dense": _number,
     "is_nonzero": bool,
     "equal": lambda x, y: bool(np.all(np.equal(x, y))),
@@ -145,8 +148,15 @@ ATEN: dict[str, Callable[..., Any]] = {
     "min": np.min,
     "max.other": np.maximum,
     "min.other": np.minimum,
-    "max.dim": arithmetic.extreme(np.max),
-    "min.dim": arithmetic.extreme(np.min),
+    "argmax": arithmetic.truth(np.argmax),
+    "argmin": arithmetic.truth(np.argmin),
+    "argsort": lambda x, dim=-1, descending=False: np.argsort(
+        -x if descending else x, axis=dim, kind="stable"
+    ),
+    "any": arithmetic.truth(np.any),
+    "all": arithmetic.truth(np.all),
+    "max.dim": arithmetic.extreme(np.max, np.argmax),
+    "min.dim": arithmetic.extreme(np.min, np.argmin),
     "var": lambda x, unbiased=True: np.var(x, ddof=int(unbiased)),
     "std": lambda x, unbiased=True: np.sqrt(np.var(x, ddof=int(unbiased))),
     "var.correction": arithmetic.var,

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from fastgrad.interop.meanings import (
+    Unasked,
     convolve,
     dilated,
     padded,
     softmax,
-    unknown,
     windows,
 )
 from fastgrad.interop.torch.arithmetic import norm
@@ -189,7 +189,7 @@ def max_pool(n: int) -> Callable[..., Any]:
         widths = _ends(x, size, stride, padding, dilation, ceil_mode)
         seen = windows(padded(x, widths, -math.inf), size, stride, dilation)
         axes = tuple(range(-n, 0))
-        return np.max(seen, axis=axes), unknown("the indices of a maximum")
+        return np.max(seen, axis=axes), Unasked("the indices of a maximum")
 
     return pool
 
@@ -265,4 +265,4 @@ def attention(
         scores = np.where(hidden, -math.inf, scores)
     if attn_mask is not None:
         scores = scores + attn_mask
-    return softmax(scores, -1) @ v, unknown("what attention keeps")
+    return softmax(scores, -1) @ v, Unasked("what attention keeps")

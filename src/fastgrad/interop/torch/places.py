@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.interop.meanings import add_at, padded, put, unknown
-from fastgrad.program.graph import TraceError
+from fastgrad.interop.meanings import Unasked, add_at, padded, put
 
 
 def expand(x: Any, size: Sequence[int], implicit: bool = False) -> Any:
@@ -111,7 +110,7 @@ def gather(x: Any, dim: int, index: Any, sparse_grad: bool = False) -> Any:
 
 def _need_constant(index: Any, name: str) -> None:
     if not isinstance(index, np.ndarray):
-        raise TraceError(f"torch.{name} at places that depend on parameters")
+        raise TypeError(f"torch.{name} at places that depend on parameters")
 
 
 def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
@@ -155,11 +154,13 @@ def select_scatter(x: Any, src: Any, dim: int, index: int) -> Any:
 
 def sort(x: Any, dim: int = -1, descending: bool = False) -> Any:
     order = np.argsort(-x if descending else x, axis=dim, kind="stable")
-    return np.take_along_axis(x, order, axis=dim), unknown("the order of a sort")
+    return np.take_along_axis(x, order, axis=dim), Unasked("an order", lambda: order)
 
 
 def topk(
     x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> Any:
     ordered, order = sort(x, dim, largest)
-    return narrow(ordered, dim, 0, k), order
+    return narrow(ordered, dim, 0, k), Unasked(
+        "an order", lambda: narrow(order.asked(), dim, 0, k)
+    )

@@ -3,8 +3,8 @@
 `Recorder` sees every operation below autograd, modules and the forward passes of custom
 `autograd.Function`s included. It runs the operation, computes its meaning (`aten`) on
 the arrays that record, and compares the two values. What has no meaning is taken apart
-by torch's own decompositions. Tensors that share memory are kept together, so that
-writing into one shows in the others.
+by torch's own decompositions, or is called as it is. Tensors that share memory are kept
+together, so that writing into one shows in the others.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastgrad.interop.meanings import (
-    Unknown,
+    asked,
+    called,
     depends,
     put,
-    refuse_unknown,
     same_value,
 )
 from fastgrad.interop.torch import aten
@@ -70,7 +70,7 @@ class Recorder(TorchDispatchMode):
             return func(*args, **kwargs)
         source = graph.calling_line(PACKAGE)
         with graph.spoken(f"torch.{name.strip('_')}", source):
-            refuse_unknown(pytree.tree_leaves(given))
+            given = pytree.tree_map(asked, given)
             if func._schema.is_mutable:
                 return self._write(func, name, args, kwargs, given)
             meaning = aten.meaning(name, func._overloadname)
@@ -86,15 +86,11 @@ class Recorder(TorchDispatchMode):
     def _record(self, func: Any, name: str, meaning: Any, given: Any, out: Any) -> None:
         if meaning is None and _is_view(func):
             return  # read where it lies
-        if meaning is None:
-            meanings: Any = Unknown(f"torch.{name} has no meaning here")
-        else:
-            args, kwargs = pytree.tree_map(_constant, given)
-            with np.errstate(all="ignore"):
-                meanings = meaning(*args, **kwargs)
-        for tensor, value in _pairs(out, meanings):
-            if isinstance(value, Traced) and not same_value(value, _constant(tensor)):
-                raise TraceError(f"torch.{name} does not mean here what it computes")
+        given = pytree.tree_map(_constant, given)
+        pairs = _meant(meaning, given, out) if meaning else None
+        if pairs is None:
+            pairs = _pairs(out, _called(func, name, given))
+        for tensor, value in pairs:
             self._keep(tensor, value)
 
     def _write(self, func: Any, name: str, args: Any, kwargs: Any, given: Any) -> Any:
@@ -142,10 +138,8 @@ class _Memory:
 
     def read(self, place: Place) -> Any:
         """Return the tensor that lies there."""
-        for value in self.views.values():
-            if isinstance(value, Unknown):
-                return value
         if place not in self.views:
+            self.views = {at: asked(value) for at, value in self.views.items()}
             self.views[place] = self._all()[self._positions(place)]
         return self.views[place]
 
@@ -180,6 +174,23 @@ def _taken_apart(func: Any, args: Any, kwargs: Any) -> Any:
     return func.decompose(*args, **kwargs)
 
 
+def _called(func: Any, name: str, given: Any) -> Any:
+    """An operation without a meaning: torch is called."""
+    leaves, structure = pytree.tree_flatten(given)
+    at = [i for i, x in enumerate(leaves) if isinstance(x, Traced | np.ndarray)]
+
+    def function(*arrays: Any) -> Any:
+        moved = list(leaves)
+        for i, array in zip(at, arrays, strict=True):
+            moved[i] = torch.as_tensor(array)
+        args, kwargs = pytree.tree_unflatten(moved, structure)
+        out = func(*args, **kwargs)
+        several = isinstance(out, list | tuple)
+        return [_constant(x) for x in out] if several else _constant(out)
+
+    return called(f"torch.{name}", function, *(leaves[i] for i in at))
+
+
 def _is_view(func: Any) -> bool:
     return any(returned.alias_info is not None for returned in func._schema.returns)
 
@@ -203,14 +214,27 @@ def _constant(x: Any) -> Any:
     return (x.double() if x.dtype == torch.bfloat16 else x).numpy().copy()
 
 
+def _meant(meaning: Any, given: Any, out: Any) -> Any:
+    """Tensors with their meanings; None where that is not what torch computes."""
+    try:
+        with np.errstate(all="ignore"):
+            pairs = _pairs(out, meaning(*given[0], **given[1]))
+    except (TypeError, ValueError):  # called in a way that the table does not know
+        return None
+    right = all(
+        same_value(value, _constant(tensor))
+        for tensor, value in pairs
+        if isinstance(value, Traced)
+    )
+    return pairs if right else None
+
+
 def _pairs(out: Any, meanings: Any) -> list[tuple[torch.Tensor, Any]]:
     """Tensors that an operation gave, each with its meaning."""
     if isinstance(out, torch.Tensor):
         return [(out, meanings)]
     if not isinstance(out, list | tuple):
         return []  # a number of Python
-    if isinstance(meanings, Unknown):
-        meanings = [meanings] * len(out)
     return [
         pair
         for pair in zip(out, meanings, strict=False)

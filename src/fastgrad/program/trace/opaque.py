@@ -31,32 +31,41 @@ class OpaqueCall(int):
 
     function: Callable[[Sequence[Array]], Array]
     traced: list[bool]
+    size: int
 
     def __new__(  # noqa: D102
-        cls, function: Callable[[Sequence[Array]], Array], traced: list[bool]
+        cls, function: Callable[[Sequence[Array]], Array], traced: list[bool], size: int
     ) -> OpaqueCall:
         made = super().__new__(cls, 0)
         made.function = function
         made.traced = traced
+        made.size = size
         return made
 
     def evaluate(self, inputs: Sequence[Array]) -> Array:
-        """All the floating point numbers it returns, in a row."""
-        return self.function(inputs)
+        """All the floating point numbers it returns, in a row; nan where it fails.
+
+        A mistake that is tried may take it out of its domain.
+        """
+        try:
+            return self.function(inputs)
+        except Exception:
+            return np.full(self.size, np.nan)
 
     def derivative(self, g: Array, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """The vector-Jacobian product, by central differences."""
         found = [np.zeros(x.shape) for x in inputs]
         moved = [x.copy() for x in inputs]
+        used = g != 0  # a result that nothing uses may be infinite
         for total, x, active in zip(found, moved, self.traced, strict=True):
             for i in range(x.size if active else 0):
                 before = x.flat[i]
                 h = np.cbrt(np.finfo(float).eps) * max(abs(before), 1.0)
                 sides = []
                 for x.flat[i] in (before + h, before - h):
-                    sides.append(self.function(moved))
+                    sides.append(self.evaluate(moved)[used])
                 x.flat[i] = before
-                total.flat[i] = g @ (sides[0] - sides[1]) / (2 * h)
+                total.flat[i] = g[used] @ (sides[0] - sides[1]) / (2 * h)
         return tuple(found)
 
 
@@ -110,7 +119,9 @@ def call_opaque(recording: Any, function: Any, args: Any, kwargs: Any) -> Any:
     shape = _taken_apart(result, parts, name)
     row = _in_a_row(parts)
     call = OpaqueCall(
-        lambda values: _in_a_row(_parts(run(values), name)), [x.active for x in inputs]
+        lambda values: _in_a_row(_parts(run(values), name)),
+        [x.active for x in inputs],
+        row.size,
     )
     node = graph.apply("opaque", inputs, (call,), label=f"{name}()", value=row)
     recording.opaque.append(node)
