@@ -92,10 +92,19 @@ def find_jump(losses: Losses, direction: Array) -> Jump | None:
     here = _run(losses, direction, 0.0)
     for reach in _REACH:
         for sign in (1.0, -1.0):
-            line = _loop(losses, here, _run(losses, direction, sign * reach))
-            if line is not None:
-                return _bisect(losses, direction, here, sign * reach, line)
+            far = sign * reach
+            line = _loop(losses, here, _run(losses, direction, far))
+            if line is not None and _again(losses, direction, here, far, line):
+                return _bisect(losses, direction, here, far, line)
     return None
+
+
+def _again(
+    losses: Losses, direction: Array, here: Lines, far: float, line: tuple[str, int]
+) -> bool:
+    """Whether the line runs as often as before: caches fill, and garbage is collected."""
+    same = _run(losses, direction, 0.0)[line] == here[line]
+    return same and _run(losses, direction, far)[line] != here[line]
 
 
 def _bisect(
