@@ -9,6 +9,7 @@ loss jumps by the error the solver allows itself, and its slope is off by about 
 over the distance between two jumps.
 """
 
+import gc
 import sys
 import time
 from collections import Counter
@@ -92,19 +93,10 @@ def find_jump(losses: Losses, direction: Array) -> Jump | None:
     here = _run(losses, direction, 0.0)
     for reach in _REACH:
         for sign in (1.0, -1.0):
-            far = sign * reach
-            line = _loop(losses, here, _run(losses, direction, far))
-            if line is not None and _again(losses, direction, here, far, line):
-                return _bisect(losses, direction, here, far, line)
+            line = _loop(losses, here, _run(losses, direction, sign * reach))
+            if line is not None:
+                return _bisect(losses, direction, here, sign * reach, line)
     return None
-
-
-def _again(
-    losses: Losses, direction: Array, here: Lines, far: float, line: tuple[str, int]
-) -> bool:
-    """Whether the line runs as often as before: caches fill, and garbage is collected."""
-    same = _run(losses, direction, 0.0)[line] == here[line]
-    return same and _run(losses, direction, far)[line] != here[line]
 
 
 def _bisect(
@@ -151,7 +143,8 @@ def _run(losses: Losses, direction: Array, t: float) -> Lines:
         return trace
 
     nest, before = losses.nest, sys.gettrace()
-    saved = nest.snapshot()
+    saved, collecting = nest.snapshot(), gc.isenabled()
+    gc.disable()  # callbacks of the collector are not the loss
     try:
         for leaf, part in zip(nest.leaves, nest.split(t * direction), strict=True):
             np.add(leaf, part, out=leaf, casting="same_kind")
@@ -163,5 +156,7 @@ def _run(losses: Losses, direction: Array, t: float) -> Lines:
         return Counter()
     finally:
         sys.settrace(before)
+        if collecting:
+            gc.enable()
         nest.restore(saved)
     return lines
