@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.optimize import rosen, rosen_der, rosen_hess
+from scipy.sparse.linalg import aslinearoperator
 
 import fastgrad as fg
 
@@ -105,3 +106,27 @@ def test_checks(fun):
 def test_bad_arguments(options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         fg.numerical_hessian(rosen, X, **options)
+
+
+def test_products():
+    """A Hessian given by its products with vectors, and an operator."""
+    right = rosen_hess(X)
+    assert fg.check_hessian(rosen_der, X, hvp=lambda x, u: rosen_hess(x) @ u).ok
+    assert fg.check_hessian(rosen_der, X, aslinearoperator(right)).ok
+    report = fg.check_hessian(rosen, X, hvp=lambda x, u: 1.01 * rosen_hess(x) @ u)
+    assert report.verdict == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((rosen_der, X), {}, "one of `hess` and `hvp` .* got neither"),
+        ((rosen_der, X, np.eye(6)), {"hvp": len}, "got both"),
+        ((rosen, X, np.eye(5)), {}, "`hess` must have shape"),
+        ((rosen, X, np.eye(6) * 1j), {}, "`hess` must be real"),
+        ((3, X, np.eye(6)), {}, "`grad` must be callable"),
+    ],
+)
+def test_checks_that_make_no_sense(arguments, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        fg.check_hessian(*arguments, **options)

@@ -2,24 +2,27 @@
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, further_arguments, number, public
+from fastgrad._arguments import flag, function, further_arguments, number, public
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.differences import EPS, KAPPA, Array
 from fastgrad.checking.forms import Form
-from fastgrad.checking.jacobian import check_jacobian
+from fastgrad.checking.jacobian import checked
 from fastgrad.checking.noise import noise_along
+from fastgrad.checking.problem import Problem
 from fastgrad.checking.scales import Scale, binary
 from fastgrad.checking.sparsity import is_sparse, pattern
 from fastgrad.losses import Losses, make_losses
 from fastgrad.losses.bound import bound
 from fastgrad.params.nest import Nest
-from fastgrad.reports import Blocks, GradientReport
+from fastgrad.reports import GradientReport
 
 _FINEST, _COARSEST = -9, -3  # powers of two: steps relative to the parameters
 _STEP = 2.0**-9  # of the gradient of a loss whose Hessian is checked
@@ -181,25 +184,49 @@ def _arranged(
 
 @public
 def check_hessian(
-    grad: Callable[..., Any], x: Any, hess: Any, **options: Any
+    grad: Callable[..., Any],
+    x: Any,
+    hess: Any = None,
+    *,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    hvp: Callable[..., Any] | None = None,
+    rtol: float | None = None,
+    method: str = "auto",
+    step: float | None = None,
+    sparsity: Any = None,
+    bounds: Any = None,
+    workers: Executor | None = None,
+    seed: int = 0,
 ) -> GradientReport:
     """Check a Hessian against differences of the gradient, or of the loss alone.
 
     Parameters
     ----------
     grad : callable
-        ``grad(x)`` returns the gradient, shape (n,), or the loss, a number: then the
-        gradient is measured too, with four evaluations for each of its entries.
+        ``grad(x, *args, **kwargs)`` returns the gradient, shape (n,), or the loss, a
+        number: then the gradient is measured too, with four evaluations for each of its
+        entries.
     x : array_like of floats, shape (n,)
-    hess : array_like, sparse matrix or callable
-        The Hessian, shape (n, n), or a function of `x` that returns it.
-    **options
+        Where.
+    hess : array_like, sparse matrix, LinearOperator or callable, optional
+        The Hessian, shape (n, n), or a function of what `grad` takes that returns it.
+    args, kwargs : tuple, dict
+        What else `grad` takes.
+    hvp : callable, optional
+        Instead of `hess`: ``hvp(x, u)`` returns the Hessian times u.
+    rtol, method, step, sparsity, bounds, workers, seed
         As for `check_jacobian`.
 
     Returns
     -------
     GradientReport
         Its only block is ``hessian``; a note says if the Hessian is not symmetric.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_jacobian`.
 
     Examples
     --------
@@ -209,24 +236,24 @@ def check_hessian(
     >>> check_hessian(lambda x: np.sum(x**4), np.ones(2), np.diag([12.0, 12.0])).ok
     True
     """
-    if callable(grad) and _is_number(grad, x, options):
+    started = time.perf_counter()
+    if (hess is None) == (hvp is None):
+        given = "both" if hess is not None else "neither"
+        raise TypeError(f"one of `hess` and `hvp` must be given, got {given}.")
+    form = Form(function("grad", grad), x, args, kwargs)
+    if form(form.point.copy()).ndim == 0:
         grad = _Differenced(grad, x)
-    report = check_jacobian(grad, x, hess, **options)
-    blocks = tuple(dataclasses.replace(b, name="hessian") for b in report.blocks)
-    wrong = tuple(dataclasses.replace(e, block="hessian") for e in report.wrong)
-    notes = report.notes
-    matrix = report.analytic
+    names = ("hess", "hessian")
+    problem = Problem(grad, x, args, kwargs, sparsity, bounds, workers, names)
+    analytic = problem.analytic(hess, None, hvp)
+    report = checked(problem, analytic, rtol, method, step, seed)
+    notes, matrix = report.notes, report.analytic
     size = float(abs(matrix).max()) if matrix.size else 0.0
     skew = float(abs(matrix - matrix.T).max()) if matrix.size else 0.0
     if skew > 1e-8 * size:
         notes = (*notes, f"`hess` is not symmetric: it differs from hess.T by {skew:g}")
-    return dataclasses.replace(report, blocks=Blocks(blocks), wrong=wrong, notes=notes)
-
-
-def _is_number(fun: Callable[..., Any], x: Any, options: dict[str, Any]) -> bool:
-    args, kwargs = options.get("args", ()), options.get("kwargs")
-    form = Form(fun, x, args, kwargs)
-    return form(form.point.copy()).ndim == 0
+    seconds = time.perf_counter() - started
+    return dataclasses.replace(report, notes=notes, seconds=seconds)
 
 
 class _Differenced:

@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgrad._arguments import flag, generator, public
 from fastgrad.checking.judgement import Gradient, check_rtol
@@ -177,11 +178,30 @@ def check_jacobian(
     ('wrong', 'jacobian[0, 1]')
     """
     started = time.perf_counter()
+    problem = Problem(fun, x, args, kwargs, sparsity, bounds, workers)
+    analytic = problem.analytic(jac, vjp, jvp)
+    report = checked(problem, analytic, rtol, method, step, seed)
+    if vjp is not None and jvp is not None:
+        rng = generator("seed", seed)
+        apart = disagreement(problem.form, problem.outputs, vjp, jvp, rng)
+        if apart is not None:
+            notes = (*report.notes, apart)
+            report = dataclasses.replace(report, verdict="wrong", notes=notes)
+    return dataclasses.replace(report, seconds=time.perf_counter() - started)
+
+
+def checked(
+    problem: Problem,
+    analytic: NDArray[Any],
+    rtol: float | None,
+    method: str,
+    step: float | None,
+    seed: int,
+) -> GradientReport:
+    """Return the report on the entries of a Jacobian; those outside a pattern, too."""
     method = _real_method(method, step)
     check_rtol(rtol)
     rng = generator("seed", seed)
-    problem = Problem(fun, x, args, kwargs, sparsity, bounds, workers)
-    analytic = problem.analytic(jac, vjp, jvp)
     notes = problem.add_strays(method, step, seed)
     analytic = np.append(analytic, np.zeros(len(problem.row) - len(analytic)))
     order = problem.sort()
@@ -198,16 +218,10 @@ def check_jacobian(
     for field in ("analytic", "numerical", "error", "tolerance"):
         setattr(found, field, getattr(found, field) * entries.units)
     report = problem.relabel(summarize(entries, found, calibration))
-    if vjp is not None and jvp is not None:
-        apart = disagreement(problem.form, problem.outputs, vjp, jvp, rng)
-        if apart is not None:
-            report = dataclasses.replace(report, verdict="wrong")
-            notes.append(apart)
     return dataclasses.replace(
         report,
         notes=(*report.notes, *notes),
         evaluations=problem.outputs.evaluations,
-        seconds=time.perf_counter() - started,
     )
 
 

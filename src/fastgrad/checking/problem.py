@@ -34,6 +34,8 @@ class Problem:
         Of the entries that may differ from zero; row by row, or block by block.
     group : ndarray of int64, shape (n,), or None
         Columns that are moved together.
+    given, title : str
+        The argument that is checked, and the block it makes.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class Problem:
         sparsity: Any,
         bounds: Any,
         workers: Executor | None,
+        names: tuple[str, str] = ("jac", "jacobian"),
     ) -> None:
+        self.given, self.title = names
         self.form = Form(fun, x, args, kwargs)
         self.outputs = Outputs(self.form, self.form.point, workers)
         self.outputs.fun = self.form.plain()
@@ -186,7 +190,7 @@ class Problem:
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each block of the Jacobian."""
         if not self.form.nested:
-            return {"jacobian": self.shape}
+            return {self.title: self.shape}
         return {name: shape for name, _, _, shape in self.form.blocks()}
 
     def _block(self) -> Index:
@@ -238,7 +242,7 @@ class Problem:
         sparse = patterns.is_sparse(jacobian)
         matrix: Any = jacobian.tocsr() if sparse else np.asarray(jacobian)
         if matrix.dtype.kind not in "fiub":
-            raise TypeError(f"`jac` must be real numbers, got {matrix.dtype}.")
+            raise TypeError(f"`{self.given}` must be real numbers, got {matrix.dtype}.")
         size = self.shape[0] * self.shape[1]
         if sparse or matrix.ndim == 2 or matrix.size != size:
             self._refuse_shape(matrix)
@@ -247,9 +251,11 @@ class Problem:
         entries = np.asarray(matrix[self.row, self.column]).ravel()
         nonzero = matrix.count_nonzero() if sparse else np.count_nonzero(matrix)
         if nonzero != np.count_nonzero(entries):
-            raise ValueError("`jac` must be zero where `sparsity` is.")
+            raise ValueError(f"`{self.given}` must be zero where `sparsity` is.")
         return entries
 
     def _refuse_shape(self, matrix: Any) -> None:
         if tuple(matrix.shape) != self.shape:
-            raise ValueError(f"`jac` must have shape {self.shape}, got {matrix.shape}.")
+            raise ValueError(
+                f"`{self.given}` must have shape {self.shape}, got {matrix.shape}."
+            )

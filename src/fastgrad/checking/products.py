@@ -93,5 +93,5 @@ def _taken(product: NDArray[Any], places: Index) -> NDArray[Any]:
     """Return some numbers of a product, the others of which must be zero."""
     taken = product[places]
     if np.count_nonzero(product) != np.count_nonzero(taken):
-        raise ValueError("`jac` must be zero where `sparsity` is.")
+        raise ValueError("a product must be zero where `sparsity` is, got more.")
     return taken
