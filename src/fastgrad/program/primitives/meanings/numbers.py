@@ -145,8 +145,7 @@ def _as(ufunc: Any) -> Any:
 
 _SAME_NAME = (
     *("exp", "expm1", "log2", "log10", "log1p", "sqrt", "cbrt", "exp2", "fabs"),
-    *("sin", "cos", "tan", "sinh", "cosh", "tanh", "isnan", "isinf"),
-    *("isfinite", "floor", "ceil", "trunc"),
+    *("sin", "cos", "tan", "sinh", "cosh", "tanh"),
 )
 _OTHER_NAME = {
     **{

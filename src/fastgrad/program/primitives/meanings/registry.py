@@ -92,7 +92,7 @@ def meaning_of(function: Any) -> Meaning | None:
     function : callable
         What is about to be called with traced arguments: a function, a ufunc, a bound
         method (``np.add.at``, ``stats.norm.logpdf``, ``sparse_matrix.dot``), an object
-        that is called (``np.vectorize(f)``), ``np.c_.__getitem__`` for ``np.c_[...]``,
+        that is called (``stats.norm``), ``np.c_.__getitem__`` for ``np.c_[...]``,
         ``operator.matmul`` for ``a @ b`` where one of them is neither a number nor an
         array (a sparse matrix).
 

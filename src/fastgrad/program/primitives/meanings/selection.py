@@ -36,23 +36,6 @@ def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
     return a
 
 
-@means("numpy.vectorize.__call__")
-def vectorized(self: Any, *args: Any) -> Any:
-    """One call for each element."""
-    if self.signature is not None or self.excluded:
-        return NotImplemented
-    args = tuple(map(asarray, args))
-    shape = np.broadcast_shapes(*(x.shape for x in args))
-    args = tuple(np.broadcast_to(x, shape) for x in args)
-    results = [self.pyfunc(*(x[i] for x in args)) for i in np.ndindex(shape)]
-    if not results:
-        return NotImplemented
-    if isinstance(results[0], tuple):
-        parts = zip(*results, strict=True)
-        return tuple(np.reshape(np.stack(list(map(asarray, p))), shape) for p in parts)
-    return np.reshape(np.stack(list(map(asarray, results))), shape)
-
-
 @means("numpy.select")
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """The first that holds: the last ones are chosen from first."""
@@ -122,13 +105,6 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 @means("numpy.allclose")
 def allclose(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
     return np.sum(~isclose(a, b, *args, **kwargs)) == 0
-
-
-@means("numpy.array_equal")
-def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
-    if np.shape(a1) != np.shape(a2) or equal_nan:
-        return NotImplemented if equal_nan else False
-    return np.sum(asarray(a1) != asarray(a2)) == 0
 
 
 @means("numpy.isposinf")
