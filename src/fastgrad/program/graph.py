@@ -167,10 +167,11 @@ class Node:
 
 def constant(value: Any) -> Node:
     """A node for an array that does not depend on the parameters (copied)."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise TraceError(f"uses a constant of dtype {array.dtype}")
-    data = np.array(array, dtype=np.float64, order="C")
+    if type(value) is not float and type(value) is not int:
+        value = np.asarray(value)
+        if value.dtype.kind not in "fiub":
+            raise TraceError(f"uses a constant of dtype {value.dtype}")
+    data = np.array(value, dtype=np.float64, order="C")
     return Node("constant", (), (), data, "constant", calling_line(), active=False)
 
 
@@ -184,14 +185,17 @@ def apply(
 ) -> Node:
     """Record one primitive; `value` where it does not follow from the ints."""
     if value is None:
-        with np.errstate(all="ignore"):
-            value = ops.PRIMITIVES[op].evaluate([x.value for x in inputs], ints)
+        evaluate = ops.PRIMITIVES[op].evaluate
+        if current_trace.get() is None:  # a trace is quiet throughout
+            evaluate = np.errstate(all="ignore")(evaluate)
+        value = evaluate([x.value for x in inputs], ints)
     value = np.asarray(value, dtype=np.float64)
-    if not value.flags.c_contiguous:
-        value = np.ascontiguousarray(value)
-    if value.ndim > MAX_NDIM:
-        raise TraceError(f"makes an array of {value.ndim} axes; at most {MAX_NDIM}")
-    active = any(x.active for x in inputs)
+    if value.ndim:
+        if not value.flags.c_contiguous:
+            value = np.ascontiguousarray(value)
+        if value.ndim > MAX_NDIM:
+            raise TraceError(f"makes an array of {value.ndim} axes; at most {MAX_NDIM}")
+    active = any([x.active for x in inputs])
     told = _spoken.get()
     label = told[0] if told else label
     return Node(op, tuple(inputs), tuple(ints), value, label, calling_line(), active)

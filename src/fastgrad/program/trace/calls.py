@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from fastgrad.program.graph import TraceError
-from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.trace import numpy_calls, python_functions
 from fastgrad.program.trace.complexes import Complex, is_live
 from fastgrad.program.trace.definitions import is_users
@@ -262,7 +261,7 @@ def _meant(
         return python_functions.vectorized(as_called, function, *args)
     if python_functions.writes(function) and type(args[0]) is np.ndarray:
         args = (recording.promote(args[0]), *args[1:])
-    meaning = meaning_of(function)
+    meaning = recording.meaning(function)
     if meaning is not None:
         result = _run(recording, meaning, args, kwargs)
         if result is not NotImplemented:

@@ -111,6 +111,8 @@ def elementwise(name: str, label: str, *inputs: Any) -> Traced:
 
 
 def _result_dtype(inputs: Any, *, whole: bool = False) -> np.dtype[Any]:
+    if all([type(x) is float or getattr(x, "dtype", None) is _FLOAT for x in inputs]):
+        return _FLOAT
     dtypes = [
         x
         if isinstance(x, (int, float)) and not isinstance(x, bool)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, Source, TraceError
+from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.trace.kept import Kept
 from fastgrad.program.trace.memory import Memory, flat, positions_in, root_of
 from fastgrad.program.trace.traced import Traced
@@ -53,6 +54,7 @@ class Recording:
         # Objects are known by their id, so all of them are held.
         self._memories: dict[int, tuple[NDArray[Any], Memory]] = {}
         self._lifted: dict[int, tuple[NDArray[Any], Traced]] = {}
+        self._meanings: dict[int, tuple[Any, Any]] = {}
         self._dense: dict[int, tuple[Any, Any]] = {}
         #: Functions of the user by their id, with what they are rewritten to.
         self.functions: dict[int, tuple[Any, Any]] = {}
@@ -120,6 +122,13 @@ class Recording:
             same = all(map(operator.is_, values, x.values()))
             return x if same else dict(zip(x, values, strict=True))
         return x
+
+    def meaning(self, function: Any) -> Any:
+        """What a function of a library means in traced NumPy, or None."""
+        known = self._meanings.get(id(function))
+        if known is None:
+            known = self._meanings[id(function)] = function, meaning_of(function)
+        return known[1]
 
     def dense(self, x: Any) -> Any:
         """A sparse matrix of SciPy as a plain array; everything else as it is."""
