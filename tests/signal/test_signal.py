@@ -11,7 +11,7 @@ from signal_networks import FAULTS, HEALTHY, batch_norm, linear, mlp, relu, resi
 import fastgrad as fg
 from fastgrad import initializers
 from fastgrad.params.nest import Nest
-from fastgrad.program import plan
+from fastgrad.program.graph import topological
 from fastgrad.program.trace.tracing import trace_graph
 from fastgrad.signal.measure import concentration, growth, measure
 from fastgrad.signal.scaled import Scaled, backpropagate, evaluate
@@ -137,7 +137,7 @@ _HOMOGENEOUS = {
 def values_and_gradient(function, x):
     graph = trace_graph(function, Nest(x))
     parameters, result = graph.parameters, graph.result
-    nodes = plan.topological(result)
+    nodes = topological(result)
     values = evaluate(nodes)
     kept = backpropagate(nodes, result, values, {parameters[0]})
     return values[result], kept[parameters[0]]
@@ -204,7 +204,7 @@ def test_ordinary_gradients_are_those_of_the_program():
     loss, params = mlp(np.tanh, 4, 16, 1.0, 0)
     graph = trace_graph(loss, Nest(params))
     parameters, result = graph.parameters, graph.result
-    nodes = plan.topological(result)
+    nodes = topological(result)
     found = backpropagate(nodes, result, evaluate(nodes), set(parameters))
     expected = fg.trace(loss, params).gradient()
     for p in parameters:

@@ -1,5 +1,7 @@
 """Losses from a traced program, once it has proved to be the user's function."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -7,7 +9,7 @@ from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.interface import OUTSIDE, Flags, Integers, Losses, Substitute
 from fastgrad.params.nest import Vector
 from fastgrad.program.graph import Node, TraceError, defining_line
-from fastgrad.program.program import Program, in_order, trace_nest
+from fastgrad.program.program import Program, program_of
 from fastgrad.program.trace.agreement import (
     first_constant_that_moved,
     first_other_operation,
@@ -145,12 +147,11 @@ def compile_losses(
         one, other = python.nest.shared[0]
         raise TraceError(f"parameters share memory ({one} and {other})", source)
     try:
-        program = trace_nest(
-            python.loss, python.nest, reduction=reduction, theta=python.theta
-        )
-        _trace_again(program, python, reduction)
+        recorded = trace_graph(python.loss, python.nest, reduction, python.theta)
+        _trace_again(recorded.nodes, python, reduction)
     finally:
         python.restore()
+    program = program_of(python.loss, python.nest, recorded)
     compiled = CompiledLosses(python, program, num_threads)
     _compare("at the parameters", program.value, python.base, python)
     for size in _SIZES:
@@ -173,13 +174,13 @@ def compile_losses(
 _NEXT = (1e-6, 1e-9)
 
 
-def _trace_again(program: Program, python: Losses, reduction: str | None) -> None:
+def _trace_again(nodes: Sequence[Node], python: Losses, reduction: str | None) -> None:
     """Refuse a program with a constant that is none."""
     for size in _NEXT:
         other = _traced_next(python, reduction, size, zeros=size == _NEXT[0])
-        parted = first_other_operation(program.nodes, other)
+        parted = first_other_operation(nodes, other)
         if parted is None:
-            moved = first_constant_that_moved(program.nodes, other)
+            moved = first_constant_that_moved(nodes, other)
             if moved is not None:
                 raise TraceError(
                     "uses a number that depends on the parameters, but got past the "
@@ -205,8 +206,7 @@ def _traced_next(
             np.add(leaf, move, out=leaf, casting="same_kind")
             del move
         python.confine()
-        graph = trace_graph(python.loss, python.nest, reduction)
-        return in_order(graph.parameters, graph.result)
+        return trace_graph(python.loss, python.nest, reduction).nodes
     except TraceError:
         if size == _NEXT[-1]:
             raise

@@ -201,6 +201,28 @@ def apply(
     return Node(op, tuple(inputs), tuple(ints), value, label, calling_line(), active)
 
 
+def topological(*results: Node) -> list[Node]:
+    """Every node that these depend on, inputs before outputs."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    for result in results:
+        if result in seen:
+            continue
+        seen.add(result)
+        stack = [(result, iter(result.inputs))]
+        while stack:
+            node, inputs = stack[-1]
+            for x in inputs:
+                if x not in seen:
+                    seen.add(x)
+                    stack.append((x, iter(x.inputs)))
+                    break
+            else:
+                order.append(node)
+                stack.pop()
+    return order
+
+
 # ---- shape operations in terms of the primitives view, reshape, take, place ----------
 
 

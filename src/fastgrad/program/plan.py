@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,25 +18,6 @@ from fastgrad.program.primitives.matrices import LINEAR
 #: Entries of a line that are further from each other are not bundled: the box around
 #: them would be mostly empty.
 _APART = 64
-
-
-def topological(result: Node) -> list[Node]:
-    """Every node that `result` depends on, inputs before outputs."""
-    order: list[Node] = []
-    seen: set[Node] = set()
-    stack: list[tuple[Node, Iterable[Node]]] = [(result, iter(result.inputs))]
-    seen.add(result)
-    while stack:
-        node, inputs = stack[-1]
-        for x in inputs:
-            if x not in seen:
-                seen.add(x)
-                stack.append((x, iter(x.inputs)))
-                break
-        else:
-            order.append(node)
-            stack.pop()
-    return order
 
 
 def assign_slots(nodes: Sequence[Node], result: Node) -> tuple[dict[Node, int], int]:

@@ -16,8 +16,9 @@ from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.params.nest import Nest
 from fastgrad.program import plan
 from fastgrad.program.gradient import backpropagate
-from fastgrad.program.graph import Node, TraceError, defining_line
+from fastgrad.program.graph import Node, TraceError, defining_line, topological
 from fastgrad.program.guards import departure
+from fastgrad.program.merging import merged
 from fastgrad.program.primitives import ops
 from fastgrad.program.trace.tracing import Graph, trace_graph
 
@@ -355,14 +356,19 @@ def trace_nest(
     theta: NDArray[np.float64] | None = None,
 ) -> Program:
     """Trace a loss, called once with arrays that record what is done with them."""
-    source = defining_line(loss)
-    program = Program(nest, trace_graph(loss, nest, reduction, theta))
+    return program_of(loss, nest, trace_graph(loss, nest, reduction, theta))
+
+
+def program_of(loss: Any, nest: Nest, recorded: Graph) -> Program:
+    """The program of a loss that was recorded, its loops at once where possible."""
+    program = Program(nest, merged(recorded))
     if len(program.nodes) > MAX_OPERATIONS:
-        raise TraceError(f"has {len(program.nodes):,} operations", source)
+        reason = f"has {len(program.nodes):,} operations"
+        raise TraceError(reason, defining_line(loss))
     return program
 
 
 def in_order(parameters: Sequence[Node], result: Node) -> list[Node]:
     """The parameters, used or not, then all that `result` comes from, inputs first."""
-    rest = [n for n in plan.topological(result) if n.op != "parameter"]
+    rest = [n for n in topological(result) if n.op != "parameter"]
     return [*parameters, *rest]

@@ -14,8 +14,7 @@ from fastgrad._arguments import choice, flag, function, number
 from fastgrad.params.claims import claimed
 from fastgrad.params.nest import Nest
 from fastgrad.params.structure import rebuild, walk
-from fastgrad.program import plan
-from fastgrad.program.graph import Node
+from fastgrad.program.graph import Node, topological
 from fastgrad.program.trace.tracing import trace_graph
 from fastgrad.reports import Fault, Jacobian, SignalLayer, SignalReport
 from fastgrad.signal.evidence import Evidence
@@ -120,7 +119,7 @@ def diagnose_signal(
         nest = _nest(params)
         graph = trace_graph(loss, nest, reduction)
     parameters, result = graph.parameters, graph.result
-    nodes = plan.topological(result)
+    nodes = topological(result)
     structure = find_layers(nodes)
     if not structure:
         raise ValueError(

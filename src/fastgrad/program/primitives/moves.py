@@ -48,9 +48,10 @@ def _take_derivative(
     return (_scattered(g, source, inputs[0].shape),)
 
 
-def _windows(
+def windows(
     inputs: Sequence[Array], ints: Sequence[int], ndim: int
 ) -> list[tuple[slice, ...]]:
+    """Where in the output of `place` each input lies."""
     return [
         tuple(
             slice(ints[i * ndim + d], ints[i * ndim + d] + n)
@@ -63,13 +64,13 @@ def _windows(
 def _place_derivative(
     g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
 ) -> tuple[Array, ...]:
-    return tuple(g[window] for window in _windows(inputs, ints, g.ndim))
+    return tuple(g[window] for window in windows(inputs, ints, g.ndim))
 
 
 def place(inputs: Sequence[Array], ints: Sequence[int], fill: Array) -> Array:
     """Lay the inputs into a copy of `fill` at their offsets."""
     out = fill.copy()
-    for x, window in zip(inputs, _windows(inputs, ints, fill.ndim), strict=True):
+    for x, window in zip(inputs, windows(inputs, ints, fill.ndim), strict=True):
         out[window] = x
     return out
 

@@ -26,9 +26,34 @@ def gather(x: Node, positions: Any, label: str) -> Node:
     moves = _moves(x.shape, positions)
     if moves is not None:
         return graph.view(x, *moves, positions.shape, label)
+    rows = _rows(x, positions, label)
+    if rows is not None:
+        return rows
     flat = graph.reshape(x, (x.value.size,), label)
     taken = graph.take(flat, positions.ravel(), label)
     return graph.reshape(taken, positions.shape, label)
+
+
+def _rows(x: Node, positions: Any, label: str) -> Node | None:
+    """Evenly spaced rows of a view of `x`, in any order, where that is what it is.
+
+    A perturbation then stays within its place of the rows.
+    """
+    if positions.ndim < 2 or not positions.size:
+        return None
+    ahead = positions.reshape(len(positions), -1)[:, 0]
+    inner = positions[0] - ahead[0]
+    if not (positions == ahead.reshape(-1, *[1] * inner.ndim) + inner).all():
+        return None
+    lowest = ahead.min()
+    apart = int(np.gcd.reduce(ahead - lowest)) or 1
+    which = (ahead - lowest) // apart
+    count = np.arange(which.max() + 1).reshape(-1, *[1] * inner.ndim)
+    moves = _moves(x.shape, lowest + apart * count + inner)
+    if moves is None:
+        return None
+    shape = (len(count), *inner.shape)
+    return graph.take(graph.view(x, *moves, shape, label), which, label)
 
 
 def _is_range(positions: Any) -> bool:

@@ -83,12 +83,7 @@ class Memory:
         """What is there, as one node of the shape of `positions`."""
         if self._owner is None:
             return shapes.gather(self.pieces[0], positions, label)
-        owner, at = self._owner[positions], self._at[positions]
-        if not positions.size:
-            return graph.constant(np.zeros(positions.shape))
-        if positions.size == 1 or (owner == owner.flat[0]).all():
-            return shapes.gather(self.pieces[int(owner.flat[0])], at, label)
-        return _joined(self.pieces, owner, at, label)
+        return gathered(self.pieces, self._owner[positions], self._at[positions], label)
 
     def _put(self, positions: Positions, node: Node) -> None:
         if self._owner is None:
@@ -101,6 +96,18 @@ class Memory:
 
     def _owners(self, positions: Positions) -> Any:
         return {0} if self._owner is None else np.unique(self._owner[positions])
+
+
+def gathered(
+    pieces: Sequence[Node], owner: NDArray[np.int32], at: Positions, label: str
+) -> Node:
+    """Element by element what is in piece `owner` at place `at`, as one node."""
+    if not owner.size:
+        return graph.constant(np.zeros(owner.shape))
+    first = int(owner.flat[0])
+    if owner.size == 1 or (owner == first).all():
+        return shapes.gather(pieces[first], at, label)
+    return _joined(pieces, owner, at, label)
 
 
 def _joined(

@@ -202,7 +202,11 @@ class Target:
 def iterate(recording: Recording, site: Any, of: Any) -> Any:
     """``iter(of)``."""
     if type(of) is np.ndarray:
-        return recording.lift(of)
+        lifted = recording.lift(of)
+        if lifted is of and of.ndim == 1 and of.flags.writeable:
+            # What the turns write into it, later turns see.
+            return (item(recording, site, of, i) for i in range(len(of)))
+        return lifted
     found = defined(recording, of, "__iter__")
     if found is not None:
         return calls.call(recording, site, found, (of,), {})

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastgrad.params.nest import Nest
 from fastgrad.program import graph
-from fastgrad.program.graph import Node, Source, TraceError
+from fastgrad.program.graph import Node, Source, TraceError, topological
 from fastgrad.program.primitives import reductions
 from fastgrad.program.trace import calls
 from fastgrad.program.trace.complexes import Complex
@@ -40,6 +40,12 @@ class Graph:
     result: Node
     guards: list[Node] = field(default_factory=list)
     opaque: list[Node] = field(default_factory=list)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The parameters, then all that is computed from them, inputs first."""
+        rest = topological(self.result, *self.guards, *self.opaque)
+        return [*self.parameters, *(n for n in rest if n.op != "parameter")]
 
 
 def trace_graph(
