@@ -253,7 +253,7 @@ def check_hessian(
     if skew > 1e-8 * size:
         notes = (*notes, f"`hess` is not symmetric: it differs from hess.T by {skew:g}")
     seconds = time.perf_counter() - started
-    return dataclasses.replace(report, notes=notes, seconds=seconds)
+    return dataclasses.replace(report, subject="Hessian", notes=notes, seconds=seconds)
 
 
 class _Differenced:

@@ -220,6 +220,7 @@ def checked(
     report = problem.relabel(summarize(entries, found, calibration))
     return dataclasses.replace(
         report,
+        subject="Jacobian",
         notes=(*report.notes, *notes),
         evaluations=problem.outputs.evaluations,
     )

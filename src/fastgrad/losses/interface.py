@@ -1,7 +1,6 @@
 """What everything above is written against: losses at perturbed points."""
 
 import abc
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -140,12 +139,7 @@ class Losses(abc.ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.restore()
         self.progress.close()
         # What a model keeps of its last call is that of theta.

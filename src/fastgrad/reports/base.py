@@ -101,6 +101,10 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in names}
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
+    if hasattr(value, "tocoo"):  # a sparse Jacobian
+        entries = value.tocoo()
+        parts = {"row": entries.row, "column": entries.col, "value": entries.data}
+        return plain({"shape": value.shape, **parts})
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, BaseException):

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.reports.document import Curve, Map
+from fastgrad.reports.text import written
 
 _MAX_POINTS = 20_000  # of each block in a scatter plot
+_LABELLED = 16  # blocks in its legend
 
 
 def errors(
@@ -28,14 +30,15 @@ def errors(
         n, a = n[::stride], analytic[name][::stride]
         with np.errstate(invalid="ignore"):
             shown = np.isfinite(n) & np.isfinite(a) & (n != 0) & (a != n)
-        axes[0].loglog(np.abs(n[shown]), np.abs(a - n)[shown], ".", ms=3, label=name)
+        label = written(name) if len(axes[0].lines) < _LABELLED else None
+        axes[0].loglog(np.abs(n[shown]), np.abs(a - n)[shown], ".", ms=3, label=label)
     axes[0].axline((1, 1), (10, 10), color="0.6", lw=0.8)  # an error of 100 %
     axes[0].set_xlabel("size of the numerical gradient")
     axes[0].set_ylabel("difference to the analytic one")
     axes[0].legend(fontsize=8)
     for ax, part in zip(axes[1:], maps, strict=True):
         ax.imshow(part.strength, cmap="autumn_r", aspect="auto", vmin=0, vmax=1)
-        ax.set_title(part.caption, fontsize=8, wrap=True)
+        ax.set_title(written(part.caption), fontsize=8, wrap=True)
         ax.set_xticks([])
         ax.set_yticks([])
     return figure
@@ -59,7 +62,7 @@ def curves(title: str, parts: Sequence[Curve]) -> Any:
 def bars(title: str, names: Sequence[str], sizes: Sequence[float], label: str) -> Any:
     """Return a figure with a logarithmic bar for each name."""
     figure, (ax,) = _figure(title, 1)
-    ax.barh(names, sizes)
+    ax.barh([written(name) for name in names], sizes)
     ax.set_xscale("log")
     ax.set_xlabel(label)
     ax.invert_yaxis()
@@ -70,5 +73,5 @@ def _figure(title: str, count: int) -> tuple[Any, list[Any]]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11 if count > 1 else 7, 4.5), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(written(title), fontsize=10)
     return figure, list(figure.subplots(1, count, squeeze=False)[0])

@@ -72,7 +72,7 @@ class GradientReport(Report):
     notes : tuple of str
         Anything else worth knowing.
     subject : str
-        What was checked, ``"Gradient"`` or ``"Jacobian"``.
+        What was checked, ``"Gradient"``, ``"Jacobian"`` or ``"Hessian"``.
     """
 
     verdict: Verdict
@@ -140,7 +140,7 @@ class GradientReport(Report):
         from fastgrad.reports import figures
 
         numerical, analytic = (
-            {name: np.ravel(leaf) for name, leaf in _gradients(nest)}
+            {name: _entries(leaf) for name, leaf in _gradients(nest)}
             for nest in (self.numerical, self.analytic)
         )
         worst = max(self.blocks, key=lambda block: block.wrong)
@@ -173,6 +173,12 @@ _DETECTS = (
 )
 _MAPS = 12
 _PIXELS = 256  # along each side of a map
+
+
+def _entries(leaf: Any) -> NDArray[Any]:
+    """Return the entries of an array, of those of a sparse one that it has."""
+    entries: NDArray[Any] = leaf.data if hasattr(leaf, "tocoo") else np.ravel(leaf)
+    return entries
 
 
 def headline(report: GradientReport) -> str:

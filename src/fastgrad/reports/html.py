@@ -22,6 +22,7 @@ from fastgrad.reports.document import (
     Table,
 )
 from fastgrad.reports.pictures import Element, curve, element, picture
+from fastgrad.reports.text import written
 
 
 def page(*documents: Document) -> str:
@@ -52,9 +53,7 @@ def _file(name: str) -> str:
 
 
 def _written(tag: Element) -> str:
-    text = ElementTree.tostring(tag, encoding="unicode", method="html")
-    # A name may hold what no encoding can: half of a surrogate pair.
-    return text.encode("utf-8", "backslashreplace").decode()
+    return written(ElementTree.tostring(tag, encoding="unicode", method="html"))
 
 
 def _section(part: Part) -> Iterator[Element]:

@@ -12,7 +12,12 @@ def render(document: Document) -> str:
     """Return the document as text; what is a picture is left out."""
     first = [*textwrap.wrap(document.headline, _WIDTH), *document.summary]
     sections = [first, *(list(_section(part)) for part in document.parts)]
-    return "\n\n".join("\n".join(lines) for lines in sections if lines)
+    return written("\n\n".join("\n".join(lines) for lines in sections if lines))
+
+
+def written(text: str) -> str:
+    """Return text that every file takes: a name may hold half a surrogate pair."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _section(part: Part) -> Iterator[str]:

@@ -8,7 +8,6 @@ whatever it is given. Afterwards they hold what they held, the same memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -108,12 +107,7 @@ class TorchLoss:
                 tensor.requires_grad_(True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for tensor, data, requires_grad in self._held:
             tensor.data = data
             if tensor.grad_fn is None:
