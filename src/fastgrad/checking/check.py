@@ -17,8 +17,10 @@ from fastgrad._arguments import (
     refusal,
 )
 from fastgrad._memory import refuse_too_large
+from fastgrad.checking.agreement import first_disagreement
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.differences import Array, Index
+from fastgrad.checking.exact import is_well_conditioned
 from fastgrad.checking.judgement import (
     KINK,
     WRONG,
@@ -27,7 +29,7 @@ from fastgrad.checking.judgement import (
     check_rtol,
 )
 from fastgrad.checking.locate import locate, refuse_formula
-from fastgrad.checking.noise import calibrate
+from fastgrad.checking.noise import Calibration, calibrate
 from fastgrad.checking.numerical import (
     check_method,
     engine_for,
@@ -204,8 +206,12 @@ def check_gradient(
             report = summarize_search(losses, searches, entries, calibration)
         else:
             _say_how_long(losses, len(index), method)
-            calibration = calibrate(losses, rng, method=method, step=step)
-            entries = judge(losses, calibration, gradient, index, rng)
+            given = (method, step, gradient, index, rng)
+            calibration, entries = _measured(losses, *given)
+            block = first_disagreement(losses, entries, calibration, rng)
+            if block is not None:
+                losses = _function_of(losses, block, engine)
+                calibration, entries = _measured(losses, *given)
             report = summarize(losses, entries, calibration)
         codes = {finding.cause.code for finding in findings}
         if report.verdict == "wrong" and not codes & _OF_CALLS:
@@ -226,6 +232,35 @@ def check_gradient(
         python_operations=getattr(program, "python_operations", ()),
         seconds=time.perf_counter() - started,
     )
+
+
+def _measured(
+    losses: Losses,
+    method: str,
+    step: float | None,
+    gradient: Gradient,
+    index: Index,
+    rng: np.random.Generator,
+) -> tuple[Calibration, Verdicts]:
+    """Return how entries were measured, and what that makes of them."""
+    calibration = calibrate(losses, rng, method=method, step=step)
+    if calibration.method == "exact" and is_well_conditioned(losses):
+        gradient = gradient.to_the_last_digits()
+    return calibration, judge(losses, calibration, gradient, index, rng)
+
+
+def _function_of(losses: Losses, block: str, engine: str) -> Losses:
+    """Return the user's function in place of a program that is another one."""
+    why = (
+        f"the traced program and the function have other slopes along a random "
+        f"direction through {block}"
+    )
+    if engine == "compiled":
+        raise ValueError(f'`engine="compiled"` needs a loss that can be traced: {why}.')
+    function: Losses = losses.here  # type: ignore[attr-defined]
+    function.evaluations += losses.evaluations
+    function.fallback = why
+    return function
 
 
 def check_coverage(coverage: Any) -> str | int:

@@ -4,6 +4,7 @@ Nothing is called wrong but what is outside twice its error bar, and nothing is 
 correct where an error of the entry's own size could hide in the bar.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ CORRECT, WRONG, UNDECIDED, KINK, UNOBSERVABLE = range(5)
 
 # What a correct gradient may differ by, from its own arithmetic.
 _RTOL: dict[Any, float] = {np.float64: 1e-6, np.float32: 1e-3, np.float16: 3e-2}
+
+_LAST_DIGITS = 4e-10  # where derivatives are known to more than that
 
 PIECE = 2**15  # entries about which everything is known at once
 
@@ -53,11 +56,14 @@ class Gradient:
     eps, rtol : ndarray of float64, shape (number of blocks,)
         The rounding unit of each block, and the relative difference that does not
         matter there.
+    by_default : bool
+        Whether that was left to us.
     """
 
     value: Array
     eps: Array
     rtol: Array
+    by_default: bool = False
 
     @classmethod
     def of(
@@ -79,7 +85,13 @@ class Gradient:
             np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in leaves]),
             np.array([np.finfo(dtype).eps for dtype in dtypes], dtype=np.float64),
             np.array([_RTOL[dtype] if rtol is None else rtol for dtype in dtypes]),
+            rtol is None,
         )
+
+    def to_the_last_digits(self) -> "Gradient":
+        """Return the same gradient, excused no more than rounding in float64."""
+        rtol = np.where((self.eps == EPS) & self.by_default, _LAST_DIGITS, self.rtol)
+        return dataclasses.replace(self, rtol=rtol)
 
 
 @dataclass(frozen=True)
@@ -218,16 +230,15 @@ def allowances(
     effects: Effects,
     index: Index,
     numerical: Array,
-    bend: Array,
 ) -> tuple[Array, Array, Array, Array]:
     """Return tolerance, floor, resolution and unit of entries, see `Judgement`."""
     block, scale = calibration.block[index], calibration.scale[index]
     size, eps = np.abs(gradient.value[index]), gradient.eps
     largest = effects.largest
+    largest_of_all = max(largest.max(initial=0.0), calibration.curvature)
     with np.errstate(all="ignore"):
-        curvature = float(np.median(bend * scale**2)) if len(index) else 0.0
         unit = np.maximum(scale, effects.leading[block])
-        floor = 100 * eps[block] * max(largest.max(initial=0.0), curvature) / unit
+        floor = 100 * eps[block] * largest_of_all / unit
         tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
         tolerance += 32 * (eps * largest)[block] / unit
         coarse = calibration.noise > _COARSE * max(calibration.base, largest.max())

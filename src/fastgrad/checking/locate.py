@@ -117,7 +117,7 @@ def locate(
     owner, nothing = Owner(offsets), np.zeros(len(steps))
     calibration = Calibration(
         *(scale, Step(scale, owner, steps, None), nothing + noise, nothing, owner),
-        *("central", abs(losses.base)),
+        *("central", 0.0, abs(losses.base)),
     )
     index = np.unique([i for search in searches for i in search.found]).astype(np.int64)
     return searches, judge(losses, calibration, gradient, index, rng), calibration

@@ -22,6 +22,7 @@ from fastgrad.checking.differences import (
     entry_pairs,
     ladder,
 )
+from fastgrad.checking.exact import FINE, exact_bars
 from fastgrad.checking.scales import Owner, Scale, Step, binary
 from fastgrad.losses.interface import Losses
 
@@ -50,7 +51,9 @@ class Calibration:
     block : Owner
         The block of each entry.
     method : str
-        ``"central"``, ``"forward"``, ``"complex"`` or ``"ridders"``.
+        ``"exact"``, ``"central"``, ``"forward"``, ``"complex"`` or ``"ridders"``.
+    curvature : float
+        Of the loss, times the square of the scale.
     base : float
         The size of the loss.
     fixed : float or None
@@ -63,6 +66,7 @@ class Calibration:
     truncation: Array
     block: Owner
     method: str
+    curvature: float
     base: float
     fixed: float | None = None
 
@@ -167,24 +171,54 @@ def calibrate(
     offsets = losses.nest.offsets
     block, scale = Owner(offsets), Scale(losses.theta, offsets)
     index = _sample(offsets, rng)
-    owner = block[index]
-    noise = measure_noise(losses, index, scale[index])
+    if method == "central" and step is None and losses.engine == "compiled":
+        exact = _calibrate_exact(losses, index, scale, block)
+        if exact is not None:
+            return exact
+    own, owner, blocks = scale[index], block[index], len(offsets) - 1
+    noise = measure_noise(losses, index, own)
     if not np.isfinite(noise).any():  # no response: they may all be dead by chance
         noise[:] = noise_along(losses, scale[:], rng)
-    noise = _pool(noise, owner, len(offsets) - 1)
+    noise = _pool(noise, owner, blocks)
     noise = np.maximum(noise, losses.rounding)
     # The complex step is none on the real axis.
     given = None if method == "complex" else step
-    steps = (
-        scale[index][:, None] * RUNGS if given is None else _fixed_rungs(given, index)
-    )
+    steps = own[:, None] * RUNGS if given is None else _fixed_rungs(given, index)
     pairs = entry_pairs(losses, index, steps)
     relative, truncation = _compare_rungs(
-        pairs, scale[index], noise[owner], owner, len(noise), method, given is None
+        pairs, own, noise[owner], owner, blocks, method, given is None
     )
-    chosen = Step(scale, block, relative, given)
-    base = abs(losses.base)
-    return Calibration(scale, chosen, noise, truncation, block, method, base, step)
+    return Calibration(
+        *(scale, Step(scale, block, relative, given), noise, truncation, block),
+        *(method, _curvature(pairs, own), abs(losses.base), step),
+    )
+
+
+def _calibrate_exact(
+    losses: Losses, index: Index, scale: Scale, block: Owner
+) -> Calibration | None:
+    """Return the calibration of differences that carry no noise, if these do not."""
+    own, owner = scale[index], block[index]
+    blocks = len(losses.nest.offsets) - 1
+    pairs = entry_pairs(losses, index, binary(own[:, None], RUNGS))
+    known = ladder(pairs, np.full(len(index), losses.rounding))
+    bars = exact_bars(losses, index, own, owner, known, blocks)
+    if bars is None:
+        return None
+    noise = np.maximum(_pool(known.noise, owner, blocks), losses.rounding)
+    step = Step(scale, block, np.full(blocks, FINE), None)
+    return Calibration(
+        *(scale, step, noise, bars, block),
+        *("exact", _curvature(pairs, own), abs(losses.base)),
+    )
+
+
+def _curvature(pairs: Pairs, scale: Array) -> float:
+    """Return the typical second derivative, times the square of the scale."""
+    with np.errstate(all="ignore"):
+        bends = np.abs(pairs.jump / pairs.span) * scale[:, None] ** 2
+    middle = bends[:, bends.shape[1] // 2]
+    return float(np.median(np.where(np.isfinite(middle), middle, 0.0)))
 
 
 def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
@@ -274,10 +308,11 @@ def _coarseness(losses: Losses, direction: Array) -> float:
     """
     try:
         with np.errstate(all="ignore"):
-            values = losses.along(direction, np.linspace(-1, 1, _POINTS))
+            change = np.diff(losses.along(direction, np.linspace(-1, 1, _POINTS)))
     except Exception:  # the loss cannot be computed that far away
-        values = np.zeros(_POINTS)
-    quantum = float(_quantum(np.diff(values)[None])[0])
+        change = np.zeros(_POINTS - 1)
+    with np.errstate(all="ignore"):
+        quantum = float(_quantum(change[None])[0])
     usual = EPS * abs(losses.base)
     return _ROUNDED * quantum if quantum > 1e4 * usual else usual
 

@@ -16,6 +16,7 @@ from fastgrad.checking.differences import (
     entry_pairs,
     ladder,
 )
+from fastgrad.checking.exact import exact_slopes
 from fastgrad.checking.noise import Calibration, calibrate
 from fastgrad.checking.scales import binary
 from fastgrad.losses import Losses, make_losses
@@ -216,11 +217,20 @@ def slopes_of(
     calibration = calibrate(losses, rng, method=method, step=step)
     if method == "ridders":
         return ridders_slopes(losses, index, calibration)
-    if not with_error and (method == "forward" or len(index) > FEW):
-        pairs = calibration.pairs(losses, index)
-        value = pairs.forward if method == "forward" else pairs.central
-        return _plain(value, np.full(len(index), np.nan))
+    if calibration.method == "exact":
+        return _exactly(losses, index, calibration)
     return _with_error(losses, index, calibration, keep=step is not None)
+
+
+def _exactly(losses: Losses, index: Index, calibration: Calibration) -> Slopes:
+    """One evaluation per entry; where there is a kink, or no slope, a ladder."""
+    bars = calibration.truncation[calibration.block[index]]
+    value, error, crossed = exact_slopes(losses, index, calibration.scale[index], bars)
+    again = np.flatnonzero(crossed | ~np.isfinite(error))
+    if again.size:
+        better = ridders_slopes(losses, index[again], calibration)
+        value[again], error[again] = better.value, better.error
+    return _plain(value, error)
 
 
 def _at_step(losses: Losses, index: Index, method: str, step: float) -> Slopes:

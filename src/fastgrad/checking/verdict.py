@@ -7,7 +7,8 @@ directions through all such entries, too.
 
 import numpy as np
 
-from fastgrad.checking.differences import Index
+from fastgrad.checking.differences import RUNGS, Array, Index, entry_pairs
+from fastgrad.checking.exact import exact_slopes
 from fastgrad.checking.judgement import (
     CORRECT,
     KINK,
@@ -25,6 +26,7 @@ from fastgrad.checking.judgement import (
 )
 from fastgrad.checking.noise import Calibration
 from fastgrad.checking.numerical import slopes_by
+from fastgrad.checking.scales import binary
 from fastgrad.checking.solvers import excuse_solver
 from fastgrad.checking.suspects import try_again
 from fastgrad.checking.ties import check_ties
@@ -118,29 +120,45 @@ def _first_pass(
 ) -> Judgement:
     """Measure every entry once, by the method asked for, and judge by that."""
     method, block = calibration.method, calibration.block[index]
-    own, nowhere = gradient.value[index], np.zeros(len(index))
-    jump, crossed, bend = nowhere, nowhere.astype(bool), nowhere
+    own, jump = gradient.value[index], np.zeros(len(index))
+    crossed = np.zeros(len(index), dtype=bool)
     if method in ("complex", "ridders"):
         slopes = slopes_by(method, losses, index, calibration)
         value, error = slopes.value, slopes.error
         response = np.abs(value)
+    elif method == "exact":
+        bars = calibration.truncation[block]
+        value, error, crossed = exact_slopes(
+            losses, index, calibration.scale[index], bars
+        )
+        response = np.abs(value)
+        jump = np.where(crossed, np.inf, 0.0)
     else:
         pairs = calibration.pairs(losses, index)
         value = pairs.forward if method == "forward" else pairs.central
         error = calibration.error(pairs, index)
         response = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
         jump = np.abs(pairs.jump)
-        with np.errstate(all="ignore"):
-            bend = np.where(np.isfinite(jump), jump, 0) / pairs.span
         crossed = crossed if pairs.crossed is None else pairs.crossed
     value = np.where(np.isfinite(value), value, np.nan)
     error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
     response = np.where(np.isfinite(response), response, 0.0)
     entries = Judgement(
         *(index, block, own, value, error),
-        *allowances(gradient, calibration, effects, index, value, bend),
+        *allowances(gradient, calibration, effects, index, value),
         *(response, jump, np.zeros(len(index)), crossed),
         np.empty(len(index), dtype=np.uint8),
     )
+    if method == "exact":
+        _look_around(losses, entries, calibration.scale[index])
     entries.kind = classify(entries)
     return entries
+
+
+def _look_around(losses: Losses, entries: Judgement, scale: Array) -> None:
+    """Find out whether the loss responds to entries without a slope, further away."""
+    flat = np.flatnonzero(np.abs(entries.analytic) <= entries.floor)
+    step = binary(scale[flat], RUNGS[2])
+    pairs = entry_pairs(losses, entries.index[flat], step)
+    around = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
+    entries.response[flat] = np.fmax(entries.response[flat], around)

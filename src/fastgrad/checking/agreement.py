@@ -1,0 +1,63 @@
+"""The user's own function has the last word on what a program measured.
+
+A program is traced, and computes differences in its own way: a mistake in either would
+pass for a property of the loss. So the function itself is called along random
+directions through each block, and its difference quotients have to agree with the
+derivatives that the program gave, as far as its own noise lets them be known.
+"""
+
+import itertools
+
+import numpy as np
+
+from fastgrad.checking.differences import RUNGS, direction_pairs, ladder
+from fastgrad.checking.judgement import KINK, Verdicts
+from fastgrad.checking.locate import norm
+from fastgrad.checking.noise import Calibration, noise_along
+from fastgrad.losses.interface import Losses, Substitute
+
+_STEPS = RUNGS[1:8]
+_BLOCKS = 8  # a direction each; of more blocks, through several at once
+_CLOSE = 1e-6  # of the derivative along the direction, typically
+
+
+def first_disagreement(
+    losses: Losses, found: Verdicts, calibration: Calibration, rng: np.random.Generator
+) -> str | None:
+    """Return the block along which function and program differ, if there is one.
+
+    Costs 14 evaluations of the function for each of at most eight directions, and some
+    more to measure its noise.
+    """
+    complete = len(found.index) == losses.nest.size and calibration.fixed is None
+    if not isinstance(losses, Substitute) or not complete:
+        return None
+    before = losses.here.evaluations
+    try:
+        return _disagreement(losses.here, found, calibration, rng)
+    finally:
+        losses.evaluations += losses.here.evaluations - before
+
+
+def _disagreement(
+    function: Losses,
+    found: Verdicts,
+    calibration: Calibration,
+    rng: np.random.Generator,
+) -> str | None:
+    known = np.isfinite(found.numerical) & (found.kind != KINK)
+    numerical = np.where(known, found.numerical, 0.0)
+    u = rng.standard_normal(function.nest.size) * calibration.scale[:] * known
+    noise = noise_along(function, calibration.scale[:], rng)
+    offsets = function.nest.offsets
+    edges = offsets[np.linspace(0, len(offsets) - 1, _BLOCKS + 1).round().astype(int)]
+    for start, stop in itertools.pairwise(np.unique(edges).tolist()):
+        direction = np.zeros_like(u)
+        direction[start:stop] = u[start:stop]
+        pairs = direction_pairs(function, direction, _STEPS)
+        slopes = ladder(pairs[None], np.array([noise]))
+        terms = numerical[start:stop] * u[start:stop]
+        allowed = 2 * float(slopes.error[0]) + _CLOSE * norm(terms)
+        if not slopes.kink[0] and abs(float(slopes.value[0] - terms.sum())) > allowed:
+            return function.nest.names[int(function.nest.block_of(start))]
+    return None

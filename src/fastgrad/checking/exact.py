@@ -1,0 +1,103 @@
+"""One evaluation an entry, where the losses are differences without cancellation.
+
+A compiled program forms the difference of a loss operation by operation, by identities
+that do not cancel, however small the step. One step so small that neither curvature nor
+a kink comes into play then gives the derivative to the last digits. Whether that holds
+is measured, on a few entries of each block: on the other side, at a larger step, and by
+a ladder of steps of ordinary size, which knows nothing of it.
+"""
+
+import numpy as np
+
+from fastgrad.checking.differences import (
+    EPS,
+    Array,
+    Flags,
+    Index,
+    Slopes,
+    entry_pairs,
+)
+from fastgrad.checking.scales import binary
+from fastgrad.losses.interface import Losses
+
+# Of the scale: half the digits of theta less a few, so that theta + h is exact.
+FINE = 2.0**-46
+_WIDER = 2.0**-43
+_CLOSE = 1e-9  # of the slope: how well it has to be known
+_BY_CONDITION = frozenset({"solve", "det", "logabsdet", "cholesky"})
+_MARGIN = 8.0  # what the worst of a few entries may be exceeded by
+
+
+def exact_bars(
+    losses: Losses, index: Index, scale: Array, owner: Index, known: Slopes, blocks: int
+) -> Array | None:
+    """Return the error bars of exact slopes, times the scale, for each block.
+
+    Parameters
+    ----------
+    losses : Losses
+    index, owner : ndarray of int64, shape (n,)
+        A sample of entries, and their blocks.
+    scale : ndarray of float64, shape (n,)
+        Of each.
+    known : Slopes
+        Of each, by a ladder of steps.
+    blocks : int
+
+    Returns
+    -------
+    ndarray of float64, shape (blocks,), or None
+        None if the differences are not exact.
+    """
+    steps = binary(scale[:, None], np.array([_WIDER, FINE]))
+    pairs = entry_pairs(losses, index, steps)
+    smooth = ~known.kink
+    if pairs.crossed is not None:
+        smooth &= ~pairs.crossed.any(axis=1)
+    if not smooth.any():
+        return None
+    with np.errstate(all="ignore"):
+        slope, beside = pairs.forward[:, 1], pairs.backward[:, 1]
+        spread = np.abs(slope - pairs.forward[:, 0]) + np.abs(slope - beside)
+        size, spread = np.abs(slope) * scale, spread * scale
+        largest = np.zeros(blocks)
+        np.maximum.at(largest, owner, size)
+        exact = spread <= _CLOSE * (size + 1e-3 * largest[owner])
+        off = np.abs(slope - known.value)
+        exact &= off <= 2 * known.error + _CLOSE * np.abs(slope)
+    if not exact[smooth].all():
+        return None
+    bars = np.zeros(blocks)
+    np.maximum.at(bars, owner[smooth], spread[smooth])
+    unseen = np.setdiff1d(np.arange(blocks), owner[smooth])
+    bars[unseen] = bars.max()
+    return _MARGIN * bars
+
+
+def exact_slopes(
+    losses: Losses, index: Index, scale: Array, bars: Array
+) -> tuple[Array, Array, Flags]:
+    """Return slopes to the right, their bars, and where a kink is at the point.
+
+    One evaluation each; `bars` are those of their blocks.
+    """
+    x = losses.theta[index]
+    value = losses.representable(index, x + binary(scale, np.array(FINE)))
+    with np.errstate(all="ignore"):
+        difference, crossed = losses.at_entries(index, value)
+        slope = difference / (value - x)
+        error = bars / scale + 64 * EPS * np.abs(slope)
+    if crossed is None:
+        crossed = np.zeros(len(index), dtype=bool)
+    return slope, np.where(np.isfinite(slope), error, np.inf), crossed
+
+
+def is_well_conditioned(losses: Losses) -> bool:
+    """Whether rounding of the gradient is of the order of its largest terms.
+
+    It may be more where a matrix is inverted, and more than rounding where the course
+    of the loss depends on the parameters.
+    """
+    program = losses.program  # type: ignore[attr-defined]
+    plain = all(node.op not in _BY_CONDITION for node in program.nodes)
+    return plain and not program.guards and not program.python_operations

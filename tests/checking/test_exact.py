@@ -1,0 +1,147 @@
+"""One evaluation an entry, where a program's differences do not cancel."""
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+from fastgrad.program.program import Program
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(16, 30)), RNG.normal(size=(16, 5))
+PARAMS = {
+    "W": RNG.normal(size=(30, 20)) / 5,
+    "b": RNG.normal(size=20),
+    "V": RNG.normal(size=(20, 5)) / 4,
+}
+
+
+def loss(p, f=np.tanh):
+    return np.mean((f(X @ p["W"] + p["b"]) @ p["V"] - Y) ** 2)
+
+
+def relu(z):
+    return np.maximum(z, 0)
+
+
+def complex_step(f):
+    """The exact gradient, to rounding."""
+    moved = {k: v.astype(complex) for k, v in PARAMS.items()}
+    grads = {k: np.empty(v.shape) for k, v in PARAMS.items()}
+    for k, v in PARAMS.items():
+        for i in np.ndindex(v.shape):
+            moved[k][i] += 1e-30j
+            grads[k][i] = np.imag(loss(moved, f)) / 1e-30
+            moved[k][i] = v[i]
+    return grads
+
+
+def flat(nest):
+    return np.concatenate([np.ravel(nest[k]) for k in PARAMS])
+
+
+SMOOTH = {
+    "tanh": np.tanh,
+    "logistic": lambda z: 1 / (1 + np.exp(-z)),
+    "sine": lambda z: np.sin(3 * z),
+    "softplus": lambda z: np.log(1 + np.exp(z)),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_derivatives_to_the_last_digits(name):
+    """1e-12 of the norm, 1e-9 of each entry, for little more than one evaluation."""
+    f = SMOOTH[name]
+    truth = complex_step(f)
+    report = fg.check_gradient(lambda p: loss(p, f), PARAMS, truth)
+    assert report.ok
+    assert report.engine == "compiled"
+    assert report.method == "exact"
+    assert report.evaluations <= report.checked + 400  # little, in large problems
+    for numerical in (
+        report.numerical,
+        fg.numerical_gradient(lambda p: loss(p, f), PARAMS),
+    ):
+        off = np.abs(flat(numerical) - flat(truth))
+        assert np.linalg.norm(off) <= 1e-12 * np.linalg.norm(flat(truth))
+        assert (off <= 1e-9 * np.abs(flat(truth))).all()
+
+
+def test_errors_of_one_in_a_thousand_million_are_wrong():
+    """In any block; the limit that is stated for it is below that."""
+    truth = complex_step(np.tanh)
+    report = fg.check_gradient(loss, PARAMS, truth)
+    for k in PARAMS:
+        wrong = {name: g.copy() for name, g in truth.items()}
+        i = np.unravel_index(np.argmax(np.abs(truth[k])), truth[k].shape)
+        wrong[k][i] *= 1 + 1e-9
+        found = fg.check_gradient(loss, PARAMS, wrong).wrong
+        assert [(entry.block, entry.index) for entry in found] == [(k, i)]
+        assert report.blocks[k].detection_limit <= 1e-9 * np.abs(truth[k]).max()
+
+
+def test_large_problems_cost_one_evaluation_an_entry():
+    """And a few more, for a sample of each block."""
+    x = np.random.default_rng(1).normal(size=20_000)
+    report = fg.check_gradient(lambda x: np.sum(np.sin(x)), x, np.cos(x))
+    assert report.ok
+    assert report.evaluations <= 1.05 * x.size
+
+
+def test_kinks_at_the_point_are_seen():
+    """A step to one side alone would take the slope of that side."""
+    x = np.array([0.0, 1.0, -2.0])
+
+    def slopes(a):
+        return np.array([a, 1.0, -1.0])
+
+    for a in (-1.0, 0.0, 0.3, 1.0):
+        report = fg.check_gradient(lambda x: np.sum(np.abs(x)), x, slopes(a))
+        assert report.ok
+        assert report.blocks[0].at_kink == 1
+    assert fg.check_gradient(lambda x: np.sum(np.abs(x)), x, slopes(1.1)).wrong
+    numerical = fg.numerical_gradient(lambda x: np.sum(np.abs(x)), x)
+    np.testing.assert_allclose(numerical, [0.0, 1.0, -1.0], atol=1e-12)
+
+
+def test_relu_networks():
+    """No kink is crossed by steps so small."""
+    z = X @ PARAMS["W"] + PARAMS["b"]
+    d = 2 * (relu(z) @ PARAMS["V"] - Y) / Y.size
+    dz = d @ PARAMS["V"].T * (z > 0)
+    truth = {"W": X.T @ dz, "b": dz.sum(axis=0), "V": relu(z).T @ d}
+    report = fg.check_gradient(lambda p: loss(p, relu), PARAMS, truth)
+    assert report.ok
+    off = np.linalg.norm(flat(report.numerical) - flat(truth))
+    assert off <= 1e-12 * np.linalg.norm(flat(truth))
+
+
+def test_a_step_asked_for_is_a_central_difference():
+    """With that step, whatever the engine."""
+    h = 1e-3
+    numerical = fg.numerical_gradient(loss, PARAMS, step=h)
+    w = PARAMS["W"].copy()
+    up, down = w.copy(), w.copy()
+    up[3, 4] += h
+    down[3, 4] -= h
+    quotient = (loss(PARAMS | {"W": up}) - loss(PARAMS | {"W": down})) / (
+        up[3, 4] - down[3, 4]
+    )
+    assert numerical["W"][3, 4] == pytest.approx(quotient, rel=1e-10)
+
+
+def test_the_function_has_the_last_word(monkeypatch):
+    """A program with other slopes is not used, and the report says so."""
+    truth = complex_step(np.tanh)
+    at_entries = Program.at_entries
+
+    def mistaken(self, index, delta, **options):
+        difference, crossed = at_entries(self, index, delta, **options)
+        return difference * np.where(np.abs(delta) < 1e-5, 1.001, 1), crossed
+
+    monkeypatch.setattr(Program, "at_entries", mistaken)
+    report = fg.check_gradient(loss, PARAMS, truth)
+    assert report.ok
+    assert report.engine == "python"
+    assert "other slopes" in report.fallback
+    with pytest.raises(ValueError, match="other slopes"):
+        fg.check_gradient(loss, PARAMS, truth, engine="compiled")
