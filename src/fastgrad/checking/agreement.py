@@ -14,7 +14,8 @@ from fastgrad.checking.differences import RUNGS, direction_pairs, ladder
 from fastgrad.checking.judgement import KINK, Verdicts
 from fastgrad.checking.locate import norm
 from fastgrad.checking.noise import Calibration, noise_along
-from fastgrad.losses.interface import Losses, Substitute
+from fastgrad.losses.interface import Losses
+from fastgrad.losses.program import CompiledLosses
 
 _STEPS = RUNGS[1:8]
 _BLOCKS = 8  # a direction each; of more blocks, through several at once
@@ -30,7 +31,7 @@ def first_disagreement(
     more to measure its noise.
     """
     complete = len(found.index) == losses.nest.size and calibration.fixed is None
-    if not isinstance(losses, Substitute) or not complete:
+    if not isinstance(losses, CompiledLosses) or not complete:
         return None
     before = losses.here.evaluations
     try:

@@ -111,8 +111,10 @@ def _bisect(
         else:
             far = middle
     function = getattr(losses, "here", losses)  # the jump is of the function itself
-    values = function.along(direction, np.array([near, far]))
-    size = float(np.abs(values[1] - values[0]))
+    one, other = (
+        float(function.along(losses.within(t * direction), 1.0)[0]) for t in (near, far)
+    )
+    size = abs(other - one)
     name = line[0].replace("\\", "/").rsplit("/", 1)[-1]
     return (
         Jump(abs(far), size, f"{name}, line {line[1]}") if np.isfinite(size) else None
@@ -146,8 +148,10 @@ def _run(losses: Losses, direction: Array, t: float) -> Lines:
     saved, collecting = nest.snapshot(), gc.isenabled()
     gc.disable()  # callbacks of the collector are not the loss
     try:
-        for leaf, part in zip(nest.leaves, nest.split(t * direction), strict=True):
+        moves = nest.split(losses.within(t * direction))
+        for leaf, part in zip(nest.leaves, moves, strict=True):
             np.add(leaf, part, out=leaf, casting="same_kind")
+        losses.confine()
         losses.evaluations += 1
         with np.errstate(all="ignore"):
             sys.settrace(trace)
