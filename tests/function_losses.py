@@ -415,3 +415,39 @@ def bins(w):
 
 def unique(w):
     return np.sum(np.unique(w) ** 2) + len(np.unique(w))
+
+
+def given_by_name(w):
+    return (
+        np.clip(a=w, a_min=-1, a_max=0.5).sum()
+        + np.max(a=w, axis=0)
+        + np.moveaxis(a=w.reshape(2, 4), source=0, destination=1)[1, 0]
+        + np.percentile(a=w, q=30)
+        + np.sum(a=w, axis=None) ** 2
+    )
+
+
+def sequences(w):
+    return (
+        np.log([np.exp(w[0]), 2.0]).sum()
+        + np.concatenate([[w[0]], w[1:3], [3.0]]).sum() ** 2
+        + np.dot([1.0, 2.0], [w[0], w[1]])
+        + np.mean([w[2], w[3] ** 2])
+    )
+
+
+def some_of_them(w):
+    return (
+        np.sum(w, where=w > 0) ** 2
+        + np.max(w, where=w < 1, initial=-5.0)
+        + np.mean(w**2, where=w > -1)
+        + np.min(w, where=[True, False] * 4, initial=3.0)
+        + np.prod(w, where=True, initial=2.0)
+    )
+
+
+def written_where(w):
+    z = np.zeros(8)
+    np.log(w, out=z, where=w > 0)
+    np.multiply(z, 2.0, out=z)
+    return np.sum(z**2)

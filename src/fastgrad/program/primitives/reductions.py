@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -39,14 +38,13 @@ def _reduce(
     axis: Axis,
     keepdims: bool,
     initial: float | None,
-    where: Any,
+    where: Node | None,
     label: str,
 ) -> Node:
     axes = normalize_axes(axis, x.value.ndim)
     of_two, neutral = _OF_TWO[op]
-    if where is not True:
-        mask = graph.constant(where)
-        x = elementwise("where", mask, x, number(neutral), label=label)
+    if where is not None:
+        x = elementwise("where", where, x, number(neutral), label=label)
     if axes:
         ints = [int(d in axes) for d in range(x.value.ndim)]
         x = graph.apply(op, [x], ints, label=label)
@@ -63,7 +61,7 @@ def sum_(
     *,
     keepdims: bool = False,
     initial: float | None = None,
-    where: Any = True,
+    where: Node | None = None,
     label: str,
 ) -> Node:
     """Sum over axes."""
@@ -76,16 +74,17 @@ def mean(
     axis: Axis = None,
     *,
     keepdims: bool = False,
-    where: Any = True,
+    where: Node | None = None,
     label: str,
 ) -> Node:
     """Mean over axes."""
-    axes = normalize_axes(axis, x.value.ndim)
-    count: Any = math.prod(x.shape[a] for a in axes)
-    if where is not True:
-        count = np.sum(np.broadcast_to(where, x.shape), axes, keepdims=keepdims)
     total = sum_(x, axis, keepdims=keepdims, where=where, label=label)
-    return elementwise("divide", total, graph.constant(count), label=label)
+    axes = normalize_axes(axis, x.value.ndim)
+    count = number(math.prod(x.shape[a] for a in axes))
+    if where is not None:
+        chosen = graph.broadcast_to(where, x.shape, label)
+        count = sum_(chosen, axis, keepdims=keepdims, label=label)
+    return elementwise("divide", total, count, label=label)
 
 
 @stands_for(np.max, np.amax)
@@ -95,7 +94,7 @@ def max_(
     *,
     keepdims: bool = False,
     initial: float | None = None,
-    where: Any = True,
+    where: Node | None = None,
     label: str,
 ) -> Node:
     return _reduce("max", x, axis, keepdims, initial, where, label)
@@ -108,7 +107,7 @@ def min_(
     *,
     keepdims: bool = False,
     initial: float | None = None,
-    where: Any = True,
+    where: Node | None = None,
     label: str,
 ) -> Node:
     flipped = elementwise("negative", x, label=label)
@@ -124,7 +123,7 @@ def prod(
     *,
     keepdims: bool = False,
     initial: float | None = None,
-    where: Any = True,
+    where: Node | None = None,
     label: str,
 ) -> Node:
     return _reduce("prod", x, axis, keepdims, initial, where, label)

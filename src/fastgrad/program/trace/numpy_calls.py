@@ -5,6 +5,7 @@ Either NumPy hands the call over, by its protocols, or rewritten code does.
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -59,7 +60,7 @@ _OF_SEQUENCES = frozenset(
     + [np.linalg.multi_dot]
 )
 #: Besides positional ones, the arguments that are arrays.
-_NAMED = ("weights", "a_min", "a_max", "min", "max", "x", "b")
+_NAMED = ("weights", "a_min", "a_max", "min", "max", "x", "b", "where")
 
 
 # ---- ufuncs --------------------------------------------------------------------------
@@ -69,6 +70,7 @@ def call_ufunc(ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """Trace a ufunc, or one of its methods."""
     if not any_live(inputs):
         return getattr(ufunc, method)(*plain(inputs), **plain(kwargs))
+    inputs = tuple(asarray(x) if isinstance(x, (list, tuple)) else x for x in inputs)
     if method == "__call__" and len(inputs) > ufunc.nin:
         inputs, kwargs["out"] = inputs[: ufunc.nin], inputs[ufunc.nin :]
     if complexes.concerns(ufunc, inputs):
@@ -197,10 +199,18 @@ def _in_primitives(function: Any, args: Any, kwargs: dict[str, Any], out: Any) -
         raise TraceError(f"{label} cannot be traced")
     meaning, positions = functions.FUNCTIONS[function]
     _drop_dtype(kwargs, label)
+    if not args:
+        args, kwargs = _by_position(function, kwargs)
     arrays = [args[i] for i in positions if i < len(args)]
-    flat = [x for a in arrays for x in (a if isinstance(a, (list, tuple)) else [a])]
+    flat = [
+        asarray(x) if isinstance(x, (list, tuple)) else x
+        for a in arrays
+        for x in (a if isinstance(a, (list, tuple)) else [a])
+    ]
     as_nodes = _nodes if function in _OF_SEQUENCES else _node
     given = [as_nodes(a) if i in positions else a for i, a in enumerate(args)]
+    if kwargs.get("where") is True:
+        del kwargs["where"]
     for name in _NAMED:
         if name in kwargs:
             kwargs[name] = _node(kwargs[name])
@@ -221,6 +231,16 @@ def _in_primitives(function: Any, args: Any, kwargs: dict[str, Any], out: Any) -
     return stored(Traced(result, dtype), out, label)
 
 
+def _by_position(function: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Arguments that were all given by name: those that may go first in their order."""
+    rest, args = dict(kwargs), []
+    for name in inspect.signature(function).parameters:
+        if name not in rest:
+            break
+        args.append(rest.pop(name))
+    return args, rest
+
+
 def _views(result: Any, whole: Traced, pick: Callable[[Any], Any]) -> Any:
     """Arrays that share their memory with the first argument."""
     if not isinstance(result, list):
@@ -238,7 +258,7 @@ def _node(x: Any) -> Any:
 def _nodes(x: Any) -> Any:
     """The nodes of an array argument, or of a sequence of arrays."""
     if isinstance(x, (list, tuple)) and any_live(x):
-        return [node_of(y) for y in x]
+        return [node_of(asarray(y)) for y in x]
     return node_of(x)
 
 
