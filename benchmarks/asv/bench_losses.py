@@ -24,8 +24,12 @@ class TimeAtEntries:
         loss = _trivial
         if engine == "vectorized":
             loss, options = _trivial_stacked, {"vectorized": True}
-        self.losses = make_losses(loss, np.ones(parameters), progress=False, **options)
+        self.opened = make_losses(loss, np.ones(parameters), progress=False, **options)
+        self.losses = self.opened.__enter__()
         self.index = np.arange(parameters)
+
+    def teardown(self, engine, parameters):
+        self.opened.__exit__(None, None, None)
 
     def time_at_entries(self, engine, parameters):
         self.losses.at_entries(self.index, self.losses.theta + 1e-5)
