@@ -137,3 +137,25 @@ def test_other_threads_keep_their_random_numbers():
         done.set()
         thread.join(30)
     assert len(set(drawn)) == len(drawn) > 20
+
+
+def test_threads_that_wait_for_each_other():
+    """One of them is told, instead of both waiting for ever."""
+    one, other = np.ones(2), np.ones(2)
+    both = threading.Barrier(2)
+
+    def hold(mine, theirs):
+        def run():
+            with claimed(mine):
+                both.wait(30)
+                try:
+                    with claimed(theirs):
+                        return "held"
+                except RuntimeError as error:
+                    return str(error)
+
+        return run
+
+    found = together(hold(one, other), hold(other, one))
+    assert sorted(found)[0] == "held"
+    assert "wait for each other" in sorted(found)[1]

@@ -22,13 +22,50 @@ class _Claims:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.held: dict[object, tuple[int, Spans]] = {}
+        self.wanted: dict[int, Spans] = {}
 
-    def free(self, spans: Spans) -> bool:
-        """Whether no other thread holds any of these bytes."""
-        return not any(
-            thread != threading.get_ident() and _overlap(spans, others)
-            for thread, others in self.held.values()
-        )
+    def claim(self, spans: Spans) -> object:
+        """Wait until no other thread holds any of these bytes, and hold them."""
+        me, key = threading.get_ident(), object()
+        with self.changed:
+            while self._holders(spans, me):
+                self.wanted[me] = spans
+                try:
+                    self._refuse_circle(me)
+                    self.changed.wait()
+                finally:
+                    del self.wanted[me]
+            self.held[key] = me, spans
+        return key
+
+    def drop(self, key: object) -> None:
+        """Hold a claim no longer."""
+        with self.changed:
+            del self.held[key]
+            self.changed.notify_all()
+
+    def _holders(self, spans: Spans, thread: int) -> set[int]:
+        """Return the other threads that hold some of these bytes."""
+        return {
+            other
+            for other, theirs in self.held.values()
+            if other != thread and _overlap(spans, theirs)
+        }
+
+    def _refuse_circle(self, me: int) -> None:
+        """Raise RuntimeError if those this thread waits for wait for it."""
+        seen, ahead = set[int](), {me}
+        while ahead:
+            thread = ahead.pop()
+            seen.add(thread)
+            if thread in self.wanted:
+                holders = self._holders(self.wanted[thread], thread)
+                if me in holders:
+                    raise RuntimeError(
+                        "two checks in different threads wait for each other: each is "
+                        "within a loss whose parameters the other checks."
+                    )
+                ahead |= holders - seen
 
 
 _claims = _Claims()
@@ -55,16 +92,12 @@ def claimed(params: Any) -> Iterator[None]:
     >>> with claimed({"W": np.ones(3)}):
     ...     pass
     """
-    claims, key, spans = _claims, object(), _spans(params)
-    with claims.changed:
-        claims.changed.wait_for(lambda: claims.free(spans))
-        claims.held[key] = threading.get_ident(), spans
+    claims = _claims
+    key = claims.claim(_spans(params))
     try:
         yield
     finally:
-        with claims.changed:
-            del claims.held[key]
-            claims.changed.notify_all()
+        claims.drop(key)
 
 
 def _spans(params: Any) -> Spans:

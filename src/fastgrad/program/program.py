@@ -65,6 +65,7 @@ class Program:
         self.guards, self.opaque = graph.guards, graph.opaque
         self.nodes = in_order(self.parameters, self.result)
         self._replayer: Replayer | None = None
+        self._rate = _SLOWEST
         self._number = {node: i for i, node in enumerate(self.nodes)}
         leaves = departure(self.guards, self.opaque)
         self._departure: Program | None = None
@@ -163,7 +164,7 @@ class Program:
         threads = resolve_num_threads(num_threads)
         threads = min(threads, 1 + int(done[-1] / _WORK_PER_THREAD))
         replayer = self.replayer(threads)
-        for first, last, seconds in _slices(done, threads):
+        for first, last, seconds in self._slices(done, threads):
             run = partial(
                 replayer.run,
                 *(start, value, local, delta, out, crossed, first, last),
@@ -177,6 +178,26 @@ class Program:
         sides[by_order] = crossed
         return difference, sides
 
+    def _slices(
+        self, done: NDArray[np.float64], threads: int
+    ) -> Iterator[tuple[int, int, float]]:
+        """Ranges of bundles that take about `_SLICE_SECONDS` each; how long they may.
+
+        `done` is the work up to each bundle; how fast it goes is measured slice by
+        slice, and remembered.
+        """
+        first = 0
+        while first < len(done) - 1:
+            reach = done[first] + self._rate * _SLICE_SECONDS
+            last = int(np.searchsorted(done, reach, side="right")) - 1
+            last = min(max(last, first + threads), len(done) - 1)
+            work = done[last] - done[first]
+            began = time.perf_counter()
+            yield first, last, work / self._rate
+            elapsed = max(time.perf_counter() - began, 1e-6)
+            self._rate = min(max(work / elapsed, _SLOWEST), 8 * self._rate)
+            first = last
+
     def along(
         self, direction: NDArray[np.float64], t: NDArray[np.float64]
     ) -> NDArray[np.float64]:
@@ -189,7 +210,7 @@ class Program:
         ]
         t = np.asarray(t, dtype=np.float64)
         replayer = self.replayer(1)
-        seconds = BUNDLE * self._full_cost / _SLOWEST
+        seconds = BUNDLE * self._full_cost / self._rate
         parts = []
         for i in range(0, len(t), BUNDLE):
             times = np.ascontiguousarray(t[i : i + BUNDLE])
@@ -314,26 +335,6 @@ class Program:
         text = ", ".join(reached[:4]) + (", ..." if len(reached) > 4 else "")
         share = f"{100 * cost / full:.2g} % of a forward pass" if full else ""
         return "; ".join(part for part in (text, share) if part)
-
-
-def _slices(
-    done: NDArray[np.float64], threads: int
-) -> Iterator[tuple[int, int, float]]:
-    """Ranges of bundles that take about `_SLICE_SECONDS` each, and how long they may.
-
-    `done` is the work up to each bundle; how fast it goes is measured slice by slice.
-    """
-    first, rate = 0, _SLOWEST
-    while first < len(done) - 1:
-        reach = done[first] + rate * _SLICE_SECONDS
-        last = int(np.searchsorted(done, reach, side="right")) - 1
-        last = min(max(last, first + threads), len(done) - 1)
-        work = done[last] - done[first]
-        began = time.perf_counter()
-        yield first, last, work / rate
-        elapsed = max(time.perf_counter() - began, 1e-6)
-        rate = min(max(work / elapsed, _SLOWEST), 8 * rate)
-        first = last
 
 
 def _shape(shape: tuple[int, ...]) -> str:
