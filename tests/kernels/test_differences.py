@@ -212,6 +212,24 @@ def test_an_unperturbed_lane_does_not_differ(name):
     assert not np.delete(got, 3, axis=1).any()
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_lane_does_not_see_its_neighbours(name):
+    """One that is not a number, or far away, leaves the others alone."""
+    x = [a[:24] for a in FUNCTIONS[name][1]]
+    d = [np.ascontiguousarray(a[:24]) for a in CHANGES[name]]
+    function = NUMPY.get(name) or getattr(np, name)
+    with np.errstate(all="ignore"):
+        f0 = function(*x)
+    for value in (np.nan, 1e6, 1e-9):
+        changed = [a.copy() for a in d]
+        where = RNG.random(d[0].shape) < 0.2
+        for a in changed:
+            a[where] = value
+        expected, got = (map_elementwise(name, x, each, f0) for each in (d, changed))
+        rtol = 1e-9 if name in TWO else 4e-15  # parts of two operands may cancel
+        np.testing.assert_allclose(got[~where], expected[~where], rtol=rtol, atol=0)
+
+
 def test_saturation_and_cancellation_keep_their_digits():
     """Closed forms where the two values agree in all or most of their digits."""
 

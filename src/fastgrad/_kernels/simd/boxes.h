@@ -67,4 +67,28 @@ static void copy(double *to, const double *from, int64_t n_elements)
     memcpy(to, from, (size_t)n_elements * LANES * sizeof(double));
 }
 
+/* Copy a box into a larger one that contains it; `shift` is added to its position. */
+static void copy_into(const fg_box *to, const fg_box *from, int ndim, const int64_t *shift)
+{
+    int64_t at[MAX_NDIM] = {0}, step[MAX_NDIM];
+    box_steps(to, ndim, step);
+    const int64_t row = ndim ? from->n[ndim - 1] : 1;
+    const double *source = from->d;
+    for (;;) {
+        double *target = to->d;
+        for (int d = 0; d < ndim; d++)
+            target += (from->lo[d] + shift[d] + at[d] - to->lo[d]) * step[d];
+        copy(target, source, row);
+        source += row * LANES;
+        int d = ndim - 2;
+        for (; d >= 0; d--) {
+            if (++at[d] < from->n[d])
+                break;
+            at[d] = 0;
+        }
+        if (d < 0)
+            return;
+    }
+}
+
 #endif

@@ -9,7 +9,7 @@
 #ifndef FASTGRAD_CONTRACT_H
 #define FASTGRAD_CONTRACT_H
 
-#include "replay.h"
+#include "boxes.h"
 #include "vecmath.h"
 
 #if VEC_BYTES == 64
@@ -23,7 +23,6 @@
 #define TILE_Q 1
 #endif
 #define LANE_VECS (LANES / VEC_LEN)
-static const double NOTHING[LANES] = {0};
 
 INLINE void scalar_tile(const int np, const int nq, int64_t nk, const double *s,
                         int64_t sp, int64_t sk, const double *l, int64_t lq, int64_t lk,
@@ -34,7 +33,7 @@ INLINE void scalar_tile(const int np, const int nq, int64_t nk, const double *s,
         for (int q = 0; q < nq; q++)
             for (int v = 0; v < LANE_VECS; v++)
                 acc[p][q * LANE_VECS + v] =
-                    vec_load(accumulate ? o + p * op + q * oq + v * VEC_LEN : NOTHING);
+                    vec_load(accumulate ? o + p * op + q * oq + v * VEC_LEN : ZEROS);
     for (int64_t k = 0; k < nk; k++) {
         vd x[TILE_Q * LANE_VECS];
 #pragma GCC unroll 8
@@ -239,6 +238,98 @@ static void contract_term(loop *loops, int n, const double *x, int x_is_lanes,
         if (d < 0)
             return;
     }
+}
+
+/* ---- boxes ----------------------------------------------------------------------- */
+
+static int run_contract(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                        int measure)
+{
+    const fg_value *va = &g->values[op->in[0]], *vb = &g->values[op->in[1]];
+    const fg_box *a = &st->boxes[op->in[0]], *b = &st->boxes[op->in[1]];
+    const int n_labels = (int)op->ints[0];
+    const int64_t *axes = op->ints + 1;
+    int64_t lo[3][MAX_LABELS], n[3][MAX_LABELS]; /* per term, per label */
+    int used[3] = {a->live, b->live, a->live && b->live};
+
+    for (int l = 0; l < n_labels; l++) {
+        const int64_t ia = axes[3 * l], ib = axes[3 * l + 1], ic = axes[3 * l + 2];
+        const int64_t length = ia >= 0 ? va->shape[ia] : vb->shape[ib];
+        if (!length)
+            return 0; /* an empty sum */
+        const int in_a = a->live && ia >= 0, in_b = b->live && ib >= 0;
+        lo[0][l] = in_a ? a->lo[ia] : 0, n[0][l] = in_a ? a->n[ia] : length;
+        lo[1][l] = in_b ? b->lo[ib] : 0, n[1][l] = in_b ? b->n[ib] : length;
+        if (used[2]) {
+            lo[2][l] = lo[1][l], n[2][l] = n[1][l];
+            used[2] = overlap(lo[0][l], n[0][l], &lo[2][l], &n[2][l]);
+        }
+        if (ic >= 0) {
+            const int t = a->live ? 0 : 1;
+            out->lo[ic] = lo[t][l], out->n[ic] = n[t][l];
+            if (a->live && b->live)
+                cover(&out->lo[ic], &out->n[ic], lo[1][l], n[1][l]);
+        }
+    }
+    for (int l = 0; st->count && l < n_labels; l++)
+        if (axes[3 * l + 2] == 0) {
+            out->lo[0] = st->first, out->n[0] = st->count;
+            for (int t = 0; t < 3; t++)
+                used[t] &= overlap(st->first, st->count, &lo[t][l], &n[t][l]);
+        }
+    for (int t = 0; t < 3; t++)
+        if (used[t]) {
+            double work = 1;
+            for (int l = 0; l < n_labels; l++)
+                work *= (double)n[t][l];
+            st->cost += work;
+        }
+    if (measure)
+        return 1;
+
+    int64_t step_a[MAX_NDIM], step_b[MAX_NDIM], step_o[MAX_NDIM];
+    const int ndim = g->values[op->out].ndim;
+    box_steps(a, va->ndim, step_a);
+    box_steps(b, vb->ndim, step_b);
+    box_steps(out, ndim, step_o);
+    /* Add into zeros where terms overlap or a sum runs outside the tile kernel. */
+    int n_summed = 0;
+    for (int l = 0; l < n_labels; l++)
+        n_summed += axes[3 * l + 2] < 0;
+    const int accumulate = (a->live && b->live) || n_summed > 1;
+    if (accumulate)
+        clear(out->d, box_size(out, ndim));
+
+    for (int t = 0; t < 3; t++) {
+        if (!used[t])
+            continue;
+        /* x: the base operand, or a's lanes; y: the perturbed operand, b's lanes */
+        const int swap = t == 0;
+        const double *pa = t == 1 ? va->base : a->d, *pb = t == 0 ? vb->base : b->d;
+        double *o = out->d;
+        loop loops[MAX_LABELS];
+        int n_loops = 0;
+        for (int l = 0; l < n_labels; l++) {
+            const int64_t ia = axes[3 * l], ib = axes[3 * l + 1], ic = axes[3 * l + 2];
+            int64_t sa = 0, sb = 0, so = 0;
+            if (ia >= 0) {
+                sa = t == 1 ? va->stride[ia] : step_a[ia];
+                pa += (lo[t][l] - (t == 1 ? 0 : a->lo[ia])) * sa;
+            }
+            if (ib >= 0) {
+                sb = t == 0 ? vb->stride[ib] : step_b[ib];
+                pb += (lo[t][l] - (t == 0 ? 0 : b->lo[ib])) * sb;
+            }
+            if (ic >= 0) {
+                so = step_o[ic];
+                o += (lo[t][l] - out->lo[ic]) * so;
+            }
+            if (n[t][l] > 1)
+                loops[n_loops++] = (loop){n[t][l], swap ? sb : sa, swap ? sa : sb, so};
+        }
+        contract_term(loops, n_loops, swap ? pb : pa, t == 2, swap ? pa : pb, o, accumulate);
+    }
+    return 1;
 }
 
 #endif

@@ -9,6 +9,7 @@
 #ifndef FASTGRAD_ELEMENTWISE_H
 #define FASTGRAD_ELEMENTWISE_H
 
+#include "operations.h"
 #include "smooth.h"
 
 /* x, y, z: values at the lanes; x0, y0, z0: at theta; dx, dy, dz: their differences */
@@ -146,15 +147,16 @@ KERNEL_1(lanes_rint, vec_step_difference(vec_libm_rint(x), f0, &side))
 KERNEL_1(lanes_trunc, vec_step_difference(vec_libm_trunc(x), f0, &side))
 KERNEL_1(lanes_not, vec_step_difference(vec_one_where(x == 0.0), f0, &side))
 
-/* max(x, y) - f0 = max(dx + (x0 - f0), dy + (y0 - f0)): exact where the winner stays,
- * since its own term is then dx + 0 or dy + 0; min likewise. The hottest of the kernels
- * that choose (ReLU), so what is the same for all lanes is computed once, as a number. */
 /* x - f0, nothing between equal infinities. (A branch on x == f0 would be mispredicted.) */
 static double gap(double x, double f0)
 {
     const double difference = x - f0;
     return difference == difference || x != f0 ? difference : 0.0;
 }
+
+/* max(x, y) - f0 = max(dx + (x0 - f0), dy + (y0 - f0)): exact where the winner stays,
+ * since its own term is then dx + 0 or dy + 0; min likewise. The hottest of the kernels
+ * that choose (ReLU), so what is the same for all lanes is computed once, as a number. */
 #define KERNEL_WINNER(name, winner)                                                    \
     static void name(int64_t n, const operand *in, at_theta f, double *out,            \
                      int64_t *crossed)                                                 \
@@ -247,8 +249,6 @@ static void lanes_where(int64_t n, const operand *in, at_theta f, double *out,
         *(vi *)(crossed + v * VEC_LEN) |= cross[v];
 }
 
-typedef void (*elementwise)(int64_t, const operand *, at_theta, double *, int64_t *);
-typedef void (*preparer)(int64_t, const operand *, at_theta);
 
 /* Of commutative operations: the kernel for when only one operand is perturbed, which
  * then comes first. NULL: there is none. */

@@ -11,6 +11,7 @@
  * Columns too large or too small for their squares are scaled by 2^-600 or 2^600.
  *
  * Compiled with -ffp-contract=off: the bits must not depend on the SIMD level. */
+#include "doubledouble.h"
 #include "lanes.h"
 #include "moments.h"
 
@@ -443,64 +444,6 @@ static void FG(chunks)(const rows_view *x, const double *weights, const block *b
         chunks(x, w, b, all, aligned(workspace), out, ld, infinite, 1);
     else
         chunks(x, w, b, all, aligned(workspace), out, ld, infinite, 0);
-}
-
-/* Double-double arithmetic on LANES columns. No FMA: exact either way, and the same bits
- * on machines without. */
-typedef struct {
-    vec hi, lo;
-} dd;
-
-INLINE dd quick_two_sum(vec a, vec b)
-{
-    vec s = a + b;
-    return (dd){s, b - (s - a)};
-}
-
-INLINE dd two_sum(vec a, vec b)
-{
-    vec s = a + b, back = s - a;
-    return (dd){s, (a - (s - back)) + (b - back)};
-}
-
-INLINE dd split(vec a)
-{
-    vec t = a * 134217729.0, hi = t - (t - a); /* 2^27 + 1 */
-    return (dd){hi, a - hi};
-}
-
-INLINE dd two_prod(vec a, vec b)
-{
-    vec p = a * b;
-    dd x = split(a), y = split(b);
-    return (dd){p, ((x.hi * y.hi - p) + x.hi * y.lo + x.lo * y.hi) + x.lo * y.lo};
-}
-
-INLINE dd dd_add(dd a, dd b)
-{
-    dd s = two_sum(a.hi, b.hi), t = two_sum(a.lo, b.lo);
-    s = quick_two_sum(s.hi, s.lo + t.hi);
-    return quick_two_sum(s.hi, s.lo + t.lo);
-}
-
-INLINE dd dd_mul(dd a, dd b)
-{
-    dd p = two_prod(a.hi, b.hi);
-    return quick_two_sum(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi));
-}
-
-INLINE dd dd_div(dd a, dd b)
-{
-    vec q = a.hi / b.hi;
-    dd p = two_prod(q, b.hi);
-    vec rest = ((a.hi - p.hi) - p.lo) + (a.lo - q * b.lo);
-    return quick_two_sum(q, rest / b.hi);
-}
-
-INLINE dd dd_scale(dd a, vec factor) { return (dd){a.hi * factor, a.lo * factor}; }
-INLINE dd dd_blend(ivec mask, dd a, dd b)
-{
-    return (dd){blend(mask, a.hi, b.hi), blend(mask, a.lo, b.lo)};
 }
 
 /* 2^e for e = 0, -600; 0 for -1200, beyond the range of doubles. */

@@ -155,7 +155,8 @@ INLINE void vec_exp(vd *x, const int n)
 INLINE int vec_near_zero(const vd *x, const int n)
 {
     vd largest = vec_abs(x[0]);
-    EACH largest = vec_larger(largest, vec_abs(x[i]));
+    /* in this order: where x is NaN, the largest so far stays */
+    EACH largest = vec_larger(vec_abs(x[i]), largest);
     return !vec_any(~(largest <= NEAR_ZERO));
 }
 INLINE void vec_expm1_near_zero(vd *x, const int n)
