@@ -24,48 +24,43 @@ def normalize_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     return tuple(np.lib.array_utils.normalize_axis_index(int(a), ndim) for a in axes)
 
 
-#: Reduction -> the operation of two of its elements, and what changes nothing in it.
-_OF_TWO = {
-    "sum": ("add", 0.0),
-    "prod": ("multiply", 1.0),
-    "max": ("maximum", -math.inf),
-}
+def _reduction(
+    op: str, of_two: str, neutral: float, *, mirrored: bool = False
+) -> Callable[..., Node]:
+    """A reduction, of two elements the operation `of_two`; a minimum is mirrored."""
+
+    def reduce(
+        x: Node,
+        axis: Axis = None,
+        *,
+        keepdims: bool = False,
+        initial: float | None = None,
+        where: Node | None = None,
+        label: str,
+    ) -> Node:
+        axes = normalize_axes(axis, x.value.ndim)
+        if mirrored:
+            x = elementwise("negative", x, label=label)
+        if where is not None:
+            x = elementwise("where", where, x, number(neutral), label=label)
+        if axes:
+            ints = [int(d in axes) for d in range(x.value.ndim)]
+            x = graph.apply(op, [x], ints, label=label)
+            x = graph.expand(x, axes, label) if keepdims else x
+        if initial is not None:
+            start = number(-initial if mirrored else initial)
+            x = elementwise(of_two, x, start, label=label)
+        return elementwise("negative", x, label=label) if mirrored else x
+
+    return reduce
 
 
-def _reduce(
-    op: str,
-    x: Node,
-    axis: Axis,
-    keepdims: bool,
-    initial: float | None,
-    where: Node | None,
-    label: str,
-) -> Node:
-    axes = normalize_axes(axis, x.value.ndim)
-    of_two, neutral = _OF_TWO[op]
-    if where is not None:
-        x = elementwise("where", where, x, number(neutral), label=label)
-    if axes:
-        ints = [int(d in axes) for d in range(x.value.ndim)]
-        x = graph.apply(op, [x], ints, label=label)
-        x = graph.expand(x, axes, label) if keepdims else x
-    if initial is None:
-        return x
-    return elementwise(of_two, x, number(initial), label=label)
-
-
-@stands_for(np.sum)
-def sum_(
-    x: Node,
-    axis: Axis = None,
-    *,
-    keepdims: bool = False,
-    initial: float | None = None,
-    where: Node | None = None,
-    label: str,
-) -> Node:
-    """Sum over axes."""
-    return _reduce("sum", x, axis, keepdims, initial, where, label)
+sum_ = stands_for(np.sum)(_reduction("sum", "add", 0.0))
+prod = stands_for(np.prod)(_reduction("prod", "multiply", 1.0))
+max_ = stands_for(np.max, np.amax)(_reduction("max", "maximum", -math.inf))
+min_ = stands_for(np.min, np.amin)(
+    _reduction("max", "maximum", -math.inf, mirrored=True)
+)
 
 
 @stands_for(np.mean)
@@ -85,48 +80,6 @@ def mean(
         chosen = graph.broadcast_to(where, x.shape, label)
         count = sum_(chosen, axis, keepdims=keepdims, label=label)
     return elementwise("divide", total, count, label=label)
-
-
-@stands_for(np.max, np.amax)
-def max_(
-    x: Node,
-    axis: Axis = None,
-    *,
-    keepdims: bool = False,
-    initial: float | None = None,
-    where: Node | None = None,
-    label: str,
-) -> Node:
-    return _reduce("max", x, axis, keepdims, initial, where, label)
-
-
-@stands_for(np.min, np.amin)
-def min_(
-    x: Node,
-    axis: Axis = None,
-    *,
-    keepdims: bool = False,
-    initial: float | None = None,
-    where: Node | None = None,
-    label: str,
-) -> Node:
-    flipped = elementwise("negative", x, label=label)
-    initial = None if initial is None else -initial
-    largest = _reduce("max", flipped, axis, keepdims, initial, where, label)
-    return elementwise("negative", largest, label=label)
-
-
-@stands_for(np.prod)
-def prod(
-    x: Node,
-    axis: Axis = None,
-    *,
-    keepdims: bool = False,
-    initial: float | None = None,
-    where: Node | None = None,
-    label: str,
-) -> Node:
-    return _reduce("prod", x, axis, keepdims, initial, where, label)
 
 
 def cumulative(op: str) -> Callable[..., Node]:

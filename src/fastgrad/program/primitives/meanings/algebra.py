@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import (
+    LARGEST,
     asarray,
     is_traced,
     normalized_axes,
@@ -245,9 +246,10 @@ _DISTANCES = {
 
 @means("scipy.spatial.distance.cdist")
 def cdist(XA: Any, XB: Any, metric: Any = "euclidean") -> Any:
-    if metric not in _DISTANCES:
+    XA, XB = asarray(XA), asarray(XB)
+    if metric not in _DISTANCES or len(XA) * XB.size > LARGEST:
         return NotImplemented
-    return _DISTANCES[metric](asarray(XA)[:, None] - asarray(XB)[None])
+    return _DISTANCES[metric](XA[:, None] - XB[None])
 
 
 @means("scipy.spatial.distance.squareform")
@@ -264,7 +266,7 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Any:
 
 @means("scipy.spatial.distance.pdist")
 def pdist(X: Any, metric: Any = "euclidean") -> Any:
-    if metric not in _DISTANCES:
+    if metric not in _DISTANCES or len(X) * X.size > LARGEST:
         return NotImplemented
     i, j = np.triu_indices(len(X), 1)
     return _DISTANCES[metric](X[i] - X[j])

@@ -344,6 +344,10 @@ def squared_size(x: Any) -> Any:
     return np.square(np.abs(x) if np.iscomplexobj(x) else x)
 
 
+#: Elements of an intermediate array; of a larger one the function itself is called.
+LARGEST = 2**21
+
+
 def normalized_axes(axis: Any, ndim: int) -> list[int]:
     """Axes counted from the front; all of them for None."""
     given = range(ndim) if axis is None else np.atleast_1d(axis)

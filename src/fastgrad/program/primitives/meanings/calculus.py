@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.primitives.meanings.arrays import asarray, normalized_axes
+from fastgrad.program.primitives.meanings.arrays import (
+    LARGEST,
+    asarray,
+    normalized_axes,
+)
 from fastgrad.program.primitives.meanings.registry import means
 
 
@@ -72,6 +76,8 @@ def interp(
     if period is not None:
         return NotImplemented
     x, xp, fp = asarray(x), asarray(xp), asarray(fp)
+    if x.size * xp.size > LARGEST:
+        return NotImplemented
     inside = np.clip(np.expand_dims(x, -1), xp[:-1], xp[1:]) - xp[:-1]
     y = fp[0] + np.sum(inside * (np.diff(fp) / np.diff(xp)), axis=-1)
     if left is not None:

@@ -25,23 +25,19 @@ def scattered(
     start = np.cumsum(count) - count
     nothing = np.full((1, *x.shape[1:]), neutral)
     spare = np.concatenate([x, nothing])
-    sums, placed = [], []
-    width = 1
-    while (
-        len(targets := np.flatnonzero((count > width // 2) & (count <= width)))
-        or (count > width).any()
-    ):
-        column = np.arange(width)
+    level = np.ceil(np.log2(np.maximum(count, 1)))
+    sums, placed = [], [np.empty(0, np.intp)]
+    for one in np.unique(level[count > 0]):
+        targets = np.flatnonzero((level == one) & (count > 0))
+        column = np.arange(int(2**one))
         inside = column < count[targets, None]
         source = order[np.where(inside, start[targets, None] + column, 0)]
         sums.append(reduce(spare[np.where(inside, source, len(x))], axis=1))
         placed.append(targets)
-        width *= 2
-    where = np.full(n, sum(map(len, placed)))
-    where[np.concatenate([*placed, np.empty(0, np.intp)])] = np.arange(
-        where[0] if n else 0
-    )
-    return np.concatenate([*sums, nothing])[where]
+    found = np.concatenate(placed)
+    row = np.full(n, len(found))
+    row[found] = np.arange(len(found))
+    return np.concatenate([*sums, nothing])[row]
 
 
 @means("numpy.bincount")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -120,46 +121,31 @@ def _filled(x: Any, value: float) -> Any:
     return np.where(np.isnan(x), value, x)
 
 
-@means("numpy.nansum")
-def nansum(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-) -> Any:
-    return np.sum(_filled(a, 0.0), axis, keepdims=keepdims)
+def _reduction(reduce: Any, neutral: float) -> Callable[..., Any]:
+    def reduction(
+        a: Any,
+        axis: Any = None,
+        *,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+    ) -> Any:
+        return reduce(_filled(a, neutral), axis, keepdims=keepdims)
+
+    return reduction
 
 
-@means("numpy.nanprod")
-def nanprod(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-) -> Any:
-    return np.prod(_filled(a, 1.0), axis, keepdims=keepdims)
+def _cumulation(accumulate: Any, neutral: float) -> Callable[..., Any]:
+    return lambda a, axis=None: accumulate(_filled(a, neutral), axis)
 
 
-@means("numpy.nancumsum")
-def nancumsum(a: Any, axis: Any = None) -> Any:
-    return np.cumsum(_filled(a, 0.0), axis)
-
-
-@means("numpy.nancumprod")
-def nancumprod(a: Any, axis: Any = None) -> Any:
-    return np.cumprod(_filled(a, 1.0), axis)
-
-
-@means("numpy.nanmax")
-def nanmax(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    return np.max(_filled(a, -np.inf), axis, keepdims=keepdims)
-
-
-@means("numpy.nanmin")
-def nanmin(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    return np.min(_filled(a, np.inf), axis, keepdims=keepdims)
+nansum = _reduction(np.sum, 0.0)
+means("numpy.nansum")(nansum)
+means("numpy.nanprod")(_reduction(np.prod, 1.0))
+means("numpy.nanmax")(_reduction(np.max, -np.inf))
+means("numpy.nanmin")(_reduction(np.min, np.inf))
+means("numpy.nancumsum")(_cumulation(np.cumsum, 0.0))
+means("numpy.nancumprod")(_cumulation(np.cumprod, 1.0))
 
 
 @means("numpy.nanmean")
