@@ -224,7 +224,7 @@ def check_gradient(
             report = concluded(report, findings)
         if losses.grads is not None and losses.engine in ("python", "workers"):
             report = dataclasses.replace(report, notes=(*report.notes, _BOTH))
-    program = getattr(losses, "program", None)
+    program = losses.program if losses.engine == "compiled" else None
     return dataclasses.replace(
         report,
         evaluations=losses.evaluations,

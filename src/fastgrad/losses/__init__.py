@@ -33,7 +33,7 @@ from fastgrad.losses.bound import bound
 from fastgrad.losses.bounded import BoundedLosses
 from fastgrad.losses.callback import CallbackLosses
 from fastgrad.losses.interface import Losses, refuse_shared
-from fastgrad.losses.program import OUT_OF_MEMORY, compile_losses
+from fastgrad.losses.program import OUT_OF_MEMORY, compile_losses, pays
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.python import PythonLosses
 from fastgrad.losses.vectorized import VectorizedLosses
@@ -229,6 +229,9 @@ def _compiled(
         losses = compiled = compile_losses(python, reduction, num_threads)
         if compiled.asks_the_function:
             compiled.here = batched_losses(python, reduction)
+        if engine == "auto" and not pays(compiled, compiled.here):
+            losses = compiled.here
+            losses.program = compiled.program  # names causes nevertheless
     except TraceError as error:
         if engine == "compiled":
             raise ValueError(

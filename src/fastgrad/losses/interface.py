@@ -46,6 +46,8 @@ class Losses(abc.ABC):
         The user's function, as it was given.
     grads : nest or None
         What a loss that returns ``(loss, grads)`` returned as grads at theta.
+    program : Program or None
+        The loss traced, where it could be: it names causes, whatever the engine.
     fallback : str or None
         Why a faster engine was not used: the line and the reason.
     num_threads : int
@@ -62,6 +64,7 @@ class Losses(abc.ABC):
     num_threads: int = 1
     lenient: bool = False
     raised: Exception | None = None
+    program: Any = None
 
     def __init__(self, loss: Any, nest: Nest, progress: Progress) -> None:
         self.loss = loss

@@ -1,6 +1,8 @@
 """Losses from a traced program, once it has proved to be the user's function."""
 
+import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +42,7 @@ class CompiledLosses(Substitute):
     """
 
     engine = "compiled"
+    program: Program
     guarded = 0
     _exhausted = False
 
@@ -165,6 +168,33 @@ def compile_losses(
                     defining_line(python.loss),
                 ) from error
     return compiled
+
+
+#: Seconds that a whole check may lose with a program.
+_TRIFLE = 3e-3
+_TRIED = 16
+
+
+def pays(compiled: CompiledLosses, python: Losses) -> bool:
+    """Whether checking every entry by the program is the cheaper way.
+
+    Measured at a few entries: a program of many small operations, or one that leaves
+    most entries to the function, can take longer than the function does.
+    """
+    nest = python.nest
+    entry = np.random.default_rng(2).integers(nest.size, size=_TRIED)
+    moved = python.representable(entry, python.theta[entry] * (1 + 1e-4) + 1e-4)
+    delta = moved - python.theta[entry]
+    replay = partial(compiled.program.at_entries, num_threads=1)
+    replay(entry[:1], delta[:1])
+    began = time.thread_time()  # not what other processes take
+    difference, _ = replay(entry, delta)
+    between = time.thread_time()
+    python.at_entries(entry[:2], moved[:2])
+    program = (between - began) / _TRIED
+    function = (time.thread_time() - between) / 2
+    program += function * float(np.mean(~np.isfinite(difference)))
+    return 2 * nest.size * (program - function) <= _TRIFLE
 
 
 # ---- the same program next to theta --------------------------------------------------
