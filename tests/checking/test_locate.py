@@ -141,3 +141,15 @@ def test_gradients_whose_squares_are_out_of_range(size):
     exact[17] *= 1.5
     report = fg.check_gradient(loss, x, exact, coverage="locate")
     assert [e.index for e in report.wrong] == [(17,)]
+
+
+@pytest.mark.parametrize("factor", [1.5, -1.0, 0.5])
+def test_the_relative_error_of_a_factor(factor):
+    """Is the textbook's, as if every entry had been measured."""
+    right = RIGHT[:500]
+    report = fg.check_gradient(
+        lambda x: C[:500] @ np.tanh(x), THETA[:500], factor * right, coverage="locate"
+    )
+    expected = abs(factor - 1) / (abs(factor) + 1)
+    assert report.relative_error == pytest.approx(expected, rel=1e-4)
+    assert report.blocks[0].relative_error == pytest.approx(expected, rel=1e-4)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize._numdiff import approx_derivative
 
 import fastgrad as fg
 
@@ -145,3 +146,56 @@ def test_one_curved_entry_among_linear_ones(engine):
 def test_seeds_are_checked():
     with pytest.raises(ValueError, match="`seed` must be a non-negative integer"):
         fg.numerical_gradient(lambda x: np.sum(x**2), np.ones(2), seed=-1)
+
+
+CURVED = {
+    "sine of many": (lambda x: np.sum(np.sin(x)), np.cos),
+    "one curved entry": (
+        lambda x: np.sum(x[1:]) + np.sin(300 * x[0]),
+        lambda x: np.append(300 * np.cos(300 * x[0]), np.ones(len(x) - 1)),
+    ),
+    "curvature over decades": (
+        lambda x: np.sum(np.sin(10.0 ** np.linspace(0, 3, len(x)) * x)),
+        lambda x: (
+            10.0 ** np.linspace(0, 3, len(x))
+            * np.cos(10.0 ** np.linspace(0, 3, len(x)) * x)
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("engine", ["compiled", "python"])
+@pytest.mark.parametrize("name", CURVED)
+def test_entries_of_other_curvature_get_other_steps(name, engine):
+    """As exact as SciPy's three points, which has one step for all; without asking."""
+    f, slope = CURVED[name]
+    x = np.random.default_rng(0).normal(size=100)
+    scipy = approx_derivative(f, x, method="3-point")
+    numerical = fg.numerical_gradient(f, x, engine=engine)
+    off = [np.abs(n - slope(x)).max() for n in (numerical, scipy)]
+    assert off[0] <= 3 * off[1]
+
+
+@pytest.mark.parametrize("return_error", [True, False])
+def test_random_losses_are_refused(return_error):
+    """Frozen in the trace they would have a gradient with tiny bars."""
+    rng = np.random.default_rng(0)
+
+    def dropout(x):
+        return np.sum(x**2 * (rng.random(3) < 0.5))
+
+    with pytest.raises(ValueError, match=r"deterministic.*`rng`"):
+        fg.numerical_gradient(dropout, np.ones(3), return_error=return_error)
+
+
+def test_points_where_the_loss_raises_are_not_numbers():
+    """The entry is nan, and the others are right."""
+
+    def loss(x):
+        if x[1] != 2:
+            raise ValueError("not there")
+        return x[0] ** 2
+
+    found = fg.numerical_gradient(loss, np.array([1.0, 2.0]))
+    assert found[0] == pytest.approx(2)
+    assert np.isnan(found[1])

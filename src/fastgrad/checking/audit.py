@@ -83,18 +83,35 @@ def audit_loss(losses: Losses, *, seed: int = 0) -> list[Finding]:
     ('undecided', 'nondeterministic')
     """
     direction = _random_direction(losses.nest, losses.theta, seed)
+    random, changes = _randomness(losses, direction)
+    if random is not None:
+        return [random]
+    if not any(changes):
+        _refuse_constant(losses, direction)
+    return []
+
+
+def refuse_random(losses: Losses, seed: int = 0) -> None:
+    """Raise ValueError if the loss returns something else in another call at theta."""
+    random, _ = _randomness(losses, _random_direction(losses.nest, losses.theta, seed))
+    if random is not None:
+        raise ValueError(f"`loss` must be deterministic: {random.cause.message}")
+
+
+def _randomness(
+    losses: Losses, direction: Vector
+) -> tuple[Finding | None, list[float]]:
+    """Return whether the loss is random, and how it changes along the direction."""
     generators = _Generators(losses.loss)
     # At theta, elsewhere, and at theta again: a loss that remembers is noticed.
     drift, changes = [losses.repeat()], []
     for distance in _DISTANCES[:2]:
-        changes.append(losses.along(direction, distance)[0])
+        changes.append(float(losses.along(direction, distance)[0]))
         drift.append(losses.repeat())
     eps = max(float(np.finfo(dtype).eps) for dtype in losses.nest.dtypes)
-    if np.abs(drift).max() > _ROUNDINGS * eps * abs(losses.base):
-        return [_nondeterministic(losses, drift, generators.moved())]
-    if not any(changes):
-        _refuse_constant(losses, direction)
-    return []
+    if np.abs(drift).max() <= _ROUNDINGS * eps * abs(losses.base):
+        return None, changes
+    return _nondeterministic(losses, drift, generators.moved()), changes
 
 
 def audit_gradients(grads: Any, losses: Losses) -> tuple[list[AnyArray], list[Finding]]:

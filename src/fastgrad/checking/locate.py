@@ -48,6 +48,8 @@ class Search:
     ----------
     mismatch : list of float
         e.u along each direction.
+    expected : list of float
+        g.u along each.
     error : float
         Bar of the mismatches.
     size : float
@@ -65,6 +67,7 @@ class Search:
     """
 
     mismatch: list[float]
+    expected: list[float]
     error: float
     size: float
     scale: float = 0.0
@@ -72,6 +75,11 @@ class Search:
     found: list[int] = field(default_factory=list)
     clouded: int = 0
     stopped: bool = False
+
+    @property
+    def relative_error(self) -> float:
+        """The textbook's, of the derivatives along the directions."""
+        return relative_error([self])
 
     @property
     def differs(self) -> bool:
@@ -84,6 +92,14 @@ class Search:
         if self.size == 0:
             return True
         return bool(np.isfinite(self.error)) and self.error <= 0.1 * self.size
+
+
+def relative_error(searches: list[Search]) -> float:
+    """Return norm(n.u - g.u) / (norm(n.u) + norm(g.u)) over all directions."""
+    off = np.array([value for search in searches for value in search.mismatch])
+    own = np.array([value for search in searches for value in search.expected])
+    total = norm(own) + norm(own + off)
+    return float(norm(off) / total) if total else 0.0
 
 
 def locate(
@@ -180,14 +196,14 @@ class _Probe:
         self.step = float(self.rungs[k])
         off_here = float(np.abs(pairs.central[k] - value))
         self.truncation = 2 * off_here + error if np.isfinite(off_here) else np.inf
-        return value - self._expected(0, n), error + self._rounding(0, n)
+        return value - self.expected(0, n), error + self._rounding(0, n)
 
     def mismatch(self, low: int, high: int) -> float:
         """Return e.u on entries low to high of the block: two evaluations."""
         pairs = direction_pairs(
             self.losses, self._confined(low, high), np.array([self.step])
         )
-        return float(pairs.central[0]) - self._expected(low, high)
+        return float(pairs.central[0]) - self.expected(low, high)
 
     def error(self, low: int, high: int) -> float:
         """Return the bar of `mismatch`."""
@@ -208,7 +224,8 @@ class _Probe:
         direction[self.start + low : self.start + high] = self.u[low:high]
         return direction
 
-    def _expected(self, low: int, high: int) -> float:
+    def expected(self, low: int = 0, high: int | None = None) -> float:
+        """Return g.u on entries low to high of the block."""
         return float(np.sum(self.terms[low:high]))
 
 
@@ -224,16 +241,17 @@ def _search(probe: _Probe) -> Search:
     """Probe a block along random directions, and bisect the first that differs."""
     n = probe.stop - probe.start
     if n == 0:
-        return Search([], 0.0, 0.0)
+        return Search([], [], 0.0, 0.0)
     first, error = probe.calibrate()
     size, scale = norm(probe.terms), float(np.median(probe.scale))
-    search = Search([first], error, size, scale, probe.step)
+    search = Search([first], [probe.expected()], error, size, scale, probe.step)
     while len(search.mismatch) < _DIRECTIONS and not search.differs:
         probe.turn()
         value, error = probe.mismatch(0, n), probe.error(0, n)
         if abs(value) > error:  # by a ladder of its own
             value, error = probe.calibrate()
         search.mismatch.append(value)
+        search.expected.append(probe.expected())
         search.error = max(search.error, error)
     if search.differs:
         _bisect(probe, search)

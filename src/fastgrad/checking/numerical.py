@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import choice, flag, generator, number, public
+from fastgrad.checking.audit import refuse_random
 from fastgrad.checking.differences import (
     EPS,
     RUNGS,
@@ -66,7 +67,8 @@ def numerical_gradient(
         each entry.
     step : float, optional
         The absolute step for every entry. By default it follows, for each block, from
-        the measured noise and curvature of the loss.
+        the measured noise and curvature of the loss, and for entries that it does not
+        suit from a ladder of steps.
     return_error : bool
         Also return error bars.
     reduction, engine, vectorized, workers, progress, num_threads
@@ -86,13 +88,14 @@ def numerical_gradient(
     ------
     TypeError, ValueError
         As `check_gradient`; if `method` is unknown or `step` is not positive, or so
-        small that adding it changes nothing.
+        small that adding it changes nothing; if the loss is random.
 
     Notes
     -----
-    Costs two evaluations of the loss per entry (one forward or complex, twenty for
-    Ridders), four for error bars or if there are at most 64 entries, and some 30 per
-    block to find the step.
+    Costs one evaluation of the loss per entry where it is compiled and its differences
+    are exact, and some 30 for each of a few entries per block. Otherwise four, of which
+    two are a second step that tells whether the first suits the entry, and twenty where
+    it does not; two for `step`, one for a forward or complex step, twenty for Ridders.
 
     Examples
     --------
@@ -123,7 +126,11 @@ def numerical_gradient(
             'Cheaper: `method="forward"`, `return_error=False`, `workers=` with an '
             "executor. `progress=False` says nothing.",
         )
+        losses.forgive()
+        refuse_random(losses)
         slopes = slopes_of(losses, index, method, step, return_error, rng)
+        if losses.raised is not None and not np.isfinite(slopes.value).any():
+            raise losses.raised  # nothing at all is known
     unvector = losses.nest.unvector
     if return_error:
         return unvector(slopes.value), unvector(slopes.error)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.checking import locate
 from fastgrad.checking.differences import Array
 from fastgrad.checking.judgement import (
     CORRECT,
@@ -15,7 +16,7 @@ from fastgrad.checking.judgement import (
     WRONG,
     Verdicts,
 )
-from fastgrad.checking.locate import UNLUCKY, Search, norm
+from fastgrad.checking.locate import UNLUCKY, Search
 from fastgrad.checking.noise import Calibration
 from fastgrad.checking.notes import notes
 from fastgrad.losses.interface import Losses
@@ -63,12 +64,9 @@ def summarize_search(
     verdict: Verdict = "correct" if verdicts == {"correct"} else "undecided"
     if "wrong" in verdicts:
         verdict = "wrong"
-    mismatch = np.concatenate([search.mismatch for search in searches])
-    size = norm(np.array([search.size for search in searches]))
-    off = norm(mismatch) * np.sqrt(len(searches) / max(1, len(mismatch)))
     return GradientReport(
         verdict=verdict,
-        relative_error=float(off / (2 * size)) if size else 0.0,
+        relative_error=locate.relative_error(searches),
         blocks=Blocks(blocks),
         wrong=wrong_entries(losses, entries),
         numerical=_spread(losses, entries, entries.numerical),
@@ -210,13 +208,12 @@ def _searched_block(losses: Losses, b: int, search: Search, own: Verdicts) -> Bl
         verdict = "wrong"
     elif not search.decisive:
         verdict = "undecided"
-    size = float(np.abs(search.mismatch).max(initial=0.0))
     scale = search.scale * UNLUCKY
     return Block(
         losses.nest.names[b],
         tuple(losses.nest.shapes[b]),
         verdict,
-        size / (2 * search.size) if search.size else 0.0,
+        search.relative_error,
         int(losses.nest.offsets[b + 1] - losses.nest.offsets[b]),
         wrong=int(np.count_nonzero(own.kind == WRONG)),
         detection_limit=2 * search.error / scale if scale else float("nan"),
