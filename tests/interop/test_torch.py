@@ -432,6 +432,45 @@ def test_a_loss_may_read_the_tensors_it_is_not_given():
     assert check_gradient(lambda _: module(X).pow(2).mean(), module).ok
 
 
+COMPLEX = {
+    "abs": lambda p: (p["z"] * p["w"]).abs().pow(2).sum(),
+    "product": lambda p: (p["z"] @ p["z"].conj().T).real.pow(2).sum(),
+    "exp": lambda p: (p["z"] * 1j).exp().imag.sum() + p["w"].sum(),
+    "fft": lambda p: torch.fft.fft(p["w"]).abs().pow(2).sum() + p["z"].real.sum(),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_complex_parameters(name, dtype):
+    params = {"z": torch.randn(2, 3, dtype=dtype), "w": torch.randn(3)}
+    report = check_gradient(COMPLEX[name], params)
+    assert report.verdict == "correct"
+    assert [block.shape for block in report.blocks] == [(2, 3, 2), (3,)]
+    assert params["z"].dtype == dtype
+    z, w = params["z"].clone().requires_grad_(), params["w"].clone().requires_grad_()
+    COMPLEX[name]({"z": z, "w": w}).backward()
+    w.grad = torch.zeros_like(w) if w.grad is None else w.grad
+    assert check_gradient(COMPLEX[name], params, {"z": z.grad, "w": w.grad}).ok
+    conjugate = {"z": z.grad.conj(), "w": w.grad}
+    report = check_gradient(COMPLEX[name], params, conjugate)
+    assert report.ok is bool((z.grad.imag == 0).all())
+
+
+def test_checks_of_one_module_in_two_threads_take_turns():
+    from concurrent.futures import ThreadPoolExecutor
+
+    module = LINEAR()
+    before = {n: p.clone() for n, p in module.named_parameters()}
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(lambda _: check_gradient(_energy(X), module), range(8)))
+    assert all(report.ok for report in reports)
+    assert len({report.relative_error for report in reports}) == 1
+    for n, p in module.named_parameters():
+        assert torch.equal(p, before[n])
+        assert p.dtype == torch.float32
+
+
 def test_tied_parameters():
     module = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
     module[1].weight = module[0].weight

@@ -34,7 +34,8 @@ def check_gradient(
         parameters, or the tensors, wherever they are, instead of its argument.
     params : torch.nn.Module, Tensor, or nest of tensors
         A module's parameters that require grad are checked under their names. In a
-        nest, leaves that are no floating point tensors stay as they are.
+        nest, leaves that are no floating point tensors stay as they are. Complex
+        tensors have real and imaginary parts along a last axis of their blocks.
     grads : nest of tensors or callable, optional
         The gradient in the structure of `params`, for a module a dict by the names of
         `named_parameters` or a list in their order; or a function of `params`. By
@@ -57,8 +58,9 @@ def check_gradient(
     -----
     Everything is computed in float64, whatever the dtype of parameters, data and
     buffers; parameters and buffers are the same tensors with the same values
-    afterwards. `loss` becomes a compiled program where its operations are known, and
-    is called otherwise, for many points at once if `torch.func.vmap` can.
+    afterwards, and checks in several threads take turns. `loss` becomes a compiled
+    program of torch's operations; where it cannot, it is called, for many points at
+    once if `torch.func.vmap` can.
 
     Examples
     --------

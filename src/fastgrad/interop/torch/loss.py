@@ -7,6 +7,7 @@ whatever it is given. Afterwards they hold what they held, the same memory.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -21,7 +22,15 @@ from fastgrad.params.structure import matching, named_leaves, rebuild
 
 Arrays = dict[str, NDArray[np.float64]]
 
-_LOW = frozenset([torch.float32, torch.float16, torch.bfloat16])
+_WIDE = {
+    torch.float32: torch.float64,
+    torch.float16: torch.float64,
+    torch.bfloat16: torch.float64,
+    torch.complex64: torch.complex128,
+    torch.complex32: torch.complex128,
+}
+#: A check lends the tensors to itself: checks in other threads wait.
+_TURN = threading.RLock()
 
 
 class InFloat64(TorchDispatchMode):
@@ -44,13 +53,12 @@ class InFloat64(TorchDispatchMode):
 
 
 def _widen(x: Any) -> Any:
-    if isinstance(x, torch.dtype):
-        return torch.float64 if x in _LOW else x
-    return _widen_tensor(x)
+    return _WIDE.get(x, x) if isinstance(x, torch.dtype) else _widen_tensor(x)
 
 
 def _widen_tensor(x: Any) -> Any:
-    return x.double() if isinstance(x, torch.Tensor) and x.dtype in _LOW else x
+    wide = _WIDE.get(x.dtype) if isinstance(x, torch.Tensor) else None
+    return x if wide is None else x.to(wide)
 
 
 def _widen_inputs(module: torch.nn.Module, inputs: Any) -> Any:
@@ -72,7 +80,8 @@ class TorchLoss:
     tensors : dict of str to Tensor
         The parameters by name.
     arrays : dict of str to ndarray of float64
-        Their values; moving them moves what the loss sees.
+        Their values; moving them moves what the loss sees. Complex ones have real and
+        imaginary parts along a last axis.
     unused : list of str
         Parameters without a gradient, after `gradient`.
     """
@@ -83,18 +92,30 @@ class TorchLoss:
         self.loss = self.__wrapped__ = loss
         self.params = params
         self.tensors = _parameters(params)
-        own: dict[int, NDArray[np.float64]] = {}
-        for tensor in self.tensors.values():
-            if id(tensor) not in own:
-                own[id(tensor)] = tensor.detach().cpu().double().numpy().copy()
-        self.arrays: Arrays = {n: own[id(t)] for n, t in self.tensors.items()}
+        self.arrays: Arrays = {}
         self.unused: list[str] = []
         self._others = _buffers(params)
         self._held: list[tuple[torch.Tensor, torch.Tensor, bool]] = []
         self._hooks: list[Any] = []
 
     def __enter__(self) -> Self:
-        for tensor in {id(t): t for t in self.tensors.values()}.values():
+        _TURN.acquire()
+        try:
+            self._lend()
+        except BaseException:
+            self._take_back()
+            raise
+        return self
+
+    def _lend(self) -> None:
+        """Put float64 copies where the parameters and buffers are."""
+        different = {id(tensor): tensor for tensor in self.tensors.values()}
+        values = {
+            key: _as_real(_widen_tensor(tensor.detach().cpu())).numpy().copy()
+            for key, tensor in different.items()
+        }
+        self.arrays = {n: values[id(t)] for n, t in self.tensors.items()}
+        for tensor in different.values():
             self._held.append((tensor, tensor.data, tensor.requires_grad))
         for module in _modules(self.params):
             self._hooks.append(module.register_forward_pre_hook(_widen_inputs))
@@ -105,9 +126,11 @@ class TorchLoss:
         for tensor in self.tensors.values():
             if tensor.grad_fn is None:
                 tensor.requires_grad_(True)
-        return self
 
     def __exit__(self, *_: object) -> None:
+        self._take_back()
+
+    def _take_back(self) -> None:
         for tensor, data, requires_grad in self._held:
             tensor.data = data
             if tensor.grad_fn is None:
@@ -116,6 +139,7 @@ class TorchLoss:
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
+        _TURN.release()
 
     def __call__(self, arrays: Arrays) -> Any:
         """Return the loss as an array."""
@@ -126,7 +150,10 @@ class TorchLoss:
     def in_numpy(self, recorded: Mapping[str, Any]) -> Any:
         """Return what the loss means in NumPy, of arrays that record."""
         self._share()
-        known = [(tensor, recorded[name]) for name, tensor in self.tensors.items()]
+        known = [
+            (tensor, _recorded(recorded[name], tensor))
+            for name, tensor in self.tensors.items()
+        ]
         with torch.enable_grad(), Recorder(known) as recorder, InFloat64():
             result = self._call()
         return recorder.value(result)
@@ -134,10 +161,7 @@ class TorchLoss:
     def batched(self, stacked: Arrays) -> Any:
         """Return the losses at many points: every array has a leading axis."""
         tensors = {
-            name: torch.from_numpy(np.ascontiguousarray(array)).to(
-                self.tensors[name].device
-            )
-            for name, array in stacked.items()
+            name: self._tensor(name, array.copy()) for name, array in stacked.items()
         }
         with torch.no_grad(), InFloat64():
             return _as_array(torch.func.vmap(self._of)(tensors))
@@ -162,7 +186,9 @@ class TorchLoss:
         found = dict(zip(self.tensors, grads, strict=True))
         self.unused = [name for name, grad in found.items() if grad is None]
         return {
-            name: np.zeros(self.arrays[name].shape) if grad is None else _as_array(grad)
+            name: np.zeros(self.arrays[name].shape)
+            if grad is None
+            else _as_array(_as_real(grad))
             for name, grad in found.items()
         }
 
@@ -176,7 +202,7 @@ class TorchLoss:
             labelled = list(matching(self.params, grads, "grads", "params"))
             leaves = dict(zip(_names(self.params), labelled, strict=True))
             pairs = {name: leaves[name][0] for name in self.tensors}
-        return {name: _as_array(grad) for name, grad in pairs.items()}
+        return {name: _as_array(_as_real(grad)) for name, grad in pairs.items()}
 
     def _call(self) -> Any:
         try:
@@ -192,14 +218,15 @@ class TorchLoss:
     def _share(self) -> None:
         """Let the parameters hold the arrays' values."""
         for name, tensor in self.tensors.items():
-            shared = torch.from_numpy(self.arrays[name])
-            if tensor.device.type != "cpu":
-                shared = shared.to(tensor.device)
-            elif (
-                tensor.data_ptr() == shared.data_ptr() and tensor.dtype == shared.dtype
-            ):
-                continue
-            tensor.data = shared
+            shared = self._tensor(name, self.arrays[name])
+            if tensor.data_ptr() != shared.data_ptr() or tensor.dtype != shared.dtype:
+                tensor.data = shared
+
+    def _tensor(self, name: str, array: NDArray[np.float64]) -> torch.Tensor:
+        """An array as a tensor like that parameter; in the same memory on the CPU."""
+        tensor, like = torch.from_numpy(array), self.tensors[name]
+        tensor = torch.view_as_complex(tensor) if like.is_complex() else tensor
+        return tensor.to(like.device)
 
     def _of(self, tensors: dict[str, torch.Tensor]) -> Any:
         """The loss of other tensors than the parameters themselves."""
@@ -231,7 +258,8 @@ def _parameters(params: Any) -> dict[str, torch.Tensor]:
         found = {
             name: leaf
             for name, leaf in named_leaves(params)
-            if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
+            if isinstance(leaf, torch.Tensor)
+            and (leaf.is_floating_point() or leaf.is_complex())
         }
         what = "a torch.nn.Module or a nest with a floating point tensor"
     if not found:
@@ -274,6 +302,18 @@ def _of_module(grads: Any, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any
             f"{list(grads)}."
         )
     return {name: grads[name] for name in tensors}
+
+
+def _as_real(x: Any) -> Any:
+    """Real and imaginary parts along a last axis, if there are."""
+    if not isinstance(x, torch.Tensor) or not x.is_complex():
+        return x
+    return torch.view_as_real(x.detach().resolve_conj())
+
+
+def _recorded(array: Any, tensor: torch.Tensor) -> Any:
+    """What a parameter holds, of the array that records it."""
+    return array[..., 0] + 1j * array[..., 1] if tensor.is_complex() else array
 
 
 def _as_array(x: Any) -> Any:
