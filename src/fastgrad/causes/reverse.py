@@ -148,7 +148,8 @@ class Reverse:
                 ),
                 default=0,
             )
-            key = (node.source.site, node.op, node.label, depth[node])
+            kind = node.op, node.label, len(node.inputs)
+            key = (node.source.site, *kind, depth[node])
             groups[key].append(node)
         return list(groups.values())
 
