@@ -118,7 +118,7 @@ class _Curvatures:
 
     def __init__(self, losses: Losses, step: float | None) -> None:
         self.losses, size = losses, losses.nest.size
-        scale = Scale(losses.theta, losses.nest.offsets)[:]
+        scale = Scale(losses.theta, losses.nest.offsets)
         self.noise = noise_along(losses, scale, np.random.default_rng(0))
         self.noise = max(self.noise, EPS * abs(losses.base))
         self.step = np.full(size, step)
@@ -126,7 +126,7 @@ class _Curvatures:
         if step is None:
             level = self.noise / max(abs(losses.base), self.noise, 1e-300)
             power = np.clip(np.rint(np.log2(level) / 6), _FINEST, _COARSEST)
-            self.step = binary(scale, np.exp2(power))
+            self.step = binary(scale[:], np.exp2(power))
             self.times = np.array([1.0, -1.0, 2.0, -2.0])
 
     def entries(self, row: NDArray[Any], column: NDArray[Any]) -> tuple[Array, Array]:

@@ -124,7 +124,7 @@ def locate(
     """
     offsets = losses.nest.offsets
     scale = Scale(losses.theta, offsets)
-    noise = noise_along(losses, scale[:], rng)
+    noise = noise_along(losses, scale, rng)
     searches, steps = [], np.empty(len(offsets) - 1)
     for b, (start, stop) in enumerate(itertools.pairwise(offsets)):
         probe = _Probe(losses, gradient, scale, noise, int(start), int(stop), rng)

@@ -178,7 +178,7 @@ def calibrate(
     own, owner, blocks = scale[index], block[index], len(offsets) - 1
     noise = measure_noise(losses, index, own)
     if not np.isfinite(noise).any():  # no response: they may all be dead by chance
-        noise[:] = noise_along(losses, scale[:], rng)
+        noise[:] = noise_along(losses, scale, rng)
     noise = _pool(noise, owner, blocks)
     noise = np.maximum(noise, losses.rounding)
     # The complex step is none on the real axis.
@@ -287,9 +287,10 @@ def _bent_once(change: Array, base: float) -> tuple[Flags, Array]:
     return bent & (straight <= 1e-6 * size[:, -1]), np.fmax(straight, rounding)
 
 
-def noise_along(losses: Losses, scale: Array, rng: np.random.Generator) -> float:
+def noise_along(losses: Losses, scale: Scale, rng: np.random.Generator) -> float:
     """Return the noise of a loss difference along a random direction."""
-    direction = rng.standard_normal(len(scale)) * scale
+    direction = rng.standard_normal(losses.nest.size)
+    scale.stretch(direction)
     bound = np.inf
     for spacing in (*_SPACINGS, *_WIDE):
         with np.errstate(all="ignore"):

@@ -40,15 +40,21 @@ class Scale:
 
     def __getitem__(self, index: Index | slice) -> Array:
         if isinstance(index, slice):
-            scale = np.abs(self._theta)
-            for b, (start, stop) in enumerate(itertools.pairwise(self._offsets)):
-                own = scale[start:stop]
-                np.maximum(own, self._least[b], out=own)
-                own[own == 0] = self._of_zero[b]
+            scale = np.ones(len(self._theta))
+            self.stretch(scale)
             return scale[index]
         block = Owner(self._offsets)[index]
         size = np.maximum(np.abs(self._theta[index]), self._least[block])
         return np.where(size == 0, self._of_zero[block], size)
+
+    def stretch(self, direction: Array) -> None:
+        """Multiply every entry of a direction by its scale, in place."""
+        for b, (start, stop) in enumerate(itertools.pairwise(self._offsets.tolist())):
+            for first in range(start, stop, _TYPICAL):
+                here = slice(first, min(first + _TYPICAL, stop))
+                size = np.maximum(np.abs(self._theta[here]), self._least[b])
+                size[size == 0] = self._of_zero[b]
+                direction[here] *= size
 
 
 class Step:

@@ -88,7 +88,7 @@ class PythonLosses(Losses):
             where = f"with `params` moved by {time} times a direction"
             with self._restoring(where):
                 for leaf, step in zip(self.nest.leaves, steps, strict=True):
-                    np.add(leaf, time * step, out=leaf, casting="same_kind")
+                    _move(leaf, time, step)
                 # What shares memory is moved by the steps of all that do.
                 kept = self.nest.snapshot() if self.nest.shared else None
                 try:
@@ -186,10 +186,24 @@ class PythonLosses(Losses):
     def _moved(self, time: float, steps: list[AnyArray]) -> Iterator[AnyArray]:
         """Yield theta moved by `time` times the steps, as each block stores it."""
         for saved, step in zip(self._saved, steps, strict=True):
-            yield (saved + time * step).astype(saved.dtype)
+            moved = saved.copy()
+            _move(moved, time, step)
+            yield moved
 
     def _refuse_mutation(self, expected: Iterable[AnyArray]) -> None:
         change = self.nest.change_since(expected)
         if change is not None:
             self.restore()
             raise ValueError(f"`loss` must not change its parameters, but it {change}.")
+
+
+def _move(leaf: AnyArray, time: float, step: AnyArray) -> None:
+    """Add `time` times the step to an array, piece by piece, without a copy of it."""
+    if not leaf.flags.c_contiguous:
+        np.add(leaf, time * step, out=leaf, casting="same_kind")
+        return
+    flat, steps = leaf.reshape(-1), step.reshape(-1)
+    for start in range(0, flat.size, _PIECE):
+        piece = flat[start : start + _PIECE]
+        moved = time * steps[start : start + _PIECE]
+        np.add(piece, moved, out=piece, casting="same_kind")
