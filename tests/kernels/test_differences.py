@@ -251,5 +251,10 @@ def test_saturation_and_cancellation_keep_their_digits():
     assert change("erfc", 20.0, 5.0) == pytest.approx(-special.erfc(20.0), rel=1e-14)
 
 
+@pytest.mark.parametrize("level", ["base", "v3"])
+def test_other_simd_levels_do_the_same(level, passes_at):
+    passes_at(level, __file__, "leaves_the_range or unperturbed or neighbours or keep")
+
+
 if __name__ == "__main__":
     np.savez(sys.argv[1], **{name: computed(name) for name in FUNCTIONS})
