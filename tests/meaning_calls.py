@@ -42,6 +42,8 @@ def continuous_call(name, number):
         shapes = [np.abs(s) + 1.1 for s in parameters[:number]]
         x = np.abs(x) + 1.2 if CONTINUOUS[name].support[0] > -np.inf else x
         x = 0.6 / x if name in ("beta", "uniform") else x
+        if name == "truncnorm":
+            x, shapes = np.tanh(x), [-shapes[0], shapes[1]]
         scale = np.abs(parameters[number + 1]) + 0.9
         return f(x, *shapes, parameters[number] / 100, scale=scale)
 
@@ -227,6 +229,12 @@ CALLS = {
     "scipy.spatial.distance.squareform": [
         (lambda f, a: f(a), (6,)),
         (lambda f, a: f(a + a.T - 2 * np.diag(np.diag(a))), (4, 4)),
+    ],
+    "scipy.stats.iqr": [(lambda f, a: f(a), (7,)), (lambda f, a: f(a, axis=0), (5, 2))],
+    "scipy.stats.trim_mean": [
+        (lambda f, a: f(a, 0.2), (6, 2)),
+        (lambda f, a: f(a, 0.25, axis=1), (2, 9)),
+        (lambda f, a: f(a, 0.1, axis=None), (4, 5)),
     ],
     "scipy.stats.pearsonr": [(lambda f, a, b: f(a, b)[0], (5,), (5,))],
     **{

@@ -75,6 +75,14 @@ def _lognorm(z: Any, s: Any) -> Any:
     return _norm(np.log(z) / s) - np.log(s * z)
 
 
+def _truncnorm(z: Any, a: Any, b: Any) -> Any:
+    """The share between the borders is taken from the side where both are small."""
+    flipped = asarray(a > 0.0)
+    low, high = np.where(flipped, -b, a), np.where(flipped, -a, b)
+    density = _norm(z) - np.log(ndtr(high) - ndtr(low))
+    return np.where((z < a) | (z > b), -np.inf, density)
+
+
 _POSITIVE = (0.0, math.inf)
 CONTINUOUS = {
     "norm": Distribution((), _norm, cdf=ndtr, sf=lambda z: ndtr(-z)),
@@ -147,6 +155,7 @@ CONTINUOUS = {
         sf=lambda z: -np.expm1(-np.exp(-z)),
     ),
     "gumbel_l": Distribution((), lambda z: z - np.exp(z)),
+    "truncnorm": Distribution(("a", "b"), _truncnorm),
     "skewnorm": Distribution(
         ("a",), lambda z, a: math.log(2) + _norm(z) + log_ndtr(a * z)
     ),

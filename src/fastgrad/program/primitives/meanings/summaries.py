@@ -81,6 +81,19 @@ def _standardized(a: Any, order: int, axis: Any, keepdims: bool) -> Any:
     return high / low ** (order / 2)
 
 
+@means("scipy.stats.iqr")
+def iqr(x: Any, axis: Any = None, rng: Any = (25, 75)) -> Any:
+    low, high = np.percentile(asarray(x), rng, axis=axis)
+    return high - low
+
+
+@means("scipy.stats.trim_mean")
+def trim_mean(a: Any, proportiontocut: float, axis: int | None = 0) -> Any:
+    ordered = np.moveaxis(np.sort(asarray(a), axis), axis or 0, 0)
+    cut = int(proportiontocut * len(ordered))
+    return np.mean(ordered[cut : len(ordered) - cut], axis=0)
+
+
 class Correlation(NamedTuple):
     """How sure it is, is left open."""
 
