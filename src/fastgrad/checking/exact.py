@@ -98,6 +98,8 @@ def is_well_conditioned(losses: Losses) -> bool:
     It may be more where a matrix is inverted, and more than rounding where the course
     of the loss depends on the parameters.
     """
-    program = losses.program  # type: ignore[attr-defined]
+    program = getattr(losses, "program", None)
+    if program is None:
+        return False
     plain = all(node.op not in _BY_CONDITION for node in program.nodes)
     return plain and not program.guards and not program.python_operations
