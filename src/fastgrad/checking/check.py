@@ -107,7 +107,8 @@ def check_gradient(
         outside: at a bound differences are one-sided, of the same order.
     rtol : float, optional
         A relative difference that does not matter, besides the measured error bar. By
-        default 1e-6 for float64 gradients, 1e-3 for float32 and 3e-2 for float16.
+        default 1e-6 for float64 gradients, 1e-3 for float32 and 3e-2 for float16; 4e-10
+        for float64 where differences are exact.
     step : float, optional
         The absolute step for every entry; chosen for each block by default.
     method : {"auto", "central", "forward", "complex", "ridders"}
@@ -148,9 +149,11 @@ def check_gradient(
 
     Notes
     -----
-    Two evaluations per entry, about 30 more for each of a few entries per block on
-    which noise and curvature of the loss are measured, and 20 for each suspect. What
-    the verdicts mean and how they are reached is described in ``docs/verdict.md``.
+    One evaluation per entry where the loss is compiled and its differences are exact,
+    two otherwise; about 30 more for each of a few entries per block on which noise and
+    curvature of the loss are measured, 20 to 60 for each suspect, and 14 for each of at
+    most eight random directions. What the verdicts mean and how they are reached is
+    described in ``docs/verdict.md``.
 
     Examples
     --------
