@@ -1,5 +1,6 @@
 """Losses from a traced program, once it has proved to be the user's function."""
 
+import gc
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -154,6 +155,8 @@ def compile_losses(
         _trace_again(recorded.nodes, python, reduction)
     finally:
         python.restore()
+    if python.nest.size > _MANY:
+        gc.collect()  # what a trace recorded refers to itself, and is as large
     program = program_of(python.loss, python.nest, recorded)
     compiled = CompiledLosses(python, program, num_threads)
     _compare("at the parameters", program.value, python.base, python)
