@@ -9,12 +9,14 @@ import functools
 import importlib
 import inspect
 import math
+import operator
 import warnings
 
 import numpy as np
 import pytest
 from meaning_calls import CALLS, DRAWS, MORE
 from program_functions import trace
+from scipy import sparse, stats
 
 from fastgrad.program.primitives.functions import FUNCTIONS
 from fastgrad.program.primitives.meanings import MEANINGS, meaning_of
@@ -255,3 +257,44 @@ def test_functions_of_the_same_name_are_told_apart():
     assert meaning_of(kron) is None
     assert meaning_of(np.kron) is not None
     assert meaning_of(functools.partial(math.log, base=2)) is None
+
+
+@pytest.mark.parametrize(
+    ("function", "known"),
+    [
+        (np.add.at, True),
+        (np.c_.__getitem__, True),
+        (stats.norm, True),
+        (stats.norm.logpdf, True),
+        (stats.norm(0.0, 2.0).logpdf, True),
+        (sparse.csr_array(np.eye(2)).dot, True),
+        (operator.matmul, True),
+        ({}.__getitem__, False),
+        (np.eye(2).dot, False),
+        (len, False),
+        (object(), False),
+        (None, False),
+    ],
+)
+def test_functions_methods_and_objects_are_found_by_what_they_are(function, known):
+    assert (meaning_of(function) is not None) == known
+
+
+def test_arguments_that_a_meaning_lacks_are_not_covered():
+    assert meaning_of(np.kron)(1.0, 2.0, 3.0) is NotImplemented
+    assert (
+        meaning_of(np.quantile)(np.ones(3), 0.5, weights=np.ones(3)) is NotImplemented
+    )
+
+
+def test_an_error_of_the_meaning_itself_is_not_taken_for_that():
+    with pytest.raises(TypeError, match="0-dimensional"):
+        meaning_of(float)(np.ones(2))
+
+
+def test_operations_carry_the_name_of_the_function_that_the_user_called():
+    program = trace(lambda x: np.sum(stats.norm.logpdf(x, 0.3, 2.0)), np.ones(3))
+    assert {node.label for node in program.operations} == {
+        "scipy.stats.norm.logpdf",
+        "np.sum",
+    }
