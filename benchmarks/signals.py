@@ -50,10 +50,10 @@ def costs(repeats=5):
         for _ in range(repeats):
             program = fg.trace(loss, params)
             for what, run in (
-                ("loss", lambda: loss(params)),  # noqa: B023
-                ("trace", lambda: fg.trace(loss, params)),  # noqa: B023
+                ("loss", lambda: loss(params)),
+                ("trace", lambda: fg.trace(loss, params)),
                 ("gradient", program.gradient),
-                ("diagnosis", lambda: fg.diagnose_signal(loss, params)),  # noqa: B023
+                ("diagnosis", lambda: fg.diagnose_signal(loss, params)),
             ):
                 began = time.perf_counter()
                 run()

@@ -8,9 +8,9 @@ import inspect
 
 import numpy as np
 import pytest
-from everyday import courses, science
 
 import fastgrad as fg
+from everyday import courses, science
 from fastgrad.params.nest import Nest
 
 LOSSES = {

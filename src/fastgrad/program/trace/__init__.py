@@ -1,1 +1,15 @@
-"""What turns a user's code into nodes of a program."""
+"""What turns a user's code into nodes of a program.
+
+The loss is run once, its own functions rewritten, with arrays that record.
+
+From source to code: `definitions` finds the source of a function, `rewriting` makes
+operations of it calls of `sites`, which hand them to `objects` (attributes, items,
+writing) and `calls` (what is called, decided by what it is).
+
+From operations to nodes: `traced` is the array that records, `complexes` pairs of them,
+`memory` what arrays share. `numpy_calls` has NumPy's functions, `python_functions`
+Python's own, `outcomes` those whose result the loss acts on, `opaque` all others.
+
+One trace: `recording` is what it has met, `kept` what it leaves behind in the user's
+objects, `tracing` its beginning and end, `agreement` what two of them have in common.
+"""

@@ -1,0 +1,84 @@
+"""Losses as people write them: how many compile, what tracing and checking cost.
+
+    python benchmarks/everyday.py [--entries N]
+
+Prints for each loss of ``tests/everyday`` the operations and guards of its program, the
+time of one trace, and of a whole check compiled and in Python; then the shares.
+"""
+
+import argparse
+import inspect
+import sys
+import time
+from pathlib import Path
+
+import fastgrad as fg
+from fastgrad.params.nest import Nest
+from fastgrad.program.trace.tracing import trace_graph
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+
+def losses():
+    from everyday import courses, science
+
+    for module in (courses, science):
+        for name, make in inspect.getmembers(module, inspect.isfunction):
+            if (
+                make.__module__ == module.__name__
+                and not inspect.signature(make).parameters
+            ):
+                yield name, make
+
+
+def best(function, times=3):
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entries", type=int, default=50, help="checked of each block")
+    entries = parser.parse_args().entries
+    print(
+        f"{'loss':32}{'operations':>11}{'guards':>8}{'trace':>10}{'check':>10}{'python':>10}"
+    )
+    compiled = total = in_python = 0
+    for name, make in losses():
+        loss, params = make()
+        loss = getattr(loss, "loss_only", loss)
+        total += 1
+        try:
+            program = fg.trace(loss, params)
+        except fg.TraceError as error:
+            print(f"{name:32}{error}")
+            continue
+        compiled += 1
+        in_python += bool(program.opaque)
+        gradient = program.gradient()
+        trace = best(lambda: trace_graph(loss, Nest(params)))
+        check, python = (
+            best(
+                lambda: fg.check_gradient(
+                    loss,
+                    params,
+                    gradient,
+                    coverage=entries,
+                    engine=engine,
+                ),
+                1,
+            )
+            for engine in ("auto", "python")
+        )
+        times = "".join(f"{1e3 * t:7.1f} ms" for t in (trace, check, python))
+        print(f"{name:32}{len(program.operations):11}{len(program.guards):8}{times}")
+    share = 100 * compiled / total
+    print(f"\n{compiled} of {total} compile ({share:.0f} %), {in_python} call Python")
+
+
+if __name__ == "__main__":
+    main()
