@@ -129,7 +129,12 @@ def _meant(equation: Any, given: list[Any]) -> list[Any] | None:
         return None
     try:
         result = meaning(*given, **lax.parameters(equation))
-    except (TypeError, ValueError):  # called in a way that the table does not know
+    except (
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+    ):  # called in a way that the table does not know
         return None
     return list(result) if equation.primitive.multiple_results else [result]
 

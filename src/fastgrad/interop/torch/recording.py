@@ -33,8 +33,12 @@ from fastgrad.program.trace.traced import Traced
 
 PACKAGE = os.path.join(os.path.dirname(os.path.abspath(torch.__file__)), "")
 
-#: Where a tensor lies in its memory: offset, shape, strides.
-Place = tuple[int, tuple[int, ...], tuple[int, ...]]
+#: Where a tensor lies in its memory: offset, shape, strides, all in elements, and the
+#: bytes of one.
+Place = tuple[int, tuple[int, ...], tuple[int, ...], int]
+
+
+_NOT_MEANT = (TypeError, ValueError, ArithmeticError, LookupError)
 
 
 class Recorder(TorchDispatchMode):
@@ -132,7 +136,8 @@ class _Memory:
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self._storage = tensor.untyped_storage()  # kept, so that its number stays his
-        self.size = self._storage.nbytes() // tensor.element_size()
+        self._itemsize = tensor.element_size()
+        self.size = self._storage.nbytes() // self._itemsize
         self.flat: Any = None
         self.views: dict[Place, Any] = {}
 
@@ -157,7 +162,9 @@ class _Memory:
         return self.flat
 
     def _positions(self, place: Place) -> Any:
-        offset, shape, strides = place
+        offset, shape, strides, itemsize = place
+        if itemsize != self._itemsize:
+            raise TraceError("looks at the memory of a tensor in another dtype")
         everything = np.arange(self.size)[offset:]
         step = everything.itemsize
         return np.lib.stride_tricks.as_strided(
@@ -203,7 +210,8 @@ def _storage(tensor: torch.Tensor) -> int:
 
 
 def _place(tensor: torch.Tensor) -> Place:
-    return tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+    shape, strides = tuple(tensor.shape), tensor.stride()
+    return tensor.storage_offset(), shape, strides, tensor.element_size()
 
 
 def _constant(x: Any) -> Any:
@@ -219,7 +227,7 @@ def _meant(meaning: Any, given: Any, out: Any) -> Any:
     try:
         with np.errstate(all="ignore"):
             pairs = _pairs(out, meaning(*given[0], **given[1]))
-    except (TypeError, ValueError):  # called in a way that the table does not know
+    except _NOT_MEANT:  # called in a way that the table does not know
         return None
     right = all(
         same_value(value, _constant(tensor))
