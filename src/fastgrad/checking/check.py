@@ -209,7 +209,8 @@ def check_gradient(
             searches, entries, calibration = locate(losses, gradient, rng)
             report = summarize_search(losses, searches, entries, calibration)
         else:
-            _say_how_long(losses, len(index), method)
+            if losses.engine != "compiled":  # few at once say nothing of many
+                _say_how_long(losses, len(index), method)
             given = (method, step, gradient, index, rng)
             calibration, entries = _measured(losses, *given)
             block = first_disagreement(losses, entries, calibration, rng)
@@ -248,6 +249,8 @@ def _measured(
 ) -> tuple[Calibration, Verdicts]:
     """Return how entries were measured, and what that makes of them."""
     calibration = calibrate(losses, rng, method=method, step=step)
+    if losses.engine == "compiled":
+        _say_how_long(losses, len(index), calibration.method)
     if calibration.method == "exact" and is_well_conditioned(losses):
         gradient = gradient.to_the_last_digits()
     return calibration, judge(losses, calibration, gradient, index, rng)

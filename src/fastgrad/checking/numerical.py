@@ -152,7 +152,7 @@ def check_method(method: str, step: float | None) -> str:
 
 def evaluations_of(method: str) -> int:
     """Return how many evaluations an entry takes, once the step is known."""
-    return {"central": 2, "forward": 2, "complex": 1, "ridders": 20}[method]
+    return {"exact": 1, "central": 2, "forward": 2, "complex": 1, "ridders": 20}[method]
 
 
 def engine_for(method: str, engine: str) -> str:

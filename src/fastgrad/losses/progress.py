@@ -42,7 +42,8 @@ class Progress:
         self._planned = 0
         self._cheaper = ""
         self._began = (0.0, 0)
-        self._told = True
+        self._each = float("inf")
+        self._told = self._silent
 
     def __enter__(self) -> Self:
         return self
@@ -57,8 +58,7 @@ class Progress:
         what is cheaper.
         """
         self._planned, self._cheaper = self.done + count, cheaper
-        self._began = time.monotonic(), self.done
-        self._told = self._silent
+        self._began, self._each = (time.monotonic(), self.done), float("inf")
         if not self._told:
             self._next = min(self._next, time.monotonic() + _ENOUGH)
 
@@ -80,7 +80,7 @@ class Progress:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if not self._told:
+        if self._planned and not self._told:
             self._forecast(now)
         self._next = now + _INTERVAL
         if self.show and now >= self._patient:
@@ -91,8 +91,11 @@ class Progress:
         since = self.done - done
         if since <= 0 or now - began < _ENOUGH:
             return
-        self._told = True
         each = (now - began) / since
+        if each < self._each / 2:  # it may be quicker still
+            self._each, self._began = each, (now, self.done)
+            return
+        self._told = True
         count = self._planned - self.done
         left = count * each
         if left > _LONG:
