@@ -534,6 +534,15 @@ def test_bad_arguments(params, grads, message):
         check_gradient(lambda m: m(X).sum(), params, grads)
 
 
+def test_tensors_given_to_numpys_door_are_told_of_torchs():
+    import fastgrad as fg
+
+    w = torch.ones(2, requires_grad=True)
+    for params, grads in [(w, 2 * w), (np.ones(2), 2 * w), (nn.Linear(2, 1), None)]:
+        with pytest.raises(TypeError, match=r"use `fastgrad\.interop\.torch`"):
+            fg.check_gradient(lambda p: (p**2).sum(), params, grads)
+
+
 def test_a_loss_without_grad_says_so():
     with pytest.raises(ValueError, match="must return a tensor that requires grad"):
         check_gradient(lambda p: p.detach().sum(), torch.randn(3))

@@ -366,7 +366,7 @@ def _real_array(value: Any, label: str) -> AnyArray:
     """Return `value` as an array of real numbers."""
     try:
         array = np.asarray(value)
-    except ValueError:
+    except (ValueError, RuntimeError):  # ragged; a tensor that requires grad
         array = np.array(None)
     if array.dtype.kind not in "fiub":
         must = "be an array of real numbers"

@@ -189,7 +189,14 @@ def rebuild(template: Any, leaves: Iterator[Any]) -> Any:
 
 def with_own_leaves(structure: Any) -> Any:
     """Return the same nest, with the same keys, of copies of its leaves."""
-    return rebuild(structure, (copy.deepcopy(value) for *_, value in walk(structure)))
+    return rebuild(structure, (_copied_leaf(value) for *_, value in walk(structure)))
+
+
+def _copied_leaf(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # no array: it is refused where its name is known
+        return value
 
 
 def _like_mapping(template: Mapping[Any, Any], members: list[Any]) -> Any:
