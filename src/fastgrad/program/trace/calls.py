@@ -7,6 +7,7 @@ receives traced arrays is an opaque operation, and what receives none runs as it
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
@@ -212,6 +213,8 @@ def _librarys(
         return _with_traced(
             recording, site, function, *recording.lifted((args, kwargs))
         )
+    if function is copy.deepcopy:
+        return copy.deepcopy(args[0], recording.copies())
     about = python_functions.entry(python_functions.ABOUT, function)
     if about is not None:
         return about(*args, **kwargs)

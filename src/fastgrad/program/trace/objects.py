@@ -145,7 +145,7 @@ def set_item(recording: Recording, site: Any, of: Any, key: Any, value: Any) -> 
         _write(recording, of, _key(recording, key), value)
         return
     if type(of) is Traced:
-        of[_key(recording, key)] = value
+        of[_key(recording, key)] = recording.lifted(value)
         return
     found = defined(recording, of, "__setitem__")
     if found is not None:
@@ -158,7 +158,7 @@ def set_item(recording: Recording, site: Any, of: Any, key: Any, value: Any) -> 
 
 def _write(recording: Recording, of: Any, key: Any, value: Any) -> None:
     """Into an array of the user, which becomes a traced one if the value is."""
-    value = recording.lift(value) if type(value) is np.ndarray else value
+    value = recording.lifted(value)
     target = recording.lift(of)
     if of.dtype.kind == "O" and target is of:
         of[settled_key(key) if _concerns(key) else key] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -129,6 +130,10 @@ class Recording:
         if known is None:
             known = self._meanings[id(function)] = function, meaning_of(function)
         return known[1]
+
+    def copies(self) -> dict[int, Any]:
+        """For `copy.deepcopy`: the user's arrays that are traced, already copied."""
+        return {key: copy.copy(traced) for key, (_, traced) in self._lifted.items()}
 
     def dense(self, x: Any) -> Any:
         """A sparse matrix of SciPy as a plain array; everything else as it is."""
