@@ -300,14 +300,17 @@ def excuse_cancellation(
 def _changes(
     losses: Losses, entries: Judgement, t: float, rng: np.random.Generator
 ) -> Array:
-    """Return changes of the loss to both sides along four random directions."""
+    """Return changes of the loss to both sides along four random directions.
+
+    As large as one entry typically makes them.
+    """
     changes = np.zeros((4, 2))
     for row in changes:
         direction = np.zeros(losses.nest.size)
         direction[entries.index] = rng.choice([-1.0, 1.0], len(entries.index))
         direction[entries.index] *= entries.unit
         row[:] = losses.along(direction, [-t, t])
-    return np.where(np.isfinite(changes), changes, 0.0)
+    return np.where(np.isfinite(changes), changes, 0.0) / np.sqrt(len(entries.index))
 
 
 def take(entries: Judgement, which: Index | Flags) -> Judgement:
