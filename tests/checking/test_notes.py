@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 
 import fastgrad as fg
 
@@ -145,3 +146,23 @@ def test_rounding_of_terms_that_cancel():
     grads = {"a": np.array(2.0), "b": np.array(1e-9)}
     report = fg.check_gradient(lambda p: p["a"] ** 2 + 0 * p["b"], params, grads)
     assert [entry.block for entry in report.wrong] == ["b"]
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("n", [4, 9, 11, 13])
+def test_ill_conditioned_matrices(n, engine):
+    """A right gradient by another way to invert is not wrong; doubling it is."""
+    H = 1 / (1 + np.arange(n)[:, None] + np.arange(n))
+    x = np.linspace(1, 2, n)
+    right = np.linalg.inv(H).T @ np.ones(n)
+
+    def loss(x):
+        return np.sum(np.linalg.solve(H, x))
+
+    report = fg.check_gradient(loss, x, right, engine=engine)
+    assert report.verdict != "wrong"
+    if report.verdict == "undecided":
+        assert "condition" in note(report, "undecided")
+    assert fg.check_gradient(loss, x, 2 * right, engine=engine).verdict != "correct"
+    if n < 11:
+        assert fg.check_gradient(loss, x, 2 * right, engine=engine).wrong

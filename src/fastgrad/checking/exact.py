@@ -24,7 +24,7 @@ from fastgrad.losses.interface import Losses
 FINE = 2.0**-46
 _WIDER = 2.0**-43
 _CLOSE = 1e-9  # of the slope: how well it has to be known
-_BY_CONDITION = frozenset({"solve", "det", "logabsdet", "cholesky"})
+INVERTING = frozenset({"solve", "det", "logabsdet", "cholesky"})
 _MARGIN = 8.0  # what the worst of a few entries may be exceeded by
 
 
@@ -101,5 +101,5 @@ def is_well_conditioned(losses: Losses) -> bool:
     program = getattr(losses, "program", None)
     if program is None:
         return False
-    plain = all(node.op not in _BY_CONDITION for node in program.nodes)
+    plain = all(node.op not in INVERTING for node in program.nodes)
     return plain and not program.guards and not program.python_operations

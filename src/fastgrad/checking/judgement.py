@@ -310,7 +310,8 @@ def _changes(
         direction[entries.index] = rng.choice([-1.0, 1.0], len(entries.index))
         direction[entries.index] *= entries.unit
         row[:] = losses.along(direction, [-t, t])
-    return np.where(np.isfinite(changes), changes, 0.0) / np.sqrt(len(entries.index))
+    changes[~np.isfinite(changes)] = 0.0
+    return changes / float(np.sqrt(len(entries.index)))
 
 
 def take(entries: Judgement, which: Index | Flags) -> Judgement:
@@ -338,6 +339,8 @@ class Verdicts:
         Entries of which nothing is verified, and that are not simply zero.
     jump : Jump or None
         Of a loss that iterates until something is small.
+    condition : float or None
+        Of a matrix that the loss inverts, if that leaves entries open.
     """
 
     index: Index
@@ -350,6 +353,7 @@ class Verdicts:
     controls: Judgement
     open: Judgement
     jump: Jump | None
+    condition: float | None
 
     def of_block(self, b: int) -> "Verdicts":
         """Return the entries of one block, as views."""
@@ -373,6 +377,7 @@ class Verdicts:
             self.controls,
             self.open,
             self.jump,
+            self.condition,
         )
 
 

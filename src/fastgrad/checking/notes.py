@@ -13,7 +13,6 @@ from fastgrad.checking.judgement import (
     UNDECIDED,
     WRONG,
     Judgement,
-    Jump,
     Verdicts,
     classify,
     take,
@@ -36,7 +35,7 @@ def notes(
     """Yield the notes on a check entry by entry."""
     yield from _power(blocks, planted_errors(entries))
     yield from _unseen(losses, blocks, entries.open)
-    yield from _open(losses, entries.open, entries.jump, calibration)
+    yield from _open(losses, entries, calibration)
 
 
 def planted_errors(entries: Verdicts) -> dict[int, bool]:
@@ -103,10 +102,9 @@ def _unseen(
         )
 
 
-def _open(
-    losses: Losses, entries: Judgement, jump: Jump | None, calibration: Calibration
-) -> Iterator[str]:
+def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator[str]:
     """Yield which entries are undecided, why, and what would help."""
+    entries, jump = found.open, found.jump
     undecided = entries.kind == UNDECIDED
     nowhere = undecided & ~np.isfinite(entries.numerical)
     if nowhere.any():
@@ -119,7 +117,13 @@ def _open(
             "the point: move the parameters away from the border of its domain"
         )
     rest = undecided & ~nowhere
-    if jump is not None and rest.any():
+    if found.condition is not None and rest.any():
+        yield (
+            f"undecided: {_named(losses, entries, rest)}. The loss inverts a matrix of "
+            f"condition {found.condition:.0e}: rounding may be off by as much as the "
+            "gradient is. Scale it, or add to its diagonal"
+        )
+    elif jump is not None and rest.any():
         yield (
             f"undecided: {_named(losses, entries, rest)}. The loss is rough below h = "
             f"{jump.distance:.1e} of the parameters: there {jump.line} runs another "

@@ -7,6 +7,7 @@ directions through all such entries, too.
 
 import numpy as np
 
+from fastgrad.checking.condition import excuse_condition
 from fastgrad.checking.differences import RUNGS, Array, Index, entry_pairs
 from fastgrad.checking.exact import exact_slopes
 from fastgrad.checking.judgement import (
@@ -62,7 +63,7 @@ def judge(
     n = len(index)
     kept = {name: np.empty(n) for name in ("numerical", "error", "tolerance")}
     kind = np.empty(n, dtype=np.uint8)
-    kinks, controls, left_open, jumps = [], [], [], []
+    kinks, controls, left_open, jumps, conditions = [], [], [], [], []
     for start in range(0, max(1, n), PIECE):
         here = slice(start, start + PIECE)
         own = index[here].astype(np.int64, copy=False)
@@ -70,6 +71,7 @@ def judge(
         measured = entries.numerical.copy()
         try_again(losses, calibration, entries, rng)
         excuse_cancellation(losses, gradient, entries, rng)
+        conditions.append(excuse_condition(losses, entries))
         jumps.append(excuse_solver(losses, entries, rng))
         kinks.append(take(entries, entries.kind == KINK))
         controls.append(take(entries, _least_certain(entries, effects)))
@@ -96,6 +98,7 @@ def judge(
         controls=joined(controls),
         open=joined(left_open),
         jump=max(filter(None, jumps), key=lambda jump: jump.size, default=None),
+        condition=max(filter(None, conditions), default=None),
     )
 
 

@@ -1,0 +1,69 @@
+"""Losses that invert a matrix: its condition multiplies the rounding of the gradient.
+
+That rounding is no noise of the loss: the same factors of the matrix serve all points
+where it does not change, and differences measure the slope of the wrong inverse to the
+last digits.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from fastgrad.checking.differences import EPS
+from fastgrad.checking.exact import INVERTING
+from fastgrad.checking.judgement import UNDECIDED, WRONG, Judgement
+from fastgrad.losses.interface import Losses
+from fastgrad.losses.python import PythonLosses
+from fastgrad.program.graph import Node, TraceError
+from fastgrad.program.program import Program, trace_nest
+
+_ROUNDINGS = 10.0  # times the condition
+_ALLOWED = 1e-9  # of the largest change: less than that is in every tolerance
+
+
+def excuse_condition(losses: Losses, entries: Judgement) -> float | None:
+    """Leave open what the rounding of an inverse may be off by.
+
+    Returns
+    -------
+    float or None
+        The condition of the matrix, if there is such.
+    """
+    wrong = np.flatnonzero(entries.kind == WRONG)
+    if wrong.size == 0:
+        return None
+    condition = _worst_condition(losses)
+    share = min(1.0, _ROUNDINGS * EPS * condition)
+    if share <= _ALLOWED:
+        return None
+    effect = entries.size * entries.unit
+    largest = np.max(effect, initial=0.0, where=np.isfinite(effect))
+    excused = wrong[(entries.off * entries.unit)[wrong] <= share * largest]
+    entries.kind[excused] = UNDECIDED
+    return condition if excused.size else None
+
+
+def _worst_condition(losses: Losses) -> float:
+    """Return the largest condition of the matrices that the loss inverts."""
+    with np.errstate(all="ignore"):
+        conditions = [
+            float(np.max(np.linalg.cond(node.inputs[0].value), initial=0.0))
+            for node in _nodes(losses)
+            if node.op in INVERTING
+        ]
+    return max((c for c in conditions if not np.isnan(c)), default=0.0)
+
+
+def _nodes(losses: Losses) -> Iterable[Node]:
+    """Return the operations of the loss, traced for the purpose if need be."""
+    program: Program | None = getattr(losses, "program", None)
+    if program is not None:
+        return program.nodes
+    if not isinstance(losses, PythonLosses) or losses.fallback is not None:
+        return ()
+    try:
+        return trace_nest(losses.loss, losses.nest).nodes
+    except TraceError:
+        return ()
+    finally:
+        losses.restore()
