@@ -116,7 +116,8 @@ CALLS = {
     ),
     "check_hessian": (
         fg.check_hessian, {"grad": grads, "x": W, "hess": 2 * np.eye(3)},
-        {"grad": "callable", "hess": "grads", **pick(CHECK, "rtol", "seed")},
+        {"grad": "callable", "hess": "grads", **pick(MORE, "args", "kwargs", "bounds"),
+         **pick(CHECK, "rtol", "method", "step", "workers", "seed")},
     ),
     "numerical_hessian": (
         fg.numerical_hessian, {"loss": loss, "params": W},
@@ -263,7 +264,18 @@ def test_every_public_function_and_argument_is_called_malformed():
     public = {getattr(fg, name) for name in fg.__all__}
     public = {x for x in public if inspect.isfunction(x)}
     assert public <= {function for function, _, _ in CALLS.values()}
-    free = {"options", "vjp", "jvp", "sparsity", "y", "initial", "shapes", "stride"}
+    free = {
+        "hvp",
+        "x",
+        "options",
+        "vjp",
+        "jvp",
+        "sparsity",
+        "y",
+        "initial",
+        "shapes",
+        "stride",
+    }
     for function, _, kinds in CALLS.values():
         arguments = set(inspect.signature(function).parameters)
         left = arguments - set(kinds) - free
