@@ -48,6 +48,9 @@ _ABOUT: dict[Any, Callable[[Any], Any]] = {
     np.iscomplexobj: lambda x: False,
     np.isrealobj: lambda x: True,
     np.isscalar: lambda x: not x.ndim,
+    np.diag_indices_from: lambda x: np.diag_indices_from(np.empty(x.shape)),
+    np.tril_indices_from: lambda x: np.tril_indices_from(np.empty(x.shape)),
+    np.triu_indices_from: lambda x: np.triu_indices_from(np.empty(x.shape)),
 }
 #: ufuncs of whole numbers that give whole numbers.
 _WHOLE = frozenset(
