@@ -5,6 +5,8 @@
 - `trace`: what turns the user's code into them.
 - `plan`: memory and bundles for the kernels in ``_kernels/_replay``.
 - `trace.agreement`: what two traces of one loss must have in common.
+- `merging`: loops over single numbers as operations on arrays.
+- `guards`: where a program does not apply.
 - `program`: `trace_nest` and `Program`.
 """
 

@@ -159,17 +159,3 @@ class Recording:
             memory = Memory(graph.constant(plain), plain=plain)
             self._memories[id(root)] = root, memory
         return self._memories[id(root)][1]
-
-
-def current() -> Recording | None:
-    """The trace that is going on in this thread."""
-    found: Recording | None = graph.current_trace.get()
-    return found
-
-
-def decided(node: Node) -> NDArray[np.float64]:
-    """The value of a node that the loss is about to act on."""
-    recording = current()
-    assert recording is not None
-    recording.guards.append(node)
-    return node.value
