@@ -251,9 +251,7 @@ def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
 def _noise_at(
     losses: Losses, index: Index, scale: Array, spacing: float
 ) -> tuple[Array, Flags, Flags]:
-    """Return what seven points so far apart say: a bound, whether it is the noise
-    itself, and whether the points are stored evenly.
-    """  # noqa: D205
+    """Return a bound by seven points, whether it is the noise, if they are even."""
     at = np.repeat(index, _POINTS)
     gap = binary(scale, np.full(len(index), spacing))
     grid = gap[:, None] * (np.arange(_POINTS) - _POINTS // 2)
@@ -266,11 +264,8 @@ def _noise_at(
         bound = np.where(bent & np.isfinite(bound), beside, bound)
     off = np.abs(stored - value).reshape(grid.shape)
     even = np.all(off < 0.01 * gap[:, None], axis=1)
-    return (
-        np.where(even & np.isfinite(bound), bound, np.inf),
-        found & even & ~bent,
-        even,
-    )
+    bound = np.where(even & np.isfinite(bound), bound, np.inf)
+    return bound, found & even & ~bent, even
 
 
 def _bent_once(change: Array, base: float) -> tuple[Flags, Array]:
