@@ -5,6 +5,7 @@ import copy
 import functools
 import itertools
 import math
+import types
 
 import numpy as np
 import pytest
@@ -381,3 +382,20 @@ def test_what_the_model_keeps_is_plain_afterwards():
     assert type(model.cache["z"]) is np.ndarray
     assert all(type(z) is np.ndarray for z in model.hist)
     np.testing.assert_allclose(model.cache["z"], model.W @ model.b)
+
+
+def test_what_classes_and_modules_keep_is_plain_afterwards():
+    class Model:
+        last = None
+
+    module = types.ModuleType("kept")
+
+    def loss(w):
+        Model.last = w * 2.0
+        module.last = w * 3.0
+        return np.sum(Model.last * module.last)
+
+    w = np.array([1.0, 2.0])
+    fg.trace(loss, w)
+    assert type(Model.last) is type(module.last) is np.ndarray
+    np.testing.assert_array_equal(module.last, 3 * w)

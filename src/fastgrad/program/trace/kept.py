@@ -32,9 +32,17 @@ class Kept:
             value = getattr(owner, name, None)
             settled = plain(value)
             if settled is not value:
-                object.__setattr__(owner, name, settled)
+                _set(owner, name, settled)
         for owner in self._containers.values():
             _settle_in(owner)
+
+
+def _set(owner: Any, name: str, value: Any) -> None:
+    """Past a `__setattr__` of the user's own, which would notice."""
+    try:
+        object.__setattr__(owner, name, value)
+    except TypeError:  # classes and modules have another
+        setattr(owner, name, value)
 
 
 def plain(x: Any) -> Any:
