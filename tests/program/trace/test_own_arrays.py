@@ -399,3 +399,15 @@ def test_what_classes_and_modules_keep_is_plain_afterwards():
     fg.trace(loss, w)
     assert type(Model.last) is type(module.last) is np.ndarray
     np.testing.assert_array_equal(module.last, 3 * w)
+
+
+def test_a_list_in_itself_is_settled():
+    kept = []
+    kept.append(kept)
+
+    def loss(w):
+        kept.append({"z": (w * 2.0, kept)})
+        return np.sum(kept[-1]["z"][0])
+
+    fg.trace(loss, np.array([1.0, 2.0]))
+    assert type(kept[1]["z"][0]) is np.ndarray

@@ -34,7 +34,7 @@ class Kept:
             if settled is not value:
                 _set(owner, name, settled)
         for owner in self._containers.values():
-            _settle_in(owner)
+            _settle_in(owner, set())
 
 
 def _set(owner: Any, name: str, value: Any) -> None:
@@ -45,25 +45,27 @@ def _set(owner: Any, name: str, value: Any) -> None:
         setattr(owner, name, value)
 
 
-def plain(x: Any) -> Any:
+def plain(x: Any, seen: set[int] | None = None) -> Any:
     """`x` with its traced arrays as plain ones; itself where there is none."""
+    seen = set() if seen is None else seen
     if getattr(type(x), "is_traced", False):
         value = np.asarray(x)
         return value if value.ndim else value[()]
     if type(x) in (list, dict):
-        _settle_in(x)
+        _settle_in(x, seen)
     elif isinstance(x, tuple):
-        settled = [plain(y) for y in x]
+        settled = [plain(y, seen) for y in x]
         if any(a is not b for a, b in zip(settled, x, strict=True)):
             return x._make(settled) if hasattr(x, "_make") else type(x)(settled)
     return x
 
 
-def _settle_in(owner: Any) -> None:
-    places = owner.items() if isinstance(owner, dict) else enumerate(owner)
-    if isinstance(owner, (set, frozenset)):
+def _settle_in(owner: Any, seen: set[int]) -> None:
+    if id(owner) in seen or isinstance(owner, (set, frozenset)):
         return
+    seen.add(id(owner))  # a list may be in itself
+    places = owner.items() if isinstance(owner, dict) else enumerate(owner)
     for key, value in list(places):
-        settled = plain(value)
+        settled = plain(value, seen)
         if settled is not value:
             owner[key] = settled
