@@ -145,3 +145,39 @@ def test_the_function_has_the_last_word(monkeypatch):
     assert "other slopes" in report.fallback
     with pytest.raises(ValueError, match="other slopes"):
         fg.check_gradient(loss, PARAMS, truth, engine="compiled")
+
+
+@pytest.mark.parametrize("error", [1e-1, 1e-4])
+@pytest.mark.parametrize("f", [np.tanh, relu])
+@pytest.mark.parametrize("block", PARAMS)
+def test_the_last_word_is_on_every_block(monkeypatch, block, f, error):
+    """A program whose slopes in one block alone are off is not used."""
+    sizes = [v.size for v in PARAMS.values()]
+    of_block = np.repeat(list(PARAMS), sizes) == block
+    at_entries = Program.at_entries
+
+    def mistaken(self, index, delta, **options):
+        difference, crossed = at_entries(self, index, delta, **options)
+        off = of_block[index] & (np.abs(delta) < 1e-5)
+        return difference * np.where(off, 1 + error, 1), crossed
+
+    monkeypatch.setattr(Program, "at_entries", mistaken)
+    report = fg.check_gradient(
+        lambda p: loss(p, f), PARAMS, {k: np.zeros_like(v) for k, v in PARAMS.items()}
+    )
+    assert report.engine == "python"
+    assert "other slopes" in report.fallback
+
+
+def test_the_last_word_takes_few_calls():
+    """Two for each block of a smooth loss, besides those before the first entry."""
+    calls = []
+
+    def counted(p):
+        calls.append(None)
+        return loss(p)
+
+    report = fg.check_gradient(counted, PARAMS, complex_step(np.tanh))
+    assert report.engine == "compiled"
+    assert report.ok
+    assert len(calls) <= 10 * len(PARAMS)

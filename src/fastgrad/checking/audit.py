@@ -8,7 +8,7 @@ make no sense raise; the rest are findings, which become the causes of a report.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
@@ -337,10 +337,19 @@ class _Generators:
         now = self._states()
         return [name for name in now if now[name] != self._before[name]]
 
-    def _states(self) -> dict[str, str]:
-        states = {f"`{k}`": str(g.state) for k, g in self._reachable.items()}
-        states["NumPy's global generator"] = str(np.random.get_state())  # noqa: NPY002
-        return states
+    def _states(self) -> dict[str, Any]:
+        states = {f"`{k}`": _frozen(g.state) for k, g in self._reachable.items()}
+        own = _frozen(np.random.get_state())  # noqa: NPY002
+        return states | {"NumPy's global generator": own}
+
+
+def _frozen(state: Any) -> Any:
+    """Return a copy of the state of a generator that compares by value."""
+    if isinstance(state, Mapping):
+        return {key: _frozen(value) for key, value in state.items()}
+    if isinstance(state, tuple):
+        return tuple(_frozen(value) for value in state)
+    return state.tobytes() if isinstance(state, np.ndarray) else state
 
 
 def _reachable_generators(function: Any) -> Iterator[tuple[str, Any]]:
