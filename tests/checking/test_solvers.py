@@ -92,3 +92,112 @@ def test_a_loop_that_does_not_depend_on_the_parameters_excuses_nothing():
     assert fg.check_gradient(loss, np.array([0.7]), right).verdict == "correct"
     report = fg.check_gradient(loss, np.array([0.7]), 1.0001 * right)
     assert report.verdict == "wrong"
+
+
+POINTS = np.array([0.4, 1.3, -0.7, 2.2, 0.9])
+
+
+def cutoff(p):
+    """A sum over pairs, of those that are close."""
+    total = 0.0
+    for i in range(len(p)):
+        for j in range(i):
+            if abs(p[i] - p[j]) < 1.52:
+                total += np.exp(p[i] - p[j])
+    return total
+
+
+def cutoff_in_a_function(p):
+    """The same, with a loop of a fixed length where a pair is close."""
+
+    def repeated(x):
+        result = 0.0
+        for k in range(1, 4):
+            result += np.exp(k * x) / k
+        return result
+
+    return sum(
+        repeated(a - b) for k, a in enumerate(p) for b in p[:k] if abs(a - b) < 1.52
+    )
+
+
+def skipped(p):
+    """A `continue`, and a counter of its own."""
+    total, k = 0.0, 0
+    while k < len(p):
+        k += 1
+        if p[k - 1] < 0.36:
+            continue
+        total += np.sin(p[k - 1])
+    return total
+
+
+def two_prices(p):
+    """Another formula above a threshold, over several lines."""
+    total = 0.0
+    for x in p:
+        if x > 2.1:
+            total += np.exp(
+                x
+            )
+        else:
+            total += np.sin(x)
+    return total
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("loss", [cutoff, cutoff_in_a_function, skipped, two_prices])
+def test_a_branch_in_a_loop_excuses_nothing(loss, engine):
+    """The loss jumps at it, further away: its slope here is its own."""
+    right = np.array([np.imag(loss(POINTS + 1e-30j * unit)) for unit in np.eye(5)])
+    right *= 1e30
+    assert fg.check_gradient(loss, POINTS, right, engine=engine).verdict == "correct"
+    for factor in (0.9, 1.001, 1.05):
+        one = right.copy()
+        one[3] *= factor
+        for wrong in (one, factor * right):
+            report = fg.check_gradient(loss, POINTS, wrong, engine=engine)
+            assert report.verdict == "wrong"
+
+
+def simpson(p, a=0.0, b=1.0, tolerance=1e-4):
+    """Adaptive, calling itself."""
+
+    def rule(a, b):
+        f = [np.exp(-p * x * x) for x in (a, (a + b) / 2, b)]
+        return (b - a) / 6 * (f[0] + 4 * f[1] + f[2])
+
+    middle = (a + b) / 2
+    halves = rule(a, middle) + rule(middle, b)
+    if abs(halves - rule(a, b)) < tolerance:
+        return halves
+    left = simpson(p, a, middle, tolerance / 2)
+    return left + simpson(p, middle, b, tolerance / 2)
+
+
+def of_each_sample(p):
+    """One solution for each of several samples, by a function of its own."""
+    return sum(fixed_point(p * x, 1e-4) for x in (0.5, 0.8, 1.1))
+
+
+@pytest.mark.parametrize(
+    ("solver", "meant_by", "p"),
+    [
+        (simpson, lambda p: simpson(p, tolerance=1e-14), 30.0),
+        (
+            of_each_sample,
+            lambda p: sum(fixed_point(p * x, 1e-14) for x in (0.5, 0.8, 1.1)),
+            0.7,
+        ),
+    ],
+)
+def test_loops_within_calls_are_solvers_too(solver, meant_by, p):
+    """A function that calls itself, and a loop within one that is called."""
+    h = 1e-4 * p
+    near, far = (
+        (meant_by(p + k * h) - meant_by(p - k * h)) / (2 * k * h) for k in (1, 2)
+    )
+    right = np.array([(4 * near - far) / 3])
+    report = fg.check_gradient(lambda x: float(solver(x[0])), np.array([p]), right)
+    assert report.verdict == "undecided"
+    assert any("another number of times" in note for note in report.notes)

@@ -4,26 +4,22 @@ What they compute jumps wherever the number of iterations changes, and between t
 its slope is not that of the function meant, which a gradient by the implicit function
 theorem has. Differences with small steps measure that other slope to many digits.
 
-How many times each line runs tells. Where that changes along a line through theta, the
-loss jumps by the error the solver allows itself, and its slope is off by about that
-over the distance between two jumps.
+How many turns each loop takes tells, or how often a function calls itself. Where that
+changes along a line through theta, the loss jumps by the error the solver allows
+itself, and its slope is off by about that over the distance between two jumps. A branch
+that is taken once more or less is no solver: the loss may jump there, as at a cutoff,
+but its slope here is its own.
 """
 
-import gc
-import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
-from types import FrameType
-from typing import Any
 
 import numpy as np
 
 from fastgrad.checking.differences import Array, Index
 from fastgrad.checking.judgement import UNDECIDED, WRONG, Judgement, Jump
+from fastgrad.checking.turns import Loop, Turns, count_turns
 from fastgrad.losses.interface import Losses
-
-Lines = Counter[tuple[str, int]]
 
 # Of the scale: how far from theta another number of iterations is looked for.
 _REACH = 2.0 ** -np.array([8.0, 5.0, 3.0, 2.0, 1.0])
@@ -93,20 +89,20 @@ def find_jump(losses: Losses, direction: Array) -> Jump | None:
     here = _run(losses, direction, 0.0)
     for reach in _REACH:
         for sign in (1.0, -1.0):
-            line = _loop(losses, here, _run(losses, direction, sign * reach))
-            if line is not None:
-                return _bisect(losses, direction, here, sign * reach, line)
+            loop = _changed(losses, here, _run(losses, direction, sign * reach))
+            if loop is not None:
+                return _bisect(losses, direction, here, sign * reach, loop)
     return None
 
 
 def _bisect(
-    losses: Losses, direction: Array, here: Lines, far: float, line: tuple[str, int]
+    losses: Losses, direction: Array, here: Turns, far: float, loop: Loop
 ) -> Jump | None:
-    """Return the jump between theta and where `line` runs more or less often."""
+    """Return the jump between theta and where `loop` takes more or fewer turns."""
     near = 0.0
     for _ in range(_HALVINGS):
         middle = (near + far) / 2
-        if _run(losses, direction, middle)[line] == here[line]:
+        if _run(losses, direction, middle)[loop] == here[loop]:
             near = middle
         else:
             far = middle
@@ -115,38 +111,42 @@ def _bisect(
         float(function.along(losses.within(t * direction), 1.0)[0]) for t in (near, far)
     )
     size = abs(other - one)
-    name = line[0].replace("\\", "/").rsplit("/", 1)[-1]
-    return (
-        Jump(abs(far), size, f"{name}, line {line[1]}") if np.isfinite(size) else None
-    )
+    file, line = _file_of(losses), loop.line
+    if file != loop.file and here.lines[loop]:  # where the loss calls it
+        line = here.lines[loop]
+    else:
+        file = loop.file
+    name = file.replace("\\", "/").rsplit("/", 1)[-1]
+    where = f"{name}, line {line}"
+    return Jump(abs(far), size, where) if np.isfinite(size) else None
 
 
-def _loop(losses: Losses, here: Lines, there: Lines) -> tuple[str, int] | None:
-    """Return a line that runs several times at both, and not equally often.
+def _file_of(losses: Losses) -> str:
+    """Return the file of the loss."""
+    return str(getattr(getattr(losses.loss, "__code__", None), "co_filename", ""))
 
-    In the file of the loss, if there is one.
+
+def _changed(losses: Losses, here: Turns, there: Turns) -> Loop | None:
+    """Return a loop that takes several turns at both, and not equally many.
+
+    In the file of the loss, if there is one. Where a loop is only begun more or less
+    often, a branch around it is what changed.
     """
-    changed = [
-        line
-        for line, times in here.items()
-        if times > 1 and there[line] > 1 and there[line] != times
-    ]
-    file = getattr(getattr(losses.loss, "__code__", None), "co_filename", None)
-    return min(changed, key=lambda line: line[0] != file, default=None)
+    changed = []
+    for loop, turns in here.items():
+        others = there[loop]
+        several = max(turns, default=0) > 1 and max(others, default=0) > 1
+        as_often = turns.total() == others.total()
+        if several and (turns != others if as_often else set(turns) != set(others)):
+            changed.append(loop)
+    file = _file_of(losses)
+    return min(changed, key=lambda loop: loop.file != file, default=None)
 
 
-def _run(losses: Losses, direction: Array, t: float) -> Lines:
-    """Return how often each line of the loss runs at theta + t * direction."""
-    lines: Lines = Counter()
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        if event == "line":
-            lines[frame.f_code.co_filename, frame.f_lineno] += 1
-        return trace
-
-    nest, before = losses.nest, sys.gettrace()
-    saved, collecting = nest.snapshot(), gc.isenabled()
-    gc.disable()  # callbacks of the collector are not the loss
+def _run(losses: Losses, direction: Array, t: float) -> Turns:
+    """Return the turns of the loops of the loss at theta + t * direction."""
+    nest = losses.nest
+    saved = nest.snapshot()
     try:
         moves = nest.split(losses.within(t * direction))
         for leaf, part in zip(nest.leaves, moves, strict=True):
@@ -154,13 +154,8 @@ def _run(losses: Losses, direction: Array, t: float) -> Lines:
         losses.confine()
         losses.evaluations += 1
         with np.errstate(all="ignore"):
-            sys.settrace(trace)
-            losses.loss(nest.structure)
+            return count_turns(losses.loss, nest.structure)
     except Exception:  # not defined there
-        return Counter()
+        return Turns()
     finally:
-        sys.settrace(before)
-        if collecting:
-            gc.enable()
         nest.restore(saved)
-    return lines
