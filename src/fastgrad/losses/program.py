@@ -66,7 +66,7 @@ class CompiledLosses(Substitute):
         """See `Losses.at_entries`."""
         index = np.asarray(index, dtype=np.int64)
         value = np.broadcast_to(np.asarray(value, dtype=float), index.shape)
-        self.evaluations += len(index)
+        self.evaluations += int(self.program.read[index].sum())
         if self._exhausted:
             return self.here.at_entries(index, value)
         try:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,12 +66,16 @@ def packed_nodes(nodes: Sequence[Node]) -> list[Node]:
     return [n for n in nodes if n.active and n.op not in ("parameter", "opaque")]
 
 
-def make_replayer(nodes: Sequence[Node], result: Node, num_threads: int) -> Replayer:
+#: What a `Replayer` takes, but for the number of threads.
+Packed = tuple[list[Any], list[Any], int, list[int], int]
+
+
+def packed(nodes: Sequence[Node], result: Node) -> Packed:
     """Pack a graph for the kernels; `nodes` in topological order."""
     slots, end = assign_slots(nodes, result)
     number = {node: i for i, node in enumerate(nodes)}
     values = [(node.shape, node.value, slots.get(node, 0)) for node in nodes]
-    packed = [
+    operations = [
         (
             CODES[node.op],
             [number[x] for x in node.inputs],
@@ -82,9 +87,7 @@ def make_replayer(nodes: Sequence[Node], result: Node, num_threads: int) -> Repl
     ]
     widest = max((_scratch(node) for node in nodes if node.active), default=0)
     scratch = [end + i * widest * BUNDLE for i in range(3)]
-    return Replayer(
-        values, packed, number[result], scratch, end + 3 * widest * BUNDLE, num_threads
-    )
+    return values, operations, number[result], scratch, end + 3 * widest * BUNDLE
 
 
 def _scratch(node: Node) -> int:

@@ -20,6 +20,7 @@ from fastgrad.program.graph import Node, TraceError, defining_line, topological
 from fastgrad.program.guards import departure
 from fastgrad.program.merging import merged
 from fastgrad.program.primitives import ops
+from fastgrad.program.reads import reads
 from fastgrad.program.trace.tracing import Graph, trace_graph
 
 #: Most operations a program may have; beyond, Python is as good.
@@ -92,8 +93,12 @@ class Program:
     def replayer(self, num_threads: int) -> Replayer:
         """Return the packed program with workspaces for so many threads."""
         if self._replayer is None or self._replayer.num_threads < num_threads:
-            self._replayer = plan.make_replayer(self.nodes, self.result, num_threads)
+            self._replayer = Replayer(*self._packed, num_threads)
         return self._replayer
+
+    @cached_property
+    def _packed(self) -> plan.Packed:
+        return plan.packed(self.nodes, self.result)
 
     @cached_property
     def orders(self) -> list[plan.BundleOrder]:
@@ -136,10 +141,23 @@ class Program:
         crossed : bool array of shape (n,)
             Whether a maximum, abs, where, ... was on another side than at theta.
         """
-        difference, crossed = self._replay(index, delta, num_threads, progress)
+        index, delta = np.asarray(index), np.asarray(delta, dtype=np.float64)
+        difference, crossed = np.zeros(len(index)), np.zeros(len(index), dtype=bool)
+        here = self.read[index]  # what is not changes nothing
+        index, delta = index[here], delta[here]
+        replay = self._replay
+        difference[here], crossed[here] = replay(index, delta, num_threads, progress)
         if self._departure is not None:
-            difference += self._departure._replay(index, delta, num_threads, None)[0]
+            difference[here] += self._departure._replay(
+                index, delta, num_threads, None
+            )[0]
         return difference, crossed
+
+    @cached_property
+    def read(self) -> NDArray[np.bool_]:
+        """Whether any operation reads an entry, for each: of an embedding, few are."""
+        read = reads(self.nodes, self.parameters, self.result)
+        return read if self._departure is None else read | self._departure.read
 
     def _replay(
         self,
