@@ -15,7 +15,7 @@ def while_true(n):
 
 def while_on_one_line(n):
     # fmt: off
-    while n > 1: n -= 1
+    while n > 1: n -= 1  # noqa: E701
     # fmt: on
 
 
