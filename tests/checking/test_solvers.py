@@ -138,7 +138,7 @@ def two_prices(p):
     for x in p:
         if x > 2.1:
             total += np.exp(
-                x
+                x,
             )
         else:
             total += np.sin(x)
