@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.blocks import block_edits
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.counterfactuals import counterfactuals
-from fastgrad.causes.evidence import Evidence, Guess, Measured, gather, join
+from fastgrad.causes.evidence import Block, Evidence, Guess, Measured, gather, join
 from fastgrad.causes.places import whereabouts
 from fastgrad.causes.reverse import Reverse
 from fastgrad.params.nest import Nest
@@ -34,6 +34,8 @@ from fastgrad.reports import Cause
 Array = NDArray[np.float64]
 _NEAR = 0.7  # in cost: as plausible as the best
 _SHOWN = 3  # guesses about the same blocks that cannot be told apart
+_FEW_DIGITS = 1e-6  # of the gradient: more than differences and float32 are off by
+_COMMON = 0.25  # of the entries: so many are off where it is by rounding
 
 
 def name_causes(
@@ -121,7 +123,10 @@ def _causes(
         behind, left = _behind(evidence, reverse, budget, chosen, left)
         chosen += behind
     causes = [(guess.blocks, _cause(evidence, guess, guesses)) for guess in chosen]
-    if left:
+    rounded = {b for b in left if _is_rounded(evidence.blocks[b])}
+    if rounded:
+        causes.append((dict.fromkeys(rounded, 0.0), _rounded(evidence, rounded)))
+    if left := left - rounded:
         unknown = _unknown(evidence, left, reverse, budget)
         causes.append((dict.fromkeys(left, 0.0), unknown))
     causes.sort(key=lambda pair: -evidence.share(pair[0]))
@@ -276,6 +281,34 @@ def _line(node: Node | None) -> str | None:
         return None
     code = node.source.code
     return f"{node.source.file}:{node.source.line}" + (f": {code}" if code else "")
+
+
+def _is_rounded(block: Block) -> bool:
+    """Whether a block is right to as many digits as differences or float32 have."""
+    off, size = np.abs(block.off[block.wrong]), np.abs(block.right[block.wrong])
+    of_each = bool((off <= _FEW_DIGITS * size).all())
+    typical = float(np.sqrt(np.mean(block.right[block.known] ** 2)))
+    common = block.wrong.mean() >= _COMMON and off.max() <= _FEW_DIGITS * typical
+    return of_each or bool(common)
+
+
+def _rounded(evidence: Evidence, some: set[int]) -> Cause:
+    """Return the cause where no formula is wrong, but digits are missing."""
+    blocks = [evidence.blocks[b] for b in sorted(some)]
+    off = np.concatenate([block.off[block.wrong] for block in blocks])
+    right = np.concatenate([block.right[block.wrong] for block in blocks])
+    whole = np.concatenate([block.right[block.known] for block in blocks])
+    digits = int(-np.log10(np.linalg.norm(off) / np.linalg.norm(whole)))
+    enough = 10.0 ** np.ceil(np.log10(np.max(np.abs(off / right))))
+    names = tuple(block.name for block in blocks)
+    message = (
+        f"agrees to about {digits} digits in {join(names)}: what differs looks like "
+        "the error of differences, or of constants or arithmetic in float32, rather "
+        "than of a formula: compute it in float64 throughout"
+    )
+    if enough <= 10 * _FEW_DIGITS:
+        message += f", or pass `rtol={enough:.0e}` if that is enough"
+    return Cause("precision", names, message)
 
 
 def _unknown(

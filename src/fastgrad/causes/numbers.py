@@ -60,7 +60,7 @@ def _fitted(block: Block, target: Array, *terms: Array) -> list[float] | None:
 
 def _scale(evidence: Evidence, block: Block) -> Iterator[Edit]:
     k = _fitted(block, block.given, block.right)
-    if k is None or abs(k[0] - 1) < 1e-9:
+    if k is None or abs(k[0] - 1) < 1e-6:
         return
     name = evidence.factor(k[0])
     if int((block.right[block.known] != 0).sum()) > 1 or name is not None:
