@@ -75,5 +75,5 @@ def test_one_small_entry_that_is_wrong_is_no_missing_digit():
 @pytest.mark.parametrize("factor", [1.0001, 0.999, 1 + 3e-6])
 def test_a_factor_of_few_digits_is_a_factor(factor):
     """Nobody's rounding is that large."""
-    [cause] = fg.check_gradient(loss, W, factor * RIGHT).causes
-    assert cause.code == "scale"
+    first = fg.check_gradient(loss, W, factor * RIGHT).causes[0]
+    assert first.code == "scale"

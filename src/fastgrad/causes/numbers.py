@@ -60,7 +60,13 @@ def _fitted(block: Block, target: Array, *terms: Array) -> list[float] | None:
 
 def _scale(evidence: Evidence, block: Block) -> Iterator[Edit]:
     k = _fitted(block, block.given, block.right)
-    if k is None or abs(k[0] - 1) < 1e-6:
+    if k is None or abs(k[0] - 1) < 1e-9:
+        return
+    if abs(k[0] - 1) < 1e-6:
+        text = f"`grads / {k[0]:.12g}` matches: it agrees to about "
+        text += f"{-np.log10(abs(k[0] - 1)):.0f} digits"
+        undo = "look for a constant of float32, or of few digits"
+        yield Edit("precision", text, k[0] * block.right, undo, 1, k[0])
         return
     name = evidence.factor(k[0])
     if int((block.right[block.known] != 0).sum()) > 1 or name is not None:
