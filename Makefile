@@ -16,8 +16,10 @@ demo: $(VENV)/installed
 test: $(VENV)/tools
 	$(BIN)/python -m pytest
 
+# TORCH=torch==2.13.0 names a build: the newest for Linux may bring CUDA, gigabytes.
+TORCH ?= torch
 test-interop: $(VENV)/tools
-	$(BIN)/pip install --quiet '.[torch,jax]'
+	$(BIN)/pip install --quiet '$(TORCH)' "$$(echo $(VENV)/wheel/*.whl)[torch,jax]"
 	$(BIN)/python -m pytest tests/interop
 
 lint: $(VENV)/tools
