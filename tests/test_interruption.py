@@ -2,6 +2,7 @@
 
 import _thread
 import ctypes
+import signal
 import threading
 
 import numpy as np
@@ -10,6 +11,14 @@ from scipy import LowLevelCallable
 
 import fastgrad as fg
 from fastgrad._threads import interruptibly
+
+
+@pytest.fixture(autouse=True)
+def _interrupts_arrive():
+    """Jobs in the background are started with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Stuck:
