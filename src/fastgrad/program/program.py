@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
@@ -220,11 +221,13 @@ class Program:
         self, direction: NDArray[np.float64], t: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """J(theta + t[k] * direction) - J(theta), for each k."""
+        offsets = self.nest.offsets.tolist()
         directions = [
             (self._number[p], np.ascontiguousarray(direction[a:b], dtype=np.float64))
-            for p, a, b in zip(
-                self.parameters, self.nest.offsets, self.nest.offsets[1:], strict=False
+            for p, (a, b) in zip(
+                self.parameters, itertools.pairwise(offsets), strict=True
             )
+            if np.any(direction[a:b])  # what stays where it is need not be replayed
         ]
         t = np.asarray(t, dtype=np.float64)
         replayer = self.replayer(1)
