@@ -72,7 +72,7 @@ def _disagreement(
 
 
 def _is_slope(function: Losses, direction: Array, slope: float, close: float) -> bool:
-    """Whether a central difference says so, allowing nothing for noise and curvature."""
+    """Whether a central difference says so, with no allowance for noise or bending."""
     for step in _FIRST:
         [quotient] = direction_pairs(function, direction, np.array([step])).central
         if abs(quotient - slope) <= close:
