@@ -35,8 +35,10 @@ def run(pytester, test, *options):
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch):
-    """Have room for the short summary."""
+    """Have room for the short summary, which pytest cuts except where CI is set."""
     monkeypatch.setenv("COLUMNS", "200")
+    for name in ("CI", "BUILD_NUMBER"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize(
