@@ -55,6 +55,8 @@ def walk(value: Any, name: str = "", path: str = "") -> Iterator[tuple[str, str,
 
 def _children(value: Any) -> list[tuple[str, str, Any]] | None:
     """Name, path and value of a container's members; None for a leaf."""
+    if type(value) is np.ndarray:  # walked at every evaluation
+        return None
     if isinstance(value, Mapping):
         return [(str(key), _subscript(key), v) for key, v in value.items()]
     fields = _fields(value)
