@@ -31,25 +31,29 @@ class Arrangement(NamedTuple):
     turn : callable
     undo : str
         The formula that gives `grads` back what it was, where there is one.
+    fitted : bool
+        Whether a number in it has been read off what it is to explain.
     """
 
     code: str
     how: str
     turn: Turn
     undo: str = ""
+    fitted: bool = False
 
 
 def arrangements(shape: tuple[int, ...]) -> Iterator[Arrangement]:
     """Yield ways to misarrange an array of this shape."""
     long = [d for d, n in enumerate(shape) if n > 1]
+    for a, b in combinations(long, 2):
+        if shape[a] == shape[b]:
+            yield from _of_square(a, b, len(shape))
     for n in (1, 2, 3):
         for axes in combinations(long, n):
             yield from _over(axes)
     for axis in long:
         yield from _along(axis, shape[axis], len(shape))
     for a, b in combinations(long, 2):
-        if shape[a] == shape[b]:
-            yield from _of_square(a, b, len(shape))
         inside = partial(_inside, a=a, b=b)
         yield Arrangement("geometry", f"without the border of axes {a} and {b}", inside)
     if len(long) > 1 and len(shape) <= _AXES:
@@ -61,9 +65,19 @@ def _over(axes: tuple[int, ...]) -> Iterator[Arrangement]:
     flipped = partial(np.flip, axis=axes)
     undo = f"np.flip(grads, {axes})"
     yield Arrangement("geometry", f"reversed along {what}", flipped, undo)
+    for place, which in ((0, "first"), (-1, "last")):
+        turn = partial(_one_place, axes=axes, place=place)
+        yield Arrangement("partial", f"cut to the {which} place of {what}", turn)
     for mean, verb in ((False, "summed"), (True, "averaged")):
         how = f"{verb} over {what}, which is to be kept,"
         yield Arrangement("reduction", how, partial(_total, axes=axes, mean=mean))
+
+
+def _one_place(x: Array, axes: tuple[int, ...], place: int) -> Array:
+    kept = np.zeros_like(x)
+    at = tuple(place if d in axes else slice(None) for d in range(x.ndim))
+    kept[at] = x[at]
+    return kept
 
 
 def _total(x: Array, axes: tuple[int, ...], mean: bool) -> Array:
@@ -84,9 +98,12 @@ def _along(axis: int, n: int, ndim: int) -> Iterator[Arrangement]:
         yield Arrangement(code, f"rolled by {step} {where}", rolled, undo)
         moved = partial(shifted, step=step, axis=axis)
         yield Arrangement("geometry", f"moved by {step} {where}", moved)
+    for kept, which in ((slice(None, -1), "last"), (slice(1, None), "first")):
+        turn = partial(_kept, axis=axis, kept=kept)
+        yield Arrangement("geometry", f"without its {which} place {where}", turn)
     yield Arrangement("layout", f"sorted {where}", partial(np.sort, axis=axis))
     for start, which in ((0, "even"), (1, "odd")):
-        turn = partial(_every_second, axis=axis, start=start)
+        turn = partial(_kept, axis=axis, kept=slice(start, None, 2))
         yield Arrangement("geometry", f"cut to {which} places of axis {axis}", turn)
     for back, which in ((False, "earlier"), (True, "later")):
         turn = partial(_accumulated, axis=axis, back=back)
@@ -111,10 +128,11 @@ def shifted(x: Array, step: int, axis: int) -> Array:
     return moved
 
 
-def _every_second(x: Array, axis: int, start: int) -> Array:
-    kept = np.zeros_like(x)
-    np.moveaxis(kept, axis, 0)[start::2] = np.moveaxis(x, axis, 0)[start::2]
-    return kept
+def _kept(x: Array, axis: int, kept: slice) -> Array:
+    """The array with zeros everywhere else."""
+    some = np.zeros_like(x)
+    np.moveaxis(some, axis, 0)[kept] = np.moveaxis(x, axis, 0)[kept]
+    return some
 
 
 def _one_for_all(x: Array, axis: int, place: int) -> Array:

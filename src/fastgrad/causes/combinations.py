@@ -1,22 +1,20 @@
 """Several terms that are each off by a factor: the factors follow by least squares.
 
 Terms of a sum: what each use of a value sends back to it, the terms of two statistics
-of a normalisation, or the powers of which a derivative is made (1 + a**2 for 1 - a**2).
+of a normalisation.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.evidence import Array, Evidence, Guess, join
-from fastgrad.causes.functions import sigmoid_input
-from fastgrad.causes.normalizations import is_statistic
-from fastgrad.causes.reverse import Instead, Reverse, elementwise, nothing
+from fastgrad.causes.patterns import is_statistic
+from fastgrad.causes.reverse import Instead, Reverse, nothing
 from fastgrad.causes.watch import Change, Watch
 from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
 
 _SOME = 500  # entries of a block that are looked at before all are
 _LEFT = 1e-3  # of an error by what explains it
@@ -29,7 +27,7 @@ def several_terms(
     evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
 ) -> Iterator[Guess]:
     """Yield sums of which several terms are off by factors."""
-    for kind in (_statistics, _uses, _powers):
+    for kind in (_statistics, _uses):
         yield from kind(evidence, reverse, groups)
 
 
@@ -193,74 +191,6 @@ def _by_operation(users: Sequence[tuple[Node, int]]) -> list[list[tuple[Node, in
         key = (node.source.site, node.label) if node.op != "contract" else (node, i)
         together.setdefault(key, []).append((node, i))
     return list(together.values())
-
-
-# ---- powers --------------------------------------------------------------------------
-
-#: What people put derivatives together from: (name, of value and argument).
-_POWERS: tuple[tuple[str, Callable[[Array, Array], Array]], ...] = (
-    ("1", lambda out, x: np.ones_like(out)),
-    ("y**2", lambda out, x: out**2),
-    ("y", lambda out, x: out),
-    ("y**3", lambda out, x: out**3),
-    ("x", lambda out, x: x),
-    ("x**2", lambda out, x: x**2),
-)
-
-
-def _powers(
-    evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
-) -> Iterator[Guess]:
-    """Derivatives made of two powers of the value y or the argument x."""
-    for group in groups:
-        source = argument(group[0])
-        if len(group) > 1 or source is None:
-            continue
-        node, dropped = group[0], reverse.change({group[0]: lambda n, g: []})
-        assert dropped is not None
-        terms = {
-            name: beyond(_with_slope(reverse, node, source, power), dropped)
-            for name, power in _POWERS
-        }
-        for first, second in combinations(terms, 2):
-            found = fitted(evidence, (terms[first], terms[second]), dropped)
-            if found is not None and _plain(found[0]):
-                text = "the derivative of y = {op} by x is taken as "
-                text += " + ".join(
-                    f"{c:.4g} {name}"
-                    for c, name in zip(found[0], (first, second), strict=True)
-                )
-                yield found[1].guess("local_derivative", text, 3.7, node)
-                break
-
-
-def _plain(factors: Array) -> bool:
-    doubled = 2 * np.abs(factors)
-    whole = np.abs(doubled - np.round(doubled)) < 1e-6
-    return bool((whole & (doubled > 0.5) & (doubled < 20)).all())
-
-
-def argument(node: Node) -> Node | None:
-    """The x of a function of one value that is not trivial."""
-    sigmoid = sigmoid_input(node)
-    if sigmoid is not None:
-        return sigmoid
-    trivial = node.op in ("negative", "abs", "square", "reciprocal")
-    if trivial or not elementwise(node) or len(node.inputs) != 1:
-        return None
-    return None if ops.PRIMITIVES[node.op].steps else node.inputs[0]
-
-
-def _with_slope(
-    reverse: Reverse, node: Node, x: Node, slope: Callable[[Array, Array], Array]
-) -> Change:
-    def sends(n: Node, g: Array) -> list[tuple[Node, Array]]:
-        with np.errstate(all="ignore"):
-            return [(x, g * slope(n.value, x.value))]
-
-    change = reverse.change({node: sends})
-    assert change is not None
-    return change
 
 
 def beyond(change: Change, base: Change) -> Change:

@@ -6,19 +6,23 @@ the batch size where an average is), and the number follows by least squares. Or
 be something else altogether, out of the `bank`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from fastgrad.causes.bank import mistakes_at
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.combinations import several_terms
+from fastgrad.causes.conjugates import conjugates
+from fastgrad.causes.data import misarranged_data
 from fastgrad.causes.evidence import Array, Evidence, Guess
 from fastgrad.causes.fields import fields
+from fastgrad.causes.indices import index_edits
+from fastgrad.causes.kinds import expression_edits
 from fastgrad.causes.misplaced import misplaced
-from fastgrad.causes.mistakes import Mistake, miscounted, plain
-from fastgrad.causes.normalizations import is_statistic
+from fastgrad.causes.mistakes import Mistake, subsets
+from fastgrad.causes.patterns import is_statistic
+from fastgrad.causes.points import clipped, other_points, updates
 from fastgrad.causes.reverse import Instead, Reverse, Sends, nothing, stretched
 from fastgrad.causes.sieve import Sieve
 from fastgrad.causes.substitutes import substitutes
@@ -85,36 +89,14 @@ def _search(
     budget = reverse.budget
     for group in groups:
         budget.collect(_edges(evidence, reverse, group, sieve, strict), found)
-        budget.collect(_table(evidence, reverse, group, sieve, strict), found)
+    for kind in (_left_out, _others):
+        for group in groups:
+            tried = _table(evidence, reverse, kind, group, sieve, strict)
+            budget.collect(tried, found)
     if strict and not found:
-        budget.collect(_other_values(evidence, reverse, groups), found)
+        budget.collect(other_points(evidence, reverse, groups), found)
     if strict:
         budget.collect(several_terms(evidence, reverse, groups), found)
-
-
-def _other_values(
-    evidence: Evidence, reverse: Reverse, groups: list[list[Node]]
-) -> Iterator[Guess]:
-    """The gradient at values that lack a term of the forward pass, as noise or data."""
-    for node in (n for group in groups if len(group) == 1 for n in group):
-        for what, value in miscounted(node):
-            if np.array_equal(value, node.value):
-                continue
-            reverse.budget.check()
-            try:
-                gradient = reverse.replayed({node: value})
-            except np.linalg.LinAlgError:
-                continue  # no matrix that could be factorised
-            watch = Watch(evidence, 1.0)
-            for b, block in enumerate(evidence.blocks):
-                if not watch(b, gradient[b] - block.right):
-                    break
-            else:
-                # Noise that is added to the parameters makes another point of them.
-                noisy = any(plain(x).op == "parameter" for x in node.inputs)
-                code = "stale" if noisy else "local_derivative"
-                text = f"the gradient is taken at {{op}} {what}"
-                yield watch.guess(code, text, 3.6, node)
 
 
 # ---- edges ---------------------------------------------------------------------------
@@ -232,11 +214,11 @@ def _read(
         if kept > 1:
             text = f"the gradient that {{op}} sends to {what} is added twice"
             return "accumulation", text, 3.0 if several or node.op == "add" else 4.1
-    axes = stretched(node, i)
-    count = int(np.prod([node.shape[d] for d in axes]))
-    if axes and abs(kept * count - 1) < 1e-6:
-        text = f"the gradient that {{op}} sends to {what} is averaged, not summed"
-        return "reduction", text, 2.8
+    for axes in subsets(stretched(node, i)):
+        count = int(np.prod([node.shape[d] for d in axes]))
+        if abs(kept * count - 1) < 1e-6:
+            text = f"the gradient that {{op}} sends to {what} is averaged, not summed"
+            return "reduction", text, 2.8
     name = evidence.factor(kept)
     text = f"what {{op}} sends to {what} is multiplied by {kept:.6g}"
     return "scale", text + (f", which is {name}" if name else ""), 4.0 if name else 4.9
@@ -279,6 +261,7 @@ def _ordinal(i: int) -> str:
 def _table(
     evidence: Evidence,
     reverse: Reverse,
+    kind: Callable[[Reverse, list[Node]], Iterator[Mistake]],
     group: list[Node],
     sieve: Sieve,
     strict: bool,
@@ -286,7 +269,7 @@ def _table(
     silent: dict[Node, Sends] = dict.fromkeys(group, lambda node, g: [])
     dropped: Change | None = None
     wrong = sum(1 << b for b in evidence.wrong)
-    for mistake in mistakes_at(reverse, group):
+    for mistake in kind(reverse, group):
         reach = _reached_by(reverse, mistake.broken)
         if not reach & wrong or (strict and reach & wrong != wrong):
             continue
@@ -302,6 +285,37 @@ def _table(
             if _tried(reverse, mistake, watch):
                 yield _as_guess(evidence, mistake, watch)
                 break
+
+
+def _left_out(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    return expression_edits(reverse, group, plain=True)
+
+
+def _others(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
+    yield from index_edits(reverse, group)
+    yield from expression_edits(reverse, group, plain=False)
+    yield from updates(reverse, group)
+    yield from clipped(reverse, group)
+    yield from misarranged_data(reverse, group)
+    from fastgrad.causes.uses import lone_uses
+    from fastgrad.causes.views import reshapes, views
+    from fastgrad.causes.windows import (
+        overlapping_windows,
+        window_reductions,
+        window_reshapes,
+    )
+
+    yield from lone_uses(reverse, group)
+    for k in {
+        "view": (views, window_reshapes),
+        "reshape": (reshapes, window_reshapes),
+        "contract": (overlapping_windows,),
+        "sum": (window_reductions,),
+        "max": (window_reductions,),
+    }.get(group[0].op, ()):
+        yield from k(reverse, group)
+    if group[0].op == "negative":
+        yield from conjugates(reverse, group)
 
 
 def _may(

@@ -13,15 +13,9 @@ import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
-from fastgrad.causes.combinations import (
-    argument,
-    beyond,
-    fitted,
-    matched,
-    stacked,
-)
+from fastgrad.causes.combinations import beyond, fitted, matched, stacked
 from fastgrad.causes.evidence import Array, Evidence, Guess
-from fastgrad.causes.normalizations import Normalization, normalization
+from fastgrad.causes.patterns import Normalization, argument, normalization
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.watch import Change, Watch
 from fastgrad.program.graph import Node

@@ -10,6 +10,7 @@ contiguous parts of an axis are told apart by the running sum of its terms.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.arrangements import Arrangement, Turn, arrangements
 from fastgrad.causes.evidence import Evidence, Guess
-from fastgrad.causes.reverse import Instead, Reverse, Sends, elementwise
+from fastgrad.causes.reverse import Instead, Reverse, Sends, elementwise, stretched
 from fastgrad.causes.sieve import CLOSE, Probe, independent
 from fastgrad.causes.substitutes import Slot, of_product
 from fastgrad.causes.watch import Watch
@@ -27,9 +28,11 @@ from fastgrad.program.primitives import ops
 Array = NDArray[np.float64]
 
 _SIFTING, _LARGE = 0.2, 20_000  # what a look costs, in operations propagated
+_MOVING = ("sum", "max", "view", "take", "reshape")
 _TURNS = 4  # of a loop, that are looked at one by one
-_ENTRIES = 3  # that a coincidence is not to explain
+_ENTRIES = 2  # that a coincidence is not to explain
 _LEADS = 8  # places of equal sums, of which a part may begin at any
+_MASKS = 8  # of one shape, that are tried
 _HUGE = 300_000  # entries of arrays that are cut, but not moved
 
 
@@ -43,8 +46,21 @@ def misplaced(
     for group in groups:
         for which, some in _turns(group):
             for slot in _slots(reverse, some):
-                for one in _fitting(reverse, _scales(reverse, probes, slot, some)):
-                    yield from _tried(evidence, reverse, slot, some, one, which)
+                scales = _scales(reverse, probes, slot, some)
+                for one, factor in _fitting(reverse, scales, slot.role != "operand"):
+                    if factor == 1 or evidence.factor(factor) is not None:
+                        turn = _times(one.turn, factor)
+                        how = (
+                            one.how
+                            if factor == 1
+                            else f"{one.how}, times {factor:.6g},"
+                        )
+                        one = one._replace(turn=turn, how=how, fitted=factor != 1)
+                        yield from _tried(evidence, reverse, slot, some, one, which)
+
+
+def _times(turn: Turn, factor: float) -> Turn:
+    return turn if factor == 1 else lambda x: factor * turn(x)
 
 
 def _turns(group: list[Node]) -> Iterator[tuple[str, list[Node]]]:
@@ -69,10 +85,12 @@ def _tried(
             reverse.change(_broken(reverse, slot, group, one.turn), watch)
     except (ValueError, IndexError):
         return  # fits one turn of a loop, not the others
-    if watch.explained and watch.entries >= _ENTRIES:
+    if watch.explained and watch.entries >= (_ENTRIES if one.fitted else 1):
         code = one.code
         if slot.role == "operand" and code == "mask":
             code = "local_derivative"
+        if code == "partial" and slot.i is not None and stretched(group[0], slot.i):
+            code = "reduction"
         text = f"{_WHAT[slot.role]} is used {one.how}".rstrip(",") + which
         yield watch.guess(code, text, 4.0 + 0.2 * bool(which), group[0])
 
@@ -115,7 +133,8 @@ def _slots(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
     elif elementwise(node) and not ops.PRIMITIVES[node.op].steps:
         yield from _of_function(reverse, group)
     for i, x in enumerate(node.inputs):
-        if x.active and (x.op == "parameter" or len(reverse.users[x]) > 1):
+        alone = x.op != "parameter" and len(reverse.users[x]) == 1
+        if x.active and (node.op in _MOVING or not alone):
 
             def sent(n: Node, i: int = i) -> Array:
                 return reverse.part(n, i)
@@ -187,19 +206,21 @@ class _Scale:
             ]
         self.totals = [float(terms.sum()) for terms in self.terms]
         self.sizes = [float(np.abs(terms).sum()) for terms in self.terms]
+        self.flat = np.stack([_flat(ws) for ws in self.weights])
+        self.norms = np.linalg.norm(self.flat, axis=1)
 
-    def fits(self, turn: Turn) -> bool:
-        """Whether what is due, so turned, gives what is seen."""
-        arrays = [turn(d) for d in self.due]
-        for ws, seen, total, size in zip(
-            self.weights, self.seen, self.totals, self.sizes, strict=True
-        ):
-            terms = [w * a for w, a in zip(ws, arrays, strict=True)]
-            off = sum(float(t.sum()) for t in terms) - total - seen
-            size += abs(seen) + sum(float(np.abs(t).sum()) for t in terms)
-            if not abs(off) <= CLOSE * size:
-                return False
-        return not all(map(np.array_equal, arrays, self.due))
+    def fits(self, turned: Array, scaled: bool) -> float | None:
+        """By what factor what is due, so turned, gives what is seen; 1 if not scaled."""
+        size = float(np.linalg.norm(turned)) * self.norms
+        found, factor = self.flat @ turned, 1.0
+        for k, (seen, total) in enumerate(zip(self.seen, self.totals, strict=True)):
+            if scaled and not k and found[0]:
+                factor = float((total + seen) / found[0])
+                factor = 1.0 if abs(factor - 1) < CLOSE else factor
+            near = CLOSE * (self.sizes[k] + abs(seen) + abs(factor) * size[k])
+            if not abs(factor * found[k] - total - seen) <= near:
+                return None
+        return factor if abs(factor) > CLOSE else None
 
     def range(self, axis: int) -> tuple[int, int] | None:
         """The longest part of an axis to which the array may be cut."""
@@ -213,6 +234,10 @@ class _Scale:
             for size, seen in zip(self.sizes, self.seen, strict=True)
         ]
         return _range(sums, kept, near)
+
+
+def _flat(arrays: Sequence[Array]) -> Array:
+    return np.concatenate([np.ravel(a) for a in arrays])
 
 
 def _range(
@@ -241,18 +266,34 @@ def _range(
     return best
 
 
-def _fitting(reverse: Reverse, scales: list[_Scale]) -> Iterator[Arrangement]:
-    """Yield the misarrangements that may explain a block."""
-    by_shape: dict[tuple[int, ...], list[_Scale]] = defaultdict(list)
+def _fitting(
+    reverse: Reverse, scales: list[_Scale], scaled: bool
+) -> Iterator[tuple[Arrangement, float]]:
+    """Yield the misarrangements that may explain a block, and by which factor."""
+    alike: dict[object, list[_Scale]] = defaultdict(list)
     for scale in scales:
-        by_shape[scale.due[0].shape].append(scale)
-    for shape, some in by_shape.items():
-        yield from _ranges(some, shape)
-        size = sum(d.size for d in some[0].due)
-        for one in arrangements(shape) if size <= _HUGE else ():
+        alike[scale.due[0].shape, len(scale.due)].append(scale)
+    for some in alike.values():
+        due = some[0].due
+        for one in _ranges(some, due[0].shape):
+            yield one, 1.0
+        whole = _flat(due)
+        shape = due[0].shape
+        ways = chain(arrangements(shape), _masks(reverse, shape))
+        for one in ways if whole.size <= _HUGE else ():
             reverse.budget.check()
-            if any(scale.fits(one.turn) for scale in some):
-                yield one
+            turned = _flat([one.turn(d) for d in due])
+            factors = {scale.fits(turned, scaled) for scale in some} - {None}
+            if factors and not np.array_equal(turned, whole):
+                yield from ((one, f) for f in factors if f is not None)
+
+
+def _masks(reverse: Reverse, shape: tuple[int, ...]) -> Iterator[Arrangement]:
+    """Masks of the loss, once more or the other way round."""
+    for mask in [m for m in reverse.masks if m.shape == shape][:_MASKS]:
+        for on, where in ((mask != 0, "on"), (mask == 0, "off")):
+            how = f"masked, so that it counts where a mask of the loss is {where},"
+            yield Arrangement("mask", how, partial(np.multiply, on * 1.0))
 
 
 def _ranges(scales: list[_Scale], shape: tuple[int, ...]) -> Iterator[Arrangement]:
@@ -267,7 +308,7 @@ def _ranges(scales: list[_Scale], shape: tuple[int, ...]) -> Iterator[Arrangemen
             where = str(start) if one else f"{start}:{stop}"
             turn = partial(_cut, axis=axis, start=start, stop=stop)
             how = f"only at {where} along axis {axis}"
-            yield Arrangement("partial" if one else "geometry", how, turn)
+            yield Arrangement("partial" if one else "geometry", how, turn, fitted=True)
 
 
 def _cut(x: Array, axis: int, start: int, stop: int) -> Array:

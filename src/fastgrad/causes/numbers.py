@@ -90,6 +90,8 @@ def _scaled(evidence: Evidence, block: Block, factor: float, name: str | None) -
         words = f"multiply by {_number(1 / factor)}"
     several = int((block.right[block.known] != 0).sum()) > 1
     cost = 2.5 if name and (several or evidence.is_plain(factor)) else 4.5
+    if name in ("3", "1/3"):
+        cost = 3.6
     text, key = f"`{undo}` matches{what}", round(factor, 9)
     return Edit("scale", text, made, words, cost, key, factor)
 
@@ -342,7 +344,7 @@ _CHAINS: dict[str, tuple[str, Callable[[Array], Array]]] = {
 def _reparametrized(evidence: Evidence, block: Block) -> Iterator[Edit]:
     trivial = np.ptp(block.theta) <= 1e-9 * np.abs(block.theta).max(initial=0)
     # What a product does with it may be read either way.
-    cost = 3.9 if block.is_factor or trivial else 2.4
+    cost = 3.9 if block.is_factor or trivial or block.given.size < 2 else 2.4
     for scaled in (False, True):
         for name, (undo, slope) in _CHAINS.items():
             text = f"the gradient is that with respect to {name}, not theta"

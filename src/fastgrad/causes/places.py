@@ -11,6 +11,8 @@ from fastgrad.causes.blocks import Edit, Kind
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
 
 _LONGEST = 4096  # rows whose order is looked for
+#: What moves or adds up all entries is nearer at hand than what loses some.
+_WHOLE = ("layout", "geometry", "reduction")
 _SOME = 64  # entries that are compared before all are
 
 
@@ -27,7 +29,8 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Edit]:
         if near[checked].all():
             undo = f"`{one.undo}`" if one.undo else "give each entry its own"
             text = f"the gradient is {one.how}".rstrip(",")
-            yield Edit(one.code, text, made, undo, 2.1)
+            cost = 2.1 if one.undo or one.code in _WHOLE else 3.7
+            yield Edit(one.code, text, made, undo, cost)
 
 
 def _permuted(evidence: Evidence, block: Block) -> Iterator[Edit]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.evidence import Evidence, Guess
-from fastgrad.causes.mistakes import miscounted
+from fastgrad.causes.patterns import miscounted
 from fastgrad.causes.reverse import (
     Instead,
     Reverse,
@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 
 _SIFTING, _LARGE = 0.5, 20_000  # what sifting costs, in operations propagated
 _STEPS = 4  # between values that are mixed up
+_ONES = "ones"
 _ENTRIES = 3  # that a coincidence is not to explain
 
 
@@ -303,6 +304,7 @@ class _Others:
 
     def of(self, group: list[Node], due: Sequence[Array]) -> Iterator[Other]:
         """Yield what has the shape of what is due in each turn of the group."""
+        yield Other(group[0], False, tuple(np.ones_like(d) for d in due), _ONES)
         yield from self._by_shape[_shapes(due)]
         if len(group) > 1 and len(set(_shapes(due))) == 1:
             for other in self._by_shape[_shapes(due[:1])]:
@@ -415,6 +417,7 @@ def _said(
 ) -> tuple[str, str, float]:
     what = f"the gradient of {_name(other.node)}" if other.is_gradient else ""
     what = what or f"{_name(other.node)} {other.what}".strip()
+    what = _ONES if other.what == _ONES else what
     if slot.role == "side":
         return "mask", f"{{op}} passes its gradient where {what} is positive", 4.2
     if slot.role != "upstream" and other.what.startswith("of the turn"):
