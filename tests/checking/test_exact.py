@@ -181,3 +181,25 @@ def test_the_last_word_takes_few_calls():
     assert report.engine == "compiled"
     assert report.ok
     assert len(calls) <= 10 * len(PARAMS)
+
+
+def ridge(condition):
+    """A quadratic form with an inverse, and its gradient, which has a closed form."""
+    q, _ = np.linalg.qr(RNG.normal(size=(6, 6)))
+    m = (q * np.logspace(0, -np.log10(condition), 6)) @ q.T
+    m, b = (m + m.T) / 2, RNG.normal(size=6)
+    theta = np.full(6, 0.1 / condition)
+    z = np.linalg.solve(m + np.diag(theta), b)
+    return lambda p: b @ np.linalg.solve(m + np.diag(p), b), theta, -(z**2)
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e3, 1e5])
+def test_an_inverse_costs_digits_by_its_condition(condition):
+    """No more than that: an error a hundred times its rounding is found."""
+    loss, theta, right = ridge(condition)
+    report = fg.check_gradient(loss, theta, right, engine="compiled")
+    assert report.ok
+    error = 1e3 * max(1e-12, condition * np.finfo(float).eps)
+    wrong = right.copy()
+    wrong[np.argmax(np.abs(right))] *= 1 + error
+    assert fg.check_gradient(loss, theta, wrong).verdict == "wrong"

@@ -20,7 +20,8 @@ from fastgrad._memory import refuse_too_large
 from fastgrad.checking.agreement import first_disagreement
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.differences import Array, Index
-from fastgrad.checking.exact import is_well_conditioned
+from fastgrad.checking.condition import rounding_of_inverses
+from fastgrad.checking.exact import has_one_course
 from fastgrad.checking.judgement import (
     KINK,
     WRONG,
@@ -251,8 +252,8 @@ def _measured(
     calibration = calibrate(losses, rng, method=method, step=step)
     if losses.engine == "compiled":
         _say_how_long(losses, len(index), calibration.method)
-    if calibration.method == "exact" and is_well_conditioned(losses):
-        gradient = gradient.to_the_last_digits()
+    if calibration.method == "exact" and has_one_course(losses):
+        gradient = gradient.to_the_last_digits(rounding_of_inverses(losses))
     return calibration, judge(losses, calibration, gradient, index, rng)
 
 

@@ -33,7 +33,7 @@ def excuse_condition(losses: Losses, entries: Judgement) -> float | None:
     if wrong.size == 0:
         return None
     condition = _worst_condition(losses)
-    share = min(1.0, _ROUNDINGS * EPS * condition)
+    share = _rounding(condition)
     if share <= _ALLOWED:
         return None
     effect = entries.size * entries.unit
@@ -41,6 +41,15 @@ def excuse_condition(losses: Losses, entries: Judgement) -> float | None:
     excused = wrong[(entries.off * entries.unit)[wrong] <= share * largest]
     entries.kind[excused] = UNDECIDED
     return condition if excused.size else None
+
+
+def rounding_of_inverses(losses: Losses) -> float:
+    """Return the relative rounding of a gradient that inverts what the loss inverts."""
+    return _rounding(_worst_condition(losses))
+
+
+def _rounding(condition: float) -> float:
+    return min(1.0, _ROUNDINGS * EPS * condition)
 
 
 def _worst_condition(losses: Losses) -> float:

@@ -92,14 +92,13 @@ def exact_slopes(
     return slope, np.where(np.isfinite(slope), error, np.inf), crossed
 
 
-def is_well_conditioned(losses: Losses) -> bool:
-    """Whether rounding of the gradient is of the order of its largest terms.
+def has_one_course(losses: Losses) -> bool:
+    """Whether the course of the loss does not depend on the parameters.
 
-    It may be more where a matrix is inverted, and more than rounding where the course
-    of the loss depends on the parameters.
+    Then rounding of the gradient is of the order of its largest terms, times the
+    condition of what it inverts.
     """
     program = getattr(losses, "program", None)
     if program is None:
         return False
-    plain = all(node.op not in INVERTING for node in program.nodes)
-    return plain and not program.guards and not program.python_operations
+    return not program.guards and not program.python_operations

@@ -88,9 +88,13 @@ class Gradient:
             rtol is None,
         )
 
-    def to_the_last_digits(self) -> "Gradient":
-        """Return the same gradient, excused no more than rounding in float64."""
-        rtol = np.where((self.eps == EPS) & self.by_default, _LAST_DIGITS, self.rtol)
+    def to_the_last_digits(self, rounding: float = 0.0) -> "Gradient":
+        """Return the same gradient, excused no more than rounding in float64.
+
+        Of a relative size that is known, where it is more than usual.
+        """
+        least = np.minimum(self.rtol, max(_LAST_DIGITS, rounding))
+        rtol = np.where((self.eps == EPS) & self.by_default, least, self.rtol)
         return dataclasses.replace(self, rtol=rtol)
 
 
