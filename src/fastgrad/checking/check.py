@@ -19,8 +19,8 @@ from fastgrad._arguments import (
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.agreement import first_disagreement
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
-from fastgrad.checking.differences import Array, Index
 from fastgrad.checking.condition import rounding_of_inverses
+from fastgrad.checking.differences import Array, Index
 from fastgrad.checking.exact import has_one_course
 from fastgrad.checking.judgement import (
     KINK,
