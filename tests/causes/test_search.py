@@ -125,6 +125,30 @@ def test_a_search_without_time_is_told_and_costs_nothing_else(monkeypatch):
     assert "not all mistakes were tried" in report.causes[0].message
 
 
+class _Clock:
+    """A second passes at each look."""
+
+    def __init__(self):
+        self.looks = 0
+
+    def thread_time(self):
+        self.looks += 1
+        return float(self.looks)
+
+
+@pytest.mark.parametrize("seconds", [1, 40, 200])
+def test_a_search_stops_at_the_first_look_after_its_time(monkeypatch, seconds):
+    clock = _Clock()
+    monkeypatch.setattr(budget, "time", clock)
+    monkeypatch.setattr("fastgrad.checking.check._SECONDS", float(seconds))
+    wrong = np.random.default_rng(3).normal(size=(5, 3))
+    theta = np.random.default_rng(2).normal(size=(5, 3))
+    report = fg.check_gradient(network, theta, wrong)
+    assert f"not all mistakes were tried in {seconds} s" in report.causes[0].message
+    # Each look is a step of the search; the first one sets the clock.
+    assert seconds < clock.looks <= seconds + 3
+
+
 @pytest.mark.parametrize("wrong", [(3, 2_000), (2_500, 3_999)])
 def test_memory_grows_with_the_parameters_not_their_square(wrong):
     rng = np.random.default_rng(0)

@@ -158,61 +158,75 @@ def _of_function(reverse: Reverse, group: list[Node]) -> Iterator[Slot]:
 def _scales(
     reverse: Reverse, probes: Sequence[Probe], slot: Slot, group: list[Node]
 ) -> list["_Scale"]:
-    """For each block that sees the slot, and in one turn only unless all are alike."""
+    """For blocks that see the slot, and in one turn only unless all are alike."""
     alike = len({slot.due(n).shape for n in group}) == 1
     alike = alike and independent(reverse, dict.fromkeys(group, slot.i))
-    found = []
+    by_turns: dict[tuple[Node, ...], list[Probe]] = defaultdict(list)
     for probe in probes:
-        seeing = [n for n in group if slot.to(n) in probe.tangents[0]]
+        seeing = tuple(n for n in group if slot.to(n) in probe.tangents[0])
         if seeing and slot.due(seeing[0]).size > 1 and (alike or len(seeing) == 1):
-            found.append(_Scale(probe, slot, seeing))
-    return found
+            by_turns[seeing].append(probe)
+    return [_Scale(some, slot, seeing) for seeing, some in by_turns.items()]
 
 
 class _Scale:
-    """What weighs the elements of an array in the error of one block."""
+    """What weighs the elements of an array in the errors of some blocks.
 
-    def __init__(self, probe: Probe, slot: Slot, group: list[Node]) -> None:
-        self.seen = probe.seen
+    A row for each block and direction, a column for each element in each turn.
+    """
+
+    def __init__(
+        self, probes: Sequence[Probe], slot: Slot, group: Sequence[Node]
+    ) -> None:
         self.due = [slot.due(n) for n in group]
-        assert slot.weigh is not None
+        self.seen = np.array([seen for probe in probes for seen in probe.seen])
+        self._directions = len(probes[0].seen)
+        weigh = slot.weigh
+        assert weigh is not None
         with np.errstate(all="ignore"):
-            self.weights = [
-                [slot.weigh(n, tangent[slot.to(n)]) for n in group]
-                for tangent in probe.tangents
-            ]
-            self.terms = [
-                np.sum([w * d for w, d in zip(ws, self.due, strict=True)], axis=0)
-                for ws in self.weights
-            ]
-        self.totals = [float(terms.sum()) for terms in self.terms]
-        self.sizes = [float(np.abs(terms).sum()) for terms in self.terms]
+            self.weights = np.stack(
+                [
+                    _flat([weigh(n, tangent[slot.to(n)]) for n in group])
+                    for probe in probes
+                    for tangent in probe.tangents
+                ]
+            )
+            self._sizes = np.abs(self.weights)
+            self.totals, self.sizes = self._weighed(self.due)
+
+    def _weighed(self, arrays: Sequence[Array]) -> tuple[Array, Array]:
+        """The dot products with these arrays, and the sums of their terms' sizes."""
+        flat = _flat(arrays)
+        return self.weights @ flat, self._sizes @ np.abs(flat)
 
     def fits(self, turn: Turn) -> bool:
-        """Whether what is due, so turned, gives what is seen."""
+        """Whether what is due, so turned, gives what is seen of some block."""
         arrays = [turn(d) for d in self.due]
-        for ws, seen, total, size in zip(
-            self.weights, self.seen, self.totals, self.sizes, strict=True
-        ):
-            terms = [w * a for w, a in zip(ws, arrays, strict=True)]
-            off = sum(float(t.sum()) for t in terms) - total - seen
-            size += abs(seen) + sum(float(np.abs(t).sum()) for t in terms)
-            if not abs(off) <= CLOSE * size:
-                return False
-        return not all(map(np.array_equal, arrays, self.due))
+        totals, sizes = self._weighed(arrays)
+        near = CLOSE * (sizes + self.sizes + np.abs(self.seen))
+        close = np.abs(totals - self.totals - self.seen) <= near
+        fits = close.reshape(-1, self._directions).all(axis=1).any()
+        return bool(fits) and not all(map(np.array_equal, arrays, self.due))
 
-    def range(self, axis: int) -> tuple[int, int] | None:
-        """The longest part of an axis to which the array may be cut."""
-        sums: list[Array] = []
-        for terms in self.terms:
-            others = tuple(d for d in range(terms.ndim) if d != axis)
-            sums.append(np.concatenate([[0.0], terms.sum(axis=others).cumsum()]))
-        kept = [t + seen for t, seen in zip(self.totals, self.seen, strict=True)]
-        near = [
-            CLOSE * (size + abs(seen))
-            for size, seen in zip(self.sizes, self.seen, strict=True)
-        ]
-        return _range(sums, kept, near)
+    def ranges(self, axis: int) -> Iterator[tuple[int, int] | None]:
+        """The longest part of an axis to which the array may be cut, by block."""
+        shape = self.due[0].shape
+        others = tuple(d for d in range(len(shape)) if d != axis)
+        near = CLOSE * (self.sizes + np.abs(self.seen))
+        kept = self.totals + self.seen
+        for first in range(0, len(self.seen), self._directions):
+            rows = slice(first, first + self._directions)
+            terms = self.weights[rows] * _flat(self.due)
+            terms = terms.reshape(-1, len(self.due), *shape)
+            sums = [
+                np.concatenate([[0.0], one.sum(axis=0).sum(axis=others).cumsum()])
+                for one in terms
+            ]
+            yield _range(sums, kept[rows].tolist(), near[rows].tolist())
+
+
+def _flat(arrays: Sequence[Array]) -> Array:
+    return np.concatenate([np.ravel(array) for array in arrays])
 
 
 def _range(
@@ -259,7 +273,7 @@ def _ranges(scales: list[_Scale], shape: tuple[int, ...]) -> Iterator[Arrangemen
     for axis, n in enumerate(shape):
         if n < 2:
             continue
-        for found in {scale.range(axis) for scale in scales}:
+        for found in {one for scale in scales for one in scale.ranges(axis)}:
             if found is None or found == (0, n):
                 continue
             start, stop = found
