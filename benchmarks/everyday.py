@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 
 def losses():
-    from everyday import courses, science
+    from everyday import courses, hands, science
 
-    for module in (courses, science):
+    for module in (courses, hands, science):
         for name, make in inspect.getmembers(module, inspect.isfunction):
             if (
                 make.__module__ == module.__name__

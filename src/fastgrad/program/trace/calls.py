@@ -23,6 +23,7 @@ from fastgrad.program.trace.definitions import is_users
 from fastgrad.program.trace.opaque import call_opaque
 from fastgrad.program.trace.recording import Recording
 from fastgrad.program.trace.traced import Traced
+from fastgrad.program.trace.vectorized import vectorized
 
 __all__ = ["call", "is_users", "run"]
 
@@ -75,6 +76,10 @@ def call(
             (*function.args, *args),
             {**function.keywords, **kwargs},
         )
+    elif kind is np.vectorize:
+        args, kwargs = recording.lifted((args, kwargs))
+        of_element = functools.partial(_called, recording, site)
+        return vectorized(of_element, function, *args, **kwargs)
     elif isinstance(function, type):
         return _make(recording, site, function, args, kwargs)
     elif kind is functools._lru_cache_wrapper:
@@ -157,6 +162,8 @@ def _make(
     recording: Recording, site: Any, cls: type, args: Any, kwargs: dict[str, Any]
 ) -> Any:
     """An object of the user's class, its constructor rewritten."""
+    if cls is np.vectorize:
+        return cls(*args, **kwargs)
     init = inspect.getattr_static(cls, "__init__", None)
     new: Any = cls.__new__
     if type(cls).__call__ is not type.__call__ or new is not object.__new__:
@@ -259,9 +266,6 @@ def _meant(
     own = python_functions.entry(python_functions.MEANINGS, function)
     if own is not None:
         return own(functools.partial(_called, recording, site), *args, **kwargs)
-    if type(function) is np.vectorize:
-        as_called = functools.partial(_called, recording, site)
-        return python_functions.vectorized(as_called, function, *args)
     if python_functions.writes(function) and type(args[0]) is np.ndarray:
         args = (recording.promote(args[0]), *args[1:])
     meaning = recording.meaning(function)
@@ -284,8 +288,10 @@ def _meant(
     raise TraceError(f"{name}() is not known to the trace")
 
 
-def _called(recording: Recording, site: Any, function: Any, *args: Any) -> Any:
-    return call(recording, site, function, args, {})
+def _called(
+    recording: Recording, site: Any, function: Any, *args: Any, **kwargs: Any
+) -> Any:
+    return call(recording, site, function, args, kwargs)
 
 
 def _of_array(

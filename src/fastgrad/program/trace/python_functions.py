@@ -84,15 +84,6 @@ def _reduce(call: Any, function: Any, iterable: Any, *initial: Any) -> Any:
     return functools.reduce(lambda x, y: call(function, x, y), iterable, *initial)
 
 
-def vectorized(call: Any, of: Any, *args: Any) -> Any:
-    """A function of numbers, for each element."""
-    arrays = np.broadcast_arrays(*args)
-    values = [
-        call(of.pyfunc, *xs) for xs in zip(*(x.flat for x in arrays), strict=True)
-    ]
-    return np.stack(values).reshape(arrays[0].shape)
-
-
 def _whole(function: Any) -> Callable[..., Any]:
     return lambda call, x: int(function(x))
 
