@@ -24,10 +24,10 @@ from fastgrad.checking.differences import (
 )
 from fastgrad.checking.exact import FINE, exact_bars
 from fastgrad.checking.scales import Owner, Scale, Step, binary
+from fastgrad.checking.stairs import ROUNDED, noise_of_stairs
 from fastgrad.losses.interface import Losses
 
 _POINTS = 7
-_ROUNDED = 12**-0.5  # standard deviation of rounding, in units of the last place
 # Of the scale. Close first: from afar, anything rough looks like noise.
 _SPACINGS = 2.0 ** -np.array([30.0, 22.0, 36.0, 44.0, 50.0])
 _WIDE = 2.0 ** -np.array([14.0, 6.0])  # for losses that do not respond to these
@@ -129,7 +129,7 @@ def ecnoise(values: Array) -> tuple[Array, Flags]:
     change = np.diff(values, axis=1)
     flat = (change == 0).sum(axis=1) >= m / 2
     quantum = _quantum(change)
-    bound = np.where(found | np.isnan(quantum), noise, _ROUNDED * quantum)
+    bound = np.where(found | np.isnan(quantum), noise, ROUNDED * quantum)
     return np.where(flat, np.inf, bound), found & ~flat
 
 
@@ -181,13 +181,13 @@ def calibrate(
         noise[:] = noise_along(losses, scale, rng)
     noise = _pool(noise, owner, blocks)
     noise = np.maximum(noise, losses.rounding)
-    # The complex step is none on the real axis.
-    given = None if method == "complex" else step
+    given = None if method == "complex" else step  # none on the real axis
     steps = own[:, None] * RUNGS if given is None else _fixed_rungs(given, index)
     pairs = entry_pairs(losses, index, steps)
-    relative, truncation = _compare_rungs(
-        pairs, own, noise[owner], owner, blocks, method, given is None
-    )
+    if given is None:
+        np.maximum.at(noise, owner, 2 * noise_of_stairs(losses, index, own, pairs))
+    of = (pairs, own, noise[owner], owner, blocks, method, given is None)
+    relative, truncation = _compare_rungs(*of)
     return Calibration(
         *(scale, Step(scale, block, relative, given), noise, truncation, block),
         *(method, _curvature(pairs, own), abs(losses.base), step),
@@ -271,7 +271,7 @@ def _noise_at(
 def _bent_once(change: Array, base: float) -> tuple[Flags, Array]:
     """Return whether rows are two straight lines, and the noise of these.
 
-    A kink between the points is not noise, where it is more than rounding.
+    A kink between them is not noise, where it is more than rounding.
     """
     bends = np.diff(change, 2, axis=1)
     size = np.sort(np.abs(bends), axis=1)
@@ -310,7 +310,7 @@ def _coarseness(losses: Losses, direction: Array) -> float:
     with np.errstate(all="ignore"):
         quantum = float(_quantum(change[None])[0])
     usual = EPS * abs(losses.base)
-    return _ROUNDED * quantum if quantum > 1e4 * usual else usual
+    return ROUNDED * quantum if quantum > 1e4 * usual else usual
 
 
 def _sample(offsets: Index, rng: np.random.Generator) -> Index:
