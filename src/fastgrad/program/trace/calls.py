@@ -20,7 +20,7 @@ from fastgrad.program.graph import TraceError
 from fastgrad.program.trace import numpy_calls, python_functions
 from fastgrad.program.trace.complexes import Complex, is_live
 from fastgrad.program.trace.definitions import is_users
-from fastgrad.program.trace.opaque import call_opaque
+from fastgrad.program.trace.opaque import call_opaque, variables
 from fastgrad.program.trace.recording import Recording
 from fastgrad.program.trace.traced import Traced
 from fastgrad.program.trace.vectorized import vectorized
@@ -342,20 +342,9 @@ def _concerned(x: Any) -> bool:
 def _hidden(values: Any) -> bool:
     """Whether a function among these has traced arrays among its variables."""
     return any(
-        isinstance(v, FunctionType) and any(_concerned(c) for c in _variables(v))
+        isinstance(v, FunctionType) and any(_concerned(c) for c in variables(v))
         for v in values
     )
-
-
-def _variables(function: FunctionType) -> list[Any]:
-    cells = function.__closure__ or ()
-    found = [*(function.__defaults__ or ())]
-    for cell in cells:
-        try:
-            found.append(cell.cell_contents)
-        except ValueError:
-            continue
-    return found
 
 
 def _run(recording: Recording, function: Any, args: Any, kwargs: Any) -> Any:

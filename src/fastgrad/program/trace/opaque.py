@@ -7,7 +7,8 @@ naming a bug needs, is measured by differences of that function alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Sequence
 from types import CellType, FunctionType
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.primitives import shapes
-from fastgrad.program.trace.complexes import Complex
+from fastgrad.program.trace.complexes import Complex, is_live
 from fastgrad.program.trace.traced import Traced
 
 Array = NDArray[np.float64]
@@ -89,31 +90,30 @@ class _Closure:
 def call_opaque(recording: Any, function: Any, args: Any, kwargs: Any) -> Any:
     """Record a call as an operation of its own.
 
+    Arrays that it changes are among its results: they are written to afterwards.
+
     Raises
     ------
     TraceError
-        If it changes what it is given, or returns something else than numbers.
+        If it returns something else than numbers, or nothing and changes nothing.
     """
     word = "__name__" if isinstance(function, np.ufunc) else "__qualname__"
     name = getattr(function, word, None) or type(function).__name__
+    given = (function, args, kwargs)
+    arrays = _arrays((args, kwargs))
+    changed = _changed(given, arrays)
+    overwritten = [i for i in changed if type(arrays[i]) is np.ndarray]
+    if not _alike(given, overwritten):
+        overwritten = []  # what was in them counts
     inputs: list[Node] = []
-    template = _emptied((args, kwargs), inputs)
+    template = _emptied(given, inputs, {id(arrays[i]) for i in overwritten})
 
     def run(values: Sequence[Array]) -> Any:
-        given_args, given_kwargs = _filled(template, values)
-        with graph.outside():
-            return function(*given_args, **given_kwargs)
+        result, after = _called(_filled(template, values))
+        return result, [after[i] for i in changed]
 
-    given = _filled(template, [x.value for x in inputs])
-    before = _numbers(given)
-    with graph.outside():
-        result = function(*given[0], **given[1])
-    if any(
-        not np.array_equal(a, b, equal_nan=True)
-        for a, b in zip(before, _arrays(given), strict=True)
-    ):
-        raise TraceError(f"{name}() changes its arguments")
-    if result is None:
+    result = run([x.value for x in inputs])
+    if result[0] is None and not changed:
         raise TraceError(f"{name}() is not known to the trace and returns nothing")
     parts: list[Array] = []
     shape = _taken_apart(result, parts, name)
@@ -125,7 +125,64 @@ def call_opaque(recording: Any, function: Any, args: Any, kwargs: Any) -> Any:
     )
     node = graph.apply("opaque", inputs, (call,), label=f"{name}()", value=row)
     recording.opaque.append(node)
-    return _put_together(shape, node, parts)
+    returned, written = _put_together(shape, node, parts)
+    for i, new in zip(changed, written, strict=True):
+        array = arrays[i]
+        target = recording.promote(array) if type(array) is np.ndarray else array
+        target[...] = new
+    return returned
+
+
+def _called(given: Any) -> tuple[Any, list[Any]]:
+    """What a call returns, and what its arrays are after it."""
+    function, args, kwargs = given
+    with graph.outside():
+        result = function(*args, **kwargs)
+    return result, _arrays((args, kwargs))
+
+
+def _at_theta(given: Any, fill: dict[int, float]) -> Any:
+    """A call with copies of its arrays; those with these numbers filled with them."""
+    inputs: list[Node] = []
+    template = _emptied(given, inputs)
+    function, args, kwargs = _filled(template, [x.value for x in inputs])
+    arrays = _arrays((args, kwargs))
+    for number, value in fill.items():
+        arrays[number].fill(value)
+    return function, args, kwargs
+
+
+def _changed(given: Any, arrays: list[Any]) -> list[int]:
+    """The numbers of the arrays that a call changes.
+
+    A buffer may hold what is about to be written to it: memory is used again.
+    """
+    before = [np.asarray(x.node.value if isinstance(x, Traced) else x) for x in arrays]
+    result, after = _called(_at_theta(given, {}))
+    found = [i for i, x in enumerate(before) if not _same(x, after[i])]
+    if result is None or found:
+        for i in sorted({*range(len(before))}.difference(found)):
+            filled = np.full(before[i].shape, 0.5).astype(before[i].dtype)
+            try:
+                after = _called(_at_theta(given, {i: 0.5}))[1]
+            except Exception:
+                continue  # it is read, then
+            if not _same(filled, after[i]):
+                found.append(i)
+    return sorted(found)
+
+
+def _same(x: Any, y: Any) -> bool:
+    return bool(np.array_equal(x, y, equal_nan=True))
+
+
+def _alike(given: Any, overwritten: list[int]) -> bool:
+    """Whether a call makes the same of these arrays, whatever is in them before."""
+    one, other = (
+        _called(_at_theta(given, dict.fromkeys(overwritten, value)))
+        for value in (0.0, 1.0)
+    )
+    return all(_same(x, y) for x, y in zip(_arrays(one), _arrays(other), strict=True))
 
 
 def _parts(result: Any, name: str) -> list[Array]:
@@ -141,23 +198,37 @@ def _in_a_row(parts: list[Array]) -> Array:
 # ---- arguments -----------------------------------------------------------------------
 
 
-def _emptied(x: Any, inputs: list[Node]) -> Any:
-    """The arguments with slots for their traced arrays."""
-    if isinstance(x, Traced):
-        inputs.append(x.node)
-        return _Slot(len(inputs) - 1, x.dtype)
-    if isinstance(x, Complex):
-        raise TraceError("complex numbers as arguments of an unknown function")
-    if type(x) in (list, tuple):
-        return type(x)(_emptied(y, inputs) for y in x)
-    if type(x) is dict:
-        return {key: _emptied(value, inputs) for key, value in x.items()}
-    if isinstance(x, FunctionType):
-        cells = [_emptied(c.cell_contents, inputs) for c in x.__closure__ or ()]
-        return _Closure(x, cells, _emptied(x.__defaults__, inputs))
-    if isinstance(x, (float, int, np.generic, np.ndarray)) and _is_real(x):
-        inputs.append(graph.constant(x))  # so that a second trace is compared with it
-    return x
+def _emptied(x: Any, inputs: list[Node], blank: Collection[int] = frozenset()) -> Any:
+    """The call with slots for its traced arrays; `blank` are ids of those unread."""
+
+    def emptied(x: Any) -> Any:
+        if isinstance(x, Traced):
+            inputs.append(x.node)
+            return _Slot(len(inputs) - 1, x.dtype)
+        if isinstance(x, Complex):
+            raise TraceError("complex numbers as arguments of an unknown function")
+        if type(x) in (list, tuple):
+            return type(x)(emptied(y) for y in x)
+        if type(x) is dict:
+            return {key: emptied(value) for key, value in x.items()}
+        if isinstance(x, FunctionType) and is_live(variables(x)):
+            cells = [emptied(c.cell_contents) for c in x.__closure__ or ()]
+            return _Closure(x, cells, emptied(x.__defaults__))
+        number = isinstance(x, (float, int, np.generic, np.ndarray)) and _is_real(x)
+        if number and id(x) not in blank:
+            inputs.append(graph.constant(x))  # a second trace is compared with it
+        return x
+
+    return emptied(x)
+
+
+def variables(function: FunctionType) -> list[Any]:
+    """What a function holds: its defaults and the variables around it."""
+    found = [*(function.__defaults__ or ())]
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # nothing is in it yet
+            found.append(cell.cell_contents)
+    return found
 
 
 def _is_real(x: Any) -> bool:
@@ -165,7 +236,9 @@ def _is_real(x: Any) -> bool:
 
 
 def _filled(x: Any, values: Sequence[Array]) -> Any:
-    """The arguments with copies of these values in the slots."""
+    """The call with copies of these values in the slots, and of its arrays."""
+    if type(x) is np.ndarray:
+        return x.copy(order="K")
     if isinstance(x, _Slot):
         value = values[x.number].astype(x.dtype)
         return value if value.ndim else value[()]
@@ -192,11 +265,8 @@ def _arrays(x: Any) -> list[Any]:
         return [found for y in x for found in _arrays(y)]
     if isinstance(x, dict):
         return _arrays(list(x.values()))
-    return [x] if isinstance(x, np.ndarray) and x.dtype.kind in "fiub" else []
-
-
-def _numbers(x: Any) -> list[Any]:
-    return [array.copy() for array in _arrays(x)]
+    numeric = isinstance(x, (Traced, np.ndarray)) and x.dtype.kind in "fiub"
+    return [x] if numeric and x.ndim else []
 
 
 # ---- results -------------------------------------------------------------------------
