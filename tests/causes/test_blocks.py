@@ -157,7 +157,7 @@ def test_one_array_under_two_names_wants_the_sum():
     [
         (lambda w: np.sum(w**2), np.ones(4), lambda w: w, "`grads * 2`"),
         (lambda w: np.sum(w**3), np.full(4, 3.0), lambda w: w**2, "`grads * 3`"),
-        (lambda w: np.sum(np.exp(w)), np.zeros(5), lambda w: 2 * np.exp(w), "/ 2`"),
+        (lambda w: 3 * np.sum(np.exp(w)), np.zeros(5), lambda w: np.exp(w), "* 3`"),
     ],
 )
 def test_at_a_usual_point_the_plainest_mistake_comes_first(
@@ -165,4 +165,4 @@ def test_at_a_usual_point_the_plainest_mistake_comes_first(
 ):
     causes = fg.check_gradient(function, theta, wrong).causes
     assert plainest in causes[0].message
-    assert "clipped" not in {cause.code for cause in causes}
+    assert "clipped" in {cause.code for cause in causes[1:]}  # which fits as well

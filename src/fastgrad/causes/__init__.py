@@ -32,7 +32,7 @@ from fastgrad.program.program import Program
 from fastgrad.reports import Cause
 
 Array = NDArray[np.float64]
-_NEAR = 0.7  # in cost: as plausible as the best
+_NEAR = 1.0  # in cost: as plausible as the best
 _SHOWN = 3  # guesses about the same blocks that cannot be told apart
 _FEW_DIGITS = 1e-6  # of the gradient: more than differences and float32 are off by
 _COMMON = 0.25  # of the entries: so many are off where it is by rounding
@@ -192,20 +192,28 @@ def _bends(evidence: Evidence, reverse: Reverse, some: set[int]) -> bool:
 def _choose(
     evidence: Evidence, guesses: list[Guess], left: set[int]
 ) -> tuple[list[Guess], set[int]]:
-    """Return the best guess, the best about what it leaves, and so on; and the rest."""
+    """Return the best guess, the best about what it leaves, and so on; and the rest.
+
+    Each with others about the same blocks that it cannot be told from: all codes where
+    the point does not separate mistakes, else those that are as plausible.
+    """
     chosen: list[Guess] = []
     while useful := [guess for guess in guesses if left & set(guess.blocks)]:
         useful.sort(key=lambda g: (g.against > 0, -len(left & set(g.blocks)), g.cost))
         best = useful[0]
         covered = left & set(best.blocks)
-        chosen.append(best)
+        alike = [best]
         codes = {best.code}
+        blurred = evidence.better_point(covered) is not None
         for other in useful[1:]:
             same = left & set(other.blocks) == covered and other.against == best.against
-            near = other.cost <= best.cost + _NEAR
-            if same and near and other.code not in codes and len(codes) < _SHOWN:
+            near = other.cost <= best.cost + _NEAR and len(codes) < _SHOWN
+            if same and (near or blurred) and other.code not in codes:
                 codes.add(other.code)
-                chosen.append(other)
+                alike.append(other)
+        for guess in alike:
+            guess.rivals = [other.code for other in alike if other is not guess]
+        chosen += alike
         left = left - covered
     return chosen, left
 
@@ -269,7 +277,20 @@ def _cause(evidence: Evidence, guess: Guess, all_guesses: list[Guess]) -> Cause:
         message += f" (matches to {max(residual, 1e-16):.0e})"
     if guess.advice:
         message += f": {guess.advice}"
+    if guess.rivals:
+        message += f"; {_not_separated(evidence, guess)}"
     return Cause(guess.code, blocks, message, _line(node), residual)
+
+
+def _not_separated(evidence: Evidence, guess: Guess) -> str:
+    """What else gives these numbers, and where it would not."""
+    others = " and ".join(
+        [*filter(None, [", ".join(guess.rivals[:-1])]), guess.rivals[-1]]
+    )
+    where = evidence.better_point(guess.blocks)
+    if where is None:
+        return f"{others} would give the same numbers"
+    return f"this point does not tell it from {others}: {where} would"
 
 
 def _said(node: Node) -> str:

@@ -204,6 +204,9 @@ def _read(
         if node.op in ("where", "maximum", "minimum", "abs"):
             text = f"{{op}} passes no gradient to {what}"
             return "local_derivative", text, 3.0
+        if _is_term(reverse, node, x):
+            text = "a term of the derivative of {op} is left out"
+            return "local_derivative", text, 3.0
         text = f"the gradient that {{op}} sends to {what} is not added"
         return "accumulation", text, 3.2 if several else 4.2
     if abs(kept + 1) < 1e-6:
@@ -240,6 +243,15 @@ def _read(
     name = evidence.factor(kept)
     text = f"what {{op}} sends to {what} is multiplied by {kept:.6g}"
     return "scale", text + (f", which is {name}" if name else ""), 4.0 if name else 4.9
+
+
+def _is_term(reverse: Reverse, node: Node, x: Node) -> bool:
+    """Whether one call uses a value in several operations, as a power does."""
+    call = node.source.site, node.label
+    users = {user for user, _ in reverse.users[x]}
+    return node.label.startswith("np.") and any(
+        user is not node and (user.source.site, user.label) == call for user in users
+    )
 
 
 def _constant_factor(

@@ -153,6 +153,8 @@ class Guess:
         What the blocks are multiplied by, if that is all.
     change : dict of int to ndarray
         What it does to the blocks that it does not explain.
+    rivals : list of str
+        Codes of other mistakes shown that give the same numbers.
     """
 
     code: str
@@ -165,6 +167,7 @@ class Guess:
     against: int = 0
     factor: float | None = None
     change: dict[int, Array] = field(default_factory=dict)
+    rivals: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -205,6 +208,18 @@ class Evidence:
         """Whether one entry is wrong, and so many are right that it stands alone."""
         wrong = sum(int(block.wrong.sum()) for block in self.blocks)
         return wrong == 1 and sum(block.wrong.size for block in self.blocks) > _MANY
+
+    def better_point(self, blocks: Iterable[int]) -> str | None:
+        """Return where mistakes in these blocks differ that here need not.
+
+        Of equal parameters any function is a factor, and so it is of equal derivatives.
+        """
+        some = [self.blocks[b] for b in blocks]
+        if all(_are_equal(block.theta[block.known]) for block in some):
+            return "parameters drawn at random"
+        if all(_are_equal(block.right[block.known]) for block in some):
+            return "data or parameters at which the derivatives differ from each other"
+        return None
 
     def share(self, blocks: Iterable[int]) -> float:
         """Return how much of the whole discrepancy is in these blocks."""
@@ -249,6 +264,13 @@ class Evidence:
                 yield 2 / n, f"2 / {name}"
                 yield n**2, f"the square of {name}"
                 yield n**-2, f"1 / the square of {name}"
+
+
+def _are_equal(values: Array) -> bool:
+    """Whether these numbers are one number, to rounding."""
+    if not values.size:
+        return False
+    return bool(np.ptp(values) <= 1e-9 * np.abs(values).max())
 
 
 def gather(

@@ -1,0 +1,90 @@
+"""At points that do not separate mistakes all are said, the true one among them."""
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+N = 5
+POINTS = {
+    "ones": np.ones(N),
+    "next to zero": np.full(N, 1e-5),
+    "equal": np.full(N, 3.0),
+    "one number": np.full(1, 2.5),
+    "counted": np.arange(1.0, N + 1),
+    "random": np.random.default_rng(0).uniform(0.5, 2.0, size=N),
+}
+#: A loss, its gradient, and gradients with the derivative of a function left out.
+LOSSES = {
+    "squares": (lambda w: np.sum(w**2), lambda w: 2 * w, lambda w: w),
+    "cubes": (lambda w: np.sum(w**3), lambda w: 3 * w**2, lambda w: w**2),
+    "exponentials": (
+        lambda w: np.sum(np.exp(2 * w)),
+        lambda w: 2 * np.exp(2 * w),
+        lambda w: np.exp(2 * w),
+    ),
+    "sines": (
+        lambda w: np.sum(np.sin(3 * w)),
+        lambda w: 3 * np.cos(3 * w),
+        lambda w: np.cos(3 * w),
+    ),
+}
+MISTAKES = {
+    "negated": ("sign", lambda w, right, without: -right),
+    "averaged": ("scale", lambda w, right, without: right / N),
+    "factor left out": ("local_derivative", lambda w, right, without: without),
+    "by log theta": ("reparametrized", lambda w, right, without: right * w),
+    "by theta**2 / 2": ("reparametrized", lambda w, right, without: right / w),
+    "clipped": ("clipped", lambda w, right, without: np.clip(right, -1, 1)),
+    "with a penalty": ("regularization", lambda w, right, without: right + 0.3 * w),
+}
+
+
+def said(loss, theta, wrong):
+    report = fg.check_gradient(loss, theta, wrong)
+    return report, [cause.code for cause in report.causes]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("point", POINTS)
+def test_the_true_mistake_is_among_those_said(point, name, mistake):
+    theta, (loss, gradient, without) = POINTS[point], LOSSES[name]
+    code, change = MISTAKES[mistake]
+    right = gradient(theta)
+    wrong = change(theta, right, without(theta))
+    if np.allclose(wrong, right, rtol=1e-3):
+        return  # no mistake at this point
+    if theta.size == 1 and code in ("scale", "regularization", "clipped"):
+        return  # any number is any other one times a factor, plus a term, or clipped
+    report, codes = said(loss, theta, wrong)
+    assert report.verdict == "wrong"
+    assert code in codes
+    if np.ptp(theta) == 0 and len(codes) > 1:
+        for cause in report.causes:
+            others = [c for c in codes if c != cause.code]
+            assert "this point does not tell it from" in cause.message
+            assert all(other in cause.message for other in others)
+            assert "parameters drawn at random" in cause.message
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_point_offered_tells_mistakes_apart(name):
+    """A clip and a power of theta, which equal parameters leave a factor."""
+    loss, gradient, _ = LOSSES[name]
+    drawn = np.random.default_rng(1).uniform(0.3, 0.5, size=6)
+    _, codes = said(loss, drawn, gradient(drawn) * drawn)
+    assert "clipped" not in codes
+    limit = np.sort(np.abs(gradient(drawn)))[2]
+    _, codes = said(loss, drawn, np.clip(gradient(drawn), -limit, limit))
+    assert codes == ["clipped"]
+
+
+@pytest.mark.parametrize("value", [1.0, -1.0, 0.5, 10.0])
+@pytest.mark.parametrize("at", [0, 3])
+def test_one_entry_that_is_a_round_number_is_no_clip(value, at):
+    theta = np.random.default_rng(2).normal(size=8)
+    wrong = 3 * np.cos(3 * theta)
+    wrong[at] = value
+    _, codes = said(LOSSES["sines"][0], theta, wrong)
+    assert "clipped" not in codes
