@@ -24,6 +24,10 @@ if kind == "network":
     z = np.tanh(w @ X)
     g = (2 * z * (1 - z * z)) @ X.T
     loss = lambda w: np.sum(np.tanh(w @ X) ** 2)
+elif kind == "few values":
+    w, c = rng.standard_normal(size), rng.standard_normal(size)
+    g = c * (1 - np.tanh(w) ** 2)
+    loss = lambda w: np.sum(c * np.tanh(w))
 else:
     w, c = rng.standard_normal(size), rng.standard_normal(size)
     g = w + c
@@ -40,7 +44,7 @@ print((status("VmHWM") - before) / 8 / w.size, report.verdict)
 """
 CASES = [
     (kind, 10**6, coverage, "auto")
-    for kind in ("network", "elementwise")
+    for kind in ("network", "few values", "elementwise")
     for coverage in ("full", "100", "locate")
 ] + [
     ("network", 10**6, "100", "python"),

@@ -171,7 +171,7 @@ class _Probe:
     ) -> None:
         self.losses, self.noise, self.rng = losses, noise, rng
         self.start, self.stop = start, stop
-        self.scale, self.gradient = scale[start:stop], gradient.value[start:stop]
+        self._scale, self.gradient = scale, gradient.value[start:stop]
         b = losses.nest.block_of(start) if stop > start else 0
         self.eps = float(gradient.eps[b])
         level = max(noise, EPS * abs(losses.base)) / (abs(losses.base) or 1.0)
@@ -181,9 +181,20 @@ class _Probe:
 
     def turn(self) -> None:
         """Take another direction."""
-        self.u = self.rng.standard_normal(self.stop - self.start) * self.scale
+        self.u = self.rng.standard_normal(self.stop - self.start)
+        self.u *= self.scale
+
+    @property
+    def scale(self) -> Array:
+        """The scale of each entry of the block."""
+        return self._scale[self.start : self.stop]
+
+    def terms(self, low: int = 0, high: int | None = None) -> Array:
+        """Return those of g.u on entries low to high of the block."""
+        g = self.gradient[low:high]
         with np.errstate(all="ignore"):
-            self.terms = np.where(np.isfinite(self.gradient), self.gradient, 0) * self.u
+            terms: Array = np.where(np.isfinite(g), g, 0) * self.u[low:high]
+        return terms
 
     def calibrate(self) -> tuple[float, float]:
         """Return e.u on the whole block and its bar; choose the step for its parts."""
@@ -212,7 +223,7 @@ class _Probe:
         return bar + self._rounding(low, high) + self.truncation * share
 
     def _rounding(self, low: int, high: int) -> float:
-        size = norm(self.terms[low:high])
+        size = norm(self.terms(low, high))
         return (64 * self.eps + EPS * float(np.sqrt(high - low))) * size
 
     def _bar(self, step: Array) -> Array:
@@ -226,7 +237,7 @@ class _Probe:
 
     def expected(self, low: int = 0, high: int | None = None) -> float:
         """Return g.u on entries low to high of the block."""
-        return float(np.sum(self.terms[low:high]))
+        return float(np.sum(self.terms(low, high)))
 
 
 def norm(terms: Array) -> float:
@@ -243,7 +254,7 @@ def _search(probe: _Probe) -> Search:
     if n == 0:
         return Search([], [], 0.0, 0.0)
     first, error = probe.calibrate()
-    size, scale = norm(probe.terms), float(np.median(probe.scale))
+    size, scale = norm(probe.terms()), float(np.median(probe.scale))
     search = Search([first], [probe.expected()], error, size, scale, probe.step)
     while len(search.mismatch) < _DIRECTIONS and not search.differs:
         probe.turn()

@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -227,12 +228,11 @@ def _traced_next(
 ) -> list[Node]:
     """The nodes of a trace at parameters moved a little; none if it fails there."""
     rng = np.random.default_rng(1)
-    scale = np.split(_scale(python), python.nest.offsets[1:-1])
     try:
-        for leaf, other in zip(python.nest.leaves, scale, strict=True):
+        for leaf in python.nest.leaves:
             step = max(size, 8 * float(np.finfo(leaf.dtype).eps))
             move = step * rng.uniform(0.5, 1.5, leaf.shape)
-            move *= np.where(leaf == 0, other.reshape(leaf.shape) * zeros, leaf)
+            move *= np.where(leaf == 0, np.float64(_typical(leaf) * zeros), leaf)
             np.add(leaf, move, out=leaf, casting="same_kind")
             del move
         python.confine()
@@ -282,12 +282,15 @@ def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> No
 
 def _scale(python: Losses) -> NDArray[np.float64]:
     """Root mean square of each entry's block; 1 where that is zero."""
-    sizes = []
-    for leaf in filter(np.size, python.nest.leaves):
-        largest = float(np.abs(leaf).max()) or 1.0  # squares may overflow
-        share = np.sqrt(np.mean(np.square(leaf / largest, dtype=float)))
-        sizes.append(np.full(leaf.size, share * largest or 1.0))
-    return np.concatenate(sizes)
+    leaves = python.nest.leaves
+    return np.repeat([_typical(x) for x in leaves], [x.size for x in leaves])
+
+
+def _typical(leaf: NDArray[Any]) -> float:
+    """Root mean square; 1 where that is zero."""
+    largest = float(np.abs(leaf).max(initial=0.0)) or 1.0  # squares may overflow
+    squares = np.square(leaf / largest, dtype=float)
+    return float(np.sqrt(np.mean(squares)) * largest or 1.0) if leaf.size else 1.0
 
 
 def _compare(where: str, got: float, expected: float, python: Losses) -> None:

@@ -93,9 +93,11 @@ class Program:
 
     def replayer(self, num_threads: int) -> Replayer:
         """Return the packed program with workspaces for so many threads."""
-        if self._replayer is None or self._replayer.num_threads < num_threads:
-            self._replayer = Replayer(*self._packed, num_threads)
-        return self._replayer
+        replayer = self._replayer
+        if replayer is None or replayer.num_threads < num_threads:
+            self._replayer = replayer = None  # there need not be room for both
+            self._replayer = replayer = Replayer(*self._packed, num_threads)
+        return replayer
 
     @cached_property
     def _packed(self) -> plan.Packed:

@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastgrad.program.graph import Node
 
 
@@ -27,9 +30,13 @@ def first_constant_that_moved(
         Two traces, inputs before outputs, alike but for their values.
     """
     for a, b in zip(one, other, strict=True):
-        if a.op == "constant" and a.value.tobytes() != b.value.tobytes():
+        if a.op == "constant" and not np.array_equal(_bits(a), _bits(b)):
             return a
     return None
+
+
+def _bits(node: Node) -> NDArray[np.int64]:
+    return node.value.view(np.int64)
 
 
 def first_other_operation(one: Sequence[Node], other: Sequence[Node]) -> Node | None:
