@@ -1,12 +1,15 @@
 """Naming bugs: the cause, the blocks, the line; and never a name that is not so."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import fastgrad as fg
 import fastgrad_zoo as zoo
+from fastgrad.causes import _entered
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.reverse import Reverse
+from fastgrad.causes.reverse import Instead, Reverse
 from fastgrad.program.gradient import backpropagate
 
 RNG = np.random.default_rng(0)
@@ -190,6 +193,45 @@ def test_unbroken_reverse_mode_is_the_programs_gradient(problem):
             if moved is not None:
                 scale = 1 + np.abs(reverse.gradient[p]).max()
                 np.testing.assert_allclose(moved, 0, atol=1e-10 * scale)
+
+
+@pytest.mark.parametrize("problem", zoo.problems()[::6], ids=lambda p: p.name)
+def test_where_a_mistake_without_a_name_has_passed(problem):
+    """Random factors at a random place: the gradient of the value told has changed."""
+    instance = problem(seed=3)
+    try:
+        program = fg.trace(instance.loss, instance.params)
+    except fg.program.TraceError:
+        return
+    reverse, rng = Reverse(program, Budget(60.0)), np.random.default_rng(4)
+    edges = [(n, i) for n in reverse.nodes for i, x in enumerate(n.inputs) if x.active]
+    blocks = [
+        _Right(reverse.gradient.get(p, np.zeros(p.shape))) for p in program.parameters
+    ]
+    for k in rng.choice(len(edges), size=5):
+        node, i = edges[k]
+        x = node.inputs[i]
+        factor = rng.uniform(0.5, 2.0, size=x.shape)
+
+        def part(n, g, i=i, factor=factor):
+            return factor * np.broadcast_to(reverse.send(n, g)[i], factor.shape)
+
+        change = reverse.change({node: Instead(i, part)})
+        wrong = [
+            b for b, moved in enumerate(change) if moved is not None and moved.any()
+        ]
+        if not wrong:
+            continue
+        for b, block in enumerate(blocks):
+            block.is_wrong = b in wrong
+        told = _entered(SimpleNamespace(blocks=blocks), reverse, wrong)
+        if told is not None:
+            assert reverse.behind[x] >> reverse.number[told] & 1
+
+
+class _Right:
+    def __init__(self, right):
+        self.right, self.is_wrong = right, False
 
 
 SEEN = [bug for bug in zoo.bugs(held_out=False)[::3] if bug.cause != "mutated"]

@@ -340,21 +340,39 @@ def _unknown(
 ) -> Cause:
     left = sorted(unexplained)
     blocks = tuple(evidence.blocks[b].name for b in left)
-    node = None
-    if reverse is not None:
-        bits = sum(1 << b for b in left)
-        cover = [
-            n for n in reverse.nodes if n.inputs and reverse.reached[n] & bits == bits
-        ]
-        node = cover[0] if cover else None
+    node = None if reverse is None else _entered(evidence, reverse, left)
     message = f"no known mistake gives the gradient of {join(blocks)}"
     places = [(evidence.blocks[b].name, whereabouts(evidence.blocks[b])) for b in left]
     for name, where in places:
         message += f"; {name} is wrong only {where}" if where else ""
     if node is not None:
-        message += f"; everything wrong is behind {_said(node)}"
+        message += f"; if it is one mistake, what comes down to {_said(node)} is wrong"
     message += _told(budget)
     return Cause("unknown", blocks, message, _line(node))
+
+
+def _entered(evidence: Evidence, reverse: Reverse, wrong: list[int]) -> Node | None:
+    """The value whose gradient is wrong wherever one mistake entered.
+
+    It enters in the gradient of a value that all wrong blocks lead to, and no right one
+    whose gradient is not zero; it has passed the value that all of these come from.
+    """
+    bits = sum(1 << b for b in wrong)
+    right = sum(
+        1 << b
+        for b, block in enumerate(evidence.blocks)
+        if not block.is_wrong and np.any(block.right)
+    )
+    entries = [
+        node
+        for node in reverse.nodes
+        if reverse.reached[node] & bits == bits and not reverse.reached[node] & right
+    ]
+    if not entries or not entries[0].inputs:
+        return None
+    first = reverse.behind[entries[0]]
+    passed = all(reverse.behind[node] & first == first for node in entries)
+    return entries[0] if passed else None
 
 
 def _told(budget: Budget) -> str:
