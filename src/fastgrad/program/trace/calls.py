@@ -20,6 +20,7 @@ from fastgrad.program.graph import TraceError
 from fastgrad.program.trace import numpy_calls, python_functions
 from fastgrad.program.trace.complexes import Complex, is_live
 from fastgrad.program.trace.definitions import is_users
+from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.opaque import call_opaque, variables
 from fastgrad.program.trace.recording import Recording
 from fastgrad.program.trace.traced import Traced
@@ -76,6 +77,9 @@ def call(
             (*function.args, *args),
             {**function.keywords, **kwargs},
         )
+    elif kind is Foreign:
+        recording.locate(site)
+        return call_opaque(recording, function, *recording.lifted((args, kwargs)))
     elif kind is np.vectorize:
         args, kwargs = recording.lifted((args, kwargs))
         of_element = functools.partial(_called, recording, site)
@@ -92,6 +96,12 @@ def call(
         if type(called) is FunctionType and is_users(called):
             return _users(recording, site, called, (function, *args), kwargs)
     return _librarys(recording, site, function, args, kwargs)
+
+
+def call_opaque_at(recording: Recording, site: Any, function: Any, *args: Any) -> Any:
+    """A call at this place, as an operation of its own."""
+    recording.locate(site)
+    return call_opaque(recording, function, recording.lifted(args), {})
 
 
 # ---- the user's own ------------------------------------------------------------------

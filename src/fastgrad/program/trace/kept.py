@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.program.trace.foreign import Foreign
+
 
 class Kept:
     """The attributes and containers that something was put into."""
@@ -48,6 +50,8 @@ def _set(owner: Any, name: str, value: Any) -> None:
 def plain(x: Any, seen: set[int] | None = None) -> Any:
     """`x` with its traced arrays as plain ones; itself where there is none."""
     seen = set() if seen is None else seen
+    if type(x) is Foreign:
+        return x.held
     if getattr(type(x), "is_traced", False):
         value = np.asarray(x)
         return value if value.ndim else value[()]

@@ -19,6 +19,7 @@ from fastgrad.program.graph import TraceError
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.trace import calls
 from fastgrad.program.trace.complexes import Complex, is_complex
+from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.recording import Recording
 from fastgrad.program.trace.traced import Traced, any_live, node_of, settled_key
 
@@ -51,6 +52,8 @@ def _is_users(found: Any) -> bool:
 
 def attribute(recording: Recording, site: Any, of: Any, name: str) -> Any:
     """``of.name``."""
+    if type(of) is Foreign:
+        return calls.call_opaque_at(recording, site, getattr, of, name)
     found = defined(recording, of, name)
     if isinstance(found, property):
         return calls.call(recording, site, found.fget, (of,), {})
@@ -93,6 +96,8 @@ def item(recording: Recording, site: Any, of: Any, key: Any) -> Any:
             return of[_settled(recording, site, key)]
         kind = Traced
     recording.locate(site)
+    if kind is Foreign:
+        return calls.call_opaque_at(recording, site, operator.getitem, of, key)
     if kind is Traced:
         return _of_memory(of[_key(recording, key)])
     found = defined(recording, of, "__getitem__")
@@ -250,6 +255,8 @@ def mixed(
     """An operator of a traced array and something that is no number."""
     if isinstance(x, str):
         return operation(x, _shown(y))
+    if Foreign in (type(x), type(y)):
+        return calls.call_opaque_at(recording, site, operation, x, y)
     for a, b in ((x, y), (y, x)):
         if not isinstance(a, (np.ndarray, np.generic, Complex, list, tuple)):
             found = defined(recording, a, f"__{operation.__name__.rstrip('_')}__")
@@ -274,6 +281,8 @@ def special(
 ) -> Any:
     """An operator of objects: by the special method of the user's class, rewritten."""
     x = operands[0]
+    if Foreign in map(type, operands):
+        return calls.call_opaque_at(recording, site, operation, *operands)
     if name == "mod" and isinstance(x, str):
         return operation(x, _shown(operands[1]))
     word = name.rstrip("_")

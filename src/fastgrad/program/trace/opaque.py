@@ -19,9 +19,11 @@ from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.primitives import shapes
 from fastgrad.program.trace.complexes import Complex, is_live
+from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.traced import Traced
 
 Array = NDArray[np.float64]
+_FLOAT = np.dtype(float)
 
 
 class OpaqueCall(int):
@@ -78,6 +80,14 @@ class _Slot:
         self.dtype = dtype
 
 
+class _Made:
+    """Where an object made of traced arrays was, and its first input."""
+
+    def __init__(self, made: Foreign, first: int) -> None:
+        self.made = made
+        self.first = first
+
+
 class _Closure:
     """A function among the arguments that has traced arrays among its variables."""
 
@@ -97,8 +107,9 @@ def call_opaque(recording: Any, function: Any, args: Any, kwargs: Any) -> Any:
     TraceError
         If it returns something else than numbers, or nothing and changes nothing.
     """
-    word = "__name__" if isinstance(function, np.ufunc) else "__qualname__"
-    name = getattr(function, word, None) or type(function).__name__
+    known = function.held if type(function) is Foreign else function
+    word = "__name__" if isinstance(known, np.ufunc) else "__qualname__"
+    name = getattr(known, word, None) or type(known).__name__
     given = (function, args, kwargs)
     arrays = _arrays((args, kwargs))
     changed = _changed(given, arrays)
@@ -115,8 +126,16 @@ def call_opaque(recording: Any, function: Any, args: Any, kwargs: Any) -> Any:
     result = run([x.value for x in inputs])
     if result[0] is None and not changed:
         raise TraceError(f"{name}() is not known to the trace and returns nothing")
+    as_held = _as_held(template, inputs, result[0])
     parts: list[Array] = []
-    shape = _taken_apart(result, parts, name)
+    refused = len(recording.refused)
+    try:
+        shape = _taken_apart(result, parts, name)
+    except TraceError:
+        if changed or result[0] is getattr(known, "__self__", None):
+            raise
+        del recording.refused[refused:]
+        return Foreign(as_held, template, inputs)
     row = _in_a_row(parts)
     call = OpaqueCall(
         lambda values: _in_a_row(_parts(run(values), name)),
@@ -125,12 +144,36 @@ def call_opaque(recording: Any, function: Any, args: Any, kwargs: Any) -> Any:
     )
     node = graph.apply("opaque", inputs, (call,), label=f"{name}()", value=row)
     recording.opaque.append(node)
+    if _is_discrete(result):
+        recording.guards.append(node)  # another number may mean another program
     returned, written = _put_together(shape, node, parts)
     for i, new in zip(changed, written, strict=True):
         array = arrays[i]
         target = recording.promote(array) if type(array) is np.ndarray else array
         target[...] = new
     return returned
+
+
+def _is_discrete(x: Any) -> bool:
+    """Whether whole numbers are among the results, which the loss may act on."""
+    if isinstance(x, dict):
+        return _is_discrete(list(x.values()))
+    if isinstance(x, (list, tuple)):
+        return any(map(_is_discrete, x))
+    return isinstance(x, (int, str)) or getattr(x, "dtype", _FLOAT).kind in "iub"
+
+
+def _as_held(template: Any, inputs: list[Node], made_again: Any) -> Any:
+    """What a call gives with the objects themselves, which may have changed since."""
+    result = _called(_filled(template, [x.value for x in inputs], held=True))[0]
+    again, now = _arrays(_numeric(made_again)), _arrays(_numeric(result))
+    if len(again) != len(now) or not all(map(_same, again, now)):
+        raise TraceError("an object that changed since it was made of parameters")
+    return result
+
+
+def _numeric(x: Any) -> Any:
+    return np.atleast_1d(x) if isinstance(x, (float, int, np.generic)) else x
 
 
 def _called(given: Any) -> tuple[Any, list[Any]]:
@@ -205,6 +248,9 @@ def _emptied(x: Any, inputs: list[Node], blank: Collection[int] = frozenset()) -
         if isinstance(x, Traced):
             inputs.append(x.node)
             return _Slot(len(inputs) - 1, x.dtype)
+        if isinstance(x, Foreign):
+            inputs.extend(x.inputs)
+            return _Made(x, len(inputs) - len(x.inputs))
         if isinstance(x, Complex):
             raise TraceError("complex numbers as arguments of an unknown function")
         if type(x) in (list, tuple):
@@ -235,25 +281,28 @@ def _is_real(x: Any) -> bool:
     return np.asarray(x).dtype.kind in "fiub"
 
 
-def _filled(x: Any, values: Sequence[Array]) -> Any:
+def _filled(x: Any, values: Sequence[Array], *, held: bool = False) -> Any:
     """The call with copies of these values in the slots, and of its arrays."""
     if type(x) is np.ndarray:
         return x.copy(order="K")
     if isinstance(x, _Slot):
         value = values[x.number].astype(x.dtype)
         return value if value.ndim else value[()]
+    if isinstance(x, _Made):
+        given = values[x.first : x.first + len(x.made.inputs)]
+        return x.made.held if held else _called(_filled(x.made.template, given))[0]
     if type(x) in (list, tuple):
-        return type(x)(_filled(y, values) for y in x)
+        return type(x)(_filled(y, values, held=held) for y in x)
     if type(x) is dict:
-        return {key: _filled(value, values) for key, value in x.items()}
+        return {key: _filled(value, values, held=held) for key, value in x.items()}
     if isinstance(x, _Closure):
         f = x.function
         copy = FunctionType(
             f.__code__,
             f.__globals__,
             f.__name__,
-            _filled(x.defaults, values),
-            tuple(CellType(_filled(c, values)) for c in x.cells) or None,
+            _filled(x.defaults, values, held=held),
+            tuple(CellType(_filled(c, values, held=held)) for c in x.cells) or None,
         )
         copy.__kwdefaults__ = f.__kwdefaults__
         return copy

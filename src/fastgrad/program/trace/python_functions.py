@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.program.trace.complexes import Complex
+from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.traced import Traced
 
 
@@ -34,7 +35,7 @@ def _isinstance(x: Any, classes: Any) -> bool:
         return issubclass(kind(x), classes) or (
             not x.ndim and issubclass(np.ndarray, classes)
         )
-    return isinstance(x, classes)
+    return isinstance(x.held if type(x) is Foreign else x, classes)
 
 
 def _type(*args: Any, **kwargs: Any) -> Any:
