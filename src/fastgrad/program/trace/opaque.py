@@ -132,7 +132,8 @@ def call_opaque(recording: Any, function: Any, args: Any, kwargs: Any) -> Any:
     try:
         shape = _taken_apart(result, parts, name)
     except TraceError:
-        if changed or result[0] is getattr(known, "__self__", None):
+        itself = getattr(known, "__self__", None)
+        if changed or result[0] is itself or isinstance(result[0], np.ndarray):
             raise
         del recording.refused[refused:]
         return Foreign(as_held, template, inputs)
