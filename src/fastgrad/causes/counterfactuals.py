@@ -246,12 +246,16 @@ def _read(
 
 
 def _is_term(reverse: Reverse, node: Node, x: Node) -> bool:
-    """Whether one call uses a value in several operations, as a power does."""
+    """Whether one call uses a value in several operations, as a power does.
+
+    Turns of a loop are one operation each, of several calls.
+    """
+    if not node.label.startswith("np."):
+        return False
+    turns = next(group for group in reverse.groups if node in group)
     call = node.source.site, node.label
-    users = {user for user, _ in reverse.users[x]}
-    return node.label.startswith("np.") and any(
-        user is not node and (user.source.site, user.label) == call for user in users
-    )
+    users = {user for user, _ in reverse.users[x]}.difference(turns)
+    return any((user.source.site, user.label) == call for user in users)
 
 
 def _constant_factor(
