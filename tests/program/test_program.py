@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from program_functions import FUNCTIONS, trace
-from scipy import interpolate, special
+from scipy import special
 
 from fastgrad.program import TraceError
 
@@ -419,7 +419,6 @@ REFUSED = {
     ),
     "swallowed": (lambda w: _swallows(w), "float()"),
     "bytes": (lambda w: w.sum() + w.tobytes()[0], "tobytes"),
-    "object": (lambda w: interpolate.PchipInterpolator(range(4), w)(2.5), "Pchip"),
 }
 
 
