@@ -153,7 +153,7 @@ def maximum_rate():
 def floor_seconds(activation, threads):
     """The arithmetic that the boxes need, at the measured rates of this machine.
 
-    Two evaluations of every entry: of W1, a row of z1, its outer product into z2, all
+    One evaluation of every entry: of W1, a row of z1, its outer product into z2, all
     of z2's activations, z3; of W2, a row of z2 and its outer product into z3; softmax.
     """
     n1, n2, n3, m, batch = 784, 256, 128, 10, 32
@@ -162,7 +162,7 @@ def floor_seconds(activation, threads):
     w1 = (batch + n3 * batch + m * n3 * batch) / gemm + (batch + n3 * batch) / act
     w2 = (batch + m * batch) / gemm + batch / act
     softmax = exps / tanh_rate()
-    total = 2 * (n1 * n2 * (w1 + softmax) + n2 * n3 * (w2 + softmax))
+    total = n1 * n2 * (w1 + softmax) + n2 * n3 * (w2 + softmax)
     return total / threads
 
 
