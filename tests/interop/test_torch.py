@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch", reason="needs torch: make test-interop")
 import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
 
+import fastgrad as fg  # noqa: E402
 from fastgrad.interop.torch import check_gradient  # noqa: E402
 
 torch.set_num_threads(1)
@@ -322,12 +323,21 @@ def test_what_cannot_be_traced_is_called_many_points_at_a_time():
     assert report.verdict == "correct"
 
 
-@pytest.mark.xfail(reason="what stopped a translated operation is told as a leak")
 def test_what_cannot_be_traced_says_why():
     def loss(m):
         return m(X).view(3, 5, 4, 1, 1, 1, 1, 1, 1).pow(2).mean()  # too many axes
 
     assert "9 axes" in check_gradient(loss, LINEAR()).fallback
+
+
+def test_a_function_of_arrays_may_return_a_tensor():
+    def loss(x):
+        return (torch.from_numpy(x) ** 2).sum()
+
+    x = np.arange(1.0, 4.0)
+    report = fg.check_gradient(loss, x, 2 * x, engine="compiled")
+    assert report.verdict == "correct"
+    assert fg.check_gradient(loss, x, 2.02 * x).verdict == "wrong"
 
 
 def test_a_number_that_escapes_does_not_become_a_constant():

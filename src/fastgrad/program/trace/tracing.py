@@ -15,6 +15,8 @@ from fastgrad.program.graph import Node, Source, TraceError, topological
 from fastgrad.program.primitives import reductions
 from fastgrad.program.trace import calls
 from fastgrad.program.trace.complexes import Complex
+from fastgrad.program.trace.foreign import Foreign
+from fastgrad.program.trace.opaque import call_opaque
 from fastgrad.program.trace.recording import Recording
 from fastgrad.program.trace.rewriting import rewritten
 from fastgrad.program.trace.traced import Traced
@@ -89,7 +91,7 @@ def _recorded(
             for node, leaf in zip(parameters, nest.leaves, strict=True)
         ]
         with np.errstate(all="ignore"):
-            result = calls.run(recording, _meaning(loss), nest.rebuild(traced))
+            result = _result(recording, loss, nest.rebuild(traced))
         recording.source = source
         node = _scalar(recording, result, reduction, source)
     except TraceError:
@@ -106,10 +108,11 @@ def _recorded(
     return node
 
 
-def _meaning(loss: Any) -> Callable[[Any], Any]:
-    """The loss, or what it means in NumPy, where it is written in something else."""
-    meaning: Callable[[Any], Any] = getattr(loss, "in_numpy", loss)
-    return meaning
+def _result(recording: Recording, loss: Any, params: Any) -> Any:
+    """What the loss gives; by its translation if it is not written in NumPy."""
+    if hasattr(loss, "in_numpy"):
+        return loss.in_numpy(params)
+    return calls.run(recording, loss, params)
 
 
 def _scalar(
@@ -120,6 +123,8 @@ def _scalar(
         result = result[0]
     if isinstance(result, np.ndarray):
         result = recording.lift(result)
+    if type(result) is Foreign:
+        result = call_opaque(recording, np.asarray, (result,), {})
     if isinstance(result, Complex):
         raise TraceError("returns a complex number", source)
     if not isinstance(result, Traced):
