@@ -2,51 +2,28 @@
 
 import doctest
 import importlib
+import pathlib
 
 import pytest
 
-MODULES = [
-    "fastgrad.initializers.isometries",
-    "fastgrad.statistics.moments",
-    "fastgrad.initializers.schemes",
-    "fastgrad.initializers.activations",
-    "fastgrad.checking.audit",
-    "fastgrad.statistics.batchnorm",
-    "fastgrad.checking.check",
-    "fastgrad.demo",
-    "fastgrad.initializers.fans",
-    "fastgrad.signal.finite_width",
-    "fastgrad.initializers.gains",
-    "fastgrad.initializers.gaussian",
-    "fastgrad.initializers.initialize",
-    "fastgrad.interop.dask",
-    "fastgrad.checking.hessian",
-    "fastgrad.checking.jacobian",
-    "fastgrad.checking.layers",
-    "fastgrad.losses",
-    "fastgrad.signal.meanfield",
-    "fastgrad.checking.metamorphic",
-    "fastgrad.checking.monitor",
-    "fastgrad.checking.noise",
-    "fastgrad.checking.numerical",
-    "fastgrad.params.bounds",
-    "fastgrad.params.claims",
-    "fastgrad.params.nest",
-    "fastgrad.losses.progress",
-    "fastgrad.losses.bound",
-    "fastgrad.losses.randomness",
-    "fastgrad.losses.returned",
-    "fastgrad.checking.samples",
-    "fastgrad.statistics.scaling",
-    "fastgrad.signal.diagnose",
-    "fastgrad.signal.theory",
-    "fastgrad.checking.variations",
-]
+import fastgrad
+
+SOURCE = pathlib.Path(fastgrad.__file__).parent
+#: Their examples need what they are for, and are run with its tests.
+ELSEWHERE = ("interop/jax", "interop/torch", "interop/scipy")
 
 
-@pytest.mark.parametrize("name", MODULES)
+def _modules():
+    for path in sorted(SOURCE.rglob("*.py")):
+        place = path.relative_to(SOURCE).with_suffix("").as_posix()
+        if ">>> " in path.read_text("utf-8") and not place.startswith(ELSEWHERE):
+            parts = place.removesuffix("__init__").rstrip("/").split("/")
+            yield ".".join(["fastgrad", *filter(None, parts)])
+
+
+@pytest.mark.parametrize("name", list(_modules()))
 def test_examples(name):
-    """Every module listed has examples, and they run as printed."""
+    """Every example runs as printed."""
     results = doctest.testmod(importlib.import_module(name))
     assert results.attempted > 0
     assert results.failed == 0

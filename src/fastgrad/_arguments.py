@@ -148,6 +148,36 @@ def further_arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str
     return tuple(args), kwargs
 
 
+class _WithArguments:
+    """A function and what else it takes: it can be pickled if its parts can."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.__wrapped__, self.args, self.kwargs = function, args, kwargs
+
+    def __call__(self, first: Any) -> Any:
+        """Return what the function returns."""
+        return self.__wrapped__(first, *self.args, **self.kwargs)
+
+
+def with_arguments(
+    function: Callable[..., Any], args: Any, kwargs: Any
+) -> Callable[[Any], Any]:
+    """Return ``function(first, *args, **kwargs)`` as a function of `first` alone.
+
+    Examples
+    --------
+    >>> with_arguments(lambda p, x, *, y: p * x + y, (3,), {"y": 1})(2)
+    7
+    """
+    args, kwargs = further_arguments(args, kwargs)
+    return _WithArguments(function, args, kwargs) if args or kwargs else function
+
+
 def axis(name: str, value: Any, ndim: int, of: str) -> int:
     """Return an axis of an array called `of`, from 0 on."""
     must = f"be an axis of `{of}`, {ndim}-d"

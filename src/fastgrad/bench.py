@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.params.nest import Nest
+from fastgrad.params import Nest
 from fastgrad.reports import aligned
 from fastgrad.targets import Target
 

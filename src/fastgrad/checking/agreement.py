@@ -14,8 +14,7 @@ from fastgrad.checking.differences import RUNGS, Array, direction_pairs, ladder
 from fastgrad.checking.judgement import KINK, PIECE, Verdicts
 from fastgrad.checking.locate import norm
 from fastgrad.checking.noise import Calibration, noise_along
-from fastgrad.losses.interface import Losses
-from fastgrad.losses.program import CompiledLosses
+from fastgrad.losses import CompiledLosses, Losses
 
 _STEPS = RUNGS[1:8]
 _FIRST = RUNGS[[5, 7]]  # where noise and curvature are least; and closer, for kinks

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.losses.interface import Losses
-from fastgrad.losses.returned import grads_of
-from fastgrad.params.nest import AnyArray, Nest, Vector
+from fastgrad.losses import Losses, grads_of
+from fastgrad.params import AnyArray, Nest, Vector
 from fastgrad.reports import Block, Blocks, Cause, GradientReport, Verdict
 
 # A repeated evaluation may differ by this many roundings (threads that sum in another

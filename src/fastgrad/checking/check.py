@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import (
-    further_arguments,
     generator,
     integer,
     public,
     refusal,
+    with_arguments,
 )
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.agreement import first_disagreement
@@ -40,8 +40,7 @@ from fastgrad.checking.numerical import (
 from fastgrad.checking.summary import summarize, summarize_search
 from fastgrad.checking.verdict import judge
 from fastgrad.losses import Losses, make_losses
-from fastgrad.losses.bound import bound
-from fastgrad.params.structure import with_own_leaves
+from fastgrad.params import with_own_leaves
 from fastgrad.reports import Cause, GradientReport
 
 # Bytes for each entry: what is found about it, and its share of the gradient and of the
@@ -176,7 +175,7 @@ def check_gradient(
     if coverage == "locate":
         refuse_formula(method, step, bounds)
     if callable(grads):
-        grads = bound(grads, *further_arguments(args, kwargs))
+        grads = with_arguments(grads, args, kwargs)
     if grads is not None and not callable(grads):
         grads = with_own_leaves(grads)  # the loss may write into them
     with make_losses(
@@ -386,7 +385,7 @@ def _named(
 
 def _program(losses: Losses, reduction: str | None) -> Any:
     """Return the loss as a program; where another engine was asked for, too."""
-    from fastgrad.losses.program import compile_losses
+    from fastgrad.losses import compile_losses
     from fastgrad.program import TraceError
 
     program = getattr(losses, "program", None)

@@ -12,10 +12,8 @@ import numpy as np
 from fastgrad.checking.differences import EPS
 from fastgrad.checking.exact import INVERTING
 from fastgrad.checking.judgement import UNDECIDED, WRONG, Judgement
-from fastgrad.losses.interface import Losses
-from fastgrad.losses.python import PythonLosses
-from fastgrad.program.graph import Node, TraceError
-from fastgrad.program.program import Program, trace_nest
+from fastgrad.losses import Losses, PythonLosses
+from fastgrad.program import Node, Program, TraceError, trace_nest
 
 _ROUNDINGS = 10.0  # times the condition
 _ALLOWED = 1e-9  # of the largest change: less than that is in every tolerance

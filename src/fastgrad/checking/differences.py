@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastgrad.checking.differences import EPS, Array, Index
 from fastgrad.checking.noise import ecnoise
 from fastgrad.checking.outputs import Outputs
-from fastgrad.losses.interface import Flags, Losses
-from fastgrad.losses.progress import Progress
-from fastgrad.params.nest import Nest, Vector
+from fastgrad.losses import Flags, Losses, Progress
+from fastgrad.params import Nest, Vector
 
 _BATCH = 2**22  # numbers in the points that are held at once
 

@@ -18,7 +18,7 @@ from fastgrad.checking.differences import (
     entry_pairs,
 )
 from fastgrad.checking.scales import binary
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 
 # Of the scale: half the digits of theta less a few, so that theta + h is exact.
 FINE = 2.0**-46

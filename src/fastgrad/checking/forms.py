@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import function, further_arguments, refusal
-from fastgrad.params.nest import Nest
-from fastgrad.params.structure import matching, rebuild, walk
+from fastgrad.params import Nest, matching, rebuild, walk
 
 Leaf = tuple[str, tuple[int, ...]]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, function, further_arguments, number, public
+from fastgrad._arguments import flag, function, number, public
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.differences import EPS, KAPPA, Array
 from fastgrad.checking.forms import Form
@@ -20,8 +20,7 @@ from fastgrad.checking.problem import Problem
 from fastgrad.checking.scales import Scale, binary
 from fastgrad.checking.sparsity import is_sparse, pattern
 from fastgrad.losses import Losses, make_losses
-from fastgrad.losses.bound import bound
-from fastgrad.params.nest import Nest
+from fastgrad.params import Nest
 from fastgrad.reports import GradientReport
 
 _FINEST, _COARSEST = -9, -3  # powers of two: steps relative to the parameters
@@ -93,10 +92,11 @@ def numerical_hessian(
     flag("return_error", return_error)
     if step is not None:
         number("step", step, above=0)
-    args, kwargs = further_arguments(args, kwargs)
     with make_losses(
-        bound(loss, args, kwargs),
+        loss,
         params,
+        args=args,
+        kwargs=kwargs,
         reduction=reduction,
         engine=engine,
         num_threads=num_threads,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.checking.samples import Index
-from fastgrad.params.nest import Nest, Vector
+from fastgrad.params import Nest, Vector
 from fastgrad.reports import Identity
 
 

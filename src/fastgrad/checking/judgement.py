@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastgrad._arguments import number
 from fastgrad.checking.differences import EPS, Array, Flags, Index
 from fastgrad.checking.noise import Calibration
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 
 Kinds = NDArray[np.uint8]
 

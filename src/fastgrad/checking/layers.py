@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import function, generator, public
-from fastgrad.params.nest import Vector
+from fastgrad.params import Vector
 
 
 @public

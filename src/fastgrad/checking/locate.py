@@ -31,7 +31,7 @@ from fastgrad.checking.judgement import Gradient, Verdicts
 from fastgrad.checking.noise import Calibration, noise_along
 from fastgrad.checking.scales import Owner, Scale, Step
 from fastgrad.checking.verdict import judge
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 
 _DIRECTIONS = 2  # per block, at least
 # Of the step at which noise and curvature balance, if both are of the usual size.

@@ -32,8 +32,8 @@ from fastgrad.checking.invariances import (
 )
 from fastgrad.checking.judgement import Gradient
 from fastgrad.checking.samples import Samples
-from fastgrad.losses.returned import Returned, grads_of
-from fastgrad.params.nest import Nest, Vector
+from fastgrad.losses import Returned, grads_of
+from fastgrad.params import Nest, Vector
 from fastgrad.reports import Identity
 
 # Where along a line the losses are compared, in units of the parameters' own size. No

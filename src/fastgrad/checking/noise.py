@@ -25,7 +25,7 @@ from fastgrad.checking.differences import (
 from fastgrad.checking.exact import FINE, exact_bars
 from fastgrad.checking.scales import Owner, Scale, Step, binary
 from fastgrad.checking.stairs import ROUNDED, noise_of_stairs
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 
 _POINTS = 7
 # Of the scale. Close first: from afar, anything rough looks like noise.

@@ -18,7 +18,7 @@ from fastgrad.checking.judgement import (
     take,
 )
 from fastgrad.checking.noise import Calibration
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 from fastgrad.reports import Block
 
 _NAMED = 3  # entries by name

@@ -18,8 +18,7 @@ from fastgrad.checking.numerical import slopes_of
 from fastgrad.checking.outputs import Outputs, quick_slopes
 from fastgrad.checking.products import entries_of_products
 from fastgrad.checking.strays import Probe
-from fastgrad.params.bounds import limits
-from fastgrad.params.nest import Nest
+from fastgrad.params import Nest, limits
 from fastgrad.reports import Blocks, GradientReport
 
 _STRAYS = 8  # that are looked for, one after the other

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import integer, refusal
-from fastgrad.params.nest import AnyArray, Nest
-from fastgrad.params.structure import rebuild, walk
+from fastgrad.params import AnyArray, Nest, rebuild, walk
 
 Index = NDArray[np.int64]
 Copier = Callable[[AnyArray], AnyArray]

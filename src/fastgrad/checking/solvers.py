@@ -19,7 +19,7 @@ import numpy as np
 from fastgrad.checking.differences import Array, Index
 from fastgrad.checking.judgement import UNDECIDED, WRONG, Judgement, Jump
 from fastgrad.checking.turns import Loop, Turns, count_turns
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 
 # Of the scale: how far from theta another number of iterations is looked for.
 _REACH = 2.0 ** -np.array([8.0, 5.0, 3.0, 2.0, 1.0])

@@ -7,7 +7,7 @@ is a staircase, on which small differences are zero or a whole step.
 import numpy as np
 
 from fastgrad.checking.differences import Array, Index, Pairs, entry_pairs
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 
 ROUNDED = 12**-0.5  # standard deviation of rounding, in units of the last place
 _WIDE = 2.0 ** -np.arange(6.0)  # of the scale: where smaller steps are all lost

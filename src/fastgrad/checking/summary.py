@@ -19,7 +19,7 @@ from fastgrad.checking.judgement import (
 from fastgrad.checking.locate import UNLUCKY, Search
 from fastgrad.checking.noise import Calibration
 from fastgrad.checking.notes import notes
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 from fastgrad.reports import Block, Blocks, Entries, GradientReport, Verdict
 
 

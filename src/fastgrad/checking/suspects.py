@@ -32,7 +32,7 @@ from fastgrad.checking.judgement import (
 )
 from fastgrad.checking.noise import Calibration
 from fastgrad.checking.scales import binary
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 
 _GOOD = 2e-3  # of an entry: a wider bar is worth another try
 _FIRST_ROUND = 64  # suspects of each block tried again before the rest

@@ -21,7 +21,7 @@ from fastgrad.checking.differences import (
 )
 from fastgrad.checking.judgement import KINK, WRONG, Judgement, take
 from fastgrad.checking.noise import Calibration
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 
 _ENOUGH = 32  # ties found wrong; more are not looked for
 

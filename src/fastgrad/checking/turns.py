@@ -49,8 +49,10 @@ def count_turns(function: Callable[[Any], Any], argument: Any) -> Turns:
     >>> def halve(x):
     ...     while x > 1:
     ...         x /= 2
-    >>> list(count_turns(halve, 8.0).values())
-    [Counter({3: 1})]
+    >>> for loop, turns in count_turns(halve, 8.0).items():
+    ...     print("recursion" if loop.start < 0 else "loop", turns)
+    recursion Counter({1: 1})
+    loop Counter({3: 1})
     """
     file = getattr(getattr(function, "__code__", None), "co_filename", "")
     counting, before, collecting = _Counting(file), sys.gettrace(), gc.isenabled()

@@ -27,11 +27,8 @@ from fastgrad.checking.samples import (
     spread_out,
     unchanged,
 )
-from fastgrad.losses.interface import OF_LOSS
-from fastgrad.losses.randomness import GlobalGenerator
-from fastgrad.losses.returned import Returned
-from fastgrad.params.claims import claimed
-from fastgrad.params.nest import AnyArray, Nest, Vector
+from fastgrad.losses import OF_LOSS, GlobalGenerator, Returned
+from fastgrad.params import AnyArray, Nest, Vector, claimed
 from fastgrad.reports import (
     AS_GIVEN,
     GradientReport,

@@ -31,7 +31,7 @@ from fastgrad.checking.scales import binary
 from fastgrad.checking.solvers import excuse_solver
 from fastgrad.checking.suspects import try_again
 from fastgrad.checking.ties import check_ties
-from fastgrad.losses.interface import Losses
+from fastgrad.losses import Losses
 
 _SHOWN = 2**10  # entries left open of a piece, to be named in the report
 

@@ -13,11 +13,14 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from fastgrad.program import graph
-from fastgrad.program.graph import TraceError
-from fastgrad.program.trace.complexes import Complex
-from fastgrad.program.trace.opaque import call_opaque
-from fastgrad.program.trace.traced import Traced
+from fastgrad.program import (
+    Complex,
+    Traced,
+    TraceError,
+    call_opaque,
+    calling_line,
+    current_trace,
+)
 
 
 class Unasked:
@@ -28,7 +31,7 @@ class Unasked:
 
     def __init__(self, what: str, meaning: Callable[[], Any] | None = None) -> None:
         self._reason = f"uses {what}, which depend on the parameters"
-        self._meaning, self._source = meaning, graph.calling_line()
+        self._meaning, self._source = meaning, calling_line()
 
     def asked(self) -> Any:
         """Return its meaning; TraceError where it has none."""
@@ -50,7 +53,7 @@ def asked(x: Any) -> Any:
 def called(name: str, function: Callable[..., Any], *arrays: Any) -> Any:
     """Call a function without a meaning of arrays, as one operation of the program."""
     function.__qualname__ = name
-    return call_opaque(graph.current_trace.get(), function, arrays, {})
+    return call_opaque(current_trace.get(), function, arrays, {})
 
 
 def same_value(recorded: Traced, expected: NDArray[Any]) -> bool:

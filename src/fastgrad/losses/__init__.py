@@ -26,28 +26,44 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastgrad._arguments import choice, flag, function, further_arguments, refusal
+from fastgrad._arguments import choice, flag, function, refusal, with_arguments
 from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.batched import batched_losses
-from fastgrad.losses.bound import bound
 from fastgrad.losses.bounded import BoundedLosses
 from fastgrad.losses.callback import CallbackLosses
-from fastgrad.losses.interface import Losses, refuse_shared
-from fastgrad.losses.program import OUT_OF_MEMORY, compile_losses, pays
+from fastgrad.losses.interface import OF_LOSS, Flags, Losses, refuse_shared
+from fastgrad.losses.program import (
+    OUT_OF_MEMORY,
+    CompiledLosses,
+    compile_losses,
+    pays,
+)
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.python import PythonLosses
+from fastgrad.losses.randomness import GlobalGenerator
+from fastgrad.losses.returned import Returned, grads_of
 from fastgrad.losses.vectorized import VectorizedLosses
 from fastgrad.losses.workers import WorkersLosses
-from fastgrad.params.bounds import limits
-from fastgrad.params.claims import claimed
-from fastgrad.params.nest import Nest
-from fastgrad.program.graph import TraceError
-from fastgrad.program.program import Program
+from fastgrad.params import Nest, claimed, limits
+from fastgrad.program import Program, TraceError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-__all__ = ["Losses", "make_losses", "trace"]
+__all__ = [
+    "OF_LOSS",
+    "CompiledLosses",
+    "Flags",
+    "GlobalGenerator",
+    "Losses",
+    "Progress",
+    "PythonLosses",
+    "Returned",
+    "compile_losses",
+    "grads_of",
+    "make_losses",
+    "trace",
+]
 
 _ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
 
@@ -121,7 +137,7 @@ def make_losses(
         flag("progress", progress)
     with claimed(params):
         losses = _make(
-            bound(loss, *further_arguments(args, kwargs)),
+            with_arguments(loss, args, kwargs),
             Nest(params, blocks=blocks),
             bounds,
             Progress(progress),

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from fastgrad.losses.interface import Flags, Losses, Substitute
 from fastgrad.losses.vectorized import VectorizedLosses
-from fastgrad.params.nest import Vector
+from fastgrad.params import Vector
 
 _MOVES = (1e-3, -1e-2)  # where the batched loss is compared with the loss
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgrad.losses.interface import Flags, Losses, Substitute, as_entries
-from fastgrad.params.nest import Vector
+from fastgrad.params import Vector
 
 
 class BoundedLosses(Substitute):

@@ -13,7 +13,7 @@ from fastgrad._kernels import _callback
 from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.losses.interface import Flags, Losses, as_entries
 from fastgrad.losses.progress import Progress
-from fastgrad.params.nest import Nest, Vector
+from fastgrad.params import Nest, Vector
 
 _SIZES = "npy_intp|intptr_t|Py_ssize_t|ssize_t|int64_t|long long"
 _SIZES += "|long" if ctypes.sizeof(ctypes.c_long) == 8 else ""

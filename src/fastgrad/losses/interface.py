@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.randomness import GlobalGenerator
-from fastgrad.params.nest import Nest, Vector
+from fastgrad.params import Nest, Vector
 
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]

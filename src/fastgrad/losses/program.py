@@ -10,14 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.interface import OUTSIDE, Flags, Integers, Losses, Substitute
-from fastgrad.params.nest import Vector
-from fastgrad.program.graph import Node, TraceError, defining_line
-from fastgrad.program.program import Program, program_of
-from fastgrad.program.trace.agreement import (
+from fastgrad.params import Vector
+from fastgrad.program import (
+    Node,
+    Program,
+    TraceError,
+    defining_line,
     first_constant_that_moved,
     first_other_operation,
+    program_of,
+    trace_graph,
 )
-from fastgrad.program.trace.tracing import trace_graph
 
 #: Parameters that are moved at once in the kernels: lanes of all of them take eight
 #: times their memory.

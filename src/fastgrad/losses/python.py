@@ -16,7 +16,7 @@ from fastgrad.losses.interface import (
 )
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.returned import FLOATS, Returned, grads_of
-from fastgrad.params.nest import AnyArray, Nest, Vector
+from fastgrad.params import AnyArray, Nest, Vector
 
 # A perturbed point may lie outside the domain of the loss.
 _QUIETLY = np.errstate(all="ignore")

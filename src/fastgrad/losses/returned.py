@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import choice
-from fastgrad.params.nest import AnyArray, Vector
+from fastgrad.params import AnyArray, Vector
 
 Value = float | Vector
 FLOATS = frozenset({float, np.float64, np.float32})

@@ -15,7 +15,7 @@ from fastgrad.losses.interface import (
 )
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.returned import Returned
-from fastgrad.params.nest import AnyArray, Nest, Vector
+from fastgrad.params import AnyArray, Nest, Vector
 
 _STACK_BYTES = 2**24  # of stacked parameters in one call
 _MAX_STACK = 1024

@@ -15,7 +15,7 @@ from fastgrad.losses.interface import (
     as_entries,
 )
 from fastgrad.losses.progress import Progress
-from fastgrad.params.nest import Nest, Vector
+from fastgrad.params import Nest, Vector
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -1,1 +1,32 @@
-"""Nests of arrays as one vector of parameters."""
+"""Nests of arrays as one vector of parameters.
+
+- `nest`: the arrays, their names, and one number for each entry.
+- `structure`: walking dicts, lists, tuples and dataclasses of anything.
+- `bounds`: a lower and an upper one for each entry.
+- `claims`: which thread moves which arrays.
+"""
+
+from fastgrad.params.bounds import limits
+from fastgrad.params.claims import claimed
+from fastgrad.params.nest import AnyArray, Nest, Vector, entry_name
+from fastgrad.params.structure import (
+    matching,
+    named_leaves,
+    rebuild,
+    walk,
+    with_own_leaves,
+)
+
+__all__ = [
+    "AnyArray",
+    "Nest",
+    "Vector",
+    "claimed",
+    "entry_name",
+    "limits",
+    "matching",
+    "named_leaves",
+    "rebuild",
+    "walk",
+    "with_own_leaves",
+]

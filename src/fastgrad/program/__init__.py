@@ -10,7 +10,49 @@
 - `program`: `trace_nest` and `Program`.
 """
 
-from fastgrad.program.graph import TraceError
-from fastgrad.program.program import Program
+from fastgrad.program.gradient import backpropagate, derivative
+from fastgrad.program.graph import (
+    Node,
+    Source,
+    TraceError,
+    calling_line,
+    current_trace,
+    defining_line,
+    spoken,
+    topological,
+)
+from fastgrad.program.primitives import ops
+from fastgrad.program.primitives.primitive import Primitive
+from fastgrad.program.program import Program, program_of, trace_nest
+from fastgrad.program.trace.agreement import (
+    first_constant_that_moved,
+    first_other_operation,
+)
+from fastgrad.program.trace.complexes import Complex
+from fastgrad.program.trace.opaque import call_opaque
+from fastgrad.program.trace.traced import Traced
+from fastgrad.program.trace.tracing import trace_graph
 
-__all__ = ["Program", "TraceError"]
+__all__ = [
+    "Complex",
+    "Node",
+    "Primitive",
+    "Program",
+    "Source",
+    "TraceError",
+    "Traced",
+    "backpropagate",
+    "call_opaque",
+    "calling_line",
+    "current_trace",
+    "defining_line",
+    "derivative",
+    "first_constant_that_moved",
+    "first_other_operation",
+    "ops",
+    "program_of",
+    "spoken",
+    "topological",
+    "trace_graph",
+    "trace_nest",
+]

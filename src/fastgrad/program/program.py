@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import interruptibly, resolve_num_threads
-from fastgrad.params.nest import Nest
+from fastgrad.params import Nest
 from fastgrad.program import plan
 from fastgrad.program.gradient import backpropagate
 from fastgrad.program.graph import Node, TraceError, defining_line, topological

@@ -8,7 +8,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.params.nest import entry_name
+from fastgrad.params import entry_name
 
 
 @dataclass(frozen=True)

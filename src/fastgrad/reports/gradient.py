@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.params.structure import named_leaves
+from fastgrad.params import named_leaves
 from fastgrad.reports.base import Report, short
 from fastgrad.reports.blocks import Block, Blocks, Cause, GradientError, Verdict
 from fastgrad.reports.document import (

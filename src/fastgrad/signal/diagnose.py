@@ -11,11 +11,8 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import choice, flag, function, number
-from fastgrad.params.claims import claimed
-from fastgrad.params.nest import Nest
-from fastgrad.params.structure import rebuild, walk
-from fastgrad.program.graph import Node, topological
-from fastgrad.program.trace.tracing import trace_graph
+from fastgrad.params import Nest, claimed, rebuild, walk
+from fastgrad.program import Node, topological, trace_graph
 from fastgrad.reports import Fault, Jacobian, SignalLayer, SignalReport
 from fastgrad.signal.evidence import Evidence
 from fastgrad.signal.jacobian import jacobian as find_jacobian

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.program.graph import Node
+from fastgrad.program import Node
 from fastgrad.reports import SignalLayer
 from fastgrad.signal.layers import Layer
 from fastgrad.signal.measure import Growth

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.initializers.gains import critical_init
+from fastgrad.initializers import critical_init
 from fastgrad.reports import Fault
 from fastgrad.signal.evidence import LN2, Evidence, critical, exp2, number, source_line
 from fastgrad.signal.meanfield import batch_norm_growth

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.program.graph import Node
+from fastgrad.program import Node
 from fastgrad.reports import Jacobian
 from fastgrad.signal.layers import Layer
 from fastgrad.signal.scaled import Scaled, backpropagate

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.initializers.activations import NAMED, Activation, as_activation
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
+from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
 

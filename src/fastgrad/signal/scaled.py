@@ -24,9 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
-from fastgrad.program.primitives.primitive import Primitive
+from fastgrad.program import Node, Primitive, ops
 
 Array = NDArray[np.float64]
 

@@ -17,8 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
+from fastgrad.program import Node, ops
 from fastgrad.signal.layers import Elementwise, Layer, Product, stripped
 
 Array = NDArray[np.float64]

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgrad._arguments import integer, number
 from fastgrad.initializers.gaussian import Moments, moments
-from fastgrad.program.graph import Node
+from fastgrad.program import Node
 from fastgrad.signal.finite_width import Spread, layer_spread
 from fastgrad.signal.layers import Elementwise, Layer
 from fastgrad.signal.meanfield import Curves, MeanField

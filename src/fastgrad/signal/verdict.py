@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastgrad.program.graph import Node
+from fastgrad.program import Node
 from fastgrad.reports import Fault, SignalLayer
 from fastgrad.signal.evidence import LN2, Evidence, critical, exp2, number, source_line
 from fastgrad.signal.growth import backward_growth, forward_growth

@@ -23,9 +23,7 @@ from fastgrad.interop.meanings import (
     called,
     depends,
 )
-from fastgrad.program import graph
-from fastgrad.program.graph import Source, TraceError
-from fastgrad.program.trace.traced import Traced
+from fastgrad.program import Source, Traced, TraceError, spoken
 
 #: Where lines are not the user's.
 _PACKAGES = tuple(
@@ -111,7 +109,7 @@ def _equation(equation: Any, given: list[Any], line: Line) -> list[Any]:
         return _CONTROL[name](equation.params, given, Line(source))
     if name not in lax.LAX and not depends(given):
         return _by_jax(equation, given)
-    with graph.spoken(f"jax.{name}", source), np.errstate(all="ignore"):
+    with spoken(f"jax.{name}", source), np.errstate(all="ignore"):
         given = [
             x if isinstance(x, Traced) else np.asarray(x) for x in map(asked, given)
         ]
@@ -206,7 +204,7 @@ def _cond(params: dict[str, Any], given: list[Any], line: Line) -> list[Any]:
 
 def _decided(outcome: Sequence[Any], line: Line) -> int:
     """What the way depends on: a truth value or the number of a branch."""
-    with graph.spoken("jax.cond", line.source):
+    with spoken("jax.cond", line.source):
         return int(outcome[0])
 
 
@@ -221,7 +219,7 @@ def _linear_solve(params: dict[str, Any], given: list[Any], line: Line) -> list[
         evaluate(params["jaxprs"].matvec, [*constants, unit.reshape(np.shape(b))], line)
         for unit in np.eye(n)
     ]
-    with graph.spoken("jax.linear_solve", line.source):
+    with spoken("jax.linear_solve", line.source):
         matrix = np.stack([np.ravel(column) for (column,) in columns], axis=1)
         b = b if isinstance(b, Traced) else np.asarray(b)
         return [np.reshape(np.linalg.solve(matrix, np.ravel(b)), np.shape(b))]

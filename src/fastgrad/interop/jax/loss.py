@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.interop.jax.jaxpr import Line, evaluate, narrows
-from fastgrad.program.graph import TraceError, defining_line
+from fastgrad.program import TraceError, defining_line
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -21,7 +21,7 @@ from fastgrad.interop.meanings import (
     special,
 )
 from fastgrad.interop.torch import arithmetic, layers, places
-from fastgrad.program.graph import TraceError
+from fastgrad.program import TraceError
 
 #: Their result depends on shapes alone.
 OF_SHAPE = frozenset(

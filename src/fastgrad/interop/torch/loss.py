@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastgrad.interop.torch.recording import Recorder
-from fastgrad.params.structure import matching, named_leaves, rebuild
+from fastgrad.params import matching, named_leaves, rebuild
 
 Arrays = dict[str, NDArray[np.float64]]
 

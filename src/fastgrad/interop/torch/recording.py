@@ -27,9 +27,7 @@ from fastgrad.interop.meanings import (
     same_value,
 )
 from fastgrad.interop.torch import aten
-from fastgrad.program import graph
-from fastgrad.program.graph import TraceError
-from fastgrad.program.trace.traced import Traced
+from fastgrad.program import Traced, TraceError, calling_line, spoken
 
 PACKAGE = os.path.join(os.path.dirname(os.path.abspath(torch.__file__)), "")
 
@@ -72,8 +70,8 @@ class Recorder(TorchDispatchMode):
         given = pytree.tree_map(self.value, (list(args), kwargs))
         if name in aten.OF_SHAPE or not depends(pytree.tree_leaves(given)):
             return func(*args, **kwargs)
-        source = graph.calling_line(PACKAGE)
-        with graph.spoken(f"torch.{name.strip('_')}", source):
+        source = calling_line(PACKAGE)
+        with spoken(f"torch.{name.strip('_')}", source):
             given = pytree.tree_map(asked, given)
             if func._schema.is_mutable:
                 return self._write(func, name, args, kwargs, given)

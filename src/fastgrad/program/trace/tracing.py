@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.params.nest import Nest
+from fastgrad.params import Nest
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, Source, TraceError, topological
 from fastgrad.program.primitives import reductions
