@@ -16,7 +16,7 @@ loss). What they are told with:
 - `summary`: the judgement as a report, and planted errors that must be caught.
 - `samples`, `invariances`, `metamorphic`: what is varied, what holds for a loss without
   any difference taken, and whether the gradient obeys it.
-- `outputs`, `entries`, `forms`, `sparsity`, `strays`, `products`: Jacobians.
+- `outputs`, `entries`, `flattening`, `sparsity`, `strays`, `products`: Jacobians.
 
 All are written against `fastgrad.losses.Losses`: none knows how a loss is computed.
 """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastgrad._arguments import flag, function, number, public
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.differences import EPS, KAPPA, Array
-from fastgrad.checking.forms import Form
+from fastgrad.checking.flattening import FlatFunction
 from fastgrad.checking.jacobian import checked
 from fastgrad.checking.noise import noise_along
 from fastgrad.checking.problem import Problem
@@ -240,8 +240,8 @@ def check_hessian(
     if (hess is None) == (hvp is None):
         given = "both" if hess is not None else "neither"
         raise TypeError(f"one of `hess` and `hvp` must be given, got {given}.")
-    form = Form(function("grad", grad), x, args, kwargs)
-    if form(form.point.copy()).ndim == 0:
+    flat = FlatFunction(function("grad", grad), x, args, kwargs)
+    if flat(flat.point.copy()).ndim == 0:
         grad = _Differenced(grad, x)
     names = ("hess", "hessian")
     problem = Problem(grad, x, args, kwargs, sparsity, bounds, workers, names)

@@ -183,7 +183,7 @@ def check_jacobian(
     report = checked(problem, analytic, rtol, method, step, seed)
     if vjp is not None and jvp is not None:
         rng = generator("seed", seed)
-        apart = disagreement(problem.form, problem.outputs, vjp, jvp, rng)
+        apart = disagreement(problem.flat, problem.outputs, vjp, jvp, rng)
         if apart is not None:
             notes = (*report.notes, apart)
             report = dataclasses.replace(report, verdict="wrong", notes=notes)

@@ -32,7 +32,7 @@ from fastgrad.checking.invariances import (
 )
 from fastgrad.checking.judgement import Gradient
 from fastgrad.checking.samples import Samples
-from fastgrad.losses import Returned, grads_of
+from fastgrad.losses import Reduction, grads_of
 from fastgrad.params import Nest, Vector
 from fastgrad.reports import Identity
 
@@ -101,14 +101,14 @@ class Function:
         self._rtol = rtol
         self._loss = loss
         self._grads = grads
-        self._returned = Returned(reduction)
+        self._reduction = Reduction(reduction)
         self._saved = self.nest.snapshot()
 
     def value(self, theta: Vector, term: Term) -> float:
         """Return the loss of one term; nan where it is not defined."""
         try:
             result = self._evaluate(theta, term)
-            return self._returned.combine(self._returned.value(result))
+            return self._reduction.combine(self._reduction.value(result))
         except Exception:  # so far from the parameters it may raise anything
             return math.nan
 

@@ -13,7 +13,7 @@ from fastgrad._memory import refuse_too_large
 from fastgrad.checking import sparsity as patterns
 from fastgrad.checking.differences import EPS, Array, Index
 from fastgrad.checking.entries import Entries
-from fastgrad.checking.forms import Form, is_nest
+from fastgrad.checking.flattening import FlatFunction, is_nest
 from fastgrad.checking.numerical import slopes_of
 from fastgrad.checking.outputs import Outputs, quick_slopes
 from fastgrad.checking.products import entries_of_products
@@ -49,11 +49,11 @@ class Problem:
         names: tuple[str, str] = ("jac", "jacobian"),
     ) -> None:
         self.given, self.title = names
-        self.form = Form(fun, x, args, kwargs)
-        self.outputs = Outputs(self.form, self.form.point, workers)
-        self.outputs.fun = self.form.plain()
+        self.flat = FlatFunction(fun, x, args, kwargs)
+        self.outputs = Outputs(self.flat, self.flat.point, workers)
+        self.outputs.fun = self.flat.plain()
         if bounds is not None:
-            nest = self.form.nest or Nest(self.outputs.x, "x")
+            nest = self.flat.nest or Nest(self.outputs.x, "x")
             self.outputs.lower, self.outputs.upper = limits(nest, bounds, "x")
         self.shape = len(self.outputs.at_x), self.outputs.x.size
         self.sparsity = sparsity
@@ -72,7 +72,7 @@ class Problem:
 
     def entries(self) -> Entries:
         """Return the entries as parameters of losses."""
-        if self.form.nested:
+        if self.flat.nested:
             self.sort()
         return Entries(self.outputs, self.row, self.column, self.group, self._parts())
 
@@ -89,16 +89,16 @@ class Problem:
                 function(name, product)
         where = self.row, self.column, self.group
         if jac is None:
-            return entries_of_products(self.form, self.outputs, vjp, jvp, *where)
+            return entries_of_products(self.flat, self.outputs, vjp, jvp, *where)
         if callable(jac) and not hasattr(jac, "matvec"):
-            jac = self.form.call(jac, self.outputs.x)
+            jac = self.flat.call(jac, self.outputs.x)
         if hasattr(jac, "matvec"):
             self._refuse_shape(jac)
             return entries_of_products(
-                self.form, self.outputs, None, lambda _, u: jac.matvec(u), *where
+                self.flat, self.outputs, None, lambda _, u: jac.matvec(u), *where
             )
-        if self.form.nested and is_nest(jac):
-            jac = self.form.matrix(jac)
+        if self.flat.nested and is_nest(jac):
+            jac = self.flat.matrix(jac)
         return self._entries_of(jac)
 
     def add_strays(self, method: str, step: float | None, seed: int) -> list[str]:
@@ -149,9 +149,9 @@ class Problem:
             return csr_array((entries, (self.row, self.column)), shape=self.shape)
         matrix = np.zeros(self.shape)
         matrix[self.row, self.column] = entries
-        if self.form.nested:
-            return self.form.arranged(matrix)
-        return matrix if self.form.outputs[0][1] else matrix[0]
+        if self.flat.nested:
+            return self.flat.arranged(matrix)
+        return matrix if self.flat.outputs[0][1] else matrix[0]
 
     def relabel(self, report: GradientReport) -> GradientReport:
         """Return the report with Jacobians in it, and entries (output, input)."""
@@ -177,9 +177,9 @@ class Problem:
     def _place(self, entry: int) -> tuple[int, ...]:
         """Return the index in its block of an entry."""
         i, j = int(self.row[entry]), int(self.column[entry])
-        if not self.form.nested:
+        if not self.flat.nested:
             return i, j
-        for _, rows, columns, shape in self.form.blocks():
+        for _, rows, columns, shape in self.flat.blocks():
             if rows.start <= i < rows.stop and columns.start <= j < columns.stop:
                 size = columns.stop - columns.start
                 flat = (i - rows.start) * size + j - columns.start
@@ -188,15 +188,15 @@ class Problem:
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each block of the Jacobian."""
-        if not self.form.nested:
+        if not self.flat.nested:
             return {self.title: self.shape}
-        return {name: shape for name, _, _, shape in self.form.blocks()}
+        return {name: shape for name, _, _, shape in self.flat.blocks()}
 
     def _block(self) -> Index:
         """Return the number of each entry's block."""
-        if not self.form.nested:
+        if not self.flat.nested:
             return np.zeros(len(self.row), dtype=np.int64)
-        places = list(self.form.blocks())
+        places = list(self.flat.blocks())
         rows = np.unique([rows.start for _, rows, _, _ in places])
         columns = np.unique([columns.start for _, _, columns, _ in places])
         across = np.searchsorted(columns, self.column, side="right") - 1

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.checking.forms import Form
+from fastgrad.checking.flattening import FlatFunction
 from fastgrad.checking.outputs import Array, Index, Outputs
 from fastgrad.checking.sparsity import members
 
@@ -16,7 +16,7 @@ _ROUNDINGS = 1e4  # that the two sides of an identity may be apart
 
 
 def entries_of_products(
-    form: Form,
+    flat: FlatFunction,
     outputs: Outputs,
     vjp: Product | None,
     jvp: Product | None,
@@ -33,7 +33,7 @@ def entries_of_products(
     if vjp is not None:
         for i, own in members(row):
             unit = (np.arange(outputs.at_x.size) == i).astype(outputs.x.dtype)
-            product = _backward(form, outputs, vjp, unit)
+            product = _backward(flat, outputs, vjp, unit)
             entries[own] = _taken(product, column[own])
         return entries
     assert jvp is not None
@@ -42,12 +42,16 @@ def entries_of_products(
     for g, own in members(label[column]):
         unit = np.zeros(n, dtype=outputs.x.dtype)
         unit[of_columns[g]] = 1
-        entries[own] = _taken(_forward(form, outputs, jvp, unit), row[own])
+        entries[own] = _taken(_forward(flat, outputs, jvp, unit), row[own])
     return entries
 
 
 def disagreement(
-    form: Form, outputs: Outputs, vjp: Product, jvp: Product, rng: np.random.Generator
+    flat: FlatFunction,
+    outputs: Outputs,
+    vjp: Product,
+    jvp: Product,
+    rng: np.random.Generator,
 ) -> str | None:
     """Return how `vjp` and `jvp` contradict each other, None if they do not.
 
@@ -57,8 +61,8 @@ def disagreement(
         u = rng.standard_normal(outputs.x.size).astype(outputs.x.dtype)
         v = rng.standard_normal(outputs.at_x.size).astype(outputs.x.dtype)
         forward, backward = (
-            _forward(form, outputs, jvp, u),
-            _backward(form, outputs, vjp, v),
+            _forward(flat, outputs, jvp, u),
+            _backward(flat, outputs, vjp, v),
         )
         one, other = float(v @ forward), float(backward @ u)
         size = np.linalg.norm(v * forward) + np.linalg.norm(backward * u)
@@ -70,14 +74,14 @@ def disagreement(
     return None
 
 
-def _forward(form: Form, outputs: Outputs, jvp: Product, u: Array) -> Array:
-    direction = form.argument(u.reshape(outputs.x.shape))
-    product = form.flat(form.call(jvp, outputs.x, direction))
+def _forward(flat: FlatFunction, outputs: Outputs, jvp: Product, u: Array) -> Array:
+    direction = flat.argument(u.reshape(outputs.x.shape))
+    product = flat.vector(flat.call(jvp, outputs.x, direction))
     return _checked(product, outputs.at_x.size, "jvp")
 
 
-def _backward(form: Form, outputs: Outputs, vjp: Product, v: Array) -> Array:
-    product = form.flat(form.call(vjp, outputs.x, form.cotangent(v)))
+def _backward(flat: FlatFunction, outputs: Outputs, vjp: Product, v: Array) -> Array:
+    product = flat.vector(flat.call(vjp, outputs.x, flat.cotangent(v)))
     return _checked(product, outputs.x.size, "vjp")
 
 

@@ -27,7 +27,7 @@ from fastgrad.checking.samples import (
     spread_out,
     unchanged,
 )
-from fastgrad.losses import OF_LOSS, GlobalGenerator, Returned
+from fastgrad.losses import OF_LOSS, GlobalGenerator, Reduction
 from fastgrad.params import AnyArray, Nest, Vector, claimed
 from fastgrad.reports import (
     AS_GIVEN,
@@ -285,7 +285,7 @@ def _run(
                 leaf[...] = part
         try:
             with unchanged(data):
-                value = Returned(options["reduction"]).value(
+                value = Reduction(options["reduction"]).value(
                     _loss_at(loss, params, data)
                 )
                 if not np.isfinite(value).all():

@@ -41,7 +41,7 @@ from fastgrad.losses.program import (
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.python import PythonLosses
 from fastgrad.losses.randomness import GlobalGenerator
-from fastgrad.losses.returned import Returned, grads_of
+from fastgrad.losses.reduction import Reduction, grads_of
 from fastgrad.losses.vectorized import VectorizedLosses
 from fastgrad.losses.workers import WorkersLosses
 from fastgrad.params import Nest, claimed, limits
@@ -58,7 +58,7 @@ __all__ = [
     "Losses",
     "Progress",
     "PythonLosses",
-    "Returned",
+    "Reduction",
     "compile_losses",
     "grads_of",
     "make_losses",

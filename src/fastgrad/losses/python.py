@@ -15,7 +15,7 @@ from fastgrad.losses.interface import (
     as_entries,
 )
 from fastgrad.losses.progress import Progress
-from fastgrad.losses.returned import FLOATS, Returned, grads_of
+from fastgrad.losses.reduction import FLOATS, Reduction, grads_of
 from fastgrad.params import AnyArray, Nest, Vector
 
 # A perturbed point may lie outside the domain of the loss.
@@ -46,11 +46,11 @@ class PythonLosses(Losses):
         super().__init__(loss, nest, progress)
         self.theta.flags.writeable = False
         self._saved = nest.snapshot(self.theta)
-        self._returned = Returned(reduction)
+        self._reduction = Reduction(reduction)
         result = self.evaluate()
         self.grads = grads_of(result)
-        self._base = self._returned.at_theta(result)
-        self.base = self._returned.combine(self._base)
+        self._base = self._reduction.at_theta(result)
+        self.base = self._reduction.combine(self._base)
 
     def evaluate(self) -> Any:
         """See `Losses.evaluate`."""
@@ -93,7 +93,7 @@ class PythonLosses(Losses):
                 kept = self.nest.snapshot() if self.nest.shared else None
                 try:
                     result = self.loss(self.nest.structure)
-                    out[k] = self._returned.difference(result, self._base)
+                    out[k] = self._reduction.difference(result, self._base)
                 except Exception as error:
                     if not self._forgives(error):
                         raise
@@ -119,7 +119,7 @@ class PythonLosses(Losses):
                 with self._restoring(f"with {self.nest.label(index[k])} + {h[k]}j"):
                     result = self.loss(structure)
                     self._count(1)
-                    out[k] = self._returned.imaginary(result)
+                    out[k] = self._reduction.imaginary(result)
                 flat[entry] = before
         return out
 
@@ -153,7 +153,7 @@ class PythonLosses(Losses):
         leaf = np.asarray(self.nest.leaves[block])
         flat = leaf.reshape(-1) if leaf.flags.c_contiguous else leaf.flat
         loss, structure, advance = self.loss, self.nest.structure, self.progress.advance
-        base, difference = self._base, self._returned.difference
+        base, difference = self._base, self._reduction.difference
         number = base if isinstance(base, float) else None
         entry, value = 0, 0.0
         try:

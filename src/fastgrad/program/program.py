@@ -21,7 +21,7 @@ from fastgrad.program.graph import Node, TraceError, defining_line, topological
 from fastgrad.program.guards import departure
 from fastgrad.program.merging import merged
 from fastgrad.program.primitives import ops
-from fastgrad.program.reads import reads
+from fastgrad.program.read_set import read_set
 from fastgrad.program.trace.tracing import Graph, trace_graph
 
 #: Most operations a program may have; beyond, Python is as good.
@@ -159,7 +159,7 @@ class Program:
     @cached_property
     def read(self) -> NDArray[np.bool_]:
         """Whether any operation reads an entry, for each: of an embedding, few are."""
-        read = reads(self.nodes, self.parameters, self.result)
+        read = read_set(self.nodes, self.parameters, self.result)
         return read if self._departure is None else read | self._departure.read
 
     def _replay(

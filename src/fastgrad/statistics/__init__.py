@@ -4,7 +4,7 @@
 - `moments`: count, mean and variance, merged so that any batching, memory layout and
   number of threads gives the same bits.
 - `scaling`: the scaler, a drop-in for scikit-learn's (`estimator` is what that asks
-  of one); `seen` is what it has seen, `dask` the same of Dask arrays.
+  of one); `fitted` is what it has seen, `dask` the same of Dask arrays.
 - `batchnorm`: one batch, forward and backward; `running`: its running statistics.
 - `affine`: (x - a) / b and (x - a) * b + c, rounded once.
 """

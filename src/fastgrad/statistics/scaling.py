@@ -14,8 +14,8 @@ from fastgrad._threads import resolve_num_threads
 from fastgrad.statistics import tables
 from fastgrad.statistics.affine import normalise, result_dtype, target_for
 from fastgrad.statistics.estimator import Transformer
+from fastgrad.statistics.fitted import Drift, Fitted
 from fastgrad.statistics.moments import Accumulator, moments
-from fastgrad.statistics.seen import Drift, Seen
 
 Floats = NDArray[np.float64]
 
@@ -121,8 +121,8 @@ class StandardScaler(Transformer):
             If a column is all NaN: its statistics are NaN.
         """
         self._must_not_be_frozen()
-        self._seen = self._after(X, sample_weight, None, flag("progress", progress))
-        empty = np.flatnonzero(self._seen.moments.count == 0)
+        self._fitted = self._after(X, sample_weight, None, flag("progress", progress))
+        empty = np.flatnonzero(self._fitted.moments.count == 0)
         if empty.size:
             warnings.warn(
                 f"Column(s) {', '.join(map(str, empty))} of `X` are all NaN.",
@@ -140,20 +140,20 @@ class StandardScaler(Transformer):
         as it was. The cost is that of the new rows.
         """
         self._must_not_be_frozen()
-        before = self._seen if self.__sklearn_is_fitted__() else None
-        self._seen = self._after(X, sample_weight, before, False)
+        before = self._fitted if self.__sklearn_is_fitted__() else None
+        self._fitted = self._after(X, sample_weight, before, False)
         return self
 
     def _after(
-        self, X: Any, sample_weight: Any, before: Seen | None, progress: bool
-    ) -> Seen:
+        self, X: Any, sample_weight: Any, before: Fitted | None, progress: bool
+    ) -> Fitted:
         """Return what has been seen after `X`, without changing the scaler."""
         weighted = sample_weight is not None or (before is not None and before.weighted)
         if hasattr(X, "__dask_graph__"):
             from fastgrad.statistics.dask import accumulator
 
             rows = accumulator(X, sample_weight)
-            return Seen(before.rows.merged(rows) if before else rows, None, weighted)
+            return Fitted(before.rows.merged(rows) if before else rows, None, weighted)
         if tables.is_chunks(X):
             if sample_weight is not None:
                 raise ValueError("`sample_weight` needs `X` to be an array.")
@@ -169,10 +169,10 @@ class StandardScaler(Transformer):
             if not weights.any():
                 raise ValueError("`sample_weight` must not all be zero.")
         if before is None:
-            before = Seen(Accumulator.of(x.shape[1]), names, weighted)
+            before = Fitted(Accumulator.of(x.shape[1]), names, weighted)
         self._check_features(x, names, before)
         threads = resolve_num_threads(self.num_threads)
-        return Seen(before.rows.updated(x, weights, threads), before.names, weighted)
+        return Fitted(before.rows.updated(x, weights, threads), before.names, weighted)
 
     def merge(self, other: StandardScaler) -> Self:
         """Add what `other` has seen: of another process, rank or file.
@@ -191,14 +191,14 @@ class StandardScaler(Transformer):
                 f"`other` must be a StandardScaler, got {type(other).__name__}."
             )
         other._must_be_fitted()
-        a, b = self._seen, other._seen
+        a, b = self._fitted, other._fitted
         if a.rows.columns != b.rows.columns:
             raise ValueError(
                 f"`other` must have {a.rows.columns} features, got {b.rows.columns}."
             )
         if a.names is not None and b.names is not None:
             tables.check_same_names(b.names, a.names)
-        self._seen = Seen(a.rows.merged(b.rows), a.names, a.weighted or b.weighted)
+        self._fitted = Fitted(a.rows.merged(b.rows), a.names, a.weighted or b.weighted)
         return self
 
     def freeze(self) -> Self:
@@ -229,12 +229,12 @@ class StandardScaler(Transformer):
         """
         self._must_be_fitted()
         x = tables.as_matrix(X, "X")
-        self._check_features(x, self._names_of(X), self._seen)
-        new, old = moments(x, num_threads=self.num_threads), self._seen.moments
+        self._check_features(x, self._names_of(X), self._fitted)
+        new, old = moments(x, num_threads=self.num_threads), self._fitted.moments
         with np.errstate(all="ignore"):
             parts = 1 / new.effective_count + 1 / old.effective_count
-            error = self._seen.scale * np.sqrt(parts)
-            return Drift((new.mean - old.mean) / error, new.std / self._seen.scale)
+            error = self._fitted.scale * np.sqrt(parts)
+            return Drift((new.mean - old.mean) / error, new.std / self._fitted.scale)
 
     def transform(
         self, X: ArrayLike, copy: bool | None = None, *, out: NDArray[Any] | None = None
@@ -293,10 +293,10 @@ class StandardScaler(Transformer):
         self, X: Any, names: Any, copy: bool | None, out: Any, *, inverse: bool
     ) -> NDArray[Any]:
         x = tables.as_matrix(X, "X")
-        self._check_features(x, names, self._seen)
+        self._check_features(x, names, self._fitted)
         zeros = np.zeros(x.shape[1])
-        mean = self._seen.moments.mean if self.with_mean else zeros
-        scale = self._seen.scale if self.with_std else zeros + 1.0
+        mean = self._fitted.moments.mean if self.with_mean else zeros
+        scale = self._fitted.scale if self.with_std else zeros + 1.0
         terms = (zeros, scale, mean) if inverse else (mean, scale)
         in_place = x is X and not (self.copy if copy is None else copy)
         target = target_for(x, out, in_place)
@@ -306,56 +306,56 @@ class StandardScaler(Transformer):
     @property
     def mean_(self) -> Floats | None:
         """Mean of each feature."""
-        mean: Floats = self._seen.moments.mean
+        mean: Floats = self._fitted.moments.mean
         return mean if self.with_mean or self.with_std else None
 
     @property
     def var_(self) -> Floats | None:
         """Variance of each feature, ``ddof=0``."""
-        var: Floats = self._seen.moments.var
+        var: Floats = self._fitted.moments.var
         return var if self.with_std else None
 
     @property
     def scale_(self) -> Floats | None:
         """What each feature is divided by."""
-        scale = self._seen.scale
+        scale = self._fitted.scale
         return scale if self.with_std else None
 
     @property
     def n_samples_seen_(self) -> Any:
         """Samples that are not NaN; the sum of their weights, if there were weights."""
-        return self._seen.count
+        return self._fitted.count
 
     @property
     def constant_features_(self) -> NDArray[np.intp]:
         """Indices of the features that do not vary beyond rounding."""
-        return np.flatnonzero(self._seen.constant)
+        return np.flatnonzero(self._fitted.constant)
 
     @property
     def n_features_in_(self) -> int:
         """Number of features."""
-        return self._seen.rows.columns
+        return self._fitted.rows.columns
 
     @property
     def feature_names_in_(self) -> NDArray[Any]:
         """Names of the features, if they had any."""
-        if self._seen.names is None:
+        if self._fitted.names is None:
             raise AttributeError("The features had no names.")
-        return self._seen.names
+        return self._fitted.names
 
-    def _check_features(self, x: NDArray[Any], names: Any, seen: Seen) -> None:
-        if names is not None and seen.names is not None:
-            tables.check_same_names(names, seen.names)
-        if x.shape[1] != seen.rows.columns:
+    def _check_features(self, x: NDArray[Any], names: Any, fitted: Fitted) -> None:
+        if names is not None and fitted.names is not None:
+            tables.check_same_names(names, fitted.names)
+        if x.shape[1] != fitted.rows.columns:
             raise ValueError(
                 f"X has {x.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{seen.rows.columns} features as input."
+                f"{fitted.rows.columns} features as input."
             )
 
     def _names_of(self, X: Any) -> NDArray[Any] | None:
         """Return the feature names of new data; warn if only one side has names."""
         names = tables.feature_names(X)
-        if (names is None) != (self._seen.names is None):
+        if (names is None) != (self._fitted.names is None):
             here, there = ("does not have valid", "with")
             if names is not None:
                 here, there = ("has", "without")

@@ -21,7 +21,7 @@ def is_nest(value: Any) -> bool:
     return any((isinstance(v, np.ndarray) and v.ndim) or is_nest(v) for v in value)
 
 
-class Form:
+class FlatFunction:
     """A function, its point and its outputs, taken apart into vectors.
 
     Called with a vector, or the array that `x` is, it returns what the function returns
@@ -88,7 +88,7 @@ class Form:
             return parts[0]
         return rebuild(self._template, iter(parts))
 
-    def flat(self, value: Any) -> NDArray[Any]:
+    def vector(self, value: Any) -> NDArray[Any]:
         """Return what is built like `x`, or like the outputs, as a vector."""
         return np.concatenate([leaf.ravel() for _, leaf in _leaves(value)])
 

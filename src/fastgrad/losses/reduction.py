@@ -1,4 +1,4 @@
-"""What a loss may return, and the difference of two such values.
+"""Reads what a loss returns, and takes the difference of two such values.
 
 A loss returns a number, an array of per-sample losses together with ``reduction=``, or
 ``(loss, grads)``, its loss being either. Per-sample losses are subtracted before they
@@ -17,8 +17,8 @@ Value = float | Vector
 FLOATS = frozenset({float, np.float64, np.float32})
 
 
-class Returned:
-    """Reads what losses return.
+class Reduction:
+    """How the value of a loss is read from what it returns.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Returned:
 
     Examples
     --------
-    >>> mean = Returned("mean")
+    >>> mean = Reduction("mean")
     >>> at_theta = mean.value(np.array([1e9, 2.0]))
     >>> mean.difference(np.array([1e9, 2.5]), at_theta)
     0.25

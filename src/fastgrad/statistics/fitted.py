@@ -34,7 +34,7 @@ class Drift(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Fitted:
     """The rows a scaler has seen, and what follows from them, once it is asked for."""
 
     rows: Accumulator

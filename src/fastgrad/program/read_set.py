@@ -16,7 +16,7 @@ from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
 
 
-def reads(
+def read_set(
     nodes: Sequence[Node], parameters: Sequence[Node], result: Node
 ) -> NDArray[np.bool_]:
     """Return for each entry of all parameters whether any operation reads it.
