@@ -251,14 +251,42 @@ def public(function: _Function) -> _Function:
     `help` shows names and defaults; types are in the docstring and in the annotations.
     What other libraries call otherwise is told its name here.
     """
-    signature = short_signature(function)
+    return _told(function, short_signature(function))
+
+
+def public_with(options: Callable[..., Any]) -> Callable[[_Function], _Function]:
+    """Make a function fit for people that hands its ``**options`` on to another.
+
+    Its signature shows the keyword arguments of that one in their place.
+    """
+    shared = [
+        parameter
+        for parameter in short_signature(options).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+
+    def make(function: _Function) -> _Function:
+        signature = short_signature(function)
+        *own, last = signature.parameters.values()
+        assert last.kind is inspect.Parameter.VAR_KEYWORD
+        return _told(function, signature.replace(parameters=[*own, *shared]))
+
+    return make
+
+
+def _told(function: _Function, signature: inspect.Signature) -> _Function:
+    """Return the function, which refuses what is not in its signature."""
     known = signature.parameters
     advice = {name: word for name, word in _ELSEWHERE.items() if name not in known}
 
     @functools.wraps(function)
     def told(*args: Any, **options: Any) -> Any:
-        for name in advice.keys() & options.keys():
-            raise refusal(TypeError, name, f"be {advice[name]}", options[name])
+        for name in options.keys() - known.keys():
+            if name in advice:
+                raise refusal(TypeError, name, f"be {advice[name]}", options[name])
+            raise TypeError(
+                f"{function.__name__}() got an unexpected keyword argument {name!r}"
+            )
         return function(*args, **options)
 
     told.__signature__ = signature  # type: ignore[attr-defined]

@@ -1,34 +1,21 @@
 """The gradient check: the one story, told in order."""
 
 import dataclasses
-import itertools
 import time
-from collections.abc import Sequence
-from concurrent.futures import Executor
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from fastgrad._arguments import (
-    generator,
-    integer,
-    public,
-    refusal,
-    with_arguments,
-)
+from fastgrad._arguments import generator, public_with, with_arguments
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.agreement import first_disagreement
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.condition import rounding_of_inverses
-from fastgrad.checking.differences import Array, Index
+from fastgrad.checking.coverage import check_coverage, covered
+from fastgrad.checking.differences import Index
 from fastgrad.checking.exact import has_one_course
-from fastgrad.checking.judgement import (
-    KINK,
-    WRONG,
-    Gradient,
-    Verdicts,
-    check_rtol,
-)
+from fastgrad.checking.explanation import explained
+from fastgrad.checking.judgement import Gradient, Verdicts, check_rtol
 from fastgrad.checking.locate import locate, refuse_formula
 from fastgrad.checking.noise import Calibration, calibrate
 from fastgrad.checking.numerical import (
@@ -39,9 +26,9 @@ from fastgrad.checking.numerical import (
 )
 from fastgrad.checking.summary import summarize, summarize_search
 from fastgrad.checking.verdict import judge
-from fastgrad.losses import Losses, make_losses
+from fastgrad.losses import Losses, Options, make_losses
 from fastgrad.params import with_own_leaves
-from fastgrad.reports import Cause, GradientReport
+from fastgrad.reports import GradientReport
 
 # Bytes for each entry: what is found about it, and its share of the gradient and of the
 # report.
@@ -52,35 +39,22 @@ _BOTH = (
     "returns the loss alone, with `grads=`, is checked faster"
 )
 
-# Findings after which the numbers of one call say nothing.
-_OF_CALLS = {"accumulation", "stale", "nondeterministic"}
-
 # Looking for the cause takes no longer than this share of the check, or this time.
-_EXPLAINED = 1e-6
 _SHARE, _SECONDS = 0.2, 2.0
 
 
-@public
+@public_with(make_losses)
 def check_gradient(
     loss: Any,
     params: Any,
     grads: Any = None,
     *,
-    args: tuple[Any, ...] = (),
-    kwargs: dict[str, Any] | None = None,
-    blocks: Sequence[str] | None = None,
-    bounds: Any = None,
     rtol: float | None = None,
     step: float | None = None,
     method: str = "auto",
     coverage: str | int = "full",
-    reduction: str | None = None,
-    engine: str = "auto",
-    vectorized: bool = False,
-    workers: Executor | None = None,
-    num_threads: int | None = None,
     seed: int = 0,
-    progress: bool | None = None,
+    **options: Unpack[Options],
 ) -> GradientReport:
     """Check a gradient: is it wrong, where, and why.
 
@@ -173,25 +147,13 @@ def check_gradient(
     check_rtol(rtol)
     coverage = check_coverage(coverage)
     if coverage == "locate":
-        refuse_formula(method, step, bounds)
+        refuse_formula(method, step, options.get("bounds"))
     if callable(grads):
-        grads = with_arguments(grads, args, kwargs)
-    if grads is not None and not callable(grads):
+        grads = with_arguments(grads, options.get("args", ()), options.get("kwargs"))
+    elif grads is not None:
         grads = with_own_leaves(grads)  # the loss may write into them
-    with make_losses(
-        loss,
-        params,
-        args=args,
-        kwargs=kwargs,
-        blocks=blocks,
-        bounds=bounds,
-        engine=engine_for(method, engine),
-        reduction=reduction,
-        vectorized=vectorized,
-        workers=workers,
-        num_threads=num_threads,
-        progress=progress,
-    ) as losses:
+    options["engine"] = engine_for(method, options.get("engine", "auto"))
+    with make_losses(loss, params, **options) as losses:
         _refuse_too_large(losses, coverage)
         arrays, findings = audit_gradients(grads, losses)
         gradient = Gradient.of(arrays, rtol, losses.nest.leaves)
@@ -199,44 +161,46 @@ def check_gradient(
         grads = grads if callable(grads) else None
         losses.forgive()
         about_loss = audit_loss(losses, seed=seed)
-        findings += about_loss
         index = covered(losses, coverage, gradient, rng)
         if step is not None and method != "complex":
             refuse_lost_step(losses, index, step)
         if about_loss:
-            report = unchecked(losses, arrays, findings)
-        elif coverage == "locate":
-            searches, entries, calibration = locate(losses, gradient, rng)
-            report = summarize_search(losses, searches, entries, calibration)
+            report = unchecked(losses, arrays, [*findings, *about_loss])
         else:
-            if losses.engine != "compiled":  # few at once say nothing of many
-                _say_how_long(losses, len(index), method)
-            given = (method, step, gradient, index, rng)
-            calibration, entries = _measured(losses, *given)
-            block = first_disagreement(losses, entries, calibration, rng)
-            if block is not None:
-                losses = _function_of(losses, block, engine)
-                calibration, entries = _measured(losses, *given)
-            report = summarize(losses, entries, calibration)
-        codes = {finding.cause.code for finding in findings}
-        if report.verdict == "wrong" and not codes & _OF_CALLS:
-            taken = time.perf_counter() - started
-            seconds = max(_SECONDS, _SHARE * taken)
-            causes = _named(losses, gradient, entries, grads, reduction, seconds)
-            causes = tuple(cause for cause in causes if cause.code not in codes)
-            report = dataclasses.replace(report, causes=causes)
-        if not about_loss:
-            report = concluded(report, findings)
-        if losses.grads is not None and losses.engine in ("python", "workers"):
-            report = dataclasses.replace(report, notes=(*report.notes, _BOTH))
-    program = losses.program if losses.engine == "compiled" else None
-    return dataclasses.replace(
-        report,
-        evaluations=losses.evaluations,
-        guarded=getattr(losses, "guarded", 0),
-        python_operations=getattr(program, "python_operations", ()),
-        seconds=time.perf_counter() - started,
-    )
+            if coverage == "locate":
+                searches, entries, calibration = locate(losses, gradient, rng)
+                report = summarize_search(losses, searches, entries, calibration)
+            else:
+                given = (method, step, gradient, index, rng)
+                losses, entries, report = _entry_by_entry(losses, options, *given)
+            seconds = max(_SECONDS, _SHARE * (time.perf_counter() - started))
+            of = (losses, gradient, entries, grads, options.get("reduction"))
+            report = concluded(explained(report, findings, *of, seconds), findings)
+    return _with_costs(report, losses, started)
+
+
+def _entry_by_entry(
+    losses: Losses,
+    options: Options,
+    method: str,
+    step: float | None,
+    gradient: Gradient,
+    index: Index,
+    rng: np.random.Generator,
+) -> tuple[Losses, Verdicts, GradientReport]:
+    """Return how entries were measured, by which losses, and what that makes of them.
+
+    By the user's function, should its slopes be others than those of the program.
+    """
+    if losses.engine != "compiled":  # few at once say nothing of many
+        _say_how_long(losses, len(index), method)
+    given = (method, step, gradient, index, rng)
+    calibration, entries = _measured(losses, *given)
+    block = first_disagreement(losses, entries, calibration, rng)
+    if block is not None:
+        losses = _function_of(losses, block, options["engine"])
+        calibration, entries = _measured(losses, *given)
+    return losses, entries, summarize(losses, entries, calibration)
 
 
 def _measured(
@@ -270,37 +234,23 @@ def _function_of(losses: Losses, block: str, engine: str) -> Losses:
     return function
 
 
-def check_coverage(coverage: Any) -> str | int:
-    """Return "full", "locate" or a positive number; raise if it is none of them."""
-    if isinstance(coverage, str) and coverage in ("full", "locate"):
-        return coverage
-    must = 'be "full", "locate" or the number of entries of each block'
-    if isinstance(coverage, str):
-        raise refusal(ValueError, "coverage", must, coverage)
-    try:
-        return integer("coverage", coverage, least=1)
-    except (TypeError, ValueError) as error:
-        raise refusal(type(error), "coverage", must, coverage) from None
-
-
-def covered(
-    losses: Losses, coverage: str | int, gradient: Gradient, rng: np.random.Generator
-) -> Index:
-    """Return the entries to check: all, or so many random ones of each block.
-
-    Half of these where the gradient is not zero: of an embedding few rows are used.
-    """
-    if isinstance(coverage, str):
-        return np.arange(losses.nest.size, dtype=_index_dtype(losses.nest.size))
-    parts = [np.zeros(0, dtype=np.int64)]
-    for start, stop in itertools.pairwise(losses.nest.offsets):
-        used = start + np.flatnonzero(gradient.value[start:stop])
-        used = rng.permutation(used)[: (coverage + 1) // 2]
-        size = int(stop - start)
-        some = start + rng.choice(size, min(size, coverage), replace=False)
-        others = rng.permutation(np.setdiff1d(some, used))[: coverage - len(used)]
-        parts.append(np.sort(np.concatenate([used, others])))
-    return np.concatenate(parts).astype(np.int64)
+def _with_costs(
+    report: GradientReport, losses: Losses, started: float
+) -> GradientReport:
+    """Return the report with what the check has cost, and what would have cost less."""
+    notes, program = report.notes, None
+    if losses.grads is not None and losses.engine in ("python", "workers"):
+        notes = (*notes, _BOTH)
+    if losses.engine == "compiled":
+        program = losses.program
+    return dataclasses.replace(
+        report,
+        notes=notes,
+        evaluations=losses.evaluations,
+        guarded=getattr(losses, "guarded", 0),
+        python_operations=getattr(program, "python_operations", ()),
+        seconds=time.perf_counter() - started,
+    )
 
 
 def _say_how_long(losses: Losses, entries: int, method: str) -> None:
@@ -326,74 +276,3 @@ def _refuse_too_large(losses: Losses, coverage: str | int) -> None:
     kept = _KEPT if coverage == "full" else _KEPT_ALWAYS
     instead = "pass `coverage=100`, or check block by block"
     refuse_too_large(float(kept) * size, f"a check of {size:,} entries", instead)
-
-
-def _index_dtype(size: int) -> Any:
-    return np.int32 if size <= np.iinfo(np.int32).max else np.int64
-
-
-def _named(
-    losses: Losses,
-    gradient: Gradient,
-    entries: Verdicts,
-    grads: Any,
-    reduction: str | None,
-    seconds: float,
-) -> tuple[Cause, ...]:
-    """Return why the gradient is wrong, as far as it is found in this time."""
-    from fastgrad.causes import Measured, name_causes
-
-    nest = losses.nest
-
-    def elsewhere(step: float) -> Array | None:
-        """Return the user's gradient at theta moved by `step` (1 + theta), if any."""
-        saved = nest.snapshot()
-        try:
-            for leaf in nest.leaves:
-                leaf += (step * (leaf + 1)).astype(leaf.dtype)
-            losses.confine()
-            return nest.vector(grads(nest.structure), "grads")
-        except Exception:  # the user's function need not be defined there
-            return None
-        finally:
-            nest.restore(saved)
-
-    def whole(values: Any, otherwise: Any) -> Any:
-        result = np.full(nest.size, otherwise)
-        result[entries.index] = values
-        return result
-
-    # A mistake explains numbers to so many digits; the verdict may know more of them.
-    slack = np.fmax(entries.tolerance, _EXPLAINED * np.abs(entries.numerical))
-    measured = Measured(
-        gradient.value,
-        whole(entries.numerical, np.nan),
-        whole(entries.error + slack, np.inf),
-        whole(entries.kind == WRONG, False),
-        whole(entries.kind != KINK, True),
-        gradient.eps,
-    )
-    return name_causes(
-        nest,
-        losses.theta,
-        measured,
-        program=_program(losses, reduction),
-        elsewhere=elsewhere if callable(grads) else None,
-        seconds=seconds,
-    )
-
-
-def _program(losses: Losses, reduction: str | None) -> Any:
-    """Return the loss as a program; where another engine was asked for, too."""
-    from fastgrad.losses import compile_losses
-    from fastgrad.program import TraceError
-
-    program = getattr(losses, "program", None)
-    if program is not None or losses.engine != "python" or losses.fallback is not None:
-        return program
-    try:
-        return compile_losses(losses, reduction, 1).program
-    except TraceError:
-        return None
-    finally:
-        losses.restore()

@@ -1,12 +1,10 @@
 """The gradient from differences alone."""
 
-from collections.abc import Sequence
-from concurrent.futures import Executor
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from fastgrad._arguments import choice, flag, generator, number, public
+from fastgrad._arguments import choice, flag, generator, number, public_with
 from fastgrad.checking.audit import refuse_random
 from fastgrad.checking.differences import (
     EPS,
@@ -20,7 +18,7 @@ from fastgrad.checking.differences import (
 from fastgrad.checking.exact import exact_slopes
 from fastgrad.checking.noise import Calibration, calibrate
 from fastgrad.checking.scales import binary
-from fastgrad.losses import Losses, make_losses
+from fastgrad.losses import Losses, Options, make_losses
 
 METHODS = ("auto", "central", "forward", "complex", "ridders")
 
@@ -29,25 +27,16 @@ _CHUNK = 4096  # entries whose ladders are held at once
 FEW = 64  # entries: a second step each costs less than finding the first did
 
 
-@public
+@public_with(make_losses)
 def numerical_gradient(
     loss: Any,
     params: Any,
     *,
-    args: tuple[Any, ...] = (),
-    kwargs: dict[str, Any] | None = None,
-    blocks: Sequence[str] | None = None,
-    bounds: Any = None,
     method: str = "central",
     step: float | None = None,
     return_error: bool = False,
-    reduction: str | None = None,
-    engine: str = "auto",
-    vectorized: bool = False,
-    workers: Executor | None = None,
     seed: int = 0,
-    progress: bool | None = None,
-    num_threads: int | None = None,
+    **options: Unpack[Options],
 ) -> Any:
     """Return the gradient of `loss` at `params` from differences of losses.
 
@@ -106,20 +95,8 @@ def numerical_gradient(
     """
     method, rng = check_method(method, step), generator("seed", seed)
     flag("return_error", return_error)
-    with make_losses(
-        loss,
-        params,
-        args=args,
-        kwargs=kwargs,
-        blocks=blocks,
-        bounds=bounds,
-        engine=engine_for(method, engine),
-        reduction=reduction,
-        vectorized=vectorized,
-        workers=workers,
-        num_threads=num_threads,
-        progress=progress,
-    ) as losses:
+    options["engine"] = engine_for(method, options.get("engine", "auto"))
+    with make_losses(loss, params, **options) as losses:
         index = np.arange(losses.nest.size)
         losses.progress.plan(
             evaluations_of(method) * len(index) * (2 if return_error else 1),

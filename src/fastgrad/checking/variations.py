@@ -15,7 +15,8 @@ import numpy as np
 
 from fastgrad._arguments import function, generator, public, refusal
 from fastgrad.checking.audit import ConstantLossError
-from fastgrad.checking.check import check_coverage, check_gradient
+from fastgrad.checking.check import check_gradient
+from fastgrad.checking.coverage import check_coverage
 from fastgrad.checking.invariances import nearby
 from fastgrad.checking.metamorphic import Function, find_identities
 from fastgrad.checking.samples import (

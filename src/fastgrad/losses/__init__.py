@@ -24,7 +24,7 @@ losses are open, other threads that ask for losses of the same arrays wait.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from fastgrad._arguments import choice, flag, function, refusal, with_arguments
 from fastgrad._threads import resolve_num_threads
@@ -50,12 +50,15 @@ from fastgrad.program import Program, TraceError
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+_ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
+
 __all__ = [
     "OF_LOSS",
     "CompiledLosses",
     "Flags",
     "GlobalGenerator",
     "Losses",
+    "Options",
     "Progress",
     "PythonLosses",
     "Reduction",
@@ -65,7 +68,20 @@ __all__ = [
     "trace",
 ]
 
-_ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
+
+class Options(TypedDict, total=False):
+    """How a loss is computed, see `make_losses`, whose keyword arguments these are."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] | None
+    blocks: Sequence[str] | None
+    bounds: Any
+    engine: str
+    reduction: str | None
+    vectorized: bool
+    workers: "Executor | None"
+    num_threads: int | None
+    progress: bool | None
 
 
 @contextmanager

@@ -1,0 +1,117 @@
+"""Why a gradient is wrong: what has been measured, handed to those who name causes."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastgrad.checking.audit import Finding
+from fastgrad.checking.differences import Array
+from fastgrad.checking.judgement import KINK, WRONG, Gradient, Verdicts
+from fastgrad.losses import Losses, compile_losses
+from fastgrad.program import TraceError
+from fastgrad.reports import Cause, GradientReport
+
+# Findings after which the numbers of one call say nothing.
+_OF_CALLS = {"accumulation", "stale", "nondeterministic"}
+
+_EXPLAINED = 1e-6  # of each derivative: a mistake explains so many digits
+
+
+def explained(
+    report: GradientReport,
+    findings: Sequence[Finding],
+    losses: Losses,
+    gradient: Gradient,
+    entries: Verdicts,
+    grads: Any,
+    reduction: str | None,
+    seconds: float,
+) -> GradientReport:
+    """Return the report with its causes, if it says wrong and they are not known.
+
+    Parameters
+    ----------
+    report : GradientReport
+    findings : sequence of Finding
+        What is known of the gradient before.
+    losses, gradient, entries
+        What was measured.
+    grads : callable or None
+        The user's function, if the gradient is one.
+    reduction : {None, "mean", "sum"}
+        Of the loss.
+    seconds : float
+        That the search may take.
+    """
+    known = {finding.cause.code for finding in findings}
+    if report.verdict != "wrong" or known & _OF_CALLS:
+        return report
+    causes = _named(losses, gradient, entries, grads, reduction, seconds)
+    causes = tuple(cause for cause in causes if cause.code not in known)
+    return dataclasses.replace(report, causes=causes)
+
+
+def _named(
+    losses: Losses,
+    gradient: Gradient,
+    entries: Verdicts,
+    grads: Any,
+    reduction: str | None,
+    seconds: float,
+) -> tuple[Cause, ...]:
+    """Return why the gradient is wrong, as far as it is found in this time."""
+    from fastgrad.causes import Measured, name_causes
+
+    nest = losses.nest
+
+    def elsewhere(step: float) -> Array | None:
+        """Return the user's gradient at theta moved by `step` (1 + theta), if any."""
+        saved = nest.snapshot()
+        try:
+            for leaf in nest.leaves:
+                leaf += (step * (leaf + 1)).astype(leaf.dtype)
+            losses.confine()
+            return nest.vector(grads(nest.structure), "grads")
+        except Exception:  # the user's function need not be defined there
+            return None
+        finally:
+            nest.restore(saved)
+
+    def whole(values: Any, otherwise: Any) -> Any:
+        result = np.full(nest.size, otherwise)
+        result[entries.index] = values
+        return result
+
+    # A mistake explains numbers to so many digits; the verdict may know more of them.
+    slack = np.fmax(entries.tolerance, _EXPLAINED * np.abs(entries.numerical))
+    measured = Measured(
+        gradient.value,
+        whole(entries.numerical, np.nan),
+        whole(entries.error + slack, np.inf),
+        whole(entries.kind == WRONG, False),
+        whole(entries.kind != KINK, True),
+        gradient.eps,
+    )
+    return name_causes(
+        nest,
+        losses.theta,
+        measured,
+        program=_program(losses, reduction),
+        elsewhere=elsewhere if callable(grads) else None,
+        seconds=seconds,
+    )
+
+
+def _program(losses: Losses, reduction: str | None) -> Any:
+    """Return the loss as a program; where another engine was asked for, too."""
+    program = getattr(losses, "program", None)
+    if program is not None or losses.engine != "python" or losses.fallback is not None:
+        return program
+    try:
+        return compile_losses(losses, reduction, 1).program
+    except TraceError:
+        return None
+    finally:
+        losses.restore()
