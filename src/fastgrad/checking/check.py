@@ -100,7 +100,8 @@ def check_gradient(
     vectorized : bool
         `loss` takes parameters with a leading axis of K sets and returns K losses.
     workers : concurrent.futures.Executor, optional
-        Calls the Python function in its workers.
+        Calls the Python function in its workers, which are sent it once; with
+        ``engine="compiled"`` they replay its program.
     num_threads : int, optional
         For compiled losses.
     seed : int

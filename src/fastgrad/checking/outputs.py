@@ -1,8 +1,9 @@
 """A function with many outputs, and its differences column by column."""
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastgrad._arguments import refusal
 from fastgrad.checking.scales import Scale, binary
 from fastgrad.checking.sparsity import members
+from fastgrad.losses import Crew
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -43,7 +45,7 @@ class Outputs:
         workers: Executor | None,
     ) -> None:
         self.fun, self.x, self.workers = fun, x, workers
-        if workers is not None and not callable(getattr(workers, "map", None)):
+        if workers is not None and not callable(getattr(workers, "submit", None)):
             must = "be a concurrent.futures.Executor"
             raise refusal(TypeError, "workers", must, workers)
         self.lower = np.full(self.x.size, -np.inf)
@@ -63,7 +65,7 @@ class Outputs:
         if self.workers is None:
             called: Iterable[NDArray[Any]] = map(partial(_outputs, self.fun), points)
         else:
-            called = self.workers.map(partial(_copied_outputs, self.fun), points)
+            called = self._by_workers(points, count)
         for k, outputs in enumerate(called):
             if outputs.size != self.at_x.size:
                 raise ValueError(
@@ -72,6 +74,25 @@ class Outputs:
                 )
             out[k] = outputs
         return out
+
+    def _by_workers(
+        self, points: Iterable[NDArray[Any]], count: int
+    ) -> Iterator[NDArray[Any]]:
+        """Yield the outputs at the points, of which workers get what was moved."""
+        chunks, moved = self._crew.chunks(count), map(self._difference, points)
+        sizes = (chunk.stop - chunk.start for chunk in chunks)
+        tasks = ((size, (list(itertools.islice(moved, size)),)) for size in sizes)
+        for outputs in self._crew.run(_outputs_at, tasks):
+            yield from outputs
+
+    @cached_property
+    def _crew(self) -> Crew:
+        return Crew(self.workers, partial(_itself, (self.fun, self.x.copy())))
+
+    def _difference(self, point: NDArray[Any]) -> tuple[Index, NDArray[Any]]:
+        """Return where a point is not `x`, and what it is there."""
+        other = (point != self.x) | (np.signbit(point) != np.signbit(self.x))
+        return np.flatnonzero(other), point[other]
 
     def along(self, direction: Array, t: ArrayLike) -> Array:
         """Return the outputs at x + t[k] direction, shape (len(t), m)."""
@@ -248,6 +269,22 @@ def _outputs(fun: Callable[[NDArray[Any]], Any], point: NDArray[Any]) -> NDArray
     return outputs.ravel()
 
 
-def _copied_outputs(fun: Callable[[NDArray[Any]], Any], point: NDArray[Any]) -> Any:
-    """Return them in an array of their own: the next call may come before a look."""
-    return _outputs(fun, point).copy()
+# ---- in the workers
+
+
+def _itself(content: Any) -> Any:
+    return content
+
+
+def _outputs_at(
+    content: tuple[Callable[[NDArray[Any]], Any], NDArray[Any]],
+    moves: list[tuple[Index, NDArray[Any]]],
+) -> list[NDArray[Any]]:
+    """Return the outputs with some inputs moved, in arrays of their own."""
+    fun, x = content
+    results = []
+    for columns, values in moves:
+        point = x.copy()
+        point.reshape(-1)[columns] = values
+        results.append(_outputs(fun, point).copy())
+    return results

@@ -21,6 +21,7 @@ them wherever they are kept. They are bit for bit what they were after every exi
 losses are open, other threads that ask for losses of the same arrays wait.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -31,6 +32,7 @@ from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.batched import batched_losses
 from fastgrad.losses.bounded import BoundedLosses
 from fastgrad.losses.callback import CallbackLosses
+from fastgrad.losses.crew import Crew
 from fastgrad.losses.interface import OF_LOSS, Flags, Losses, refuse_shared
 from fastgrad.losses.program import (
     OUT_OF_MEMORY,
@@ -43,7 +45,7 @@ from fastgrad.losses.python import PythonLosses
 from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.losses.reduction import Reduction, grads_of
 from fastgrad.losses.vectorized import VectorizedLosses
-from fastgrad.losses.workers import WorkersLosses
+from fastgrad.losses.workers import SentProgram, WorkersLosses
 from fastgrad.params import Nest, claimed, limits
 from fastgrad.program import Program, TraceError
 
@@ -55,6 +57,7 @@ _ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
 __all__ = [
     "OF_LOSS",
     "CompiledLosses",
+    "Crew",
     "Flags",
     "GlobalGenerator",
     "Losses",
@@ -121,7 +124,8 @@ def make_losses(
     vectorized : bool
         `loss` takes stacked parameters and returns as many losses.
     workers : concurrent.futures.Executor, optional
-        Calls the Python function in the executor's workers.
+        Calls the Python function in the executor's workers; with ``"compiled"`` they
+        replay the program.
     num_threads : int, optional
         For compiled losses.
     progress : bool, optional
@@ -237,19 +241,35 @@ def _make(
 
     if engine == "callback":
         return bounded(CallbackLosses(loss, nest, progress, num_threads))
-    if engine in ("workers", "vectorized"):
-        refuse_shared(nest, engine)
+    if workers is not None or engine == "vectorized":
+        refuse_shared(nest, engine if workers is None else "workers")
     if engine == "vectorized":
         return bounded(VectorizedLosses(loss, nest, progress, reduction))
+    began = time.perf_counter()
     python = PythonLosses(loss, nest, progress, reduction)
-    if engine == "workers":
+    if workers is not None:
+        seconds = time.perf_counter() - began
         build = partial(PythonLosses, loss, reduction=reduction)
-        return bounded(WorkersLosses(python, build, workers))
+        sent = bounded(WorkersLosses(python, build, workers, seconds))
+        if engine == "workers":
+            return sent
+        return bounded(_in_workers(bounded(python), sent, reduction, workers))
     losses = bounded(python)
     if engine == "python":
         return losses
     compiled = _compiled(losses, reduction, engine, num_threads)
     return compiled if compiled is losses else bounded(compiled)
+
+
+def _in_workers(
+    python: Losses, sent: Losses, reduction: str | None, workers: "Executor"
+) -> Losses:
+    """Return the loss traced, its program replayed by workers, the rest `sent`."""
+    losses = _compiled(python, reduction, "compiled", 1)
+    assert isinstance(losses, CompiledLosses)
+    losses.here = sent
+    losses.replay = SentProgram(losses.program, workers, 1)
+    return losses
 
 
 def _compiled(
@@ -300,6 +320,8 @@ def _choose_engine(
         "workers": workers is not None,
     }
     implied = [name for name, wanted in asked.items() if wanted]
+    if implied == ["workers"] and engine == "compiled":
+        return engine
     if len(implied) > 1 or (implied and engine not in ("auto", *implied)):
         raise ValueError(
             f"`engine={engine!r}` contradicts the other arguments, which ask for "

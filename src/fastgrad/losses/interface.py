@@ -1,7 +1,7 @@
 """What everything above is written against: losses at perturbed points."""
 
 import abc
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -151,6 +151,18 @@ class Losses(abc.ABC):
     def _count(self, evaluations: int) -> None:
         self.evaluations += evaluations
         self.progress.advance(evaluations)
+
+
+class Replay(Protocol):
+    """What is asked of a traced program, here or elsewhere."""
+
+    def at_entries(
+        self, index: Integers, delta: Vector, *, num_threads: int, progress: Any
+    ) -> tuple[Vector, Flags]:
+        """See `fastgrad.program.program.Program.at_entries`."""
+
+    def along(self, direction: Vector, t: Vector) -> Vector:
+        """See `fastgrad.program.program.Program.along`."""
 
 
 class Substitute(Losses):

@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._threads import resolve_num_threads
-from fastgrad.losses.interface import OUTSIDE, Flags, Integers, Losses, Substitute
+from fastgrad.losses.interface import (
+    OUTSIDE,
+    Flags,
+    Integers,
+    Losses,
+    Replay,
+    Substitute,
+)
 from fastgrad.params import Vector
 from fastgrad.program import (
     Node,
@@ -43,10 +50,13 @@ class CompiledLosses(Substitute):
     ----------
     guarded : int
         Evaluations by the function because a branch, a mask, ... had another outcome.
+    replay : Replay
+        What is asked for losses: the program, here or elsewhere.
     """
 
     engine = "compiled"
     program: Program
+    replay: Replay
     guarded = 0
     _exhausted = False
 
@@ -54,7 +64,7 @@ class CompiledLosses(Substitute):
         self, python: Losses, program: Program, num_threads: int | None
     ) -> None:
         super().__init__(python)
-        self.program = program
+        self.program = self.replay = program
         self.rounding = program.rounding
         self.num_threads = resolve_num_threads(num_threads)
 
@@ -96,7 +106,7 @@ class CompiledLosses(Substitute):
         self.progress.advance(len(t))
         direction = np.asarray(direction, dtype=np.float64)
         try:
-            difference = self.program.along(direction, t)
+            difference = self.replay.along(direction, t)
         except MemoryError:
             self._give_up()
             return self.here.along(direction, t)
@@ -116,7 +126,7 @@ class CompiledLosses(Substitute):
             done = now
 
         delta = value - self.theta[index]
-        return self.program.at_entries(
+        return self.replay.at_entries(
             index, delta, num_threads=self.num_threads, progress=advance
         )
 

@@ -1,35 +1,35 @@
-"""Losses by the user's function in the workers of an executor."""
+"""Losses by the user's function, or its program, in the workers of an executor."""
 
-import os
 from collections.abc import Callable
-from pickle import PicklingError
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastgrad.losses.crew import Crew
 from fastgrad.losses.interface import (
     Flags,
+    Integers,
     Losses,
     Substitute,
     as_entries,
 )
 from fastgrad.losses.progress import Progress
 from fastgrad.params import Nest, Vector
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from fastgrad.program import Program
 
 Build = Callable[[Nest, Progress], Losses]
 
-_CHUNKS_PER_WORKER = 4
+_TRIED = 2  # entries of a block that the workers say have no effect
 
 
 class WorkersLosses(Substitute):
     """The user's function, called by the workers of an executor, chunk by chunk.
 
-    Each chunk has its own copy of the parameters, so a loss that reads a model's arrays
-    instead of its argument cannot be used. With processes the loss must be picklable.
+    Each worker has its own copy of the parameters, so a loss that reads a model's
+    arrays instead of its argument cannot be used. With processes the loss must be
+    picklable.
 
     Parameters
     ----------
@@ -39,13 +39,19 @@ class WorkersLosses(Substitute):
         Makes the losses of a worker for its copy of the parameters.
     workers : concurrent.futures.Executor
         Or anything with its `submit`. It is left open.
+    seconds : float
+        That the function takes, about.
     """
 
     engine = "workers"
 
-    def __init__(self, here: Losses, build: Build, workers: Any) -> None:
+    def __init__(
+        self, here: Losses, build: Build, workers: Any, seconds: float
+    ) -> None:
         super().__init__(here)
-        self._build, self._workers = build, workers
+        make = partial(_losses_at, self.nest.private_copy(), build)
+        self._crew = Crew(workers, make, seconds)
+        self._untried = dict.fromkeys(range(len(self.nest.names)), _TRIED)
 
     def at_entries(
         self, index: ArrayLike, value: ArrayLike
@@ -53,49 +59,117 @@ class WorkersLosses(Substitute):
         """See `Losses.at_entries`."""
         index, value = as_entries(index, value)
         self.progress.expect(len(index))
-        chunks = self._chunks(len(index))
-        calls = [("at_entries", index[chunk], value[chunk]) for chunk in chunks]
-        return self._gather(calls), None
+        chunks = self._crew.chunks(len(index))
+        tasks = (_task(c, index[c], value[c], self.lenient) for c in chunks)
+        difference = self._gathered(_at_entries, tasks)
+        self._refuse_own_arrays(index, value, difference)
+        return difference, None
 
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
-        """See `Losses.along`."""
+        """See `Losses.along`; here, where a direction is not worth sending."""
         t = np.atleast_1d(np.asarray(t, dtype=np.float64))
-        chunks = self._chunks(len(t))
-        return self._gather([("along", direction, t[chunk]) for chunk in chunks])
+        chunks = self._crew.chunks(len(t), ballast=8 * self.nest.size)
+        if len(chunks) == 1:
+            self.evaluations += len(t)
+            return self.here.along(direction, t)
+        tasks = (_task(c, direction, t[c], self.lenient) for c in chunks)
+        return self._gathered(_along, tasks)
 
-    def _chunks(self, count: int) -> list[slice]:
-        workers = getattr(self._workers, "_max_workers", None) or os.cpu_count() or 1
-        size = max(1, -(-count // (workers * _CHUNKS_PER_WORKER)))
-        return [slice(i, i + size) for i in range(0, count, size)]
-
-    def _gather(self, calls: list[tuple[str, Any, Any]]) -> Vector:
-        """Run the calls on the workers; their results in order, whoever was first."""
-        futures: list[Future[tuple[Vector, int]]] = []
+    def _gathered(self, work: Any, tasks: Any) -> Vector:
         parts = [np.empty(0)]
-        submit = self._workers.submit
-        try:
-            for call in calls:
-                futures.append(
-                    submit(_in_worker, self._build, self.nest, self.lenient, *call)
-                )
-            for future in futures:
-                part, evaluations = future.result()
-                parts.append(part)
-                self._count(evaluations)
-        except (PicklingError, AttributeError) as error:
-            if "pickle" in str(error):
-                error.add_note("fastgrad: processes need a loss that can be pickled.")
-            raise
-        finally:
-            for future in futures:
-                future.cancel()
+        for part, evaluations in self._crew.run(work, tasks):
+            parts.append(part)
+            self._count(evaluations)
         return np.concatenate(parts)
 
+    def _refuse_own_arrays(
+        self, index: Integers, value: Vector, difference: Vector
+    ) -> None:
+        """Raise ValueError if the function reads arrays that workers have copies of.
 
-def _in_worker(
-    build: Build, nest: Nest, lenient: bool, method: str, *arguments: Any
+        Moving their copies has no effect, moving the arrays themselves has.
+        """
+        silent = np.flatnonzero(difference == 0)
+        for b, positions in self.nest.by_block(index[silent]):
+            tried = silent[positions[: self._untried[b]]]
+            self._untried[b] -= len(tried)
+            self.evaluations += len(tried)
+            if np.any(self.here.at_entries(index[tried], value[tried])[0]):
+                raise ValueError(
+                    f"`loss` cannot be used with workers: it reads {self.nest.names[b]}"
+                    " not from its argument but where it is kept, and workers have "
+                    "copies."
+                )
+
+
+class SentProgram:
+    """A traced program replayed by workers, whose bits are those of this process.
+
+    Parameters
+    ----------
+    program : Program
+        What is sent.
+    workers : concurrent.futures.Executor
+        As for `WorkersLosses`.
+    num_threads : int
+        Of the kernels in each worker.
+    """
+
+    def __init__(self, program: Program, workers: Any, num_threads: int) -> None:
+        self._num_threads = num_threads
+        self._crew = Crew(workers, partial(_itself, program))
+        self.along = program.along
+
+    def at_entries(
+        self, index: Integers, delta: Vector, *, num_threads: int, progress: Any
+    ) -> tuple[Vector, Flags]:
+        """See `Program.at_entries`."""
+        chunks = self._crew.chunks(len(index))
+        tasks = (_task(c, index[c], delta[c], self._num_threads) for c in chunks)
+        difference, crossed = np.empty(len(index)), np.empty(len(index), dtype=bool)
+        results = self._crew.run(_replayed, tasks)
+        for chunk, result in zip(chunks, results, strict=True):
+            difference[chunk], crossed[chunk] = result
+            progress(chunk.stop, len(index))
+        return difference, crossed
+
+
+def _task(chunk: slice, *arguments: Any) -> tuple[int, tuple[Any, ...]]:
+    return chunk.stop - chunk.start, arguments
+
+
+# ---- in the workers
+
+
+def _losses_at(nest: Nest, build: Build) -> Losses:
+    return build(nest.private_copy(), Progress(show=False))
+
+
+def _at_entries(
+    losses: Losses, index: Integers, value: Vector, lenient: bool
 ) -> tuple[Vector, int]:
-    losses = build(nest.private_copy(), Progress(show=False))
     losses.lenient = lenient
-    result = getattr(losses, method)(*arguments)
-    return result[0] if method == "at_entries" else result, losses.evaluations
+    return losses.at_entries(index, value)[0], _counted(losses)
+
+
+def _along(
+    losses: Losses, direction: Vector, t: Vector, lenient: bool
+) -> tuple[Vector, int]:
+    losses.lenient = lenient
+    return losses.along(direction, t), _counted(losses)
+
+
+def _counted(losses: Losses) -> int:
+    """Return the evaluations that nobody has counted yet."""
+    count, losses.evaluations = losses.evaluations, 0
+    return count
+
+
+def _itself(program: Program) -> Program:
+    return program
+
+
+def _replayed(
+    program: Program, index: Integers, delta: Vector, num_threads: int
+) -> tuple[Vector, Flags]:
+    return program.at_entries(index, delta, num_threads=num_threads)

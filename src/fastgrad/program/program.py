@@ -288,6 +288,18 @@ class Program:
         leaves = [found.get(p, np.zeros(p.shape)) for p in self.parameters]
         return self.nest.unvector(self.nest.join(leaves))
 
+    def __reduce__(self) -> Any:
+        """Say how it is made again: from a flat list, for a graph may be very deep."""
+        ends = (self.parameters, [self.result], self.guards, self.opaque)
+        nodes = topological(*itertools.chain(*ends))
+        number = {node: i for i, node in enumerate(nodes)}
+        rows = [
+            (n.op, [number[x] for x in n.inputs], n.ints, n.value, n.label, n.source,
+             n.active)
+            for n in nodes
+        ]  # fmt: skip
+        return _unpacked, (self.nest, rows, [[number[n] for n in e] for e in ends])
+
     # ---- printing
 
     def _repr_html_(self) -> str:
@@ -370,6 +382,15 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str
         "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
         for row in (header, *rows)
     ]
+
+
+def _unpacked(nest: Nest, rows: Sequence[Any], ends: Sequence[Any]) -> Program:
+    """Make a program again from what `Program.__reduce__` gave."""
+    nodes: list[Node] = []
+    for op, inputs, *rest in rows:
+        nodes.append(Node(op, tuple(nodes[i] for i in inputs), *rest))
+    parameters, (result,), guards, opaque = ([nodes[i] for i in e] for e in ends)
+    return Program(nest, Graph(parameters, result, guards, opaque))
 
 
 def trace_nest(
