@@ -130,3 +130,61 @@ def test_products():
 def test_checks_that_make_no_sense(arguments, options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         fg.check_hessian(*arguments, **options)
+
+
+NEST = {"w": np.array([[1.0, 2.0], [3.0, 4.0]]), "b": np.array([0.5, -1.0])}
+
+
+def _nested_loss(p):
+    return np.sum((p["w"] @ p["b"]) ** 2)
+
+
+def _nested_gradient(p):
+    z = p["w"] @ p["b"]
+    return {"w": 2 * np.outer(z, p["b"]), "b": 2 * p["w"].T @ z}
+
+
+def _nested_hessian(p):
+    w, b, z = p["w"], p["b"], p["w"] @ p["b"]
+    crossed = 2 * np.einsum("ik,j->ijk", w, b) + 2 * np.einsum(
+        "i,jk->ijk", z, np.eye(2)
+    )
+    return {
+        "w": {"w": 2 * np.einsum("ik,j,l->ijkl", np.eye(2), b, b), "b": crossed},
+        "b": {"w": np.moveaxis(crossed, -1, 0).copy(), "b": 2 * w.T @ w},
+    }
+
+
+@pytest.mark.parametrize("fun", [_nested_loss, _nested_gradient])
+def test_checks_of_nests(fun):
+    """Each pair of arrays is a block, named y/x, in which a mistake is found."""
+    report = fg.check_hessian(fun, NEST, _nested_hessian)
+    assert report.ok, report
+    assert [block.name for block in report.blocks] == ["w/w", "w/b", "b/w", "b/b"]
+    assert "Gradient" not in str(report)
+    wrong = _nested_hessian(NEST)
+    wrong["b"]["w"][1, 0, 1] *= 1.01
+    report = fg.check_hessian(fun, NEST, wrong)
+    assert [entry.name for entry in report.wrong] == ["b/w[1, 0, 1]"]
+    assert any("not symmetric" in note for note in report.notes)
+
+
+def test_what_is_not_verified_is_told_in_its_own_units():
+    """Zeros of a Hessian that is measured twice are known to its rounding."""
+    report = fg.check_hessian(_nested_loss, NEST, _nested_hessian)
+    [note] = [note for note in report.notes if note.startswith("not verified")]
+    size = float(note.split("at most ")[1].split(":")[0])
+    assert size < 1e-6
+
+
+@pytest.mark.parametrize("fun", [rosen, rosen_der])
+def test_checks_never_leave_the_bounds(fun):
+    """Also where the gradient is measured from the loss, at a corner."""
+
+    def inside(x):
+        assert (x >= X).all()
+        return fun(x)
+
+    assert fg.check_hessian(inside, X, rosen_hess, bounds=(X, None)).ok
+    report = fg.check_hessian(inside, X, 1.001 * rosen_hess(X), bounds=(X, None))
+    assert report.verdict == "wrong"

@@ -98,11 +98,11 @@ class FlatFunction:
             for given, columns, n in _places(self.inputs):
                 yield f"{output}/{given}", rows, columns, m + n
 
-    def matrix(self, jacobian: Any) -> NDArray[Any]:
+    def matrix(self, jacobian: Any, what: str) -> NDArray[Any]:
         """Return a Jacobian that is nested, outputs first, as a matrix."""
         shape = (_size(self.outputs), _size(self.inputs))
         matrix = np.zeros(shape)
-        found = matching(self.arranged(matrix), jacobian, "jac", "fun(x)")
+        found = matching(self.arranged(matrix), jacobian, what, "fun(x)")
         for (_, rows, columns, own), (value, label) in zip(
             self.blocks(), found, strict=True
         ):

@@ -4,27 +4,29 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, function, number, public
+from fastgrad._arguments import flag, function, number, public, public_with
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.differences import EPS, KAPPA, Array
-from fastgrad.checking.flattening import FlatFunction
+from fastgrad.checking.flattening import FlatFunction, is_nest
 from fastgrad.checking.jacobian import checked
 from fastgrad.checking.noise import noise_along
-from fastgrad.checking.problem import Problem
+from fastgrad.checking.problem import Options, Problem
 from fastgrad.checking.scales import Scale, binary
 from fastgrad.checking.sparsity import is_sparse, pattern
 from fastgrad.losses import Losses, make_losses
-from fastgrad.params import Nest
+from fastgrad.params import Nest, limits
 from fastgrad.reports import GradientReport
 
 _FINEST, _COARSEST = -9, -3  # powers of two: steps relative to the parameters
 _STEP = 2.0**-9  # of the gradient of a loss whose Hessian is checked
+# Of that gradient: where the loss is asked, in steps, and what by.
+_CENTRAL = np.array([[-2.0, -1.0, 1.0, 2.0], [1 / 12, -2 / 3, 2 / 3, -1 / 12]])
+_ONE_SIDED = np.array([[0.0, 1.0, 2.0, 3.0, 4.0], [-25 / 12, 4.0, -3.0, 4 / 3, -0.25]])
 
 
 @public
@@ -182,35 +184,29 @@ def _arranged(
     )
 
 
-@public
+@public_with(Problem)
 def check_hessian(
     grad: Callable[..., Any],
     x: Any,
     hess: Any = None,
     *,
-    args: tuple[Any, ...] = (),
-    kwargs: dict[str, Any] | None = None,
     hvp: Callable[..., Any] | None = None,
     rtol: float | None = None,
-    method: str = "auto",
-    step: float | None = None,
-    sparsity: Any = None,
-    bounds: Any = None,
-    workers: Executor | None = None,
-    seed: int = 0,
+    **options: Unpack[Options],
 ) -> GradientReport:
     """Check a Hessian against differences of the gradient, or of the loss alone.
 
     Parameters
     ----------
     grad : callable
-        ``grad(x, *args, **kwargs)`` returns the gradient, shape (n,), or the loss, a
-        number: then the gradient is measured too, with four evaluations for each of its
-        entries.
-    x : array_like of floats, shape (n,)
+        ``grad(x, *args, **kwargs)`` returns the gradient, built like `x`, or the loss,
+        a number: then the gradient is measured too, with four evaluations for each of
+        its entries.
+    x : array_like of floats, shape (n,), or nest of arrays
         Where.
-    hess : array_like, sparse matrix, LinearOperator or callable, optional
-        The Hessian, shape (n, n), or a function of what `grad` takes that returns it.
+    hess : array_like, sparse matrix, LinearOperator, nest or callable, optional
+        The Hessian, shape (n, n) or nested as `numerical_hessian` returns it, or a
+        function of what `grad` takes that returns it.
     args, kwargs : tuple, dict
         What else `grad` takes.
     hvp : callable, optional
@@ -221,7 +217,8 @@ def check_hessian(
     Returns
     -------
     GradientReport
-        Its only block is ``hessian``; a note says if the Hessian is not symmetric.
+        Its only block is ``hessian``; if `x` is a nest there is a block ``y/x`` for
+        each pair of arrays. A note says if the Hessian is not symmetric.
 
     Raises
     ------
@@ -238,16 +235,18 @@ def check_hessian(
     """
     started = time.perf_counter()
     if (hess is None) == (hvp is None):
-        given = "both" if hess is not None else "neither"
-        raise TypeError(f"one of `hess` and `hvp` must be given, got {given}.")
-    flat = FlatFunction(function("grad", grad), x, args, kwargs)
+        got = "both" if hess is not None else "neither"
+        raise TypeError(f"one of `hess` and `hvp` must be given, got {got}.")
+    further = options.get("args", ()), options.get("kwargs")
+    flat = FlatFunction(function("grad", grad), x, *further)
     if flat(flat.point.copy()).ndim == 0:
-        grad = _Differenced(grad, x)
-    names = ("hess", "hessian")
-    problem = Problem(grad, x, args, kwargs, sparsity, bounds, workers, names)
+        at = x if is_nest(x) else flat.point
+        grad = _Differenced(grad, at, options.get("bounds"))
+    problem = Problem(grad, x, ("hess", "hessian"), **options)
     analytic = problem.analytic(hess, None, hvp)
-    report = checked(problem, analytic, rtol, method, step, seed)
-    notes, matrix = report.notes, report.analytic
+    matrix = problem.matrix(analytic)
+    report = checked(problem, analytic, rtol)
+    notes = report.notes
     size = float(abs(matrix).max()) if matrix.size else 0.0
     skew = float(abs(matrix - matrix.T).max()) if matrix.size else 0.0
     if skew > 1e-8 * size:
@@ -257,25 +256,34 @@ def check_hessian(
 
 
 class _Differenced:
-    """The gradient of a loss by central differences of fourth order."""
+    """The gradient of a loss by differences of fourth order, inward at a bound."""
 
-    def __init__(self, loss: Callable[..., Any], x: Any) -> None:
-        self.loss = loss
-        point = np.array(x, dtype=np.float64)
-        scale = Scale(point.ravel(), np.array([0, point.size]))[:]
-        self.step = binary(scale, _STEP)
+    def __init__(self, loss: Callable[..., Any], x: Any, bounds: Any) -> None:
+        self.loss, self.nest = loss, Nest(x, "x")
+        self.dtype = np.result_type(*self.nest.dtypes)
+        self.lower, self.upper = limits(self.nest, bounds, "x")
+        theta = self.nest.join(self.nest.leaves)
+        self.step = binary(Scale(theta, self.nest.offsets)[:], _STEP)
 
-    def __call__(self, x: NDArray[Any], *args: Any, **kwargs: Any) -> Array:
-        def rise(j: int, h: float) -> Any:
-            sides = []
-            for moved in (h, -h):
-                point = x.copy()
-                point.reshape(-1)[j] += moved
-                sides.append(self.loss(point, *args, **kwargs))
-            return sides[0] - sides[1]
+    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        point = self.nest.vector(x, "x")
+
+        def at(j: int, times: Array) -> Array:
+            losses = []
+            for move in times * self.step[j]:
+                moved = point.copy()
+                moved[j] += move
+                argument = self.nest.unvector(moved.astype(self.dtype))
+                losses.append(self.loss(argument, *args, **kwargs))
+            return np.array(losses, dtype=np.float64)
 
         def slopes() -> Iterator[float]:
-            for j, h in enumerate(self.step.tolist()):
-                yield (8 * rise(j, h) - rise(j, 2 * h)) / (12 * h)
+            reach = 2 * self.step
+            free = (point - reach >= self.lower) & (point + reach <= self.upper)
+            inward = np.where(self.upper - point >= point - self.lower, 1.0, -1.0)
+            for j, h in enumerate(self.step):
+                times, weights = _CENTRAL if free[j] else _ONE_SIDED * inward[j]
+                yield float(weights @ at(j, times)) / h
 
-        return np.fromiter(slopes(), dtype=np.float64, count=x.size)
+        found = np.fromiter(slopes(), dtype=np.float64, count=self.nest.size)
+        return self.nest.unvector(found)

@@ -3,37 +3,30 @@
 import dataclasses
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, generator, public
-from fastgrad.checking.judgement import Gradient, check_rtol
+from fastgrad._arguments import flag, public_with
+from fastgrad.checking.differences import Array
+from fastgrad.checking.judgement import Gradient, Judgement, Verdicts, check_rtol
 from fastgrad.checking.noise import calibrate
-from fastgrad.checking.numerical import FEW, check_method, slopes_of
-from fastgrad.checking.problem import Problem
+from fastgrad.checking.numerical import FEW, slopes_of
+from fastgrad.checking.problem import Options, Problem
 from fastgrad.checking.products import disagreement
 from fastgrad.checking.summary import summarize
 from fastgrad.checking.verdict import judge
 from fastgrad.reports import GradientReport
 
 
-@public
+@public_with(Problem)
 def numerical_jacobian(
     fun: Callable[..., Any],
     x: Any,
     *,
-    args: tuple[Any, ...] = (),
-    kwargs: dict[str, Any] | None = None,
-    method: str = "central",
-    step: float | None = None,
-    sparsity: Any = None,
-    bounds: Any = None,
     return_error: bool = False,
-    workers: Executor | None = None,
-    seed: int = 0,
+    **options: Unpack[Options],
 ) -> Any:
     """Return the Jacobian of `fun` at `x` from differences.
 
@@ -94,44 +87,36 @@ def numerical_jacobian(
            [0., 1.]])
     """
     flag("return_error", return_error)
-    method = _real_method(method, step)
-    rng = generator("seed", seed)
-    problem = Problem(fun, x, args, kwargs, sparsity, bounds, workers)
+    problem = Problem(fun, x, **options)
+    method, step = problem.method, problem.step
     accurate = return_error or method == "ridders"
     few = method == "central" and step is None and problem.outputs.x.size <= FEW
     value = None
-    if not accurate and not (few and sparsity is None):
-        value = problem.quick(method, step)
+    if not accurate and not (few and problem.sparsity is None):
+        value = problem.quick()
     if value is not None:
-        problem.refuse_strays(value, seed)
+        problem.refuse_strays(value)
         return problem.arranged(value)
     entries = problem.entries()
     index = np.arange(entries.nest.size)
-    slopes = slopes_of(entries, index, method, step, accurate or few, rng)
+    slopes = slopes_of(entries, index, method, step, accurate or few, problem.rng())
     value = slopes.value * entries.units
-    problem.refuse_strays(value, seed)
+    problem.refuse_strays(value)
     if not return_error:
         return problem.arranged(value)
     return problem.arranged(value), problem.arranged(slopes.error * entries.units)
 
 
-@public
+@public_with(Problem)
 def check_jacobian(
     fun: Callable[..., Any],
     x: Any,
     jac: Any = None,
     *,
-    args: tuple[Any, ...] = (),
-    kwargs: dict[str, Any] | None = None,
     vjp: Callable[..., Any] | None = None,
     jvp: Callable[..., Any] | None = None,
     rtol: float | None = None,
-    method: str = "auto",
-    step: float | None = None,
-    sparsity: Any = None,
-    bounds: Any = None,
-    workers: Executor | None = None,
-    seed: int = 0,
+    **options: Unpack[Options],
 ) -> GradientReport:
     """Check a Jacobian, as `check_gradient` checks a gradient.
 
@@ -178,12 +163,11 @@ def check_jacobian(
     ('wrong', 'jacobian[0, 1]')
     """
     started = time.perf_counter()
-    problem = Problem(fun, x, args, kwargs, sparsity, bounds, workers)
+    problem = Problem(fun, x, **options)
     analytic = problem.analytic(jac, vjp, jvp)
-    report = checked(problem, analytic, rtol, method, step, seed)
+    report = checked(problem, analytic, rtol)
     if vjp is not None and jvp is not None:
-        rng = generator("seed", seed)
-        apart = disagreement(problem.flat, problem.outputs, vjp, jvp, rng)
+        apart = disagreement(problem.flat, problem.outputs, vjp, jvp, problem.rng())
         if apart is not None:
             notes = (*report.notes, apart)
             report = dataclasses.replace(report, verdict="wrong", notes=notes)
@@ -191,18 +175,12 @@ def check_jacobian(
 
 
 def checked(
-    problem: Problem,
-    analytic: NDArray[Any],
-    rtol: float | None,
-    method: str,
-    step: float | None,
-    seed: int,
+    problem: Problem, analytic: NDArray[Any], rtol: float | None
 ) -> GradientReport:
     """Return the report on the entries of a Jacobian; those outside a pattern, too."""
-    method = _real_method(method, step)
     check_rtol(rtol)
-    rng = generator("seed", seed)
-    notes = problem.add_strays(method, step, seed)
+    rng = problem.rng()
+    notes = problem.add_strays()
     analytic = np.append(analytic, np.zeros(len(problem.row) - len(analytic)))
     order = problem.sort()
     gradient = Gradient.of([analytic[order]], rtol)
@@ -213,10 +191,10 @@ def checked(
         np.repeat(gradient.eps, blocks),
         np.repeat(gradient.rtol, blocks),
     )
-    calibration = calibrate(entries, rng, method=method, step=step)
+    calibration = calibrate(entries, rng, method=problem.method, step=problem.step)
     found = judge(entries, calibration, gradient, np.arange(entries.nest.size), rng)
-    for field in ("analytic", "numerical", "error", "tolerance"):
-        setattr(found, field, getattr(found, field) * entries.units)
+    _scale(found, entries.units)
+    _scale(found.open, entries.units[found.open.index], "floor")
     report = problem.relabel(summarize(entries, found, calibration))
     return dataclasses.replace(
         report,
@@ -226,8 +204,7 @@ def checked(
     )
 
 
-def _real_method(method: str, step: float | None) -> str:
-    method = check_method(method, step)
-    if method == "complex":
-        raise ValueError('`method` must not be "complex" for a Jacobian.')
-    return method
+def _scale(found: Verdicts | Judgement, units: Array, *further: str) -> None:
+    """Bring what was found in units of the outputs' noise to those of the Jacobian."""
+    for field in ("analytic", "numerical", "error", "tolerance", *further):
+        setattr(found, field, getattr(found, field) * units)

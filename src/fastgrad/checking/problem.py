@@ -3,18 +3,18 @@
 import dataclasses
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import function, generator
+from fastgrad._arguments import Seed, function, generator
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking import sparsity as patterns
 from fastgrad.checking.differences import EPS, Array, Index
 from fastgrad.checking.entries import Entries
 from fastgrad.checking.flattening import FlatFunction, is_nest
-from fastgrad.checking.numerical import slopes_of
+from fastgrad.checking.numerical import check_method, slopes_of
 from fastgrad.checking.outputs import Outputs, quick_slopes
 from fastgrad.checking.products import entries_of_products
 from fastgrad.checking.strays import Probe
@@ -22,6 +22,19 @@ from fastgrad.params import Nest, limits
 from fastgrad.reports import Blocks, GradientReport
 
 _STRAYS = 8  # that are looked for, one after the other
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of a `Problem`; `numerical_jacobian` describes them."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] | None
+    method: str
+    step: float | None
+    sparsity: Any
+    bounds: Any
+    workers: Executor | None
+    seed: Seed
 
 
 class Problem:
@@ -41,14 +54,22 @@ class Problem:
         self,
         fun: Callable[..., Any],
         x: Any,
-        args: tuple[Any, ...],
-        kwargs: Any,
-        sparsity: Any,
-        bounds: Any,
-        workers: Executor | None,
         names: tuple[str, str] = ("jac", "jacobian"),
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        method: str = "auto",
+        step: float | None = None,
+        sparsity: Any = None,
+        bounds: Any = None,
+        workers: Executor | None = None,
+        seed: Seed = 0,
     ) -> None:
         self.given, self.title = names
+        self.method, self.step, self.seed = check_method(method, step), step, seed
+        if method == "complex":
+            raise ValueError('`method` must not be "complex" for a Jacobian.')
+        generator("seed", seed)
         self.flat = FlatFunction(fun, x, args, kwargs)
         self.outputs = Outputs(self.flat, self.flat.point, workers)
         self.outputs.fun = self.flat.plain()
@@ -64,11 +85,14 @@ class Problem:
         self.row, self.column = patterns.pattern(sparsity, *self.shape)
         self.group = self._groups()
 
-    def quick(self, method: str, step: float | None) -> Array | None:
+    def rng(self) -> np.random.Generator:
+        """Return what picks where noise and curvature are measured."""
+        return generator("seed", self.seed)
+
+    def quick(self) -> Array | None:
         """See `quick_slopes`."""
-        return quick_slopes(
-            self.outputs, self.row, self.column, self.group, method, step
-        )
+        where = self.row, self.column, self.group
+        return quick_slopes(self.outputs, *where, self.method, self.step)
 
     def entries(self) -> Entries:
         """Return the entries as parameters of losses."""
@@ -98,17 +122,17 @@ class Problem:
                 self.flat, self.outputs, None, lambda _, u: jac.matvec(u), *where
             )
         if self.flat.nested and is_nest(jac):
-            jac = self.flat.matrix(jac)
+            jac = self.flat.matrix(jac, self.given)
         return self._entries_of(jac)
 
-    def add_strays(self, method: str, step: float | None, seed: int) -> list[str]:
+    def add_strays(self) -> list[str]:
         """Add what depends on what outside the pattern; say so."""
         if self.sparsity is None:
             return []
         notes: list[str] = []
         for _ in range(_STRAYS):
-            value = self._measured(method, step, seed)
-            probe = self._probe(seed)
+            value = self._measured()
+            probe = self._probe()
             stray = probe.find(self.row, self.column, value)
             if stray is None:
                 size = float(np.max(probe.limit, initial=0.0))
@@ -124,11 +148,11 @@ class Problem:
             self.group = self._groups()
         return [*notes, "there may be more outside `sparsity`"]
 
-    def refuse_strays(self, value: Array, seed: int) -> None:
+    def refuse_strays(self, value: Array) -> None:
         """Raise ValueError if an output depends on an input outside the pattern."""
         if self.sparsity is None:
             return
-        stray = self._probe(seed).find(self.row, self.column, value)
+        stray = self._probe().find(self.row, self.column, value)
         if stray is not None:
             raise ValueError(
                 f"`sparsity` must be nonzero at [{stray.output}, {stray.input}]: "
@@ -141,14 +165,21 @@ class Problem:
         self.row, self.column = self.row[order], self.column[order]
         return order
 
-    def arranged(self, entries: Array) -> Any:
-        """Return the entries as the Jacobian."""
+    def matrix(self, entries: Array) -> Any:
+        """Return the entries as a matrix, sparse if the pattern is."""
         if patterns.is_sparse(self.sparsity):
             from scipy.sparse import csr_array
 
             return csr_array((entries, (self.row, self.column)), shape=self.shape)
         matrix = np.zeros(self.shape)
         matrix[self.row, self.column] = entries
+        return matrix
+
+    def arranged(self, entries: Array) -> Any:
+        """Return the entries as the Jacobian."""
+        matrix = self.matrix(entries)
+        if patterns.is_sparse(self.sparsity):
+            return matrix
         if self.flat.nested:
             return self.flat.arranged(matrix)
         return matrix if self.flat.outputs[0][1] else matrix[0]
@@ -222,19 +253,17 @@ class Problem:
             return None
         return patterns.groups(self.row, self.column, self.shape[1])
 
-    def _measured(self, method: str, step: float | None, seed: int) -> Array:
-        value = None if method == "ridders" else self.quick(method, step)
+    def _measured(self) -> Array:
+        value = None if self.method == "ridders" else self.quick()
         if value is None:
             entries = self.entries()
             index = np.arange(entries.nest.size)
-            slopes = slopes_of(
-                entries, index, method, step, True, generator("seed", seed)
-            )
+            slopes = slopes_of(entries, index, self.method, self.step, True, self.rng())
             value = slopes.value * entries.units
         return value
 
-    def _probe(self, seed: int) -> Probe:
-        return Probe(self.outputs, max(EPS, self.outputs.noise_level()), seed)
+    def _probe(self) -> Probe:
+        return Probe(self.outputs, max(EPS, self.outputs.noise_level()), self.seed)
 
     def _entries_of(self, jacobian: Any) -> NDArray[Any]:
         """Return the entries of a Jacobian, which must be zero everywhere else."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastgrad._arguments import Seed
 from fastgrad.checking.outputs import Array, Index, Outputs, slopes
 from fastgrad.checking.scales import binary
 
@@ -42,7 +43,7 @@ class Probe:
         scale; after `find`.
     """
 
-    def __init__(self, outputs: Outputs, level: float, seed: int) -> None:
+    def __init__(self, outputs: Outputs, level: float, seed: Seed) -> None:
         self.outputs, self.level = outputs, level
         self.rng = np.random.default_rng(seed)
         self.step = float(binary(np.array(level ** (1 / 3))))
