@@ -1,4 +1,6 @@
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
+from fastgrad import _kernels
 from fastgrad._threads import MOST_THREADS, resolve_num_threads
 
 
@@ -118,3 +121,96 @@ def test_python_threads_may_share_a_program():
     for (got, printed), (expected, text) in zip(together, alone, strict=True):
         np.testing.assert_array_equal(got, expected)
         assert printed == text
+
+
+# ---- without the interpreter's lock --------------------------------------------------
+
+KERNELS = [module.name for module in pkgutil.iter_modules(_kernels.__path__)]
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_do_without_the_interpreters_lock(name):
+    """None switches it on again where the interpreter runs without."""
+    switched = sys.__dict__.get("_is_gil_enabled", lambda: True)
+    before = switched()
+    importlib.import_module(f"fastgrad._kernels.{name}")
+    assert switched() is before
+
+
+def _network(p, x):
+    h = np.tanh(x @ p["W"] + p["b"])
+    return (h**2).mean() + 0.1 * (p["W"] ** 2).sum()
+
+
+def _network_gradient(p, x, scale=1.0):
+    h = np.tanh(x @ p["W"] + p["b"])
+    d = 2 * h * (1 - h**2) / h.size
+    return {"W": x.T @ d + 0.2 * scale * p["W"], "b": d.sum(axis=0)}
+
+
+def _report(k, *, own=None):
+    """What a check says, of parameters of its own or shared ones."""
+    rng = np.random.default_rng(k)
+    x = rng.normal(size=(5, 4))
+    p = own or {"W": rng.normal(size=(4, 3)), "b": rng.normal(size=3)}
+    found = fg.check_gradient(
+        lambda p: _network(p, x), p, lambda p: _network_gradient(p, x, k % 2)
+    )
+    causes = [str(cause) for cause in found.causes]
+    return found.verdict, causes, found.numerical["W"], found.numerical["b"]
+
+
+#: Work that has nothing in common but what the library keeps to itself.
+TOGETHER = {
+    "reports": _report,
+    "untraced": lambda k: fg.numerical_gradient(
+        lambda p: float(np.sum(np.sin(p.tolist()))), X + k, engine="python"
+    ),
+    "a shared loss": lambda k: fg.numerical_gradient(_shared, X + k),
+    "initialisers": lambda k: fg.initializers.he_normal((9, 7), seed=k),
+    "gains": lambda k: [
+        fg.initializers.gain(name).unit for name in ("tanh", "gelu", "selu", "mish")
+    ],
+    "moments": lambda k: fg.moments(X * k, num_threads=2).var,
+    "scaler": lambda k: fg.StandardScaler().fit_transform(X + k),
+    "batch norm": lambda k: normalised(1 + k % 2),
+    "pages": lambda k: (
+        fg.check_gradient(lambda p: (p**2).sum(), X, 2 * X).to_html().count("<")
+    ),
+}
+
+
+def _shared(p):
+    out = 0.0
+    for row in p:
+        out = out + np.tanh(row).sum() if row[0] > -5 else out
+    return out
+
+
+@pytest.fixture
+def _often_interrupted():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_often_interrupted")
+@pytest.mark.parametrize("name", TOGETHER)
+def test_threads_get_what_each_would_get_alone(name):
+    work = TOGETHER[name]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(work, range(1, 9)))  # first, while nothing is cached
+    alone = [work(k) for k in range(1, 9)]
+    for got, expected in zip(together, alone, strict=True):
+        assert str(got) == str(expected)
+
+
+@pytest.mark.usefixtures("_often_interrupted")
+def test_threads_may_check_the_same_parameters():
+    """They are moved in place: each thread waits for its turn."""
+    p = {"W": X[:4, :3].copy(), "b": X[0, :3].copy()}
+    with ThreadPoolExecutor(8) as pool:
+        verdicts = list(pool.map(lambda k: _report(k, own=p)[0], range(8)))
+    assert verdicts == ["wrong", "correct"] * 4
+    np.testing.assert_array_equal(p["W"], X[:4, :3])

@@ -4,16 +4,16 @@
 #include "affine.h"
 #include "element.h"
 
-/* x may be out: no dependence between elements, which is what ivdep says. */
+/* x may be out. */
 INLINE void row(const void *x, void *out, ptrdiff_t count, const double *a, const double *b,
                 const double *c, int single)
 {
     if (c)
-#pragma GCC ivdep
+        INDEPENDENT
         for (ptrdiff_t j = 0; j < count; j++)
             put(out, j, (get(x, j, single) - a[j]) * b[j] + c[j], single);
     else
-#pragma GCC ivdep
+        INDEPENDENT
         for (ptrdiff_t j = 0; j < count; j++)
             put(out, j, (get(x, j, single) - a[j]) / b[j], single);
 }
@@ -22,11 +22,11 @@ INLINE void column(const void *x, ptrdiff_t sx, void *out, ptrdiff_t so, ptrdiff
                    double a, double b, double c, int divide, int single)
 {
     if (divide)
-#pragma GCC ivdep
+        INDEPENDENT
         for (ptrdiff_t i = 0; i < count; i++)
             put(out, i * so, (get(x, i * sx, single) - a) / b, single);
     else
-#pragma GCC ivdep
+        INDEPENDENT
         for (ptrdiff_t i = 0; i < count; i++)
             put(out, i * so, (get(x, i * sx, single) - a) * b + c, single);
 }

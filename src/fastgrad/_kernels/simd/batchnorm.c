@@ -119,7 +119,7 @@ static void FG(add)(double *hi, double *lo, const double *value, ptrdiff_t colum
 INLINE void row(const void *x, const void *dy, void *dx, ptrdiff_t count, const double *mean,
                 const double *a, const double *b, const double *c, int single)
 {
-#pragma GCC ivdep
+    INDEPENDENT
     for (ptrdiff_t j = 0; j < count; j++)
         put(dx, j,
             ((get(dy, j, single) - a[j]) - (get(x, j, single) - mean[j]) * b[j]) * c[j],
@@ -129,7 +129,7 @@ INLINE void row(const void *x, const void *dy, void *dx, ptrdiff_t count, const 
 INLINE void run(const void *x, const void *dy, void *dx, ptrdiff_t count, double mean, double a,
                 double b, double c, int single)
 {
-#pragma GCC ivdep
+    INDEPENDENT
     for (ptrdiff_t i = 0; i < count; i++)
         put(dx, i, ((get(dy, i, single) - a) - (get(x, i, single) - mean) * b) * c, single);
 }

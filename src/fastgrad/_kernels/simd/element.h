@@ -5,6 +5,12 @@
 #include <stddef.h>
 
 #define INLINE static inline __attribute__((always_inline))
+/* Before a loop whose turns do not depend on each other, though pointers might alias. */
+#ifdef __clang__
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
 
 INLINE double get(const void *x, ptrdiff_t i, int single)
 {
