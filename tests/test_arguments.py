@@ -24,6 +24,10 @@ def grads(w):
     return 2 * w
 
 
+def sine(x):
+    return np.sin(x)
+
+
 def network(p):
     return np.mean((p["W2"] @ np.tanh(p["W1"] @ X.T)) ** 2)
 
@@ -44,8 +48,9 @@ KINDS = {
     "showing": ["x", 2, [True], ARRAY, THING],
     "choice": ["no such", 3, 1.5, ["mean"], ARRAY, THING, True, b"mean"],
     "callable": ["x", 3, 1.5, ARRAY, THING, [len]],
-    "activation": ["no such", 3, ARRAY, THING, None, lambda x: x[:1], lambda x: x * np.nan],
-    "scheme": ["no such", 3, ARRAY, THING, None],
+    "activation": ["no such", 3, ARRAY, THING, None, lambda x: x[:1], lambda x: x * np.nan,
+                   lambda x: {"a": x}],
+    "scheme": ["no such", 3, ARRAY, THING, None, {3: "he_normal"}],
     "seed": ["x", -1, 1.5, True, [1.5], ARRAY, THING, None],
     "text": [3, None, b"x", ["x"], THING, ARRAY],
     "layout": [3, None, "OO", "O", "", "OIX", ["OI"], THING],
@@ -58,14 +63,15 @@ KINDS = {
     "stride": ["x", 0, -1, 1.5, (1, 1), (1, "x"), THING],
     "executor": ["x", 3, THING, ARRAY],
     "coverage": ["x", 0, -1, 1.5, True, None, [1], ARRAY, THING],
-    "numbers": ["x", None, THING, ["a", "b"], [[1.0], [1.0, 2.0]], 1j * W, {}],
-    "params": ["x", None, THING, 3, 1j, np.arange(3), 1j * W, [], {}, np.array(["a"])],
-    "grads": ["x", THING, 1j * W, W[:2], {"a": W}, np.array(["a", "b", "c"])],
+    "numbers": ["x", None, THING, 10**400, ["a", "b"], [[1.0], [1.0, 2.0]], 1j * W, {}],
+    "params": ["x", None, THING, 3, 10**400, np.ma.masked_array(W), W.view(np.matrix),
+               1j, np.arange(3), 1j * W, [], {}, np.array(["a"])],
+    "grads": ["x", THING, [[1.0], [1.0, 2.0]], 1j * W, W[:2], {"a": W}, np.array(["a", "b", "c"])],
     "bounds": ["x", 3, (0.0,), (0.0, 1.0, 2.0), ("a", "b"), THING],
     "weights": ["x", THING, ["a", "b"], [-1.0] * 4, [1.0], [np.nan] * 4, 1j * W, {}],
     "words": ["x", 3, [1, 2, 3], [[1.0, 2.0]], [-1, 2], [2**40, 2], THING, [1, [2]]],
-    "names": ["x", 3, ["no such"], [3], THING],
-    "mapping": ["x", 3, {"no such": 0}, {"params": 9}, {"params": "x"}, [0], THING],
+    "names": ["x", 3, ["no such"], [3], THING, np.array(1.0)],
+    "mapping": ["x", 3, ARRAY, {"no such": 0}, {"params": 9}, {"params": "x"}, [0], THING],
     "args": ["x", 3, None, {"a": 1}, THING, ARRAY],
     "kwargs": ["x", 3, [1], {1: 2}, THING, ARRAY],
     "tuple": ["x", 3, X, {"X": X}, THING],
@@ -103,13 +109,13 @@ CALLS = {
          **{k: v for k, v in CHECK.items() if k not in ("rtol", "coverage")}},
     ),
     "check_jacobian": (
-        fg.check_jacobian, {"fun": np.sin, "x": W, "jac": np.diag(np.cos(W))},
+        fg.check_jacobian, {"fun": sine, "x": W, "jac": np.diag(np.cos(W))},
         {"fun": "callable", "x": "numbers", "jac": "grads", "bounds": "bounds",
          "args": "args", "kwargs": "kwargs",
          **pick(CHECK, "rtol", "method", "step", "workers", "seed")},
     ),
     "numerical_jacobian": (
-        fg.numerical_jacobian, {"fun": np.sin, "x": W},
+        fg.numerical_jacobian, {"fun": sine, "x": W},
         {"fun": "callable", "x": "numbers", "bounds": "bounds", "return_error": "flag",
          "args": "args", "kwargs": "kwargs",
          **pick(CHECK, "method", "step", "workers", "seed")},

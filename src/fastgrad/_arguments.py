@@ -45,8 +45,13 @@ def described(value: Any) -> str:
     return f"{written[: _LENGTH - 4]} ..."
 
 
-def integer(name: str, value: Any, *, least: int | None = None) -> int:
-    """Return an integer, at least `least`; booleans and whole floats are none."""
+def integer(
+    name: str, value: Any, *, least: int | None = None, most: int | None = 2**53
+) -> int:
+    """Return an integer, at least `least`; booleans and whole floats are none.
+
+    At most `most`: what is counted is counted in floats as well.
+    """
     kind = {None: "an integer", 0: "a non-negative integer"}
     try:
         if isinstance(value, bool | np.bool_ | np.ndarray):
@@ -59,6 +64,8 @@ def integer(name: str, value: Any, *, least: int | None = None) -> int:
         sign = {0: "not be negative", 1: "be positive"}
         must = sign.get(least, f"be at least {least}")
         raise refusal(ValueError, name, must, found)
+    if most is not None and found > most:
+        raise refusal(ValueError, name, f"be at most {most}", found)
     return found
 
 
@@ -175,7 +182,8 @@ def with_arguments(
     7
     """
     args, kwargs = further_arguments(args, kwargs)
-    return _WithArguments(function, args, kwargs) if args or kwargs else function
+    given = (args or kwargs) and callable(function)
+    return _WithArguments(function, args, kwargs) if given else function
 
 
 def axis(name: str, value: Any, ndim: int, of: str) -> int:
@@ -215,7 +223,7 @@ def seed(name: str, value: Any) -> Seed:
         return value
     must = "be a non-negative integer, a SeedSequence or a Generator of NumPy"
     try:
-        return integer(name, value, least=0)
+        return integer(name, value, least=0, most=None)
     except (TypeError, ValueError) as error:
         raise refusal(type(error), name, must, value) from None
 

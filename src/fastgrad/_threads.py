@@ -38,7 +38,8 @@ def resolve_num_threads(num_threads: int | None) -> int:
     """
     if num_threads is None:
         return max(1, min(_openmp.max_threads(), _available_cpus()))
-    return min(integer("num_threads", num_threads, least=1), MOST_THREADS)
+    found = integer("num_threads", num_threads, least=1, most=None)
+    return min(found, MOST_THREADS)
 
 
 # Array elements that keep a thread busy for longer than it takes to start it.

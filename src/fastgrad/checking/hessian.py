@@ -18,7 +18,7 @@ from fastgrad.checking.noise import noise_along
 from fastgrad.checking.problem import Options, Problem
 from fastgrad.checking.scales import Scale, binary
 from fastgrad.checking.sparsity import is_sparse, pattern
-from fastgrad.losses import Losses, make_losses
+from fastgrad.losses import Losses, Reduction, make_losses
 from fastgrad.params import Nest, limits
 from fastgrad.reports import GradientReport
 
@@ -266,7 +266,7 @@ class _Differenced:
         self.step = binary(Scale(theta, self.nest.offsets)[:], _STEP)
 
     def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        point = self.nest.vector(x, "x")
+        point, value_of = self.nest.vector(x, "x"), Reduction(None).value
 
         def at(j: int, times: Array) -> Array:
             losses = []
@@ -274,7 +274,7 @@ class _Differenced:
                 moved = point.copy()
                 moved[j] += move
                 argument = self.nest.unvector(moved.astype(self.dtype))
-                losses.append(self.loss(argument, *args, **kwargs))
+                losses.append(value_of(self.loss(argument, *args, **kwargs)))
             return np.array(losses, dtype=np.float64)
 
         def slopes() -> Iterator[float]:

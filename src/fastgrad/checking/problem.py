@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import Seed, function, generator
+from fastgrad._arguments import Seed, function, generator, refusal
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking import sparsity as patterns
 from fastgrad.checking.differences import EPS, Array, Index
@@ -268,7 +268,10 @@ class Problem:
     def _entries_of(self, jacobian: Any) -> NDArray[Any]:
         """Return the entries of a Jacobian, which must be zero everywhere else."""
         sparse = patterns.is_sparse(jacobian)
-        matrix: Any = jacobian.tocsr() if sparse else np.asarray(jacobian)
+        try:
+            matrix: Any = jacobian.tocsr() if sparse else np.asarray(jacobian)
+        except ValueError:  # rows of different lengths
+            raise refusal(TypeError, self.given, "be a matrix", jacobian) from None
         if matrix.dtype.kind not in "fiub":
             raise TypeError(f"`{self.given}` must be real numbers, got {matrix.dtype}.")
         size = self.shape[0] * self.shape[1]

@@ -75,7 +75,7 @@ class Samples:
         self.nest = nest
         self.arguments = Arguments(nest.structure, tuple(data))
         self._data_axes = _data_axes(self.arguments.data, axis)
-        self._param_axes = _param_axes(nest, per_sample or {})
+        self._param_axes = _param_axes(nest, {} if per_sample is None else per_sample)
         self.count = self._count()
 
     def take(self, index: Index | None) -> Arguments:

@@ -266,9 +266,12 @@ def _chosen(variations: Iterable[str] | None) -> set[str]:
     if variations is None:
         return _NAMES
     must = f"be some of {sorted(_NAMES)}"
-    if isinstance(variations, str) or not isinstance(variations, Iterable):
+    try:
+        names = None if isinstance(variations, str) else list(variations)
+    except TypeError:  # a number, or an array without axes
+        names = None
+    if names is None:
         raise refusal(TypeError, "variations", must, variations)
-    names = list(variations)
     for name in names:
         if not isinstance(name, str) or name not in _NAMES:
             raise refusal(ValueError, "variations", must, name)

@@ -73,7 +73,11 @@ class Activation:
     def __call__(self, x: Float64) -> Float64:
         """Return the function's values."""
         with np.errstate(all="ignore"):
-            return np.asarray(self.function(x), dtype=np.float64)
+            y = self.function(x)
+        try:
+            return np.asarray(y, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise refusal(TypeError, "activation", "return numbers", y) from None
 
 
 def as_activation(activation: "str | Function | Activation") -> Activation:

@@ -18,11 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastgrad._arguments import Seed, number, public, refusal
+from fastgrad._arguments import Seed, number, public, refusal, text
 from fastgrad._kernels import _philox
 from fastgrad._threads import resolve_num_threads
 from fastgrad.initializers.draw import SCHEMES
-from fastgrad.initializers.streams import Array, as_shape, destination, fixed_seed
+from fastgrad.initializers.streams import (
+    Array,
+    as_dtype,
+    as_shape,
+    destination,
+    fixed_seed,
+)
 
 
 @public
@@ -122,24 +128,32 @@ def initialize(
     fixed = fixed_seed(seed)
 
     def make(leaf: Any, path: str) -> Array:
-        is_array = isinstance(leaf, np.ndarray)
-        shape = leaf.shape if is_array else as_shape(leaf)
-        kind = leaf.dtype if is_array and dtype is None else dtype
+        label = f'shapes["{path}"]' if path else "shapes"
+        name = path or "params"
+        shape, kind = _shape_and_dtype(leaf, label)
+        kind = kind if dtype is None else dtype
         resolve_num_threads(num_threads)
-        if _is_bias(path, shape):
+        if _is_bias(name, shape):
             out = destination(shape, kind, None)
-            out[...] = number("bias", _pick("bias", bias, path))
+            out[...] = number("bias", _pick("bias", bias, name))
             return out
-        return _as_scheme(_pick("scheme", scheme, path))(
+        return _as_scheme(_pick("scheme", scheme, name))(
             shape,
             seed=fixed,
-            name=path,
+            name=name,
             layout=layout,
             dtype=kind,
             num_threads=num_threads,
         )
 
     return _map_leaves(make, shapes, "")
+
+
+def _shape_and_dtype(leaf: Any, label: str) -> tuple[tuple[int, ...], Any]:
+    """Return the shape that a leaf stands for, and the dtype if it is an array."""
+    if isinstance(leaf, np.ndarray):
+        return leaf.shape, as_dtype(label, leaf.dtype)
+    return as_shape(leaf, label), None
 
 
 def _is_bias(path: str, shape: tuple[int, ...]) -> bool:
@@ -153,7 +167,7 @@ def _pick(what: str, choice: Any, path: str) -> Any:
     if not isinstance(choice, Mapping):
         return choice
     for pattern, value in choice.items():
-        if fnmatchcase(path, pattern):
+        if fnmatchcase(path, text(f"{what} pattern", pattern)):
             return value
     raise ValueError(f"`{what}` must have a pattern that fits {path!r}, got {choice}.")
 
@@ -186,7 +200,7 @@ def _map_leaves(make: Callable[[Any, str], Array], node: Any, path: str) -> Any:
         return [below(i, child) for i, child in enumerate(node)]
     if isinstance(node, tuple) and not all(hasattr(n, "__index__") for n in node):
         return tuple(below(i, child) for i, child in enumerate(node))
-    return make(node, path or "params")
+    return make(node, path)
 
 
 def _as_words(name: str, values: ArrayLike, count: int) -> NDArray[np.uint32]:

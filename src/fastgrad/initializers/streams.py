@@ -1,6 +1,7 @@
 """Streams of random numbers: element i of a tensor is a function of (seed, name, i)."""
 
 import hashlib
+import math
 import struct
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastgrad._arguments import Seed, integer, refusal, text
-from fastgrad._arguments import dtype as as_dtype
+from fastgrad._arguments import dtype as known_dtype
 from fastgrad._arguments import seed as as_seed
 from fastgrad._kernels import _philox
+from fastgrad._memory import refuse_too_large
 from fastgrad._threads import resolve_num_threads
 
 Array = NDArray[Any]
@@ -50,27 +52,37 @@ def stream_key(seed: Seed, name: str) -> NDArray[np.uint32]:
     return child.generate_state(4).astype(np.uint32)
 
 
-def as_shape(shape: int | tuple[int, ...]) -> tuple[int, ...]:
+def as_shape(shape: int | tuple[int, ...], label: str = "shape") -> tuple[int, ...]:
     """Return `shape` as a tuple of lengths that are not negative."""
     given = shape if isinstance(shape, tuple | list) else (shape,)
     try:
-        lengths = tuple(integer("shape", length) for length in given)
+        lengths = tuple(integer(label, length) for length in given)
     except TypeError:
         must = "be a tuple of integers"
-        raise refusal(TypeError, "shape", must, shape) from None
+        raise refusal(TypeError, label, must, shape) from None
     if min(lengths, default=0) < 0:
-        raise refusal(ValueError, "shape", "not have negative lengths", shape)
+        raise refusal(ValueError, label, "not have negative lengths", shape)
     return lengths
+
+
+def as_dtype(label: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """Return a dtype that numbers can be drawn in."""
+    return known_dtype(label, dtype, tuple(_DTYPES))
 
 
 def destination(
     shape: tuple[int, ...], dtype: DTypeLike | None, out: Array | None
 ) -> Array:
     """Return the array to write to: `out`, checked, or a new one."""
-    wanted = None if dtype is None else as_dtype("dtype", dtype, tuple(_DTYPES))
+    wanted = None if dtype is None else as_dtype("dtype", dtype)
     if out is None:
+        kind = wanted or np.dtype(np.float64)
         try:
-            return np.empty(shape, wanted or np.float64)
+            size = float(kind.itemsize) * math.prod(shape)
+            refuse_too_large(
+                size, f"A tensor of shape {shape}", "`out` may be a memmap"
+            )
+            return np.empty(shape, kind)
         except (MemoryError, ValueError) as error:
             must = "be a shape that memory has room for"
             raise refusal(ValueError, "shape", must, shape) from error
@@ -80,7 +92,7 @@ def destination(
         raise ValueError(f"`out` must have shape {shape}, got {out.shape}.")
     if wanted not in (None, out.dtype):
         raise ValueError(f"`out` must have dtype {wanted}, got {out.dtype}.")
-    as_dtype("out", out.dtype, tuple(_DTYPES))
+    as_dtype("out", out.dtype)
     if not (out.flags.writeable and out.flags.aligned):
         raise refusal(ValueError, "out", "be writeable and aligned", out)
     if _may_overlap(out):

@@ -322,6 +322,9 @@ def _as_leaf(value: Any, label: str) -> AnyArray:
     if not isinstance(value, np.ndarray | float | np.floating):
         must = "be a floating point array"
         raise refusal(TypeError, label, must, value, _instead(value))
+    if isinstance(value, np.ma.MaskedArray | np.matrix):
+        hint = ": write np.asarray(...), or `.filled(...)` of what is masked"
+        raise refusal(TypeError, label, "be a plain array", type(value).__name__, hint)
     array = value if isinstance(value, np.ndarray) else np.array(value)
     if array.dtype.type not in _DTYPES:
         must = "be float16, float32 or float64"
@@ -343,8 +346,8 @@ def _instead(value: Any) -> str:
         return ": leave out what is not there"
     if isinstance(value, np.ndarray) and value.dtype.kind in "iub":
         return ": write `.astype(float)`, or leave out what is not differentiated"
-    if isinstance(value, int):
-        return f": write {float(value)}, or leave out what is not differentiated"
+    if isinstance(value, int) and abs(value) < 2**53:
+        return f": write {value}.0, or leave out what is not differentiated"
     return ""
 
 

@@ -7,6 +7,7 @@ correlation c of two samples, and on the size of gradients, by the factor chi a 
 """
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -100,8 +101,11 @@ class MeanField:
         q : float
             Usually the fixed point.
         """
+        length = self.length(q)
+        if length == 0:  # no signal is left that could correlate
+            return c
         product = correlation(self.activation, c, q)
-        return (self.sigma_w**2 * product + self.sigma_b**2) / self.length(q)
+        return (self.sigma_w**2 * product + self.sigma_b**2) / length
 
     def correlation_depth(self) -> float | None:
         """Return xi_c = -1 / log(chi) at the fixed point, in layers.
@@ -314,7 +318,7 @@ def first_depth_outside(
     Returns
     -------
     int or None
-        None if there is no growth.
+        None if there is no growth (or a subnormal one).
 
     Examples
     --------
@@ -324,8 +328,10 @@ def first_depth_outside(
     log2_growth = number("log2_growth", log2_growth)
     flag("subnormal", subnormal)
     largest, normal, zero = _RANGES[choice("dtype", dtype, _RANGES)]
+    if abs(log2_growth) < sys.float_info.min:
+        return None
     if log2_growth > 0:
         return math.floor(largest / log2_growth) + 1
     if log2_growth < 0 and subnormal:
         return math.ceil(zero / log2_growth)
-    return math.floor(normal / log2_growth) + 1 if log2_growth < 0 else None
+    return math.floor(normal / log2_growth) + 1

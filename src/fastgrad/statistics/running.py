@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arguments import choice, flag, integer, number, refusal
+from fastgrad._memory import refuse_too_large
 from fastgrad._threads import resolve_num_threads
 from fastgrad.statistics.batchnorm import (
     Cache,
@@ -93,6 +94,7 @@ class BatchNorm:
         self.num_threads = num_threads
         resolve_num_threads(num_threads)
         try:
+            refuse_too_large(32.0 * self.num_features, "Its state", "fewer channels")
             self.gamma = np.ones(self.num_features)
             self.beta = np.zeros(self.num_features)
             self.running_mean = np.zeros(self.num_features)

@@ -69,8 +69,9 @@ def _from_frame(x: Any) -> NDArray[Any]:
 def _to_float(array: NDArray[Any], name: str) -> NDArray[np.float64]:
     try:
         return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
             f"`{name}` must be numeric, got an array of objects: {error}."
         ) from error
 
