@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastgrad._arguments import Seed, number, public, refusal, text
+from fastgrad._arguments import Seed, number, public, refusal
 from fastgrad._kernels import _philox
 from fastgrad._threads import resolve_num_threads
 from fastgrad.initializers.draw import SCHEMES
@@ -167,7 +167,9 @@ def _pick(what: str, choice: Any, path: str) -> Any:
     if not isinstance(choice, Mapping):
         return choice
     for pattern, value in choice.items():
-        if fnmatchcase(path, text(f"{what} pattern", pattern)):
+        if not isinstance(pattern, str):
+            raise refusal(TypeError, what, "map patterns of names", choice)
+        if fnmatchcase(path, pattern):
             return value
     raise ValueError(f"`{what}` must have a pattern that fits {path!r}, got {choice}.")
 
