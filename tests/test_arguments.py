@@ -219,7 +219,8 @@ CALLS = {
         for name in ("orthogonal", "identity")
     },
     **{
-        name: (getattr(initializers, name), {"shape": (4, 3)}, {"shape": "shape", **FILLED})
+        name: (getattr(initializers, name), {"shape": (4, 3)},
+               {"shape": "shape", "gain": "size", "mode": "choice", **FILLED})
         for name in ("he_normal", "he_uniform", "xavier_normal", "xavier_uniform",
                      "lecun_normal", "lecun_uniform")
     },
@@ -228,11 +229,16 @@ CALLS = {
         {"shape": "shape", "scale": "size", "mode": "choice", "distribution": "choice",
          **FILLED},
     ),
-    "truncated_normal": (
-        initializers.truncated_normal, {"shape": (4, 3)},
-        {"std": "size", "bound": "positive",
-         **pick(FILLED, "seed", "name", "dtype", "out", "rows", "num_threads")},
-    ),
+    **{
+        name: (getattr(initializers, name), {"shape": (4, 3)},
+               {**own, **pick(FILLED, "seed", "name", "dtype", "out", "rows", "num_threads")})
+        for name, own in {
+            "truncated_normal": {"std": "size", "bound": "positive"},
+            "normal": {"mean": "number", "std": "size"},
+            "uniform": {"low": "number", "high": "number"},
+            "constant": {"value": "number"},
+        }.items()
+    },
 }  # fmt: skip
 
 MALFORMED = [

@@ -22,7 +22,13 @@ FAN_SCHEMES = [
     init.lecun_uniform,
     init.variance_scaling,
 ]
-SCHEMES = [*FAN_SCHEMES, init.truncated_normal, init.orthogonal, init.identity]
+DISTRIBUTIONS = [
+    init.truncated_normal,
+    init.normal,
+    init.uniform,
+    init.constant,
+]
+SCHEMES = [*FAN_SCHEMES, *DISTRIBUTIONS, init.orthogonal, init.identity]
 by_name = pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.__name__)
 
 # --- the same everywhere ---
@@ -69,7 +75,7 @@ def test_growing_a_tensor_keeps_its_beginning():
     assert np.array_equal(large[:50], small)
 
 
-@pytest.mark.parametrize("scheme", [*FAN_SCHEMES, init.truncated_normal])
+@pytest.mark.parametrize("scheme", [*FAN_SCHEMES, *DISTRIBUTIONS])
 def test_rows_are_those_of_the_whole(scheme):
     """A worker that holds rows 1000 to 2000 can make them alone."""
     whole = scheme((3000, 7, 3), seed=4, name="E")
@@ -237,6 +243,41 @@ def test_named_schemes_have_the_published_variance(name):
         )
     else:
         assert stats.kstest(w.ravel() / std, "norm").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", VARIANCES)
+@pytest.mark.parametrize(
+    ("mode", "fan"), [("fan_in", 144), ("fan_out", 288), ("fan_geo", 41472**0.5)]
+)
+def test_named_schemes_take_a_gain_and_a_mode(name, mode, fan):
+    """The deviation is gain / sqrt(fan), as torch's kaiming_ and xavier_ have it."""
+    scheme = getattr(init, name)
+    w = scheme((32, 16, 3, 3), gain=5 / 3, mode=mode, seed=8)
+    assert within(w.std(), 5 / 3 / fan**0.5, w.size)
+    assert not scheme((4, 3), gain=0).any()
+    usual = scheme((32, 16, 3, 3), seed=8)
+    assert np.allclose(w * (usual.std() / w.std()), usual, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_plain_distributions_are_what_they_say(dtype):
+    """Moments and laws, off zero too."""
+    x = init.normal(100_000, mean=2.0, std=0.5, seed=2, dtype=dtype)
+    assert stats.kstest(x, stats.norm(2.0, 0.5).cdf).pvalue > 1e-3
+    x = init.uniform((100, 1000), low=-1.0, high=3.0, seed=2, dtype=dtype).ravel()
+    assert stats.kstest(x, stats.uniform(-1.0, 4.0).cdf).pvalue > 1e-3
+    assert x.min() >= -1
+    assert x.max() <= 3
+    assert (init.constant((2, 3), value=0.1, dtype=dtype) == dtype(0.1)).all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(1.0, 1.0), (-1e308, 1e308), (5.0, 5.0 + 1e-9)]
+)
+def test_bounds_hold(low, high):
+    """Whatever they are."""
+    x = init.uniform(1000, low=low, high=high)
+    assert ((low <= x) & (x <= high)).all()
 
 
 @pytest.mark.parametrize(
@@ -524,6 +565,8 @@ OVERLAPPING = np.lib.stride_tricks.as_strided(np.zeros(6), (4, 3), (8, 8))
         ({"seed": -1}, ValueError, "`seed` must be a non-negative integer, .* got -1"),
         ({"seed": None}, TypeError, "`seed` must be a non-negative integer, a SeedSeq"),
         ({"seed": 1.5}, TypeError, "`seed` must be a non-negative integer"),
+        ({"layout": "BOI"}, ValueError, "`layout` must have one O, one I"),
+        ({"layout": "OIHH"}, ValueError, "`layout` must have one O, one I"),
         ({"seed": True}, TypeError, "`seed` must be a non-negative integer"),
         ({"name": 3}, TypeError, "`name` must be a string, got int"),
         ({"layout": "IO..O"}, ValueError, "`layout` must have one O, one I"),

@@ -1,5 +1,21 @@
-"""Initial weights: the same values on every machine, from (seed, name, index)."""
+"""Initial weights: the same values on every machine, from (seed, name, index).
 
+- `initialize`: a nest of parameters from a nest of shapes.
+- `schemes`: variance scaling, and its settings that have names; `isometries`: what
+  keeps lengths; `distributions`: what needs no fan. A scheme is one declaration,
+  `draw.scheme`; `draw` has what they all take, `fans` what shapes mean.
+- `streams`: entry i of a tensor as a function of (seed, name, i).
+- `gains`: the gain of an activation; `activations` finds its kinks, `gaussian` its
+  moments under the normal distribution.
+"""
+
+from fastgrad.initializers.distributions import (
+    constant,
+    normal,
+    truncated_normal,
+    truncated_std,
+    uniform,
+)
 from fastgrad.initializers.fans import Fans, fans
 from fastgrad.initializers.gains import (
     Gain,
@@ -15,8 +31,6 @@ from fastgrad.initializers.schemes import (
     he_uniform,
     lecun_normal,
     lecun_uniform,
-    truncated_normal,
-    truncated_std,
     variance_scaling,
     xavier_normal,
     xavier_uniform,
@@ -26,6 +40,7 @@ __all__ = [
     "Fans",
     "Gain",
     "ResidualScale",
+    "constant",
     "critical_init",
     "delta_orthogonal",
     "fans",
@@ -36,11 +51,13 @@ __all__ = [
     "initialize",
     "lecun_normal",
     "lecun_uniform",
+    "normal",
     "orthogonal",
     "philox4x32",
     "residual_scale",
     "truncated_normal",
     "truncated_std",
+    "uniform",
     "variance_scaling",
     "xavier_normal",
     "xavier_uniform",

@@ -1,5 +1,6 @@
 """One tensor to be drawn: the arguments that all schemes share, checked once."""
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from fastgrad.initializers.streams import (
     destination,
     draw,
     stream_key,
+    write,
 )
 
 
@@ -126,6 +128,17 @@ class Draw:
             num_threads=self.num_threads,
             **tail,
         )
+
+    def in_double(self, law: int, scale: float) -> NDArray[np.float64]:
+        """Return what `filled` does, as a float64 array of its own."""
+        double = dataclasses.replace(self, dtype=np.float64, out=None)
+        return double.filled(law, scale)
+
+    def written(self, values: NDArray[np.float64] | np.float64) -> Array:
+        """Return the tensor, or its `rows`, with these values, rounded."""
+        target = destination(self._part()[0], self.dtype, self.out)
+        write(target, values)
+        return target
 
     def _part(self) -> tuple[tuple[int, ...], int]:
         """Return the shape of the rows and the place of their first entry."""

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from fastgrad._arguments import flag, integer, refusal, text
 from fastgrad.initializers.streams import as_shape
 
+_SPATIAL = "DHWLTKXYZ0123456789"  # letters of spatial axes
+
 
 class Fans(NamedTuple):
     """The number of inputs of each output and of outputs of each input."""
@@ -38,8 +40,8 @@ def fans(
         Shape of the weight, at least two axes.
     layout : str
         One letter an axis: ``O`` output channels, ``I`` input channels (of one group),
-        any other letter a spatial axis. ``"OI"`` and ``"IO"`` (or ``"OI..."``,
-        ``"IO..."``) take all further axes as spatial.
+        a spatial axis one of D, H, W, L, T, K, X, Y, Z or a digit. ``"OI"`` and
+        ``"IO"`` (or ``"OI..."``, ``"IO..."``) take all further axes as spatial.
     groups : int
         Number of groups of a grouped convolution. A depthwise one has as many groups
         as channels.
@@ -89,10 +91,12 @@ def weight_axes(shape: tuple[int, ...], layout: str, groups: int) -> Axes:
     letters = text("layout", layout).removesuffix("...")
     if letters in ("OI", "IO"):
         letters += "." * (len(shape) - 2)
-    if letters.count("O") != 1 or letters.count("I") != 1 or len(letters) != len(shape):
+    named = letters.replace(".", "")
+    known = {"O", "I"} <= set(named) <= {"O", "I", *_SPATIAL}
+    if not known or len(set(named)) < len(named) or len(letters) != len(shape):
         raise ValueError(
-            "`layout` must have one O, one I and a letter for each other axis of "
-            f"{shape}, got {layout!r}."
+            "`layout` must have one O, one I and, for each other axis of "
+            f"{shape}, one of the letters {_SPATIAL}, got {layout!r}."
         )
     axes = Axes(
         letters.index("O"),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fastgrad._arguments import number
 from fastgrad._kernels import _householder, _philox
 from fastgrad.initializers.draw import Draw, Options, scheme
-from fastgrad.initializers.streams import Array, draw
+from fastgrad.initializers.streams import Array, Shape, draw, write
 
 Float64 = NDArray[np.float64]
 
@@ -17,12 +17,7 @@ _WORTH_A_THREAD = 64 * 64  # entries; waking a thread takes as long as fewer do
 
 
 @scheme
-def orthogonal(
-    shape: int | tuple[int, ...],
-    *,
-    gain: float = 1.0,
-    **options: Unpack[Options],
-) -> Array:
+def orthogonal(shape: Shape, *, gain: float = 1.0, **options: Unpack[Options]) -> Array:
     """Return a uniformly random orthogonal matrix, times `gain`.
 
     Parameters
@@ -70,10 +65,7 @@ def orthogonal(
 
 @scheme
 def delta_orthogonal(
-    shape: int | tuple[int, ...],
-    *,
-    gain: float = 1.0,
-    **options: Unpack[Options],
+    shape: Shape, *, gain: float = 1.0, **options: Unpack[Options]
 ) -> Array:
     """Return a convolution: an orthogonal matrix at its central tap, 0 elsewhere.
 
@@ -117,12 +109,7 @@ def delta_orthogonal(
 
 
 @scheme
-def identity(
-    shape: int | tuple[int, ...],
-    *,
-    gain: float = 1.0,
-    **options: Unpack[Options],
-) -> Array:
+def identity(shape: Shape, *, gain: float = 1.0, **options: Unpack[Options]) -> Array:
     """Return the weight that passes channel k of each group on to channel k.
 
     Parameters
@@ -181,9 +168,4 @@ def _central_tap(block: Array) -> Array:
 
 
 def _write(block: Array, matrix: Float64, gain: float) -> None:
-    """Write a matrix times `gain`; float16 and bfloat16 are the float32 one rounded."""
-    if gain != 1:
-        matrix = matrix * gain
-    if block.dtype.itemsize == 2:
-        matrix = matrix.astype(np.float32)
-    block[...] = matrix.reshape(block.shape)
+    write(block, (matrix * gain if gain != 1 else matrix).reshape(block.shape))

@@ -4,24 +4,15 @@ import math
 from typing import Protocol, Unpack
 
 from fastgrad._arguments import choice, number
-from fastgrad._kernels import _philox
+from fastgrad.initializers.distributions import filled
 from fastgrad.initializers.draw import Draw, Options, scheme
 from fastgrad.initializers.fans import Fans
-from fastgrad.initializers.streams import Array
-
-
-class Scheme(Protocol):
-    """How every scheme is called."""
-
-    def __call__(
-        self, shape: int | tuple[int, ...], **options: Unpack[Options]
-    ) -> Array:
-        """Return the weights."""
+from fastgrad.initializers.streams import Array, Shape
 
 
 @scheme
 def variance_scaling(
-    shape: int | tuple[int, ...],
+    shape: Shape,
     *,
     scale: float = 1.0,
     mode: str = "fan_in",
@@ -89,115 +80,76 @@ def variance_scaling(
     """
     tensor = Draw.of(shape, options)
     variance = _variance(scale, mode, tensor.fans)
-    return _filled(tensor, distribution, math.sqrt(variance))
+    return filled(tensor, distribution, math.sqrt(variance))
 
 
-@scheme
-def truncated_normal(
-    shape: int | tuple[int, ...],
-    *,
-    std: float = 1.0,
-    bound: float = 2.0,
-    **options: Unpack[Options],
-) -> Array:
-    """Return normals without tails, whose deviation *after* truncation is `std`.
+class Scheme(Protocol):
+    """How a scheme with a gain and a mode is called."""
+
+    def __call__(
+        self,
+        shape: Shape,
+        *,
+        gain: float = ...,
+        mode: str = ...,
+        **options: Unpack[Options],
+    ) -> Array:
+        """Return the weights."""
+
+
+def _named(
+    name: str, distribution: str, scale: float, usual_mode: str, what: str
+) -> Scheme:
+    """Return variance scaling under a name, with what that stands for by default."""
+    usual_gain = math.sqrt(scale)
+
+    def named(
+        shape: Shape,
+        *,
+        gain: float = usual_gain,
+        mode: str = usual_mode,
+        **options: Unpack[Options],
+    ) -> Array:
+        tensor = Draw.of(shape, options)
+        std = math.sqrt(_variance(scale, mode, tensor.fans))
+        times = number("gain", gain, least=0) / usual_gain  # 1 is exact
+        return filled(tensor, distribution, times * std)
+
+    fan = {"fan_in": 500, "fan_avg": 400}[usual_mode]
+    named.__name__ = named.__qualname__ = name
+    named.__doc__ = f"""Return {distribution} weights of {what}.
 
     Parameters
     ----------
     shape : tuple of int
-        Any shape: no fan is needed, and `layout`, `groups`, `transposed` and `stride`
-        are there only so that all schemes are called alike.
-    std : float
-        Deviation of the values returned.
-    bound : float
-        Where to cut, in deviations of the normal that is cut, at least 0.1. The largest
-        value is ``std * bound / truncated_std(bound)``.
-    seed, name, dtype, out, rows, num_threads
-        As for `variance_scaling`.
-
-    Notes
-    -----
-    By inverting the distribution function (algorithm AS 241), one word each: nothing is
-    rejected or clamped. Computed in float64 whatever the dtype.
-
-    Examples
-    --------
-    >>> x = truncated_normal(100_000, std=0.02)
-    >>> bool(abs(x.std() - 0.02) < 1e-4), bool(abs(x).max() < 0.0455)
-    (True, True)
-    """
-    std = number("std", std, least=0)
-    return _filled(Draw.of(shape, options), "truncated_normal", std, bound)
-
-
-def truncated_std(bound: float) -> float:
-    """Return the deviation of a standard normal cut off at plus and minus `bound`.
-
-    Examples
-    --------
-    >>> round(truncated_std(2.0), 12)
-    0.879625661034
-    """
-    bound = number("bound", bound, least=0.1)
-    density = math.exp(-bound * bound / 2) / math.sqrt(2 * math.pi)
-    return math.sqrt(1 - 2 * bound * density / math.erf(bound / math.sqrt(2)))
-
-
-def _named(
-    name: str, scale: float, mode: str, distribution: str, what: str, example: str
-) -> Scheme:
-    """Return variance scaling with these three settings, as a function of its own."""
-
-    def named(shape: int | tuple[int, ...], **options: Unpack[Options]) -> Array:
-        return variance_scaling(
-            shape, scale=scale, mode=mode, distribution=distribution, **options
-        )
-
-    named.__name__ = named.__qualname__ = name
-    named.__doc__ = f"""Return {what}.
-
-    The parameters are those of `variance_scaling`, here with ``scale={scale}``,
-    ``mode="{mode}"`` and ``distribution="{distribution}"``.
+        Shape of the weight, at least two axes.
+    gain : float
+        The deviation is ``gain / sqrt(fan)``; see `fastgrad.gain` for activations.
+    mode : {{"fan_in", "fan_out", "fan_avg", "fan_geo"}}
+        Which fan, as for `variance_scaling`, as are all other parameters.
 
     Examples
     --------
     >>> w = {name}((300, 500), seed=1, name="W1")
-    >>> {example}
-    True
+    >>> round(float(w.var()) * {fan}, 1)
+    {scale}
     """
     return scheme(named)
 
 
-xavier_normal = _named(
-    "xavier_normal", 1.0, "fan_avg", "normal",
-    "normals of variance 2 / (fan_in + fan_out) (Glorot & Bengio, 2010)",
-    "bool(abs(w.std() - (2 / 800) ** 0.5) < 5e-4)",
-)  # fmt: skip
-xavier_uniform = _named(
-    "xavier_uniform", 1.0, "fan_avg", "uniform",
-    "uniforms within ±sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010)",
-    "bool(abs(w).max() <= (6 / 800) ** 0.5)",
-)  # fmt: skip
-he_normal = _named(
-    "he_normal", 2.0, "fan_in", "normal",
-    "normals of variance 2 / fan_in, for ReLU (He et al., 2015)",
-    "bool(abs(w.std() - (2 / 500) ** 0.5) < 5e-4)",
-)  # fmt: skip
-he_uniform = _named(
-    "he_uniform", 2.0, "fan_in", "uniform",
-    "uniforms within ±sqrt(6 / fan_in), for ReLU (He et al., 2015)",
-    "bool(abs(w).max() <= (6 / 500) ** 0.5)",
-)  # fmt: skip
-lecun_normal = _named(
-    "lecun_normal", 1.0, "fan_in", "normal",
-    "normals of variance 1 / fan_in (LeCun et al., 1998), for SELU",
-    "bool(abs(w.std() - (1 / 500) ** 0.5) < 5e-4)",
-)  # fmt: skip
-lecun_uniform = _named(
-    "lecun_uniform", 1.0, "fan_in", "uniform",
-    "uniforms within ±sqrt(3 / fan_in) (LeCun et al., 1998)",
-    "bool(abs(w).max() <= (3 / 500) ** 0.5)",
-)  # fmt: skip
+def _pair(name: str, scale: float, mode: str, what: str) -> tuple[Scheme, Scheme]:
+    """Return the normal and the uniform scheme of this name."""
+    normal = _named(f"{name}_normal", "normal", scale, mode, what)
+    return normal, _named(f"{name}_uniform", "uniform", scale, mode, what)
+
+
+_XAVIER = "variance 2 / (fan_in + fan_out) (Glorot & Bengio, 2010)"
+_HE = "variance 2 / fan_in, for ReLU (He et al., 2015)"
+_LECUN = "variance 1 / fan_in, for SELU (LeCun et al., 1998)"
+
+xavier_normal, xavier_uniform = _pair("xavier", 1.0, "fan_avg", _XAVIER)
+he_normal, he_uniform = _pair("he", 2.0, "fan_in", _HE)
+lecun_normal, lecun_uniform = _pair("lecun", 1.0, "fan_in", _LECUN)
 
 
 def _variance(scale: float, mode: str, fan: Fans) -> float:
@@ -210,19 +162,3 @@ def _variance(scale: float, mode: str, fan: Fans) -> float:
     scale = number("scale", scale, least=0)
     chosen = fan_of[choice("mode", mode, fan_of)]
     return scale / chosen if chosen else 0.0
-
-
-def _filled(tensor: Draw, distribution: str, std: float, bound: float = 2.0) -> Array:
-    """Return the tensor, of deviation `std`, from its stream."""
-    choice("distribution", distribution, ("normal", "uniform", "truncated_normal"))
-    if distribution == "normal":
-        return tensor.filled(_philox.NORMAL, std)
-    if distribution == "uniform":
-        return tensor.filled(_philox.UNIFORM, std * math.sqrt(3))
-    x = number("bound", bound, least=0.1) / math.sqrt(2)
-    return tensor.filled(
-        _philox.TRUNCATED,
-        std / truncated_std(bound),
-        inside=math.erf(x),
-        outside=math.erfc(x) / 2,
-    )

@@ -16,6 +16,7 @@ from fastgrad._memory import refuse_too_large
 from fastgrad._threads import resolve_num_threads
 
 Array = NDArray[Any]
+Shape = int | tuple[int, ...]
 
 _DTYPES = {
     "float16": _philox.FLOAT16,
@@ -125,6 +126,12 @@ def draw(
             raw, key, law, scale, inside, outside, code, start, first, last, threads
         )
     return out
+
+
+def write(target: Array, values: NDArray[np.float64] | np.float64) -> None:
+    """Round numbers to an array's type; to float16 and bfloat16 by way of float32."""
+    narrow = target.dtype.itemsize == 2
+    target[...] = values.astype(np.float32) if narrow else values
 
 
 def _may_overlap(array: Array) -> bool:
