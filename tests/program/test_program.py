@@ -331,6 +331,22 @@ def test_a_program_moves_along_directions(name):
         )
 
 
+def test_a_program_moves_each_block_by_itself():
+    """Each lane moves each block as far as it is told to, and some not at all."""
+    loss, params = make("three_layers")
+    program = trace(loss, params)
+    rng = np.random.default_rng(12)
+    direction = rng.normal(size=program.nest.size)
+    times = rng.normal(size=(len(params), 11)) * rng.integers(2, size=(len(params), 11))
+    times[:, 3] = 0
+    got = program.along(direction, times)
+    assert got[3] == 0
+    for k in range(11):
+        own = np.repeat(times[:, k], np.diff(program.nest.offsets))
+        (expected,) = program.along(own * direction, np.ones(1))
+        np.testing.assert_allclose(got[k], expected, rtol=1e-13)
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -273,34 +273,38 @@ cdef class Replayer:
         memset(state.crossed, 0, sizeof(state.crossed))
         state.cost = 0
 
-    def run_along(self, directions, const double[::1] t):
-        """Difference of the result at theta + t[k] * direction, for at most 8 t.
+    def run_along(self, directions, const double[:, ::1] t):
+        """Difference of the result where lane l moves each parameter along its direction.
 
-        directions: (number of the parameter, direction as contiguous float64) pairs.
+        directions: (number of the parameter, direction as contiguous float64) pairs;
+        t: how far, for each of them and at most 8 lanes.
         """
         cdef fg_state *state = &self.states[0]
         cdef const double[::1] direction
         cdef double *lanes
         cdef fg_box *box
+        cdef double times[LANES]
         cdef int64_t i
-        cdef int l, number
-        if t.shape[0] > LANES:
-            raise ValueError(f"`t` must hold at most {LANES} numbers.")
+        cdef int l, k, number
+        if t.shape[0] != len(directions) or t.shape[1] > LANES:
+            raise ValueError(f"`t` must have shape (directions, at most {LANES}).")
         with self.lock:
             self.forget(state)
-            for number, array in directions:
+            for k, (number, array) in enumerate(directions):
                 direction = array
                 self.open_box(state, number)
                 box = &state.boxes[number]
+                for l in range(LANES):
+                    times[l] = t[k, l] if l < t.shape[1] else 0.0
                 with nogil:
                     for i in range(self.values[number].size):
                         lanes = box.d + i * LANES
                         for l in range(LANES):
-                            lanes[l] = direction[i] * t[l] if l < t.shape[0] else 0.0
+                            lanes[l] = direction[i] * times[l]
             with nogil:
                 fg_pick_replay().run(&self.program, state, 0)
             box = &state.boxes[self.program.out]
-            return np.array([box.d[l] if box.live else 0.0 for l in range(t.shape[0])])
+            return np.array([box.d[l] if box.live else 0.0 for l in range(t.shape[1])])
 
     cdef void open_box(self, fg_state *state, int number) noexcept nogil:
         """The box of all of a value."""

@@ -2,23 +2,33 @@
 
 A program is traced, and computes differences in its own way: a mistake in either would
 pass for a property of the loss. So the function itself is called along random
-directions through each block, and its difference quotients have to agree with the
-derivatives that the program gave, as far as its own noise lets them be known.
+directions, and its difference quotients have to agree with the derivatives that the
+program gave, as far as its own noise lets them be known. One direction goes through
+many blocks, each moved so far that all change the loss by as much: a block whose slopes
+are small is seen as well as any other.
 """
 
-import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from fastgrad.checking.differences import RUNGS, Array, direction_pairs, ladder
+from fastgrad.checking.differences import (
+    RUNGS,
+    Array,
+    Index,
+    direction_pairs,
+    ladder,
+)
 from fastgrad.checking.judgement import KINK, PIECE, Verdicts
 from fastgrad.checking.locate import norm
 from fastgrad.checking.noise import Calibration, noise_along
 from fastgrad.losses import CompiledLosses, Losses
 
 _STEPS = RUNGS[1:8]
-_FIRST = RUNGS[[5, 7]]  # where noise and curvature are least; and closer, for kinks
-_BLOCKS = 8  # a direction each; of more blocks, through several at once
+_FIRST = RUNGS[[5, 7, 8]]  # where noise and curvature are least; and closer, for kinks
+_ALIKE = 10  # powers of two: blocks whose slopes differ by more are not moved together
+_PARTS = 8  # directions each through a part of those that disagree, at most
 _CLOSE = 1e-6  # of the derivative along the direction, typically
 
 
@@ -27,8 +37,8 @@ def first_disagreement(
 ) -> str | None:
     """Return the block along which function and program differ, if there is one.
 
-    Costs two evaluations of the function for each of at most eight directions. Where
-    these do not settle it, 16 more, and some to measure its noise.
+    Costs two evaluations of the function where all blocks matter about as much. Where
+    these do not settle it, four more, and some for each of at most eight directions.
     """
     complete = len(found.index) == losses.nest.size and calibration.fixed is None
     if not isinstance(losses, CompiledLosses) or not complete:
@@ -49,25 +59,78 @@ def _disagreement(
     u = rng.standard_normal(function.nest.size)
     calibration.scale.stretch(u)
     u *= np.isfinite(found.numerical) & (found.kind != KINK)
-    offsets = function.nest.offsets
-    edges = offsets[np.linspace(0, len(offsets) - 1, _BLOCKS + 1).round().astype(int)]
+    directions = _Directions.of(found, u, function.nest.offsets)
     noise = None
-    for start, stop in itertools.pairwise(np.unique(edges).tolist()):
-        direction = u
-        if stop - start < u.size:
-            direction = np.zeros(u.size)
-            direction[start:stop] = u[start:stop]
-        slope, size = _expected(found, u, start, stop)
-        if _is_slope(function, direction, slope, _CLOSE * size):
+    for blocks in directions.alike():
+        if _is_slope(function, *directions.through(blocks)):
             continue
         if noise is None:
             noise = noise_along(function, calibration.scale, rng)
-        pairs = direction_pairs(function, direction, _STEPS)
-        slopes = ladder(pairs[None], np.array([noise]))
-        allowed = 2 * float(slopes.error[0]) + _CLOSE * size
-        if not slopes.kink[0] and abs(float(slopes.value[0]) - slope) > allowed:
-            return function.nest.names[int(function.nest.block_of(start))]
+        for part in np.array_split(blocks, min(_PARTS, len(blocks))):
+            through = directions.through(part)
+            if len(part) < len(blocks) and _is_slope(function, *through):
+                continue
+            if not _may_be_slope(function, *through, noise):
+                return function.nest.names[int(part[0])]
     return None
+
+
+@dataclass(frozen=True)
+class _Directions:
+    """A random direction, block by block.
+
+    Attributes
+    ----------
+    u : ndarray of float64, shape (P,)
+        The direction.
+    offsets : ndarray of int64, shape (number of blocks + 1,)
+        Where each block begins.
+    slope, size : ndarray of float64, shape (number of blocks,)
+        What entries make of the derivative along each block, and its typical size.
+    """
+
+    u: Array
+    offsets: Index
+    slope: Array
+    size: Array
+
+    @classmethod
+    def of(cls, found: Verdicts, u: Array, offsets: Index) -> "_Directions":
+        """Return the direction u with the slopes that were found."""
+        blocks = len(offsets) - 1
+        slope, size = np.zeros(blocks), np.zeros(blocks)
+        for b in range(blocks):
+            for terms in _terms(found, u, int(offsets[b]), int(offsets[b + 1])):
+                slope[b] += terms.sum()
+                size[b] = np.hypot(size[b], norm(terms))
+        return cls(u, offsets, slope, size)
+
+    def alike(self) -> Iterator[Index]:
+        """Yield the blocks that have entries, those of about the same size together."""
+        filled = np.flatnonzero(np.diff(self.offsets))
+        with np.errstate(all="ignore"):
+            below = np.log2(self.size.max(initial=0.0) / self.size[filled])
+            rank = np.where(self.size[filled] > 0, below // _ALIKE, np.inf)
+        for one in np.unique(rank):
+            yield filled[rank == one]
+
+    def through(self, blocks: Index) -> tuple[Array, float, float]:
+        """Return the direction through some blocks, its slope, and what is close."""
+        largest = float(self.size[blocks].max())
+        with np.errstate(all="ignore"):
+            weight = largest / self.size[blocks] if largest else np.ones(len(blocks))
+        direction = np.zeros(len(self.u))
+        for b, factor in zip(blocks, weight, strict=True):
+            here = slice(int(self.offsets[b]), int(self.offsets[b + 1]))
+            np.multiply(self.u[here], factor, out=direction[here])
+        return direction, float(weight @ self.slope[blocks]), _CLOSE * largest
+
+
+def _terms(found: Verdicts, u: Array, start: int, stop: int) -> Iterator[Array]:
+    """Yield what each entry adds to the slope along u, piece by piece."""
+    for first in range(start, stop, PIECE):
+        here = slice(first, min(first + PIECE, stop))
+        yield np.where(u[here] != 0, found.numerical[here], 0.0) * u[here]
 
 
 def _is_slope(function: Losses, direction: Array, slope: float, close: float) -> bool:
@@ -79,12 +142,11 @@ def _is_slope(function: Losses, direction: Array, slope: float, close: float) ->
     return False
 
 
-def _expected(found: Verdicts, u: Array, start: int, stop: int) -> tuple[float, float]:
-    """Return what entries make of the derivative along u, and its typical size."""
-    sums, sizes = [], []
-    for first in range(start, stop, PIECE):
-        here = slice(first, min(first + PIECE, stop))
-        terms = np.where(u[here] != 0, found.numerical[here], 0.0) * u[here]
-        sums.append(terms.sum())
-        sizes.append(norm(terms))
-    return float(np.sum(sums)), norm(np.array(sizes))
+def _may_be_slope(
+    function: Losses, direction: Array, slope: float, close: float, noise: float
+) -> bool:
+    """Whether a ladder of differences leaves it open."""
+    pairs = direction_pairs(function, direction, _STEPS)
+    slopes = ladder(pairs[None], np.array([noise]))
+    allowed = 2 * float(slopes.error[0]) + close
+    return bool(slopes.kink[0]) or abs(float(slopes.value[0]) - slope) <= allowed

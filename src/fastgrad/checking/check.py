@@ -126,9 +126,10 @@ def check_gradient(
     -----
     One evaluation per entry where the loss is compiled and its differences are exact,
     two otherwise; about 30 more for each of a few entries per block on which noise and
-    curvature of the loss are measured, 20 to 60 for each suspect, and two or, where
-    these do not settle it, 18 for each of at most eight random directions. What the
-    verdicts mean and how they are reached is described in ``docs/verdict.md``.
+    curvature of the loss are measured, 20 to 60 for each suspect, and two along a
+    random direction or, where these do not settle it, 20 for each of at most eight.
+    What the verdicts mean and how they are reached is described in
+    ``docs/verdict.md``.
 
     Examples
     --------

@@ -281,7 +281,7 @@ def _compiled(
         losses = compiled = compile_losses(python, reduction, num_threads)
         if compiled.asks_the_function:
             compiled.here = batched_losses(python, reduction)
-        if engine == "auto" and not pays(compiled, compiled.here):
+        if engine == "auto" and not pays(compiled):
             losses = compiled.here
             losses.program = compiled.program  # names causes nevertheless
     except TraceError as error:

@@ -52,12 +52,15 @@ class CompiledLosses(Substitute):
         Evaluations by the function because a branch, a mask, ... had another outcome.
     replay : Replay
         What is asked for losses: the program, here or elsewhere.
+    seconds_of_function : float
+        That the function took for one of them, when it was compared with the program.
     """
 
     engine = "compiled"
     program: Program
     replay: Replay
     guarded = 0
+    seconds_of_function = 0.0
     _exhausted = False
 
     def __init__(
@@ -191,24 +194,21 @@ _TRIFLE = 3e-3
 _TRIED = 16
 
 
-def pays(compiled: CompiledLosses, python: Losses) -> bool:
+def pays(compiled: CompiledLosses) -> bool:
     """Whether checking every entry by the program is the cheaper way.
 
     Measured at a few entries: a program of many small operations, or one that leaves
     most entries to the function, can take longer than the function does.
     """
-    nest = python.nest
-    entry = np.random.default_rng(2).integers(nest.size, size=min(nest.size, _TRIED))
-    moved = python.representable(entry, python.theta[entry] * (1 + 1e-4) + 1e-4)
-    delta = moved - python.theta[entry]
-    began = time.thread_time()  # not what other processes take
+    theta, size = compiled.theta, compiled.nest.size
+    entry = np.random.default_rng(2).integers(size, size=min(size, _TRIED))
+    began = time.thread_time()
+    delta = 1e-4 * (np.abs(theta[entry]) + 1)
     difference, _ = compiled.program.at_entries(entry, delta, num_threads=1)
-    between = time.thread_time()
-    python.at_entries(entry[:2], moved[:2])
-    program = (between - began) / len(entry)
-    function = (time.thread_time() - between) / 2
+    program = (time.thread_time() - began) / len(entry)
+    function = compiled.seconds_of_function
     program += function * float(np.mean(~np.isfinite(difference)))
-    return 2 * nest.size * (program - function) <= _TRIFLE
+    return 2 * size * (program - function) <= _TRIFLE
 
 
 # ---- the same program next to theta --------------------------------------------------
@@ -268,29 +268,35 @@ _SIZES = (1.0, 1e-2, 1e-4)
 
 
 def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> None:
-    """Along a direction through all blocks, through each alone, and at some entries."""
+    """At some entries, along a direction through all blocks, and through each alone."""
     rng = np.random.default_rng(0)
     nest = python.nest
-    direction = rng.standard_normal(nest.size) * _scale(python) * size
+    direction = rng.uniform(-2, 2, nest.size) * _scale(python) * size
     direction = -python.within(-python.within(direction))  # both ways
-    filled = np.flatnonzero(np.diff(nest.offsets))
-    of_blocks = rng.integers(nest.offsets[filled], nest.offsets[filled + 1])
-    entry = np.concatenate([rng.integers(nest.size, size=3), of_blocks])
+    entry = rng.integers(nest.size, size=3)
     moved = python.representable(entry, python.theta[entry] + direction[entry])
+    began = time.thread_time()  # not what other processes take
     expected = [*python.at_entries(entry, moved)[0]]
+    compiled.seconds_of_function = (time.thread_time() - began) / len(entry)
     got = [*compiled.at_entries(entry, moved)[0]]
     if nest.size <= _MANY:
-        t = np.array([0.01, -0.3])
-        expected += [*python.along(direction, t)]
-        got += [*compiled.along(direction, t)]
-    if len(filled) > 1 and nest.size <= _MANY:
-        for start, stop in zip(nest.offsets, nest.offsets[1:], strict=False):
-            alone = np.zeros(nest.size)
-            alone[start:stop] = direction[start:stop]
-            expected += [*python.along(alone, t[1:])]
-            got += [*compiled.along(alone, t[1:])]
+        times = _all_and_each(nest.offsets)
+        for t in times.T:
+            own = np.repeat(t, np.diff(nest.offsets))
+            expected += [*python.along(own * direction, 1.0)]
+        replayed = compiled.program.along(direction, times)
+        left = ~np.isfinite(replayed)  # to the function
+        got += [*np.where(left, expected[len(entry) :], replayed)]
     for a, b in zip(got, expected, strict=True):
         _compare("at perturbed parameters", a, b, python)
+
+
+def _all_and_each(offsets: Integers) -> NDArray[np.float64]:
+    """How far to move each block: all of them, twice, and each that has entries."""
+    each = -0.3 * np.eye(len(offsets) - 1)[:, np.diff(offsets) > 0]
+    several = each if each.shape[1] > 1 else each[:, :0]
+    together = np.tile([0.01, -0.3], (len(each), 1))
+    return np.concatenate([together, several], axis=1)
 
 
 def _scale(python: Losses) -> NDArray[np.float64]:

@@ -222,22 +222,28 @@ class Program:
     def along(
         self, direction: NDArray[np.float64], t: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """J(theta + t[k] * direction) - J(theta), for each k."""
-        offsets = self.nest.offsets.tolist()
-        directions = [
-            (self._number[p], np.ascontiguousarray(direction[a:b], dtype=np.float64))
-            for p, (a, b) in zip(
-                self.parameters, itertools.pairwise(offsets), strict=True
-            )
-            if np.any(direction[a:b])  # what stays where it is need not be replayed
-        ]
+        """J(theta + t[k] * direction) - J(theta), for each k.
+
+        Where t has shape (number of blocks, n), each block is moved t[block, k] times
+        its part of the direction.
+        """
+        direction = np.ascontiguousarray(direction, dtype=np.float64)
         t = np.asarray(t, dtype=np.float64)
+        times = np.broadcast_to(t, (len(self.parameters), t.shape[-1]))
+        moved = [
+            (b, (self._number[p], part.reshape(-1)))
+            for b, (p, part) in enumerate(
+                zip(self.parameters, self.nest.split(direction), strict=True)
+            )
+            if np.any(times[b]) and np.any(part)  # the others need not be replayed
+        ]
+        blocks, directions = [b for b, _ in moved], [one for _, one in moved]
         replayer = self.replayer(1)
         seconds = BUNDLE * self._full_cost / self._rate
         parts = []
-        for i in range(0, len(t), BUNDLE):
-            times = np.ascontiguousarray(t[i : i + BUNDLE])
-            run = partial(replayer.run_along, directions, times)
+        for i in range(0, t.shape[-1], BUNDLE):
+            lanes = np.ascontiguousarray(times[blocks, i : i + BUNDLE])
+            run = partial(replayer.run_along, directions, lanes)
             parts.append(interruptibly(run, seconds))
         difference = np.concatenate(parts) if parts else np.empty(0)
         if self._departure is not None:
