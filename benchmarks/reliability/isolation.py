@@ -21,8 +21,11 @@ from pathlib import Path
 Outcome = tuple[int, list[str]]
 PATIENCE = 120.0
 HERE = Path(__file__).parent
-# Tables of hostile conditions, and of calls of everything public.
-sys.path += [str(HERE.parent), str(HERE.parents[1] / "tests")]
+TESTS = HERE.parents[1] / "tests"
+# Tables of hostile conditions, of calls of everything public, of random programs.
+sys.path += map(
+    str, (HERE.parent, TESTS, TESTS / "program", TESTS / "program" / "trace")
+)
 
 
 def outcomes(part: str, cases: int) -> Iterator[tuple[int, Outcome]]:

@@ -76,13 +76,13 @@ OPERATIONS = [
 ]  # fmt: skip
 
 
-def build(steps):
+def build(steps, operations=OPERATIONS):
     def loss(p):
         values = [p["a"], p["b"]]
         for which, first, second, k in steps:
             x = values[first % len(values)]
             y = values[second % len(values)]
-            out = OPERATIONS[which](x, y, k)
+            out = operations[which](x, y, k)
             if 0 < out.size < 400 and out.ndim < 6:
                 values.append(out)
         total = 0.0

@@ -108,6 +108,8 @@ class Traced(NDArrayOperatorsMixin):
 
     def view(self, node: Node, pick: Callable[[Positions], Positions]) -> Traced:
         """An array that shares its memory, at the positions that `pick` picks."""
+        if isinstance(self._view, tuple):
+            _ = self.positions  # settles whether it is a view itself, or a copy
         return Traced(node, self.dtype, self.memory, (self, pick))
 
     def overwrite(self, node: Node) -> None:
