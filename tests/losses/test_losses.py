@@ -231,9 +231,8 @@ def test_float32_parameters_take_rounded_values():
         np.ones((3, 4), np.float16),
         np.ones((3, 4), ">f8"),
         np.array(1.0),
-        np.ones((3, 4)).view(np.matrix),
     ],
-    ids=["C", "Fortran", "strided", "float16", "big-endian", "0-d", "matrix"],
+    ids=["C", "Fortran", "strided", "float16", "big-endian", "0-d"],
 )
 def test_any_array_is_moved_in_place(leaf):
     """Entry i is the i-th in C order, however the array is stored."""

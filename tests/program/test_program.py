@@ -569,3 +569,19 @@ def test_a_difference_keeps_its_digits_however_small_it_is(size):
 
 def test_a_polynomial_has_no_rounding_to_speak_of():
     assert trace(lambda w: (w**2).sum() + 1e6, np.ones(3)).rounding == 0.0
+
+
+@pytest.mark.parametrize(
+    "f",
+    [np.tanh, np.exp, np.expm1, np.log, np.log1p, np.log2, np.log10, np.sin, np.cos]
+    + [lambda x: x**2.5, lambda x: np.logaddexp(x, 0.3), lambda x: x * np.tanh(x)],
+)
+def test_differences_do_not_depend_on_the_length_of_an_array(f):
+    """Of long ones less is kept."""
+    few = np.linspace(0.1, 30.0, 16)
+    index, delta = np.arange(16), np.geomspace(1e-12, 20.0, 16)
+    expected, got = (
+        trace(lambda x: np.sum(f(x)), x).at_entries(index, delta)[0]
+        for x in (few, np.append(few, np.ones(2**17)))
+    )
+    np.testing.assert_array_equal(got, expected)

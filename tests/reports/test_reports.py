@@ -47,8 +47,7 @@ def make_report(rows=20, verdict="wrong", **changes):
                 "scale", ("W1",), "divide by m = 32 & more", "net.py:12: a < b", 1e-9
             ),
         ),
-        "numerical": numerical,
-        "analytic": analytic,
+        "gradients": (numerical, analytic, None),
         "evaluations": 12345,
         "seconds": 0.5,
         "threads": 2,
@@ -160,7 +159,9 @@ def test_dict_and_json_agree_and_are_complete():
 
 def test_json_knows_no_nan():
     """What JSON cannot hold becomes a string."""
-    report = make_report(relative_error=np.nan, numerical=np.array([np.inf, 1.0]))
+    report = make_report(
+        relative_error=np.nan, gradients=(np.array([np.inf, 1.0]), None, None)
+    )
     found = json.loads(report.to_json(), parse_constant=pytest.fail)
     assert found["relative_error"] == "nan"
     assert found["numerical"] == {"params": ["inf", 1.0]}

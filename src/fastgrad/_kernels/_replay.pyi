@@ -19,7 +19,7 @@ class Replayer:
         self,
         values: Sequence[tuple[tuple[int, ...], NDArray[np.float64], int]],
         ops: Sequence[
-            tuple[int, Sequence[int], int, Sequence[int], NDArray[np.float64]]
+            tuple[int, Sequence[int], int, Sequence[int], NDArray[np.float64], bool]
         ],
         out: int,
         scratch: Sequence[int],

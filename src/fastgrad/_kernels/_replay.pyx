@@ -149,7 +149,7 @@ cdef class Replayer:
 
     values: (shape, value at theta as contiguous float64, slot in the workspace) each;
     ops: (code, numbers of the inputs, number of the output, int64 parameters, float64
-    data) each.
+    data, whether the terms of a smooth function are kept) each.
 
     Threads may share one: a call has the workspaces to itself, others wait.
     """
@@ -189,7 +189,7 @@ cdef class Replayer:
                 self.values[i].shape[d] = shape[d]
                 self.values[i].stride[d] = stride
                 stride *= shape[d]
-        for i, (code, numbers, target, parameters, data) in enumerate(ops):
+        for i, (code, numbers, target, parameters, data, kept) in enumerate(ops):
             inputs = np.array(numbers, dtype=np.int32)
             ints = np.array([*parameters, 0], dtype=np.int64)
             base = np.append(data, 0.0)
@@ -202,7 +202,7 @@ cdef class Replayer:
             self.ops[i].out = target
             self.ops[i].ints = &ints[0]
             self.ops[i].data = &base[0]
-            if fg_kinds[code] == 2:
+            if kept and fg_kinds[code] == 2:
                 terms = np.empty(N_TERMS * self.values[target].size + 1)
                 self.keep.append(terms)
                 self.ops[i].terms = &terms[0]

@@ -154,7 +154,7 @@ def unchecked(
 ) -> GradientReport:
     """Return the report where the findings leave nothing to compare."""
     nest = losses.nest
-    nan = nest.unvector(np.full(nest.size, np.nan))
+    nan, analytic = nest.nowhere(), nest.unvector(nest.join(gradients))
     return GradientReport(
         verdict="undecided",
         relative_error=float("nan"),
@@ -163,9 +163,7 @@ def unchecked(
             for name, shape in zip(nest.names, nest.shapes, strict=True)
         ),
         causes=tuple(finding.cause for finding in findings),
-        numerical=nan,
-        analytic=nest.unvector(nest.join(gradients)),
-        error=nan,
+        gradients=(nan, analytic, nan),
         evaluations=losses.evaluations,
         engine=losses.engine,
         threads=losses.num_threads,
@@ -319,8 +317,10 @@ def _random_direction(nest: Nest, theta: Vector, seed: int) -> Vector:
     """
     direction = np.random.default_rng(seed).uniform(-2, 2, nest.size)
     for block, part in zip(nest.split(theta), nest.split(direction), strict=True):
-        typical = float(np.abs(block).mean()) if block.size else 0.0
-        part *= np.where(block != 0, np.abs(block), typical or 1.0)
+        size = np.asarray(np.abs(block))
+        typical = float(size.mean()) if block.size else 0.0
+        size[size == 0] = typical or 1.0
+        part *= size
     return direction
 
 

@@ -186,13 +186,12 @@ class Problem:
 
     def relabel(self, report: GradientReport) -> GradientReport:
         """Return the report with Jacobians in it, and entries (output, input)."""
-        fields = {
-            name: self.arranged(
-                np.concatenate(
-                    [part.ravel() for part in getattr(report, name).values()]
-                )
+        given = report.numerical, report.analytic, report.error
+        fields: dict[str, Any] = {
+            "gradients": tuple(
+                self.arranged(np.concatenate([part.ravel() for part in nest.values()]))
+                for nest in given
             )
-            for name in ("numerical", "analytic", "error")
         }
         if self.sparsity is not None:
             shapes, starts = self._shapes(), self._starts()

@@ -20,7 +20,7 @@ from fastgrad.checking.locate import UNLUCKY, Search
 from fastgrad.checking.noise import Calibration
 from fastgrad.checking.notes import notes
 from fastgrad.losses import Losses
-from fastgrad.reports import Block, Blocks, Entries, GradientReport, Verdict
+from fastgrad.reports import Block, Blocks, Entries, GradientReport, Some, Verdict
 
 
 def summarize(
@@ -35,9 +35,7 @@ def summarize(
         relative_error=relative_error(entries),
         blocks=Blocks(blocks),
         wrong=wrong_entries(losses, entries),
-        numerical=_spread(losses, entries, entries.numerical),
-        analytic=_spread(losses, entries, entries.analytic),
-        error=_spread(losses, entries, entries.error),
+        gradients=_gradients(losses, entries),
         evaluations=losses.evaluations,
         engine=losses.engine,
         threads=getattr(losses, "num_threads", 1),
@@ -69,9 +67,7 @@ def summarize_search(
         relative_error=locate.relative_error(searches),
         blocks=Blocks(blocks),
         wrong=wrong_entries(losses, entries),
-        numerical=_spread(losses, entries, entries.numerical),
-        analytic=_spread(losses, entries, entries.analytic),
-        error=_spread(losses, entries, entries.error),
+        gradients=_gradients(losses, entries),
         evaluations=losses.evaluations,
         engine=losses.engine,
         threads=losses.num_threads,
@@ -192,13 +188,14 @@ def _overall(losses: Losses, entries: Verdicts, blocks: tuple[Block, ...]) -> Ve
     return verdict
 
 
-def _spread(losses: Losses, entries: Verdicts, values: Array) -> Any:
-    """Return values of the entries checked in the structure of the parameters."""
-    if len(values) == losses.nest.size:
-        return losses.nest.unvector(values)
-    whole = np.full(losses.nest.size, np.nan)
-    whole[entries.index] = values
-    return losses.nest.unvector(whole)
+def _gradients(losses: Losses, entries: Verdicts) -> tuple[Any, ...]:
+    """Return both gradients and the error bars, built like the parameters."""
+    values = entries.numerical, entries.analytic, entries.error
+    nest = losses.nest
+    if len(entries.index) == nest.size:
+        return tuple(map(nest.unvector, values))
+    like = nest.nowhere()
+    return tuple(Some(like, entries.index, part) for part in values)
 
 
 def _searched_block(losses: Losses, b: int, search: Search, own: Verdicts) -> Block:

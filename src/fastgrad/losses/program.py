@@ -19,12 +19,14 @@ from fastgrad.losses.interface import (
 )
 from fastgrad.params import Vector
 from fastgrad.program import (
+    Line,
     Node,
     Program,
     TraceError,
     defining_line,
     first_constant_that_moved,
     first_other_operation,
+    outline,
     program_of,
     trace_graph,
 )
@@ -167,8 +169,9 @@ def compile_losses(
         one, other = python.nest.shared[0]
         raise TraceError(f"parameters share memory ({one} and {other})", source)
     try:
+        beside = _traced_next(python, reduction, _NEXT[0])
         recorded = trace_graph(python.loss, python.nest, reduction, python.theta)
-        _trace_again(recorded.nodes, python, reduction)
+        _refuse_other(recorded.nodes, beside, python, reduction)
     finally:
         python.restore()
     if python.nest.size > _MANY:
@@ -213,43 +216,36 @@ def pays(compiled: CompiledLosses) -> bool:
 
 # ---- the same program next to theta --------------------------------------------------
 
-#: Relative distances of the second trace: a smaller one where the program is another
+#: Relative distances of the other trace: a smaller one where the program is another
 #: at the larger, and there zeros, where kinks are, stay.
 _NEXT = (1e-6, 1e-9)
 
 
-def _trace_again(nodes: Sequence[Node], python: Losses, reduction: str | None) -> None:
-    """Refuse a program with a constant that is none."""
-    for size in _NEXT:
-        other = _traced_next(python, reduction, size, zeros=size == _NEXT[0])
-        parted = first_other_operation(nodes, other)
-        if parted is None:
-            moved = first_constant_that_moved(nodes, other)
-            if moved is not None:
-                raise TraceError(
-                    "uses a number that depends on the parameters, but got past the "
-                    "trace",
-                    moved.source,
-                )
-            return
-    assert parted is not None  # where the other trace failed, at the first node
-    raise TraceError("does something else at parameters next to these", parted.source)
+def _refuse_other(
+    nodes: Sequence[Node], beside: list[Line], python: Losses, reduction: str | None
+) -> None:
+    """Refuse a program that is another next to theta, or has other constants there."""
+    parted = first_other_operation(nodes, beside)
+    if parted is not None:
+        beside = _traced_next(python, reduction, _NEXT[1])
+        parted = first_other_operation(nodes, beside)
+    if parted is not None:  # where the other trace failed, at the first node
+        raise TraceError(
+            "does something else at parameters next to these", parted.source
+        )
+    moved = first_constant_that_moved(nodes, beside)
+    if moved is not None:
+        raise TraceError(
+            "uses a number that depends on the parameters, but got past the trace",
+            moved.source,
+        )
 
 
-def _traced_next(
-    python: Losses, reduction: str | None, size: float, *, zeros: bool
-) -> list[Node]:
-    """The nodes of a trace at parameters moved a little; none if it fails there."""
-    rng = np.random.default_rng(1)
+def _traced_next(python: Losses, reduction: str | None, size: float) -> list[Line]:
+    """The outline of a trace at parameters moved a little; empty if it fails there."""
     try:
-        for leaf in python.nest.leaves:
-            step = max(size, 8 * float(np.finfo(leaf.dtype).eps))
-            move = step * rng.uniform(0.5, 1.5, leaf.shape)
-            move *= np.where(leaf == 0, np.float64(_typical(leaf) * zeros), leaf)
-            np.add(leaf, move, out=leaf, casting="same_kind")
-            del move
-        python.confine()
-        return trace_graph(python.loss, python.nest, reduction).nodes
+        _move_next(python, size)
+        return outline(trace_graph(python.loss, python.nest, reduction).nodes)
     except TraceError:
         if size == _NEXT[-1]:
             raise
@@ -260,18 +256,33 @@ def _traced_next(
         python.restore()
 
 
+def _move_next(python: Losses, size: float) -> None:
+    rng = np.random.default_rng(1)
+    for leaf in python.nest.leaves:
+        step = max(size, 8 * float(np.finfo(leaf.dtype).eps))
+        move = rng.uniform(0.5 * step, 1.5 * step, leaf.shape)
+        zero = _typical(leaf) if size == _NEXT[0] else 0.0
+        move *= np.where(leaf == 0, zero, leaf)
+        np.add(leaf, move, out=leaf, casting="same_kind")
+    python.confine()
+
+
 # ---- the same values around theta ----------------------------------------------------
 
 #: Of the perturbations to compare at: smaller ones where the function itself fails,
 #: e.g. because a matrix is no longer positive definite.
 _SIZES = (1.0, 1e-2, 1e-4)
+#: Entries of a block that say how large its entries are.
+_SAMPLE = 2**17
 
 
 def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> None:
     """At some entries, along a direction through all blocks, and through each alone."""
     rng = np.random.default_rng(0)
     nest = python.nest
-    direction = rng.uniform(-2, 2, nest.size) * _scale(python) * size
+    direction = rng.uniform(-2, 2, nest.size)
+    for leaf, part in zip(nest.leaves, nest.split(direction), strict=True):
+        part *= size * _typical(leaf)
     direction = -python.within(-python.within(direction))  # both ways
     entry = rng.integers(nest.size, size=3)
     moved = python.representable(entry, python.theta[entry] + direction[entry])
@@ -299,17 +310,12 @@ def _all_and_each(offsets: Integers) -> NDArray[np.float64]:
     return np.concatenate([together, several], axis=1)
 
 
-def _scale(python: Losses) -> NDArray[np.float64]:
-    """Root mean square of each entry's block; 1 where that is zero."""
-    leaves = python.nest.leaves
-    return np.repeat([_typical(x) for x in leaves], [x.size for x in leaves])
-
-
 def _typical(leaf: NDArray[Any]) -> float:
-    """Root mean square; 1 where that is zero."""
-    largest = float(np.abs(leaf).max(initial=0.0)) or 1.0  # squares may overflow
-    squares = np.square(leaf / largest, dtype=float)
-    return float(np.sqrt(np.mean(squares)) * largest or 1.0) if leaf.size else 1.0
+    """Root mean square, of a sample of many entries; 1 where that is zero."""
+    some = np.abs(leaf.flat[:: max(1, leaf.size // _SAMPLE)], dtype=float)
+    largest = float(some.max(initial=0.0)) or 1.0  # squares may overflow
+    squares = np.square(some / largest)
+    return float(np.sqrt(np.mean(squares)) * largest or 1.0) if some.size else 1.0
 
 
 def _compare(where: str, got: float, expected: float, python: Losses) -> None:

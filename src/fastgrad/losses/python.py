@@ -1,6 +1,6 @@
 """Losses by the user's function, called once per point."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,7 +59,7 @@ class PythonLosses(Losses):
         with self._restoring(f"at `params` as given{hint}"):
             result = self.loss(self.nest.structure)
             self._count(1)
-            self._refuse_mutation(self._saved)
+            self._refuse_mutation(self.nest.change_since(self._saved))
         return result
 
     @_QUIETLY
@@ -75,7 +75,7 @@ class PythonLosses(Losses):
                 piece = here[start : start + _PIECE]
                 entries = index[piece] - self.nest.offsets[block]
                 out[piece] = self._in_block(block, entries, value[piece])
-        self._refuse_mutation(self._saved)
+        self._refuse_mutation(self.nest.change_since(self._saved))
         return out, None
 
     @_QUIETLY
@@ -100,7 +100,7 @@ class PythonLosses(Losses):
                     add_note(error, where)
                     out[k] = np.nan
                 self._count(1)
-                self._refuse_mutation(kept or self._moved(time, steps))
+                self._refuse_mutation(self._change(kept, time, steps))
         return out
 
     @_QUIETLY
@@ -183,15 +183,16 @@ class PythonLosses(Losses):
         finally:
             self.restore()
 
-    def _moved(self, time: float, steps: list[AnyArray]) -> Iterator[AnyArray]:
-        """Yield theta moved by `time` times the steps, as each block stores it."""
-        for saved, step in zip(self._saved, steps, strict=True):
-            moved = saved.copy()
-            _move(moved, time, step)
-            yield moved
+    def _change(
+        self, kept: list[AnyArray] | None, time: float, steps: list[AnyArray]
+    ) -> str | None:
+        """Return what the loss did to parameters that were moved by a direction."""
+        if kept is not None:
+            return self.nest.change_since(kept)
+        moved = zip(self.nest.leaves, self._saved, steps, strict=True)
+        return self.nest.change(_is_moved(*of, time) for of in moved)
 
-    def _refuse_mutation(self, expected: Iterable[AnyArray]) -> None:
-        change = self.nest.change_since(expected)
+    def _refuse_mutation(self, change: str | None) -> None:
         if change is not None:
             self.restore()
             raise ValueError(f"`loss` must not change its parameters, but it {change}.")
@@ -199,11 +200,25 @@ class PythonLosses(Losses):
 
 def _move(leaf: AnyArray, time: float, step: AnyArray) -> None:
     """Add `time` times the step to an array, piece by piece, without a copy of it."""
-    if not leaf.flags.c_contiguous:
-        np.add(leaf, time * step, out=leaf, casting="same_kind")
+    for piece, steps in _pieces(leaf, step):
+        np.add(piece, time * steps, out=piece, casting="same_kind")
+
+
+def _is_moved(leaf: AnyArray, saved: AnyArray, step: AnyArray, time: float) -> bool:
+    """Whether `_move` would make an array of what is saved."""
+    for piece, before, steps in _pieces(leaf, saved, step):
+        moved = before.copy()
+        np.add(moved, time * steps, out=moved, casting="same_kind")
+        if not np.array_equal(piece, moved):
+            return False
+    return True
+
+
+def _pieces(*arrays: AnyArray) -> Iterator[tuple[AnyArray, ...]]:
+    """Yield arrays of one shape piece by piece, as views; at once where they cannot."""
+    if not all(array.flags.c_contiguous for array in arrays):
+        yield arrays
         return
-    flat, steps = leaf.reshape(-1), step.reshape(-1)
-    for start in range(0, flat.size, _PIECE):
-        piece = flat[start : start + _PIECE]
-        moved = time * steps[start : start + _PIECE]
-        np.add(piece, moved, out=piece, casting="same_kind")
+    flat = [np.asarray(array).reshape(-1) for array in arrays]
+    for start in range(0, flat[0].size, _PIECE):
+        yield tuple(array[start : start + _PIECE] for array in flat)

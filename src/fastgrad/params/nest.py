@@ -241,6 +241,10 @@ class Nest:
         ]
         return self._filled(arrays, [None] * len(self._values))
 
+    def nowhere(self) -> Any:
+        """Return the structure of the parameters with nan everywhere, in no memory."""
+        return self.unvector(np.broadcast_to(np.nan, self.size))
+
     def private_copy(self) -> "Nest":
         """Return the same nest over copies of all its arrays."""
         return Nest(self.rebuild(self.snapshot()), self._what, self._patterns)
@@ -268,8 +272,12 @@ class Nest:
 
     def change_since(self, snapshot: Iterable[AnyArray]) -> str | None:
         """Return what somebody did to the parameters, None if nothing."""
-        for name, leaf, saved in zip(self.names, self.leaves, snapshot, strict=True):
-            if not np.array_equal(leaf, saved):
+        return self.change(map(np.array_equal, self.leaves, snapshot))
+
+    def change(self, same: Iterable[bool]) -> str | None:
+        """Return it, given for each block whether it is as it should be."""
+        for name, is_same in zip(self.names, same, strict=True):
+            if not is_same:
                 return f"changed {name}"
         return None if self._is_intact() else "put other arrays in their place"
 

@@ -25,8 +25,10 @@ from fastgrad.program.primitives import ops
 from fastgrad.program.primitives.primitive import Primitive
 from fastgrad.program.program import Program, program_of, trace_nest
 from fastgrad.program.trace.agreement import (
+    Line,
     first_constant_that_moved,
     first_other_operation,
+    outline,
 )
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.opaque import call_opaque
@@ -35,6 +37,7 @@ from fastgrad.program.trace.tracing import trace_graph
 
 __all__ = [
     "Complex",
+    "Line",
     "Node",
     "Primitive",
     "Program",
@@ -50,6 +53,7 @@ __all__ = [
     "first_constant_that_moved",
     "first_other_operation",
     "ops",
+    "outline",
     "program_of",
     "spoken",
     "topological",

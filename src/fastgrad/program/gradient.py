@@ -4,7 +4,7 @@ The numerical gradient never uses this. It is what `Program.gradient` returns, a
 naming a bug starts from: the gradient with one rule broken on purpose.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,15 +40,61 @@ def backpropagate(
     rules : mapping, optional
         Instead of `derivative`, for some nodes.
     """
+    return dict(backward(nodes, result, rules))
+
+
+def backward(
+    nodes: Sequence[Node],
+    result: Node,
+    rules: Mapping[Node, Rule] | None = None,
+) -> Iterator[tuple[Node, Array]]:
+    """Yield each active node and its gradient, outputs first; see `backpropagate`.
+
+    Only what is still to be handed on is kept.
+    """
     rules = rules or {}
     gradients: dict[Node, Array] = {result: np.ones(())}
     for node in reversed(nodes):
-        if not node.inputs or not node.active or node not in gradients:
+        if node not in gradients:
             continue
-        rule = rules.get(node, derivative)
-        parts = rule(node, gradients[node])
+        own = gradients.pop(node)
+        yield node, own
+        if not node.inputs or not node.active:
+            continue
+        parts = rules.get(node, derivative)(node, own)
         for x, part in zip(node.inputs, parts, strict=True):
             if x.active and part is not None:
                 part = np.broadcast_to(part, x.shape)
                 gradients[x] = gradients[x] + part if x in gradients else part
-    return gradients
+
+
+def rounding_of(nodes: Sequence[Node], result: Node) -> float:
+    """A bound of the rounding of a replayed difference, far above it.
+
+    An ulp of each value that a function rounds, brought to the loss through its
+    derivative there. The kernels round relative to the differences themselves.
+    """
+    rounded: set[Node] = set()
+    last = []
+    for node in nodes:
+        if rounded.isdisjoint(node.inputs):
+            last.append(node)
+        if _rounds(node) or not rounded.isdisjoint(node.inputs):
+            rounded.add(node)
+    total = 0.0
+    with np.errstate(all="ignore"):
+        for node, g in backward(nodes, result, dict.fromkeys(last, _stop)):
+            if _rounds(node):
+                effect = np.multiply(g, node.value, out=np.empty(node.shape))
+                np.copyto(effect, 0.0, where=~np.isfinite(effect))
+                total += float(np.vdot(effect, effect))
+    return float(np.finfo(np.float64).eps * np.sqrt(total))
+
+
+def _rounds(node: Node) -> bool:
+    return node.active and bool(node.inputs) and ops.PRIMITIVES[node.op].inexact
+
+
+def _stop(node: Node, _: Array) -> Sequence[None]:
+    """Send nothing to the inputs."""
+    return [None] * len(node.inputs)

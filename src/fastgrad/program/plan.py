@@ -20,6 +20,9 @@ from fastgrad.program.primitives.matrices import LINEAR
 #: them would be mostly empty.
 _APART = 64
 
+#: Elements whose terms (see `simd/smooth.h`) are kept anyhow.
+_MANY_TERMS = 1 << 16
+
 
 def assign_slots(nodes: Sequence[Node], result: Node) -> tuple[dict[Node, int], int]:
     """Where in the workspace the lanes of each active node live, and its length.
@@ -75,6 +78,7 @@ def packed(nodes: Sequence[Node], result: Node) -> Packed:
     slots, end = assign_slots(nodes, result)
     number = {node: i for i, node in enumerate(nodes)}
     values = [(node.shape, node.value, slots.get(node, 0)) for node in nodes]
+    once = _moved_once(nodes)
     operations = [
         (
             CODES[node.op],
@@ -82,12 +86,30 @@ def packed(nodes: Sequence[Node], result: Node) -> Packed:
             number[node],
             node.ints,
             ops.PRIMITIVES[node.op].prepare([x.value for x in node.inputs]),
+            node not in once or node.value.size <= _MANY_TERMS,
         )
         for node in packed_nodes(nodes)
     ]
     widest = max((_scratch(node) for node in nodes if node.active), default=0)
     scratch = [end + i * widest * BUNDLE for i in range(3)]
     return values, operations, number[result], scratch, end + 3 * widest * BUNDLE
+
+
+def _moved_once(nodes: Sequence[Node]) -> set[Node]:
+    """Return the nodes in which an entry of a parameter moves one element.
+
+    What a function wants to know of an element at theta serves few bundles there, and
+    takes more memory than the parameters.
+    """
+    once: set[Node] = set()
+    for node in nodes:
+        moved = [x for x in node.inputs if x.active]
+        if node.op == "parameter" or (
+            node.op in ops.ELEMENTWISE
+            and all(x in once and x.value.size == node.value.size for x in moved)
+        ):
+            once.add(node)
+    return once
 
 
 def _scratch(node: Node) -> int:

@@ -16,11 +16,10 @@ from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.params import Nest
 from fastgrad.program import plan
-from fastgrad.program.gradient import backpropagate
+from fastgrad.program.gradient import backpropagate, rounding_of
 from fastgrad.program.graph import Node, TraceError, defining_line, topological
 from fastgrad.program.guards import departure
 from fastgrad.program.merging import merged
-from fastgrad.program.primitives import ops
 from fastgrad.program.read_set import read_set
 from fastgrad.program.trace.tracing import Graph, trace_graph
 
@@ -258,19 +257,8 @@ class Program:
 
     @cached_property
     def rounding(self) -> float:
-        """A bound of the rounding of a replayed difference, far above it.
-
-        An ulp of each value that a function rounds, brought to the loss through its
-        derivative there. The kernels round relative to the differences themselves.
-        """
-        gradients = backpropagate(self.nodes, self.result)
-        total = 0.0
-        with np.errstate(all="ignore"):
-            for node in self.operations:
-                if ops.PRIMITIVES[node.op].inexact:
-                    effect = gradients[node] * node.value
-                    total += float(np.square(effect[np.isfinite(effect)]).sum())
-        return float(np.finfo(np.float64).eps * np.sqrt(total))
+        """A bound of the rounding of a replayed difference, see `rounding_of`."""
+        return rounding_of(self.nodes, self.result)
 
     def gradient(self) -> Any:
         """The gradient at the traced parameters, by reverse mode over the operations.

@@ -20,6 +20,7 @@ from fastgrad.reports.base import Report, described, page_of
 from fastgrad.reports.blocks import Block, Blocks, Cause, GradientError, Verdict
 from fastgrad.reports.entries import Entries, Entry
 from fastgrad.reports.gradient import GradientReport
+from fastgrad.reports.gradients import Some
 from fastgrad.reports.layers import Fault, Jacobian, SignalLayer
 from fastgrad.reports.signal import SignalReport
 from fastgrad.reports.text import aligned
@@ -47,6 +48,7 @@ __all__ = [
     "Report",
     "SignalLayer",
     "SignalReport",
+    "Some",
     "Variation",
     "VariationReport",
     "Verdict",

@@ -22,6 +22,7 @@ from fastgrad.reports.document import (
     Table,
 )
 from fastgrad.reports.entries import Entry
+from fastgrad.reports.gradients import whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +45,8 @@ class GradientReport(Report):
         All of them, worst first.
     causes : tuple of Cause
         Most of the discrepancy explained first.
-    numerical, analytic : nest of arrays
-        The gradients compared, in the structure of the parameters; nan where an entry
-        was not checked.
-    error : nest of arrays or None
-        Error bars of `numerical`.
+    gradients : tuple
+        What `numerical`, `analytic` and `error` are made of when they are asked for.
     evaluations : int
         How often the loss was evaluated, all included.
     engine : {"compiled", "callback", "vectorized", "python", "workers"}
@@ -80,9 +78,7 @@ class GradientReport(Report):
     blocks: Blocks
     wrong: Sequence[Entry] = ()
     causes: tuple[Cause, ...] = ()
-    numerical: Any = None
-    analytic: Any = None
-    error: Any = None
+    gradients: tuple[Any, Any, Any] = (None, None, None)
     evaluations: int = 0
     engine: str = "python"
     seconds: float = 0.0
@@ -94,6 +90,21 @@ class GradientReport(Report):
     python_operations: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     subject: str = "Gradient"
+
+    @property
+    def numerical(self) -> Any:
+        """The gradient measured, built like the parameters; nan where not checked."""
+        return whole(self.gradients[0])
+
+    @property
+    def analytic(self) -> Any:
+        """The gradient under test, in the same way."""
+        return whole(self.gradients[1])
+
+    @property
+    def error(self) -> Any:
+        """Error bars of `numerical`, in the same way."""
+        return whole(self.gradients[2])
 
     @property
     def ok(self) -> bool:
@@ -122,12 +133,12 @@ class GradientReport(Report):
 
     def _values(self) -> dict[str, Any]:
         """Gradients by the name of their block."""
-        gradients = {
-            name: nest if nest is None else dict(_gradients(nest))
-            for name in ("numerical", "analytic", "error")
-            for nest in (getattr(self, name),)
-        }
-        return {**super()._values(), **gradients}
+        values = super()._values()
+        for name in ("numerical", "analytic", "error"):
+            nest = getattr(self, name)
+            values[name] = nest if nest is None else dict(_gradients(nest))
+        del values["gradients"]
+        return values
 
     def plot(self) -> Any:
         """Return a matplotlib figure: the error of every entry, and where it is.

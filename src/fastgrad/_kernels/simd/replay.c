@@ -58,11 +58,12 @@ static void elementwise_box(const fg_program *g, const fg_op *op, elementwise ke
         box_steps(b, value->ndim, steps[i]);
     }
     at_theta result = {target->base, op->terms, 0};
+    const int64_t n_terms = op->terms ? N_TERMS : 0;
     int n_loops = 0;
     for (int d = 0; d < ndim; d++) {
         element_loop l = {out->n[d], {0}, {0}, target->stride[d]};
         result.value += out->lo[d] * l.out0;
-        result.terms += out->lo[d] * l.out0 * N_TERMS;
+        result.terms += out->lo[d] * l.out0 * n_terms;
         for (int i = 0; i < op->n_in; i++) {
             const fg_value *value = &g->values[op->in[order[i]]];
             const int a = d - (ndim - value->ndim);
@@ -97,7 +98,7 @@ static void elementwise_box(const fg_program *g, const fg_op *op, elementwise ke
             const element_loop *l = &loops[d];
             const int64_t move = ++at[d] < l->n ? 1 : 1 - l->n;
             result.value += move * l->out0;
-            result.terms += move * l->out0 * N_TERMS;
+            result.terms += move * l->out0 * n_terms;
             for (int i = 0; i < op->n_in; i++) {
                 in[i].d += move * l->lane[i];
                 in[i].base += move * l->base[i];
@@ -119,7 +120,7 @@ static void prepare(const fg_program *g, int number)
     fg_box box[3] = {{{0}}}, out = {{0}};
     for (int d = 0; d < target->ndim; d++)
         out.n[d] = target->shape[d];
-    if (target->size && OPERATIONS[op->code].prepare)
+    if (target->size && op->terms)
         elementwise_box(g, op, NULL, OPERATIONS[op->code].prepare, order, box, &out, NULL);
 }
 

@@ -1,9 +1,10 @@
 /* Lane kernels of the hot smooth functions: the identities of differences.h on vectors.
  *
  * What a rule wants to know of an element at theta (e^x, 1 / x, ...), its terms, is found
- * once per program. The lanes come in blocks of MAX_BLOCK vectors in lockstep. Lanes
- * beyond the limit of their element, where a vector rule would overflow or lose digits,
- * are done again one by one by the rule in differences.h.
+ * once per program, or, where that would take too much memory, each time. The lanes come
+ * in blocks of MAX_BLOCK vectors in lockstep. Lanes beyond the limit of their element,
+ * where a vector rule would overflow or lose digits, are done again one by one by the rule
+ * in differences.h.
  */
 #ifndef FASTGRAD_SMOOTH_H
 #define FASTGRAD_SMOOTH_H
@@ -26,12 +27,30 @@ typedef struct {
     vi beyond[MAX_BLOCK];
 } block;
 
-INLINE void load_block(block *b, int64_t i, const operand *in, int n_in, at_theta f,
-                       const int n_elements)
+typedef terms (*of_element)(double x, double y, double f0);
+
+/* The terms of n elements from element i on. */
+static void find_terms(int64_t i, const operand *in, int n_in, at_theta f, of_element prepare,
+                       int n, terms *out)
 {
     const operand first = in[0], last = in[n_in - 1];
-    for (int e = 0; e < n_elements; e++) {
-        const terms *t = (const terms *)(f.terms + (i + e) * f.step * N_TERMS);
+    for (int64_t k = i; k < i + n; k++)
+        *out++ = prepare(first.base[k * first.base_step], last.base[k * last.base_step],
+                         f.value[k * f.step]);
+}
+
+INLINE void load_block(block *b, int64_t i, const operand *in, int n_in, at_theta f,
+                       of_element prepare, const int n_elements)
+{
+    const operand first = in[0], last = in[n_in - 1];
+    terms found[BLOCK_ELEMENTS];
+    const terms *t = (const terms *)f.terms + i * f.step;
+    if (!f.terms) {
+        find_terms(i, in, n_in, f, prepare, n_elements, found);
+        t = found;
+    }
+    const int64_t step = f.terms ? f.step : 1;
+    for (int e = 0; e < n_elements; e++, t += step) {
         for (int v = 0; v < N_VECS; v++) {
             const int j = e * N_VECS + v;
             b->d[j] = vec_load(first.d + (i + e) * first.step + v * VEC_LEN);
@@ -103,13 +122,13 @@ INLINE void store_block(const block *b, int64_t at, const operand *in, int n_in,
         int64_t i = 0;                                                                 \
         for (; i + BLOCK_ELEMENTS <= n; i += BLOCK_ELEMENTS) {                         \
             block b;                                                                   \
-            load_block(&b, i, in, n_in, f, BLOCK_ELEMENTS);                            \
+            load_block(&b, i, in, n_in, f, prepare, BLOCK_ELEMENTS);                   \
             rule(&b, MAX_BLOCK);                                                       \
             store_block(&b, i, in, n_in, f, name##_lane, out, BLOCK_ELEMENTS);         \
         }                                                                              \
         for (; i < n; i++) {                                                           \
             block b;                                                                   \
-            load_block(&b, i, in, n_in, f, 1);                                         \
+            load_block(&b, i, in, n_in, f, prepare, 1);                                \
             rule(&b, N_VECS);                                                          \
             store_block(&b, i, in, n_in, f, name##_lane, out, 1);                      \
         }                                                                              \

@@ -2,7 +2,8 @@
 
 A number that slipped past the trace is a constant of the program, though it changes
 with the parameters. Traced again at moved parameters, it is another constant. So every
-constant and every integer of the two programs must agree, bit for bit.
+constant and every integer of the two programs must agree, bit for bit. Of the other
+trace only an outline is kept, for its values take as much memory as the parameters.
 
 What this cannot see: numbers that stay the same when the parameters move a little
 (rounded, or an outcome taken by code that is not traced). Those are left to the
@@ -11,41 +12,63 @@ comparison of the losses themselves, at points further away.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from fastgrad.program.graph import Node
 
 
+class Line(NamedTuple):
+    """One node of a trace, without its value."""
+
+    #: Operation, parameters, shape, label; and the numbers of the inputs.
+    what: tuple[str, tuple[int, ...], tuple[int, ...], str]
+    of: tuple[int, ...]
+    #: Of the bits of a constant.
+    digest: bytes | None
+
+
+def outline(nodes: Sequence[Node]) -> list[Line]:
+    """Return what another trace must have in common with these nodes, in order."""
+    number = {node: i for i, node in enumerate(nodes)}
+    return [
+        Line(
+            (node.op, node.ints, node.shape, node.label),
+            tuple(number[x] for x in node.inputs),
+            _digest(node) if node.op == "constant" else None,
+        )
+        for node in nodes
+    ]
+
+
+def _digest(node: Node) -> bytes:
+    return hashlib.blake2b(node.value.reshape(-1).data, digest_size=16).digest()
+
+
 def first_constant_that_moved(
-    one: Sequence[Node], other: Sequence[Node]
+    one: Sequence[Node], other: Sequence[Line]
 ) -> Node | None:
     """The first constant of `one` that is another in `other`.
 
     Parameters
     ----------
-    one, other : sequence of Node
-        Two traces, inputs before outputs, alike but for their values.
+    one : sequence of Node
+        A trace, inputs before outputs.
+    other : sequence of Line
+        The outline of another, alike but for its values.
     """
-    for a, b in zip(one, other, strict=True):
-        if a.op == "constant" and not np.array_equal(_bits(a), _bits(b)):
-            return a
+    for node, line in zip(one, other, strict=True):
+        if line.digest is not None and line.digest != _digest(node):
+            return node
     return None
 
 
-def _bits(node: Node) -> NDArray[np.int64]:
-    return node.value.view(np.int64)
-
-
-def first_other_operation(one: Sequence[Node], other: Sequence[Node]) -> Node | None:
+def first_other_operation(one: Sequence[Node], other: Sequence[Line]) -> Node | None:
     """The first node of `one` that `other` computes in another way, or not at all."""
-    number_one = {node: i for i, node in enumerate(one)}
-    number_other = {node: i for i, node in enumerate(other)}
-    for a, b in zip(one, other, strict=False):
-        if (a.op, a.ints, a.shape, a.label) != (b.op, b.ints, b.shape, b.label) or [
-            number_one[x] for x in a.inputs
-        ] != [number_other[x] for x in b.inputs]:
-            return a
+    number = {node: i for i, node in enumerate(one)}
+    for node, line in zip(one, other, strict=False):
+        what = (node.op, node.ints, node.shape, node.label)
+        if what != line.what or tuple(number[x] for x in node.inputs) != line.of:
+            return node
     return None if len(one) == len(other) else one[min(len(one) - 1, len(other))]
