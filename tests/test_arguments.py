@@ -172,7 +172,8 @@ CALLS = {
     "BatchNorm": (
         fg.BatchNorm, {"num_features": 3},
         {"num_features": "count", "axis": "integer", "eps": "size", "momentum": "share",
-         "convention": "choice", "unbiased": "flag", **COUNTS},
+         "convention": "choice", "unbiased": "flag", "affine": "flag",
+         "track_running_stats": "flag", **COUNTS},
     ),
     "StandardScaler.fit": (
         fg.StandardScaler().fit, {"X": X}, {"X": "numbers", "sample_weight": "weights", "progress": "flag"},

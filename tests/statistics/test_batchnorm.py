@@ -238,6 +238,37 @@ def test_biased_running_variance_if_asked(rng):
     np.testing.assert_allclose(bn.running_var, x.var(axis=0), rtol=1e-14)
 
 
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_without_affine_or_running_statistics(affine, tracked, rng):
+    """As torch's layer of these options, by the formulas."""
+    bn = fg.BatchNorm(3, affine=affine, track_running_stats=tracked)
+    x, dy = rng.standard_normal((2, 8, 3, 4)) + 2
+    ones, zeros = np.ones(3), np.zeros(3)
+    y, cache = fg.batch_norm(x, ones, zeros)
+    np.testing.assert_array_equal(bn(x), y)
+    dx, *others = bn.backward(dy)
+    expected = fg.batch_norm_backward(dy, cache)
+    np.testing.assert_array_equal(dx, expected[0])
+    for found, right in zip(others, expected[1:], strict=True):
+        assert found is None if not affine else (found == right).all()
+    other = rng.standard_normal((5, 3, 4))
+    assert (bn.gamma is None) == (not affine)
+    assert (bn.running_mean is None) == (not tracked)
+    if tracked:
+        mean, var = 0.1 * cache.mean, 0.9 + 0.1 * cache.var * 32 / 31
+        right = (other - mean[:, None]) / np.sqrt(var + 1e-5)[:, None]
+        scale, shift = bn.folded()
+        folded = scale[:, None] * other + shift[:, None]
+        np.testing.assert_allclose(folded, right, rtol=1e-12, atol=1e-12)
+    else:
+        right = fg.batch_norm(other, ones, zeros)[0]
+        with pytest.raises(ValueError, match="track_running_stats=True"):
+            bn.folded()
+    np.testing.assert_allclose(bn(other, training=False), right, rtol=1e-12, atol=1e-12)
+    assert bn.cache.x.shape == x.shape  # inference leaves the batch of training
+
+
 def test_inference_uses_running_statistics_and_changes_nothing(rng):
     bn = fg.BatchNorm(3)
     bn.gamma, bn.beta = np.array([1.0, 2.0, -1.0]), np.array([0.0, 1.0, 5.0])

@@ -416,12 +416,13 @@ def test_infinities_are_reported_by_column(rng):
 # The scaler.
 
 
-def test_scikit_learns_estimator_checks():
+@pytest.mark.parametrize("with_mean", [True, False])
+def test_scikit_learns_estimator_checks(with_mean):
     checks = pytest.importorskip("sklearn.utils.estimator_checks")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = checks.check_estimator(
-            fg.StandardScaler(), on_skip=None, on_fail=None
+            fg.StandardScaler(with_mean=with_mean), on_skip=None, on_fail=None
         )
     failed = [r["check_name"] for r in results if r["status"] == "failed"]
     assert failed == []
@@ -657,12 +658,106 @@ def test_what_is_not_a_table_is_refused(x, error, message):
 
 
 def test_sparse_matrices_are_refused_with_advice():
+    """Where they are to be centred, and where there is nothing else to give."""
     from scipy import sparse
 
-    with pytest.raises(
-        TypeError, match=r"sparse data is not supported, pass X\.toarray"
-    ):
-        fg.StandardScaler().fit(sparse.eye(3, format="csr"))
+    x = sparse.eye(3, format="csr")
+    advice = r"not sparse. Pass X\.toarray\(\), or scale with `with_mean=False`"
+    with pytest.raises(TypeError, match=advice):
+        fg.StandardScaler().fit(x)
+    with pytest.raises(TypeError, match=advice):
+        fg.StandardScaler().fit(np.eye(3)).transform(x)
+    scaler = fg.StandardScaler(with_mean=False).fit(x)
+    with pytest.raises(ValueError, match="`out` must be None for a sparse"):
+        scaler.transform(x, out=np.empty((3, 3)))
+    with pytest.raises(ValueError, match="must not become a frame"):
+        scaler.set_output(transform="pandas").transform(x)
+    bad = x.copy()
+    bad.data[1] = np.inf
+    with pytest.raises(ValueError, match="infinity in column 1"):
+        scaler.fit(bad)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["csr", "csc", "coo", "lil", "bsr"]),
+    st.sampled_from([0.0, 0.1, 0.6, 1.0]),
+    st.sampled_from(["plain", "weighted", "missing", "huge", "tiny", "constant"]),
+    st.booleans(),
+)
+def test_sparse_statistics_are_those_of_the_dense(seed, layout, density, kind, whole):
+    """Of any pattern, weights and size; by one fit, or in parts."""
+    from scipy import sparse
+
+    rng = np.random.default_rng(seed)
+    x = sparse.random_array((60, 7), density=density, rng=rng).toarray()
+    x *= {"huge": 1e290, "tiny": 1e-290}.get(kind, 1.0)
+    if kind == "constant":
+        x[:, 3] = 0.1
+    if kind == "missing":
+        x[rng.random(x.shape) < 0.2] = np.nan
+    w = rng.random(60) * (rng.random(60) < 0.8) if kind == "weighted" else None
+    given = sparse.coo_array(x).asformat(layout)
+    dense = fg.StandardScaler(with_mean=False).fit(x, sample_weight=w)
+    if whole:
+        ours = fg.StandardScaler(with_mean=False).fit(given, sample_weight=w)
+    else:
+        ours, given_rows = fg.StandardScaler(with_mean=False), given.tocsr()
+        for part in (slice(0, 17), slice(17, 60)):
+            weights = None if w is None else w[part]
+            if weights is None or weights.any():
+                ours.partial_fit(given_rows[part], sample_weight=weights)
+    for name in ("mean_", "scale_", "n_samples_seen_", "constant_features_"):
+        np.testing.assert_allclose(
+            getattr(ours, name), getattr(dense, name), rtol=1e-13
+        )
+    before = given.toarray()
+    z = ours.transform(given)
+    assert sparse.issparse(z)
+    np.testing.assert_allclose(z.toarray(), dense.transform(x), rtol=1e-13)
+    np.testing.assert_array_equal(given.toarray(), before)
+    np.testing.assert_allclose(ours.inverse_transform(z).toarray(), x, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_sparse_matrices_keep_their_type_and_may_be_overwritten(dtype, rng):
+    from scipy import sparse
+
+    x = sparse.csc_array(rng.integers(0, 9, (20, 4)).astype(dtype))
+    scaler = fg.StandardScaler(with_mean=False).fit(x)
+    z = scaler.transform(x, copy=False)
+    assert z.dtype == (np.float64 if dtype is np.int64 else dtype)
+    assert (z is x) == (dtype is not np.int64)
+
+
+def test_metadata_is_routed(rng):
+    """Weights reach the scaler in a pipeline, once asked for, in clones too."""
+    sklearn = pytest.importorskip("sklearn")
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    x, w = rng.standard_normal((40, 2)), rng.random(40)
+    y = x[:, 0] > 0
+    with pytest.raises(RuntimeError, match="routing must be enabled"):
+        fg.StandardScaler().set_fit_request(sample_weight=True)
+    with sklearn.config_context(enable_metadata_routing=True):
+        scaler = fg.StandardScaler().set_fit_request(sample_weight=True)
+        model = LogisticRegression().set_fit_request(sample_weight=False)
+        pipeline = sklearn.base.clone(make_pipeline(scaler, model))
+        pipeline.fit(x, y, sample_weight=w)
+        expected = np.average(x, axis=0, weights=w)
+        np.testing.assert_allclose(pipeline[0].mean_, expected, rtol=1e-12)
+        unsaid = make_pipeline(fg.StandardScaler(), model)
+        with pytest.raises(ValueError, match="sample_weight"):
+            unsaid.fit(x, y, sample_weight=w)
+
+
+def test_notebooks_show_what_scikit_learn_shows():
+    from sklearn.pipeline import make_pipeline
+
+    assert "StandardScaler" in fg.StandardScaler()._repr_html_()
+    assert "StandardScaler" in make_pipeline(fg.StandardScaler())._repr_html_()
 
 
 def test_not_fitted():

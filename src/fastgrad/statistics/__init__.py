@@ -3,8 +3,9 @@
 - `tables`: what people call a table, turned into NumPy.
 - `moments`: count, mean and variance, merged so that any batching, memory layout and
   number of threads gives the same bits.
-- `scaling`: the scaler, a drop-in for scikit-learn's (`estimator` is what that asks
-  of one); `fitted` is what it has seen, `dask` the same of Dask arrays.
+- `scaling`: the scaler, a drop-in for scikit-learn's (`estimator` and `routing` are
+  what that asks of one); `fitted` is what it has seen, `sparse` and `dask` are moments
+  of sparse matrices and Dask arrays.
 - `batchnorm`: one batch, forward and backward; `running`: its running statistics.
 - `affine`: (x - a) / b and (x - a) * b + c, rounded once.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import sys
 from typing import Any, Self
@@ -94,6 +95,14 @@ class Transformer:
         defaults = _defaults(type(self))
         shown = [f"{k}={v!r}" for k, v in self.get_params().items() if v != defaults[k]]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _repr_html_(self) -> str:
+        """Show what scikit-learn shows of its estimators, where it is in use."""
+        if "sklearn" not in sys.modules:
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        from sklearn.utils import estimator_html_repr
+
+        return str(estimator_html_repr(self))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_features_in_")

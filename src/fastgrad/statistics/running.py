@@ -42,15 +42,21 @@ class BatchNorm:
     unbiased : bool, default True
         Whether `running_var` is fed the unbiased variance of the batch, n / (n − 1)
         times the biased one that normalises the batch; as torch does.
+    affine : bool, default True
+        Whether to scale and shift what is normalised.
+    track_running_stats : bool, default True
+        Whether to keep running statistics; without them inference normalises by the
+        statistics of the batch, too.
     num_threads : int, optional
         Threads to use; the bits do not depend on it.
 
     Attributes
     ----------
-    gamma, beta : float64 array of shape (num_features,)
-        Scale and shift, ones and zeros at first; assign or change them.
-    running_mean, running_var : float64 array of shape (num_features,)
-        Zeros and ones at first.
+    gamma, beta : float64 array of shape (num_features,), or None
+        Scale and shift, ones and zeros at first; assign or change them. None unless
+        `affine`.
+    running_mean, running_var : float64 array of shape (num_features,), or None
+        Zeros and ones at first. None unless `track_running_stats`.
     num_batches : int
         Batches seen in training.
     cache : Cache or None
@@ -81,6 +87,8 @@ class BatchNorm:
         momentum: float | None = 0.1,
         convention: Literal["torch", "keras"] = "torch",
         unbiased: bool = True,
+        affine: bool = True,
+        track_running_stats: bool = True,
         num_threads: int | None = None,
     ) -> None:
         self.num_features = integer("num_features", num_features, least=1)
@@ -91,17 +99,25 @@ class BatchNorm:
         )
         self.convention = choice("convention", convention, ("torch", "keras"))
         self.unbiased = flag("unbiased", unbiased)
+        self.affine = flag("affine", affine)
+        self.track_running_stats = flag("track_running_stats", track_running_stats)
         self.num_threads = num_threads
         resolve_num_threads(num_threads)
+        self.gamma: Any
+        self.beta: Any
+        self.running_mean: Any
+        self.running_var: Any
         try:
             refuse_too_large(32.0 * self.num_features, "Its state", "fewer channels")
-            self.gamma = np.ones(self.num_features)
-            self.beta = np.zeros(self.num_features)
-            self.running_mean = np.zeros(self.num_features)
-            self.running_var = np.ones(self.num_features)
+            self.gamma, self.running_var = np.ones((2, self.num_features))
+            self.beta, self.running_mean = np.zeros((2, self.num_features))
         except (MemoryError, ValueError) as error:
             must = "be as many as memory has room for"
             raise refusal(ValueError, "num_features", must, num_features) from error
+        if not affine:
+            self.gamma = self.beta = None
+        if not track_running_stats:
+            self.running_mean = self.running_var = None
         self.num_batches = 0
         self.cache: Cache | None = None
 
@@ -124,27 +140,36 @@ class BatchNorm:
         ValueError
             As `batch_norm`. Nothing is updated then.
         """
-        if flag("training", training):
+        if flag("training", training) or self.running_mean is None:
             y, cache = batch_norm(
                 x,
-                self.gamma,
-                self.beta,
+                *self._affine(),
                 axis=self.axis,
                 eps=self.eps,
                 num_threads=self.num_threads,
             )
-            self._update(cache)
+            if training:
+                self._update(cache)
             return y
         threads = resolve_num_threads(self.num_threads)
         array, channel, dtype = as_batch(x, self.axis)
-        per_channel(self.gamma, array.shape[channel], "gamma")
-        slope = self.gamma / np.sqrt(self.running_var + self.eps)
-        y = normalised(array, channel, self.running_mean, slope, self.beta, threads)
+        gamma, beta = self._affine()
+        per_channel(gamma, array.shape[channel], "gamma")
+        slope = gamma / np.sqrt(self.running_var + self.eps)
+        y = normalised(array, channel, self.running_mean, slope, beta, threads)
         return y.astype(dtype, copy=False)
+
+    def _affine(self) -> tuple[Floats, Floats]:
+        """Return scale and shift, which there may be none of."""
+        if self.affine:
+            return self.gamma, self.beta
+        return np.ones(self.num_features), np.zeros(self.num_features)
 
     def _update(self, cache: Cache) -> None:
         self.cache = cache
         self.num_batches += 1
+        if self.running_mean is None:
+            return
         if self.momentum is None:
             new = 1.0 / self.num_batches
         else:
@@ -156,8 +181,12 @@ class BatchNorm:
         self.running_mean = _moved(self.running_mean, cache.mean, new)
         self.running_var = _moved(self.running_var, var, new)
 
-    def backward(self, dy: ArrayLike) -> tuple[NDArray[Any], Floats, Floats]:
+    def backward(
+        self, dy: ArrayLike
+    ) -> tuple[NDArray[Any], Floats | None, Floats | None]:
         """Return ``(dx, dgamma, dbeta)`` of the last batch in training.
+
+        The last two are None unless `affine`.
 
         Raises
         ------
@@ -166,15 +195,26 @@ class BatchNorm:
         """
         if self.cache is None:
             raise ValueError("There is no batch yet: call with `training=True` first.")
-        return batch_norm_backward(dy, self.cache, num_threads=self.num_threads)
+        dx, dgamma, dbeta = batch_norm_backward(
+            dy, self.cache, num_threads=self.num_threads
+        )
+        return (dx, dgamma, dbeta) if self.affine else (dx, None, None)
 
     def folded(self) -> tuple[Floats, Floats]:
         """Return ``(scale, shift)`` such that inference is scale · x + shift.
 
         To be folded into the weights of the layer before.
+
+        Raises
+        ------
+        ValueError
+            If there are no running statistics.
         """
-        scale = self.gamma / np.sqrt(self.running_var + self.eps)
-        return scale, self.beta - self.running_mean * scale
+        if self.running_mean is None:
+            raise ValueError("`folded` needs `track_running_stats=True`, got False.")
+        gamma, beta = self._affine()
+        scale = gamma / np.sqrt(self.running_var + self.eps)
+        return scale, beta - self.running_mean * scale
 
 
 def _moved(old: Floats, batch: Floats, new: float) -> Floats:

@@ -9,18 +9,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgrad._arguments import flag
+from fastgrad._arguments import flag, refusal
 from fastgrad._threads import resolve_num_threads
 from fastgrad.statistics import tables
 from fastgrad.statistics.affine import normalise, result_dtype, target_for
 from fastgrad.statistics.estimator import Transformer
 from fastgrad.statistics.fitted import Drift, Fitted
 from fastgrad.statistics.moments import Accumulator, moments
+from fastgrad.statistics.routing import Requests
+from fastgrad.statistics.sparse import as_sparse, is_sparse, rescaled, state_of_sparse
 
 Floats = NDArray[np.float64]
 
 
-class StandardScaler(Transformer):
+class StandardScaler(Requests, Transformer):
     """Subtract the mean and divide by the standard deviation, feature by feature.
 
     A drop-in for scikit-learn's, which it does not need. NaN is a missing value:
@@ -92,7 +94,8 @@ class StandardScaler(Transformer):
 
         Parameters
         ----------
-        X : array_like of shape (n, n_features), Dask array, or iterable of array_likes
+        X : array_like of shape (n, n_features), sparse matrix, Dask array, or iterable
+            A sparse matrix needs ``with_mean=False``: centred data is not sparse.
             An iterable that is not a sequence (a generator, say) gives chunks of rows,
             more than memory holds if need be. Arrays are read once, in place, in any
             layout; memory maps are not loaded.
@@ -113,7 +116,7 @@ class StandardScaler(Transformer):
             If `X` is not a matrix, is empty, has infinities (it names the columns), or
             the scaler is frozen. The scaler is then as it was.
         TypeError
-            If `X` is not numeric, or sparse.
+            If `X` is not numeric, or sparse while it would have to be centred.
 
         Warns
         -----
@@ -162,17 +165,32 @@ class StandardScaler(Transformer):
             if before is None:
                 raise ValueError("`X` must give at least one chunk, got none.")
             return before
-        names, x = tables.feature_names(X), tables.as_matrix(X, "X")
+        x = self._table(X)
+        names, (count, columns) = tables.feature_names(X), x.shape
         weights = None
         if sample_weight is not None:
-            weights = tables.as_weights(sample_weight, len(x), "sample_weight")
+            weights = tables.as_weights(sample_weight, count, "sample_weight")
             if not weights.any():
                 raise ValueError("`sample_weight` must not all be zero.")
         if before is None:
-            before = Fitted(Accumulator.of(x.shape[1]), names, weighted)
+            before = Fitted(Accumulator.of(columns), names, weighted)
         self._check_features(x, names, before)
+        if is_sparse(x):
+            rows = Accumulator(columns, state_of_sparse(x, weights))
+            return Fitted(before.rows.merged(rows), before.names, weighted)
         threads = resolve_num_threads(self.num_threads)
         return Fitted(before.rows.updated(x, weights, threads), before.names, weighted)
+
+    def _table(self, X: Any) -> Any:
+        """Return a table as an array, or sparse if it is and may stay so."""
+        if not is_sparse(X):
+            return tables.as_matrix(X, "X")
+        if self.with_mean:
+            raise TypeError(
+                f"`X` must be dense, got a sparse {type(X).__name__}: centred data is "
+                "not sparse. Pass X.toarray(), or scale with `with_mean=False`."
+            )
+        return as_sparse(X, "X")
 
     def merge(self, other: StandardScaler) -> Self:
         """Add what `other` has seen: of another process, rank or file.
@@ -243,15 +261,16 @@ class StandardScaler(Transformer):
 
         Parameters
         ----------
-        X : array_like of shape (n, n_features)
+        X : array_like of shape (n, n_features), sparse matrix or Dask array
         copy : bool, optional
-            False: overwrite `X` if it is a float array. Default: the parameter `copy`.
+            False: overwrite `X` if it is an array, or sparse by rows or columns, of
+            floats. Default: the parameter `copy`.
         out : array of shape (n, n_features), optional
             Where to write; any strides, `X` itself included.
 
         Returns
         -------
-        array of shape (n, n_features), or a frame if `set_output` says so
+        array of shape (n, n_features), sparse matrix, or frame if `set_output` says so
             Floats keep their type, other numbers become float64.
 
         Raises
@@ -266,6 +285,8 @@ class StandardScaler(Transformer):
         kind = self._output_kind()
         if kind == "default" or out is not None:
             return result
+        if is_sparse(result):
+            raise ValueError(f"a sparse `X` must not become a frame, got {kind!r}.")
         return tables.as_frame(result, X, kind, self.get_feature_names_out())
 
     def inverse_transform(
@@ -291,14 +312,18 @@ class StandardScaler(Transformer):
 
     def _apply(
         self, X: Any, names: Any, copy: bool | None, out: Any, *, inverse: bool
-    ) -> NDArray[Any]:
-        x = tables.as_matrix(X, "X")
+    ) -> Any:
+        x = self._table(X)
         self._check_features(x, names, self._fitted)
         zeros = np.zeros(x.shape[1])
         mean = self._fitted.moments.mean if self.with_mean else zeros
         scale = self._fitted.scale if self.with_std else zeros + 1.0
         terms = (zeros, scale, mean) if inverse else (mean, scale)
         in_place = x is X and not (self.copy if copy is None else copy)
+        if is_sparse(x):
+            if out is not None:
+                raise refusal(ValueError, "out", "be None for a sparse `X`", out)
+            return rescaled(x, scale, inverse=inverse, in_place=in_place)
         target = target_for(x, out, in_place)
         normalise(x, terms, target, resolve_num_threads(self.num_threads))
         return target
@@ -342,6 +367,11 @@ class StandardScaler(Transformer):
         if self._fitted.names is None:
             raise AttributeError("The features had no names.")
         return self._fitted.names
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = not self.with_mean
+        return tags
 
     def _check_features(self, x: NDArray[Any], names: Any, fitted: Fitted) -> None:
         if names is not None and fitted.names is not None:

@@ -98,13 +98,18 @@ def as_matrix(x: object, name: str) -> NDArray[Any]:
             f"{array.shape}. Reshape your data: {name}.reshape(-1, 1) if it is one "
             f"feature, {name}.reshape(1, -1) if it is one sample."
         )
-    for n, what in zip(array.shape, ("sample", "feature"), strict=True):
+    refuse_empty(array.shape, name)
+    return array
+
+
+def refuse_empty(shape: tuple[int, ...], name: str) -> None:
+    """Raise ValueError if a table has no rows or no columns."""
+    for n, what in zip(shape, ("sample", "feature"), strict=True):
         if n == 0:
             raise ValueError(
-                f"`{name}` must not be empty, got 0 {what}(s) (shape={array.shape}) "
+                f"`{name}` must not be empty, got 0 {what}(s) (shape={shape}) "
                 "while a minimum of 1 is required."
             )
-    return array
 
 
 def as_weights(weights: object, rows: int, name: str) -> NDArray[np.float64]:
