@@ -145,8 +145,22 @@ def two_prices(p):
     return total
 
 
+def neighbours(p):
+    """A sum over the points close to each, from a list of them."""
+    near = [[b for b in p if 0 < abs(a - b) < 1.52] for a in p]
+    total = 0.0
+    for a, points in zip(p, near, strict=True):
+        for b in points:
+            if b == a:
+                continue
+            total += np.exp(a - b)
+    return total
+
+
 @pytest.mark.parametrize("engine", ["auto", "python"])
-@pytest.mark.parametrize("loss", [cutoff, cutoff_in_a_function, skipped, two_prices])
+@pytest.mark.parametrize(
+    "loss", [cutoff, cutoff_in_a_function, skipped, two_prices, neighbours]
+)
 def test_a_branch_in_a_loop_excuses_nothing(loss, engine):
     """The loss jumps at it, further away: its slope here is its own."""
     right = np.array([np.imag(loss(POINTS + 1e-30j * unit)) for unit in np.eye(5)])

@@ -83,3 +83,19 @@ def test_branches_are_no_turns(function):
     loops = [loop for loop in three if loop.start >= 0]
     assert loops
     assert all(three[loop] == five[loop] for loop in loops)
+
+
+@pytest.mark.parametrize(
+    ("function", "decides"),
+    [
+        (while_true, [True]),
+        (goes_on, [True]),
+        (ends_early, [True]),
+        (within, [False, False]),
+        (picked, [False]),
+    ],
+)
+def test_a_loop_decides_when_to_end_or_runs_through_something(function, decides):
+    """`continue` and branches do not end it, `break` and `return` do."""
+    loops = [loop for loop in count_turns(function, 3) if loop.start >= 0]
+    assert [loop.decides for loop in loops] == decides

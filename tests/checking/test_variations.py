@@ -177,7 +177,8 @@ def test_a_missing_eps_hides_where_it_is_small(rng):
     loss, grads = batch_norm(1e-12, missing="eps")
     assert fg.check_gradient(loss, params, grads).ok
     report = fg.check_variations(loss, params, grads, per_sample={"x": 0})
-    assert outcomes(report)["wrong"] == {"a batch of 1", "a batch of 2"}
+    assert outcomes(report)["wrong"] >= {"a batch of 1", "a batch of 2"}
+    assert outcomes(report)["wrong"] <= {f"a batch of {m}" for m in (1, 2, 3)}
     assert report["a batch of 1"].causes[0].code == "nonfinite"
 
 

@@ -21,7 +21,7 @@ from fastgrad.checking.differences import (
     ladder,
 )
 from fastgrad.checking.judgement import KINK, PIECE, Verdicts
-from fastgrad.checking.locate import norm
+from fastgrad.checking.locate import Search, norm
 from fastgrad.checking.noise import Calibration, noise_along
 from fastgrad.losses import CompiledLosses, Losses
 
@@ -40,26 +40,53 @@ def first_disagreement(
     Costs two evaluations of the function where all blocks matter about as much. Where
     these do not settle it, four more, and some for each of at most eight directions.
     """
-    complete = len(found.index) == losses.nest.size and calibration.fixed is None
-    if not isinstance(losses, CompiledLosses) or not complete:
+    if not isinstance(losses, CompiledLosses) or calibration.fixed is not None:
         return None
+    u = np.zeros(losses.nest.size)
+    u[found.index] = rng.standard_normal(len(found.index))
+    u[found.index] *= np.isfinite(found.numerical) & (found.kind != KINK)
+    calibration.scale.stretch(u)
+    directions = _Directions.of(found, u, losses.nest.offsets)
+    return _counted(losses, directions, calibration, rng)
+
+
+def first_disagreement_along(
+    losses: Losses,
+    searches: list[Search],
+    calibration: Calibration,
+    rng: np.random.Generator,
+) -> str | None:
+    """Return the same for blocks that were searched, along their last directions."""
+    if not isinstance(losses, CompiledLosses):
+        return None
+    u = np.concatenate([search.direction for search in searches])
+    slope = np.array([search.slope for search in searches])
+    size = np.array([search.size for search in searches])
+    directions = _Directions(
+        u, losses.nest.offsets, slope, np.fmax(size, np.abs(slope))
+    )
+    return _counted(losses, directions, calibration, rng)
+
+
+def _counted(
+    losses: CompiledLosses,
+    directions: "_Directions",
+    calibration: Calibration,
+    rng: np.random.Generator,
+) -> str | None:
     before = losses.here.evaluations
     try:
-        return _disagreement(losses.here, found, calibration, rng)
+        return _disagreement(losses.here, directions, calibration, rng)
     finally:
         losses.evaluations += losses.here.evaluations - before
 
 
 def _disagreement(
     function: Losses,
-    found: Verdicts,
+    directions: "_Directions",
     calibration: Calibration,
     rng: np.random.Generator,
 ) -> str | None:
-    u = rng.standard_normal(function.nest.size)
-    calibration.scale.stretch(u)
-    u *= np.isfinite(found.numerical) & (found.kind != KINK)
-    directions = _Directions.of(found, u, function.nest.offsets)
     noise = None
     for blocks in directions.alike():
         if _is_slope(function, *directions.through(blocks)):
@@ -100,7 +127,7 @@ class _Directions:
         blocks = len(offsets) - 1
         slope, size = np.zeros(blocks), np.zeros(blocks)
         for b in range(blocks):
-            for terms in _terms(found, u, int(offsets[b]), int(offsets[b + 1])):
+            for terms in _terms(found, u, int(found.edges[b]), int(found.edges[b + 1])):
                 slope[b] += terms.sum()
                 size[b] = np.hypot(size[b], norm(terms))
         return cls(u, offsets, slope, size)
@@ -130,7 +157,8 @@ def _terms(found: Verdicts, u: Array, start: int, stop: int) -> Iterator[Array]:
     """Yield what each entry adds to the slope along u, piece by piece."""
     for first in range(start, stop, PIECE):
         here = slice(first, min(first + PIECE, stop))
-        yield np.where(u[here] != 0, found.numerical[here], 0.0) * u[here]
+        own = u[found.index[here]]
+        yield np.where(own != 0, found.numerical[here], 0.0) * own
 
 
 def _is_slope(function: Losses, direction: Array, slope: float, close: float) -> bool:

@@ -8,7 +8,10 @@ import numpy as np
 
 from fastgrad._arguments import generator, public_with, with_arguments
 from fastgrad._memory import refuse_too_large
-from fastgrad.checking.agreement import first_disagreement
+from fastgrad.checking.agreement import (
+    first_disagreement,
+    first_disagreement_along,
+)
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.condition import rounding_of_inverses
 from fastgrad.checking.coverage import check_coverage, covered
@@ -170,8 +173,7 @@ def check_gradient(
             report = unchecked(losses, arrays, [*findings, *about_loss])
         else:
             if coverage == "locate":
-                searches, entries, calibration = locate(losses, gradient, rng)
-                report = summarize_search(losses, searches, entries, calibration)
+                losses, entries, report = _located(losses, options, gradient, rng)
             else:
                 given = (method, step, gradient, index, rng)
                 losses, entries, report = _entry_by_entry(losses, options, *given)
@@ -203,6 +205,19 @@ def _entry_by_entry(
         losses = _function_of(losses, block, options["engine"])
         calibration, entries = _measured(losses, *given)
     return losses, entries, summarize(losses, entries, calibration)
+
+
+def _located(
+    losses: Losses, options: Options, gradient: Gradient, rng: np.random.Generator
+) -> tuple[Losses, Verdicts, GradientReport]:
+    """Return the same for entries that are searched for along random directions."""
+    searches, entries, calibration = locate(losses, gradient, rng)
+    block = first_disagreement_along(losses, searches, calibration, rng)
+    if block is not None:
+        losses = _function_of(losses, block, options["engine"])
+        searches, entries, calibration = locate(losses, gradient, rng)
+    report = summarize_search(losses, searches, entries, calibration)
+    return losses, entries, report
 
 
 def _measured(

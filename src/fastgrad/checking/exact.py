@@ -7,6 +7,8 @@ is measured, on a few entries of each block: on the other side, at a larger step
 a ladder of steps of ordinary size, which knows nothing of it.
 """
 
+import dataclasses
+
 import numpy as np
 
 from fastgrad.checking.differences import (
@@ -23,6 +25,7 @@ from fastgrad.losses import Losses
 # Of the scale: half the digits of theta less a few, so that theta + h is exact.
 FINE = 2.0**-46
 _WIDER = 2.0**-43
+_MULTIPLES = FINE * np.array([7.0, 5.0, 3.0])
 _CLOSE = 1e-9  # of the slope: how well it has to be known
 INVERTING = frozenset({"solve", "det", "logabsdet", "cholesky"})
 _MARGIN = 8.0  # what the worst of a few entries may be exceeded by
@@ -90,6 +93,28 @@ def exact_slopes(
     if crossed is None:
         crossed = np.zeros(len(index), dtype=bool)
     return slope, np.where(np.isfinite(slope), error, np.inf), crossed
+
+
+def sharpened(losses: Losses, index: Index, known: Slopes, scale: Array) -> Slopes:
+    """Return slopes, better known where exact ones are within their bars.
+
+    An entry may be far below the noise of a ladder, or the bar of its block. Its own is
+    by how much slopes at small steps differ: of multiples that round in other ways.
+    """
+    pairs = entry_pairs(losses, index, binary(scale)[:, None] * _MULTIPLES)
+    slopes = np.concatenate([pairs.forward, pairs.backward], axis=1)
+    with np.errstate(all="ignore"):
+        value = slopes.mean(axis=1)
+        error = _MARGIN * np.ptp(slopes, axis=1) + 64 * EPS * np.abs(value)
+        better = ~known.kink & (error < known.error) & (value != 0)
+        better &= np.abs(value - known.value) <= known.error
+    if pairs.crossed is not None:
+        better &= ~pairs.crossed.any(axis=1)
+    return dataclasses.replace(
+        known,
+        value=np.where(better, value, known.value),
+        error=np.where(better, error, known.error),
+    )
 
 
 def has_one_course(losses: Losses) -> bool:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from fastgrad._arguments import number
 from fastgrad.checking.differences import EPS, Array, Flags, Index
 from fastgrad.checking.noise import Calibration
-from fastgrad.losses import Losses
 
 Kinds = NDArray[np.uint8]
 
@@ -28,10 +27,8 @@ _LAST_DIGITS = 4e-10  # where derivatives are known to more than that
 
 PIECE = 2**15  # entries about which everything is known at once
 
-_DECISIVE = 0.1  # of an entry: a wider bar decides nothing
+DECISIVE = 0.1  # of an entry: a wider bar decides nothing
 _COARSE = 2.0**-27  # of the loss: more noise than that is low precision
-_TINY = 1e-12  # changes of the loss that may be the rounding of the gradient
-_NEAR, _FAR = 2.0**-6, 0.95  # of each parameter
 _RESOLVED = 0.1  # of a block: what is smaller may be lost in low precision
 
 
@@ -170,7 +167,8 @@ class Judgement:
     @property
     def drowned(self) -> Flags:
         """Whether rounding hides what is not zero."""
-        drowned: Flags = (self.kind == UNOBSERVABLE) & (self.size > self.floor)
+        seen = (self.size > self.floor) | (np.abs(self.numerical) > self.error)
+        drowned: Flags = (self.kind == UNOBSERVABLE) & seen
         return drowned
 
     @property
@@ -266,7 +264,7 @@ def classify(entries: Judgement) -> Kinds:
         zero &= np.isfinite(n)
         # At a stationary point the slope is zero and the loss still responds.
         doubt = np.where(zero, error + entries.tolerance, error)
-        decisive = doubt <= _DECISIVE * np.where(zero, entries.response, size)
+        decisive = doubt <= DECISIVE * np.where(zero, entries.response, size)
         wrong = (off > 2 * error + entries.tolerance) | ~np.isfinite(a)
         # So small that rounding hides its sign: its own, or that of the loss.
         lost = (entries.tolerance > size) & ~zero
@@ -276,46 +274,6 @@ def classify(entries: Judgement) -> Kinds:
     kind[near & decisive & ~lost & (size + entries.response > 0)] = CORRECT
     kind[wrong] = WRONG
     return kind
-
-
-def excuse_cancellation(
-    losses: Losses, gradient: Gradient, entries: Judgement, rng: np.random.Generator
-) -> None:
-    """Excuse what is less than the rounding of terms that cancel in the gradient.
-
-    As in X.T @ (X @ w - y) at the minimum, or p - 1 of a saturated softmax. How large
-    they are shows in the curvature of the loss, and for what is hardly there at all in
-    how much the loss changes when parameters change as much as they may without losing
-    their sign.
-    """
-    smooth = np.isfinite(entries.off) & (entries.bend == 0)
-    wrong = np.flatnonzero((entries.kind == WRONG) & smooth)
-    if wrong.size == 0:
-        return
-    size = np.max(np.abs(_changes(losses, entries, _NEAR, rng).sum(axis=1))) / _NEAR**2
-    tiny = entries.off[wrong] * entries.unit[wrong] <= _TINY * max(1, abs(losses.base))
-    if tiny.any():
-        size = max(size, np.max(np.abs(_changes(losses, entries, _FAR, rng))))
-    rounding = 4 * gradient.eps[entries.block[wrong]] * size
-    entries.tolerance[wrong] += rounding / entries.unit[wrong]
-    entries.kind[wrong] = classify(take(entries, wrong))
-
-
-def _changes(
-    losses: Losses, entries: Judgement, t: float, rng: np.random.Generator
-) -> Array:
-    """Return changes of the loss to both sides along four random directions.
-
-    As large as one entry typically makes them.
-    """
-    changes = np.zeros((4, 2))
-    for row in changes:
-        direction = np.zeros(losses.nest.size)
-        direction[entries.index] = rng.choice([-1.0, 1.0], len(entries.index))
-        direction[entries.index] *= entries.unit
-        row[:] = losses.along(direction, [-t, t])
-    changes[~np.isfinite(changes)] = 0.0
-    return changes / float(np.sqrt(len(entries.index)))
 
 
 def take(entries: Judgement, which: Index | Flags) -> Judgement:
@@ -345,6 +303,8 @@ class Verdicts:
         Of a loss that iterates until something is small.
     condition : float or None
         Of a matrix that the loss inverts, if that leaves entries open.
+    zero : ndarray of bool, shape (number of blocks,)
+        Whether all entries of a block were measured, and are zero.
     """
 
     index: Index
@@ -358,6 +318,7 @@ class Verdicts:
     open: Judgement
     jump: Jump | None
     condition: float | None
+    zero: Flags
 
     def of_block(self, b: int) -> "Verdicts":
         """Return the entries of one block, as views."""
@@ -382,6 +343,7 @@ class Verdicts:
             self.open,
             self.jump,
             self.condition,
+            self.zero,
         )
 
 

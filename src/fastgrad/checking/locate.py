@@ -58,6 +58,8 @@ class Search:
         Of the block's entries, typically: what u is in units of.
     step : float
         Along the directions.
+    direction : ndarray of float64, shape (number of entries,)
+        The last of them.
     found : list of int
         Entries that the search ended at.
     clouded : int
@@ -72,6 +74,7 @@ class Search:
     size: float
     scale: float = 0.0
     step: float = 0.0
+    direction: Array = field(default_factory=lambda: np.zeros(0))
     found: list[int] = field(default_factory=list)
     clouded: int = 0
     stopped: bool = False
@@ -80,6 +83,11 @@ class Search:
     def relative_error(self) -> float:
         """The textbook's, of the derivatives along the directions."""
         return relative_error([self])
+
+    @property
+    def slope(self) -> float:
+        """The derivative along the last direction."""
+        return sum(terms[-1] for terms in (self.mismatch, self.expected) if terms)
 
     @property
     def differs(self) -> bool:
@@ -264,6 +272,7 @@ def _search(probe: _Probe) -> Search:
         search.mismatch.append(value)
         search.expected.append(probe.expected())
         search.error = max(search.error, error)
+    search.direction = probe.u
     if search.differs:
         _bisect(probe, search)
     return search

@@ -81,25 +81,38 @@ def _unseen(
     losses: Losses, blocks: tuple[Block, ...], entries: Judgement
 ) -> Iterator[str]:
     """Yield which blocks, or entries, are zero or drowned in rounding."""
-    drowned = entries.drowned
-    silent = [
-        block.name
-        for b, block in enumerate(blocks)
-        if block.checked
-        and block.unobservable == block.checked
-        and b not in entries.block[drowned]
-    ]
-    if silent:
+    zero = [block for block in blocks if block.zero and block.checked]
+    if zero:
+        limit = max(block.detection_limit for block in zero)
+        within = f", to within {limit:.0e}" if limit else ""
         yield (
-            f"nothing to see in {', '.join(silent)}: the loss does not respond, and "
-            "both gradients are zero"
+            f"nothing to see in {', '.join(block.name for block in zero)}: the loss "
+            f"does not respond, and both gradients are zero{within}"
         )
+    drowned = entries.drowned
+    said = {block.name for block in zero}
+    said |= {losses.nest.names[b] for b in entries.block[drowned]}
+    for block in blocks:
+        silent = block.size > 0 and block.unobservable == block.checked
+        if silent and block.name not in said:
+            yield _silent(block)
     if drowned.any():
         size = float(np.max(entries.size[drowned]))
         yield (
             f"not verified: {_named(losses, entries, drowned)}, at most {size:.1e}: "
             "less than rounding hides. In float64 it would show"
         )
+
+
+def _silent(block: Block) -> str:
+    """Return why a block was not verified in which nothing was seen."""
+    if block.checked < block.size:
+        return f"not verified: {block.name}. All that was seen of it is zero"
+    return (
+        f"not verified: {block.name}. It may be zero, or small: what is less than "
+        f"{block.detection_limit:.0e} is not seen. Check it alone, without the larger "
+        "terms of the loss, or in the compiled engine, where nothing hides it"
+    )
 
 
 def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator[str]:
@@ -130,7 +143,16 @@ def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator
             f"number of times, and the loss jumps by {jump.size:.1e}. Tighten the "
             "tolerance of that iteration, or fix its number of steps"
         )
-    elif rest.any():
+    rounded = rest & (entries.off > 2 * entries.error)
+    if jump is None and found.condition is None and rounded.any():
+        off = float(np.max(entries.off[rounded]))
+        yield (
+            f"undecided: {_named(losses, entries, rounded)}. The gradient is off by "
+            f"{off:.1e}: rounding may do that where terms as large as the loss cancel "
+            "in it. Check these blocks alone, without the other terms of the loss"
+        )
+        rest &= ~rounded
+    if jump is None and found.condition is None and rest.any():
         yield _noisy(losses, entries, calibration, rest)
 
 

@@ -155,7 +155,7 @@ def complex_slopes(losses: Losses, index: Index, step: float | None) -> Slopes:
     """Return the derivatives by the complex step: one evaluation each."""
     h = np.full(len(index), _COMPLEX_STEP if step is None else float(step))
     value = losses.imaginary(index, h) / h
-    return _plain(value, 64 * EPS * np.abs(value))
+    return plain(value, 64 * EPS * np.abs(value))
 
 
 def ridders_slopes(losses: Losses, index: Index, calibration: Calibration) -> Slopes:
@@ -214,7 +214,7 @@ def _exactly(losses: Losses, index: Index, calibration: Calibration) -> Slopes:
     if again.size:
         better = ridders_slopes(losses, index[again], calibration)
         value[again], error[again] = better.value, better.error
-    return _plain(value, error)
+    return plain(value, error)
 
 
 def _at_step(losses: Losses, index: Index, method: str, step: float) -> Slopes:
@@ -225,7 +225,7 @@ def _at_step(losses: Losses, index: Index, method: str, step: float) -> Slopes:
             slope = losses.at_entries(index, value)[0] / (value - x)
     else:
         slope = entry_pairs(losses, index, np.full(len(index), step)).central
-    return _plain(slope, np.full(len(index), np.nan))
+    return plain(slope, np.full(len(index), np.nan))
 
 
 def _with_error(
@@ -259,10 +259,11 @@ def _with_error(
     elif better is not None:
         value[again], error[again] = better.value, better.error
     error = np.where(np.isfinite(value), error, np.inf)
-    return _plain(value, error)
+    return plain(value, error)
 
 
-def _plain(value: Array, error: Array) -> Slopes:
+def plain(value: Array, error: Array) -> Slopes:
+    """Return slopes with their bars where nothing is known of kinks."""
     nowhere = np.full_like(value, np.nan)
     smooth = np.zeros(value.shape, dtype=bool)
     return Slopes(value, error, smooth, *[nowhere] * 4)

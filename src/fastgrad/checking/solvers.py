@@ -130,13 +130,15 @@ def _changed(losses: Losses, here: Turns, there: Turns) -> Loop | None:
     """Return a loop that takes several turns at both, and not equally many.
 
     In the file of the loss, if there is one. Where a loop is only begun more or less
-    often, a branch around it is what changed.
+    often, a branch around it is what changed; and what runs through a list that has
+    become longer, as of neighbours, iterates until nothing.
     """
     changed = []
     for loop, turns in here.items():
         others = there[loop]
         several = max(turns, default=0) > 1 and max(others, default=0) > 1
         as_often = turns.total() == others.total()
+        several &= loop.decides
         if several and (turns != others if as_often else set(turns) != set(others)):
             changed.append(loop)
     file = _file_of(losses)

@@ -31,7 +31,7 @@ def summarize(
     """Return the report on the entries judged."""
     blocks = _blocks(losses, entries, calibration)
     return GradientReport(
-        verdict=_overall(losses, entries, blocks),
+        verdict=_overall(entries, blocks),
         relative_error=relative_error(entries),
         blocks=Blocks(blocks),
         wrong=wrong_entries(losses, entries),
@@ -101,6 +101,7 @@ def _blocks(
                 int(count[UNOBSERVABLE]),
                 detection_limit(own),
                 float(np.median(steps)) if steps.size else None,
+                bool(entries.zero[b]),
             )
         )
     return tuple(blocks)
@@ -155,13 +156,19 @@ def _smooth(entries: Verdicts) -> Iterator[tuple[Array, Array]]:
 
 
 def detection_limit(entries: Verdicts) -> float:
-    """Return the size above which errors in verified entries would be called wrong."""
-    limits = []
-    for piece in entries.pieces():
-        verified = piece.kind == CORRECT
-        limit = 2 * piece.error[verified] + piece.tolerance[verified]
-        limits += [limit.max()] if limit.size else []
-    return float(np.max(limits)) if limits else float("nan")
+    """Return the size above which errors in verified entries would be called wrong.
+
+    Of a block without such, in entries that are zero as far as is seen.
+    """
+    for kind in (CORRECT, UNOBSERVABLE):
+        limits = []
+        for piece in entries.pieces():
+            own = piece.kind == kind
+            limit = 2 * piece.error[own] + piece.tolerance[own]
+            limits += [limit.max()] if limit.size else []
+        if limits:
+            return float(np.max(limits))
+    return float("nan")
 
 
 def _verdict(count: Any) -> Verdict:
@@ -173,19 +180,14 @@ def _verdict(count: Any) -> Verdict:
     return "correct"
 
 
-def _overall(losses: Losses, entries: Verdicts, blocks: tuple[Block, ...]) -> Verdict:
+def _overall(entries: Verdicts, blocks: tuple[Block, ...]) -> Verdict:
     """As of a block; and no block may be left without one verified entry.
 
     Unless all its entries were measured, and are zero.
     """
     verdict = _verdict(np.bincount(entries.kind, minlength=5))
-    drowned = set(entries.open.block[entries.open.drowned].tolist())
-    sizes = np.diff(losses.nest.offsets)
-    for b, block in enumerate(blocks):
-        zero = block.checked == sizes[b] and b not in drowned
-        if verdict == "correct" and block.verdict == "undecided" and not zero:
-            return "undecided"
-    return verdict
+    unseen = any(b.verdict == "undecided" and not b.zero for b in blocks)
+    return "undecided" if verdict == "correct" and unseen else verdict
 
 
 def _gradients(losses: Losses, entries: Verdicts) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ from fastgrad.checking.differences import (
     entry_pairs,
     ladder,
 )
+from fastgrad.checking.exact import sharpened
 from fastgrad.checking.fits import fit_slopes
 from fastgrad.checking.judgement import (
     CORRECT,
@@ -136,11 +137,16 @@ def _ladder_verdict(
     scale = binary(calibration.scale[index])[:, None]
     pairs = entry_pairs(losses, index, scale * RUNGS)
     slopes = ladder(pairs, noise)
+    if calibration.method == "exact":
+        slopes = sharpened(losses, index, slopes, calibration.scale[index])
     _judge_by(slopes, entries, which)
     near = _hidden_nearby(entries, which, slopes, noise, scale[:, 0])
     if near.any():
         closer = entry_pairs(losses, index[near], scale[near] * CLOSER)
         slopes = ladder(pairs[near].joined(closer), noise[near])
+        if calibration.method == "exact":
+            some = index[near]
+            slopes = sharpened(losses, some, slopes, calibration.scale[some])
         _judge_by(slopes, entries, which[near])
     noisy = _unsettled(take(entries, which)) & (entries.kind[which] != WRONG)
     if noisy.any():

@@ -16,15 +16,23 @@ from typing import Any
 
 _JUMPS = {*dis.hasjrel, *dis.hasjabs}
 _YIELD = dis.opmap["YIELD_VALUE"]
+_RETURNS = {"RETURN_VALUE", "RETURN_CONST"}
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Where a loop begins: its file, line, and instruction (-1: a recursion)."""
+    """Where a loop begins: its file, line, and instruction (-1: a recursion).
+
+    Attributes
+    ----------
+    decides : bool
+        Whether it decides itself when to end, rather than run through something.
+    """
 
     file: str
     line: int
     start: int
+    decides: bool = True
 
 
 class Turns(defaultdict[Loop, Counter[int]]):
@@ -133,6 +141,19 @@ def _loops(code: CodeType) -> list[tuple[Loop, int, int]]:
         own = [line for at, line in lines if first <= at <= ends[start]]
         before = [line for at, line in lines if at <= first]
         line = min(own + before[-1:], default=code.co_firstlineno)
-        loops.append((Loop(code.co_filename, line, start), first, ends[start]))
+        decides = _decides(code, start, ends[start])
+        loops.append((Loop(code.co_filename, line, start, decides), first, ends[start]))
         first = -1
     return loops
+
+
+def _decides(code: CodeType, start: int, end: int) -> bool:
+    """Whether a loop is no `for`, or one that `break` or `return` may leave."""
+    body = [one for one in dis.get_instructions(code) if start <= one.offset <= end]
+    if body[0].opname != "FOR_ITER":
+        return True
+    return any(
+        one.opname in _RETURNS
+        or (one.opcode in _JUMPS and not start <= one.argval <= end)
+        for one in body[1:]
+    )

@@ -7,9 +7,10 @@ directions through all such entries, too.
 
 import numpy as np
 
+from fastgrad.checking.cancellation import excuse_cancellation
 from fastgrad.checking.condition import excuse_condition
 from fastgrad.checking.differences import RUNGS, Array, Index, entry_pairs
-from fastgrad.checking.exact import exact_slopes
+from fastgrad.checking.exact import exact_slopes, sharpened
 from fastgrad.checking.judgement import (
     CORRECT,
     KINK,
@@ -21,16 +22,16 @@ from fastgrad.checking.judgement import (
     Verdicts,
     allowances,
     classify,
-    excuse_cancellation,
     joined,
     take,
 )
 from fastgrad.checking.noise import Calibration
-from fastgrad.checking.numerical import slopes_by
+from fastgrad.checking.numerical import plain, slopes_by
 from fastgrad.checking.scales import binary
 from fastgrad.checking.solvers import excuse_solver
 from fastgrad.checking.suspects import try_again
 from fastgrad.checking.ties import check_ties
+from fastgrad.checking.zeros import find_zeros
 from fastgrad.losses import Losses
 
 _SHOWN = 2**10  # entries left open of a piece, to be named in the report
@@ -89,7 +90,7 @@ def judge(
     kind[np.searchsorted(index, tied.index.astype(index.dtype))] = tied.kind
     if losses.raised is not None and not np.isfinite(kept["error"]).any():
         raise losses.raised  # nothing at all is known
-    return Verdicts(
+    found = Verdicts(
         index,
         gradient.value if n == len(gradient.value) else gradient.value[index],
         **kept,
@@ -99,7 +100,10 @@ def judge(
         open=joined(left_open),
         jump=max(filter(None, jumps), key=lambda jump: jump.size, default=None),
         condition=max(filter(None, conditions), default=None),
+        zero=np.zeros(len(gradient.eps), dtype=bool),
     )
+    find_zeros(found, losses.nest.offsets, gradient, calibration)
+    return found
 
 
 def _least_certain(entries: Judgement, effects: Effects) -> Index:
@@ -159,8 +163,15 @@ def _first_pass(
 
 
 def _look_around(losses: Losses, entries: Judgement, scale: Array) -> None:
-    """Find out whether the loss responds to entries without a slope, further away."""
+    """Find out whether entries without a slope have one, or the loss responds to them.
+
+    In a block that matters far less than others; or further away.
+    """
     flat = np.flatnonzero(np.abs(entries.analytic) <= entries.floor)
+    small = flat[(entries.numerical[flat] != 0) & ~entries.crossed[flat]]
+    known = plain(entries.numerical[small], entries.error[small])
+    slopes = sharpened(losses, entries.index[small], known, scale[small])
+    entries.numerical[small], entries.error[small] = slopes.value, slopes.error
     step = binary(scale[flat], RUNGS[2])
     pairs = entry_pairs(losses, entries.index[flat], step)
     around = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))

@@ -32,6 +32,9 @@ class Block:
         The smallest error, absolute, that would have been caught in a typical entry.
     step : float or None
         Typical step of the differences.
+    zero : bool
+        Whether all entries were measured, and none has a slope: then the block does not
+        keep the verdict on the whole from being "correct".
     """
 
     name: str
@@ -45,6 +48,7 @@ class Block:
     unobservable: int = 0
     detection_limit: float = math.nan
     step: float | None = None
+    zero: bool = False
 
     @property
     def size(self) -> int:

@@ -224,7 +224,8 @@ def _blocks_part(blocks: Sequence[Block], brief: bool) -> Table:
         suspicious = [b for b in blocks if b.verdict != "correct"][:_MAX_BLOCKS]
         shown = suspicious or blocks[:_SHOWN]
         more = f"... {len(blocks) - len(shown):,} more blocks in `report.blocks`"
-    marks = ["" if block.verdict == "correct" else block.verdict for block in shown]
+    fit = [block.verdict == "correct" or block.zero for block in shown]
+    marks = ["" if f else b.verdict for f, b in zip(fit, shown, strict=True)]
     title = "" if brief else "Blocks"
     if not brief:
         more = _DETECTS
@@ -247,13 +248,20 @@ def _block_rows(blocks: Sequence[Block]) -> list[list[str]]:
             [
                 block.name,
                 "×".join(map(str, block.shape)) or "scalar",
-                "correct" if block.verdict == "correct" else block.verdict.upper(),
+                _verdict_cell(block),
                 *(f"{count:,}" for count in counts),
                 short(block.relative_error),
                 short(block.detection_limit),
             ]
         )
     return rows
+
+
+def _verdict_cell(block: Block) -> str:
+    """Return the verdict, loud unless the block is fit to pass."""
+    if block.zero:
+        return "zero" if block.checked else "empty"
+    return "correct" if block.verdict == "correct" else block.verdict.upper()
 
 
 def _rare_counts(blocks: Sequence[Block]) -> dict[str, list[int]]:

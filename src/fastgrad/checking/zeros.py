@@ -1,0 +1,39 @@
+"""Blocks in which nothing but zeros was seen: whether these are zero, or only small.
+
+A bias before batch normalisation has no effect, and its gradient is what is left where
+large terms cancel: noise of the size of their rounding. That was measured to be zero as
+far as can be seen, and computed to be zero but for rounding. A gradient of 1e-20 beside
+others of 1 looks the same in the bars of differences that carry noise. What tells are
+its digits: what is left of larger numbers is a small multiple of their rounding, a
+number of few digits, or that divided by the number of samples.
+"""
+
+import numpy as np
+
+from fastgrad.checking.differences import Array, Index
+from fastgrad.checking.judgement import UNOBSERVABLE, Gradient, Verdicts
+from fastgrad.checking.noise import Calibration
+
+_LOOKED_AT = 64  # entries; they have to agree
+
+
+def find_zeros(
+    found: Verdicts, offsets: Index, gradient: Gradient, calibration: Calibration
+) -> None:
+    """Set `found.zero`: whether a block's gradient is zero, measured and computed."""
+    exact = calibration.method == "exact"  # then what is small is seen
+    for b, size in enumerate(np.diff(offsets)):
+        own = found.of_block(b)
+        silent = (own.kind == UNOBSERVABLE) & (np.abs(own.numerical) <= own.error)
+        if silent.sum() == size:
+            found.zero[b] = exact or _is_left_over(own.analytic, float(gradient.eps[b]))
+
+
+def _is_left_over(values: Array, eps: float) -> bool:
+    """Whether numbers are what is left where larger ones cancel."""
+    some = values[values != 0][:_LOOKED_AT]
+    half = int(-np.log2(eps)) // 2
+    counts = np.arange(1, 1 + max(1, 2 ** (half - 16)))
+    digits, _ = np.frexp(np.outer(counts, some))
+    few = digits * 2.0**half
+    return bool((few == np.rint(few)).all(axis=1).any())
