@@ -11,20 +11,11 @@ channel (NCHW).
 cimport cython
 from cython.parallel cimport prange, threadid
 
+from fastgrad._kernels._rows cimport CHUNK, PANEL, TURN, block, rows_view
+
 cdef extern from "batchnorm.h" nogil:
     enum:
-        CHUNK
-        TURN
-        PANEL
         BACKWARD_WORKSPACE
-
-    ctypedef struct rows_view:
-        const char *data
-        Py_ssize_t outer_stride, inner_stride, column_stride, inner
-        int single
-
-    ctypedef struct block:
-        Py_ssize_t row, rows, column, columns
 
     ctypedef struct batchnorm_table:
         void chunks(const rows_view *x, const rows_view *dy, const double *mean,

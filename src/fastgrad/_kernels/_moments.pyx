@@ -11,22 +11,12 @@ workspace does not grow with the number of rows.
 cimport cython
 from cython.parallel cimport prange, threadid
 
+from fastgrad._kernels._rows cimport CHUNK, LANES, PANEL, TURN, block, rows_view
+
 cdef extern from "moments.h" nogil:
     enum:
-        LANES
-        CHUNK
-        TURN
-        PANEL
         STATE_ROWS
         WORKSPACE
-
-    ctypedef struct rows_view:
-        const char *data
-        Py_ssize_t outer_stride, inner_stride, column_stride, inner
-        int single
-
-    ctypedef struct block:
-        Py_ssize_t row, rows, column, columns
 
     ctypedef struct moments_table:
         void chunks(const rows_view *x, const double *weights, const block *b,

@@ -1,7 +1,7 @@
 """Why a gradient is wrong: what has been measured, handed to those who name causes."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from fastgrad.checking.differences import Array
 from fastgrad.checking.judgement import KINK, WRONG, Gradient, Verdicts
 from fastgrad.losses import Losses, compile_losses
 from fastgrad.program import TraceError
-from fastgrad.reports import Cause, GradientReport
+from fastgrad.reports import GradientReport
 
 # Findings after which the numbers of one call say nothing.
 _OF_CALLS = {"accumulation", "stale", "nondeterministic"}
@@ -48,22 +48,43 @@ def explained(
     known = {finding.cause.code for finding in findings}
     if report.verdict != "wrong" or known & _OF_CALLS:
         return report
-    causes = _named(losses, gradient, entries, grads, reduction, seconds)
+    from fastgrad.causes import name_causes  # where nothing is wrong, not even loaded
+
+    causes = name_causes(
+        losses.nest,
+        losses.theta,
+        _measured(losses, gradient, entries),
+        program=_program(losses, reduction),
+        elsewhere=_elsewhere(losses, grads) if callable(grads) else None,
+        seconds=seconds,
+    )
     causes = tuple(cause for cause in causes if cause.code not in known)
     return dataclasses.replace(report, causes=causes)
 
 
-def _named(
-    losses: Losses,
-    gradient: Gradient,
-    entries: Verdicts,
-    grads: Any,
-    reduction: str | None,
-    seconds: float,
-) -> tuple[Cause, ...]:
-    """Return why the gradient is wrong, as far as it is found in this time."""
-    from fastgrad.causes import Measured, name_causes
+def _measured(losses: Losses, gradient: Gradient, entries: Verdicts) -> Any:
+    """Return what is known of every entry of the gradient."""
+    from fastgrad.causes import Measured
 
+    def whole(values: Any, otherwise: Any) -> Any:
+        result = np.full(losses.nest.size, otherwise)
+        result[entries.index] = values
+        return result
+
+    # A mistake explains numbers to so many digits; the verdict may know more of them.
+    slack = np.fmax(entries.tolerance, _EXPLAINED * np.abs(entries.numerical))
+    return Measured(
+        gradient.value,
+        whole(entries.numerical, np.nan),
+        whole(entries.error + slack, np.inf),
+        whole(entries.kind == WRONG, False),
+        whole(entries.kind != KINK, True),
+        gradient.eps,
+    )
+
+
+def _elsewhere(losses: Losses, grads: Any) -> Callable[[float], Array | None]:
+    """Return the user's gradient as a function of a step away from theta."""
     nest = losses.nest
 
     def elsewhere(step: float) -> Array | None:
@@ -79,29 +100,7 @@ def _named(
         finally:
             nest.restore(saved)
 
-    def whole(values: Any, otherwise: Any) -> Any:
-        result = np.full(nest.size, otherwise)
-        result[entries.index] = values
-        return result
-
-    # A mistake explains numbers to so many digits; the verdict may know more of them.
-    slack = np.fmax(entries.tolerance, _EXPLAINED * np.abs(entries.numerical))
-    measured = Measured(
-        gradient.value,
-        whole(entries.numerical, np.nan),
-        whole(entries.error + slack, np.inf),
-        whole(entries.kind == WRONG, False),
-        whole(entries.kind != KINK, True),
-        gradient.eps,
-    )
-    return name_causes(
-        nest,
-        losses.theta,
-        measured,
-        program=_program(losses, reduction),
-        elsewhere=elsewhere if callable(grads) else None,
-        seconds=seconds,
-    )
+    return elsewhere
 
 
 def _program(losses: Losses, reduction: str | None) -> Any:

@@ -107,8 +107,7 @@ def truncated_normal(
     Parameters
     ----------
     shape : tuple of int
-        Any shape: no fan is needed, and `layout`, `groups`, `transposed` and `stride`
-        are there only so that all schemes are called alike.
+        As for `normal`.
     std : float
         Deviation of the values returned.
     bound : float

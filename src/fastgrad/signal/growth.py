@@ -19,35 +19,42 @@ LIMIT = 6.0
 
 def forward_growth(e: Evidence) -> Iterator[Fault]:
     """Yield growth or decay of the signal over the depth."""
-    total = e.forward.slope * e.span
-    if not _is_growth(e, e.forward, _mean_field_growth(e, backward=False)):
-        return
-    cause, message, fix = _explain_growth(e, total, "signal at the last layer")
     steps = np.append(e.gains[:1], np.diff([x.forward_log2 for x in e.layers]))
-    i = _first(e, steps, e.forward.slope)
-    yield Fault(
-        "exploding" if total > 0 else "vanishing", "forward", e.layers[i].name, cause,
-        f"The signal changes by 2^{e.forward.slope:.4g} a layer, 2^{total:.4g} over "
-        f"{e.span} layers. {message}",
-        fix, source_line(e.structure[i].pre),
-    )  # fmt: skip
+    yield from _growth(e, e.forward, steps, "signal", "at the last layer", "a layer")
 
 
 def backward_growth(e: Evidence) -> Iterator[Fault]:
     """Yield growth or decay of the gradient towards the input."""
-    total = e.backward.slope * e.span
-    if not _is_growth(e, e.backward, _mean_field_growth(e, backward=True)):
-        return
-    cause, message, fix = _explain_growth(e, total, "gradient at layer 1")
     # Weights of layer i take the gradient to layer i - 1.
     steps = np.append(0.0, -np.diff([x.norm_log2 for x in e.layers]))
-    i = _first(e, steps, e.backward.slope)
+    each = "a layer towards the input"
+    yield from _growth(e, e.backward, steps, "gradient", "at layer 1", each)
+
+
+def _growth(
+    e: Evidence,
+    growth: Growth,
+    steps: NDArray[np.float64],
+    what: str,
+    where: str,
+    each: str,
+) -> Iterator[Fault]:
+    """Yield growth or decay, where there is any; `steps` are those of the layers."""
+    total, backward = growth.slope * e.span, growth is e.backward
+    if not _is_growth(e, growth, _mean_field_growth(e, backward=backward)):
+        return
+    cause, message, fix = _explain_growth(e, total, f"{what} {where}")
+    i = _first(e, steps, growth.slope)
     yield Fault(
-        "exploding" if total > 0 else "vanishing", "backward", e.layers[i].name, cause,
-        f"The gradient changes by 2^{e.backward.slope:.4g} a layer towards the input, "
-        f"2^{total:.4g} over {e.span} layers. {message}",
-        fix, source_line(e.structure[i].pre),
-    )  # fmt: skip
+        "exploding" if total > 0 else "vanishing",
+        "backward" if backward else "forward",
+        e.layers[i].name,
+        cause,
+        f"The {what} changes by 2^{growth.slope:.4g} {each}, 2^{total:.4g} over "
+        f"{e.span} layers. {message}",
+        fix,
+        source_line(e.structure[i].pre),
+    )
 
 
 def _first(e: Evidence, steps: NDArray[np.float64], slope: float) -> int:

@@ -152,50 +152,43 @@ static inline void truncated_group(words w, const struct philox_draw *draw, doub
         }
 }
 
+/* The words of each of `count` groups, and what becomes of them. */
+#define EACH_GROUP(made)                                                               \
+    for (int64_t i = 0; i < count; i++) {                                              \
+        words w;                                                                       \
+        group_words(draw, group + i, w);                                               \
+        made;                                                                          \
+    }
+
 /* `count` groups, side by side. */
 static void groups_f64(const struct philox_draw *draw, uint64_t group, int64_t count,
                        double *out)
 {
-    words w;
     if (draw->law == PHILOX_NORMAL)
-        for (int64_t i = 0; i < count; i++) {
-            group_words(draw, group + i, w);
-            normal_group_f64(w, draw, out + i * GROUP);
-        }
+        EACH_GROUP(normal_group_f64(w, draw, out + i * GROUP))
     else if (draw->law == PHILOX_UNIFORM)
-        for (int64_t i = 0; i < count; i++) {
-            group_words(draw, group + i, w);
-            uniform_group_f64(w, draw, out + i * GROUP);
-        }
+        EACH_GROUP(uniform_group_f64(w, draw, out + i * GROUP))
     else
-        for (int64_t i = 0; i < count; i++) {
-            group_words(draw, group + i, w);
-            truncated_group(w, draw, out + i * GROUP);
-        }
+        EACH_GROUP(truncated_group(w, draw, out + i * GROUP))
+}
+
+static void narrowed_group(words w, const struct philox_draw *draw, float *out)
+{
+    double wide[GROUP];
+    truncated_group(w, draw, wide);
+    for (int k = 0; k < GROUP; k++)
+        out[k] = (float)wide[k];
 }
 
 static void groups_f32(const struct philox_draw *draw, uint64_t group, int64_t count,
                        float *out)
 {
-    words w;
     if (draw->law == PHILOX_NORMAL)
-        for (int64_t i = 0; i < count; i++) {
-            group_words(draw, group + i, w);
-            normal_group_f32(w, draw, out + i * GROUP);
-        }
+        EACH_GROUP(normal_group_f32(w, draw, out + i * GROUP))
     else if (draw->law == PHILOX_UNIFORM)
-        for (int64_t i = 0; i < count; i++) {
-            group_words(draw, group + i, w);
-            uniform_group_f32(w, draw, out + i * GROUP);
-        }
+        EACH_GROUP(uniform_group_f32(w, draw, out + i * GROUP))
     else
-        for (int64_t i = 0; i < count; i++) {
-            double wide[GROUP];
-            group_words(draw, group + i, w);
-            truncated_group(w, draw, wide);
-            for (int k = 0; k < GROUP; k++)
-                out[i * GROUP + k] = (float)wide[k];
-        }
+        EACH_GROUP(narrowed_group(w, draw, out + i * GROUP))
 }
 
 /* Round to the nearest, ties to even. */
