@@ -40,6 +40,8 @@ bench: $(VENV)/tools
 	$(BIN)/asv run --quick --python=same
 
 $(VENV)/installed: $(SOURCES)
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or \
+	  sys.exit("fastgrad needs Python 3.11 or newer, got " + sys.version.split()[0])'
 	@echo "Building fastgrad in $(VENV): fetching NumPy and the build tools, then compiling"
 	@echo "three variants of each kernel; together half a minute to a minute."
 	$(PYTHON) -m venv $(VENV)

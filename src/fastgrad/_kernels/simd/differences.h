@@ -282,12 +282,17 @@ static double erfc_difference(double x, double d, double f0)
 
 /* ---- the gamma function ---------------------------------------------------------------- */
 
-/* lgamma would write the global signgam. */
+/* Elsewhere than on Windows lgamma writes the global signgam. */
+#ifdef _WIN32
+static double log_gamma(double x) { return lgamma(x); }
+#else
+double lgamma_r(double, int *); /* macOS declares it on demand */
 static double log_gamma(double x)
 {
     int sign;
     return lgamma_r(x, &sign);
 }
+#endif
 
 /* Stirling's series, both arguments shifted up by the recurrence. In long double, since the
  * terms cancel near the minimum. */

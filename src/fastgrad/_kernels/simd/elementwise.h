@@ -161,7 +161,7 @@ static double gap(double x, double f0)
     static void name(int64_t n, const operand *in, at_theta f, double *out,            \
                      int64_t *crossed)                                                 \
     {                                                                                  \
-        vec_flags cross[N_VECS] = {{0}};                                               \
+        vec_flags cross[N_VECS] = {};                                                  \
         const operand a = in[0], b = in[1];                                            \
         for (int64_t i = 0; i < n; i++) {                                              \
             const double x0 = a.base[i * a.base_step];                                 \
@@ -193,7 +193,7 @@ KERNEL_WINNER(lanes_minimum, vec_smaller)
     static void name(int64_t n, const operand *in, at_theta f, double *out,            \
                      int64_t *crossed)                                                 \
     {                                                                                  \
-        vec_flags cross[N_VECS] = {{0}};                                               \
+        vec_flags cross[N_VECS] = {};                                                  \
         const operand a = in[0], b = in[1];                                            \
         for (int64_t i = 0; i < n; i++) {                                              \
             const double x0 = a.base[i * a.base_step], y0 = b.base[i * b.base_step];   \
