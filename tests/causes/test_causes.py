@@ -264,3 +264,29 @@ def test_bugs_of_the_zoo_are_named(bug):
     elif bug.wrong_from_call == 1:
         assert top in (bug.cause, *bug.also)
         assert set(report.causes[0].blocks) <= set(bug.blocks)
+
+
+@pytest.mark.parametrize("columns", [True, False], ids=["W @ X", "X @ W"])
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_factor_is_called_the_batch_size(columns, labels):
+    """Where all arrays of data have that one length in common."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((3, 40)), rng.standard_normal((2, 40))
+    W = rng.standard_normal((2, 3))
+    if not columns:
+        X, Y, W = X.T.copy(), Y.T.copy(), W.T.copy()
+    if not labels:
+        Y = 0.0
+
+    def loss(w):
+        return np.mean((w @ X if columns else X @ w) - Y) + np.mean(
+            np.tanh(w @ X if columns else X @ w)
+        )
+
+    right = fg.trace(loss, W).gradient()
+    for factor, words in (
+        (1 / 40, "1 / the batch size, 40"),
+        (40, "the batch size, 40"),
+    ):
+        report = fg.check_gradient(loss, W, factor * right)
+        assert f"a factor of {words}" in report.causes[0].message

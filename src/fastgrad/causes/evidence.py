@@ -383,6 +383,8 @@ def _counts(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
             for n, name in counts.items()
             if np.isfinite(n) and n not in (0.0, 1.0, 2.0)
         }
+    for n in _batch_sizes(reverse, nest):
+        counts[float(n)] = f"the batch size, {n}"
     for node in reverse.nodes:
         for x in node.inputs:
             if not x.active and x.value.ndim == 0:
@@ -399,6 +401,19 @@ def _counts(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
         for n, name in counts.items()
         if np.isfinite(n) and n not in (0.0, 1.0, 2.0)
     }
+
+
+def _batch_sizes(reverse: Reverse, nest: Nest) -> set[int]:
+    """The one length that all arrays of data have in common, and no parameter has."""
+    data = [
+        set(x.shape)
+        for node in reverse.nodes
+        for x in node.inputs
+        if not x.active and x.value.size > 1
+    ]
+    own = {1, *(n for shape in nest.shapes for n in shape)}
+    common = set.intersection(*data) - own if data else set()
+    return common if len(common) == 1 else set()
 
 
 def fit(target: Array, *terms: Array) -> Array | None:

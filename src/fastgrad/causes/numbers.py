@@ -88,7 +88,7 @@ def _scaled(evidence: Evidence, block: Block, factor: float, name: str | None) -
         return Edit(
             "reduction", text, made, f"sum, or `grads * {count}`", cost, "averaged"
         )
-    what = f", which is {name}" if name else ""
+    what = f", a factor of {name}" if name else ""
     undo = f"grads / {_number(factor)}"
     words = f"divide by {_number(factor)}"
     if 0 < factor < 1:

@@ -178,9 +178,9 @@ class GradientReport(Report):
 
 _SHOWN, _LISTED = 10, 1000  # of the wrong entries, in text and on a page
 _MAX_BLOCKS = 60
-_DETECTS = (
-    "detects from: the smallest error, absolute, that would have been found in a "
-    "typical entry"
+_UNITS = (
+    "rel. error: of the block; "
+    "detects from: least absolute error seen in a typical entry"
 )
 _MAPS = 12
 _USUALLY_A_BUG = 1e-3  # relative error
@@ -219,16 +219,15 @@ def _usual_reading(report: GradientReport) -> Iterator[str]:
 
 
 def _blocks_part(blocks: Sequence[Block], brief: bool) -> Table:
-    shown, more = blocks, ""
+    shown, more = blocks, _UNITS
     if brief and len(blocks) > _MAX_BLOCKS:
         suspicious = [b for b in blocks if b.verdict != "correct"][:_MAX_BLOCKS]
         shown = suspicious or blocks[:_SHOWN]
-        more = f"... {len(blocks) - len(shown):,} more blocks in `report.blocks`"
+        left = f"{len(blocks) - len(shown):,} more blocks in `report.blocks`"
+        more = f"... {left}\n{_UNITS}"
     fit = [block.verdict == "correct" or block.zero for block in shown]
     marks = ["" if f else b.verdict for f, b in zip(fit, shown, strict=True)]
     title = "" if brief else "Blocks"
-    if not brief:
-        more = _DETECTS
     return Table(_block_rows(shown), title, left=3, marks=marks, more=more)
 
 
@@ -290,7 +289,9 @@ def _findings(report: GradientReport) -> Iterator[Finding]:
     explained: set[str] = set()
     for number, cause in enumerate(report.causes):
         where = f" ({', '.join(cause.blocks)})" if cause.blocks else ""
-        left = f"relative error left when undone: {cause.residual or 0:.0e}"
+        left = (
+            f"left of the gradient, relatively, when undone: {cause.residual or 0:.0e}"
+        )
         again = not cause.blocks or explained.intersection(cause.blocks)
         yield Finding(
             cause.code + where,
