@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 SOURCES := $(shell find src meson.build meson.options pyproject.toml -type f ! -name '*.pyc')
 
-.PHONY: demo test test-interop lint wheel bench clean
+.PHONY: demo test test-interop lint docs wheel bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/fastgrad demo
@@ -29,6 +29,11 @@ lint: $(VENV)/tools
 	$(BIN)/codespell
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports
+
+# The site, in build/docs; a warning is an error.
+docs: $(VENV)/installed
+	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[docs]"
+	$(BIN)/sphinx-build -W --keep-going -q -E -b html docs build/docs
 
 wheel: $(VENV)/tools
 	rm -rf dist
@@ -57,4 +62,4 @@ $(VENV)/tools: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist docs/generated

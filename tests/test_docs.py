@@ -19,20 +19,22 @@ BLOCK = re.compile(
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_blocks_run_as_printed(page, tmp_path, monkeypatch):
-    """In one namespace, top to bottom; a bare block after one is what it prints."""
+    """Top to bottom, as one file; a bare block after one is what it prints."""
     monkeypatch.chdir(tmp_path)
-    names = {"__name__": "__main__"}
+    names, file = {"__name__": "__main__"}, ""
     for code, printed in BLOCK.findall(page.read_text("utf-8")):
         if code.startswith(">>>"):
             run_examples(code, names, page.name)
             continue
-        Path("model.py").write_text(code, "utf-8")
+        before = "\n" * file.count("\n")
+        file += code
+        Path("model.py").write_text(file, "utf-8")
         linecache.clearcache()
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            exec(compile(code, "model.py", "exec"), names)
+            exec(compile(before + code, "model.py", "exec"), names)
         if printed:
             same = doctest.OutputChecker().check_output(printed, out.getvalue(), FLAGS)
             assert same, out.getvalue()
