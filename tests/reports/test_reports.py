@@ -180,7 +180,7 @@ class Tags(HTMLParser):
         self.references += [attrs[k] for k in ("src", "href") if k in attrs]
         if tag == "img":
             self.images.append(attrs["src"])
-        if tag not in ("img", "br", "meta"):
+        if tag not in ("img", "br", "meta", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -207,6 +207,24 @@ def test_html_is_whole_and_needs_no_other_file():
     assert "net.py:12: a < b" in page.text
     assert "W1[3, 7]" in page.text
     assert all(url.startswith("data:image/png;base64,") for url in page.references)
+
+
+def test_a_switch_leaves_what_is_not_correct():
+    """Only where there is something to leave out."""
+    right = Block("b1", (2,), "correct", 0.0, 2, 0)
+    wrong = Block("W1", (20, 8), "wrong", 1.0, 160, 8)
+    assert "<label" not in make_report(blocks=(wrong,)).to_html()
+    assert "<label" not in make_report(blocks=(right,), wrong=()).to_html()
+    page = make_report(blocks=(right, wrong)).to_html()
+    switched = page.partition("<label")[2].partition("</table>")[0]
+    rows = re.findall(r"<tr([^>]*)>(?:<th[^>]*>)(b1|W1)", switched)
+    assert rows == [("", "b1"), (' class="wrong"', "W1")]  # what page.css goes by
+    assert "tr:not([class]) { display: none; }" in page
+
+
+def test_the_page_is_written_where_it_is_wanted(tmp_path):
+    page = make_report().to_html(tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text("utf-8") == page
 
 
 def test_the_map_in_html_shows_where():

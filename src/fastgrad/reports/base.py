@@ -4,7 +4,9 @@ import abc
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,9 +75,15 @@ class Report(abc.ABC):
         """Return `to_dict` as JSON."""
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
-    def to_html(self) -> str:
-        """Return a page of HTML that needs no other file."""
-        return page_of([self])
+    def to_html(self, path: "str | os.PathLike[str] | None" = None) -> str:
+        """Return a page of HTML that needs no other file; write it to `path` if given.
+
+        A switch leaves only the blocks that are not correct.
+        """
+        page = page_of([self])
+        if path is not None:
+            Path(path).write_text(page, "utf-8")
+        return page
 
     def _repr_html_(self) -> str:
         from fastgrad.reports import html

@@ -308,10 +308,11 @@ def _how(report: GradientReport) -> Iterator[str]:
     step = "steps chosen by block" if report.step is None else f"step {report.step:g}"
     differences = f"{report.method} differences, {step}"
     threads = f"{report.threads} thread{'s' * (report.threads != 1)}"
+    what = "loss" if report.subject == "Gradient" else "function"
     yield (
         f"{differences if report.checked else 'no differences taken'}; "
         f"{report.engine} engine, {threads}, {report.evaluations:,} evaluations of "
-        f"the loss in {report.seconds:.2g} s"
+        f"the {what} in {report.seconds:.2g} s"
     )
     if report.fallback is not None:
         yield (

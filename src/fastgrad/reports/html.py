@@ -60,7 +60,7 @@ def _section(part: Part) -> Iterator[Element]:
     if isinstance(part, Lines):
         yield from _titled(part.title, [element("p", line) for line in part.lines])
     elif isinstance(part, Table):
-        yield from _titled(part.title, [_table(part)] if len(part.rows) > 1 else [])
+        yield from _titled(part.title, _tabled(part) if len(part.rows) > 1 else [])
         if part.more:
             yield element("p", part.more, class_="soft")
     elif isinstance(part, Findings) and part.items:
@@ -70,6 +70,15 @@ def _section(part: Part) -> Iterator[Element]:
 
 def _titled(title: str, content: Sequence[Element]) -> Iterable[Element]:
     return [element("h2", title), *content] if title and content else content
+
+
+def _tabled(table: Table) -> list[Element]:
+    """Return a table; with a switch, if only some of its rows are marked."""
+    shown = [_table(table)]
+    if "" in table.marks and any(table.marks):
+        box = element("input", type="checkbox")
+        shown.insert(0, element("label", box, " only what is not correct"))
+    return shown
 
 
 def _table(table: Table) -> Element:
