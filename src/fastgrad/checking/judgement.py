@@ -5,6 +5,7 @@ correct where an error of the entry's own size could hide in the bar.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -200,30 +201,26 @@ class Effects:
         self, gradient: Gradient, calibration: Calibration, index: Index
     ) -> None:
         blocks = len(gradient.eps)
-        self.largest, self.leading = np.zeros(blocks), np.zeros(blocks)
-        squares, count = np.zeros(blocks), np.zeros(blocks)
-        with np.errstate(all="ignore"):
-            for block, _, effect in _effects(gradient, calibration, index):
-                np.maximum.at(self.largest, block, effect)
-            for block, scale, effect in _effects(gradient, calibration, index):
-                leads = (effect == self.largest[block]) & (effect > 0)
-                np.maximum.at(self.leading, block[leads], scale[leads])
-                share = effect / self.largest[block]
-                share = np.where(np.isfinite(share), share, 0) ** 2
-                squares += np.bincount(block, share, minlength=blocks)
-                count += np.bincount(block, minlength=blocks)
-        self.typical = np.sqrt(squares / np.maximum(count, 1)) * self.largest
-
-
-def _effects(
-    gradient: Gradient, calibration: Calibration, index: Index
-) -> Iterator[tuple[Index, Array, Array]]:
-    """Yield block, scale and effect of entries, piece by piece."""
-    for start in range(0, len(index), PIECE):
-        here = index[start : start + PIECE].astype(np.int64, copy=False)
-        size, scale = np.abs(gradient.value[here]), calibration.scale[here]
-        effect = np.where(np.isfinite(size), size * scale, 0.0)
-        yield calibration.block[here], scale, effect
+        self.largest, self.typical, self.leading = np.zeros((3, blocks))
+        edges = calibration.block.edges(index)
+        for b, (start, stop) in enumerate(itertools.pairwise(edges.tolist())):
+            squares = 0.0  # of the effects, over the largest so far
+            for first in range(start, stop, PIECE):
+                here = index[first : min(first + PIECE, stop)]
+                scale = calibration.scale[here]
+                with np.errstate(all="ignore"):
+                    effect = np.abs(gradient.value[here]) * scale
+                effect[~np.isfinite(effect)] = 0.0
+                largest = float(effect.max())
+                if largest > self.largest[b]:
+                    squares *= (self.largest[b] / largest) ** 2
+                    self.largest[b], self.leading[b] = largest, 0.0
+                if self.largest[b]:
+                    leads = scale[effect == self.largest[b]]
+                    self.leading[b] = leads.max(initial=self.leading[b])
+                    share = effect / self.largest[b]
+                    squares += float(share @ share)
+            self.typical[b] = np.sqrt(squares / max(stop - start, 1)) * self.largest[b]
 
 
 def allowances(
@@ -278,6 +275,7 @@ def classify(entries: Judgement) -> Kinds:
 
 def take(entries: Judgement, which: Index | Flags) -> Judgement:
     """Return some of the entries, as copies."""
+    which = np.flatnonzero(which) if which.dtype == bool else which
     return Judgement(
         *(getattr(entries, name)[which] for name in Judgement.__dataclass_fields__)
     )

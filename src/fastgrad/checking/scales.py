@@ -5,6 +5,7 @@ for.
 """
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,10 @@ class Scale:
             return scale[index]
         block = Owner(self._offsets)[index]
         size = np.maximum(np.abs(self._theta[index]), self._least[block])
-        return np.where(size == 0, self._of_zero[block], size)
+        zero = size == 0
+        if zero.any():
+            size[zero] = self._of_zero[block[zero]]
+        return size
 
     def stretch(self, direction: Array) -> None:
         """Multiply every entry of a direction by its scale, in place."""
@@ -82,10 +86,24 @@ class Owner:
     def __getitem__(self, index: Index | slice) -> Index:
         if isinstance(index, slice):
             index = np.arange(*index.indices(int(self._offsets[-1])))
-        return np.searchsorted(self._offsets, index, side="right") - 1
+        if index.size:  # mostly of one block, which takes no search to see
+            first, last = self._find(index.min()), self._find(index.max())
+            if first == last:
+                return np.full(index.shape, first)
+        return self._find(index)
+
+    def edges(self, index: Index) -> Index:
+        """Return where each block begins among sorted entries, and the last ends."""
+        edges: Index = np.searchsorted(index, self._offsets.astype(index.dtype))
+        return edges
+
+    def _find(self, index: Any) -> Index:
+        block: Index = np.searchsorted(self._offsets, index, side="right") - 1
+        return block
 
 
 def binary(size: Array, relative: Array | float = 1.0) -> Array:
     """Return `relative * size` as powers of two, so that theta +- h is exact."""
-    step: Array = np.exp2(np.rint(np.log2(relative * size)))
+    part, power = np.frexp(relative * size)
+    step: Array = np.ldexp(1.0, power - (part < 0.5**0.5))
     return step

@@ -23,6 +23,9 @@ from fastgrad.losses import Losses
 from fastgrad.reports import Block, Blocks, Entries, GradientReport, Some, Verdict
 
 
+_ENOUGH = 2**12  # entries of a block that say how large its steps are
+
+
 def summarize(
     losses: Losses,
     entries: Verdicts,
@@ -86,8 +89,9 @@ def _blocks(
     for b, (name, shape) in enumerate(zip(nest.names, nest.shapes, strict=True)):
         own = entries.of_block(b)
         count = np.bincount(own.kind, minlength=5)
-        several = max(1, (nest.offsets[b + 1] - nest.offsets[b]) // PIECE)
-        steps = calibration.step[nest.offsets[b] : nest.offsets[b + 1] : several]
+        start, stop = nest.offsets[b], nest.offsets[b + 1]
+        some = np.arange(start, stop, max(1, (stop - start) // _ENOUGH))
+        steps = calibration.step[some]
         blocks.append(
             Block(
                 name,

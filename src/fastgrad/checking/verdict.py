@@ -5,6 +5,8 @@ suspects, and tried again. What is left at a kink has to be a subgradient along
 directions through all such entries, too.
 """
 
+import itertools
+
 import numpy as np
 
 from fastgrad.checking.cancellation import excuse_cancellation
@@ -95,7 +97,7 @@ def judge(
         gradient.value if n == len(gradient.value) else gradient.value[index],
         **kept,
         kind=kind,
-        edges=np.searchsorted(index, losses.nest.offsets.astype(index.dtype)),
+        edges=calibration.block.edges(index),
         controls=joined(controls),
         open=joined(left_open),
         jump=max(filter(None, jumps), key=lambda jump: jump.size, default=None),
@@ -108,14 +110,17 @@ def judge(
 
 def _least_certain(entries: Judgement, effects: Effects) -> Index:
     """Return the correct entry that is known least well of every block that has one."""
-    correct = np.flatnonzero(entries.kind == CORRECT)
-    own = take(entries, correct)
     with np.errstate(all="ignore"):
-        size = np.fmax(own.size, effects.typical[own.block] / own.unit)
-        doubt = (2 * own.error + own.tolerance) / size
-    correct = correct[np.argsort(-doubt)]
-    _, first = np.unique(entries.block[correct], return_index=True)
-    return correct[first]
+        size = np.fmax(entries.size, effects.typical[entries.block] / entries.unit)
+        doubt = np.fmax((2 * entries.error + entries.tolerance) / size, 0.0)
+    doubt[entries.kind != CORRECT] = -1.0
+    edges = np.searchsorted(entries.block, np.arange(len(effects.typical) + 1))
+    worst = [
+        start + int(np.argmax(doubt[start:stop]))
+        for start, stop in itertools.pairwise(edges.tolist())
+        if stop > start
+    ]
+    return np.array([k for k in worst if doubt[k] >= 0], dtype=np.int64)
 
 
 def _first_pass(
