@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 CODES: dict[str, int]
 BUNDLE: int
+MAX_AXES: int
 
 def map_elementwise(
     name: str,
@@ -30,6 +31,7 @@ class Replayer:
         self,
         start: NDArray[np.int64],
         value: NDArray[np.int32],
+        first_entry: NDArray[np.int64],
         index: NDArray[np.int64],
         delta: NDArray[np.float64],
         out: NDArray[np.float64],

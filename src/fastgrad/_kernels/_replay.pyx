@@ -90,6 +90,8 @@ cdef extern from *:
 CODES = {fg_names[i].decode(): i for i in range(FG_N_CODES)}
 #: Perturbed evaluations in a bundle.
 BUNDLE = LANES
+#: Most axes of an array.
+MAX_AXES = MAX_NDIM
 
 
 def map_elementwise(str name, x, d, const double[::1] f0):
@@ -117,9 +119,12 @@ def map_elementwise(str name, x, d, const double[::1] f0):
     return np.asarray(out)
 
 
-cdef void seed_entries(const fg_value *value, fg_box *box, double *work,
+cdef void seed_entries(const fg_value *value, fg_box *box, double *work, int64_t first,
                        const int64_t *index, const double *delta, int64_t n) noexcept nogil:
-    """The box around n entries of one parameter, lane l perturbing the l-th of them."""
+    """The box around n entries of one parameter, lane l perturbing the l-th of them.
+
+    first: the number of the parameter's first entry.
+    """
     cdef int64_t at, rest, low, high, size = 1
     cdef int64_t l
     cdef int d
@@ -127,7 +132,7 @@ cdef void seed_entries(const fg_value *value, fg_box *box, double *work,
         low = value.shape[d]
         high = -1
         for l in range(n):
-            at = (index[l] // value.stride[d]) % value.shape[d]
+            at = ((index[l] - first) // value.stride[d]) % value.shape[d]
             low = min(low, at)
             high = max(high, at)
         box.lo[d] = low
@@ -139,7 +144,7 @@ cdef void seed_entries(const fg_value *value, fg_box *box, double *work,
     for l in range(n):
         rest = 0
         for d in range(value.ndim):
-            at = (index[l] // value.stride[d]) % value.shape[d]
+            at = ((index[l] - first) // value.stride[d]) % value.shape[d]
             rest = rest * box.n[d] + at - box.lo[d]
         box.d[rest * LANES + l] = delta[l]
 
@@ -238,28 +243,30 @@ cdef class Replayer:
         free(self.ops)
 
     def run(self, const int64_t[::1] start, const int32_t[::1] value,
-            const int64_t[::1] index, const double[::1] delta, double[::1] out,
-            uint8_t[::1] crossed, int64_t first, int64_t last, *, int num_threads):
+            const int64_t[::1] first_entry, const int64_t[::1] index,
+            const double[::1] delta, double[::1] out, uint8_t[::1] crossed,
+            int64_t first, int64_t last, *, int num_threads):
         """Evaluate bundles first..last-1; bundle b perturbs entries start[b]..start[b+1]-1.
 
-        index: entry within the parameter value[b]; delta: change of that entry.
+        Of the parameter value[b], whose first entry has the number first_entry[b].
+        index: the number of the entry; delta: change of that entry.
         out: OUT, difference of the result; crossed: OUT, 1 where a kink was crossed.
         """
         cdef int64_t b
         with self.lock:
             for b in prange(first, last, schedule="dynamic", nogil=True,
                             num_threads=min(num_threads, self.num_threads)):
-                self.run_bundle(&self.states[threadid()], value[b], start[b],
-                                start[b + 1] - start[b], &index[0], &delta[0], &out[0],
-                                &crossed[0])
+                self.run_bundle(&self.states[threadid()], value[b], first_entry[b],
+                                start[b], start[b + 1] - start[b], &index[0], &delta[0],
+                                &out[0], &crossed[0])
 
-    cdef void run_bundle(self, fg_state *state, int value, int64_t start, int64_t n,
-                         const int64_t *index, const double *delta, double *out,
+    cdef void run_bundle(self, fg_state *state, int value, int64_t first, int64_t start,
+                         int64_t n, const int64_t *index, const double *delta, double *out,
                          uint8_t *crossed) noexcept nogil:
         cdef int64_t l
         cdef fg_box *result = &state.boxes[self.program.out]
         self.forget(state)
-        seed_entries(&self.values[value], &state.boxes[value], state.work,
+        seed_entries(&self.values[value], &state.boxes[value], state.work, first,
                      index + start, delta + start, n)
         fg_pick_replay().run(&self.program, state, 0)
         for l in range(n):
@@ -338,7 +345,7 @@ cdef class Replayer:
         with self.lock:
             self.forget(state)
             # Boxes only: the lanes of the parameter are not needed, but are cheap.
-            seed_entries(&self.values[value], &state.boxes[value], state.work, &index[0],
+            seed_entries(&self.values[value], &state.boxes[value], state.work, 0, &index[0],
                          &zeros[0], index.shape[0])
             fg_pick_replay().run(&self.program, state, 1)
             return [self.extent(state, i) for i in range(self.program.n_values)], state.cost

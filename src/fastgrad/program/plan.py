@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._kernels._replay import BUNDLE, CODES, Replayer
+from fastgrad._kernels import _bundles
+from fastgrad._kernels._replay import BUNDLE, CODES, MAX_AXES, Replayer
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
 from fastgrad.program.primitives.matrices import LINEAR
@@ -137,15 +138,12 @@ class BundleOrder:
     line: int  # entries in a line
     cost: float  # of one bundle, multiply-adds per lane
 
-    def position(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Position of entries (flat, C order) in the bundling order."""
-        if self.axes == tuple(range(len(self.axes))):
-            return index
-        at = np.unravel_index(index, self.shape)
-        moved = tuple(self.shape[axis] for axis in self.axes)
-        return np.asarray(
-            np.ravel_multi_index(tuple(at[axis] for axis in self.axes), moved)
-        )
+    @property
+    def steps(self) -> list[int]:
+        """By how much the position in the bundling order grows along each axis."""
+        lengths = [self.shape[axis] for axis in self.axes]
+        after = [math.prod(lengths[i + 1 :]) for i in range(len(lengths))]
+        return [after[self.axes.index(axis)] for axis in range(len(lengths))]
 
     @property
     def bundles(self) -> int:
@@ -184,38 +182,41 @@ def choose_order(replayer: Replayer, value: int, shape: tuple[int, ...]) -> Bund
     return best[1]
 
 
-def make_bundles(
-    block: NDArray[np.int64],
-    index: NDArray[np.int64],
-    orders: Sequence[BundleOrder],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Group requests (entry `index` of parameter `block`) into bundles.
+class Bundles:
+    """How requests for the entries of all parameters are bundled.
 
-    Returns the permutation that sorts the requests into bundling order, and where in it
-    each bundle starts (and, last, the number of requests).
+    Parameters
+    ----------
+    offsets : sequence of int
+        Where the entries of each parameter begin, and the last ends.
+    orders : sequence of BundleOrder
+        Of each.
     """
-    position = np.empty_like(index)
-    line = np.empty_like(index)
-    for b, order in enumerate(orders):
-        chosen = block == b if len(orders) > 1 else slice(None)
-        position[chosen] = order.position(index[chosen])
-        line[chosen] = position[chosen] // max(order.line, 1)
-    if _sorted(block, position):
-        by_order = np.arange(len(index))
-    else:
-        by_order = np.lexsort((position, block))
-        block, line = block[by_order], line[by_order]
-    new_line = np.empty(len(index), dtype=bool)
-    new_line[:1] = True
-    new_line[1:] = (block[1:] != block[:-1]) | (line[1:] != line[:-1])
-    new_line[1:] |= np.diff(position[by_order]) > _APART
-    begin = np.flatnonzero(new_line)
-    rank = np.arange(len(index)) - np.repeat(begin, np.diff(begin, append=len(index)))
-    return by_order, np.append(np.flatnonzero(rank % BUNDLE == 0), len(index))
 
+    def __init__(self, offsets: Sequence[int], orders: Sequence[BundleOrder]) -> None:
+        self.offsets = np.asarray(offsets, dtype=np.int64)
+        self._line = np.array([max(order.line, 1) for order in orders], dtype=np.int64)
+        self._ndim = np.array([len(order.shape) for order in orders], dtype=np.int32)
+        self._shape = np.ones((len(orders), MAX_AXES), dtype=np.int64)
+        self._step = np.zeros((len(orders), MAX_AXES), dtype=np.int64)
+        for b, order in enumerate(orders):
+            self._shape[b, : len(order.shape)] = order.shape
+            self._step[b, : len(order.shape)] = order.steps
 
-def _sorted(block: NDArray[np.int64], position: NDArray[np.int64]) -> bool:
-    earlier = (block[1:] < block[:-1]) | (
-        (block[1:] == block[:-1]) & (position[1:] < position[:-1])
-    )
-    return not earlier.any()
+    def make(
+        self, index: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64], NDArray[np.int64]]:
+        """Group requests into bundles.
+
+        Returns the permutation that sorts them into bundling order (None: they are),
+        where in it each bundle starts (and, last, their number), and the parameter of
+        each bundle.
+        """
+        place = (self.offsets, self._ndim, self._shape, self._step)
+        position, ascending = _bundles.positions(index, *place)
+        by_order = None
+        if not ascending:
+            by_order = np.argsort(position, kind="stable")
+            position = position[by_order]
+        cut = _bundles.cut(position, self.offsets, self._line, _APART, BUNDLE)
+        return by_order, *cut

@@ -113,6 +113,10 @@ class Program:
             for p in self.parameters
         ]
 
+    @cached_property
+    def _bundles(self) -> plan.Bundles:
+        return plan.Bundles(self.nest.offsets, self.orders)
+
     def at_entries(
         self,
         index: NDArray[np.int64],
@@ -143,16 +147,19 @@ class Program:
         crossed : bool array of shape (n,)
             Whether a maximum, abs, where, ... was on another side than at theta.
         """
-        index, delta = np.asarray(index), np.asarray(delta, dtype=np.float64)
-        difference, crossed = np.zeros(len(index)), np.zeros(len(index), dtype=bool)
-        here = self.read[index]  # what is not changes nothing
-        index, delta = index[here], delta[here]
-        replay = self._replay
-        difference[here], crossed[here] = replay(index, delta, num_threads, progress)
+        index = np.ascontiguousarray(index, dtype=np.int64)
+        delta = np.asarray(delta, dtype=np.float64)
+        here = self.read[index]
+        if not here.all():  # what is not read changes nothing
+            difference, crossed = np.zeros(len(index)), np.zeros(len(index), dtype=bool)
+            if here.any():
+                difference[here], crossed[here] = self.at_entries(
+                    index[here], delta[here], num_threads=num_threads, progress=progress
+                )
+            return difference, crossed
+        difference, crossed = self._replay(index, delta, num_threads, progress)
         if self._departure is not None:
-            difference[here] += self._departure._replay(
-                index, delta, num_threads, None
-            )[0]
+            difference += self._departure._replay(index, delta, num_threads, None)[0]
         return difference, crossed
 
     @cached_property
@@ -169,30 +176,27 @@ class Program:
         progress: Progress | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """See `at_entries`, wherever the program applies."""
-        offsets = np.asarray(self.nest.offsets, dtype=np.int64)
-        block = np.searchsorted(offsets, index, side="right") - 1
-        local = index - offsets[block]
-        by_order, start = plan.make_bundles(block, local, self.orders)
+        by_order, start, block = self._bundles.make(index)
         n = len(index)
-        first_block = block[by_order[start[:-1]]]
+        delta = np.ascontiguousarray(delta, dtype=np.float64)
+        if by_order is not None:
+            index, delta = index[by_order], delta[by_order]
         numbers = np.array([self._number[p] for p in self.parameters], dtype=np.int32)
-        value = numbers[first_block]
-        local, delta = local[by_order], np.asarray(delta, dtype=np.float64)[by_order]
-        out, crossed = np.empty(n), np.empty(n, dtype=np.uint8)
+        value, first_entry = numbers[block], self._bundles.offsets[block]
+        out, crossed = np.empty(n), np.empty(n, dtype=bool)
         work = np.array([BUNDLE * order.cost + _BUNDLE_COST for order in self.orders])
-        done = np.concatenate([[0.0], np.cumsum(work[first_block])])
+        done = np.concatenate([[0.0], np.cumsum(work[block])])
         threads = resolve_num_threads(num_threads)
         threads = min(threads, 1 + int(done[-1] / _WORK_PER_THREAD))
         replayer = self.replayer(threads)
+        bundles = (start, value, first_entry, index, delta, out, crossed.view(np.uint8))
         for first, last, seconds in self._slices(done, threads):
-            run = partial(
-                replayer.run,
-                *(start, value, local, delta, out, crossed, first, last),
-                num_threads=threads,
-            )
+            run = partial(replayer.run, *bundles, first, last, num_threads=threads)
             interruptibly(run, seconds)
             if progress is not None:
                 progress(int(start[last]), n)
+        if by_order is None:
+            return out, crossed
         difference, sides = np.empty(n), np.empty(n, dtype=bool)
         difference[by_order] = out
         sides[by_order] = crossed
