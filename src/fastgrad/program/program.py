@@ -25,8 +25,9 @@ from fastgrad.program.trace.tracing import Graph, trace_graph
 
 #: Most operations a program may have; beyond, Python is as good.
 MAX_OPERATIONS = 200_000
-#: Wanted duration of one call into the kernels, during which Ctrl-C has to wait.
-_SLICE_SECONDS = 0.05
+#: Wanted duration of one call into the kernels: Ctrl-C can wait for it, so that no thread
+#: has to be started for it.
+_SLICE_SECONDS = 0.015
 #: Multiply-adds a second, if it goes badly.
 _SLOWEST = 2e7
 #: Of finding the boxes of a bundle and calling the kernels, in multiply-adds.
@@ -136,7 +137,7 @@ class Program:
         num_threads : int, optional
             Number of threads; the bits of the result do not depend on it.
         progress : callable, optional
-            Called with (done, n) about every 50 ms.
+            Called with (done, n) about every 15 ms.
 
         Returns
         -------
