@@ -11,7 +11,6 @@ from libc.stdint cimport int32_t, int64_t
 import numpy as np
 
 
-
 def positions(const int64_t[::1] index, const int64_t[::1] offsets,
               const int32_t[::1] ndim, const int64_t[:, ::1] shape,
               const int64_t[:, ::1] step):

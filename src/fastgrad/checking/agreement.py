@@ -43,8 +43,8 @@ def first_disagreement(
     if not isinstance(losses, CompiledLosses) or calibration.fixed is not None:
         return None
     u = np.zeros(losses.nest.size)
-    u[found.index] = rng.standard_normal(len(found.index))
-    u[found.index] *= np.isfinite(found.numerical) & (found.kind != KINK)
+    moved = np.isfinite(found.numerical) & (found.kind != KINK)
+    u[found.index] = moved * rng.uniform(-(3**0.5), 3**0.5, len(moved))  # variance 1
     calibration.scale.stretch(u)
     directions = _Directions.of(found, u, losses.nest.offsets)
     return _counted(losses, directions, calibration, rng)

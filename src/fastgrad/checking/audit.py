@@ -52,7 +52,8 @@ class Finding:
 def audit_loss(losses: Losses, *, seed: int = 0) -> list[Finding]:
     """Return what is wrong with the loss itself.
 
-    Costs 5 evaluations of a loss that is fit to be differentiated.
+    Costs 5 evaluations of a loss that is fit to be differentiated, and one where it was
+    called elsewhere before.
 
     Parameters
     ----------
@@ -81,35 +82,37 @@ def audit_loss(losses: Losses, *, seed: int = 0) -> list[Finding]:
     >>> finding.verdict, finding.cause.code
     ('undecided', 'nondeterministic')
     """
-    direction = _random_direction(losses.nest, losses.theta, seed)
-    random, changes = _randomness(losses, direction)
+    random, responds = _randomness(losses, seed)
     if random is not None:
         return [random]
-    if not any(changes):
+    if not responds:
+        direction = _random_direction(losses.nest, losses.theta, seed)
         _refuse_constant(losses, direction)
     return []
 
 
 def refuse_random(losses: Losses, seed: int = 0) -> None:
     """Raise ValueError if the loss returns something else in another call at theta."""
-    random, _ = _randomness(losses, _random_direction(losses.nest, losses.theta, seed))
+    random, _ = _randomness(losses, seed)
     if random is not None:
         raise ValueError(f"`loss` must be deterministic: {random.cause.message}")
 
 
-def _randomness(
-    losses: Losses, direction: Vector
-) -> tuple[Finding | None, list[float]]:
-    """Return whether the loss is random, and how it changes along the direction."""
+def _randomness(losses: Losses, seed: int) -> tuple[Finding | None, bool]:
+    """Return whether the loss is random, and whether it responds to its parameters.
+
+    It is called at theta, elsewhere, and at theta again: one that remembers is noticed.
+    """
     generators = _Generators(losses.loss)
-    # At theta, elsewhere, and at theta again: a loss that remembers is noticed.
-    drift = [losses.repeat()]
-    changes = losses.along(direction, _DISTANCES[:2]).tolist()
-    drift.append(losses.repeat())
+    drift, responds = [losses.repeat()], losses.responds
+    if not responds:  # it was not called elsewhere yet
+        direction = _random_direction(losses.nest, losses.theta, seed)
+        responds = bool(losses.along(direction, _DISTANCES[:2]).any())
+        drift.append(losses.repeat())
     eps = max(float(np.finfo(dtype).eps) for dtype in losses.nest.dtypes)
     if np.abs(drift).max() <= _ROUNDINGS * eps * abs(losses.base):
-        return None, changes
-    return _nondeterministic(losses, drift, generators.moved()), changes
+        return None, responds
+    return _nondeterministic(losses, drift, generators.moved()), responds
 
 
 def audit_gradients(grads: Any, losses: Losses) -> tuple[list[AnyArray], list[Finding]]:
@@ -289,7 +292,7 @@ def _nondeterministic(
     if generators:
         reason = f"it draws random numbers from {' and '.join(generators)}"
     message = (
-        f"`loss` returned {values} in three calls at the same parameters: {reason}. "
+        f"`loss` returned {values} in calls at the same parameters: {reason}. "
         "Fix the mask or the seed, or evaluate the loss without it."
     )
     return Finding(

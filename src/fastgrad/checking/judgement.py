@@ -230,16 +230,21 @@ def allowances(
     index: Index,
     numerical: Array,
 ) -> tuple[Array, Array, Array, Array]:
-    """Return tolerance, floor, resolution and unit of entries, see `Judgement`."""
+    """Return tolerance, floor, resolution and unit of sorted entries.
+
+    See `Judgement`.
+    """
     block, scale = calibration.block[index], calibration.scale[index]
+    if block.size and block[0] == block[-1]:
+        block = block[:1]  # one for all
     size, eps = np.abs(gradient.value[index]), gradient.eps
     largest = effects.largest
     largest_of_all = max(largest.max(initial=0.0), calibration.curvature)
     with np.errstate(all="ignore"):
         unit = np.maximum(scale, effects.leading[block])
-        floor = 100 * eps[block] * largest_of_all / unit
+        floor = (100 * eps * largest_of_all)[block] / unit
         tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
-        tolerance += 32 * (eps * largest)[block] / unit
+        tolerance += (32 * eps * largest)[block] / unit
         coarse = calibration.noise > _COARSE * max(calibration.base, largest.max())
         coarse |= eps > EPS
         lost = _RESOLVED * np.where(coarse, effects.typical, 0.0)

@@ -11,7 +11,8 @@ import numpy as np
 
 from fastgrad.checking.differences import Array, Index
 
-_TYPICAL = 2**17  # entries of a block that say how large its entries are
+_TYPICAL = 2**14  # entries of a block that say how large its entries are
+_PIECE = 2**17  # entries that are stretched at once
 
 
 class Scale:
@@ -27,7 +28,7 @@ class Scale:
         blocks = len(offsets) - 1
         self._least, self._of_zero = np.zeros(blocks), np.zeros(blocks)
         for b, (start, stop) in enumerate(itertools.pairwise(offsets)):
-            several = max(1, (stop - start) // _TYPICAL)
+            several = (stop - start) // _TYPICAL | 1  # odd: rows are mostly even
             sizes = np.abs(theta[start:stop:several])
             sizes = sizes[sizes > 0]
             if sizes.size:
@@ -54,8 +55,8 @@ class Scale:
     def stretch(self, direction: Array) -> None:
         """Multiply every entry of a direction by its scale, in place."""
         for b, (start, stop) in enumerate(itertools.pairwise(self._offsets.tolist())):
-            for first in range(start, stop, _TYPICAL):
-                here = slice(first, min(first + _TYPICAL, stop))
+            for first in range(start, stop, _PIECE):
+                here = slice(first, min(first + _PIECE, stop))
                 size = np.maximum(np.abs(self._theta[here]), self._least[b])
                 size[size == 0] = self._of_zero[b]
                 direction[here] *= size

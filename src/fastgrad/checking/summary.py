@@ -10,7 +10,6 @@ from fastgrad.checking.differences import Array
 from fastgrad.checking.judgement import (
     CORRECT,
     KINK,
-    PIECE,
     UNDECIDED,
     UNOBSERVABLE,
     WRONG,
@@ -21,7 +20,6 @@ from fastgrad.checking.noise import Calibration
 from fastgrad.checking.notes import notes
 from fastgrad.losses import Losses
 from fastgrad.reports import Block, Blocks, Entries, GradientReport, Some, Verdict
-
 
 _ENOUGH = 2**12  # entries of a block that say how large its steps are
 

@@ -35,6 +35,8 @@ class Losses(abc.ABC):
         J(theta).
     rounding : float
         A standard deviation of differences that the engine knows they have at least.
+    responds : bool
+        Whether the user's function is known to return something else elsewhere.
     evaluations : int
         How many losses have been evaluated so far.
     lenient : bool
@@ -59,6 +61,7 @@ class Losses(abc.ABC):
     engine: str
     base: float
     rounding: float = 0.0
+    responds: bool = False
     grads: Any = None
     fallback: str | None = None
     num_threads: int = 1
@@ -175,6 +178,7 @@ class Substitute(Losses):
         self.here = here
         self.loss, self.nest, self.progress = here.loss, here.nest, here.progress
         self.theta, self.base, self.grads = here.theta, here.base, here.grads
+        self.responds = here.responds
         self.evaluations = here.evaluations
         self._generator = here._generator
 

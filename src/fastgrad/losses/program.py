@@ -17,7 +17,7 @@ from fastgrad.losses.interface import (
     Replay,
     Substitute,
 )
-from fastgrad.params import Vector
+from fastgrad.params import Nest, Vector
 from fastgrad.program import (
     Line,
     Node,
@@ -200,18 +200,20 @@ _TRIED = 16
 def pays(compiled: CompiledLosses) -> bool:
     """Whether checking every entry by the program is the cheaper way.
 
-    Measured at a few entries: a program of many small operations, or one that leaves
-    most entries to the function, can take longer than the function does.
+    Measured at a few entries, each a bundle of its own: a program of many small
+    operations, or one that leaves most entries to the function, can take longer than
+    the function does.
     """
     theta, size = compiled.theta, compiled.nest.size
     entry = np.random.default_rng(2).integers(size, size=min(size, _TRIED))
     began = time.thread_time()
     delta = 1e-4 * (np.abs(theta[entry]) + 1)
     difference, _ = compiled.program.at_entries(entry, delta, num_threads=1)
-    program = (time.thread_time() - began) / len(entry)
-    function = compiled.seconds_of_function
-    program += function * float(np.mean(~np.isfinite(difference)))
-    return 2 * size * (program - function) <= _TRIFLE
+    bundle = (time.thread_time() - began) / len(entry)
+    bundles = sum(order.bundles for order in compiled.program.orders)
+    kept = float(np.mean(np.isfinite(difference)))
+    saved = 2 * size * kept * compiled.seconds_of_function
+    return bundles * bundle - saved <= _TRIFLE
 
 
 # ---- the same program next to theta --------------------------------------------------
@@ -293,11 +295,11 @@ def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> No
     if nest.size <= _MANY:
         times = _all_and_each(nest.offsets)
         for t in times.T:
-            own = np.repeat(t, np.diff(nest.offsets))
-            expected += [*python.along(own * direction, 1.0)]
+            expected += [*python.along(_each_times(t, direction, nest), 1.0)]
         replayed = compiled.program.along(direction, times)
         left = ~np.isfinite(replayed)  # to the function
         got += [*np.where(left, expected[len(entry) :], replayed)]
+    compiled.responds = any(expected)
     for a, b in zip(got, expected, strict=True):
         _compare("at perturbed parameters", a, b, python)
 
@@ -308,6 +310,16 @@ def _all_and_each(offsets: Integers) -> NDArray[np.float64]:
     several = each if each.shape[1] > 1 else each[:, :0]
     together = np.tile([0.01, -0.3], (len(each), 1))
     return np.concatenate([together, several], axis=1)
+
+
+def _each_times(t: Vector, direction: Vector, nest: Nest) -> Vector:
+    """Return the direction, each block times its own number."""
+    out = np.zeros(nest.size)
+    parts = zip(t.tolist(), nest.split(direction), nest.split(out), strict=True)
+    for time_of_block, part, to in parts:
+        if time_of_block:
+            np.multiply(time_of_block, part, out=to)
+    return out
 
 
 def _typical(leaf: NDArray[Any]) -> float:

@@ -88,7 +88,8 @@ class PythonLosses(Losses):
             where = f"with `params` moved by {time} times a direction"
             with self._restoring(where):
                 for leaf, step in zip(self.nest.leaves, steps, strict=True):
-                    _move(leaf, time, step)
+                    if step.any():
+                        _move(leaf, time, step)
                 # What shares memory is moved by the steps of all that do.
                 kept = self.nest.snapshot() if self.nest.shared else None
                 try:

@@ -187,14 +187,16 @@ class Bundles:
 
     Parameters
     ----------
-    offsets : sequence of int
+    offsets : ndarray of int64, shape (number of parameters + 1,)
         Where the entries of each parameter begin, and the last ends.
     orders : sequence of BundleOrder
         Of each.
     """
 
-    def __init__(self, offsets: Sequence[int], orders: Sequence[BundleOrder]) -> None:
-        self.offsets = np.asarray(offsets, dtype=np.int64)
+    def __init__(
+        self, offsets: NDArray[np.int64], orders: Sequence[BundleOrder]
+    ) -> None:
+        self.offsets = offsets
         self._line = np.array([max(order.line, 1) for order in orders], dtype=np.int64)
         self._ndim = np.array([len(order.shape) for order in orders], dtype=np.int32)
         self._shape = np.ones((len(orders), MAX_AXES), dtype=np.int64)

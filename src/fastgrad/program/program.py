@@ -25,8 +25,8 @@ from fastgrad.program.trace.tracing import Graph, trace_graph
 
 #: Most operations a program may have; beyond, Python is as good.
 MAX_OPERATIONS = 200_000
-#: Wanted duration of one call into the kernels: Ctrl-C can wait for it, so that no thread
-#: has to be started for it.
+#: Wanted duration of one call into the kernels: Ctrl-C can wait so long, and no thread
+#: has to be started.
 _SLICE_SECONDS = 0.015
 #: Multiply-adds a second, if it goes badly.
 _SLOWEST = 2e7
