@@ -301,7 +301,7 @@ def _line(node: Node | None) -> str | None:
     if node is None:
         return None
     code = node.source.code
-    return f"{node.source.file}:{node.source.line}" + (f": {code}" if code else "")
+    return f"{node.source.place}:{node.source.line}" + (f": {code}" if code else "")
 
 
 def _is_rounded(block: Block) -> bool:

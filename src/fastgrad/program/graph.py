@@ -51,8 +51,16 @@ class Source:
         """The text of the line, if its file can be read."""
         return linecache.getline(self.file, self.line).strip()
 
+    @property
+    def place(self) -> str:
+        """The file, or the cell of a notebook, ``Cell In[3]``."""
+        ipython = sys.modules.get("IPython")
+        shell = None if ipython is None else ipython.get_ipython()
+        cell = None if shell is None else shell.compile.format_code_name(self.file)
+        return self.file if cell is None else " ".join(cell)
+
     def __str__(self) -> str:
-        return f"{os.path.basename(self.file)}, line {self.line}"
+        return f"{os.path.basename(self.place)}, line {self.line}"
 
 
 def calling_line(*packages: str) -> Source:
