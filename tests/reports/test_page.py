@@ -33,10 +33,10 @@ onload = () => {
   const found = [...document.querySelectorAll("iframe")].map(frame => {
     const view = frame.contentWindow, page = frame.contentDocument;
     const texts = [...page.querySelectorAll(".fastgrad *")].filter(node =>
-      !node.closest("svg") &&
       [...node.childNodes].some(x => x.nodeType === 3 && x.data.trim()));
     const ratios = texts.map(node => {
-      const a = luminance(view.getComputedStyle(node).color);
+      const ink = view.getComputedStyle(node);
+      const a = luminance(node.closest("svg") ? ink.fill : ink.color);
       const b = luminance(paper(view, node));
       return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
     });
@@ -48,7 +48,10 @@ onload = () => {
       reachable: wide.every(x => x.tabIndex === 0 && x.getAttribute("aria-label")),
       tallest: Math.max(0, ...[...page.images].map(x => x.clientHeight)),
       loaded: [...page.images].every(x => x.complete && x.naturalWidth > 0),
-      described: [...page.images].every(x => x.alt),
+      described: [...page.images].every(x => x.alt) &&
+        [...page.querySelectorAll("figure > svg")].every(x => x.getAttribute("aria-label")),
+      curves: page.querySelectorAll("figure > svg").length,
+      marked: [...page.querySelectorAll("pre mark")].map(x => x.textContent.trim()),
     };
   });
   document.body.textContent = "FOUND" + JSON.stringify(found) + "END";
@@ -125,6 +128,8 @@ def test_pages_can_be_read_in_a_browser(dark, tmp_path):
         assert measured["loaded"]
         assert measured["described"]
         assert measured["tallest"] <= 400
+    assert [measured["curves"] for measured in found] == [4, 4, 2, 0]
+    assert found[0]["marked"][0].startswith('return np.mean(np.tanh(p["W"] @ x')
 
 
 def luminance(colour):

@@ -4,6 +4,7 @@ import base64
 import copy
 import io
 import json
+import linecache
 import pickle
 import re
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+import fastgrad as fg
 from fastgrad.reports import (
     Block,
     Cause,
@@ -291,3 +293,31 @@ def test_wrong_entries_are_made_when_looked_at():
     )
     with pytest.raises(IndexError):
         entries[3]
+
+
+def test_slopes_of_the_worst_entries_by_step():
+    """Of w^4 the central difference is 4 w^3 + 4 w h^2, whatever gradient is claimed."""
+    w = np.array([0.5, -1.5, 2.0])
+    report = fg.check_gradient(
+        lambda w: np.sum(w**4), w, 4 * w**3 * [1, 1.1, 3], engine="python"
+    )
+    assert [ladder.name for ladder in report.ladders] == ["params[2]", "params[1]"]
+    for ladder, at in zip(report.ladders, [2.0, -1.5], strict=True):
+        exact = 4 * at**3 + 4 * at * ladder.step**2
+        noise = 1e-14 / ladder.step
+        assert np.all(np.abs(ladder.slope - exact) <= 1e-12 * abs(at) + noise)
+        assert ladder.numerical == pytest.approx(4 * at**3)
+    assert report.to_html().count("how far central differences are") == 4  # and labels
+
+
+def test_the_blamed_line_is_marked_among_its_neighbours(tmp_path):
+    """As long as the file says what it said."""
+    file = tmp_path / "net.py"
+    file.write_text("def f(x):\n    z = x + 1\n    a = z < 2\n    return a\n")
+    causes = (Cause("scale", ("W1",), "why", f"{file}:3: a = z < 2", 1e-9),)
+    assert "<mark>    a = z &lt; 2</mark>" in make_report(causes=causes).to_html()
+    linecache.clearcache()
+    file.write_text("# another\n" * 9)
+    page = make_report(causes=causes).to_html()
+    assert "<mark>a = z &lt; 2</mark>" in page
+    assert "another" not in page

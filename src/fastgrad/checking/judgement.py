@@ -8,13 +8,13 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import number
-from fastgrad.checking.differences import EPS, Array, Flags, Index
+from fastgrad.checking.differences import EPS, RUNGS, Array, Flags, Index
 from fastgrad.checking.noise import Calibration
 
 Kinds = NDArray[np.uint8]
@@ -286,6 +286,27 @@ def take(entries: Judgement, which: Index | Flags) -> Judgement:
     )
 
 
+class Ladders(NamedTuple):
+    """Slopes of some entries by the step they were measured with.
+
+    Attributes
+    ----------
+    entry : ndarray of int64, shape (k,)
+        The entries.
+    step, slope : ndarray of float64, shape (k, rungs)
+        Half the distance of the two points, and the central difference there.
+    """
+
+    entry: Index
+    step: Array
+    slope: Array
+
+    @classmethod
+    def none(cls) -> "Ladders":
+        """Of no entries."""
+        return cls(np.empty(0, dtype=np.int64), *np.empty((2, 0, len(RUNGS))))
+
+
 @dataclass(slots=True)
 class Verdicts:
     """What is kept of the entries that were checked; one element for each, in order.
@@ -308,6 +329,8 @@ class Verdicts:
         Of a matrix that the loss inverts, if that leaves entries open.
     zero : ndarray of bool, shape (number of blocks,)
         Whether all entries of a block were measured, and are zero.
+    ladders : Ladders
+        Of entries that were tried again.
     """
 
     index: Index
@@ -322,6 +345,7 @@ class Verdicts:
     jump: Jump | None
     condition: float | None
     zero: Flags
+    ladders: Ladders
 
     def of_block(self, b: int) -> "Verdicts":
         """Return the entries of one block, as views."""
@@ -347,6 +371,7 @@ class Verdicts:
             self.jump,
             self.condition,
             self.zero,
+            self.ladders,
         )
 
 

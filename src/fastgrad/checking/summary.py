@@ -19,7 +19,15 @@ from fastgrad.checking.locate import UNLUCKY, Search
 from fastgrad.checking.noise import Calibration
 from fastgrad.checking.notes import notes
 from fastgrad.losses import Losses
-from fastgrad.reports import Block, Blocks, Entries, GradientReport, Some, Verdict
+from fastgrad.reports import (
+    Block,
+    Blocks,
+    Entries,
+    GradientReport,
+    Ladder,
+    Some,
+    Verdict,
+)
 
 _ENOUGH = 2**12  # entries of a block that say how large its steps are
 
@@ -36,6 +44,7 @@ def summarize(
         relative_error=relative_error(entries),
         blocks=Blocks(blocks),
         wrong=wrong_entries(losses, entries),
+        ladders=_ladders(losses, entries),
         gradients=_gradients(losses, entries),
         evaluations=losses.evaluations,
         engine=losses.engine,
@@ -125,6 +134,31 @@ def wrong_entries(losses: Losses, entries: Verdicts) -> Entries:
         np.stack(
             [entries.analytic[order], entries.numerical[order], entries.error[order]]
         ),
+    )
+
+
+_PICTURED = 4  # entries whose slopes are shown by step
+
+
+def _ladders(losses: Losses, entries: Verdicts) -> tuple[Ladder, ...]:
+    """Return the slopes by step of the worst entries of which there are some."""
+    tried = entries.ladders
+    place = np.searchsorted(entries.index, tried.entry)
+    place = np.minimum(place, len(entries.index) - 1)
+    wrong = entries.kind[place] == WRONG
+    wrong &= np.isfinite(entries.analytic[place])
+    with np.errstate(all="ignore"):
+        off = np.abs(entries.analytic[place] - entries.numerical[place])
+    order = np.argsort(np.where(wrong, -off, np.inf), kind="stable")
+    return tuple(
+        Ladder(
+            losses.nest.label(tried.entry[k]),
+            float(entries.analytic[place[k]]),
+            float(entries.numerical[place[k]]),
+            tried.step[k],
+            tried.slope[k],
+        )
+        for k in order[: min(_PICTURED, int(wrong.sum()))]
     )
 
 

@@ -28,6 +28,7 @@ from fastgrad.checking.judgement import (
     WRONG,
     Judgement,
     Kinds,
+    Ladders,
     classify,
     take,
 )
@@ -50,23 +51,28 @@ def try_again(
     calibration: Calibration,
     entries: Judgement,
     rng: np.random.Generator,
-) -> None:
+) -> Ladders:
     """Try other steps where the first did not settle it; update `entries`.
 
     Of each block a few suspects come first. If hardly any clears up and there are very
     many, the block is wrong throughout (or too noisy throughout), and the rest is
     judged by the bars of the first pass, widened by what the few have shown.
+
+    Returns
+    -------
+    Ladders
+        What the few have shown, for a picture.
     """
     suspects = rng.permutation(np.flatnonzero(_unsettled(entries)))
     if suspects.size == 0:
-        return
+        return Ladders.none()
     owner = entries.block[suspects]
     groups = [suspects[owner == block] for block in np.unique(owner)]
     first = [group[:_FIRST_ROUND] for group in groups]
     before = [
         (entries.numerical[few].copy(), entries.error[few].copy()) for few in first
     ]
-    _ladder_verdict(losses, calibration, entries, np.concatenate(first))
+    ladders = _ladder_verdict(losses, calibration, entries, np.concatenate(first))
     second = []
     for group, few, seen in zip(groups, first, before, strict=True):
         rest = group[_FIRST_ROUND:]
@@ -82,6 +88,7 @@ def try_again(
     again = _affordable(entries, np.concatenate(second))
     for start in range(0, len(again), _CHUNK):
         _ladder_verdict(losses, calibration, entries, again[start : start + _CHUNK])
+    return ladders
 
 
 def _unsettled(entries: Judgement) -> Flags:
@@ -130,7 +137,7 @@ def _judge_by_example(
 
 def _ladder_verdict(
     losses: Losses, calibration: Calibration, entries: Judgement, which: Index
-) -> None:
+) -> Ladders:
     """Measure a ladder of steps for some entries, and judge them by it."""
     which = np.sort(which)
     index, noise = entries.index[which], calibration.noise[entries.block[which]]
@@ -151,6 +158,7 @@ def _ladder_verdict(
     noisy = _unsettled(take(entries, which)) & (entries.kind[which] != WRONG)
     if noisy.any():
         _look_far(losses, entries, which[noisy], scale[noisy], noise[noisy])
+    return Ladders(index, pairs.span / 2, pairs.central)
 
 
 def _judge_by(slopes: Slopes, entries: Judgement, which: Index) -> None:

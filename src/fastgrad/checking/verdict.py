@@ -21,6 +21,7 @@ from fastgrad.checking.judgement import (
     Effects,
     Gradient,
     Judgement,
+    Ladders,
     Verdicts,
     allowances,
     classify,
@@ -67,12 +68,13 @@ def judge(
     kept = {name: np.empty(n) for name in ("numerical", "error", "tolerance")}
     kind = np.empty(n, dtype=np.uint8)
     kinks, controls, left_open, jumps, conditions = [], [], [], [], []
+    ladders = []
     for start in range(0, max(1, n), PIECE):
         here = slice(start, start + PIECE)
         own = index[here].astype(np.int64, copy=False)
         entries = _first_pass(losses, calibration, gradient, effects, own)
         measured = entries.numerical.copy()
-        try_again(losses, calibration, entries, rng)
+        ladders.append(try_again(losses, calibration, entries, rng))
         excuse_cancellation(losses, gradient, entries, rng)
         conditions.append(excuse_condition(losses, entries))
         jumps.append(excuse_solver(losses, entries, rng))
@@ -103,6 +105,7 @@ def judge(
         jump=max(filter(None, jumps), key=lambda jump: jump.size, default=None),
         condition=max(filter(None, conditions), default=None),
         zero=np.zeros(len(gradient.eps), dtype=bool),
+        ladders=Ladders(*map(np.concatenate, zip(*ladders, strict=True))),
     )
     find_zeros(found, losses.nest.offsets, gradient, calibration)
     return found

@@ -18,7 +18,7 @@ show reports is written once, for the few elements of `document`.
 
 from fastgrad.reports.base import Report, described, page_of
 from fastgrad.reports.blocks import Block, Blocks, Cause, GradientError, Verdict
-from fastgrad.reports.entries import Entries, Entry
+from fastgrad.reports.entries import Entries, Entry, Ladder
 from fastgrad.reports.gradient import GradientReport
 from fastgrad.reports.gradients import Some
 from fastgrad.reports.layers import Fault, Jacobian, SignalLayer
@@ -44,6 +44,7 @@ __all__ = [
     "GradientReport",
     "Identity",
     "Jacobian",
+    "Ladder",
     "Outcome",
     "Report",
     "SignalLayer",

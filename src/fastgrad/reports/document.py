@@ -100,7 +100,24 @@ class Curve:
     expected: NDArray[np.float64]
 
 
-Part = Lines | Table | Findings | Map | Curve
+@dataclass(frozen=True)
+class Approach:
+    """How far differences are from two values, by their step.
+
+    Attributes
+    ----------
+    step : ndarray of float64, shape (n,)
+    far, near : ndarray of float64, shape (n,)
+        From the value under test, and from the one they tend to, relatively.
+    """
+
+    caption: str
+    step: NDArray[np.float64]
+    far: NDArray[np.float64]
+    near: NDArray[np.float64]
+
+
+Part = Lines | Table | Findings | Map | Curve | Approach
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,27 @@ class Entry:
         return self.analytic - self.numerical
 
 
+@dataclass(frozen=True, eq=False)
+class Ladder:
+    """Slopes of an entry that is wrong, by the step they were measured with.
+
+    Attributes
+    ----------
+    name : str
+        ``W1[3, 17]``.
+    analytic, numerical : float
+        The gradient that was given, and what the slopes tend to.
+    step, slope : ndarray of float64, shape (n,)
+        Central differences; nan where there is none.
+    """
+
+    name: str
+    analytic: float
+    numerical: float
+    step: NDArray[np.float64]
+    slope: NDArray[np.float64]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Entries(Sequence[Entry]):
     """Wrong entries, each made when it is looked at: there may be very many.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.reports.document import Curve, Map
+from fastgrad.reports.document import Approach, Curve, Map
 from fastgrad.reports.text import written
 
 _MAX_POINTS = 20_000  # of each block in a scatter plot
@@ -21,10 +21,10 @@ def errors(
     title: str,
     numerical: Mapping[str, NDArray[Any]],
     analytic: Mapping[str, NDArray[Any]],
-    maps: Sequence[Map],
+    parts: Sequence[Map | Approach],
 ) -> Any:
-    """Return a figure: the error of each entry against its size, and maps."""
-    figure, axes = _figure(title, 1 + len(maps))
+    """Return a figure: the error of each entry against its size, and what else."""
+    figure, axes = _figure(title, 1 + len(parts))
     for name, n in numerical.items():
         stride = max(1, n.size // _MAX_POINTS)
         n, a = n[::stride], analytic[name][::stride]
@@ -36,11 +36,15 @@ def errors(
     axes[0].set_xlabel("size of the numerical gradient")
     axes[0].set_ylabel("difference to the analytic one")
     axes[0].legend(fontsize=8)
-    for ax, part in zip(axes[1:], maps, strict=True):
-        ax.imshow(part.strength, cmap="autumn_r", aspect="auto", vmin=0, vmax=1)
+    for ax, part in zip(axes[1:], parts, strict=True):
         ax.set_title(written(part.caption), fontsize=8, wrap=True)
-        ax.set_xticks([])
-        ax.set_yticks([])
+        if isinstance(part, Map):
+            ax.imshow(part.strength, cmap="autumn_r", aspect="auto", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+        else:
+            ax.loglog(part.step, part.far, lw=2, label="from the analytic one")
+            ax.loglog(part.step, part.near, "k--", lw=1, label="from the numerical one")
+            ax.legend(fontsize=8)
     return figure
 
 

@@ -14,6 +14,7 @@ from fastgrad.params import named_leaves
 from fastgrad.reports.base import Report, short
 from fastgrad.reports.blocks import Block, Blocks, Cause, GradientError, Verdict
 from fastgrad.reports.document import (
+    Approach,
     Document,
     Finding,
     Findings,
@@ -21,7 +22,7 @@ from fastgrad.reports.document import (
     Map,
     Table,
 )
-from fastgrad.reports.entries import Entry
+from fastgrad.reports.entries import Entry, Ladder
 from fastgrad.reports.gradients import whole
 
 
@@ -45,6 +46,8 @@ class GradientReport(Report):
         All of them, worst first.
     causes : tuple of Cause
         Most of the discrepancy explained first.
+    ladders : tuple of Ladder
+        Slopes by step, of some of the worst entries.
     gradients : tuple
         What `numerical`, `analytic` and `error` are made of when they are asked for.
     evaluations : int
@@ -78,6 +81,7 @@ class GradientReport(Report):
     blocks: Blocks
     wrong: Sequence[Entry] = ()
     causes: tuple[Cause, ...] = ()
+    ladders: tuple[Ladder, ...] = ()
     gradients: tuple[Any, Any, Any] = (None, None, None)
     evaluations: int = 0
     engine: str = "python"
@@ -141,7 +145,7 @@ class GradientReport(Report):
         return values
 
     def plot(self) -> Any:
-        """Return a matplotlib figure: the error of every entry, and where it is.
+        """Return a matplotlib figure: the error of each entry, where, and by step.
 
         Raises
         ------
@@ -155,8 +159,10 @@ class GradientReport(Report):
             for nest in (self.numerical, self.analytic)
         )
         worst = max(self.blocks, key=lambda block: block.wrong)
-        maps = [_map(self, worst)] if worst.wrong and worst.shape else []
-        return figures.errors(headline(self), numerical, analytic, maps)
+        parts: list[Map | Approach] = list(map(_approach, self.ladders[:1]))
+        if worst.wrong and worst.shape:
+            parts.insert(0, _map(self, worst))
+        return figures.errors(headline(self), numerical, analytic, parts)
 
     def _document(self, *, brief: bool = False) -> Document:
         blocks = _blocks_part(self.blocks, brief)
@@ -172,7 +178,7 @@ class GradientReport(Report):
             list(_usual_reading(self)),
             [blocks, entries, causes, how]
             if brief
-            else [causes, blocks, *maps, entries, how],
+            else [causes, blocks, *maps, entries, *map(_approach, self.ladders), how],
         )
 
 
@@ -330,6 +336,20 @@ def _how(report: GradientReport) -> Iterator[str]:
     yield from report.notes
 
 
+_LEAST = 1e-17  # relative distance that is drawn
+
+
+def _approach(ladder: Ladder) -> Approach:
+    """Return how the slopes of a wrong entry approach what is right."""
+    size = max(abs(ladder.analytic), abs(ladder.numerical)) or 1.0
+    off = np.abs(ladder.slope - [[ladder.analytic], [ladder.numerical]]) / size
+    caption = (
+        f"{ladder.name}: how far central differences are from the analytic derivative "
+        "(thick) and from the numerical one (dashed), relatively, by step"
+    )
+    return Approach(caption, ladder.step, *np.fmax(off, _LEAST))
+
+
 def _map(report: GradientReport, block: Block) -> Map:
     """Return where a block is wrong, and how much: each pixel shows its worst entry."""
     wrong = [entry for entry in report.wrong if entry.block == block.name]
@@ -338,7 +358,8 @@ def _map(report: GradientReport, block: Block) -> Map:
         error, *both = np.abs(sizes.T)
         relative = np.nan_to_num(error / np.maximum(*both), nan=1.0, posinf=1.0)
     place = np.array([np.ravel_multi_index(e.index, block.shape) for e in wrong])
-    rows = block.shape[0] if len(block.shape) > 1 else 1
+    long = [n for n in block.shape if n > 1]  # a column lies down, as vectors do
+    rows = block.shape[0] if len(long) > 1 else 1
     columns = block.size // rows
     height, width = min(rows, _PIXELS), min(columns, _PIXELS)
     row, column = np.divmod(place, columns)

@@ -5,6 +5,8 @@ Elements are built as trees, so that all text is escaped and all tags are closed
 """
 
 import itertools
+import linecache
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,7 @@ from string import Template
 from xml.etree import ElementTree
 
 from fastgrad.reports.document import (
+    Approach,
     Curve,
     Document,
     Finding,
@@ -21,8 +24,10 @@ from fastgrad.reports.document import (
     Part,
     Table,
 )
-from fastgrad.reports.pictures import Element, curve, element, picture
+from fastgrad.reports.pictures import Element, approach, curve, element, picture
 from fastgrad.reports.text import written
+
+Figure = Map | Curve | Approach
 
 
 def page(*documents: Document) -> str:
@@ -39,7 +44,7 @@ def body(document: Document) -> str:
     content += [element("p", line) for line in document.summary]
     for _, group in itertools.groupby(document.parts, key=type):
         parts = list(group)
-        figures = [_figure(p) for p in parts if isinstance(p, Map | Curve)]
+        figures = [_figure(p) for p in parts if isinstance(p, Figure)]
         if figures:
             content.append(element("div", *figures, class_="maps"))
         content += [tag for part in parts for tag in _section(part)]
@@ -116,13 +121,37 @@ def _finding(finding: Finding) -> Element:
         f": {finding.message}",
     ]
     if finding.source_line:
-        place, colon, code = finding.source_line.partition(": ")
-        where = element("span", place + colon, class_="soft")
-        content.append(element("pre", where, element("code", code)))
+        content += _source(finding.source_line)
     content += [element("div", note) for note in finding.notes]
     return element("li", *content)
 
 
-def _figure(part: Map | Curve) -> Element:
-    drawn = curve(part) if isinstance(part, Curve) else picture(part)
+_AROUND = 2  # lines
+
+
+def _source(source_line: str) -> Iterator[Element]:
+    """Yield a line, ``model.py:12: code``, marked among its neighbours if there are."""
+    place, colon, code = source_line.partition(": ")
+    file, _, number = place.rpartition(":")
+    line = int(number) if number.isdecimal() else 0
+    lines = linecache.getlines(file)
+    if not (0 < line <= len(lines) and lines[line - 1].strip() == code):
+        where = element("span", place + colon, class_="soft")
+        yield element("pre", where, element("mark", code))
+        return
+    first = max(1, line - _AROUND)
+    around = lines[first - 1 : line + _AROUND]
+    shown: list[Element | str] = []
+    for k, text in enumerate(textwrap.dedent("".join(around)).splitlines(), first):
+        shown.append(element("span", f"{k:>5}  ", class_="soft"))
+        shown += [element("mark", text) if k == line else text, "\n"]
+    yield element("div", place, class_="soft")
+    yield element("pre", *shown)
+
+
+def _figure(part: Figure) -> Element:
+    if isinstance(part, Map):
+        drawn = picture(part)
+    else:
+        drawn = curve(part) if isinstance(part, Curve) else approach(part)
     return element("figure", drawn, element("figcaption", part.caption))

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.reports.document import Curve, Map
+from fastgrad.reports.document import Approach, Curve, Map
 
 Element: TypeAlias = "ElementTree.Element[str]"
 
@@ -121,6 +121,51 @@ def curve(part: Curve) -> Element:
         element(
             "text", f"{last:g}", x=f"{_WIDE - 8}", y=f"{_HIGH - 6}", text_anchor="end"
         ),
+        viewBox=f"0 0 {_WIDE} {_HIGH}",
+        width=f"{_WIDE}",
+        role="img",
+        aria_label=part.caption,
+    )
+
+
+def approach(part: Approach) -> Element:
+    """Return both distances over the step, each axis in powers of ten."""
+    x = np.log10(part.step)
+    lines = np.log10([part.far, part.near])
+    known = np.isfinite(x) & np.isfinite(lines).all(axis=0)
+    x, lines = x[known], lines[:, known]
+    left, right = np.floor(x.min(initial=-1.0)), np.ceil(x.max(initial=0.0))
+    low, high = np.floor(lines.min(initial=-1.0)), np.ceil(lines.max(initial=0.0))
+
+    def place(a: float, b: float) -> tuple[float, float]:
+        across = _LEFT + (_WIDE - _LEFT - 8) * (a - left) / (right - left)
+        return across, 8 + (_HIGH - _BELOW - 8) * (high - b) / (high - low)
+
+    def polyline(y: NDArray[np.float64], kind: str) -> Element:
+        pairs = [place(*pair) for pair in zip(x, y, strict=True)]
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
+        return element("polyline", points=points, class_=kind)
+
+    marks = []
+    for tick in np.arange(low, high + 1, max(1, (high - low) // 4)):
+        across, down = place(left, tick)
+        ends = {"x1": f"{across:.1f}", "x2": f"{_WIDE - 8}"}
+        same = {"y1": f"{down:.1f}", "y2": f"{down:.1f}"}
+        marks.append(element("line", **ends, **same, class_="rule"))
+        marks.append(element("text", f"1e{tick:.0f}", x="4", y=f"{down + 4:.1f}"))
+    ends_of_axis = (
+        ("start", left, f"step 1e{left:.0f}"),
+        ("end", right, f"1e{right:.0f}"),
+    )
+    for anchor, at, text in ends_of_axis:
+        across, _ = place(at, low)
+        where = {"x": f"{across:.1f}", "y": f"{_HIGH - 6}", "text_anchor": anchor}
+        marks.append(element("text", text, **where))
+    return element(
+        "svg",
+        *marks,
+        polyline(lines[1], "dashed"),
+        polyline(lines[0], "line"),
         viewBox=f"0 0 {_WIDE} {_HIGH}",
         width=f"{_WIDE}",
         role="img",
