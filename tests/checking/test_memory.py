@@ -1,5 +1,8 @@
 """Memory: what is kept, what cannot fit, and what happens when there is none left."""
 
+import os
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -50,20 +53,120 @@ def test_pieces_do_not_matter(coverage, rng, monkeypatch):
             assert (one.checked, one.wrong) == (other.checked, other.wrong)
 
 
-def test_what_is_kept_does_not_grow_with_what_is_not_checked(rng):
-    """Of a million parameters a hundred are checked: few numbers for each."""
-    w = rng.standard_normal(10**6)
-    gradient = 2 * w
+ONE_CHECK = """
+import re
+import sys
+import numpy as np
+import fastgrad as fg
+kind, coverage = sys.argv[1:]
+coverage = int(coverage) if coverage.isdigit() else coverage
+rng = np.random.default_rng(0)
+w, c = rng.standard_normal((2, 1000, 1000))
+w, X = w.copy(), rng.standard_normal((1000, 8))
+if kind == "network":
+    w /= 30
+    z = np.tanh(w @ X)
+    g = (2 * z * (1 - z * z)) @ X.T
+    loss = lambda w: np.sum(np.tanh(w @ X) ** 2)
+else:
+    g = c * (1 - np.tanh(w) ** 2)
+    loss = lambda w: np.sum(c * np.tanh(w))
+fg.check_gradient(lambda p: np.sum(p**2), np.ones(3), 2 * np.ones(3))
+loss(w)
+def status(name):
+    return 1024 * int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
+open("/proc/self/clear_refs", "w").write("5")
+before = status("VmRSS")
+report = fg.check_gradient(loss, w, g, coverage=coverage, num_threads=1)
+print(report.verdict, (status("VmHWM") - before) / w.nbytes)
+"""
+
+
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="asks Linux for the peak"
+)
+@pytest.mark.parametrize(
+    ("kind", "coverage", "most"),
+    [
+        ("network", "full", 6.5),
+        ("network", "100", 5.1),
+        ("network", "locate", 6.1),
+        ("elementwise", "full", 7.5),
+        ("elementwise", "100", 7.3),
+    ],
+)
+def test_arrays_as_large_as_the_parameters_are_few(kind, coverage, most):
+    """Of those the bounds, which hold for a process of its own, leave room for none."""
+    command = [sys.executable, "-c", ONE_CHECK, kind, coverage]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    verdict, arrays = done.stdout.split()
+    assert verdict == "correct"
+    assert float(arrays) < most
+
+
+def test_gradients_of_a_few_entries_take_no_memory(rng):
+    """Until they are asked for, in the structure of the parameters."""
+    params = {"w": rng.standard_normal(10**6), "b": 0.5, "c": [rng.standard_normal(3)]}
+    gradient = {"w": 2 * params["w"], "b": 1.0, "c": [np.ones(3)]}
+
+    def loss(p):
+        return float(p["w"] @ p["w"]) + p["b"] ** 2 + p["c"][0].sum()
+
     tracemalloc.start()
     try:
-        report = fg.check_gradient(
-            lambda w: float(w @ w), w, gradient, coverage=100, engine="python"
-        )
-        _, peak = tracemalloc.get_traced_memory()
+        report = fg.check_gradient(loss, params, gradient, coverage=9, engine="python")
+        kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert report.ok
-    assert peak <= 8 * w.nbytes
+    assert kept < 1e5
+    for found, given in ((report.numerical, gradient), (report.analytic, gradient)):
+        np.testing.assert_allclose(found["b"], given["b"])
+        np.testing.assert_allclose(found["c"][0], given["c"][0])
+        assert np.isfinite(found["w"]).sum() == 9
+    here = np.isfinite(report.numerical["w"])
+    np.testing.assert_allclose(report.numerical["w"][here], gradient["w"][here], 1e-5)
+    assert (report.error["w"][here] < 1e-6).all()
+    with pytest.raises(AttributeError):
+        report.numerical = None
+
+
+def test_a_wrong_gradient_of_very_many_entries_has_a_cause(rng, monkeypatch):
+    """Though the program was let go before the function's last word."""
+    monkeypatch.setattr("fastgrad.losses.program._MANY", 50)
+    w, c = rng.standard_normal(200), rng.standard_normal(200)
+    report = fg.check_gradient(lambda w: np.sum(c * np.tanh(w)), w, c)
+    assert report.verdict == "wrong"
+    assert "local_derivative" in {cause.code for cause in report.causes}
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_constants_that_the_loss_writes_into_are_copied(again, rng):
+    """Large ones are shared with the loss otherwise."""
+    w, X = rng.standard_normal(300), rng.standard_normal((300, 300))
+    buffer, before = np.empty_like(X), X.copy()
+
+    def loss(w):
+        np.multiply(X, 2.0, out=buffer)
+        first = np.sum(np.tanh(buffer @ w))
+        if again:
+            buffer[...] = X
+            return first + np.sum(np.tanh(buffer @ w))
+        buffer[...] = 0.0
+        return first
+
+    slope = 2 * X.T @ (1 - np.tanh(2 * X @ w) ** 2)
+    if again:
+        slope += X.T @ (1 - np.tanh(X @ w) ** 2)
+    program = fg.trace(loss, w)
+    for gradient, expected in ((slope, "correct"), (1.01 * slope, "wrong")):
+        report = fg.check_gradient(loss, w, gradient, engine="compiled")
+        assert (report.verdict, report.engine) == (expected, "compiled")
+    np.testing.assert_array_equal(X, before)
+    X[...] = 0.0  # nothing that is handed out is shared
+    buffer[...] = 0.0
+    got, _ = program.at_entries(np.arange(300), np.full(300, 1e-6))
+    np.testing.assert_allclose(got / 1e-6, slope, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["at_entries", "along"])

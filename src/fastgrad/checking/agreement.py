@@ -8,7 +8,7 @@ many blocks, each moved so far that all change the loss by as much: a block whos
 are small is seen as well as any other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,11 +42,19 @@ def first_disagreement(
     """
     if not isinstance(losses, CompiledLosses) or calibration.fixed is not None:
         return None
-    u = np.zeros(losses.nest.size)
-    moved = np.isfinite(found.numerical) & (found.kind != KINK)
-    u[found.index] = moved * rng.uniform(-(3**0.5), 3**0.5, len(moved))  # variance 1
-    calibration.scale.stretch(u)
-    directions = _Directions.of(found, u, losses.nest.offsets)
+    seed, offsets = int(rng.integers(2**63)), losses.nest.offsets
+
+    def draw() -> Array:
+        again, u = np.random.default_rng(seed), np.zeros(int(offsets[-1]))
+        for piece in found.pieces():
+            moved = np.isfinite(piece.numerical) & (piece.kind != KINK)
+            # of variance 1
+            moves = moved * again.uniform(-(3**0.5), 3**0.5, len(moved))
+            u[np.asarray(piece.index)] = moves
+        calibration.scale.stretch(u)
+        return u
+
+    directions = _Directions.of(found, draw, offsets)
     return _counted(losses, directions, calibration, rng)
 
 
@@ -59,11 +67,13 @@ def first_disagreement_along(
     """Return the same for blocks that were searched, along their last directions."""
     if not isinstance(losses, CompiledLosses):
         return None
-    u = np.concatenate([search.direction for search in searches])
     slope = np.array([search.slope for search in searches])
     size = np.array([search.size for search in searches])
     directions = _Directions(
-        u, losses.nest.offsets, slope, np.fmax(size, np.abs(slope))
+        lambda: np.concatenate([search.direction for search in searches]),
+        losses.nest.offsets,
+        slope,
+        np.fmax(size, np.abs(slope)),
     )
     return _counted(losses, directions, calibration, rng)
 
@@ -104,33 +114,35 @@ def _disagreement(
 
 @dataclass(frozen=True)
 class _Directions:
-    """A random direction, block by block.
+    """A random direction, block by block; drawn anew whenever it is wanted.
 
     Attributes
     ----------
-    u : ndarray of float64, shape (P,)
-        The direction.
+    draw : callable
+        Returns the direction, shape (P,).
     offsets : ndarray of int64, shape (number of blocks + 1,)
         Where each block begins.
     slope, size : ndarray of float64, shape (number of blocks,)
         What entries make of the derivative along each block, and its typical size.
     """
 
-    u: Array
+    draw: Callable[[], Array]
     offsets: Index
     slope: Array
     size: Array
 
     @classmethod
-    def of(cls, found: Verdicts, u: Array, offsets: Index) -> "_Directions":
-        """Return the direction u with the slopes that were found."""
-        blocks = len(offsets) - 1
+    def of(
+        cls, found: Verdicts, draw: Callable[[], Array], offsets: Index
+    ) -> "_Directions":
+        """Return a direction with the slopes that were found."""
+        u, blocks = draw(), len(offsets) - 1
         slope, size = np.zeros(blocks), np.zeros(blocks)
         for b in range(blocks):
             for terms in _terms(found, u, int(found.edges[b]), int(found.edges[b + 1])):
                 slope[b] += terms.sum()
                 size[b] = np.hypot(size[b], norm(terms))
-        return cls(u, offsets, slope, size)
+        return cls(draw, offsets, slope, size)
 
     def alike(self) -> Iterator[Index]:
         """Yield the blocks that have entries, those of about the same size together."""
@@ -146,10 +158,13 @@ class _Directions:
         largest = float(self.size[blocks].max())
         with np.errstate(all="ignore"):
             weight = largest / self.size[blocks] if largest else np.ones(len(blocks))
-        direction = np.zeros(len(self.u))
-        for b, factor in zip(blocks, weight, strict=True):
-            here = slice(int(self.offsets[b]), int(self.offsets[b + 1]))
-            np.multiply(self.u[here], factor, out=direction[here])
+        factors = np.zeros(len(self.size))
+        factors[blocks] = weight
+        direction = self.draw()
+        for start, stop, factor in zip(
+            self.offsets, self.offsets[1:], factors, strict=False
+        ):
+            direction[start:stop] *= factor
         return direction, float(weight @ self.slope[blocks]), _CLOSE * largest
 
 
@@ -157,7 +172,7 @@ def _terms(found: Verdicts, u: Array, start: int, stop: int) -> Iterator[Array]:
     """Yield what each entry adds to the slope along u, piece by piece."""
     for first in range(start, stop, PIECE):
         here = slice(first, min(first + PIECE, stop))
-        own = u[found.index[here]]
+        own = u[np.asarray(found.index[here])]
         yield np.where(own != 0, found.numerical[here], 0.0) * own
 
 

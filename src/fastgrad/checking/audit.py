@@ -233,13 +233,18 @@ def _call_gradients(grads: Callable[[Any], Any], nest: Nest) -> Any:
 
 
 def _nonfinite(nest: Nest, grads: list[AnyArray]) -> Iterator[Finding]:
-    vector = nest.join(grads)
-    bad = np.flatnonzero(~np.isfinite(vector))
-    if bad.size:
-        blocks = tuple(nest.names[b] for b in np.unique(nest.block_of(bad)))
+    bad = [
+        start + np.flatnonzero(~np.isfinite(leaf))
+        for start, leaf in zip(nest.offsets, grads, strict=False)
+    ]
+    blocks = tuple(name for name, own in zip(nest.names, bad, strict=True) if own.size)
+    if blocks:
+        index = np.concatenate(bad)
+        block = nest.block_of(index[0])
+        first = grads[block].reshape(-1)[index[0] - nest.offsets[block]]
         message = (
-            f"entries that are not finite: {bad.size:,}, the first "
-            f"{nest.label(bad[0])} = {vector[bad[0]]}."
+            f"entries that are not finite: {index.size:,}, the first "
+            f"{nest.label(index[0])} = {float(first)}."
         )
         yield Finding("wrong", Cause("nonfinite", blocks, message))
 

@@ -27,9 +27,10 @@ from fastgrad.checking.numerical import (
     evaluations_of,
     refuse_lost_step,
 )
+from fastgrad.checking.scales import Every
 from fastgrad.checking.summary import summarize, summarize_search
 from fastgrad.checking.verdict import judge
-from fastgrad.losses import Losses, Options, make_losses
+from fastgrad.losses import CompiledLosses, Losses, Options, make_losses
 from fastgrad.params import with_own_leaves
 from fastgrad.reports import GradientReport
 
@@ -189,7 +190,7 @@ def _entry_by_entry(
     method: str,
     step: float | None,
     gradient: Gradient,
-    index: Index,
+    index: Index | Every,
     rng: np.random.Generator,
 ) -> tuple[Losses, Verdicts, GradientReport]:
     """Return how entries were measured, by which losses, and what that makes of them.
@@ -200,6 +201,8 @@ def _entry_by_entry(
         _say_how_long(losses, len(index), method)
     given = (method, step, gradient, index, rng)
     calibration, entries = _measured(losses, *given)
+    if isinstance(losses, CompiledLosses):
+        losses.let_go()
     block = first_disagreement(losses, entries, calibration, rng)
     if block is not None:
         losses = _function_of(losses, block, options["engine"])
@@ -225,7 +228,7 @@ def _measured(
     method: str,
     step: float | None,
     gradient: Gradient,
-    index: Index,
+    index: Index | Every,
     rng: np.random.Generator,
 ) -> tuple[Calibration, Verdicts]:
     """Return how entries were measured, and what that makes of them."""
@@ -255,17 +258,15 @@ def _with_costs(
     report: GradientReport, losses: Losses, started: float
 ) -> GradientReport:
     """Return the report with what the check has cost, and what would have cost less."""
-    notes, program = report.notes, None
+    notes = report.notes
     if losses.grads is not None and losses.engine in ("python", "workers"):
         notes = (*notes, _BOTH)
-    if losses.engine == "compiled":
-        program = losses.program
     return dataclasses.replace(
         report,
         notes=notes,
         evaluations=losses.evaluations,
         guarded=getattr(losses, "guarded", 0),
-        python_operations=getattr(program, "python_operations", ()),
+        python_operations=getattr(losses, "python_operations", ()),
         seconds=time.perf_counter() - started,
     )
 

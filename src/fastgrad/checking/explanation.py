@@ -9,7 +9,7 @@ import numpy as np
 from fastgrad.checking.audit import Finding
 from fastgrad.checking.differences import Array
 from fastgrad.checking.judgement import KINK, WRONG, Gradient, Verdicts
-from fastgrad.losses import Losses, compile_losses
+from fastgrad.losses import CompiledLosses, Losses, compile_losses
 from fastgrad.program import TraceError
 from fastgrad.reports import GradientReport
 
@@ -72,7 +72,7 @@ def _measured(losses: Losses, gradient: Gradient, entries: Verdicts) -> Any:
         return result
 
     # A mistake explains numbers to so many digits; the verdict may know more of them.
-    slack = np.fmax(entries.tolerance, _EXPLAINED * np.abs(entries.numerical))
+    slack = np.fmax(entries.tolerance[:], _EXPLAINED * np.abs(entries.numerical))
     return Measured(
         gradient.value,
         whole(entries.numerical, np.nan),
@@ -104,12 +104,15 @@ def _elsewhere(losses: Losses, grads: Any) -> Callable[[float], Array | None]:
 
 
 def _program(losses: Losses, reduction: str | None) -> Any:
-    """Return the loss as a program; where another engine was asked for, too."""
+    """Return the loss as a program; where there is none or none is left, too."""
     program = getattr(losses, "program", None)
-    if program is not None or losses.engine != "python" or losses.fallback is not None:
+    if program is not None or losses.fallback is not None:
         return program
+    function = losses.here if isinstance(losses, CompiledLosses) else losses
+    if function.engine != "python":
+        return None
     try:
-        return compile_losses(losses, reduction, 1).program
+        return compile_losses(function, reduction, 1).program
     except TraceError:
         return None
     finally:

@@ -198,7 +198,7 @@ class Effects:
     """
 
     def __init__(
-        self, gradient: Gradient, calibration: Calibration, index: Index
+        self, gradient: Gradient, calibration: Calibration, index: Any
     ) -> None:
         blocks = len(gradient.eps)
         self.largest, self.typical, self.leading = np.zeros((3, blocks))
@@ -206,7 +206,7 @@ class Effects:
         for b, (start, stop) in enumerate(itertools.pairwise(edges.tolist())):
             squares = 0.0  # of the effects, over the largest so far
             for first in range(start, stop, PIECE):
-                here = index[first : min(first + PIECE, stop)]
+                here = np.asarray(index[first : min(first + PIECE, stop)])
                 scale = calibration.scale[here]
                 with np.errstate(all="ignore"):
                     effect = np.abs(gradient.value[here]) * scale
@@ -313,10 +313,12 @@ class Verdicts:
 
     Attributes
     ----------
-    index : ndarray of integers
+    index : ndarray of integers, or Every
         The entries.
-    analytic, numerical, error, tolerance, kind
+    analytic, numerical, error, kind
         See `Judgement`.
+    tolerance : Tolerances
+        The same, found when it is asked for.
     edges : ndarray of int64, shape (number of blocks + 1,)
         Where each block begins among them, and where the last ends.
     controls : Judgement
@@ -333,11 +335,11 @@ class Verdicts:
         Of entries that were tried again.
     """
 
-    index: Index
+    index: Any
     analytic: Array
     numerical: Array
     error: Array
-    tolerance: Array
+    tolerance: Any
     kind: Kinds
     edges: Index
     controls: Judgement
@@ -363,7 +365,7 @@ class Verdicts:
             self.analytic[here],
             self.numerical[here],
             self.error[here],
-            self.tolerance[here],
+            self.tolerance.part(here),
             self.kind[here],
             edges,
             self.controls,

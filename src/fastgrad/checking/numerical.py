@@ -24,6 +24,7 @@ METHODS = ("auto", "central", "forward", "complex", "ridders")
 
 _COMPLEX_STEP = 1e-30
 _CHUNK = 4096  # entries whose ladders are held at once
+_PIECE = 2**15  # entries that are looked at at once
 FEW = 64  # entries: a second step each costs less than finding the first did
 
 
@@ -137,18 +138,18 @@ def engine_for(method: str, engine: str) -> str:
     return "python" if method == "complex" and engine == "auto" else engine
 
 
-def refuse_lost_step(losses: Losses, index: Index, step: float) -> None:
+def refuse_lost_step(losses: Losses, index: Any, step: float) -> None:
     """Raise ValueError if adding `step` changes nothing at one of the entries."""
-    x = losses.theta[index]
-    lost = losses.representable(index, x + step) == losses.representable(
-        index, x - step
-    )
-    if lost.any():
-        where = losses.nest.label(int(index[np.argmax(lost)]))
-        raise ValueError(
-            f"`step` must change the parameters, but {step} is lost in rounding at "
-            f"{where}."
-        )
+    for start in range(0, len(index), _PIECE):
+        own = np.asarray(index[start : start + _PIECE])
+        x, there = losses.theta[own], losses.representable
+        lost = there(own, x + step) == there(own, x - step)
+        if lost.any():
+            where = losses.nest.label(int(own[np.argmax(lost)]))
+            raise ValueError(
+                f"`step` must change the parameters, but {step} is lost in rounding "
+                f"at {where}."
+            )
 
 
 def complex_slopes(losses: Losses, index: Index, step: float | None) -> Slopes:

@@ -5,6 +5,7 @@ for.
 """
 
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,35 @@ from fastgrad.checking.differences import Array, Index
 
 _TYPICAL = 2**14  # entries of a block that say how large its entries are
 _PIECE = 2**17  # entries that are stretched at once
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """The entries from `start` to before `stop`: an array of them in no memory."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, slice):
+            first, last, _ = which.indices(len(self))
+            return Every(self.start + first, self.start + max(first, last))
+        which = np.asarray(which)
+        chosen = np.flatnonzero(which) if which.dtype == bool else which
+        return self.start + chosen
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Index:
+        return np.arange(self.start, self.stop)
+
+
+def places(index: Index | Every, entries: Index) -> Index:
+    """Return where in an ascending index entries stand, or would."""
+    if isinstance(index, Every):
+        return np.clip(entries, index.start, index.stop) - index.start
+    return np.searchsorted(index, entries)
 
 
 class Scale:
@@ -93,10 +123,9 @@ class Owner:
                 return np.full(index.shape, first)
         return self._find(index)
 
-    def edges(self, index: Index) -> Index:
+    def edges(self, index: Index | Every) -> Index:
         """Return where each block begins among sorted entries, and the last ends."""
-        edges: Index = np.searchsorted(index, self._offsets.astype(index.dtype))
-        return edges
+        return places(index, self._offsets)
 
     def _find(self, index: Any) -> Index:
         block: Index = np.searchsorted(self._offsets, index, side="right") - 1

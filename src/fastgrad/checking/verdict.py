@@ -30,10 +30,11 @@ from fastgrad.checking.judgement import (
 )
 from fastgrad.checking.noise import Calibration
 from fastgrad.checking.numerical import plain, slopes_by
-from fastgrad.checking.scales import binary
+from fastgrad.checking.scales import Every, binary, places
 from fastgrad.checking.solvers import excuse_solver
 from fastgrad.checking.suspects import try_again
 from fastgrad.checking.ties import check_ties
+from fastgrad.checking.tolerances import Tolerances
 from fastgrad.checking.zeros import find_zeros
 from fastgrad.losses import Losses
 
@@ -44,7 +45,7 @@ def judge(
     losses: Losses,
     calibration: Calibration,
     gradient: Gradient,
-    index: Index,
+    index: Index | Every,
     rng: np.random.Generator,
 ) -> Verdicts:
     """Judge entries of a gradient, piece by piece.
@@ -54,7 +55,7 @@ def judge(
     losses : Losses
     calibration : Calibration
     gradient : Gradient
-    index : ndarray of int64, shape (n,)
+    index : ndarray of int64, shape (n,), or Every
         Which entries; sorted.
     rng : Generator
         Picks the suspects that are tried again first.
@@ -65,15 +66,16 @@ def judge(
     """
     effects = Effects(gradient, calibration, index)
     n = len(index)
-    kept = {name: np.empty(n) for name in ("numerical", "error", "tolerance")}
+    kept = {name: np.empty(n) for name in ("numerical", "error")}
     kind = np.empty(n, dtype=np.uint8)
     kinks, controls, left_open, jumps, conditions = [], [], [], [], []
     ladders = []
+    excused, excuses = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
     for start in range(0, max(1, n), PIECE):
         here = slice(start, start + PIECE)
-        own = index[here].astype(np.int64, copy=False)
+        own = np.asarray(index[here], dtype=np.int64)
         entries = _first_pass(losses, calibration, gradient, effects, own)
-        measured = entries.numerical.copy()
+        measured, usual = entries.numerical.copy(), entries.tolerance.copy()
         ladders.append(try_again(losses, calibration, entries, rng))
         excuse_cancellation(losses, gradient, entries, rng)
         conditions.append(excuse_condition(losses, entries))
@@ -86,18 +88,28 @@ def judge(
             moved = np.abs(measured - entries.numerical)
             entries.error = np.where(moved > 0, entries.error + moved, entries.error)
             entries.numerical = measured
+        more = np.flatnonzero(entries.tolerance != usual)
+        excused.append(start + more)
+        excuses.append(entries.tolerance[more])
         kind[here] = entries.kind
         for name, values in kept.items():
             values[here] = getattr(entries, name)
     tied = joined(kinks)
     check_ties(losses, calibration, tied)
-    kind[np.searchsorted(index, tied.index.astype(index.dtype))] = tied.kind
+    kind[places(index, tied.index)] = tied.kind
     if losses.raised is not None and not np.isfinite(kept["error"]).any():
         raise losses.raised  # nothing at all is known
     found = Verdicts(
         index,
         gradient.value if n == len(gradient.value) else gradient.value[index],
         **kept,
+        tolerance=Tolerances(
+            (gradient, calibration, effects),
+            index,
+            kept["numerical"],
+            np.concatenate(excused),
+            np.concatenate(excuses),
+        ),
         kind=kind,
         edges=calibration.block.edges(index),
         controls=joined(controls),

@@ -24,9 +24,13 @@ def find_zeros(
     exact = calibration.method == "exact"  # then what is small is seen
     for b, size in enumerate(np.diff(offsets)):
         own = found.of_block(b)
-        silent = (own.kind == UNOBSERVABLE) & (np.abs(own.numerical) <= own.error)
-        if silent.sum() == size:
+        if len(own.kind) == size and all(map(_is_silent, own.pieces())):
             found.zero[b] = exact or _is_left_over(own.analytic, float(gradient.eps[b]))
+
+
+def _is_silent(some: Verdicts) -> bool:
+    zero = np.abs(some.numerical) <= some.error
+    return bool(np.all((some.kind == UNOBSERVABLE) & zero))
 
 
 def _is_left_over(values: Array, eps: float) -> bool:

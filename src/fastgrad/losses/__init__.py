@@ -221,7 +221,7 @@ def trace(
     if not callable(loss):
         raise refusal(TypeError, "loss", "be callable", loss)
     with make_losses(loss, params, engine="python", reduction=reduction) as python:
-        return compile_losses(python, reduction, None).program
+        return compile_losses(python, reduction, None, sharing=False).program
 
 
 def _make(

@@ -52,6 +52,8 @@ class CompiledLosses(Substitute):
     ----------
     guarded : int
         Evaluations by the function because a branch, a mask, ... had another outcome.
+    python_operations : tuple of str
+        Calls that only Python can make, see `Program`.
     replay : Replay
         What is asked for losses: the program, here or elsewhere.
     seconds_of_function : float
@@ -63,19 +65,20 @@ class CompiledLosses(Substitute):
     replay: Replay
     guarded = 0
     seconds_of_function = 0.0
-    _exhausted = False
+    _gone = False
 
     def __init__(
         self, python: Losses, program: Program, num_threads: int | None
     ) -> None:
         super().__init__(python)
         self.program = self.replay = program
+        self.python_operations = program.python_operations
         self.rounding = program.rounding
         self.num_threads = resolve_num_threads(num_threads)
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`; float64 holds every value."""
-        if self._exhausted or self.asks_the_function:
+        if self._gone or self.asks_the_function:
             return self.here.representable(index, value)
         return np.array(value, dtype=np.float64)
 
@@ -85,9 +88,10 @@ class CompiledLosses(Substitute):
         """See `Losses.at_entries`."""
         index = np.asarray(index, dtype=np.int64)
         value = np.broadcast_to(np.asarray(value, dtype=float), index.shape)
-        self.evaluations += int(self.program.read[index].sum())
-        if self._exhausted:
+        if self._gone:
+            self.evaluations += len(index)
             return self.here.at_entries(index, value)
+        self.evaluations += int(self.program.read[index].sum())
         try:
             difference, crossed = self._replayed(index, value)
         except MemoryError:
@@ -106,7 +110,7 @@ class CompiledLosses(Substitute):
         """See `Losses.along`; by the function where there are very many parameters."""
         t = np.atleast_1d(np.asarray(t, dtype=np.float64))
         self.evaluations += len(t)
-        if self._exhausted or self.nest.size > _MANY:
+        if self._gone or self.nest.size > _MANY:
             return self.here.along(direction, t)
         self.progress.advance(len(t))
         direction = np.asarray(direction, dtype=np.float64)
@@ -137,7 +141,13 @@ class CompiledLosses(Substitute):
 
     def _give_up(self) -> None:
         """Leave the rest to the function."""
-        self._exhausted, self.fallback = True, OUT_OF_MEMORY
+        self._gone, self.fallback = True, OUT_OF_MEMORY
+
+    def let_go(self) -> None:
+        """Leave the rest to the function where the program takes much memory."""
+        if self.nest.size > _MANY:
+            self._gone = True
+            self.program = self.replay = None  # type: ignore[assignment]
 
     @property
     def asks_the_function(self) -> bool:
@@ -153,9 +163,22 @@ class CompiledLosses(Substitute):
 
 
 def compile_losses(
-    python: Losses, reduction: str | None, num_threads: int | None
+    python: Losses,
+    reduction: str | None,
+    num_threads: int | None,
+    *,
+    sharing: bool = True,
 ) -> CompiledLosses:
     """Trace the loss and accept the program only if it is the function.
+
+    Parameters
+    ----------
+    python : Losses
+    reduction, num_threads
+        See `make_losses`.
+    sharing : bool
+        The program may share large arrays with the loss: nobody writes into them as
+        long as it is used.
 
     Raises
     ------
@@ -170,7 +193,8 @@ def compile_losses(
         raise TraceError(f"parameters share memory ({one} and {other})", source)
     try:
         beside = _traced_next(python, reduction, _NEXT[0])
-        recorded = trace_graph(python.loss, python.nest, reduction, python.theta)
+        given = python.loss, python.nest, reduction, python.theta
+        recorded = trace_graph(*given, sharing=sharing)
         _refuse_other(recorded.nodes, beside, python, reduction)
     finally:
         python.restore()
@@ -247,7 +271,8 @@ def _traced_next(python: Losses, reduction: str | None, size: float) -> list[Lin
     """The outline of a trace at parameters moved a little; empty if it fails there."""
     try:
         _move_next(python, size)
-        return outline(trace_graph(python.loss, python.nest, reduction).nodes)
+        trace = trace_graph(python.loss, python.nest, reduction, sharing=True)
+        return outline(trace.nodes)
     except TraceError:
         if size == _NEXT[-1]:
             raise

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import inspect
 import linecache
 import os
@@ -173,14 +174,30 @@ class Node:
         return self.value.shape
 
 
-def constant(value: Any) -> Node:
-    """A node for an array that does not depend on the parameters (copied)."""
+def constant(value: Any, *, own: bool = False) -> Node:
+    """A node for an array that does not depend on the parameters.
+
+    Copied, unless it is one of those that the trace shares with the user.
+
+    Parameters
+    ----------
+    value : array_like of real numbers
+    own : bool
+        Copied in any case.
+    """
     if type(value) is not float and type(value) is not int:
         value = np.asarray(value)
         if value.dtype.kind not in "fiub":
             raise TraceError(f"uses a constant of dtype {value.dtype}")
-    data = np.array(value, dtype=np.float64, order="C")
+    trace = current_trace.get()
+    shared = not own and trace is not None and trace.shares(value)
+    data = value if shared else np.array(value, dtype=np.float64, order="C")
     return Node("constant", (), (), data, "constant", calling_line(), active=False)
+
+
+def digest(value: NDArray[np.float64]) -> bytes:
+    """Of the bits of a contiguous array."""
+    return hashlib.blake2b(value.reshape(-1).data, digest_size=16).digest()
 
 
 def apply(

@@ -145,6 +145,17 @@ class BundleOrder:
         after = [math.prod(lengths[i + 1 :]) for i in range(len(lengths))]
         return [after[self.axes.index(axis)] for axis in range(len(lengths))]
 
+    def entries(self, position: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Entries at positions in the bundling order."""
+        at = np.unravel_index(position, self.moved)
+        axes = tuple(at[self.axes.index(d)] for d in range(len(self.shape)))
+        return np.asarray(np.ravel_multi_index(axes, self.shape))
+
+    @property
+    def moved(self) -> tuple[int, ...]:
+        """The shape with its axes in the bundling order."""
+        return tuple(self.shape[axis] for axis in self.axes)
+
     @property
     def bundles(self) -> int:
         """Number of bundles for one evaluation of every entry."""
@@ -170,8 +181,9 @@ def choose_order(replayer: Replayer, value: int, shape: tuple[int, ...]) -> Bund
         axes = fixed + free
         middle = size // max(line, 1) // 2 * line
         count = min(BUNDLE, line)
-        moved = np.arange(size).reshape(shape).transpose(axes)
-        entry = moved.reshape(-1)[middle : middle + count]
+        entry = np.arange(middle, middle + count)
+        if ndim:
+            entry = BundleOrder(shape, axes, line, 0.0).entries(entry)
         _, cost = replayer.spread(value, entry.astype(np.int64))
         order = BundleOrder(shape, axes, line, cost)
         # A fixed price per bundle: finding the boxes, calling the kernels.

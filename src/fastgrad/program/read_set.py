@@ -38,17 +38,29 @@ def read_set(
     for node in nodes:
         if node.op in ops.SHAPE and moved.intersection(node.inputs):
             moved.add(node)
-    count = {node: np.full(node.shape, float(node is result)) for node in moved}
+    whole = {x for n in nodes if n not in moved for x in n.inputs if x in moved}
+    whole.add(result)
+    count: dict[Node, NDArray[np.float64]] = {}
     for node in reversed(nodes):
-        reaching = [x for x in node.inputs if x in moved]
-        if not reaching:
+        if node not in moved or not node.inputs:
             continue
-        if node in moved:
-            parts = zip(node.inputs, derivative(node, count[node]), strict=True)
-            for x, part in parts:
-                if x in moved:
-                    count[x] = count[x] + part
-        else:
-            for x in reaching:
-                count[x] = count[x] + 1.0
-    return np.concatenate([count[p].ravel() > 0 for p in parameters])
+        own = count.pop(node, None)
+        if node in whole:
+            own = np.ones(node.shape)
+        if own is None:
+            continue
+        for x, part in zip(node.inputs, derivative(node, own), strict=True):
+            if x in moved and x not in whole:
+                count[x] = count[x] + part if x in count else part
+    return np.concatenate(
+        [_read(p, p in whole or p is result, count.get(p)) for p in parameters]
+    )
+
+
+def _read(
+    parameter: Node, all_of_it: bool, count: NDArray[np.float64] | None
+) -> NDArray[np.bool_]:
+    if count is None:
+        return np.full(parameter.value.size, all_of_it)
+    read: NDArray[np.bool_] = np.ravel(count) > 0
+    return read

@@ -12,11 +12,10 @@ comparison of the losses themselves, at points further away.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fastgrad.program.graph import Node
+from fastgrad.program.graph import Node, digest
 
 
 class Line(NamedTuple):
@@ -36,14 +35,10 @@ def outline(nodes: Sequence[Node]) -> list[Line]:
         Line(
             (node.op, node.ints, node.shape, node.label),
             tuple(number[x] for x in node.inputs),
-            _digest(node) if node.op == "constant" else None,
+            digest(node.value) if node.op == "constant" else None,
         )
         for node in nodes
     ]
-
-
-def _digest(node: Node) -> bytes:
-    return hashlib.blake2b(node.value.reshape(-1).data, digest_size=16).digest()
 
 
 def first_constant_that_moved(
@@ -59,7 +54,7 @@ def first_constant_that_moved(
         The outline of another, alike but for its values.
     """
     for node, line in zip(one, other, strict=True):
-        if line.digest is not None and line.digest != _digest(node):
+        if line.digest is not None and line.digest != digest(node.value):
             return node
     return None
 

@@ -19,6 +19,9 @@ from fastgrad.program.trace.kept import Kept
 from fastgrad.program.trace.memory import Memory, flat, positions_in, root_of
 from fastgrad.program.trace.traced import Traced
 
+#: Elements of a constant that is worth sharing.
+_LARGE = 1 << 16
+
 
 @dataclass
 class Recording:
@@ -40,6 +43,8 @@ class Recording:
         Which calls led there.
     kept : Kept
         Where the loss has put traced arrays that outlive the call.
+    sharing : bool
+        Whether large constants are the user's own arrays rather than copies.
     """
 
     rewritten: Callable[[FunctionType], FunctionType | None]
@@ -49,6 +54,7 @@ class Recording:
     source: Source | None = None
     path: int = 0
     kept: Kept = field(default_factory=Kept)
+    sharing: bool = False
 
     def __post_init__(self) -> None:
         self._sources: dict[tuple[Any, int], Source] = {}
@@ -57,6 +63,7 @@ class Recording:
         self._lifted: dict[int, tuple[NDArray[Any], Traced]] = {}
         self._meanings: dict[int, tuple[Any, Any]] = {}
         self._dense: dict[int, tuple[Any, Any]] = {}
+        self._shared: dict[int, tuple[NDArray[np.float64], bytes]] = {}
         #: Functions of the user by their id, with what they are rewritten to.
         self.functions: dict[int, tuple[Any, Any]] = {}
         #: What classes of the user define, by class and name.
@@ -143,6 +150,22 @@ class Recording:
             return self._dense[id(x)][1]
         return x
 
+    def shares(self, value: Any) -> bool:
+        """Whether a constant is this array itself, and remember what is in it."""
+        if not self.sharing or not isinstance(value, np.ndarray):
+            return False
+        usable = value.dtype == float and value.flags.c_contiguous
+        if value.size < _LARGE or not usable or not value.flags.aligned:
+            return False
+        if id(value) not in self._shared:
+            self._shared[id(value)] = value, graph.digest(value)
+        return True
+
+    @property
+    def wrote_shared(self) -> bool:
+        """Whether the loss has written into an array that is a constant."""
+        return any(graph.digest(x) != before for x, before in self._shared.values())
+
     def promote(self, array: NDArray[Any]) -> Traced:
         """A plain array that something traced is about to be written to."""
         self._memory(root_of(array))
@@ -156,6 +179,6 @@ class Recording:
             if root.dtype.kind not in "fiub" or not root.flags.forc:
                 raise TraceError(f"writes into an array of dtype {root.dtype}")
             plain = flat(root)
-            memory = Memory(graph.constant(plain), plain=plain)
+            memory = Memory(graph.constant(plain, own=True), plain=plain)
             self._memories[id(root)] = root, memory
         return self._memories[id(root)][1]

@@ -55,10 +55,14 @@ def trace_graph(
     nest: Nest,
     reduction: str | None = None,
     theta: NDArray[np.float64] | None = None,
+    *,
+    sharing: bool = False,
 ) -> Graph:
     """Record what a loss, called once, does with its parameters.
 
     Their nodes are views of `theta`, if they are at hand as one vector that stays.
+    `sharing`, large constants are the user's own arrays, for as long as nobody else
+    writes into these.
     """
     source = graph.defining_line(loss)
     if theta is None:
@@ -67,8 +71,12 @@ def trace_graph(
         Node("parameter", (), (), value, name, source)
         for name, value in zip(nest.names, nest.split(theta), strict=True)
     ]
-    recording = Recording(rewritten)
-    node = _recorded(recording, loss, nest, parameters, reduction, source)
+    given = loss, nest, parameters, reduction, source
+    recording = Recording(rewritten, sharing=sharing)
+    node = _recorded(recording, *given)
+    if recording.wrote_shared:
+        recording = Recording(rewritten)
+        node = _recorded(recording, *given)
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)
     guards = [n for n in dict.fromkeys(recording.guards) if n.active]
