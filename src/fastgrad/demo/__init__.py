@@ -22,7 +22,7 @@ def load_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     >>> pixels.shape, labels[:4]
     ((64, 1797), array([0, 1, 2, 3]))
     """
-    source = resources.files("fastgrad") / "data" / "digits.csv.gz"
+    source = resources.files("fastgrad") / "data" / "digits.csv.bz2"
     with resources.as_file(source) as path:
         rows = np.loadtxt(path, delimiter=",", dtype=np.int64)
     return rows[:, :64].T.astype(np.float64), rows[:, 64]
