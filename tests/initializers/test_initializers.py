@@ -12,23 +12,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fastgrad import initializers as init
+from fastgrad.initializers.draw import SCHEMES as REGISTERED
 
-FAN_SCHEMES = [
-    init.xavier_normal,
-    init.xavier_uniform,
-    init.he_normal,
-    init.he_uniform,
-    init.lecun_normal,
-    init.lecun_uniform,
-    init.variance_scaling,
-]
-DISTRIBUTIONS = [
-    init.truncated_normal,
-    init.normal,
-    init.uniform,
-    init.constant,
-]
-SCHEMES = [*FAN_SCHEMES, *DISTRIBUTIONS, init.orthogonal, init.identity]
+# All that are registered; what keeps lengths makes whole tensors, and one of them only
+# convolutions.
+ISOMETRIES = {"orthogonal", "identity"}
+SCHEMES = [scheme for name, scheme in REGISTERED.items() if name != "delta_orthogonal"]
+BY_ROWS = [scheme for scheme in SCHEMES if scheme.__name__ not in ISOMETRIES]
 by_name = pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.__name__)
 
 # --- the same everywhere ---
@@ -68,6 +58,14 @@ def test_threads_and_memory_layout_leave_the_bits_alone(scheme, dtype):
         assert np.array_equal(out, expected)
 
 
+def test_every_scheme_is_public():
+    """What is registered is a name of the module, documented and exampled."""
+    for name, scheme in REGISTERED.items():
+        assert getattr(init, name) is scheme
+        assert name in init.__all__
+        assert ">>> " in scheme.__doc__
+
+
 def test_growing_a_tensor_keeps_its_beginning():
     """The rows there were, where the fan does not change."""
     small = init.he_normal((50, 64), seed=1, name="W")
@@ -75,7 +73,7 @@ def test_growing_a_tensor_keeps_its_beginning():
     assert np.array_equal(large[:50], small)
 
 
-@pytest.mark.parametrize("scheme", [*FAN_SCHEMES, *DISTRIBUTIONS])
+@pytest.mark.parametrize("scheme", BY_ROWS)
 def test_rows_are_those_of_the_whole(scheme):
     """A worker that holds rows 1000 to 2000 can make them alone."""
     whole = scheme((3000, 7, 3), seed=4, name="E")

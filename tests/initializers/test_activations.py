@@ -1,0 +1,39 @@
+"""Every activation that has a name: its gains against integrals by SciPy."""
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from fastgrad import gain
+from fastgrad.initializers.activations import NAMED, as_activation
+
+EDGES = np.arange(-40.0, 41.0)
+
+
+def mean(function, kinks):
+    """Return the expectation of a function of a standard normal variable."""
+    edges = np.union1d(EDGES, kinks)
+    parts = [
+        integrate.quad(lambda z: function(z) * stats.norm.pdf(z), a, b, epsabs=1e-14)[0]
+        for a, b in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    return np.sum(parts)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_gains_are_the_integrals(name):
+    """1 / sqrt(E phi²), and 1 / sqrt(E phi'²) with the slope by differences."""
+    kinks = as_activation(name).kinks
+
+    def phi(z):
+        return float(NAMED[name](np.array([z]))[0])
+
+    def slope(z):
+        h = min(1e-3, *(abs(z - k) / 3 for k in kinks)) if kinks.size else 1e-3
+        near, far = (phi(z + t) - phi(z - t) for t in (h, 2 * h))
+        return (8 * near - far) / (12 * h)
+
+    found = gain(name)
+    assert found.unit == pytest.approx(mean(lambda z: phi(z) ** 2, kinks) ** -0.5, 1e-9)
+    backward = mean(lambda z: slope(z) ** 2, kinks) ** -0.5
+    assert found.backward == pytest.approx(backward, 1e-8)
