@@ -1,5 +1,7 @@
 """Every activation that has a name: its gains against integrals by SciPy."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
@@ -15,7 +17,7 @@ def mean(function, kinks):
     edges = np.union1d(EDGES, kinks)
     parts = [
         integrate.quad(lambda z: function(z) * stats.norm.pdf(z), a, b, epsabs=1e-14)[0]
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in itertools.pairwise(edges)
     ]
     return np.sum(parts)
 
