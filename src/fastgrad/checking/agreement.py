@@ -23,6 +23,7 @@ from fastgrad.checking.differences import (
 from fastgrad.checking.judgement import KINK, PIECE, Verdicts
 from fastgrad.checking.locate import Search, norm
 from fastgrad.checking.noise import Calibration, noise_along
+from fastgrad.checking.steep import steps_for, too_wide
 from fastgrad.losses import CompiledLosses, Losses
 
 _STEPS = RUNGS[1:8]
@@ -189,7 +190,11 @@ def _may_be_slope(
     function: Losses, direction: Array, slope: float, close: float, noise: float
 ) -> bool:
     """Whether a ladder of differences leaves it open."""
-    pairs = direction_pairs(function, direction, _STEPS)
-    slopes = ladder(pairs[None], np.array([noise]))
+    pairs = direction_pairs(function, direction, _STEPS)[None]
+    wide, change = too_wide(pairs)
+    if wide[0] and slope:
+        [steps] = steps_for(change, np.array([abs(slope)]))
+        pairs = direction_pairs(function, direction, steps)[None]
+    slopes = ladder(pairs, np.array([noise]))
     allowed = 2 * float(slopes.error[0]) + close
     return bool(slopes.kink[0]) or abs(float(slopes.value[0]) - slope) <= allowed

@@ -130,30 +130,48 @@ def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator
             "the point: move the parameters away from the border of its domain"
         )
     rest = undecided & ~nowhere
-    if found.condition is not None and rest.any():
+    if not rest.any():
+        return
+    if found.condition is not None:
         yield (
             f"undecided: {_named(losses, entries, rest)}. The loss inverts a matrix of "
             f"condition {found.condition:.0e}: rounding may be off by as much as the "
             "gradient is. Scale it, or add to its diagonal"
         )
-    elif jump is not None and rest.any():
+    elif jump is not None:
         yield (
             f"undecided: {_named(losses, entries, rest)}. The loss is rough below h = "
             f"{jump.distance:.1e} of the parameters: there {jump.line} runs another "
             f"number of times, and the loss jumps by {jump.size:.1e}. Tighten the "
             "tolerance of that iteration, or fix its number of steps"
         )
-    rounded = rest & (entries.off > 2 * entries.error)
-    if jump is None and found.condition is None and rounded.any():
+    else:
+        yield from _hidden(losses, entries, calibration, rest)
+
+
+def _hidden(
+    losses: Losses, entries: Judgement, calibration: Calibration, which: Flags
+) -> Iterator[str]:
+    """Yield what hides the derivatives of entries: steepness, rounding or noise."""
+    steep = which & (entries.off > 2 * entries.error + entries.tolerance)
+    if steep.any():
+        yield (
+            f"undecided: {_named(losses, entries, steep)}. They are steeper than any "
+            "difference shows, as where the loss oscillates from one number to the "
+            "next: no step resolves that. Check it where it is slower, with smaller "
+            "frequencies"
+        )
+    rounded = which & ~steep & (entries.off > 2 * entries.error)
+    if rounded.any():
         off = float(np.max(entries.off[rounded]))
         yield (
             f"undecided: {_named(losses, entries, rounded)}. The gradient is off by "
             f"{off:.1e}: rounding may do that where terms as large as the loss cancel "
             "in it. Check these blocks alone, without the other terms of the loss"
         )
-        rest &= ~rounded
-    if jump is None and found.condition is None and rest.any():
-        yield _noisy(losses, entries, calibration, rest)
+    noisy = which & ~steep & ~rounded
+    if noisy.any():
+        yield _noisy(losses, entries, calibration, noisy)
 
 
 def _noisy(

@@ -32,6 +32,7 @@ from fastgrad.checking.noise import Calibration
 from fastgrad.checking.numerical import plain, slopes_by
 from fastgrad.checking.scales import Every, binary, places
 from fastgrad.checking.solvers import excuse_solver
+from fastgrad.checking.steep import look_closer
 from fastgrad.checking.suspects import try_again
 from fastgrad.checking.ties import check_ties
 from fastgrad.checking.tolerances import Tolerances
@@ -77,6 +78,7 @@ def judge(
         entries = _first_pass(losses, calibration, gradient, effects, own)
         measured, usual = entries.numerical.copy(), entries.tolerance.copy()
         ladders.append(try_again(losses, calibration, entries, rng))
+        look_closer(losses, calibration, entries)
         excuse_cancellation(losses, gradient, entries, rng)
         conditions.append(excuse_condition(losses, entries))
         jumps.append(excuse_solver(losses, entries, rng))

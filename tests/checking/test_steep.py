@@ -1,0 +1,88 @@
+"""Losses that oscillate faster than any step of ordinary size."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastgrad as fg
+
+INNER = {
+    "cube": (lambda z: z**3, lambda z: 3 * z**2),
+    "exp": (np.exp, np.exp),
+    "inverse": (lambda z: 1 / z, lambda z: -1 / z**2),
+    "itself": (lambda z: z, np.ones_like),
+}
+
+
+def oscillating(frequency, name, offset, amplitude):
+    f, slope = INNER[name]
+
+    def loss(z):
+        return offset + amplitude * np.sum(np.sin(frequency * f(z)))
+
+    def grads(z):
+        return amplitude * frequency * slope(z) * np.cos(frequency * f(z))
+
+    return loss, grads
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@settings(max_examples=25, deadline=None)
+@given(
+    st.floats(9, 16),
+    st.sampled_from(sorted(INNER)),
+    st.sampled_from([0.0, 30.0]),
+    st.sampled_from([1e-3, 1.0, 1e4]),
+    st.sampled_from([-1.0, 0.01, 1.5, 100.0]),
+    st.integers(0, 100),
+)
+def test_a_right_gradient_is_never_wrong(
+    engine, decades, name, offset, amplitude, factor, seed
+):
+    """And one with another factor never correct."""
+    z = np.random.default_rng(seed).uniform(0.3, 1.5, 3)
+    loss, grads = oscillating(10.0**decades, name, offset, amplitude)
+    right = fg.check_gradient(loss, z, grads, engine=engine)
+    assert right.verdict != "wrong", str(right)
+    wrong = fg.check_gradient(loss, z, factor * grads(z), engine=engine)
+    assert wrong.verdict != "correct", str(wrong)
+
+
+@pytest.mark.parametrize("decades", [9.0, 10.0, 11.0])
+def test_it_is_decided_where_steps_can_be_smaller(decades):
+    """Nearly always: there are numbers enough between a parameter and the next wave."""
+    decided = []
+    for seed in range(8):
+        z = np.random.default_rng(seed).uniform(0.3, 1.5, 3)
+        loss, grads = oscillating(10.0**decades, "cube", 0.0, 1.0)
+        right = fg.check_gradient(loss, z, grads, engine="python")
+        wrong = fg.check_gradient(loss, z, 1.5 * grads(z), engine="python")
+        decided.append(right.ok and wrong.verdict == "wrong")
+    assert sum(decided) >= 7
+
+
+def test_what_no_step_resolves_is_said():
+    """With the entries it is about."""
+    loss, grads = oscillating(1e16, "cube", 0.0, 1.0)
+    z = np.array([0.7, 1.3])
+    [note] = [
+        n
+        for n in fg.check_gradient(loss, z, grads, engine="python").notes
+        if n.startswith("undecided")
+    ]
+    assert "params[0], params[1]" in note
+    assert "oscillates" in note
+
+
+@pytest.mark.parametrize("factor", [1e2, 1e5, 1e8])
+def test_noise_of_low_precision_excuses_nothing(factor):
+    """A gradient that is much too large is wrong where the slope is known."""
+    x = np.linspace(0.5, 1.5, 40)
+
+    def loss(x):
+        return float(np.float32(np.sum(np.sin(x)) + 10))
+
+    report = fg.check_gradient(loss, x, factor * np.cos(x), engine="python")
+    assert len(report.wrong) == x.size
+    assert report.evaluations < 40 * x.size
