@@ -91,7 +91,7 @@ def _recorded(
     reduction: str | None,
     source: Source,
 ) -> Node:
-    """The node of the loss; TraceError for whatever it raises, or caught of ours."""
+    """The node of the loss; TraceError for what it raises (but for lack of memory)."""
     token = graph.current_trace.set(recording)
     try:
         traced = [
@@ -102,7 +102,7 @@ def _recorded(
             result = _result(recording, loss, nest.rebuild(traced))
         recording.source = source
         node = _scalar(recording, result, reduction, source)
-    except TraceError:
+    except (TraceError, MemoryError):
         raise
     except Exception as error:
         line = graph.raising_line(error)

@@ -1,0 +1,121 @@
+"""Checks in children, in threads, in pools, in parallel: each ends, and with the truth.
+
+A parallel check, then a fork, then a check in the child: OpenMP's threads do not
+survive a fork. The same with spawn and forkserver, in pools of processes and of
+threads, in threads on parameters of their own and on the same ones, and in joblib.
+"""
+
+import concurrent.futures
+import multiprocessing
+import threading
+
+import numpy as np
+
+import fastgrad as fg
+
+CLAIM = "checks in forks, spawned processes, threads and joblib end with the truth"
+CASES, SHORT = 300, 12
+
+
+def loss(p):
+    return np.sum(np.tanh(p["W"] @ p["x"]) ** 2)
+
+
+def grads(p):
+    t = np.tanh(p["W"] @ p["x"])
+    d = 2 * t * (1 - t * t)
+    return {"W": np.outer(d, p["x"]), "x": p["W"].T @ d}
+
+
+def check(seed, params=None):
+    """Whether a right gradient is correct, and one with an error wrong."""
+    rng = np.random.default_rng(seed)
+    own = {"W": rng.normal(size=(20, 30)) / 5, "x": rng.normal(size=30)}
+    params = own if params is None else params
+    right = grads(params)
+    wrong = {name: g.copy() for name, g in right.items()}
+    wrong["W"][3, 4] += 0.01
+    return (
+        fg.check_gradient(loss, params, right).ok
+        and fg.check_gradient(loss, params, wrong).verdict == "wrong"
+    )
+
+
+def _child(seed, queue):
+    queue.put(check(seed))
+
+
+def in_process(method):
+    def run(seed):
+        context = multiprocessing.get_context(method)
+        queue = context.Queue()
+        process = context.Process(target=_child, args=(seed, queue))
+        process.start()
+        try:
+            return queue.get(timeout=60)
+        finally:
+            process.kill()
+            process.join()
+
+    return run
+
+
+def in_pool(seed):
+    context = multiprocessing.get_context("fork")
+    pool = concurrent.futures.ProcessPoolExecutor(2, mp_context=context)
+    with pool:
+        return all(pool.map(check, range(seed, seed + 4), timeout=60))
+
+
+def in_threads(seed):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        return all(pool.map(check, range(seed, seed + 8)))
+
+
+def in_threads_on_the_same(seed):
+    rng = np.random.default_rng(seed)
+    shared = {"W": rng.normal(size=(20, 30)) / 5, "x": rng.normal(size=30)}
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        return all(pool.map(lambda k: check(k, shared), range(6)))
+
+
+def in_joblib(seed):
+    import joblib
+
+    run = joblib.Parallel(n_jobs=2, prefer=["threads", "processes"][seed // 7 % 2])
+    return all(run(joblib.delayed(check)(seed + k) for k in range(4)))
+
+
+def beside_a_worker(seed):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        rng = np.random.default_rng(seed)
+        params = {"W": rng.normal(size=(4, 6)), "x": rng.normal(size=6)}
+        right = grads(params)
+        return fg.check_gradient(loss, params, right, workers=pool).ok
+
+
+WAYS = [
+    in_process("fork"),
+    in_process("spawn"),
+    in_process("forkserver"),
+    in_pool,
+    in_threads,
+    in_threads_on_the_same,
+    in_joblib,
+    beside_a_worker,
+]
+
+
+def case(seed):
+    before = threading.active_count()
+    check(seed)  # OpenMP's threads are there
+    way = WAYS[seed % len(WAYS)]
+    failures = [] if way(seed) else [f"{way.__name__}: another verdict"]
+    if not check(seed):
+        failures.append(f"{way.__name__}: another verdict afterwards")
+    if (
+        way in (in_threads, in_threads_on_the_same)
+        and threading.active_count() > before
+    ):
+        failures.append(f"{way.__name__}: a thread is left")
+    return 1, failures
