@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 SOURCES := $(shell find src meson.build meson.options pyproject.toml -type f ! -name '*.pyc')
 
-.PHONY: demo test test-interop lint docs wheel bench clean
+.PHONY: demo test test-interop lint docs wheel reliability bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/fastgrad demo
@@ -38,6 +38,10 @@ docs: $(VENV)/installed
 wheel: $(VENV)/tools
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
+
+# SHORT=1: what continuous integration runs, a minute.
+reliability: $(VENV)/tools
+	$(BIN)/python benchmarks/reliability $(if $(SHORT),--short,--write)
 
 bench: $(VENV)/tools
 	$(BIN)/pip install --quiet asv virtualenv
