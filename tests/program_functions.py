@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fastgrad.params.nest import Nest
-from fastgrad.program.program import trace_nest
+from fastgrad.params import Nest
+from fastgrad.program import program_of, trace_graph
 
 RNG = np.random.default_rng(17)
 K = RNG.normal(size=(4, 4)) + 1j * RNG.normal(size=(4, 4))
@@ -11,7 +11,8 @@ K = RNG.normal(size=(4, 4)) + 1j * RNG.normal(size=(4, 4))
 
 def trace(loss, params, reduction=None):
     """A program as it was recorded, whether it agrees with the function or not."""
-    return trace_nest(loss, Nest(params), reduction=reduction)
+    nest = Nest(params)
+    return program_of(loss, nest, trace_graph(loss, nest, reduction))
 
 
 def posdef(x):

@@ -1,6 +1,9 @@
-"""How much memory there is, to say what cannot fit before the work begins."""
+"""Memory: how much there is, before work begins that cannot fit; what shares it."""
 
 import os
+from typing import Any
+
+from numpy.typing import NDArray
 
 
 def refuse_too_large(size: float, what: str, instead: str) -> None:
@@ -48,3 +51,17 @@ def _limit_of_container() -> float | None:
     except OSError:
         return None
     return None if most == "max" else float(most)
+
+
+def overlaps_itself(array: NDArray[Any]) -> bool:
+    """Whether elements share memory, as those of a broadcast array do.
+
+    Exact for what slicing can make.
+    """
+    reach = array.itemsize
+    axes = zip(array.strides, array.shape, strict=True)
+    for stride, length in sorted((abs(s), n) for s, n in axes if n > 1):
+        if stride < reach:
+            return True
+        reach += stride * (length - 1)
+    return False

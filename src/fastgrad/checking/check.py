@@ -179,7 +179,7 @@ def check_gradient(
                 given = (method, step, gradient, index, rng)
                 losses, entries, report = _entry_by_entry(losses, options, *given)
             seconds = max(_SECONDS, _SHARE * (time.perf_counter() - started))
-            of = (losses, gradient, entries, grads, options.get("reduction"))
+            of = (losses, gradient, entries, grads)
             report = concluded(explained(report, findings, *of, seconds), findings)
     return _with_costs(report, losses, started)
 

@@ -12,8 +12,8 @@ import numpy as np
 from fastgrad.checking.differences import EPS
 from fastgrad.checking.exact import INVERTING
 from fastgrad.checking.judgement import UNDECIDED, WRONG, Judgement
-from fastgrad.losses import Losses, PythonLosses
-from fastgrad.program import Node, Program, TraceError, trace_nest
+from fastgrad.losses import Losses, as_program
+from fastgrad.program import Node
 
 _ROUNDINGS = 10.0  # times the condition
 _ALLOWED = 1e-9  # of the largest change: less than that is in every tolerance
@@ -62,15 +62,6 @@ def _worst_condition(losses: Losses) -> float:
 
 
 def _nodes(losses: Losses) -> Iterable[Node]:
-    """Return the operations of the loss, traced for the purpose if need be."""
-    program: Program | None = getattr(losses, "program", None)
-    if program is not None:
-        return program.nodes
-    if not isinstance(losses, PythonLosses) or losses.fallback is not None:
-        return ()
-    try:
-        return trace_nest(losses.loss, losses.nest).nodes
-    except TraceError:
-        return ()
-    finally:
-        losses.restore()
+    """Return the operations of the loss, as far as they are known."""
+    program = as_program(losses)
+    return () if program is None else program.nodes

@@ -9,8 +9,7 @@ import numpy as np
 from fastgrad.checking.audit import Finding
 from fastgrad.checking.differences import Array
 from fastgrad.checking.judgement import KINK, WRONG, Gradient, Verdicts
-from fastgrad.losses import CompiledLosses, Losses, compile_losses
-from fastgrad.program import TraceError
+from fastgrad.losses import Losses, as_program
 from fastgrad.reports import GradientReport
 
 # Findings after which the numbers of one call say nothing.
@@ -26,7 +25,6 @@ def explained(
     gradient: Gradient,
     entries: Verdicts,
     grads: Any,
-    reduction: str | None,
     seconds: float,
 ) -> GradientReport:
     """Return the report with its causes, if it says wrong and they are not known.
@@ -40,8 +38,6 @@ def explained(
         What was measured.
     grads : callable or None
         The user's function, if the gradient is one.
-    reduction : {None, "mean", "sum"}
-        Of the loss.
     seconds : float
         That the search may take.
     """
@@ -54,7 +50,7 @@ def explained(
         losses.nest,
         losses.theta,
         _measured(losses, gradient, entries),
-        program=_program(losses, reduction),
+        program=as_program(losses),
         elsewhere=_elsewhere(losses, grads) if callable(grads) else None,
         seconds=seconds,
     )
@@ -101,19 +97,3 @@ def _elsewhere(losses: Losses, grads: Any) -> Callable[[float], Array | None]:
             nest.restore(saved)
 
     return elsewhere
-
-
-def _program(losses: Losses, reduction: str | None) -> Any:
-    """Return the loss as a program; where there is none or none is left, too."""
-    program = getattr(losses, "program", None)
-    if program is not None or losses.fallback is not None:
-        return program
-    function = losses.here if isinstance(losses, CompiledLosses) else losses
-    if function.engine != "python":
-        return None
-    try:
-        return compile_losses(function, reduction, 1).program
-    except TraceError:
-        return None
-    finally:
-        losses.restore()

@@ -12,7 +12,7 @@ from fastgrad._arguments import Seed, integer, refusal, text
 from fastgrad._arguments import dtype as known_dtype
 from fastgrad._arguments import seed as as_seed
 from fastgrad._kernels import _philox
-from fastgrad._memory import refuse_too_large
+from fastgrad._memory import overlaps_itself, refuse_too_large
 from fastgrad._threads import resolve_num_threads
 
 Array = NDArray[Any]
@@ -96,7 +96,7 @@ def destination(
     as_dtype("out", out.dtype)
     if not (out.flags.writeable and out.flags.aligned):
         raise refusal(ValueError, "out", "be writeable and aligned", out)
-    if _may_overlap(out):
+    if overlaps_itself(out):
         raise ValueError(
             "`out` must not overlap itself, "
             f"got shape {out.shape} with strides {out.strides}."
@@ -132,14 +132,3 @@ def write(target: Array, values: NDArray[np.float64] | np.float64) -> None:
     """Round numbers to an array's type; to float16 and bfloat16 by way of float32."""
     narrow = target.dtype.itemsize == 2
     target[...] = values.astype(np.float32) if narrow else values
-
-
-def _may_overlap(array: Array) -> bool:
-    """Whether two elements may share memory: exact for what slicing can make."""
-    extent = array.itemsize
-    axes = zip(array.strides, array.shape, strict=True)
-    for stride, length in sorted((abs(s), n) for s, n in axes if n > 1):
-        if stride < extent:
-            return True
-        extent += stride * (length - 1)
-    return False

@@ -65,6 +65,7 @@ __all__ = [
     "Progress",
     "PythonLosses",
     "Reduction",
+    "as_program",
     "compile_losses",
     "grads_of",
     "make_losses",
@@ -222,6 +223,24 @@ def trace(
         raise refusal(TypeError, "loss", "be callable", loss)
     with make_losses(loss, params, engine="python", reduction=reduction) as python:
         return compile_losses(python, reduction, None, sharing=False).program
+
+
+def as_program(losses: Losses) -> Program | None:
+    """Return the loss as a program: traced for the purpose where none is at hand.
+
+    None where it cannot be traced, or is not a function of this process.
+    """
+    if losses.program is not None or losses.fallback is not None:
+        return losses.program  # type: ignore[no-any-return]
+    function = losses.here if isinstance(losses, CompiledLosses) else losses
+    if function.engine != "python":
+        return None
+    try:
+        return compile_losses(function, function.reduction.kind, 1).program
+    except TraceError:
+        return None
+    finally:
+        losses.restore()
 
 
 def _make(

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.randomness import GlobalGenerator
+from fastgrad.losses.reduction import Reduction
 from fastgrad.params import Nest, Vector
 
 Flags = NDArray[np.bool_]
@@ -48,6 +49,8 @@ class Losses(abc.ABC):
         The user's function, as it was given.
     grads : nest or None
         What a loss that returns ``(loss, grads)`` returned as grads at theta.
+    reduction : Reduction
+        How what the function returns is read.
     program : Program or None
         The loss traced, where it could be: it names causes, whatever the engine.
     fallback : str or None
@@ -69,8 +72,10 @@ class Losses(abc.ABC):
     raised: Exception | None = None
     program: Any = None
 
-    def __init__(self, loss: Any, nest: Nest, progress: Progress) -> None:
-        self.loss = loss
+    def __init__(
+        self, loss: Any, nest: Nest, progress: Progress, reduction: str | None = None
+    ) -> None:
+        self.loss, self.reduction = loss, Reduction(reduction)
         self.nest = nest
         self.progress = progress
         self.theta: Vector = nest.join(nest.leaves)
@@ -176,7 +181,8 @@ class Substitute(Losses):
 
     def __init__(self, here: Losses) -> None:
         self.here = here
-        self.loss, self.nest, self.progress = here.loss, here.nest, here.progress
+        self.loss, self.reduction = here.loss, here.reduction
+        self.nest, self.progress = here.nest, here.progress
         self.theta, self.base, self.grads = here.theta, here.base, here.grads
         self.responds = here.responds
         self.evaluations = here.evaluations

@@ -15,7 +15,7 @@ from fastgrad.losses.interface import (
     as_entries,
 )
 from fastgrad.losses.progress import Progress
-from fastgrad.losses.reduction import FLOATS, Reduction, grads_of
+from fastgrad.losses.reduction import FLOATS, grads_of
 from fastgrad.params import AnyArray, Nest, Vector
 
 # A perturbed point may lie outside the domain of the loss.
@@ -43,14 +43,13 @@ class PythonLosses(Losses):
         progress: Progress,
         reduction: str | None = None,
     ) -> None:
-        super().__init__(loss, nest, progress)
+        super().__init__(loss, nest, progress, reduction)
         self.theta.flags.writeable = False
         self._saved = nest.snapshot(self.theta)
-        self._reduction = Reduction(reduction)
         result = self.evaluate()
         self.grads = grads_of(result)
-        self._base = self._reduction.at_theta(result)
-        self.base = self._reduction.combine(self._base)
+        self._base = self.reduction.at_theta(result)
+        self.base = self.reduction.combine(self._base)
 
     def evaluate(self) -> Any:
         """See `Losses.evaluate`."""
@@ -94,7 +93,7 @@ class PythonLosses(Losses):
                 kept = self.nest.snapshot() if self.nest.shared else None
                 try:
                     result = self.loss(self.nest.structure)
-                    out[k] = self._reduction.difference(result, self._base)
+                    out[k] = self.reduction.difference(result, self._base)
                 except Exception as error:
                     if not self._forgives(error):
                         raise
@@ -120,7 +119,7 @@ class PythonLosses(Losses):
                 with self._restoring(f"with {self.nest.label(index[k])} + {h[k]}j"):
                     result = self.loss(structure)
                     self._count(1)
-                    out[k] = self._reduction.imaginary(result)
+                    out[k] = self.reduction.imaginary(result)
                 flat[entry] = before
         return out
 
@@ -154,7 +153,7 @@ class PythonLosses(Losses):
         leaf = np.asarray(self.nest.leaves[block])
         flat = leaf.reshape(-1) if leaf.flags.c_contiguous else leaf.flat
         loss, structure, advance = self.loss, self.nest.structure, self.progress.advance
-        base, difference = self._base, self._reduction.difference
+        base, difference = self._base, self.reduction.difference
         number = base if isinstance(base, float) else None
         entry, value = 0, 0.0
         try:

@@ -34,7 +34,7 @@ class Reduction:
     """
 
     def __init__(self, reduction: str | None) -> None:
-        self.reduction = choice("reduction", reduction, ("mean", "sum", None))
+        self.kind = choice("reduction", reduction, ("mean", "sum", None))
 
     def value(self, result: Any) -> Value:
         """Return the loss in `result`: a number, or the vector of samples."""
@@ -59,7 +59,7 @@ class Reduction:
         if isinstance(value, float):
             return value
         total = float(np.add.reduce(value))
-        return total / value.size if self.reduction == "mean" else total
+        return total / value.size if self.kind == "mean" else total
 
     def difference(self, result: Any, base: Value) -> float:
         """Return the loss in `result` minus that of `base`, per sample if there are."""
@@ -99,7 +99,7 @@ class Reduction:
     def _require_samples(self, array: AnyArray) -> None:
         if array.size == 0:
             raise ValueError(f"`loss` returned an empty array of shape {array.shape}.")
-        if self.reduction is None:
+        if self.kind is None:
             raise ValueError(
                 f"`loss` returned an array of shape {array.shape}: pass "
                 '`reduction="mean"` or `"sum"` if these are per-sample losses, or '

@@ -14,7 +14,6 @@ from fastgrad.losses.interface import (
     refuse_shared,
 )
 from fastgrad.losses.progress import Progress
-from fastgrad.losses.reduction import Reduction
 from fastgrad.params import AnyArray, Nest, Vector
 
 _STACK_BYTES = 2**24  # of stacked parameters in one call
@@ -38,8 +37,7 @@ class VectorizedLosses(Losses):
         reduction: str | None = None,
     ) -> None:
         refuse_shared(nest, "vectorized")
-        super().__init__(loss, nest, progress)
-        self._reduction = Reduction(reduction)
+        super().__init__(loss, nest, progress, reduction)
         self._stack = int(np.clip(_STACK_BYTES // (8 * nest.size), 1, _MAX_STACK))
         rows = max(2, self._stack)
         self._buffers = [
@@ -47,13 +45,13 @@ class VectorizedLosses(Losses):
         ]
         # Two points, so that a loss that is not vectorised is noticed.
         both = self._stacked(2)
-        self._base = self._reduction.at_theta(self._call(both, 2)[0])
+        self._base = self.reduction.at_theta(self._call(both, 2)[0])
         for name, stack, leaf in zip(nest.names, both, nest.leaves, strict=True):
             if not (stack == leaf).all():
                 raise ValueError(
                     f"`loss` must not change its parameters, but it changed {name}."
                 )
-        self.base = self._reduction.combine(self._base)
+        self.base = self.reduction.combine(self._base)
 
     def evaluate(self) -> Any:
         """See `Losses.evaluate`."""
@@ -106,9 +104,9 @@ class VectorizedLosses(Losses):
             add_note(error, f"with {count} stacked parameter sets")
             raise
         self._count(count)
-        return self._reduction.rows(result, count)
+        return self.reduction.rows(result, count)
 
     def _differences(self, leaves: list[AnyArray], count: int) -> list[float]:
         with np.errstate(all="ignore"):
             values = self._call(leaves, count)
-        return [self._reduction.difference(value, self._base) for value in values]
+        return [self.reduction.difference(value, self._base) for value in values]

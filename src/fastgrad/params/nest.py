@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import refusal
+from fastgrad._memory import overlaps_itself
 from fastgrad.params.structure import (
     contents,
     matching,
@@ -337,7 +338,7 @@ def _as_leaf(value: Any, label: str) -> AnyArray:
     if array.dtype.type not in _DTYPES:
         must = "be float16, float32 or float64"
         raise refusal(TypeError, label, must, array.dtype, _instead(array))
-    own = array.flags.writeable and not _overlaps_itself(array)
+    own = array.flags.writeable and not overlaps_itself(array)
     return array if own else array.copy()
 
 
@@ -357,20 +358,6 @@ def _instead(value: Any) -> str:
     if isinstance(value, int) and abs(value) < 2**53:
         return f": write {value}.0, or leave out what is not differentiated"
     return ""
-
-
-def _overlaps_itself(array: AnyArray) -> bool:
-    """Whether entries share memory, as those of a broadcast array do."""
-    reach = array.itemsize
-    for stride, length in sorted(
-        (abs(stride), length)
-        for stride, length in zip(array.strides, array.shape, strict=True)
-        if length > 1
-    ):
-        if stride < reach:
-            return True
-        reach += stride * (length - 1)
-    return False
 
 
 def _real_array(value: Any, label: str) -> AnyArray:

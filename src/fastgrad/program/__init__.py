@@ -7,7 +7,7 @@
 - `trace.agreement`: what two traces of one loss must have in common.
 - `merging`: loops over single numbers as operations on arrays.
 - `guards`: where a program does not apply.
-- `program`: `trace_nest` and `Program`.
+- `program`: `Program`, which prints, replays and differentiates.
 """
 
 from fastgrad.program.gradient import backpropagate, derivative
@@ -23,7 +23,7 @@ from fastgrad.program.graph import (
 )
 from fastgrad.program.primitives import ops
 from fastgrad.program.primitives.primitive import Primitive
-from fastgrad.program.program import Program, program_of, trace_nest
+from fastgrad.program.program import Program, program_of
 from fastgrad.program.trace.agreement import (
     Line,
     first_constant_that_moved,
@@ -58,5 +58,4 @@ __all__ = [
     "spoken",
     "topological",
     "trace_graph",
-    "trace_nest",
 ]

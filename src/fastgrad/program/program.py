@@ -21,7 +21,7 @@ from fastgrad.program.graph import Node, TraceError, defining_line, topological
 from fastgrad.program.guards import departure
 from fastgrad.program.merging import merged
 from fastgrad.program.read_set import read_set
-from fastgrad.program.trace.tracing import Graph, trace_graph
+from fastgrad.program.trace.tracing import Graph
 
 #: Most operations a program may have; beyond, Python is as good.
 MAX_OPERATIONS = 200_000
@@ -390,17 +390,6 @@ def _unpacked(nest: Nest, rows: Sequence[Any], ends: Sequence[Any]) -> Program:
         nodes.append(Node(op, tuple(nodes[i] for i in inputs), *rest))
     parameters, (result,), guards, opaque = ([nodes[i] for i in e] for e in ends)
     return Program(nest, Graph(parameters, result, guards, opaque))
-
-
-def trace_nest(
-    loss: Callable[[Any], Any],
-    nest: Nest,
-    *,
-    reduction: str | None = None,
-    theta: NDArray[np.float64] | None = None,
-) -> Program:
-    """Trace a loss, called once with arrays that record what is done with them."""
-    return program_of(loss, nest, trace_graph(loss, nest, reduction, theta))
 
 
 def program_of(loss: Any, nest: Nest, recorded: Graph) -> Program:
