@@ -39,3 +39,57 @@ def test_a_program_with_other_slopes_is_not_believed(monkeypatch, coverage):
     assert report.ok
     assert report.engine == "python"
     assert "other slopes" in report.fallback
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        (None, 100.0),
+        ({"W": -5.0, "b": 0.9}, None),
+        ({"W": -5.0, "b": 1.0}, {"W": 5.0, "b": 1.0 + 1e-9}),
+        (PARAMS, None),
+        (None, PARAMS),
+        (PARAMS, {"W": PARAMS["W"] + 1e-7, "b": 4.0}),
+    ],
+)
+@pytest.mark.parametrize("wrong", [["W"], ["b"], ["W", "b"]])
+def test_within_bounds_the_function_has_the_last_word_too(monkeypatch, bounds, wrong):
+    """Where all, some or no entries can be moved both ways."""
+    low, high = (
+        {"W": other, "b": other} if not isinstance(other, dict) else other
+        for other in bounds
+    )
+    seen = []
+
+    def watched(p):
+        seen.append({name: np.array(x) for name, x in p.items()})
+        return loss(p)
+
+    right = fg.check_gradient(loss, PARAMS, grads, bounds=(low, high))
+    assert (right.verdict, right.engine) == ("correct", "compiled")
+    at_entries = CompiledLosses.at_entries
+    factor = np.where(np.arange(19) < 15, "W" in wrong, "b" in wrong) * 1e-3
+
+    def scaled(self, index, value):
+        difference, crossed = at_entries(self, index, value)
+        return (1 + factor[index]) * difference, crossed
+
+    monkeypatch.setattr(CompiledLosses, "at_entries", scaled)
+    monkeypatch.setattr(program, "_compare", lambda *_: None)
+    report = fg.check_gradient(watched, PARAMS, grads, bounds=(low, high))
+    assert report.ok
+    assert report.engine == "python"
+    assert "other slopes" in report.fallback
+    for name in PARAMS:
+        at = np.array([p[name] for p in seen if p[name].dtype == float])
+        if low[name] is not None:
+            assert (at >= low[name]).all()
+        if high[name] is not None:
+            assert (at <= high[name]).all()
+
+
+def test_within_bounds_causes_are_named_by_the_program():
+    wrong = {**grads(PARAMS), "W": X.T @ (2 * np.tanh(X @ PARAMS["W"])) / 60}
+    report = fg.check_gradient(loss, PARAMS, wrong, bounds=(-9.0, 9.0))
+    assert [cause.code for cause in report.causes] == ["local_derivative"]
+    assert "np.tanh" in report.causes[0].message

@@ -24,7 +24,7 @@ from fastgrad.checking.judgement import KINK, PIECE, Verdicts
 from fastgrad.checking.locate import Search, norm
 from fastgrad.checking.noise import Calibration, noise_along
 from fastgrad.checking.steep import steps_for, too_wide
-from fastgrad.losses import CompiledLosses, Losses
+from fastgrad.losses import Losses
 
 _STEPS = RUNGS[1:8]
 _FIRST = RUNGS[[5, 7, 8]]  # where noise and curvature are least; and closer, for kinks
@@ -41,7 +41,8 @@ def first_disagreement(
     Costs two evaluations of the function where all blocks matter about as much. Where
     these do not settle it, four more, and some for each of at most eight directions.
     """
-    if not isinstance(losses, CompiledLosses) or calibration.fixed is not None:
+    function = losses.function
+    if function is None or calibration.fixed is not None:
         return None
     seed, offsets = int(rng.integers(2**63)), losses.nest.offsets
 
@@ -53,9 +54,9 @@ def first_disagreement(
             moves = moved * again.uniform(-(3**0.5), 3**0.5, len(moved))
             u[np.asarray(piece.index)] = moves
         calibration.scale.stretch(u)
-        return u
+        return function.inward(u, float(_STEPS[0]))
 
-    directions = _Directions.of(found, draw, offsets)
+    directions = _Directions.of(found, draw, offsets, alone=function.bounded)
     return _counted(losses, directions, calibration, rng)
 
 
@@ -66,7 +67,7 @@ def first_disagreement_along(
     rng: np.random.Generator,
 ) -> str | None:
     """Return the same for blocks that were searched, along their last directions."""
-    if not isinstance(losses, CompiledLosses):
+    if losses.function is None:
         return None
     slope = np.array([search.slope for search in searches])
     size = np.array([search.size for search in searches])
@@ -80,16 +81,18 @@ def first_disagreement_along(
 
 
 def _counted(
-    losses: CompiledLosses,
+    losses: Losses,
     directions: "_Directions",
     calibration: Calibration,
     rng: np.random.Generator,
 ) -> str | None:
-    before = losses.here.evaluations
+    function = losses.function
+    assert function is not None
+    before = function.evaluations
     try:
-        return _disagreement(losses.here, directions, calibration, rng)
+        return _disagreement(function, directions, calibration, rng)
     finally:
-        losses.evaluations += losses.here.evaluations - before
+        losses.evaluations += function.evaluations - before
 
 
 def _disagreement(
@@ -125,16 +128,24 @@ class _Directions:
         Where each block begins.
     slope, size : ndarray of float64, shape (number of blocks,)
         What entries make of the derivative along each block, and its typical size.
+    alone : bool
+        Whether there may be no room to move a block further for the sake of others.
     """
 
     draw: Callable[[], Array]
     offsets: Index
     slope: Array
     size: Array
+    alone: bool = False
 
     @classmethod
     def of(
-        cls, found: Verdicts, draw: Callable[[], Array], offsets: Index
+        cls,
+        found: Verdicts,
+        draw: Callable[[], Array],
+        offsets: Index,
+        *,
+        alone: bool,
     ) -> "_Directions":
         """Return a direction with the slopes that were found."""
         u, blocks = draw(), len(offsets) - 1
@@ -143,7 +154,7 @@ class _Directions:
             for terms in _terms(found, u, int(found.edges[b]), int(found.edges[b + 1])):
                 slope[b] += terms.sum()
                 size[b] = np.hypot(size[b], norm(terms))
-        return cls(draw, offsets, slope, size)
+        return cls(draw, offsets, slope, size, alone)
 
     def alike(self) -> Iterator[Index]:
         """Yield the blocks that have entries, those of about the same size together."""
@@ -151,6 +162,8 @@ class _Directions:
         with np.errstate(all="ignore"):
             below = np.log2(self.size.max(initial=0.0) / self.size[filled])
             rank = np.where(self.size[filled] > 0, below // _ALIKE, np.inf)
+        if self.alone:
+            rank = np.arange(len(filled))
         for one in np.unique(rank):
             yield filled[rank == one]
 

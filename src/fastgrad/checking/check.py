@@ -30,7 +30,7 @@ from fastgrad.checking.numerical import (
 from fastgrad.checking.scales import Every
 from fastgrad.checking.summary import summarize, summarize_search
 from fastgrad.checking.verdict import judge
-from fastgrad.losses import CompiledLosses, Losses, Options, make_losses
+from fastgrad.losses import Losses, Options, make_losses
 from fastgrad.params import with_own_leaves
 from fastgrad.reports import GradientReport
 
@@ -201,8 +201,7 @@ def _entry_by_entry(
         _say_how_long(losses, len(index), method)
     given = (method, step, gradient, index, rng)
     calibration, entries = _measured(losses, *given)
-    if isinstance(losses, CompiledLosses):
-        losses.let_go()
+    losses.let_go()
     block = first_disagreement(losses, entries, calibration, rng)
     if block is not None:
         losses = _function_of(losses, block, options["engine"])
@@ -248,7 +247,8 @@ def _function_of(losses: Losses, block: str, engine: str) -> Losses:
     )
     if engine == "compiled":
         raise ValueError(f'`engine="compiled"` needs a loss that can be traced: {why}.')
-    function: Losses = losses.here  # type: ignore[attr-defined]
+    function = losses.function
+    assert function is not None
     function.evaluations += losses.evaluations
     function.fallback = why
     return function

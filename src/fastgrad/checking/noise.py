@@ -286,10 +286,12 @@ def noise_along(losses: Losses, scale: Scale, rng: np.random.Generator) -> float
     """Return the noise of a loss difference along a random direction."""
     direction = rng.standard_normal(losses.nest.size)
     scale.stretch(direction)
+    grid = np.arange(_POINTS) - _POINTS // 2
+    direction = losses.inward(direction, float(_WIDE.max() * grid.max()))
     bound = np.inf
     for spacing in (*_SPACINGS, *_WIDE):
         with np.errstate(all="ignore"):
-            values = losses.along(direction, spacing * np.arange(-3.0, 4.0))
+            values = losses.along(direction, spacing * grid)
             noise, found = ecnoise(values[None])
         bound = float(np.fmin(bound, noise[0]))
         if found[0]:

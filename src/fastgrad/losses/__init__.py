@@ -232,7 +232,7 @@ def as_program(losses: Losses) -> Program | None:
     """
     if losses.program is not None or losses.fallback is not None:
         return losses.program  # type: ignore[no-any-return]
-    function = losses.here if isinstance(losses, CompiledLosses) else losses
+    function = losses.function or losses
     if function.engine != "python":
         return None
     try:

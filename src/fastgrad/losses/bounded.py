@@ -9,19 +9,29 @@ from fastgrad.losses.interface import Flags, Losses, Substitute, as_entries
 from fastgrad.params import Vector
 
 
+def _of_here(name: str) -> Any:
+    """Return an attribute that is that of the losses inside."""
+    return property(
+        lambda self: getattr(self.here, name),
+        lambda self, value: setattr(self.here, name, value),
+    )
+
+
 class BoundedLosses(Substitute):
     """Losses at points between bounds; what lies outside is extrapolated from inside.
 
     J(x - h) is taken to be ``3 J(x) - 3 J(x + h) + J(x + 2h)`` where x - h is outside:
-    a central difference becomes the one-sided one of the same order. Directions end at
-    the bounds.
+    a central difference becomes the one-sided one of the same order.
     """
+
+    bounded = True
+    evaluations, raised = _of_here("evaluations"), _of_here("raised")
+    fallback, program = _of_here("fallback"), _of_here("program")
+    rounding, num_threads = _of_here("rounding"), _of_here("num_threads")
 
     def __init__(self, here: Losses, lower: Vector, upper: Vector) -> None:
         super().__init__(here)
         self.lower, self.upper = lower, upper
-        self.rounding, self.num_threads = here.rounding, here.num_threads
-        self._follow()
 
     def __getattr__(self, name: str) -> Any:
         """Return what only some ways have: a program, ..."""
@@ -29,15 +39,11 @@ class BoundedLosses(Substitute):
 
     def evaluate(self) -> Any:
         """See `Losses.evaluate`."""
-        result = self.here.evaluate()
-        self._follow()
-        return result
+        return self.here.evaluate()
 
     def repeat(self) -> float:
         """See `Losses.repeat`."""
-        change = self.here.repeat()
-        self._follow()
-        return change
+        return self.here.repeat()
 
     def at_entries(
         self, index: ArrayLike, value: ArrayLike
@@ -52,7 +58,6 @@ class BoundedLosses(Substitute):
         asked = np.concatenate([index[inside], index[mirrored], index[mirrored]])
         where = np.concatenate([value[inside], once[mirrored], twice[mirrored]])
         found, crossed = self.here.at_entries(asked, where)
-        self._follow()
         n, m = np.count_nonzero(inside), np.count_nonzero(mirrored)
         out = np.full(len(index), np.nan)
         out[inside] = found[:n]
@@ -65,14 +70,20 @@ class BoundedLosses(Substitute):
         return out, sides
 
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
-        """See `Losses.along`; of the points on the bounds that are nearest."""
+        """See `Losses.along`; where both ways lead outside, at the nearest points."""
         direction = np.asarray(direction, dtype=np.float64)
         times = np.atleast_1d(np.asarray(t, dtype=np.float64)).tolist()
-        changes = [
-            self.here.along(self.within(time * direction), 1.0) for time in times
-        ]
-        self._follow()
-        return np.concatenate(changes) if changes else np.empty(0)
+        return np.array([self._moved(time * direction) for time in times])
+
+    def _moved(self, move: Vector) -> float:
+        """Return the difference after a move, or what it is extrapolated to be."""
+        if not self._is_inside(move) and self._is_inside(-2 * move):
+            once, twice = self.here.along(move, [-1.0, -2.0])
+            return float(twice - 3 * once)
+        return float(self.here.along(self.within(move), 1.0)[0])
+
+    def _is_inside(self, move: Vector) -> bool:
+        return np.array_equal(self.within(move), move)
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`."""
@@ -80,9 +91,7 @@ class BoundedLosses(Substitute):
 
     def imaginary(self, index: ArrayLike, h: ArrayLike) -> Vector:
         """See `Losses.imaginary`."""
-        found = self.here.imaginary(index, h)
-        self._follow()
-        return found
+        return self.here.imaginary(index, h)
 
     def within(self, direction: Vector) -> Vector:
         """See `Losses.within`."""
@@ -99,8 +108,19 @@ class BoundedLosses(Substitute):
         for leaf, low, high in bounds:
             np.clip(leaf, low, high, out=leaf, casting="same_kind")
 
-    def _follow(self) -> None:
-        """Say what the losses inside say of themselves."""
-        here = self.here
-        self.evaluations, self.raised = here.evaluations, here.raised
-        self.fallback = here.fallback
+    def inward(self, direction: Vector, reach: float) -> Vector:
+        """See `Losses.inward`."""
+        up, down = self.upper - self.theta, self.theta - self.lower
+        size = np.abs(direction)
+        narrow = np.minimum(up, down) < 2 * reach * size
+        turned = np.minimum(size, np.maximum(up, down) / (2 * reach))
+        return np.where(narrow, np.where(up >= down, turned, -turned), direction)
+
+    @property
+    def function(self) -> Losses | None:
+        """See `Losses.function`."""
+        return self.here.function
+
+    def let_go(self) -> None:
+        """See `Losses.let_go`."""
+        self.here.let_go()

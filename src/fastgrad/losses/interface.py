@@ -38,6 +38,8 @@ class Losses(abc.ABC):
         A standard deviation of differences that the engine knows they have at least.
     responds : bool
         Whether the user's function is known to return something else elsewhere.
+    bounded : bool
+        Whether there are points at which the loss must not be evaluated.
     evaluations : int
         How many losses have been evaluated so far.
     lenient : bool
@@ -64,6 +66,7 @@ class Losses(abc.ABC):
     engine: str
     base: float
     rounding: float = 0.0
+    bounded = False
     responds: bool = False
     grads: Any = None
     fallback: str | None = None
@@ -130,6 +133,22 @@ class Losses(abc.ABC):
     def within(self, direction: Vector) -> Vector:
         """Return the direction, shortened where theta moved by it is out of bounds."""
         return direction
+
+    def inward(self, direction: Vector, reach: float) -> Vector:
+        """Return the direction, each entry turned and shortened as bounds need it.
+
+        Theta moved by it is within bounds, `reach` times and twice as far, or as far
+        to both sides.
+        """
+        return direction
+
+    @property
+    def function(self) -> "Losses | None":
+        """The user's function, if losses are not computed by calling that."""
+        return None
+
+    def let_go(self) -> None:  # noqa: B027 (most keep nothing)
+        """Free what is kept to measure entries, if it takes much memory."""
 
     def confine(self) -> None:  # noqa: B027 (most know no bounds)
         """Put parameters that were moved out of bounds back onto them."""

@@ -143,8 +143,13 @@ class CompiledLosses(Substitute):
         """Leave the rest to the function."""
         self._gone, self.fallback = True, OUT_OF_MEMORY
 
+    @property
+    def function(self) -> Losses:
+        """See `Losses.function`."""
+        return self.here
+
     def let_go(self) -> None:
-        """Leave the rest to the function where the program takes much memory."""
+        """See `Losses.let_go`; what is asked for afterwards is left to the function."""
         if self.nest.size > _MANY:
             self._gone = True
             self.program = self.replay = None  # type: ignore[assignment]

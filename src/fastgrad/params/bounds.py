@@ -6,6 +6,7 @@ import numpy as np
 
 from fastgrad._arguments import refusal
 from fastgrad.params.nest import Nest, Vector
+from fastgrad.params.structure import rebuild, walk
 
 
 def limits(nest: Nest, bounds: Any, what: str = "params") -> tuple[Vector, Vector]:
@@ -15,7 +16,7 @@ def limits(nest: Nest, bounds: Any, what: str = "params") -> tuple[Vector, Vecto
     ----------
     nest : Nest
     bounds : (lower, upper) or None
-        Each a number, None for none, or built like the parameters; its leaves are
+        Each a number, None for none, or built like the parameters of these; they are
         broadcast.
     what : str
         The argument's name, for messages.
@@ -28,8 +29,8 @@ def limits(nest: Nest, bounds: Any, what: str = "params") -> tuple[Vector, Vecto
     Examples
     --------
     >>> nest = Nest({"W": np.ones(2), "s": 0.5})
-    >>> limits(nest, ({"W": -1, "s": 0}, None))
-    (array([-1., -1.,  0.]), array([inf, inf, inf]))
+    >>> limits(nest, ({"W": [-1, 0], "s": None}, None))
+    (array([ -1.,   0., -inf]), array([inf, inf, inf]))
     """
     if bounds is None:
         bounds = (None, None)
@@ -55,7 +56,8 @@ def _side(nest: Nest, side: Any, otherwise: float, what: str) -> Vector:
     if np.ndim(side) == 0 and not isinstance(side, dict):
         found = [(side, what)] * len(nest.leaves)
     else:
-        found = nest.members(side, what)
+        leaves = (otherwise if leaf is None else leaf for *_, leaf in walk(side))
+        found = nest.members(rebuild(side, leaves), what)
     for part, (value, label) in zip(nest.split(whole), found, strict=True):
         try:
             part[...] = np.asarray(value, dtype=np.float64)
