@@ -158,6 +158,55 @@ static void take_rows(fg_box *box, int ndim, int64_t first, int64_t count)
     box->d += (box->lo[0] - lo) * steps[0];
 }
 
+/* to += sign * from, a box within it. */
+static void add_box(const fg_box *to, const fg_box *from, int ndim, double sign)
+{
+    int64_t at[MAX_NDIM] = {0}, step[MAX_NDIM];
+    box_steps(to, ndim, step);
+    const int64_t row = from->n[ndim - 1] * LANES;
+    const double *x = from->d;
+    do {
+        double *y = to->d;
+        for (int d = 0; d < ndim; d++)
+            y += (from->lo[d] + at[d] - to->lo[d]) * step[d];
+        for (int64_t i = 0; i < row; i += VEC_LEN)
+            vec_store(y + i, vec_load(y + i) + sign * vec_load(x + i));
+        x += row;
+    } while (advance(from->n, ndim - 1, -1, at));
+}
+
+/* A sum or difference of two perturbed operands, of which one has the box of the result:
+ * the other is added where it is perturbed. Whether that was done. */
+static int add_smaller(const fg_program *g, fg_state *st, const fg_op *op, const fg_box *out,
+                       const fg_box *box)
+{
+    const fg_value *target = &g->values[op->out];
+    const int ndim = target->ndim;
+    int covers[2];
+    if ((op->code != FG_ADD && op->code != FG_SUBTRACT) || !ndim || !box[0].live
+        || !box[1].live)
+        return 0;
+    for (int i = 0; i < 2; i++) {
+        const fg_value *value = &g->values[op->in[i]];
+        if (value->ndim != ndim || value->size != target->size)
+            return 0;
+        covers[i] = !memcmp(box[i].lo, out->lo, ndim * sizeof(int64_t))
+                    && !memcmp(box[i].n, out->n, ndim * sizeof(int64_t));
+    }
+    if (covers[0] == covers[1] || (covers[1] && op->code == FG_SUBTRACT))
+        return 0;
+    const fg_box *larger = &box[covers[1]];
+    fg_box smaller = box[covers[0]];
+    if (smaller.d == out->d) {
+        smaller.d = st->work + g->scratch[0];
+        copy(smaller.d, out->d, box_size(&smaller, ndim));
+    }
+    if (larger->d != out->d)
+        copy(out->d, larger->d, box_size(out, ndim));
+    add_box(out, &smaller, ndim, op->code == FG_ADD ? 1.0 : -1.0);
+    return 1;
+}
+
 static int run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
                            fg_box *out, int measure)
 {
@@ -168,7 +217,6 @@ static int run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
         st->cost += OPERATIONS[op->code].cost * (double)box_size(out, target->ndim);
         return 1;
     }
-    /* Bring each perturbed operand to the box of the result, with zeros around it. */
     fg_box box[3];
     if (st->count)
         out->lo[0] = st->first, out->n[0] = st->count;
@@ -177,6 +225,12 @@ static int run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
         box[i] = st->boxes[op->in[i]];
         if (st->count && box[i].live && value->ndim == target->ndim && value->shape[0] != 1)
             take_rows(&box[i], value->ndim, st->first, st->count);
+    }
+    if (add_smaller(g, st, op, out, box))
+        return 1;
+    /* Bring each perturbed operand to the box of the result, with zeros around it. */
+    for (int i = 0; i < op->n_in; i++) {
+        const fg_value *value = &g->values[op->in[i]];
         if (!box[i].live)
             continue;
         fg_box grown = box[i];
