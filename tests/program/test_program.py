@@ -510,7 +510,7 @@ def test_memory_is_reused_along_a_deep_network():
     from fastgrad.program.plan import assign_slots
 
     program = trace(loss, np.eye(3))
-    _, length = assign_slots(program.nodes, program.result)
+    _, length = assign_slots(program.nodes, program.result, set())
     assert length < 10 * 9 * 8
 
 
@@ -585,3 +585,50 @@ def test_differences_do_not_depend_on_the_length_of_an_array(f):
         for x in (few, np.append(few, np.ones(2**17)))
     )
     np.testing.assert_array_equal(got, expected)
+
+
+WINDOWS = {
+    "halves": lambda y: y[:, :4] * y[:, 4:],
+    "reversed, read beside itself": lambda y: np.tanh(y[::-1]) * y + y[::-1] * y,
+    "over its own values": lambda y: np.exp(y[::-1]) - y,
+    "strided": lambda y: np.sin(y[1::2, ::4]) + y[::2, 2::4],
+    "transposed": lambda y: y.T @ np.tanh(y),
+    "product of windows": lambda y: y[:, ::2].T @ y[::-1, 1::2],
+    "row and column": lambda y: np.outer(np.exp(y[2]), y[:, 3]),
+    "window of a window": lambda y: np.exp(y[1:, ::-1][:, 2:6].T[::2]),
+    "a sum of boxes": lambda y: y[:3] - y[3:] + np.tanh(y[:3, ::-1]),
+    "difference, the other way": lambda y: y[3:, :1] - y[:3],
+    "new axes": lambda y: np.tanh(y[:, None, 1:4]) * y[None, :, 2:5],
+    "reduced": lambda y: np.exp(y[:, 1:4]).sum(axis=0) * y[:, 5:].max(axis=0),
+    "kept for later": lambda y: (lambda a: np.exp(np.exp(np.tanh(y)) - 1) * a)(
+        y[:, ::-1]
+    ),
+}
+
+
+@pytest.mark.parametrize("before", ["product", "parameter"])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_are_what_copies_would_be(name, before):
+    """Views that are not copied: of the lanes of a box wherever it lies."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(6, 5))
+    shape = (5, 8) if before == "product" else (6, 8)
+
+    def loss(w):
+        y = X @ w if before == "product" else w
+        return np.sum(np.cos(WINDOWS[name](y)) ** 2)
+
+    w = rng.normal(size=shape) * 0.5
+    program = trace(loss, w)
+    delta = rng.normal(size=w.size) * 0.1
+    got, _ = program.at_entries(np.arange(w.size), delta)
+    for i, d in enumerate(delta):
+        moved = w.copy()
+        moved.flat[i] += d
+        np.testing.assert_allclose(
+            got[i], loss(moved) - loss(w), rtol=1e-9, atol=1e-13, err_msg=str(i)
+        )
+    direction = rng.normal(size=w.size)
+    (along,) = program.along(direction, np.array([0.2]))
+    moved = w + 0.2 * direction.reshape(shape)
+    np.testing.assert_allclose(along, loss(moved) - loss(w), rtol=1e-9, atol=1e-13)

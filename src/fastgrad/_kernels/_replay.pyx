@@ -40,6 +40,8 @@ cdef extern from "replay.h":
         int64_t n[8]
         double *d
         int32_t live
+        int32_t window
+        int64_t step[8]
     ctypedef struct fg_program:
         int32_t n_values
         int32_t n_ops

@@ -25,14 +25,52 @@ _APART = 64
 _MANY_TERMS = 1 << 16
 
 
-def assign_slots(nodes: Sequence[Node], result: Node) -> tuple[dict[Node, int], int]:
+def windows_of(nodes: Sequence[Node], result: Node) -> set[Node]:
+    """Return the views whose lanes need not be copied out of those they are taken from.
+
+    Each of their elements is another of the array's, and those who read them do not
+    care how far these are apart.
+    """
+    readers: dict[Node, list[Node]] = {}
+    for node in nodes:
+        for x in node.inputs:
+            readers.setdefault(x, []).append(node)
+    return {
+        node
+        for node in nodes
+        if node.op == "view"
+        and node.active
+        and node is not result
+        and _takes_each_once(node)
+        and all(one.op in _ANY_STEP for one in readers[node])
+    }
+
+
+#: Operations that read lanes at any distance of each other.
+_ANY_STEP = {*ops.ELEMENTWISE, "contract", "view"}
+
+
+def _takes_each_once(view: Node) -> bool:
+    moves = view.ints[view.inputs[0].value.ndim :]  # per axis: along which, how far
+    along = zip(moves[::2], moves[1::2], view.shape, strict=True)
+    moved = [(axis, step) for axis, step, length in along if length > 1]
+    axes = {axis for axis, _ in moved}
+    return len(axes) == len(moved) and -1 not in axes and all(step for _, step in moved)
+
+
+def assign_slots(
+    nodes: Sequence[Node], result: Node, windows: set[Node]
+) -> tuple[dict[Node, int], int]:
     """Where in the workspace the lanes of each active node live, and its length.
 
-    Linear scan: a slot is free again after the last use of its node, and an elementwise
-    operation takes over the slot of an input of its shape that it is the last to use.
-    Offsets and length are in doubles.
+    Linear scan: a slot is free again after the last use of its node or a window of it,
+    and an elementwise operation takes over the slot of an input of its shape that it is
+    the last to use. Offsets and length are in doubles.
     """
-    last_use = {x: i for i, node in enumerate(nodes) for x in node.inputs}
+    owner: dict[Node, Node] = {}
+    for node in nodes:
+        owner[node] = owner[node.inputs[0]] if node in windows else node
+    last_use = {owner[x]: i for i, node in enumerate(nodes) for x in node.inputs}
     last_use[result] = len(nodes)
     slots: dict[Node, int] = {}
     free: list[tuple[int, int]] = []  # (size, offset)
@@ -40,11 +78,15 @@ def assign_slots(nodes: Sequence[Node], result: Node) -> tuple[dict[Node, int], 
     for i, node in enumerate(nodes):
         if not node.active:
             continue
+        if node in windows:
+            slots[node] = slots[owner[node]]
+            continue
         ended = [
-            x for x in dict.fromkeys(node.inputs)
+            x for x in dict.fromkeys(owner[x] for x in node.inputs)
             if x.active and x.op != "parameter" and last_use[x] == i
         ]  # fmt: skip
-        same = [x for x in ended if x.shape == node.shape]
+        seen = {owner[x] for x in node.inputs if x in windows}
+        same = [x for x in ended if x.shape == node.shape and x not in seen]
         # A reshape keeps the order of its elements; the others move them.
         if same and node.op in ops.ELEMENTWISE:
             slots[node] = slots[same[0]]
@@ -76,7 +118,8 @@ Packed = tuple[list[Any], list[Any], int, list[int], int]
 
 def packed(nodes: Sequence[Node], result: Node) -> Packed:
     """Pack a graph for the kernels; `nodes` in topological order."""
-    slots, end = assign_slots(nodes, result)
+    windows = windows_of(nodes, result)
+    slots, end = assign_slots(nodes, result, windows)
     number = {node: i for i, node in enumerate(nodes)}
     values = [(node.shape, node.value, slots.get(node, 0)) for node in nodes]
     once = _moved_once(nodes)
@@ -85,7 +128,7 @@ def packed(nodes: Sequence[Node], result: Node) -> Packed:
             CODES[node.op],
             [number[x] for x in node.inputs],
             number[node],
-            node.ints,
+            (*node.ints, int(node in windows)),
             ops.PRIMITIVES[node.op].prepare([x.value for x in node.inputs]),
             node not in once or node.value.size <= _MANY_TERMS,
         )

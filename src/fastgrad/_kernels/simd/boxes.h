@@ -16,12 +16,12 @@ static int64_t box_size(const fg_box *box, int ndim)
     return size;
 }
 
-/* Steps, in doubles, of the lanes of a box stored in C order. */
+/* Steps, in doubles, of the lanes of a box: stored in C order, or a window of another. */
 static void box_steps(const fg_box *box, int ndim, int64_t *step)
 {
     int64_t next = LANES;
     for (int d = ndim - 1; d >= 0; d--) {
-        step[d] = next;
+        step[d] = box->window ? box->step[d] : next;
         next *= box->n[d];
     }
 }
@@ -67,28 +67,31 @@ static void copy(double *to, const double *from, int64_t n_elements)
     memcpy(to, from, (size_t)n_elements * LANES * sizeof(double));
 }
 
+static void copy_row(double *to, const double *from, int64_t n, int64_t step)
+{
+    if (step == LANES)
+        copy(to, from, n);
+    else
+        for (int64_t i = 0; i < n; i++)
+            copy(to + i * LANES, from + i * step, 1);
+}
+
 /* Copy a box into a larger one that contains it; `shift` is added to its position. */
 static void copy_into(const fg_box *to, const fg_box *from, int ndim, const int64_t *shift)
 {
-    int64_t at[MAX_NDIM] = {0}, step[MAX_NDIM];
+    int64_t at[MAX_NDIM] = {0}, step[MAX_NDIM], own[MAX_NDIM];
     box_steps(to, ndim, step);
-    const int64_t row = ndim ? from->n[ndim - 1] : 1;
-    const double *source = from->d;
-    for (;;) {
+    box_steps(from, ndim, own);
+    const int last = ndim - 1;
+    do {
         double *target = to->d;
-        for (int d = 0; d < ndim; d++)
+        const double *source = from->d;
+        for (int d = 0; d < ndim; d++) {
             target += (from->lo[d] + shift[d] + at[d] - to->lo[d]) * step[d];
-        copy(target, source, row);
-        source += row * LANES;
-        int d = ndim - 2;
-        for (; d >= 0; d--) {
-            if (++at[d] < from->n[d])
-                break;
-            at[d] = 0;
+            source += at[d] * own[d];
         }
-        if (d < 0)
-            return;
-    }
+        copy_row(target, source, ndim ? from->n[last] : 1, ndim ? own[last] : LANES);
+    } while (advance(from->n, last, -1, at));
 }
 
 #endif

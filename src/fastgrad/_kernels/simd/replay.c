@@ -158,21 +158,26 @@ static void take_rows(fg_box *box, int ndim, int64_t first, int64_t count)
     box->d += (box->lo[0] - lo) * steps[0];
 }
 
+static const int64_t NOWHERE[MAX_NDIM] = {0};
+
 /* to += sign * from, a box within it. */
 static void add_box(const fg_box *to, const fg_box *from, int ndim, double sign)
 {
-    int64_t at[MAX_NDIM] = {0}, step[MAX_NDIM];
+    int64_t at[MAX_NDIM] = {0}, step[MAX_NDIM], own[MAX_NDIM];
     box_steps(to, ndim, step);
-    const int64_t row = from->n[ndim - 1] * LANES;
-    const double *x = from->d;
+    box_steps(from, ndim, own);
+    const int last = ndim - 1;
     do {
         double *y = to->d;
-        for (int d = 0; d < ndim; d++)
+        const double *x = from->d;
+        for (int d = 0; d < ndim; d++) {
             y += (from->lo[d] + at[d] - to->lo[d]) * step[d];
-        for (int64_t i = 0; i < row; i += VEC_LEN)
-            vec_store(y + i, vec_load(y + i) + sign * vec_load(x + i));
-        x += row;
-    } while (advance(from->n, ndim - 1, -1, at));
+            x += at[d] * own[d];
+        }
+        for (int64_t i = 0; i < from->n[last]; i++, y += LANES, x += own[last])
+            for (int v = 0; v < LANES; v += VEC_LEN)
+                vec_store(y + v, vec_load(y + v) + sign * vec_load(x + v));
+    } while (advance(from->n, last, -1, at));
 }
 
 /* A sum or difference of two perturbed operands, of which one has the box of the result:
@@ -202,7 +207,7 @@ static int add_smaller(const fg_program *g, fg_state *st, const fg_op *op, const
         copy(smaller.d, out->d, box_size(&smaller, ndim));
     }
     if (larger->d != out->d)
-        copy(out->d, larger->d, box_size(out, ndim));
+        copy_into(out, larger, ndim, NOWHERE);
     add_box(out, &smaller, ndim, op->code == FG_ADD ? 1.0 : -1.0);
     return 1;
 }
@@ -244,10 +249,10 @@ static int run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
             }
         }
         if (differs) {
-            static const int64_t nowhere[MAX_NDIM] = {0};
             grown.d = st->work + g->scratch[i];
+            grown.window = 0;
             clear(grown.d, box_size(&grown, value->ndim));
-            copy_into(&grown, &box[i], value->ndim, nowhere);
+            copy_into(&grown, &box[i], value->ndim, NOWHERE);
             box[i] = grown;
         }
     }
@@ -293,6 +298,7 @@ static void run_operation(const fg_program *g, fg_state *st, const fg_op *op, in
     fg_box *out = &st->boxes[op->out];
     out->live = any_live(g, st, op);
     out->d = st->work + g->values[op->out].slot;
+    out->window = 0;
     if (out->live)
         out->live = OPERATIONS[op->code].run(g, st, op, out, measure);
 }

@@ -25,7 +25,8 @@
  *                  and in the output (-1 where it has none)
  * view             input index = offset + sum of step * output index: per input axis its
  *                  offset, then per output axis the input axis it moves along (-1:
- *                  broadcast) and its step
+ *                  broadcast) and its step; then 1 if the box may be a window, and not a
+ *                  copy
  * reshape          n_groups, then per group its number of input and of output axes (the
  *                  products of whose lengths agree)
  * take             n, then n indices into the first axis
@@ -103,6 +104,8 @@ typedef struct {
     int64_t lo[MAX_NDIM], n[MAX_NDIM]; /* the box: start and length on every axis */
     double *d;                         /* its lanes */
     int32_t live;                      /* 0: unperturbed in this bundle */
+    int32_t window;                    /* 1: they lie in another box, so many doubles apart */
+    int64_t step[MAX_NDIM];
 } fg_box;
 
 typedef struct {

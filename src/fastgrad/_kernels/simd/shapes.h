@@ -41,11 +41,24 @@ static void view_row(const fg_value *value, const fg_box *box, const fg_box *out
     if (inside < n)
         clear(to, n);
     const int64_t move = axis >= 0 ? step * steps[axis] : 0;
-    if (move == LANES)
-        copy(to + first * LANES, box->d + from + first * LANES, inside);
-    else
-        for (int64_t i = first; i < first + inside; i++)
-            copy(to + i * LANES, box->d + from + i * move, 1);
+    copy_row(to + first * LANES, box->d + from + first * move, inside, move);
+}
+
+/* A view as a window: nothing is copied. */
+static void open_window(const fg_value *value, const fg_value *target, const fg_op *op,
+                        const fg_box *box, fg_box *out)
+{
+    const int64_t *offset = op->ints, *moves = op->ints + value->ndim;
+    int64_t steps[MAX_NDIM];
+    box_steps(box, value->ndim, steps);
+    out->window = 1;
+    out->d = box->d;
+    for (int a = 0; a < value->ndim; a++)
+        out->d += (offset[a] - box->lo[a]) * steps[a];
+    for (int d = 0; d < target->ndim; d++) {
+        out->step[d] = moves[2 * d] >= 0 ? moves[2 * d + 1] * steps[moves[2 * d]] : 0;
+        out->d += out->lo[d] * out->step[d];
+    }
 }
 
 static int view_cover(const fg_value *value, const fg_value *target, const fg_op *op,
@@ -87,6 +100,10 @@ static int run_view(const fg_program *g, fg_state *st, const fg_op *op, fg_box *
     const int64_t *offset = op->ints, *moves = op->ints + value->ndim;
     if (!view_cover(value, target, op, box, out))
         return 0;
+    if (moves[2 * target->ndim]) {
+        open_window(value, target, op, box, out);
+        return 1;
+    }
     st->cost += (double)box_size(out, target->ndim);
     if (measure)
         return 1;
