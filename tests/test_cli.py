@@ -328,3 +328,24 @@ def test_demo(bug, tmp_path):
     if bug:  # everything that the derivative of tanh reaches, and nothing else
         blocks = re.findall(r"^(\w\d) .* WRONG ", done.stdout, re.MULTILINE)
         assert blocks == ["W1", "b1", "W2", "b2"] * 2
+
+
+def test_a_page_that_cannot_be_written(check, tmp_path):
+    """Said, with status 2: the check itself went well."""
+    status, out, err = check(MODEL, "--html", str(tmp_path / "nowhere" / "page.html"))
+    assert status == 2
+    assert "Gradient CORRECT" in out
+    assert "nowhere" in err
+    assert "Traceback" not in err
+
+
+def test_ctrl_c(check):
+    status, _, err = check("raise KeyboardInterrupt")
+    assert (status, err) == (130, "fastgrad: interrupted\n")
+
+
+def test_bench_of_a_jacobian(tmp_path, capsys):
+    path = tmp_path / "jacobian.py"
+    path.write_text(JACOBIAN.replace("SIGN", "1"))
+    assert main(["bench", str(path)]) == 2
+    assert "is a Jacobian" in capsys.readouterr().err

@@ -65,6 +65,19 @@ def test_it():
 """,
         """
 def test_it():
+    reports = {grads.__name__: fg.check_gradient(loss, W, grads) for grads in (right, wrong)}
+    assert all(report.ok for report in reports.values())
+""",
+        """
+import unittest
+
+class TestCase(unittest.TestCase):
+    def test_it(self):
+        report = fg.check_gradient(loss, W, wrong)
+        self.assertTrue(report.ok)
+""",
+        """
+def test_it():
     fg.check_gradient(loss, W, wrong).raise_if_wrong()
 """,
         """

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastgrad.params import Nest
 from fastgrad.reports import aligned
-from fastgrad.targets import Target
+from fastgrad.targets import Target, TargetError
 
 _SECONDS = 1.0  # for each way
 Timed = Callable[[int], None]
@@ -26,6 +26,8 @@ def bench(target: Target) -> str:
     target : Target
         With `loss` and `params`, perhaps `grads`.
     """
+    if "loss" not in target.parts:
+        raise TargetError(f"{target.name} is a Jacobian; only gradients are timed.")
     target.check({})  # what is loaded and planned once is not timed
     started = time.perf_counter()
     report: Any = target.check({})

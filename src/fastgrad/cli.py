@@ -21,6 +21,7 @@ from fastgrad._kernels import _openmp
 from fastgrad._threads import resolve_num_threads
 
 OK, WRONG, FAILED, UNDECIDED = 0, 1, 2, 3
+INTERRUPTED = 130  # as shells have it
 _WORST_FIRST = (FAILED, WRONG, UNDECIDED, OK)
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # piped into something that has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except KeyboardInterrupt:
+        print("fastgrad: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return status
 
 
@@ -126,7 +130,11 @@ def _check(options: argparse.Namespace) -> int:
             title = f"== {name} ==\n\n" if len(options.targets) > 1 else ""
             print(f"{title}{report}", end="\n" * (1 + (len(options.targets) > 1)))
     if options.html is not None and reports:
-        options.html.write_text(page_of(reports), "utf-8")
+        try:
+            options.html.write_text(page_of(reports), "utf-8")
+        except OSError as error:
+            print(f"fastgrad: {error}", file=sys.stderr)
+            statuses.append(FAILED)
     return next(status for status in _WORST_FIRST if status in statuses)
 
 
@@ -165,7 +173,8 @@ def _carried_out(name: str, what: Any) -> Any:
 def _is_ours(error: Exception) -> bool:
     """Whether fastgrad refused something, rather than the user's file failing."""
     innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return isinstance(error, TypeError | ValueError) and innermost.startswith(_PACKAGE)
+    refused = isinstance(error, TypeError | ValueError | MemoryError)
+    return refused and innermost.startswith(_PACKAGE)
 
 
 def _traceback_of_the_user(error: BaseException) -> str:

@@ -6,8 +6,9 @@ shows the report, its verdict and cause in the short summary and in JUnit files 
 
 import ast
 import textwrap
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -113,16 +114,24 @@ def _asserted(error: "pytest.ExceptionInfo[BaseException]") -> "Iterator[Report]
     """Yield the reports that are not ok in the statement that failed."""
     from fastgrad.reports import Report
 
-    entry = error.traceback[-1]
+    entry = [e for e in error.traceback if Path(e.path).parent.name != "unittest"][-1]
     variables = {**entry.frame.f_globals, **entry.frame.f_locals}
     # What pytest's rewritten assertion kept of a call, and what has a name.
     names = [name for name in entry.frame.f_locals if name.startswith("@py_assert")]
     names += _names(str(entry.statement))
     seen: list[Any] = []
-    for value in map(variables.get, names):
-        if isinstance(value, Report) and not value.ok and value not in seen:
-            seen.append(value)
-            yield value
+    for name in names:
+        for value in _members(variables.get(name)):
+            if isinstance(value, Report) and not value.ok and value not in seen:
+                seen.append(value)
+                yield value
+
+
+def _members(value: Any) -> Iterable[Any]:
+    """Return what a container of reports holds, or the value itself."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _names(statement: str) -> list[str]:
