@@ -340,6 +340,9 @@ def test_parameters_that_people_have_are_told_what_to_write(params, words):
         ({"epsilon": 1e-6}, "`epsilon` must be `step`"),
         ({"atol": 1e-6}, "`atol` must be left out: error bars are measured"),
         ({"random_state": 0}, "`random_state` must be `seed`"),
+        ({"raise_exception": True}, "left out: `report.raise_if_wrong\\(\\)` raises"),
+        ({"gradients": 1.0}, "`gradients` must be `grads`"),
+        ({"verbose": True}, "`verbose` must be `progress`"),
     ],
 )
 def test_names_of_other_checkers_are_told_their_name_here(options, words):

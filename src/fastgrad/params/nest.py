@@ -352,12 +352,15 @@ def _instead(value: Any) -> str:
     if library in ("pandas", "polars"):
         return ": make its columns blocks, `{name: frame[name].to_numpy(), ...}`"
     if value is None:
-        return ": leave out what is not there"
+        return ": leave out what is not there, or name what is, `blocks=[...]`"
     if isinstance(value, np.ndarray) and value.dtype.kind in "iub":
-        return ": write `.astype(float)`, or leave out what is not differentiated"
+        return f": write `.astype(float)`, or {_OTHERS}"
     if isinstance(value, int) and abs(value) < 2**53:
-        return f": write {value}.0, or leave out what is not differentiated"
-    return ""
+        return f": write {value}.0, or {_OTHERS}"
+    return f": {_OTHERS}" if isinstance(value, str | bytes | int) else ""
+
+
+_OTHERS = "leave out what is not differentiated, or name what is, `blocks=[...]`"
 
 
 def _real_array(value: Any, label: str) -> AnyArray:
