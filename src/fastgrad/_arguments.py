@@ -10,7 +10,7 @@ import inspect
 import math
 import numbers
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -243,8 +243,7 @@ _ELSEWHERE = {
     "threshold": "`rtol`, a difference that is too small to matter",
     "raise_exception": "left out: `report.raise_if_wrong()` raises",
     "verbose": "`progress`, or left out: print the report",
-    **dict.fromkeys(("grad", "gradient", "gradients", "analytic"), "`grads`"),
-    **dict.fromkeys(("parameters", "theta", "x0"), "`params`"),
+    "gradients": "`grads`, or `jac` of a Jacobian",
     "n_jobs": "`num_threads`",
     "rng": "`seed`",
     "random_state": "`seed`",
@@ -286,21 +285,10 @@ def public_with(options: Callable[..., Any]) -> Callable[[_Function], _Function]
     return make
 
 
-def _leads_to(known: Mapping[str, Any], advice: str) -> bool:
-    """Whether a function has what the advice names, if it names something."""
-    before, name, *_ = advice.split("`")
-    return bool(before) or name in known
-
-
 def _told(function: _Function, signature: inspect.Signature) -> _Function:
     """Return the function, which refuses what is not in its signature."""
     known = signature.parameters
-    further = inspect.Parameter.VAR_KEYWORD in {p.kind for p in known.values()}
-    advice = {
-        name: word
-        for name, word in _ELSEWHERE.items()
-        if name not in known and (further or _leads_to(known, word))
-    }
+    advice = {name: word for name, word in _ELSEWHERE.items() if name not in known}
 
     @functools.wraps(function)
     def told(*args: Any, **options: Any) -> Any:
