@@ -1,0 +1,319 @@
+"""Which way a loss is computed: the one asked for, or the fastest that works."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from fastgrad._arguments import choice, flag, function, refusal, with_arguments
+from fastgrad._threads import resolve_num_threads
+from fastgrad.losses.batched import batched_losses
+from fastgrad.losses.bounded import BoundedLosses
+from fastgrad.losses.callback import CallbackLosses
+from fastgrad.losses.interface import Losses, refuse_shared
+from fastgrad.losses.program import (
+    OUT_OF_MEMORY,
+    CompiledLosses,
+    compile_losses,
+    pays,
+)
+from fastgrad.losses.progress import Progress
+from fastgrad.losses.python import PythonLosses
+from fastgrad.losses.vectorized import VectorizedLosses
+from fastgrad.losses.workers import SentProgram, WorkersLosses
+from fastgrad.params import Nest, claimed, limits
+from fastgrad.program import Program, TraceError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+_ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
+
+
+class Options(TypedDict, total=False):
+    """How a loss is computed, see `make_losses`, whose keyword arguments these are."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] | None
+    blocks: Sequence[str] | None
+    bounds: Any
+    engine: str
+    reduction: str | None
+    vectorized: bool
+    workers: "Executor | None"
+    num_threads: int | None
+    progress: bool | None
+
+
+@contextmanager
+def make_losses(
+    loss: Any,
+    params: Any,
+    *,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    blocks: Sequence[str] | None = None,
+    bounds: Any = None,
+    engine: str = "auto",
+    reduction: str | None = None,
+    vectorized: bool = False,
+    workers: "Executor | None" = None,
+    num_threads: int | None = None,
+    progress: bool | None = None,
+) -> Iterator[Losses]:
+    """Open the fastest `Losses` that can compute `loss`.
+
+    Parameters
+    ----------
+    loss : callable or scipy.LowLevelCallable
+        ``loss(params)``, see `fastgrad.check_gradient`.
+    params : nest of arrays
+        Where to evaluate; see `fastgrad.params.nest.Nest`.
+    args, kwargs : tuple, dict
+        What else `loss` takes.
+    blocks : sequence of str, optional
+        Only these are parameters, see `Nest`.
+    bounds : (lower, upper), optional
+        `loss` is never evaluated outside, see `fastgrad.params.bounds.limits`.
+    engine : {"auto", "compiled", "callback", "vectorized", "python", "workers"}
+        ``"auto"`` takes the fastest that works.
+    reduction : {None, "mean", "sum"}
+        For losses that return one loss per sample.
+    vectorized : bool
+        `loss` takes stacked parameters and returns as many losses.
+    workers : concurrent.futures.Executor, optional
+        Calls the Python function in the executor's workers; with ``"compiled"`` they
+        replay the program.
+    num_threads : int, optional
+        For compiled losses.
+    progress : bool, optional
+        None shows a bar on a terminal when it takes more than a second.
+
+    Yields
+    ------
+    Losses
+        On leaving the ``with`` statement the parameters are restored. Until then other
+        threads that ask for losses of the same arrays wait.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arguments contradict each other, the parameters are refused by `Nest`,
+        or what the loss returns at `params` is not a finite loss.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.array([1.0, 2.0])
+    >>> with make_losses(lambda w: (w**2).sum(), W, engine="python") as losses:
+    ...     losses.at_entries([0, 1], [1.5, 3.0])[0]
+    array([1.25, 5.  ])
+    """
+    engine = _choose_engine(loss, engine, vectorized, workers)
+    num_threads = resolve_num_threads(num_threads)
+    if progress is not None:
+        flag("progress", progress)
+    with claimed(params):
+        losses = _make(
+            with_arguments(loss, args, kwargs),
+            Nest(params, blocks=blocks),
+            bounds,
+            Progress(progress),
+            engine,
+            reduction,
+            workers,
+            num_threads,
+        )
+        with losses:
+            yield losses
+
+
+def trace(
+    loss: Callable[[Any], Any], params: Any, *, reduction: str | None = None
+) -> Program:
+    """Record a loss written in NumPy as a program.
+
+    The loss is called with arrays that record what NumPy is asked to do. The program is
+    handed out once it has proved to be the loss, as `check_gradient` asks for: traced
+    again next to `params` it is the same program, with the same constants, and it
+    gives what the function gives at `params` and at points that move every block alone.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params)`` returns a number, or an array of per-sample losses with
+        `reduction`, or ``(loss, grads)``.
+    params : array or nest of arrays
+        Where to trace: any nest of dicts, lists, tuples and dataclasses.
+    reduction : {"mean", "sum"}, optional
+        How an array of per-sample losses becomes one number.
+
+    Returns
+    -------
+    Program
+        Replays the loss with entries of `params` perturbed; computes in float64.
+
+    Raises
+    ------
+    TraceError
+        If the loss does something that cannot be traced, or the program is not the
+        function: it says what and where.
+    TypeError, ValueError
+        If `params` or what the loss returns there make no sense, see `check_gradient`.
+
+    Notes
+    -----
+    Two traces, and about two evaluations of the loss for each block of parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgrad as fg
+    >>> x = np.ones((3, 5))
+    >>> program = fg.trace(lambda p: np.tanh(p["W"] @ x).sum(), {"W": np.eye(4, 3)})
+    >>> len(program.operations)
+    3
+    >>> round(program.value, 6)
+    11.423912
+    """
+    if not callable(loss):
+        raise refusal(TypeError, "loss", "be callable", loss)
+    with make_losses(loss, params, engine="python", reduction=reduction) as python:
+        return compile_losses(python, reduction, None, sharing=False).program
+
+
+def as_program(losses: Losses) -> Program | None:
+    """Return the loss as a program: traced for the purpose where none is at hand.
+
+    None where it cannot be traced, or is not a function of this process.
+    """
+    if losses.program is not None or losses.fallback is not None:
+        return losses.program  # type: ignore[no-any-return]
+    function = losses.function or losses
+    if function.engine != "python":
+        return None
+    try:
+        return compile_losses(function, function.reduction.kind, 1).program
+    except TraceError:
+        return None
+    finally:
+        losses.restore()
+
+
+def _make(
+    loss: Any,
+    nest: Nest,
+    bounds: Any,
+    progress: Progress,
+    engine: str,
+    reduction: str | None,
+    workers: "Executor | None",
+    num_threads: int,
+) -> Losses:
+    sides = None if bounds is None else limits(nest, bounds)
+
+    def bounded(losses: Losses) -> Losses:
+        return losses if sides is None else BoundedLosses(losses, *sides)
+
+    if engine == "callback":
+        return bounded(CallbackLosses(loss, nest, progress, num_threads))
+    if workers is not None or engine == "vectorized":
+        refuse_shared(nest, engine if workers is None else "workers")
+    if engine == "vectorized":
+        return bounded(VectorizedLosses(loss, nest, progress, reduction))
+    began = time.perf_counter()
+    python = PythonLosses(loss, nest, progress, reduction)
+    if workers is not None:
+        seconds = time.perf_counter() - began
+        build = partial(PythonLosses, loss, reduction=reduction)
+        sent = bounded(WorkersLosses(python, build, workers, seconds))
+        if engine == "workers":
+            return sent
+        return bounded(_in_workers(bounded(python), sent, reduction, workers))
+    losses = bounded(python)
+    if engine == "python":
+        return losses
+    compiled = _compiled(losses, reduction, engine, num_threads)
+    return compiled if compiled is losses else bounded(compiled)
+
+
+def _in_workers(
+    python: Losses, sent: Losses, reduction: str | None, workers: "Executor"
+) -> Losses:
+    """Return the loss traced, its program replayed by workers, the rest `sent`."""
+    losses = _compiled(python, reduction, "compiled", 1)
+    assert isinstance(losses, CompiledLosses)
+    losses.here = sent
+    losses.replay = SentProgram(losses.program, workers, 1)
+    return losses
+
+
+def _compiled(
+    python: Losses, reduction: str | None, engine: str, num_threads: int
+) -> Losses:
+    """Return the loss traced, or, where `engine` leaves the choice, as it is."""
+    losses: Losses = python
+    try:
+        losses = compiled = compile_losses(python, reduction, num_threads)
+        if compiled.asks_the_function:
+            compiled.here = batched_losses(python, reduction)
+        if engine == "auto" and not pays(compiled):
+            losses = compiled.here
+            losses.program = compiled.program  # names causes nevertheless
+    except TraceError as error:
+        if engine == "compiled":
+            raise ValueError(
+                f'`engine="compiled"` needs a loss that can be traced: {error}.'
+            ) from error
+        python.fallback = str(error)
+        losses = batched_losses(python, reduction)
+    except MemoryError:
+        if engine == "compiled":
+            raise
+        python.fallback = OUT_OF_MEMORY
+    finally:
+        python.restore()
+    # A model may keep values of its last call for its backward pass: those of theta.
+    python.evaluate()
+    losses.evaluations = max(python.evaluations, losses.evaluations)
+    return losses
+
+
+def _choose_engine(
+    loss: Any, engine: str, vectorized: bool, workers: "Executor | None"
+) -> str:
+    """Return the engine the arguments ask for, "auto" if they leave it open."""
+    choice("engine", engine, _ENGINES)
+    flag("vectorized", vectorized)
+    if not _is_low_level(loss):
+        function("loss", loss)
+    if workers is not None and not callable(getattr(workers, "submit", None)):
+        must = "be a concurrent.futures.Executor"
+        raise refusal(TypeError, "workers", must, workers)
+    asked = {
+        "callback": _is_low_level(loss),
+        "vectorized": vectorized,
+        "workers": workers is not None,
+    }
+    implied = [name for name, wanted in asked.items() if wanted]
+    if implied == ["workers"] and engine == "compiled":
+        return engine
+    if len(implied) > 1 or (implied and engine not in ("auto", *implied)):
+        raise ValueError(
+            f"`engine={engine!r}` contradicts the other arguments, which ask for "
+            f"{' and '.join(implied)}."
+        )
+    if engine in asked and not implied:
+        needs = {
+            "callback": "`loss` to be a scipy.LowLevelCallable",
+            "vectorized": "`vectorized=True`",
+            "workers": "`workers=` to be an executor",
+        }
+        raise ValueError(f"`engine={engine!r}` needs {needs[engine]}.")
+    return implied[0] if implied else engine
+
+
+def _is_low_level(loss: Any) -> bool:
+    # By name: scipy is not imported for the sake of a question.
+    return type(loss).__name__ == "LowLevelCallable" and isinstance(loss, tuple)
