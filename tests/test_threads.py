@@ -175,7 +175,9 @@ TOGETHER = {
     "scaler": lambda k: fg.StandardScaler().fit_transform(X + k),
     "batch norm": lambda k: normalised(1 + k % 2),
     "pages": lambda k: (
-        fg.check_gradient(lambda p: (p**2).sum(), X, 2 * X).to_html().count("<")
+        fg.check_gradient(lambda p: (p**2).sum(), X + k, 2 * (X + k))
+        .to_html()
+        .count("<")
     ),
 }
 

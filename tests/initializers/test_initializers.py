@@ -5,6 +5,7 @@ import inspect
 import math
 from typing import NamedTuple
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fastgrad import initializers as init
+from fastgrad.initializers.distributions import _normal
 from fastgrad.initializers.draw import SCHEMES as REGISTERED
 
 # All that are registered; what keeps lengths makes whole tensors, and one of them only
@@ -310,6 +312,15 @@ def test_neighbours_are_uncorrelated():
         assert abs((z[lag:] ** 2 * z[:-lag] ** 2).mean() - 1) < 5 * math.sqrt(
             8 / z.size
         )
+
+
+@pytest.mark.parametrize("z", [0.1, 0.7, 2.0, 3.0, 5.99, 6.0, 8.5, 20.0, 38.4, 39.5])
+def test_probabilities_are_rounded_correctly(z):
+    """So that they are the same on every machine; those of libm are not."""
+    with mpmath.workdps(60):
+        x = mpmath.mpf(z) / mpmath.sqrt(2)
+        expected = mpmath.npdf(z), mpmath.erf(x), mpmath.erfc(x) / 2
+        assert _normal(z) == tuple(map(float, expected))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Entries drawn alike whatever the shape: no fan is needed."""
 
+import decimal
+import itertools
 import math
+from functools import cache
 from typing import Unpack
 
 import numpy as np
@@ -9,6 +12,8 @@ from fastgrad._arguments import choice, number
 from fastgrad._kernels import _philox
 from fastgrad.initializers.draw import Draw, Options, scheme
 from fastgrad.initializers.streams import Array, Shape
+
+_PI = decimal.Decimal("3.14159265358979323846264338327950288419716939937510582")
 
 
 @scheme
@@ -140,8 +145,36 @@ def truncated_std(bound: float) -> float:
     0.879625661034
     """
     bound = number("bound", bound, least=0.1)
-    density = math.exp(-bound * bound / 2) / math.sqrt(2 * math.pi)
-    return math.sqrt(1 - 2 * bound * density / math.erf(bound / math.sqrt(2)))
+    density, inside, _ = _normal(bound)
+    return math.sqrt(1 - 2 * bound * density / inside)
+
+
+@cache
+def _normal(z: float) -> tuple[float, float, float]:
+    """Density at z, probability within and beyond z (on one side), rounded correctly.
+
+    Those of libm differ between machines in their last bits. By Laplace's series, and
+    his continued fraction far out.
+    """
+    if z > 39:
+        return 0.0, 1.0, 0.0  # less than the smallest float
+    with decimal.localcontext(decimal.Context(prec=50)):
+        x = decimal.Decimal(z)
+        density = (-x * x / 2).exp() / (2 * _PI).sqrt()
+        if z < 6:
+            term = total = x
+            for n in itertools.count(1):
+                term *= x * x / (2 * n + 1)
+                total += term
+                if term < total.scaleb(-50):
+                    break
+            beyond = (1 - 2 * density * total) / 2
+        else:
+            fraction = x
+            for n in reversed(range(1, 100)):
+                fraction = x + n / fraction
+            beyond = density / fraction
+        return float(density), float(1 - 2 * beyond), float(beyond)
 
 
 def filled(tensor: Draw, distribution: str, std: float, bound: float = 2.0) -> Array:
@@ -151,10 +184,7 @@ def filled(tensor: Draw, distribution: str, std: float, bound: float = 2.0) -> A
         return tensor.filled(_philox.NORMAL, std)
     if distribution == "uniform":
         return tensor.filled(_philox.UNIFORM, std * math.sqrt(3))
-    x = number("bound", bound, least=0.1) / math.sqrt(2)
+    _, inside, outside = _normal(number("bound", bound, least=0.1))
     return tensor.filled(
-        _philox.TRUNCATED,
-        std / truncated_std(bound),
-        inside=math.erf(x),
-        outside=math.erfc(x) / 2,
+        _philox.TRUNCATED, std / truncated_std(bound), inside=inside, outside=outside
     )
