@@ -1,11 +1,14 @@
 """How to call the functions of the table that take particular arguments."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from scipy import sparse, stats
 
 from fastgrad.program.primitives.meanings.densities import CONTINUOUS, DISCRETE
 
 RNG = np.random.default_rng(23)
+POOL = ThreadPoolExecutor(1)
 POINTS = np.sort(RNG.normal(size=6))
 HEIGHTS = RNG.normal(size=6)
 BINS = np.array([0, 3, 1, 3, 2, 0, 3])
@@ -239,10 +242,30 @@ CALLS = {
     "scipy.stats.pearsonr": [(lambda f, a, b: f(a, b)[0], (5,), (5,))],
     **{
         f"scipy.interpolate.{name}": [
-            (lambda f, a: f(POINTS, a)(POINTS[1:-1] + 0.05), (6,))
+            (lambda f, a: f(POINTS, a)(POINTS[1:-1] + 0.05), (6,)),
+            *(
+                []
+                if name == "interp1d"
+                else [
+                    (lambda f, a: f(POINTS, a).integrate(POINTS[0], POINTS[3]), (6,)),
+                    (lambda f, a: f(POINTS, a).derivative(2)(POINTS[1:-1]), (6,)),
+                    (lambda f, a: f(POINTS, a).antiderivative()(POINTS[2]), (6,)),
+                ]
+            ),
         ]
         for name in ("CubicSpline", "interp1d", "make_interp_spline")
     },
+    "scipy.sparse.linalg.spsolve": [
+        (lambda f, a: f(ARROW.tocsc(), a), (9,)),
+        (lambda f, a: f(ARROW.tocsc(), a), (9, 1)),
+        (lambda f, a: f(ARROW.tocsc(), a), (9, 2)),
+    ],
+    "concurrent.futures.Executor.map": [
+        (lambda f, a, b: sum(f(POOL, np.multiply, a, b)), (4,), (4,))
+    ],
+    "concurrent.futures.ThreadPoolExecutor.submit": [
+        (lambda f, a: f(POOL, np.sum, a, axis=0).result(), (4, 2))
+    ],
     **{
         f"scipy.sparse.{kind}_array.multiply": [
             (

@@ -1,6 +1,6 @@
 """Losses written as people write them compile, and are what they are.
 
-Each function of `courses`, `hands` and `science` gives a loss and its parameters.
+Each function of the modules beside this one gives a loss and its parameters.
 """
 
 import copy
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from everyday import courses, hands, science
+from everyday import corners, courses, hands, libraries, patterns, science
 from fastgrad.params.nest import Nest
 
 LOSSES = {
     f"{module.__name__.rpartition('.')[2]}.{name}": make
-    for module in (courses, hands, science)
+    for module in (corners, courses, hands, libraries, patterns, science)
     for name, make in inspect.getmembers(module, inspect.isfunction)
     if make.__module__ == module.__name__ and not inspect.signature(make).parameters
 }

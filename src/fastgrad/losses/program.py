@@ -2,7 +2,8 @@
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,14 @@ from fastgrad.losses.interface import (
 )
 from fastgrad.params import Nest, Vector
 from fastgrad.program import (
+    Graph,
     Line,
     Node,
+    Packages,
     Program,
     TraceError,
     defining_line,
+    first_call_of_more,
     first_constant_that_moved,
     first_other_operation,
     outline,
@@ -196,11 +200,29 @@ def compile_losses(
     if python.nest.shared:
         one, other = python.nest.shared[0]
         raise TraceError(f"parameters share memory ({one} and {other})", source)
+    packages = Packages()
+    trace = partial(trace_graph, python.loss, python.nest, reduction, packages=packages)
     try:
-        beside = _traced_next(python, reduction, _NEXT[0])
-        given = python.loss, python.nest, reduction, python.theta
-        recorded = trace_graph(*given, sharing=sharing)
-        _refuse_other(recorded.nodes, beside, python, reduction)
+        return _proved(trace, python, num_threads, sharing=sharing)
+    except TraceError:
+        if not packages.followed:
+            raise
+        packages.called = True  # something got past the trace in one
+        return _proved(trace, python, num_threads, sharing=sharing)
+
+
+def _proved(
+    trace: Callable[..., Graph],
+    python: Losses,
+    num_threads: int | None,
+    *,
+    sharing: bool,
+) -> CompiledLosses:
+    """The program of a trace, which has to be the function."""
+    try:
+        beside = _traced_next(trace, python, _NEXT[0])
+        recorded = trace(theta=python.theta, sharing=sharing)
+        _refuse_other(trace, recorded.nodes, beside, python)
     finally:
         python.restore()
     if python.nest.size > _MANY:
@@ -253,12 +275,15 @@ _NEXT = (1e-6, 1e-9)
 
 
 def _refuse_other(
-    nodes: Sequence[Node], beside: list[Line], python: Losses, reduction: str | None
+    trace: Callable[..., Graph],
+    nodes: Sequence[Node],
+    beside: list[Line],
+    python: Losses,
 ) -> None:
     """Refuse a program that is another next to theta, or has other constants there."""
     parted = first_other_operation(nodes, beside)
     if parted is not None:
-        beside = _traced_next(python, reduction, _NEXT[1])
+        beside = _traced_next(trace, python, _NEXT[1])
         parted = first_other_operation(nodes, beside)
     if parted is not None:  # where the other trace failed, at the first node
         raise TraceError(
@@ -270,14 +295,20 @@ def _refuse_other(
             "uses a number that depends on the parameters, but got past the trace",
             moved.source,
         )
+    called = first_call_of_more(nodes, beside)
+    if called is not None:
+        raise TraceError(
+            f"{called.label} depends on more than its arguments", called.source
+        )
 
 
-def _traced_next(python: Losses, reduction: str | None, size: float) -> list[Line]:
+def _traced_next(
+    trace: Callable[..., Graph], python: Losses, size: float
+) -> list[Line]:
     """The outline of a trace at parameters moved a little; empty if it fails there."""
     try:
         _move_next(python, size)
-        trace = trace_graph(python.loss, python.nest, reduction, sharing=True)
-        return outline(trace.nodes)
+        return outline(trace(sharing=True).nodes)
     except TraceError:
         if size == _NEXT[-1]:
             raise

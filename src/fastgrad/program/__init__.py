@@ -26,19 +26,23 @@ from fastgrad.program.primitives.primitive import Primitive
 from fastgrad.program.program import Program, program_of
 from fastgrad.program.trace.agreement import (
     Line,
+    first_call_of_more,
     first_constant_that_moved,
     first_other_operation,
     outline,
 )
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.opaque import call_opaque
+from fastgrad.program.trace.packages import Packages
 from fastgrad.program.trace.traced import Traced
-from fastgrad.program.trace.tracing import trace_graph
+from fastgrad.program.trace.tracing import Graph, trace_graph
 
 __all__ = [
     "Complex",
+    "Graph",
     "Line",
     "Node",
+    "Packages",
     "Primitive",
     "Program",
     "Source",
@@ -50,6 +54,7 @@ __all__ = [
     "current_trace",
     "defining_line",
     "derivative",
+    "first_call_of_more",
     "first_constant_that_moved",
     "first_other_operation",
     "ops",

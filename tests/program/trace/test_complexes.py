@@ -98,3 +98,72 @@ def test_what_complex_numbers_cannot_do_is_refused(loss, reason):
     with pytest.raises(TraceError, match=reason) as caught:
         trace(loss, np.array([0.3, -0.2]))
     assert caught.value.source.file == __file__
+
+
+# ---- buffers -------------------------------------------------------------------------
+
+
+def element_by_element(p):
+    out = np.zeros(3, dtype=complex)
+    for k in range(3):
+        out[k] = p[k] * (1 + 1j * k)
+    return out
+
+
+def parts_written(p):
+    out = np.empty((2, 3), dtype=complex)
+    out.real[:] = p
+    out.imag[1] = p**2
+    out.imag[0] = 1.0
+    return out[1] * out[0]
+
+
+def through_views(p):
+    out = np.ones((3, 2), dtype=complex, order="F")
+    column = out[:, 1]
+    column *= p * 1j
+    column[1:] += p[:2]
+    return column + out[:, 1] ** 2 + out.T[1]
+
+
+def in_place(p):
+    z = p * (1 + 0j)
+    w = z[1:]
+    z *= 2j
+    w += 1.0
+    z[0] = 5 - 1j
+    return z
+
+
+def rolled(p):
+    out = np.zeros(3, complex)
+    for at, value in zip(range(3), out, strict=True):
+        out[at] = value + p[at]
+        if at < 2:
+            out[at + 1] = 1j * out[at]
+    return out
+
+
+@pytest.mark.parametrize(
+    "fill", [element_by_element, parts_written, through_views, in_place, rolled]
+)
+def test_complex_buffers_that_are_written_to(fill):
+    weight = np.array([1 + 2j, -0.5 + 1j, 0.3 - 1j])
+
+    def loss(p):
+        return np.sum((weight * fill(p)).real) + np.sum(np.abs(fill(p)) ** 2)
+
+    p = np.array([0.7, -0.4, 1.3])
+    program = trace(loss, p)
+    assert program.value == pytest.approx(loss(p), rel=1e-14)
+    h = 1e-6
+    slopes = [(loss(p + h * e) - loss(p - h * e)) / (2 * h) for e in np.eye(3)]
+    np.testing.assert_allclose(program.gradient(), slopes, rtol=1e-7, atol=1e-8)
+    got = program.at_entries([0, 1, 2], [0.1, -0.2, 0.3])[0]
+    moved = [loss(p + d) - loss(p) for d in np.diag([0.1, -0.2, 0.3])]
+    np.testing.assert_allclose(got, moved, rtol=1e-12)
+
+
+def test_a_complex_zero_times_a_parameter_is_zero():
+    program = trace(lambda p: np.sum(np.abs(1 + 0j * p) * p), np.array([0.5, 2.0]))
+    np.testing.assert_array_equal(program.gradient(), [1.0, 1.0])

@@ -411,3 +411,49 @@ def test_a_list_in_itself_is_settled():
 
     fg.trace(loss, np.array([1.0, 2.0]))
     assert type(kept[1]["z"][0]) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        lambda y: zip(y, range(4), strict=False),
+        lambda y: ((v, k) for k, v in enumerate(y[:4])),
+        lambda y: zip(map(lambda v: v, y), itertools.count(), strict=False),
+        lambda y: zip(itertools.chain(y), itertools.islice(itertools.count(), 4)),
+        lambda y: zip(iter(y), range(4), strict=False),
+    ],
+    ids=["zip", "enumerate", "map", "chain", "iter"],
+)
+def test_later_turns_see_what_earlier_ones_wrote(turns):
+    def loss(p):
+        y = np.zeros(5)
+        y[0] = p[1]
+        for now, k in turns(y):
+            y[k + 1] = p[0] * now + 1.0
+            if k == 3:
+                break
+        return y[4]
+
+    a, b = 0.7, 1.5
+    program = fg.trace(loss, np.array([a, b]))
+    assert program.value == pytest.approx(a**4 * b + a**3 + a**2 + a + 1)
+    expected = [4 * a**3 * b + 3 * a**2 + 2 * a + 1, a**4]
+    np.testing.assert_allclose(program.gradient(), expected)
+
+
+def test_fields_of_structures_are_written_to():
+    def loss(p):
+        state = np.zeros(3, dtype=[("x", float, 2), ("step", int), ("v", float)])
+        state["step"] = np.arange(3)
+        state["x"][0] = p[:2]
+        state["v"][1:] = p[2]
+        state["x"][1, 1] = state["v"][2] * state["step"][2]
+        state["x"][2] = state["x"][0] * state["x"][1]
+        return np.sum(state["x"]) + np.prod(state["v"] + 1)
+
+    p = np.array([0.3, -0.7, 1.1])
+    program = fg.trace(loss, p)
+    assert program.value == pytest.approx(loss(p))
+    # x0 + x1 + 2 v + 2 v x1 + (1 + v)^2
+    expected = [1.0, 1 + 2 * p[2], 2 + 2 * p[1] + 2 * (1 + p[2])]
+    np.testing.assert_allclose(program.gradient(), expected)

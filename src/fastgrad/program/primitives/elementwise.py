@@ -30,7 +30,7 @@ def _smooth(
     ) -> tuple[Any, ...]:
         with np.errstate(all="ignore"):
             return tuple(
-                unbroadcast(g * d(out, *inputs), x.shape)
+                unbroadcast(_sent(g, d(out, *inputs)), x.shape)
                 for d, x in zip(derivatives, inputs, strict=True)
             )
 
@@ -40,6 +40,14 @@ def _smooth(
         ufuncs=_ufuncs(function, also),
         inexact=inexact,
     )
+
+
+def _sent(g: Array, slope: Any) -> Array:
+    """``g * slope``; a result that nothing uses may have an infinite slope."""
+    sent: Array = g * slope
+    if np.isnan(sent).any():
+        sent = np.where(g == 0, 0.0, sent)
+    return sent
 
 
 def _step(
@@ -194,11 +202,21 @@ _step("or", np.logical_or, also=["bitwise_or"], truth=True)
 
 # ---- of three -----------------------------------------------------------------------
 
-_smooth(
-    "where",
-    lambda c, x, y: np.where(c != 0, x, y),
-    lambda out, c, x, y: 0.0,
-    lambda out, c, x, y: (c != 0).astype(float),
-    lambda out, c, x, y: (c == 0).astype(float),
-    inexact=False,
+
+def _chosen(
+    g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
+) -> tuple[Any, ...]:
+    """To each branch what is asked where it is taken, whatever that is elsewhere."""
+    condition, x, y = inputs
+    taken = condition != 0
+    return (
+        np.zeros_like(condition),
+        unbroadcast(np.where(taken, g, 0.0), x.shape),
+        unbroadcast(np.where(taken, 0.0, g), y.shape),
+    )
+
+
+ELEMENTWISE["where"] = Primitive(
+    lambda inputs, ints: np.where(inputs[0] != 0, inputs[1], inputs[2]),
+    _chosen,
 )

@@ -13,7 +13,10 @@ comparison of the losses themselves, at points further away.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastgrad.program.graph import Node, digest
 
@@ -26,6 +29,8 @@ class Line(NamedTuple):
     of: tuple[int, ...]
     #: Of the bits of a constant.
     digest: bytes | None
+    #: Arguments and result of an opaque call.
+    call: tuple[list[NDArray[np.float64]], NDArray[np.float64]] | None
 
 
 def outline(nodes: Sequence[Node]) -> list[Line]:
@@ -36,6 +41,9 @@ def outline(nodes: Sequence[Node]) -> list[Line]:
             (node.op, node.ints, node.shape, node.label),
             tuple(number[x] for x in node.inputs),
             digest(node.value) if node.op == "constant" else None,
+            ([x.value for x in node.inputs], node.value)
+            if node.op == "opaque"
+            else None,
         )
         for node in nodes
     ]
@@ -56,6 +64,21 @@ def first_constant_that_moved(
     for node, line in zip(one, other, strict=True):
         if line.digest is not None and line.digest != digest(node.value):
             return node
+    return None
+
+
+def first_call_of_more(one: Sequence[Node], other: Sequence[Line]) -> Node | None:
+    """The first opaque call of `one` whose result is not that of its arguments alone.
+
+    With the arguments of the other trace, which came before, it must give what it gave
+    there: whatever else it depends on is as in this one.
+    """
+    for node, line in zip(one, other, strict=True):
+        if line.call is not None:
+            inputs, value = line.call
+            call: Any = node.ints[0]
+            if not np.array_equal(call.evaluate(inputs), value, equal_nan=True):
+                return node
     return None
 
 

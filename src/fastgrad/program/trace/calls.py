@@ -11,43 +11,41 @@ import copy
 import dataclasses
 import functools
 import inspect
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+import itertools
+from collections.abc import Callable
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+)
 from typing import Any
 
 import numpy as np
 
 from fastgrad.program.graph import TraceError
 from fastgrad.program.trace import numpy_calls, python_functions
-from fastgrad.program.trace.complexes import Complex, is_live
+from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.definitions import is_users
 from fastgrad.program.trace.foreign import Foreign
-from fastgrad.program.trace.opaque import call_opaque, variables
+from fastgrad.program.trace.neutral import concerned, is_neutral
+from fastgrad.program.trace.opaque import call_opaque
+from fastgrad.program.trace.packages import enters
 from fastgrad.program.trace.recording import Recording
+from fastgrad.program.trace.templates import holds
 from fastgrad.program.trace.traced import Traced
 from fastgrad.program.trace.vectorized import vectorized
 
 __all__ = ["call", "is_users", "run"]
 
-#: Of Python's own library: what handles traced arrays as any other objects.
-_NEUTRAL = frozenset(
-    ["builtins", "collections", "itertools", "functools", "operator", "copy", "types"]
-    + ["dataclasses", "contextlib", "typing", "enum", "logging", "warnings", "abc"]
-    + ["contextvars", "_operator", "_functools", "_collections", "_io", "io", "time"]
-    + [
-        "heapq",
-        "_heapq",
-        "bisect",
-        "_bisect",
-        "threading",
-        "weakref",
-        "gc",
-        "inspect",
-        "pprint",
-        "sys",
-        "collections.abc",
-    ]
-)
 _CONTAINERS = (list, dict, set)
+#: Functions of Python that read and set attributes: what `objects` does instead.
+OF_OBJECTS: dict[Any, Callable[..., Any]] = {}
+#: What takes elements one by one, as they are asked for.
+_LAZY = (
+    *(zip, enumerate, iter, map, filter),
+    *(x for x in vars(itertools).values() if isinstance(x, type)),
+)
 
 
 def run(recording: Recording, function: Any, *args: Any) -> Any:
@@ -99,9 +97,9 @@ def call(
 
 
 def call_opaque_at(recording: Recording, site: Any, function: Any, *args: Any) -> Any:
-    """A call at this place, as an operation of its own."""
+    """An expression at this place, as an operation of its own."""
     recording.locate(site)
-    return call_opaque(recording, function, recording.lifted(args), {})
+    return call_opaque(recording, function, recording.lifted(args), {}, site.text)
 
 
 # ---- the user's own ------------------------------------------------------------------
@@ -114,7 +112,51 @@ def _users(
     args: Any,
     kwargs: dict[str, Any],
 ) -> Any:
-    """A function of the user: rewritten, further along the path."""
+    """A function of the user or of a package: rewritten, further along the path."""
+    if enters(site, function.__code__.co_filename):
+        follow = functools.partial(_followed, recording, site, function, args, kwargs)
+        return _entered(recording, site, follow, function, args, kwargs)
+    return _followed(recording, site, function, args, kwargs)
+
+
+def _entered(
+    recording: Recording,
+    site: Any,
+    follow: Callable[[], Any],
+    function: Any,
+    args: Any,
+    kwargs: dict[str, Any],
+) -> Any:
+    """A call into a package: traced, or opaque where the trace cannot follow."""
+    reason: Exception | None = None
+    packages = recording.packages
+    if packages.traced(function):
+        packages.followed = True
+        try:
+            with recording.attempt():
+                return follow()
+        except Exception as error:
+            packages.lost[id(function)] = function
+            reason = error
+    recording.locate(site)
+    given = recording.lifted((args, kwargs))
+    if not holds(given):
+        return function(*args, **kwargs)
+    try:
+        return call_opaque(recording, function, *given)
+    except TraceError:
+        if reason is None:
+            raise
+        raise reason from None
+
+
+def _followed(
+    recording: Recording,
+    site: Any,
+    function: FunctionType,
+    args: Any,
+    kwargs: dict[str, Any],
+) -> Any:
     before = recording.path
     if site is not None:
         recording.path = hash((before, site.file, site.line, site.number))
@@ -179,9 +221,15 @@ def _make(
     if type(cls).__call__ is not type.__call__ or new is not object.__new__:
         return _librarys(recording, site, cls, args, kwargs)
     if type(init) is FunctionType and is_users(init):
-        made = object.__new__(cls)
-        _users(recording, site, init, (made, *args), kwargs)
-        return made
+
+        def make() -> Any:
+            made: Any = object.__new__(cls)
+            _followed(recording, site, init, (made, *args), kwargs)
+            return made
+
+        if enters(site, init.__code__.co_filename):
+            return _entered(recording, site, make, cls, args, kwargs)
+        return make()
     if dataclasses.is_dataclass(cls) and hasattr(cls, "__post_init__"):
         return _make_dataclass(recording, site, cls, args, kwargs)
     return _librarys(recording, site, cls, args, kwargs)
@@ -223,7 +271,7 @@ def _librarys(
     if type(of) is np.ndarray:
         lifted = recording.lift(of)
         given = recording.lifted((args, kwargs))
-        if lifted is not of or _concerned(given):
+        if lifted is not of or concerned(given):
             return _of_array(recording, site, lifted, function, *given)
         return function(*args, **kwargs)
     if isinstance(of, (Traced, Complex)):
@@ -232,14 +280,22 @@ def _librarys(
         )
     if function is copy.deepcopy:
         return copy.deepcopy(args[0], recording.copies())
+    of_object = python_functions.entry(OF_OBJECTS, function)
+    if of_object is not None and not kwargs:
+        return of_object(recording, site, *args)
     about = python_functions.entry(python_functions.ABOUT, function)
     if about is not None:
         return about(*args, **kwargs)
+    if any(function is lazy for lazy in _LAZY):
+        args = tuple(recording.turns(x) for x in args)
+    neutral = is_neutral(function)
+    if not neutral:
+        args = tuple(list(x) if type(x) is GeneratorType else x for x in args)
     given_args, given_kwargs = recording.lifted((args, kwargs))
-    if not _concerned((given_args, given_kwargs)):
-        if _is_neutral(function):
+    if not concerned((given_args, given_kwargs)):
+        if neutral:
             return _run(recording, function, args, kwargs)
-        if not _hidden(args) and not _hidden(tuple(kwargs.values())):
+        if not holds([*args, *kwargs.values()]):
             return function(*args, **kwargs)
     return _with_traced(recording, site, function, given_args, given_kwargs)
 
@@ -252,7 +308,7 @@ def _with_traced(
     try:
         return _meant(recording, site, function, args, kwargs)
     except (TraceError, TypeError) as error:
-        if isinstance(error, TypeError) and not _is_neutral(function):
+        if isinstance(error, TypeError) and not is_neutral(function):
             raise
         del recording.refused[refused:]
         reason = error
@@ -292,7 +348,7 @@ def _meant(
     dense = recording.dense(of)
     if dense is not of and hasattr(Traced, function.__name__):
         return _of_array(recording, site, dense, function, args, kwargs)
-    if _is_neutral(function):
+    if is_neutral(function):
         return _run(recording, function, args, kwargs)
     name = getattr(function, "__name__", repr(function))
     raise TraceError(f"{name}() is not known to the trace")
@@ -320,41 +376,6 @@ def _of_array(
         return getattr(recording.promote(array), name)(*args, **kwargs)
     function = getattr(np, name)
     return _with_traced(recording, site, function, (array, *args), kwargs)
-
-
-def _is_neutral(function: Any) -> bool:
-    """Whether a function handles traced arrays as it does any others."""
-    if isinstance(function, type):
-        return function.__module__ in _NEUTRAL or not _is_foreign(function)
-    module = getattr(function, "__module__", None) or type(function).__module__
-    of = getattr(function, "__self__", None)
-    if of is not None and not isinstance(of, ModuleType):
-        module = type(of).__module__
-    return module in _NEUTRAL or module.partition(".")[0] == "fastgrad"
-
-
-def _is_foreign(cls: type) -> bool:
-    """Whether a class is NumPy's or SciPy's rather than the user's."""
-    return cls.__module__.partition(".")[0] in ("numpy", "scipy", "torch", "jax")
-
-
-def _concerned(x: Any) -> bool:
-    """Whether something traced is in these arguments, or among their elements."""
-    if isinstance(x, (list, tuple)):
-        return any(map(_concerned, x))
-    if isinstance(x, dict):
-        return any(map(_concerned, x.values()))
-    if type(x) in (zip, map, filter, enumerate, type(iter([]))):
-        return True
-    return is_live(x)
-
-
-def _hidden(values: Any) -> bool:
-    """Whether a function among these has traced arrays among its variables."""
-    return any(
-        isinstance(v, FunctionType) and any(_concerned(c) for c in variables(v))
-        for v in values
-    )
 
 
 def _run(recording: Recording, function: Any, args: Any, kwargs: Any) -> Any:

@@ -25,7 +25,10 @@ _STDLIB = tuple(
     for key in ("stdlib", "platstdlib")
 )
 #: Packages whose functions are known by what they mean, or called as they are.
-_KNOWN = frozenset(["numpy", "scipy", "torch", "jax", "jaxlib", "numba", "tensorflow"])
+_KNOWN = frozenset(
+    ["numpy", "scipy", "torch", "jax", "jaxlib", "numba", "tensorflow"]
+    + ["pandas", "polars", "xarray", "dask"]  # which keep their data out of sight
+)
 _FUTURE_FLAGS = 0x1FF0000
 
 
@@ -49,10 +52,19 @@ def is_users(function: FunctionType) -> bool:
 def _is_users_file(file: str) -> bool:
     if graph.is_internal(file) or file.startswith("<frozen"):
         return False
-    parts = os.path.realpath(file).split(os.sep)
-    if "site-packages" in parts:
-        return parts[parts.index("site-packages") + 1] not in _KNOWN
+    package = package_of(file)
+    if package is not None:
+        return package not in _KNOWN
     return not os.path.realpath(file).startswith(_STDLIB)
+
+
+@functools.lru_cache(maxsize=4096)
+def package_of(file: str) -> str | None:
+    """The installed package that a file belongs to; None if it is the user's own."""
+    parts = os.path.realpath(file).split(os.sep)
+    if "site-packages" not in parts:
+        return None
+    return parts[parts.index("site-packages") + 1]
 
 
 def definition_of(function: FunctionType) -> Definition | None:
@@ -119,6 +131,8 @@ def code_of(definition: Definition, like: CodeType) -> CodeType:
     if definition.enclosing is not None:
         names.discard("__class__")
         scope = [_class(definition.enclosing, scope)]
+        if definition.enclosing not in names:  # what methods call it is no variable
+            scope.insert(0, ast.Global([definition.enclosing]))
     assigned: list[ast.stmt] = [
         ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None))
         for name in sorted(names)

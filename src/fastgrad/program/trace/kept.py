@@ -28,15 +28,22 @@ class Kept:
         """Note a list, dict, set or deque that was changed."""
         self._containers[id(owner)] = owner
 
-    def settle(self) -> None:
-        """Replace every traced array in them by its value."""
-        for owner, name in self._attributes:
+    @property
+    def count(self) -> int:
+        """How often an attribute was set."""
+        return len(self._attributes)
+
+    def settle(self, first: int = 0) -> None:
+        """Make traced arrays in them, from that attribute on, the values they have."""
+        for owner, name in self._attributes[first:]:
             value = getattr(owner, name, None)
             settled = plain(value)
             if settled is not value:
                 _set(owner, name, settled)
-        for owner in self._containers.values():
-            _settle_in(owner, set())
+        del self._attributes[first:]
+        if not first:
+            for owner in self._containers.values():
+                _settle_in(owner, set())
 
 
 def _set(owner: Any, name: str, value: Any) -> None:

@@ -94,6 +94,8 @@ def call_ufunc(ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         x = graph.reshape(x, x.shape + (1,) * y.value.ndim, label)
         inputs, method = (Traced(x, _FLOAT), inputs[1]), "__call__"
     where = kwargs.pop("where", True)
+    for option in ("casting", "order", "subok"):
+        kwargs.pop(option, None)
     _drop_dtype(kwargs, label)
     if method != "__call__" or kwargs:
         raise TraceError(f"{label}.{method} cannot be traced")
@@ -334,6 +336,14 @@ _METHODS: dict[str, Callable[..., Any]] = {
         )
     },
     "conj": _method(np.conjugate),
+    # of sparse matrices that are traced as dense ones
+    **{
+        f"to{kind}": lambda self, *args, **kwargs: self
+        for kind in (
+            *("array", "dense", "csr", "csc", "coo", "lil", "dia", "bsr", "dok"),
+        )
+    },
+    "multiply": _method(np.multiply),
     "flatten": lambda self, *order: call(np.copy, call(np.ravel, self, *order)),
     "fill": _fill,
     "sort": _sort,

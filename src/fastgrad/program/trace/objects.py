@@ -18,12 +18,20 @@ import numpy as np
 from fastgrad.program.graph import TraceError
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.trace import calls
-from fastgrad.program.trace.complexes import Complex, is_complex
+from fastgrad.program.trace.complexes import Complex, is_complex, is_live
 from fastgrad.program.trace.foreign import Foreign
+from fastgrad.program.trace.neutral import is_foreign
 from fastgrad.program.trace.recording import Recording
-from fastgrad.program.trace.traced import Traced, any_live, node_of, settled_key
+from fastgrad.program.trace.traced import (
+    Traced,
+    any_live,
+    node_of,
+    number,
+    settled_key,
+)
 
 _CONTAINERS = (list, dict, set)
+_NUMERIC = (np.generic, Complex, list, tuple)
 _SIMPLE = frozenset([list, tuple, dict, str, range, Traced, ModuleType, np.ndarray])
 
 
@@ -42,8 +50,10 @@ def defined(recording: Recording, of: Any, name: str) -> Any:
 def _is_users(found: Any) -> bool:
     if isinstance(found, property):
         found = found.fget
-    if isinstance(found, functools.cached_property):
+    elif isinstance(found, functools.cached_property):
         found = found.func
+    elif not isinstance(found, FunctionType):
+        found = inspect.getattr_static(type(found), "__get__", None)
     return isinstance(found, FunctionType) and calls.is_users(found)
 
 
@@ -62,6 +72,9 @@ def attribute(recording: Recording, site: Any, of: Any, name: str) -> Any:
         recording.kept.attribute(of, name)
         vars(of)[name] = value
         return value
+    if found is not None and not isinstance(found, FunctionType):
+        get = type(found).__get__  # a descriptor
+        return calls.call(recording, site, get, (found, of, type(of)), {})
     if name == "flat" and type(of) is np.ndarray:
         of = recording.lift(of)
     recording.locate(site)
@@ -75,6 +88,10 @@ def set_attribute(
     found = inspect.getattr_static(type(of), name, None)
     if isinstance(found, property) and isinstance(found.fset, FunctionType):
         calls.call(recording, site, found.fset, (of, value), {})
+        return
+    put = inspect.getattr_static(type(found), "__set__", None)
+    if isinstance(put, FunctionType) and calls.is_users(put):
+        calls.call(recording, site, put, (found, of, value), {})
         return
     setter = defined(recording, of, "__setattr__")
     if setter is not None:
@@ -99,7 +116,7 @@ def item(recording: Recording, site: Any, of: Any, key: Any) -> Any:
     if kind is Foreign:
         return calls.call_opaque_at(recording, site, operator.getitem, of, key)
     if kind is Traced:
-        return _of_memory(of[_key(recording, key)])
+        return number(of[_key(recording, key)])
     found = defined(recording, of, "__getitem__")
     if found is not None:
         return calls.call(recording, site, found, (of, key), {})
@@ -108,13 +125,6 @@ def item(recording: Recording, site: Any, of: Any, key: Any) -> Any:
         if meaning is not None:
             return meaning(_key(recording, key))
     return of[_settled(recording, site, key)]
-
-
-def _of_memory(x: Any) -> Any:
-    """An element that does not depend on the parameters is a number again."""
-    if type(x) is Traced and not x.ndim and not x.node.active:
-        return x.node.value.astype(x.dtype)[()]
-    return x
 
 
 def _key(recording: Recording, key: Any) -> Any:
@@ -149,7 +159,7 @@ def set_item(recording: Recording, site: Any, of: Any, key: Any, value: Any) -> 
     if type(of) is np.ndarray:
         _write(recording, of, _key(recording, key), value)
         return
-    if type(of) is Traced:
+    if type(of) in (Traced, Complex):
         of[_key(recording, key)] = recording.lifted(value)
         return
     found = defined(recording, of, "__setitem__")
@@ -172,8 +182,8 @@ def _write(recording: Recording, of: Any, key: Any, value: Any) -> None:
     if target is of and not traced and not _concerns(key):
         of[key] = value
         return
-    if is_complex(value) or of.dtype.kind == "c":
-        raise TraceError("writes complex numbers that depend on the parameters")
+    if is_complex(value) and of.dtype.kind != "c":
+        raise TraceError("writes complex numbers into an array of real ones")
     if target is of:
         target = recording.promote(of)
     if of.dtype.kind in "iu" and any_live(value):
@@ -207,31 +217,44 @@ class Target:
 def iterate(recording: Recording, site: Any, of: Any) -> Any:
     """``iter(of)``."""
     if type(of) is np.ndarray:
-        lifted = recording.lift(of)
-        if lifted is of and of.ndim == 1 and of.flags.writeable:
-            # What the turns write into it, later turns see.
-            return (item(recording, site, of, i) for i in range(len(of)))
-        return lifted
+        return recording.turns(of)
+    if type(of) is Foreign:
+        return _elements(recording, site, of)
     found = defined(recording, of, "__iter__")
     if found is not None:
         return calls.call(recording, site, found, (of,), {})
     return of
 
 
+def _elements(recording: Recording, site: Any, of: Foreign) -> Any:
+    """What an object made of traced arrays gives when it is iterated over."""
+    whole = calls.call_opaque_at(recording, site, list, of)
+    if type(whole) is not Foreign:
+        return whole
+    at = functools.partial(calls.call_opaque_at, recording, site, operator.getitem)
+    return [at(whole, i) for i in range(len(whole.held))]
+
+
 def augment(recording: Recording, site: Any, symbol: str, x: Any, value: Any) -> Any:
     """``x += value``: what x is then, itself if it changes in place."""
     if type(x) is np.ndarray:
         new = getattr(site, symbol)(x, value)
-        if type(recording.lift(x)) is np.ndarray and not any_live(new):
+        if type(recording.lift(x)) is np.ndarray and not is_live(new):
             in_place = getattr(operator, f"i{symbol.rstrip('_')}")
             return in_place(x, value)
         recording.locate(site)
-        if type(new) is not Complex and np.shape(new) != x.shape:
+        if np.shape(new) != x.shape:
             raise ValueError(
                 f"non-broadcastable output operand with shape {x.shape} doesn't match "
                 f"the broadcast shape {np.shape(new)}"
             )
         _write(recording, x, Ellipsis, new)
+        return x
+    if type(x) is Complex:
+        new = getattr(site, symbol)(x, value)
+        if not x.ndim:
+            return new
+        x[...] = new
         return x
     if type(x) is Traced:
         value = recording.lift(value) if type(value) is np.ndarray else value
@@ -258,7 +281,7 @@ def mixed(
     if Foreign in (type(x), type(y)):
         return calls.call_opaque_at(recording, site, operation, x, y)
     for a, b in ((x, y), (y, x)):
-        if not isinstance(a, (np.ndarray, np.generic, Complex, list, tuple)):
+        if type(a) is not np.ndarray and not isinstance(a, _NUMERIC):
             found = defined(recording, a, f"__{operation.__name__.rstrip('_')}__")
             if found is not None:
                 return special(recording, site, operation.__name__, operation, x, y)
@@ -269,6 +292,8 @@ def mixed(
                 if result is not NotImplemented:
                     return result
                 return operation(dense, b) if a is x else operation(b, dense)
+            if is_foreign(type(a)) and type(a) is not Traced:
+                return calls.call_opaque_at(recording, site, operation, x, y)
     return operation(x, y)
 
 
@@ -329,3 +354,22 @@ class _Manager:
 
     def __exit__(self, *error: Any) -> Any:
         return self._call(type(self._of).__exit__, (self._of, *error), {})
+
+
+# ---- attributes by their names -------------------------------------------------------
+
+
+def _getattr(recording: Recording, site: Any, of: Any, name: str, *default: Any) -> Any:
+    try:
+        return attribute(recording, site, of, name)
+    except AttributeError:
+        if not default:
+            raise
+        return default[0]
+
+
+def _setattr(recording: Recording, site: Any, of: Any, name: str, value: Any) -> None:
+    set_attribute(recording, site, of, name, value)
+
+
+calls.OF_OBJECTS.update({getattr: _getattr, setattr: _setattr})

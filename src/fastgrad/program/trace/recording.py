@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, Source, TraceError
 from fastgrad.program.primitives.meanings import meaning_of
+from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.kept import Kept
 from fastgrad.program.trace.memory import Memory, flat, positions_in, root_of
-from fastgrad.program.trace.traced import Traced
+from fastgrad.program.trace.packages import Packages
+from fastgrad.program.trace.traced import Traced, number
 
 #: Elements of a constant that is worth sharing.
 _LARGE = 1 << 16
@@ -45,6 +48,8 @@ class Recording:
         Where the loss has put traced arrays that outlive the call.
     sharing : bool
         Whether large constants are the user's own arrays rather than copies.
+    packages : Packages
+        What is done with their functions.
     """
 
     rewritten: Callable[[FunctionType], FunctionType | None]
@@ -55,11 +60,12 @@ class Recording:
     path: int = 0
     kept: Kept = field(default_factory=Kept)
     sharing: bool = False
+    packages: Packages = field(default_factory=Packages)
 
     def __post_init__(self) -> None:
         self._sources: dict[tuple[Any, int], Source] = {}
         # Objects are known by their id, so all of them are held.
-        self._memories: dict[int, tuple[NDArray[Any], Memory]] = {}
+        self._memories: dict[int, tuple[NDArray[Any], Memory, np.dtype[Any]]] = {}
         self._lifted: dict[int, tuple[NDArray[Any], Traced]] = {}
         self._meanings: dict[int, tuple[Any, Any]] = {}
         self._dense: dict[int, tuple[Any, Any]] = {}
@@ -80,6 +86,23 @@ class Recording:
             self._sources[key] = source
         self.source = source
 
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Forget what was met within where it fails, though it may have caught that."""
+        met: list[list[Any]] = [self.refused, self.guards, self.opaque]
+        lengths, kept, path = [len(x) for x in met], self.kept.count, self.path
+        try:
+            yield
+            if len(self.refused) > lengths[0]:
+                raise TraceError(*self.refused[-1])
+        except Exception:
+            for x, length in zip(met, lengths, strict=True):
+                del x[length:]
+            with graph.outside():
+                self.kept.settle(kept)
+            self.path = path
+            raise
+
     # ---- the user's own arrays
 
     def parameter(self, leaf: NDArray[Any], node: Node) -> Traced:
@@ -87,7 +110,7 @@ class Recording:
         root = root_of(leaf)
         if root is leaf and leaf.flags.c_contiguous:
             memory = Memory(node, owned=False)
-            self._memories[id(root)] = root, memory
+            self._memories[id(root)] = root, memory, root.dtype
             traced = Traced(node, leaf.dtype, memory)
         else:
             memory = self._memory(root)
@@ -105,9 +128,13 @@ class Recording:
         if id(array) not in self._memories and array.base is None:
             return array
         root = root_of(array)
-        if id(root) not in self._memories or array.dtype != root.dtype:
+        if id(root) not in self._memories:
             return array
-        memory = self._memories[id(root)][1]
+        _, memory, dtype = self._memories[id(root)]
+        if array.dtype.kind == "c":
+            return Complex(self.lift(array.real), self.lift(array.imag))
+        if array.dtype != dtype:
+            return array
         positions = positions_in(root, array)
         traced = Traced(memory.read(positions), array.dtype, memory, positions)
         if array is root:
@@ -130,6 +157,15 @@ class Recording:
             same = all(map(operator.is_, values, x.values()))
             return x if same else dict(zip(x, values, strict=True))
         return x
+
+    def turns(self, x: Any) -> Any:
+        """What to iterate over: what is written to an array, later turns see."""
+        if type(x) is not np.ndarray:
+            return x
+        lifted = self.lift(x)
+        if lifted is x and x.ndim == 1 and x.flags.writeable:
+            return (number(self.lift(x)[i]) for i in range(len(x)))
+        return lifted
 
     def meaning(self, function: Any) -> Any:
         """What a function of a library means in traced NumPy, or None."""
@@ -166,19 +202,29 @@ class Recording:
         """Whether the loss has written into an array that is a constant."""
         return any(graph.digest(x) != before for x, before in self._shared.values())
 
-    def promote(self, array: NDArray[Any]) -> Traced:
+    def promote(self, array: NDArray[Any]) -> Traced | Complex:
         """A plain array that something traced is about to be written to."""
         self._memory(root_of(array))
         lifted = self.lift(array)
-        if not isinstance(lifted, Traced):
+        if not isinstance(lifted, Traced | Complex):
             raise TraceError("writes into an array through another dtype")
         return lifted
 
     def _memory(self, root: NDArray[Any]) -> Memory:
         if id(root) not in self._memories:
-            if root.dtype.kind not in "fiub" or not root.flags.forc:
+            dtype = _element(root.dtype)
+            if dtype is None or not root.flags.forc:
                 raise TraceError(f"writes into an array of dtype {root.dtype}")
-            plain = flat(root)
+            plain = flat(root).view(dtype)
             memory = Memory(graph.constant(plain, own=True), plain=plain)
-            self._memories[id(root)] = root, memory
+            self._memories[id(root)] = root, memory, dtype
         return self._memories[id(root)][1]
+
+
+def _element(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """What memory consists of: numbers, also in complex ones and in structures."""
+    if dtype.kind in "fiub":
+        return dtype
+    pairs = dtype == np.dtype(complex)
+    structures = dtype.kind == "V" and dtype.itemsize % 8 == 0 and not dtype.hasobject
+    return np.dtype(float) if pairs or structures else None

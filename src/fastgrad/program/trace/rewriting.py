@@ -59,20 +59,23 @@ def _rewrite(function: FunctionType) -> CodeType | None:
     rewriter = _Rewriter(function.__code__, found.enclosing)
     node = rewriter.function(found.node)
     code = code_of(dataclasses.replace(found, node=node), function.__code__)
-    code = _with_sites(code, rewriter.sites)
-    return code.replace(co_qualname=function.__code__.co_qualname)
+    prefix = code.co_qualname, function.__code__.co_qualname
+    return _with_sites(code, rewriter.sites, prefix)
 
 
-def _with_sites(code: CodeType, sites: list[Site]) -> CodeType:
+def _with_sites(code: CodeType, sites: list[Site], prefix: tuple[str, str]) -> CodeType:
+    """The code with its sites among the constants, named as the user's own."""
+    compiled, own = prefix
     return code.replace(
+        co_qualname=own + code.co_qualname.removeprefix(compiled),
         co_consts=tuple(
-            _with_sites(c, sites)
+            _with_sites(c, sites, prefix)
             if isinstance(c, CodeType)
             else sites[int(c[len(_MARK) :])]
             if isinstance(c, str) and c.startswith(_MARK)
             else c
             for c in code.co_consts
-        )
+        ),
     )
 
 
@@ -113,13 +116,14 @@ class _Rewriter(ast.NodeTransformer):
 
     # ---- building
 
-    def _at(self, node: ast.AST, method: str, *args: Any, keywords: Any = ()) -> Any:
+    def _at(self, node: Any, method: str, *args: Any, keywords: Any = ()) -> Any:
         """A call of a method of a new site, on the line that is to be blamed."""
         named = node.func if isinstance(node, ast.Call) else node
-        line: Any = getattr(node, "lineno", 0)
+        line: Any = node.lineno
         if isinstance(named, ast.Attribute):
             line = named.end_lineno
-        site = Site(self.file, line, len(self.sites))
+        span = (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset)
+        site = Site(self.file, line, len(self.sites), span)
         self.sites.append(site)
         constant = ast.Constant(f"{_MARK}{site.number}")
         attribute = ast.Attribute(constant, method, ast.Load())

@@ -6,6 +6,7 @@ operation itself does, at the price of one call.
 
 from __future__ import annotations
 
+import linecache
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -68,14 +69,26 @@ class Site:
         Where it stands.
     number : int
         Which of its function's operations it is.
+    span : (int, int, int, int)
+        Its first and last line, and the columns, in bytes, where it begins and ends.
     """
 
-    __slots__ = ("file", "line", "number")
+    __slots__ = ("file", "line", "number", "span")
 
-    def __init__(self, file: str, line: int, number: int) -> None:
+    def __init__(
+        self, file: str, line: int, number: int, span: tuple[int, int, int, int]
+    ) -> None:
         self.file = file
         self.line = line
         self.number = number
+        self.span = span
+
+    @property
+    def text(self) -> str:
+        """The operation as the user wrote it, on its first line."""
+        line, end_line, start, end = self.span
+        text = linecache.getline(self.file, line).encode()
+        return text[start : end if end_line == line else None].decode().strip()
 
     # ---- calls
 

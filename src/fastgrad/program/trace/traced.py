@@ -22,13 +22,11 @@ from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.primitives import shapes, sorting, ufuncs
 from fastgrad.program.primitives.meanings.arrays import asarray
+from fastgrad.program.trace.as_numbers import AsNumbers, decided
 from fastgrad.program.trace.memory import Memory, Positions
 
-_FLOAT = np.dtype(float)
-_BOOL = np.dtype(bool)
 
-
-class Traced(NDArrayOperatorsMixin):
+class Traced(AsNumbers, NDArrayOperatorsMixin):
     """An array of a program being traced.
 
     Parameters
@@ -155,6 +153,21 @@ class Traced(NDArrayOperatorsMixin):
         return self.dtype.itemsize
 
     @property
+    def flags(self) -> Any:
+        """Those of an array of its own."""
+        return np.empty(self.shape, self.dtype).flags
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Those of an array of its own."""
+        return np.empty(self.shape, self.dtype).strides
+
+    @property
+    def device(self) -> str:
+        """As `numpy.ndarray.device`."""
+        return "cpu"
+
+    @property
     def T(self) -> Any:
         """The transpose."""
         return np.transpose(self)
@@ -206,75 +219,7 @@ class Traced(NDArrayOperatorsMixin):
     def __deepcopy__(self, memo: Any) -> Traced:
         return Traced(self.node, self.dtype)
 
-    # ---- its elements as numbers
-
-    def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
-        """A copy in another dtype; whole numbers are an outcome that is guarded."""
-        from fastgrad.program.trace.complexes import Complex
-
-        dtype = np.dtype(dtype)
-        if not self.live:
-            return self._data("astype()").astype(dtype, *args, **kwargs)
-        if dtype.kind == "c":
-            return Complex(self, 0.0)
-        if dtype.kind == "b":
-            return self.is_true()
-        if dtype.kind in "iu" and self.dtype.kind == "b":
-            return Traced(self.node, _FLOAT)
-        if dtype.kind in "iu" and self.dtype.kind != "i":
-            return _trunc(self.node).astype(dtype)
-        return Traced(self.node, dtype)
-
-    def is_true(self) -> Traced:
-        """Where it is not zero."""
-        if self.dtype.kind == "b":
-            return self
-        zero = ufuncs.number(0.0)
-        node = ufuncs.elementwise("not_equal", self.node, zero, label="bool()")
-        return Traced(node, _BOOL)
-
-    def __bool__(self) -> bool:
-        if not self.live or self.size != 1:
-            return bool(self._data("bool()") if not self.live else np.empty(self.shape))
-        return bool(_decided(self.is_true().node))
-
-    def __int__(self) -> int:
-        if not self.live:
-            return int(self._data("int()"))
-        return int(_trunc(self.node) if self.dtype.kind == "f" else self.whole())
-
-    def __index__(self) -> int:
-        if not self.live:
-            return self._data("an index").__index__()
-        if self.dtype.kind not in "iu" or self.ndim:
-            raise TypeError("only integer scalar arrays can be converted to an index")
-        return int(self.whole())
-
-    def __round__(self, ndigits: int | None = None) -> Any:
-        rounded = np.round(self, ndigits or 0)
-        return int(rounded) if ndigits is None else rounded
-
-    def __trunc__(self) -> int:
-        return int(self)
-
-    def __floor__(self) -> int:
-        return int(np.floor(self))
-
-    def __ceil__(self) -> int:
-        return int(np.ceil(self))
-
-    def whole(self) -> NDArray[np.intp]:
-        """Its whole numbers, which the loss acts on."""
-        return _decided(self.node).astype(np.intp)
-
-    def __float__(self) -> float:
-        return float(self._data("float()"))
-
-    def __complex__(self) -> complex:
-        return complex(self._data("complex()"))
-
-    def __array__(self, *args: Any, **kwargs: Any) -> NDArray[Any]:
-        return np.array(self._data("a plain array"), *args, **kwargs)
+    # ---- its elements
 
     def item(self, *args: Any) -> Any:
         """As `numpy.ndarray.item`."""
@@ -349,19 +294,6 @@ class Traced(NDArrayOperatorsMixin):
         self.memory.write(np.asarray(positions), new)
 
 
-def _decided(node: Node) -> NDArray[np.float64]:
-    recording = graph.current_trace.get()
-    recording.guards.append(node)
-    return node.value
-
-
-def _trunc(node: Node) -> NDArray[np.intp]:
-    value = node.value
-    if not np.isfinite(value).all():
-        raise ValueError("cannot convert float NaN or infinity to integer")
-    return _decided(ufuncs.elementwise("trunc", node, label="int()")).astype(np.intp)
-
-
 #: Kinds of keys that copy what they pick.
 _COPYING = (np.ndarray, list, bool, np.bool_, Traced)
 
@@ -392,10 +324,17 @@ def settled_key(key: Any) -> Any:
     if not any_live(key):
         return plain(key) if getattr(key, "is_traced", False) else key
     if key.dtype.kind == "b":
-        return _decided(key.node) != 0
+        return decided(key.node) != 0
     if key.dtype.kind in "iu":
         return key.whole() if key.ndim else int(key.whole())
     raise IndexError("arrays used as indices must be of integer (or boolean) type")
+
+
+def number(x: Any) -> Any:
+    """An element that does not depend on the parameters as the number it is."""
+    if type(x) is Traced and not x.ndim and not x.node.active:
+        return x.node.value.astype(x.dtype)[()]
+    return x
 
 
 def any_live(x: Any) -> bool:

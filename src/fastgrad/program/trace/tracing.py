@@ -17,6 +17,7 @@ from fastgrad.program.trace import calls
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.opaque import call_opaque
+from fastgrad.program.trace.packages import Packages
 from fastgrad.program.trace.recording import Recording
 from fastgrad.program.trace.rewriting import rewritten
 from fastgrad.program.trace.traced import Traced
@@ -57,12 +58,14 @@ def trace_graph(
     theta: NDArray[np.float64] | None = None,
     *,
     sharing: bool = False,
+    packages: Packages | None = None,
 ) -> Graph:
     """Record what a loss, called once, does with its parameters.
 
     Their nodes are views of `theta`, if they are at hand as one vector that stays.
     `sharing`, large constants are the user's own arrays, for as long as nobody else
     writes into these.
+    Traces of one loss share what they know of `packages`.
     """
     source = graph.defining_line(loss)
     if theta is None:
@@ -72,10 +75,11 @@ def trace_graph(
         for name, value in zip(nest.names, nest.split(theta), strict=True)
     ]
     given = loss, nest, parameters, reduction, source
-    recording = Recording(rewritten, sharing=sharing)
+    packages = packages or Packages()
+    recording = Recording(rewritten, sharing=sharing, packages=packages)
     node = _recorded(recording, *given)
     if recording.wrote_shared:
-        recording = Recording(rewritten)
+        recording = Recording(rewritten, packages=packages)
         node = _recorded(recording, *given)
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)

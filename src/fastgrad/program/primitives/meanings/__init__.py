@@ -19,6 +19,7 @@ from fastgrad.program.primitives.meanings import (  # noqa: F401
     numbers,
     order,
     polynomials,
+    pools,
     products,
     scattering,
     selection,

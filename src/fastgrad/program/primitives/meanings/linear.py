@@ -95,6 +95,28 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
 # ---- interpolation: linear in the heights -------------------------------------------
 
 
+class _Interpolant:
+    """What interpolates traced heights: as of unit vectors, times the heights."""
+
+    def __init__(self, of_units: Any, heights: Any) -> None:
+        self._of_units, self._heights = of_units, heights
+
+    def __call__(self, x: Any, *rest: Any, **options: Any) -> Any:
+        if is_traced(x):
+            raise TraceError("interpolates at points that depend on parameters")
+        return np.tensordot(self._of_units(x, *rest, **options), self._heights, 1)
+
+    def integrate(self, a: Any, b: Any, *rest: Any, **options: Any) -> Any:
+        found = self._of_units.integrate(a, b, *rest, **options)
+        return np.tensordot(found, self._heights, 1)
+
+    def derivative(self, nu: int = 1) -> _Interpolant:
+        return _Interpolant(self._of_units.derivative(nu), self._heights)
+
+    def antiderivative(self, nu: int = 1) -> _Interpolant:
+        return _Interpolant(self._of_units.antiderivative(nu), self._heights)
+
+
 def _interpolator(name: str) -> Callable[..., Any]:
     """A class of `scipy.interpolate` that is made from points and heights."""
 
@@ -106,14 +128,7 @@ def _interpolator(name: str) -> Callable[..., Any]:
         from scipy import interpolate
 
         units, kind = np.eye(len(y)), getattr(interpolate, name)
-        of_units = kind(x, units, *args, **{**kwargs, "axis": 0})
-
-        def at(points: Any, *rest: Any) -> Any:
-            if is_traced(points):
-                raise TraceError(f"{name} at points that depend on parameters")
-            return np.tensordot(of_units(points, *rest), y, 1)
-
-        return at
+        return _Interpolant(kind(x, units, *args, **{**kwargs, "axis": 0}), y)
 
     return make
 

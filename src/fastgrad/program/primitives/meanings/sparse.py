@@ -13,6 +13,8 @@ from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
 from fastgrad.program.primitives.meanings.registry import means
 from fastgrad.program.primitives.meanings.scattering import scattered
 
+#: Most rows of a matrix to be solved with as one that is not sparse.
+_SMALL = 512
 _KINDS = ("csr_array", "csr_matrix")
 #: The classes that bring their own elementwise product.
 _OWN_PRODUCTS = ("csr_array", "coo_array", "dia_array", "lil_array", "dok_array")
@@ -41,6 +43,16 @@ def product(a: Any, b: Any) -> Any:
         transposed = _times(b.T, np.moveaxis(a, -1, 0))
         return np.moveaxis(transposed, 0, -1)
     return a @ b
+
+
+@means("scipy.sparse.linalg.spsolve")
+def spsolve(A: Any, b: Any, *rest: Any, **options: Any) -> Any:
+    """Of small matrices, as ones that are not sparse."""
+    if A.shape[0] > _SMALL:
+        return NotImplemented
+    dense = A.toarray() if is_sparse(A) else A
+    x = np.linalg.solve(dense, b.toarray() if is_sparse(b) else b)
+    return np.ravel(x) if x.ndim == 2 and x.shape[1] == 1 else x
 
 
 @means("scipy.sparse.issparse", "scipy.sparse.isspmatrix")
