@@ -429,10 +429,6 @@ REFUSED = {
     "vector": (lambda w: w * 2, r"shape \(4,\)"),
     "complex": (lambda w: (w * 1j).sum(), "returns a complex number"),
     "complex_max": (lambda w: np.max(w * 1j).real, "np.max of complex numbers"),
-    "complex_out": (
-        lambda w: _in_place_complex(w),
-        "np.add.__call__ of complex numbers",
-    ),
     "swallowed": (lambda w: _swallows(w), "float()"),
     "bytes": (lambda w: w.sum() + w.tobytes()[0], "tobytes"),
 }
@@ -447,12 +443,6 @@ def _changes_part(w):
     row = w[:2]
     row[0] = 1.0
     return w.sum()
-
-
-def _in_place_complex(w):
-    z = w * 1j
-    z += 1
-    return z.real.sum()
 
 
 #: Code without source, which sees traced arrays and wants numbers.

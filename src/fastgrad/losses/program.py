@@ -234,7 +234,9 @@ def _proved(
         try:
             _compare_around(compiled, python, size)
             break
-        except OUTSIDE as error:
+        except TraceError:
+            raise
+        except Exception as error:  # of the loss: nearer, it may have a value
             if size == _SIZES[-1]:
                 raise TraceError(
                     f"raises {type(error).__name__} next to the parameters",

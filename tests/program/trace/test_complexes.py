@@ -131,6 +131,7 @@ def in_place(p):
     w = z[1:]
     z *= 2j
     w += 1.0
+    np.add(w, 1j, out=w)
     z[0] = 5 - 1j
     return z
 
