@@ -20,7 +20,7 @@ from fastgrad.program.graph import TraceError
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.meanings.products import contraction
 from fastgrad.program.trace import fourier
-from fastgrad.program.trace.traced import Traced
+from fastgrad.program.trace.traced import Traced, is_basic
 
 _FLOAT = np.dtype(float)
 
@@ -72,6 +72,8 @@ class Complex(NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> Any:
+        if is_basic(key):  # a view, which sees what is written later
+            self.real, self.imag = map(_writable, (self.real, self.imag))
         return Complex(self.real[key], self.imag[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -140,8 +142,19 @@ def label_of(function: Any) -> str:
     return f"np{inner}.{function.__name__}"
 
 
-def call_ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+def call_ufunc(
+    ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
+) -> Any:
     """The same for the methods of a ufunc."""
+    if out is not None:
+        (target,) = out if isinstance(out, tuple) else (out,)
+        result = call_ufunc(ufunc, method, *inputs, **kwargs)
+        if isinstance(target, np.ndarray):
+            target = graph.current_trace.get().promote(target)
+        if not isinstance(target, Complex):
+            raise TraceError(f"np.{ufunc.__name__} with `out=` of real numbers")
+        target[...] = result
+        return target
     if method == "reduce" and ufunc is np.add:
         return call(np.sum, *inputs, **{"axis": 0, **kwargs})
     if method != "__call__" or kwargs:
@@ -205,11 +218,16 @@ def _part(x: Any, imaginary: int) -> Any:
 def _vanish(parts: Any) -> bool:
     """Whether none of these depends on parameters, and all are zero."""
     return all(
-        _vanish(x)
-        if isinstance(x, (list, tuple))
-        else not is_live(x) and not np.any(np.asarray(x))
+        _vanish(x) if isinstance(x, (list, tuple)) else not _value_if_constant(x).any()
         for x in parts
     )
+
+
+def _value_if_constant(x: Any) -> Any:
+    """Its value at theta; not zero where it depends on parameters."""
+    if not is_live(x):
+        return np.asarray(x)
+    return np.ones(()) if x.node.active else x.node.value
 
 
 def _joined(terms: Sequence[Sequence[Any]]) -> Any:

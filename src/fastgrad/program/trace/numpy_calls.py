@@ -77,9 +77,7 @@ def call_ufunc(ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if method == "__call__" and len(inputs) > ufunc.nin:
         inputs, kwargs["out"] = inputs[: ufunc.nin], inputs[ufunc.nin :]
     if complexes.concerns(ufunc, inputs):
-        out = _given_out(kwargs)
-        result = complexes.call_ufunc(ufunc, method, *inputs, **kwargs)
-        return stored(result, out, label_of(ufunc))
+        return complexes.call_ufunc(ufunc, method, *inputs, **kwargs)
     meaning = meaning_of(ufunc if method == "__call__" else getattr(ufunc, method))
     if meaning is not None:
         return _composed(meaning, label_of(ufunc), inputs, kwargs)
@@ -157,11 +155,8 @@ def stored(result: Any, out: Any, label: str) -> Any:
         target = recording.lift(out)
         if target is out:
             target = recording.promote(out)
-    if isinstance(target, Complex):
-        target[...] = result
-        return out
-    if not isinstance(target, Traced) or isinstance(result, Complex):
-        raise TraceError(f"{label} with `out=` of real numbers for complex ones")
+    if not isinstance(target, Traced):
+        raise TraceError(f"{label} with `out=` of complex numbers")
     target.overwrite(graph.broadcast_to(node_of(result), target.shape, label))
     return out
 
