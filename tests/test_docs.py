@@ -35,6 +35,7 @@ def test_blocks_run_as_printed(page, tmp_path, monkeypatch):
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             exec(compile(before + code, "model.py", "exec"), names)
+        assert printed or not out.getvalue(), "what is printed must be shown"
         if printed:
             same = doctest.OutputChecker().check_output(printed, out.getvalue(), FLAGS)
             assert same, out.getvalue()
