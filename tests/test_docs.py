@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import fastgrad
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Run by tests/interop, where the frameworks are.
@@ -46,3 +48,27 @@ def run_examples(code, names, name):
     session = doctest.DocTestParser().get_doctest(code, names, name, None, None)
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     assert not runner.run(session, clear_globs=False).failed
+
+
+def test_the_api_page_has_every_public_name():
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    missing = [n for n in fastgrad.__all__ if not re.search(rf"\b{n}\b", page)]
+    assert not missing
+
+
+def test_every_link_leads_somewhere():
+    """To a page, and where it names one, to a heading of it."""
+    for page in [*PAGES, *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(
+            r"\]\((?!https?:)([^)\s]+)\)", page.read_text("utf-8")
+        ):
+            file, _, heading = target.partition("#")
+            other = page.parent / file if file else page
+            assert other.is_file(), (page.name, target)
+            if heading:
+                text = other.read_text("utf-8")
+                titles = re.findall(r"^#+ (.*)$", text, re.M)
+                slugs = [
+                    re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles
+                ]
+                assert heading in slugs, (page.name, target)
