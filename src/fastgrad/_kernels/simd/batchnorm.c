@@ -11,36 +11,42 @@ typedef struct {
     vec sum[LANES], product[LANES];
 } partial;
 
-/* Adds rows of a tile, a multiple of LANES but for the last ones of a chunk. */
+/* Adds up to LANES rows of a tile. */
 INLINE void tile_rows(const void *x, const void *dy, ptrdiff_t pitch, ptrdiff_t rows, vec mean,
                       int single, partial *sums)
 {
-    vec sum[LANES], product[LANES]; /* copies stay in registers */
-    ptrdiff_t i = 0;
-    EACH_LANE sum[k] = sums->sum[k], product[k] = sums->product[k];
-#define ADD(i, sum, product)                                                                     \
+#define ADD(k)                                                                                   \
     do {                                                                                         \
-        vec g = load_at(dy, (i)*pitch, single);                                                  \
-        sum += g;                                                                                \
-        product += g * (load_at(x, (i)*pitch, single) - mean);                                   \
+        vec g = load_at(dy, (k)*pitch, single);                                                  \
+        sums->sum[k] += g;                                                                       \
+        sums->product[k] += g * (load_at(x, (k)*pitch, single) - mean);                          \
     } while (0)
-    for (; i + LANES <= rows; i += LANES)
-        EACH_LANE ADD(i + k, sum[k], product[k]);
-    EACH_LANE sums->sum[k] = sum[k], sums->product[k] = product[k];
-    for (int k = 0; i + k < rows; k++)
-        ADD(i + k, sums->sum[k], sums->product[k]);
+    if (rows == LANES)
+        EACH_LANE ADD(k);
+    else
+        for (int k = 0; k < rows; k++)
+            ADD(k);
 #undef ADD
 }
 
-INLINE void column_sums(const void *x, const void *dy, ptrdiff_t rows, double mean, int single,
-                        double *sum, double *product)
+/* Adds the rows of a column, a multiple of LANES but for the last ones of a chunk; brings as
+ * many rows from `ahead` on, of each operand, into the cache. */
+INLINE void column_rows(const void *x, const void *dy, ptrdiff_t rows, ptrdiff_t ahead,
+                        double mean, int single, vec *sum, vec *product)
 {
-    vec s = {0}, p = {0};
+    vec s = *sum, p = *product;
     ptrdiff_t i = 0;
+    for (; i + 2 * LANES <= rows; i += 2 * LANES) {
+        prefetch_at(x, i + ahead, single);
+        prefetch_at(dy, i + ahead, single);
+        for (int k = 0; k < 2; k++) {
+            vec g = load_at(dy, i + k * LANES, single);
+            s += g;
+            p += g * (load_at(x, i + k * LANES, single) - splat(mean));
+        }
+    }
     for (; i + LANES <= rows; i += LANES) {
         vec g = load_at(dy, i, single);
-        prefetch_at(x, i + CHUNK, single);
-        prefetch_at(dy, i + CHUNK, single);
         s += g;
         p += g * (load_at(x, i, single) - splat(mean));
     }
@@ -48,6 +54,31 @@ INLINE void column_sums(const void *x, const void *dy, ptrdiff_t rows, double me
         double g = get(dy, i + k, single);
         s[k] += g;
         p[k] += g * (get(x, i + k, single) - mean);
+    }
+    *sum = s;
+    *product = p;
+}
+
+/* Sums of a chunk of column j: where it is, run by run, if that leaves every row in its lane. */
+INLINE void column_sums(const rows_view *x, const rows_view *dy, const block *b, ptrdiff_t j,
+                        ptrdiff_t ahead, double mean, double *bx, double *by, int single,
+                        double *sum, double *product)
+{
+    const ptrdiff_t size = single ? 4 : 8;
+    ptrdiff_t n = b->row / x->inner, at = b->row % x->inner, done = 0;
+    vec s = {0}, p = {0};
+    if (x->inner_stride != size || x->inner % LANES) {
+        column_rows(pack_column(x, b, j, bx, single), pack_column(dy, b, j, by, single),
+                    b->rows, ahead, mean, single, &s, &p);
+    } else {
+        for (; done < b->rows; at = 0, n++) {
+            const ptrdiff_t left = b->rows - done, run = x->inner - at;
+            const ptrdiff_t offset = n * x->outer_stride + at * size
+                                     + (b->column + j) * x->column_stride;
+            column_rows(x->data + offset, dy->data + offset, run < left ? run : left, ahead,
+                        mean, single, &s, &p);
+            done += run;
+        }
     }
     *sum = tree(s);
     *product = tree(p);
@@ -59,17 +90,15 @@ INLINE void tiled(const rows_view *x, const rows_view *dy, const double *mean, c
     panel tx = pack_tiles(x, b, bx, single), ty = pack_tiles(dy, b, by, single);
     partial sums[TILES];
     memset(sums, 0, (b->columns + LANES - 1) / LANES * sizeof(partial));
-    for (ptrdiff_t i = 0; i < b->rows; i += BAND) {
-        prefetch_band(&tx, i + 8 * BAND, b->columns, single);
-        prefetch_band(&ty, i + 8 * BAND, b->columns, single);
+    /* So few rows at a time are read nearly in the order of memory. */
+    for (ptrdiff_t i = 0; i < b->rows; i += LANES)
         for (ptrdiff_t j = 0; j < b->columns; j += LANES) {
             ptrdiff_t offset = i * tx.pitch * (single ? 4 : 8);
             tile_rows((const char *)tile_at(&tx, j, b->columns, single) + offset,
                       (const char *)tile_at(&ty, j, b->columns, single) + offset, tx.pitch,
-                      b->rows - i < BAND ? b->rows - i : BAND,
+                      b->rows - i < LANES ? b->rows - i : LANES,
                       load(mean + tile_start(j, b->columns)), single, sums + j / LANES);
         }
-    }
     for (ptrdiff_t j = 0; j < b->columns; j += LANES) {
         ptrdiff_t start = tile_start(j, b->columns);
         *(vec *)(out + start) = tree_of(sums[j / LANES].sum);
@@ -87,12 +116,15 @@ INLINE void chunks(const rows_view *x, const rows_view *dy, const double *mean, 
         }
         return;
     }
+    /* After the last chunk of a column comes the first of the next. */
+    const ptrdiff_t last = (b->rows - 1) / CHUNK;
+    const ptrdiff_t next = x->column_stride / (single ? 4 : 8) - last * CHUNK;
     for (ptrdiff_t j = 0; j < b->columns; j++)
-        for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++) {
+        for (ptrdiff_t q = 0; q <= last; q++) {
             block now = chunk_of(b, q);
             double *to = out + 2 * q * ld + j;
-            column_sums(pack_column(x, &now, j, bx, single), pack_column(dy, &now, j, by, single),
-                        now.rows, mean[j], single, to, to + ld);
+            column_sums(x, dy, &now, j, q < last ? CHUNK : next, mean[j], bx, by, single, to,
+                        to + ld);
         }
 }
 
