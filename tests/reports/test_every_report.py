@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import unicodedata
 
 import numpy as np
 import pytest
@@ -33,6 +34,9 @@ REPORTS = {
     "scalar": lambda: of({"s": 2.0}),
     "empty block": lambda: of({"w": np.ones(3), "none": np.zeros((0, 2))}),
     "half a surrogate": lambda: of({"\ud800w": np.ones(2)}),
+    "terminal codes": lambda: of(
+        {"\x1b[31mred\r\n\x07": np.ones(2), "\u202ew": np.ones(2)}
+    ),
     "markup": lambda: of({"</script><b>&": np.ones(2)}),
     "nan": lambda: of({"w": np.ones(3)}, {"w": np.array([np.nan, np.inf, 2.0])}),
     "very long": lambda: of({"w": np.linspace(1, 2, 3000)}),
@@ -65,6 +69,8 @@ def test_every_way_to_show_it(name):
     report = REPORTS[name]()
     assert str(report).splitlines()[0]
     assert max(map(len, str(report).splitlines())) < 200
+    shown = str(report) + report.in_short + report.to_html()
+    assert {c for c in shown if unicodedata.category(c)[0] == "C"} == {"\n"}
     found = json.loads(report.to_json(), parse_constant=pytest.fail)
     assert found == report.to_dict()
     assert found["ok"] == report.ok == bool(report)

@@ -47,8 +47,8 @@ class Report(abc.ABC):
         verdict, _, numbers = document.headline.partition(": ")
         for part in document.parts:
             if isinstance(part, Findings) and part.items:
-                return f"{verdict}: {part.items[0].name}"
-        return f"{verdict}: {numbers}" if numbers else verdict
+                return text.written(f"{verdict}: {part.items[0].name}")
+        return text.written(f"{verdict}: {numbers}" if numbers else verdict)
 
     def __bool__(self) -> bool:
         return self.ok

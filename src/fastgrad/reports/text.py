@@ -1,6 +1,7 @@
 """A document as text that can be read in ten seconds."""
 
 import textwrap
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from fastgrad.reports.document import Document, Findings, Lines, Part, Table
@@ -16,8 +17,16 @@ def render(document: Document) -> str:
 
 
 def written(text: str) -> str:
-    """Return text that every file takes: a name may hold half a surrogate pair."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return text that every file and terminal takes as text.
+
+    A name may hold half a surrogate pair, or codes that a terminal obeys.
+    """
+    return "".join(map(_written, text))
+
+
+def _written(character: str) -> str:
+    obeyed = unicodedata.category(character)[0] == "C" and character != "\n"
+    return character.encode("unicode-escape").decode() if obeyed else character
 
 
 def _section(part: Part) -> Iterator[str]:
@@ -62,6 +71,7 @@ def _indented(lines: Sequence[str]) -> list[str]:
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
     """Return rows of cells as aligned lines, the first `left` columns to the left."""
+    rows = [[written(cell).replace("\n", "\\n") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
