@@ -6,7 +6,7 @@ parameters; `theory` says what to expect of a wide network of equal layers.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from fastgrad._arguments import choice, flag, function, number
 from fastgrad.params import Nest, claimed, rebuild, walk
 from fastgrad.program import Node, topological, trace_graph
 from fastgrad.reports import Fault, Jacobian, SignalLayer, SignalReport
-from fastgrad.signal.evidence import Evidence
+from fastgrad.signal.evidence import LN2, Evidence, source_line
 from fastgrad.signal.jacobian import jacobian as find_jacobian
 from fastgrad.signal.layers import Layer
 from fastgrad.signal.meanfield import dead_probability, first_depth_outside
@@ -40,7 +40,6 @@ from fastgrad.signal.theory import (
 )
 from fastgrad.signal.verdict import find_faults
 
-_LN2 = math.log(2)
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
 _NOTHING = Size(math.nan, math.nan, math.nan, math.nan, None, None)
 
@@ -128,9 +127,8 @@ def diagnose_signal(
     gradients = backpropagate(nodes, result, values, keep)
     with np.errstate(all="ignore"):
         weights = [weigh(layer, values) for layer in structure]
-        layers = _measure_layers(
-            structure, weights, values, gradients, parameters, learning_rate
-        )
+        network = _Network(structure, weights, values, gradients)
+        layers = _measure_layers(network, parameters, learning_rate)
         along, against = _growths(layers)
         reached = {p.label for p in parameters if _reaches(gradients.get(p))}
         dtypes = {n: str(d) for n, d in zip(nest.names, nest.dtypes, strict=True)}
@@ -160,7 +158,7 @@ def _reported(
         fix=first.fix if first else None,
         faults=tuple(faults),
         range_depth=_range_depth(along, against),
-        input_log2=evidence.weights[0].log_signal / (2 * _LN2),
+        input_log2=evidence.weights[0].log_signal / (2 * LN2),
         jacobian=jacobian,
         notes=_notes(evidence.layers, evidence.weights),
     )
@@ -180,28 +178,32 @@ def _nest(params: Any) -> Nest:
 # ---- one record for each layer ------------------------------------------------------
 
 
+class _Network(NamedTuple):
+    """The layers of a network, and the values and gradients of all its arrays."""
+
+    structure: Sequence[Layer]
+    weights: Sequence[Weights]
+    values: Mapping[Node, Scaled]
+    gradients: Mapping[Node, Scaled]
+
+
 def _measure_layers(
-    structure: Sequence[Layer],
-    weights: Sequence[Weights],
-    values: Mapping[Node, Scaled],
-    gradients: Mapping[Node, Scaled],
-    parameters: Sequence[Node],
-    learning_rate: float | None,
+    network: _Network, parameters: Sequence[Node], learning_rate: float | None
 ) -> list[SignalLayer]:
+    structure, weights, values, gradients = network
     blocks = {p.label: p for p in parameters}
     sizes = [measure(values[layer.pre], layer.axes) for layer in structure]
     back = [
         gradients[layer.pre].log2_rms if layer.pre in gradients else -math.inf
         for layer in structure
     ]
-    ahead, behind = _expectations(structure, weights, values, gradients, sizes, back)
+    ahead, behind = _expectations(network, sizes, back)
     return [
         SignalLayer(
             name=layer.name,
             depth=layer.depth,
             shape=layer.pre.shape,
-            source_line=str(layer.products[0].node.source)
-            + f": {layer.products[0].node.source.code}",
+            source_line=source_line(layer.products[0].node),
             forward_log2=size.log2_rms,
             backward_log2=back[i],
             mean=size.mean,
@@ -215,21 +217,17 @@ def _measure_layers(
             **_outcome(layer, size, values, weights[i].sigma_b),
             **_expectation("forward", ahead[i], size.log2_rms),
             **_expectation("backward", behind[i], back[i]),
-            **_ratios(layer, values, gradients, blocks, learning_rate),
+            **_ratios(network, blocks[layer.name], learning_rate),
         )
         for i, (layer, size) in enumerate(zip(structure, sizes, strict=True))
     ]
 
 
 def _expectations(
-    structure: Sequence[Layer],
-    weights: Sequence[Weights],
-    values: Mapping[Node, Scaled],
-    gradients: Mapping[Node, Scaled],
-    sizes: Sequence[Size],
-    back: Sequence[float],
+    network: _Network, sizes: Sequence[Size], back: Sequence[float]
 ) -> tuple[list[Expected | None], list[Expected | None]]:
     """Return the expected size of the signal and of the gradient, by layer."""
+    structure, weights, values, gradients = network
     signal = [concentration(values[x.pre].mantissa, x.axes) for x in structure]
     gradient = [
         concentration(gradients[x.pre].mantissa, x.axes) if x.pre in gradients else 1.0
@@ -240,8 +238,8 @@ def _expectations(
         expect_backward(
             structure,
             weights,
-            [2 * _LN2 * size.log2_rms for size in sizes],
-            [2 * _LN2 * b for b in back],
+            [2 * LN2 * size.log2_rms for size in sizes],
+            [2 * LN2 * b for b in back],
             gradient,
         ),
     )
@@ -301,14 +299,10 @@ def _expectation(
 
 
 def _ratios(
-    layer: Layer,
-    values: Mapping[Node, Scaled],
-    gradients: Mapping[Node, Scaled],
-    blocks: Mapping[str, Node],
-    learning_rate: float | None,
+    network: _Network, weight: Node, learning_rate: float | None
 ) -> dict[str, Any]:
-    weight = blocks[layer.name]
-    size = values[weight].log2_rms
+    """Return how large the gradient of a weight is, beside the weight."""
+    size, gradients = network.values[weight].log2_rms, network.gradients
     ratio = -math.inf
     if weight in gradients:
         slope = gradients[weight].log2_rms
