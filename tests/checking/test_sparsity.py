@@ -123,3 +123,21 @@ def test_large():
     assert abs(found - right).max() < 1e-8
     assert fg.check_jacobian(fun, x, right, sparsity=banded(n, -1, 0, 1)).ok
     assert not fg.check_jacobian(fun, x, 1.01 * right, sparsity=banded(n, -1, 0, 1)).ok
+
+
+@pytest.mark.parametrize("step", [None, 1e-3, 1e-6])
+@pytest.mark.parametrize("method", ["central", "forward"])
+def test_differences_of_low_order_are_not_mistaken_for_dependencies(method, step, rng):
+    """Two evaluations a group, twice where columns bend, and some ten to look around."""
+    x, calls, inside = rng.normal(size=N), [], banded(N, -1, 0, 1).toarray()
+
+    def counted(x):
+        calls.append(1)
+        return fun(x)
+
+    options = {"method": method, "step": step, "sparsity": inside}
+    fg.numerical_jacobian(counted, x, **options)
+    assert len(calls) <= 22
+    inside[17, 18] = 0  # which is of the size of the others
+    with pytest.raises(ValueError, match=r"nonzero at \[17, 18\]"):
+        fg.numerical_jacobian(counted, x, **options)

@@ -3,6 +3,7 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -120,23 +121,37 @@ def test_a_forked_process_does_not_wait():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_other_threads_keep_their_random_numbers():
+@pytest.mark.parametrize("pause", [0.0, 0.002])
+@pytest.mark.parametrize("draws", [False, True])
+@pytest.mark.parametrize("raises", [False, True])
+def test_other_threads_keep_their_random_numbers(pause, draws, raises):
     """What is drawn from NumPy's global generator is never drawn twice."""
-    done, drawn = threading.Event(), []
+    done, drawn, theta = threading.Event(), [], np.ones(3)
 
-    def draw():
-        while not done.is_set():
+    def other():
+        while not done.wait(pause):
             drawn.append(np.random.random())  # noqa: NPY002
 
-    thread = threading.Thread(target=draw)
+    def loss(w):
+        if draws:
+            drawn.append(np.random.random())  # noqa: NPY002
+        count = len(drawn)
+        while pause and len(drawn) < count + 1:  # until the other has drawn
+            pass
+        if raises and not np.array_equal(w, theta):
+            raise KeyError("away")
+        return squares(w)
+
+    thread = threading.Thread(target=other)
     thread.start()
     try:
-        for _ in range(20):
-            assert fg.check_gradient(squares, np.ones(3), 2 * np.ones(3)).ok
+        for _ in range(1 if pause else 10):
+            with pytest.raises(KeyError) if raises else nullcontext():
+                fg.check_gradient(loss, theta.copy(), 2 * theta, engine="python")
     finally:
         done.set()
         thread.join(30)
-    assert len(set(drawn)) == len(drawn) > 20
+    assert len(set(drawn)) == len(drawn) > 1
 
 
 def test_threads_that_wait_for_each_other():

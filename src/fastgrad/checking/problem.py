@@ -262,7 +262,13 @@ class Problem:
         return value
 
     def _probe(self) -> Probe:
-        return Probe(self.outputs, max(EPS, self.outputs.noise_level()), self.seed)
+        level = max(EPS, self.outputs.noise_level())
+        order = 1.0 if self.method == "forward" else 2.0
+        relative = level ** (1 / (order + 1))
+        if self.step is not None:
+            relative = self.step / float(np.median(self.outputs.scale()))
+        accuracy = max(relative**order, level / relative)
+        return Probe(self.outputs, level, accuracy, self.seed)
 
     def _entries_of(self, jacobian: Any) -> NDArray[Any]:
         """Return the entries of a Jacobian, which must be zero everywhere else."""

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._kernels._coloring import group_columns
+
 Index = NDArray[np.int64]
 
 
@@ -34,8 +36,8 @@ def pattern(sparsity: Any, m: int, n: int) -> tuple[Index, Index]:
         return row, column
     coo = sparsity.tocoo()
     used = coo.data != 0
-    place = np.unique(coo.row[used].astype(np.int64) * n + coo.col[used])
-    row, column = np.divmod(place, n)
+    place = np.sort(coo.row[used].astype(np.int64) * n + coo.col[used])
+    row, column = np.divmod(place[np.diff(place, prepend=-1) > 0], n)
     return row, column
 
 
@@ -46,19 +48,11 @@ def groups(row: Index, column: Index, n: int) -> Index:
     """
     group = np.full(n, -1)
     order = np.argsort(column, kind="stable")
-    rows = row[order].tolist()
-    edge = np.searchsorted(column[order], np.arange(n + 1)).tolist()
-    taken: dict[int, int] = {}  # row -> the groups of its columns, as bits
-    for j in np.argsort(-np.diff(edge), kind="stable").tolist():
-        own = rows[edge[j] : edge[j + 1]]
-        used = 0
-        for i in own:
-            used |= taken.get(i, 0)
-        free = ~used & (used + 1)
-        for i in own:
-            taken[i] = taken.get(i, 0) | free
-        if own:
-            group[j] = free.bit_length() - 1
+    edge = np.searchsorted(column[order], np.arange(n + 1))
+    entries = np.diff(edge)
+    left = np.argsort(-entries, kind="stable")[: np.count_nonzero(entries)]
+    taken = np.empty(int(row.max(initial=-1)) + 1, dtype=np.int64)
+    group_columns(row[order], edge, left, taken, group)
     return group
 
 

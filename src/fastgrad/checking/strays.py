@@ -38,13 +38,17 @@ class Probe:
 
     Attributes
     ----------
+    level, accuracy : float
+        Of the noise of outputs, and of the derivatives inside, relatively.
     limit : ndarray of float64, shape (m,)
         The change of each output that would have shown, for an input that moves by its
         scale; after `find`.
     """
 
-    def __init__(self, outputs: Outputs, level: float, seed: Seed) -> None:
-        self.outputs, self.level = outputs, level
+    def __init__(
+        self, outputs: Outputs, level: float, accuracy: float, seed: Seed
+    ) -> None:
+        self.outputs, self.level, self.accuracy = outputs, level, accuracy
         self.rng = np.random.default_rng(seed)
         self.step = float(binary(np.array(level ** (1 / 3))))
         self.scale = outputs.scale()
@@ -57,7 +61,7 @@ class Probe:
         terms = value * direction[column]
         m = len(found)
         expected = np.bincount(row, terms, m)
-        bar += _ROUNDINGS * self.level ** (2 / 3) * np.bincount(row, np.abs(terms), m)
+        bar += _ROUNDINGS * self.accuracy * np.bincount(row, np.abs(terms), m)
         self.limit = bar / UNLUCKY
         with np.errstate(all="ignore"):
             doubt = np.abs(found - expected) / bar

@@ -172,8 +172,9 @@ class Losses(abc.ABC):
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.restore()
         self.progress.close()
-        # What a model keeps of its last call is that of theta.
-        self._generator.put_back(self.evaluate if kind is None else None)
+        if kind is None:  # what a model keeps of its last call is that of theta
+            self.evaluate()
+        self._generator.put_back()
 
     def _count(self, evaluations: int) -> None:
         self.evaluations += evaluations
