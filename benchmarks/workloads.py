@@ -3,17 +3,19 @@
 For each: seconds of a check of every entry (the best of several), of the textbook's
 loop (timed on a sample of entries, scaled to all), evaluations per parameter, the
 relative error of the numerical gradient against the complex step (of the norm and of
-the worst entry above 1e-6 of the largest, on a sample), and the size of an error from
-which the worst block would have shown it.
+the worst entry above 1e-6 of the largest, on a sample), the size of an error from which
+the worst block would have shown it, and how many times longer than the arithmetic that
+the boxes need, at NumPy's rate of small matrix products on all CPUs, the check takes.
 
     python benchmarks/workloads.py [NAME ...] [--entries 400]
 """
 
 import argparse
+import os
 import sys
 
 import numpy as np
-from compare import best, numpy_loop
+from compare import best, gemm_rate, numpy_loop
 from network import network
 
 import fastgrad as fg
@@ -208,7 +210,9 @@ def errors(numerical, truth):
 def measure(workload, sample_size):
     """One row of the table."""
     loss, params = workload()
-    grads = fg.trace(loss, params).gradient()
+    program = fg.trace(loss, params)
+    grads = program.gradient()
+    limit = program.work / gemm_rate() / len(os.sched_getaffinity(0))
     size = sum(a.size for a in params.values())
     rng = np.random.default_rng(1)
     sample = np.sort(rng.choice(size, min(size, sample_size), replace=False))
@@ -226,7 +230,7 @@ def measure(workload, sample_size):
     return [
         workload.__name__, str(size), report.engine, report.verdict, f"{seconds:.4f}",
         f"{loop:.2f}", f"{loop / seconds:.1f}x", f"{report.evaluations / size:.2f}",
-        f"{norm:.1e}", f"{worst:.1e}", f"{detects:.0e}",
+        f"{norm:.1e}", f"{worst:.1e}", f"{detects:.0e}", f"{seconds / limit:.2f}x",
     ]  # fmt: skip
 
 
@@ -238,7 +242,7 @@ def main():
     options = parser.parse_args()
     header = [
         "workload", "P", "engine", "verdict", "check s", "loop s", "ratio", "evals/P",
-        "error", "worst entry", "detects",
+        "error", "worst entry", "detects", "arithmetic",
     ]  # fmt: skip
     print("  ".join(f"{name:>16}" for name in header))
     for workload in WORKLOADS:

@@ -261,6 +261,12 @@ class Program:
         return float(self.replayer(1).full_cost(numbers))
 
     @cached_property
+    def work(self) -> float:
+        """Multiply-adds of moving every entry once; functions count as so many."""
+        costs = (order.bundles * order.cost for order in self.orders)
+        return float(BUNDLE * sum(costs))
+
+    @cached_property
     def rounding(self) -> float:
         """A bound of the rounding of a replayed difference, see `rounding_of`."""
         return rounding_of(self.nodes, self.result)
@@ -314,17 +320,15 @@ class Program:
             [self._describe(i, node) for i, node in enumerate(self.operations, 1)],
         )
         full = self._full_cost
-        rows, total = [], 0.0
-        for name, parameter, order in zip(
-            self.nest.names, self.parameters, self.orders, strict=True
-        ):
-            total += order.bundles * order.cost * BUNDLE
+        rows = []
+        for name, parameter in zip(self.nest.names, self.parameters, strict=True):
             rows.append((name, _shape(parameter.shape), self._spread(parameter, full)))
         lines += ["", *_table(("parameter", "shape", "one entry reaches"), rows), ""]
         naive = self.nest.size * full
         lines.append(
-            f"every entry moved once: {2 * total:.3g} floating-point operations; with "
-            f"whole forward passes {2 * naive:.3g} ({naive / max(total, 1):.0f} times)"
+            f"every entry moved once: {2 * self.work:.3g} floating-point operations; "
+            f"with whole forward passes {2 * naive:.3g} "
+            f"({naive / max(self.work, 1):.0f} times)"
         )
         if self.guards:
             lines.append(
