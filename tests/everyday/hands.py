@@ -1510,3 +1510,73 @@ def cg_solver_inner():
         return x @ x
 
     return loss, R.normal(size=6)
+
+
+def dropout_fixed_mask_bn_class():
+    R = np.random.default_rng(7)
+    X = R.normal(size=(10, 4))
+    y = R.integers(0, 2, 10)
+    keep = (R.random((10, 6)) < 0.8) / 0.8
+
+    class Layer:
+        def __call__(self, x):
+            return self.forward(x)
+
+    class Linear(Layer):
+        def __init__(self, i, o):
+            self.W = R.normal(size=(i, o)) * 0.5
+            self.b = np.zeros(o)
+
+        def forward(self, x):
+            self.x = x
+            return x.dot(self.W) + self.b
+
+    class BN(Layer):
+        def __init__(self, d):
+            self.gamma, self.beta = np.ones(d), np.zeros(d)
+            self.rm, self.rv = np.zeros(d), np.ones(d)
+
+        def forward(self, x):
+            mu = np.mean(x, axis=0)
+            var = np.var(x, axis=0)
+            self.rm = 0.9 * self.rm + 0.1 * mu
+            self.rv = 0.9 * self.rv + 0.1 * var
+            self.xhat = (x - mu) / np.sqrt(var + 1e-5)
+            return self.gamma * self.xhat + self.beta
+
+    class ReLU(Layer):
+        def forward(self, x):
+            self.mask = x <= 0
+            out = x.copy()
+            out[self.mask] = 0
+            return out
+
+    class Dropout(Layer):
+        def forward(self, x):
+            return x * keep
+
+    class Seq:
+        def __init__(self, *ls):
+            self.ls = ls
+
+        def forward(self, x):
+            for l in self.ls:
+                x = l(x)
+            return x
+
+    lin1, bn, lin2 = Linear(4, 6), BN(6), Linear(6, 2)
+    net = Seq(lin1, bn, ReLU(), Dropout(), lin2)
+
+    def loss(_):
+        s = net.forward(X)
+        s = s - s.max(1, keepdims=True)
+        return -np.mean(s[range(10), y] - np.log(np.exp(s).sum(1)))
+
+    return loss, {
+        "W1": lin1.W,
+        "b1": lin1.b,
+        "g": bn.gamma,
+        "be": bn.beta,
+        "W2": lin2.W,
+        "b2": lin2.b,
+    }

@@ -490,7 +490,7 @@ def ordinal_cutpoints():
 
     def loss(p):
         cuts = np.concatenate(
-            [[-30.0], p["c"][:1], p["c"][:1] + np.exp(p["c"][1:]), [30.0]]
+            [[-np.inf], p["c"][:1], p["c"][:1] + np.exp(p["c"][1:]), [np.inf]]
         )
         eta = X @ p["w"]
         upper, lower = special.expit(cuts[y + 1] - eta), special.expit(cuts[y] - eta)
@@ -540,7 +540,7 @@ def lennard_jones():
             for j in range(i + 1, n):
                 d = positions[i] - positions[j]
                 r2 = d @ d
-                if r2 < 100.0:
+                if r2 < 9.0:
                     s6 = 1.0 / r2**3
                     e += 4 * (s6 * s6 - s6)
         return e

@@ -82,13 +82,13 @@ def test_a_right_gradient_is_correct_and_a_wrong_one_wrong(name, monkeypatch):
     loss, params = LOSSES[name]()
     loss_only = getattr(loss, "loss_only", loss)
     right = fg.trace(loss_only, params).gradient()
-    report = fg.check_gradient(loss_only, params, right, coverage=4)
+    report = fg.check_gradient(loss_only, params, right, coverage=6)
     assert report.engine == "compiled"
     assert report.verdict == "correct", report
     nest = Nest(params)
     wrong = nest.flatten(copy.deepcopy(right))
     block = max(range(len(wrong)), key=lambda b: np.abs(wrong[b]).max(initial=0))
     wrong[block] = wrong[block] * 1.05
-    report = fg.check_gradient(loss_only, params, nest.rebuild(wrong), coverage=4)
+    report = fg.check_gradient(loss_only, params, nest.rebuild(wrong), coverage=6)
     assert report.verdict == "wrong"
     assert {e.block for e in report.wrong} == {nest.names[block]}

@@ -622,3 +622,32 @@ def test_windows_are_what_copies_would_be(name, before):
     (along,) = program.along(direction, np.array([0.2]))
     moved = w + 0.2 * direction.reshape(shape)
     np.testing.assert_allclose(along, loss(moved) - loss(w), rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("function", "low", "high"),
+    [
+        (lambda z: 1 / (1 + np.exp(-z)), 0.0, 1.0),
+        (lambda z: np.exp(-np.abs(z)), 0.0, 0.0),
+        (np.tanh, -1.0, 1.0),
+        (np.arctan, -np.pi / 2, np.pi / 2),
+        (lambda z: 1 / z, 0.0, 0.0),
+        (lambda z: np.exp(-np.logaddexp(0.0, -z)), 0.0, 1.0),
+    ],
+    ids=["logistic", "exp", "tanh", "arctan", "reciprocal", "logaddexp"],
+)
+def test_what_is_infinite_stays_where_it_is(function, low, high):
+    ends = np.array([-np.inf, np.inf, 0.8])
+    weight = np.array([2.0, 3.0, 5.0])
+
+    def loss(p):
+        return np.sum(weight * function(ends - p))
+
+    p = np.array([0.3, -0.2, 0.1])
+    program = trace(loss, p)
+    assert program.value == pytest.approx(2 * low + 3 * high + 5 * function(0.7))
+    got, _ = program.at_entries([0, 1, 2], [0.5, -0.4, 1e-3])
+    moved = 5 * (function(0.699) - function(0.7))
+    np.testing.assert_allclose(got, [0.0, 0.0, moved], rtol=1e-9)
+    slope = (function(0.7 + 1e-6) - function(0.7 - 1e-6)) / 2e-6
+    np.testing.assert_allclose(program.gradient(), [0.0, 0.0, -5 * slope], rtol=1e-8)

@@ -44,6 +44,8 @@ static double exp_difference(double x, double d, double f0)
 {
     if (fabs(d) < 700.0 && f0 > 1e-290 && f0 < INFINITY)
         return f0 * expm1(d);
+    if (isinf(x))
+        return 0.0; /* it is where it was */
     const moved y = move(x, d);
     const double f = exp(y.value);
     return (f < INFINITY ? f + f * y.rest : f) - f0;

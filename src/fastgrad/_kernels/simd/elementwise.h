@@ -57,7 +57,7 @@
             *(vi *)(crossed + v * VEC_LEN) |= cross[v];                                \
     }
 
-/* Lane by lane, by a rule of differences.h: rarely hot. */
+/* Lane by lane, by a rule of differences.h: rarely hot. What is infinite stays. */
 #define KERNEL_LANES(name, rule)                                                       \
     static void name(int64_t n, const operand *in, at_theta f, double *out,            \
                      int64_t *crossed)                                                 \
@@ -65,9 +65,9 @@
         for (int64_t i = 0; i < n; i++)                                                \
             for (int l = 0; l < LANES; l++) {                                          \
                 const double d = in[0].d[i * in[0].step + l];                          \
+                const double x = in[0].base[i * in[0].base_step];                      \
                 out[i * LANES + l] =                                                   \
-                    d == 0.0 ? 0.0 : rule(in[0].base[i * in[0].base_step], d,          \
-                                          f.value[i * f.step]);                        \
+                    d == 0.0 || isinf(x) ? 0.0 : rule(x, d, f.value[i * f.step]);      \
             }                                                                          \
     }
 #define KERNEL_LANES_2(name, rule)                                                     \
