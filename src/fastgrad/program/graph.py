@@ -152,7 +152,7 @@ class TraceError(Exception):
         super().__init__(f"{self.source}: {reason}" + (f" ({code})" if code else ""))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Node:
     """One array of a program."""
 
@@ -257,12 +257,13 @@ def view(
     moves: Sequence[int],
     shape: tuple[int, ...],
     label: str,
+    value: Any = None,
 ) -> Node:
-    """Strided view of `x`; see `ops.view_of`."""
+    """Strided view of `x`, see `ops.view_of`, with its value if that is at hand."""
     ints = (*offset, *moves)
-    return apply(
-        "view", [x], ints, label=label, value=ops.view_of(x.value, ints, shape)
-    )
+    if value is None:
+        value = ops.view_of(x.value, ints, shape)
+    return apply("view", [x], ints, label=label, value=value)
 
 
 def transpose(x: Node, axes: Sequence[int], label: str) -> Node:

@@ -104,6 +104,9 @@ def _rearranged(x: Node, function: Callable[[Any], Any], label: str) -> Node:
 
 def index(x: Node, key: Any, label: str) -> Node:
     """`x[key]` for slices, integers, None, Ellipsis and constant index arrays."""
+    if type(key) is int and x.value.ndim == 1:  # loops do little else
+        element = x.value[key]
+        return graph.view(x, (key % len(x.value),), (), (), label, element)
     key = key if isinstance(key, tuple) else (key,)
     # np.True_ and integer scalars index as Python's own.
     if not all(
@@ -135,7 +138,7 @@ def index(x: Node, key: Any, label: str) -> Node:
             if not -n <= k < n:
                 raise IndexError(f"index {k} is out of bounds for axis of size {n}")
             offset.append(int(k) % n)
-    return graph.view(x, offset, moves, tuple(shape), label)
+    return graph.view(x, offset, moves, tuple(shape), label, x.value[key])
 
 
 def _index_arrays(x: Node, key: tuple[Any, ...], label: str) -> Node:
