@@ -82,7 +82,8 @@ COUNTS = {"num_threads": "count"}
 CHECK = {
     "rtol": "size", "method": "choice", "step": "positive", "coverage": "coverage",
     "reduction": "choice", "engine": "choice", "vectorized": "flag",
-    "workers": "executor", "seed": "seed", "progress": "showing", **COUNTS,
+    "workers": "executor", "seed": "seed", "progress": "showing", "nondet_rtol": "size",
+    **COUNTS,
 }  # fmt: skip
 MORE = {"args": "args", "kwargs": "kwargs", "blocks": "names", "bounds": "bounds"}
 SCHEME = {

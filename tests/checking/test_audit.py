@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastgrad as fg
 from fastgrad.checking.audit import audit_gradients, audit_loss
 from fastgrad.checking.check import check_gradient
 from fastgrad.losses import make_losses
@@ -286,3 +287,31 @@ def test_gradients_that_the_loss_overwrites():
         return loss(p)
 
     assert check_gradient(careless, params(), given).ok
+
+
+@pytest.mark.parametrize("noise", [1e-15, 1e-12, 1e-7])
+@pytest.mark.parametrize("factor", [1.0, 1.01, -1.0])
+def test_noise_from_call_to_call_can_be_allowed(noise, factor, rng):
+    """As sums on a GPU have: right gradients are correct, wrong ones are wrong."""
+    W, X = rng.standard_normal((5, 3)), rng.standard_normal((20, 5))
+    draws = np.random.default_rng(1)
+
+    def loss(W):
+        value = np.sum(np.tanh(X @ W) ** 2)
+        return value * (1 + noise * draws.standard_normal())
+
+    def grads(W):
+        t = np.tanh(X @ W)
+        value = factor * X.T @ (2 * t * (1 - t * t))
+        return value * (1 + noise * draws.standard_normal(W.shape))
+
+    rtol = max(1e-6, 10 * noise)
+    report = fg.check_gradient(loss, W, grads, rtol=rtol, nondet_rtol=20 * noise)
+    assert report.verdict == ("correct" if factor == 1 else "wrong")
+    if noise > 1e-14:  # less is what the order of a sum makes
+        [cause] = fg.check_gradient(loss, W, grads(W)).causes
+        assert cause.code == "nondeterministic"
+        found, error = fg.numerical_gradient(
+            loss, W, return_error=True, nondet_rtol=20 * noise
+        )
+        assert (np.abs(found - grads(W) / factor) <= error + 9 * noise).all()

@@ -110,7 +110,8 @@ def _randomness(losses: Losses, seed: int) -> tuple[Finding | None, bool]:
         responds = bool(losses.along(direction, _DISTANCES[:2]).any())
         drift.append(losses.repeat())
     eps = max(float(np.finfo(dtype).eps) for dtype in losses.nest.dtypes)
-    if np.abs(drift).max() <= _ROUNDINGS * eps * abs(losses.base):
+    allowed = max(_ROUNDINGS * eps, losses.nondet_rtol)
+    if np.abs(drift).max() <= allowed * abs(losses.base):
         return None, responds
     return _nondeterministic(losses, drift, generators.moved()), responds
 
@@ -146,7 +147,7 @@ def audit_gradients(grads: Any, losses: Losses) -> tuple[list[AnyArray], list[Fi
     findings = list(_nonfinite(losses.nest, first))
     if not findings and (grads is None or callable(grads)):
         second = compute()
-        if not _close(losses.nest, first, second):
+        if not _close(losses.nest, first, second, losses.nondet_rtol):
             calls = [first, second, *(compute() for _ in range(_MORE_CALLS))]
             findings.append(_unstable(losses.nest, calls))
     return first, findings
@@ -258,7 +259,7 @@ def _unstable(nest: Nest, calls: list[list[AnyArray]]) -> Finding:
     names = tuple(
         name for name, step in zip(nest.names, steps[0], strict=True) if np.any(step)
     )
-    if _close(nest, steps[0], steps[1]):
+    if _close(nest, steps[0], steps[1], 0.0):
         message = (
             "each call of `grads` adds the same again to what it returned before: "
             "set the gradients to zero at its start."
@@ -279,12 +280,12 @@ def _unstable(nest: Nest, calls: list[list[AnyArray]]) -> Finding:
     return Finding("undecided", Cause("nondeterministic", names, message))
 
 
-def _close(nest: Nest, a: list[AnyArray], b: list[AnyArray]) -> bool:
-    """Whether two gradients differ by no more than roundings."""
+def _close(nest: Nest, a: list[AnyArray], b: list[AnyArray], rtol: float) -> bool:
+    """Whether two gradients differ by no more than roundings, or what is allowed."""
     for dtype, one, other in zip(nest.dtypes, a, b, strict=True):
         kind = max(np.finfo(dtype).eps, np.finfo(np.result_type(one, dtype)).eps)
         scale = np.abs(one).max(initial=0.0)
-        if not np.all(np.abs(other - one) <= 1000 * kind * scale):
+        if not np.all(np.abs(other - one) <= max(1000 * kind, rtol) * scale):
             return False
     return True
 

@@ -112,6 +112,10 @@ def check_gradient(
         Of everything random here. NumPy's global state is never touched.
     progress : bool, optional
         None shows a bar on a terminal when the check takes more than a second.
+    nondet_rtol : float
+        How much loss and gradient may differ, relatively, between calls at the same
+        parameters, as sums on a GPU do. That noise is measured as any other is; what
+        the gradient may be off by is `rtol`.
 
     Returns
     -------

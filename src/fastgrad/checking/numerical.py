@@ -61,7 +61,7 @@ def numerical_gradient(
         suit from a ladder of steps.
     return_error : bool
         Also return error bars.
-    reduction, engine, vectorized, workers, progress, num_threads
+    reduction, engine, vectorized, workers, progress, num_threads, nondet_rtol
         As for `check_gradient`.
     seed : int
         Picks the entries on which noise and curvature are measured.

@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from fastgrad._arguments import choice, flag, function, refusal, with_arguments
+from fastgrad._arguments import (
+    choice,
+    flag,
+    function,
+    number,
+    refusal,
+    with_arguments,
+)
 from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.batched import batched_losses
 from fastgrad.losses.bounded import BoundedLosses
@@ -44,6 +51,7 @@ class Options(TypedDict, total=False):
     workers: "Executor | None"
     num_threads: int | None
     progress: bool | None
+    nondet_rtol: float
 
 
 @contextmanager
@@ -61,6 +69,7 @@ def make_losses(
     workers: "Executor | None" = None,
     num_threads: int | None = None,
     progress: bool | None = None,
+    nondet_rtol: float = 0.0,
 ) -> Iterator[Losses]:
     """Open the fastest `Losses` that can compute `loss`.
 
@@ -89,6 +98,8 @@ def make_losses(
         For compiled losses.
     progress : bool, optional
         None shows a bar on a terminal when it takes more than a second.
+    nondet_rtol : float
+        How much `loss` may differ, relatively, from call to call.
 
     Yields
     ------
@@ -114,6 +125,7 @@ def make_losses(
     num_threads = resolve_num_threads(num_threads)
     if progress is not None:
         flag("progress", progress)
+    number("nondet_rtol", nondet_rtol, least=0)
     with claimed(params):
         losses = _make(
             with_arguments(loss, args, kwargs),
@@ -125,6 +137,7 @@ def make_losses(
             workers,
             num_threads,
         )
+        losses.nondet_rtol = nondet_rtol
         with losses:
             yield losses
 

@@ -38,6 +38,8 @@ class Losses(abc.ABC):
         A standard deviation of differences that the engine knows they have at least.
     responds : bool
         Whether the user's function is known to return something else elsewhere.
+    nondet_rtol : float
+        How much the loss may differ, relatively, from call to call.
     bounded : bool
         Whether there are points at which the loss must not be evaluated.
     evaluations : int
@@ -66,6 +68,7 @@ class Losses(abc.ABC):
     engine: str
     base: float
     rounding: float = 0.0
+    nondet_rtol: float = 0.0
     bounded = False
     responds: bool = False
     grads: Any = None
