@@ -19,7 +19,7 @@ test: $(VENV)/tools
 # TORCH=torch==2.13.0 names a build: the newest for Linux may bring CUDA, gigabytes.
 TORCH ?= torch
 test-interop: $(VENV)/tools
-	$(BIN)/pip install --quiet '$(TORCH)' "$$(echo $(VENV)/wheel/*.whl)[torch,jax]"
+	$(BIN)/pip install --quiet '$(TORCH)' expecttest "$$(echo $(VENV)/wheel/*.whl)[torch,jax]"
 	$(BIN)/python -m pytest tests/interop
 
 lint: $(VENV)/tools

@@ -20,6 +20,7 @@ from fastgrad.program import (
     call_opaque,
     calling_line,
     current_trace,
+    meaning_of,
 )
 
 
@@ -100,12 +101,16 @@ def logsumexp(x: Any, axis: tuple[int, ...], keepdims: bool = False) -> Any:
 
 
 def special(name: str) -> Any:
-    """A function of scipy.special, imported when used."""
+    """A function of scipy.special, or what it means; imported when used."""
 
     def function(*x: Any) -> Any:
         from scipy import special
 
-        return getattr(special, name)(*x)
+        of_scipy = getattr(special, name)
+        if isinstance(of_scipy, np.ufunc):
+            return of_scipy(*x)
+        meaning = meaning_of(of_scipy)
+        return NotImplemented if meaning is None else meaning(*x)
 
     return function
 

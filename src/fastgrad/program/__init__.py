@@ -22,6 +22,7 @@ from fastgrad.program.graph import (
     topological,
 )
 from fastgrad.program.primitives import ops
+from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.primitive import Primitive
 from fastgrad.program.program import Program, program_of
 from fastgrad.program.trace.agreement import (
@@ -57,6 +58,7 @@ __all__ = [
     "first_call_of_more",
     "first_constant_that_moved",
     "first_other_operation",
+    "meaning_of",
     "ops",
     "outline",
     "program_of",

@@ -21,7 +21,11 @@ def _axes(dim: Any) -> Any:
 
 def cast(x: Any, dtype: Any = None, **options: Any) -> Any:
     """The program computes in float64 whatever the dtype."""
-    kind = np.asarray(x).dtype.kind if isinstance(x, np.ndarray) else x.dtype.kind
+    kind = x.dtype.kind
+    if dtype is not None and dtype.is_complex:
+        return x + 0j
+    if kind == "c":
+        return x if dtype is None else np.real(x)
     if dtype is not None and not dtype.is_floating_point and kind == "f":
         whole = "bool" if str(dtype) == "torch.bool" else "int64"
         return x.astype(whole)
@@ -137,3 +141,43 @@ def norm(
     if ord == 1:
         return np.sum(size, axis=axis, keepdims=keepdim)
     return np.sum(size**ord, axis=axis, keepdims=keepdim) ** (1 / ord)
+
+
+# ---- Fourier transforms: how they are scaled is a number, see torch's ATen -----------
+
+
+def _scaled(x: Any, how: int, count: int) -> Any:
+    """A transform without a factor, with 1 / sqrt(count) or 1 / count."""
+    return x * (1.0, count**-0.5, 1 / count)[how]
+
+
+def _count(shape: Sequence[int], axes: Sequence[int]) -> int:
+    return math.prod(shape[axis] for axis in axes)
+
+
+def fourier(x: Any, dim: Sequence[int], normalization: int, forward: bool) -> Any:
+    out = x
+    for axis in dim:
+        out = (
+            np.fft.fft(out, axis=axis)
+            if forward
+            else np.fft.ifft(out, axis=axis, norm="forward")
+        )
+    return _scaled(out, normalization, _count(np.shape(x), dim))
+
+
+def fourier_of_real(
+    x: Any, dim: Sequence[int], normalization: int, onesided: bool
+) -> Any:
+    out = np.fft.rfft(x, axis=dim[-1]) if onesided else np.fft.fft(x, axis=dim[-1])
+    for axis in dim[:-1]:
+        out = np.fft.fft(out, axis=axis)
+    return _scaled(out, normalization, _count(np.shape(x), dim))
+
+
+def fourier_to_real(x: Any, dim: Sequence[int], normalization: int, last: int) -> Any:
+    out = x
+    for axis in dim[:-1]:
+        out = np.fft.ifft(out, axis=axis, norm="forward")
+    out = np.fft.irfft(out, last, axis=dim[-1], norm="forward")
+    return _scaled(out, normalization, _count(np.shape(out), dim))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -164,3 +164,25 @@ def topk(
     return narrow(ordered, dim, 0, k), Unasked(
         "an order", lambda: narrow(order.asked(), dim, 0, k)
     )
+
+
+def kth(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+    """The k-th smallest, from 1 on, and where it is."""
+    if not len(np.shape(x)):
+        return x, Unasked("an order", lambda: np.zeros((), np.intp))
+    ordered, order = sort(x, dim)
+
+    def only(y: Any) -> Any:
+        found = narrow(y, dim, k - 1, k)
+        return found if keepdim else np.squeeze(found, axis=dim)
+
+    return only(ordered), Unasked("an order", lambda: only(order.asked()))
+
+
+def running(ufunc: Any) -> Callable[..., Any]:
+    """The extreme so far; where it is, is not known."""
+
+    def running(x: Any, dim: int) -> Any:
+        return ufunc.accumulate(x, axis=dim), Unasked("places")
+
+    return running

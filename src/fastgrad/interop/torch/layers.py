@@ -85,6 +85,15 @@ def solve(a: Any, b: Any, *, left: bool = True, **checks: Any) -> Any:
     return (np.linalg.solve(a, b),)
 
 
+def solve_triangular(
+    a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Any:
+    a = np.triu(a) if upper else np.tril(a)
+    if unitriangular:
+        a = np.where(np.eye(np.shape(a)[-1]), 1.0, a)
+    return solve(a, b, left=left)[0]
+
+
 # ---- normalisation -------------------------------------------------------------------
 
 

@@ -320,5 +320,4 @@ def _as_array(x: Any) -> Any:
     """A tensor as an array, in its own dtype where NumPy has it."""
     if not isinstance(x, torch.Tensor):
         return x
-    x = x.detach().cpu()
-    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)

@@ -59,7 +59,12 @@ class Recorder(TorchDispatchMode):
         if not isinstance(x, torch.Tensor):
             return x
         memory = self._memories.get(_storage(x))
-        return x if memory is None else memory.read(_place(x))
+        if memory is None:
+            return x
+        value = memory.read(_place(x))
+        if x.is_conj():  # what lies there is not conjugated, nor negated
+            value = np.conj(value)
+        return np.negative(value) if x.is_neg() else value
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -93,7 +98,7 @@ class Recorder(TorchDispatchMode):
         if pairs is None:
             pairs = _pairs(out, _called(func, name, given))
         for tensor, value in pairs:
-            self._keep(tensor, value)
+            self._keep(tensor, _as_whole(value) if _is_whole(tensor) else value)
 
     def _write(self, func: Any, name: str, args: Any, kwargs: Any, given: Any) -> Any:
         """Run an operation that writes into its first argument."""
@@ -196,6 +201,19 @@ def _called(func: Any, name: str, given: Any) -> Any:
     return called(f"torch.{name}", function, *(leaves[i] for i in at))
 
 
+def _is_whole(tensor: torch.Tensor) -> bool:
+    """Whether it holds integers, which are constants between guards."""
+    return (
+        not tensor.is_floating_point()
+        and not tensor.is_complex()
+        and (tensor.dtype is not torch.bool)
+    )
+
+
+def _as_whole(value: Any) -> Any:
+    return value.astype("int64") if isinstance(value, Traced) else value
+
+
 def _is_view(func: Any) -> bool:
     return any(returned.alias_info is not None for returned in func._schema.returns)
 
@@ -216,8 +234,8 @@ def _constant(x: Any) -> Any:
     """A copy of a tensor as an array; anything else as it is."""
     if not isinstance(x, torch.Tensor):
         return x
-    x = x.detach().resolve_conj().resolve_neg().cpu()
-    return (x.double() if x.dtype == torch.bfloat16 else x).numpy().copy()
+    wide = x.double() if x.dtype == torch.bfloat16 else x
+    return wide.numpy(force=True).copy()
 
 
 def _meant(meaning: Any, given: Any, out: Any) -> Any:
