@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 SOURCES := $(shell find src meson.build meson.options pyproject.toml -type f ! -name '*.pyc')
 
-.PHONY: demo test test-interop lint docs wheel reliability bench clean
+.PHONY: demo test test-interop arm lint docs wheel reliability bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/fastgrad demo
@@ -21,6 +21,10 @@ TORCH ?= torch
 test-interop: $(VENV)/tools
 	$(BIN)/pip install --quiet '$(TORCH)' expecttest "$$(echo $(VENV)/wheel/*.whl)[torch,jax]"
 	$(BIN)/python -m pytest tests/interop
+
+# The C kernels on aarch64, emulated: gcc-aarch64-linux-gnu and qemu-user must be there.
+arm:
+	.ci/arm
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check .

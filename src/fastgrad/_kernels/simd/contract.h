@@ -18,6 +18,9 @@
 #elif VEC_BYTES == 32
 #define TILE_P 6
 #define TILE_Q 1
+#elif defined(__aarch64__) /* 32 registers */
+#define TILE_P 6
+#define TILE_Q 1
 #else
 #define TILE_P 2
 #define TILE_Q 1
