@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.checking.outputs import Outputs
 from fastgrad.losses import Losses, grads_of
 from fastgrad.params import AnyArray, Nest, Vector
 from fastgrad.reports import Block, Blocks, Cause, GradientReport, Verdict
@@ -114,6 +115,22 @@ def _randomness(losses: Losses, seed: int) -> tuple[Finding | None, bool]:
     if np.abs(drift).max() <= allowed * abs(losses.base):
         return None, responds
     return _nondeterministic(losses, drift, generators.moved()), responds
+
+
+def random_outputs(outputs: Outputs) -> Finding | None:
+    """Return whether a function of many outputs has others in another call at x."""
+    generators = _Generators(outputs.fun)
+    drift = outputs.at([outputs.x.copy()], 1)[0] - outputs.at_x
+    usual = _ROUNDINGS * outputs.eps * np.abs(outputs.at_x).max(initial=0.0)
+    if np.abs(drift).max(initial=0.0) <= usual:
+        return None
+    which = int(np.argmax(np.abs(drift)))
+    message = (
+        f"output {which} of `fun` was {outputs.at_x[which]:.9g} and "
+        f"{outputs.at_x[which] + drift[which]:.9g} in two calls at the same `x`: "
+        f"{_reason(generators.moved())}. Fix the mask or the seed"
+    )
+    return Finding("undecided", Cause("nondeterministic", (), message))
 
 
 def audit_gradients(grads: Any, losses: Losses) -> tuple[list[AnyArray], list[Finding]]:
@@ -294,16 +311,20 @@ def _nondeterministic(
     losses: Losses, drift: list[float], generators: list[str]
 ) -> Finding:
     values = ", ".join(f"{losses.base + change:.9g}" for change in (0.0, *drift))
-    reason = "it is random, as dropout is, or keeps a state between calls"
-    if generators:
-        reason = f"it draws random numbers from {' and '.join(generators)}"
     message = (
-        f"`loss` returned {values} in calls at the same parameters: {reason}. "
-        "Fix the mask or the seed, or evaluate the loss without it."
+        f"`loss` returned {values} in calls at the same parameters: "
+        f"{_reason(generators)}. Fix the mask or the seed, or evaluate the loss "
+        "without it."
     )
     return Finding(
         "undecided", Cause("nondeterministic", tuple(losses.nest.names), message)
     )
+
+
+def _reason(generators: list[str]) -> str:
+    if generators:
+        return f"it draws random numbers from {' and '.join(generators)}"
+    return "it is random, as dropout is, or keeps a state between calls"
 
 
 def _refuse_constant(losses: Losses, direction: Vector) -> None:

@@ -31,6 +31,8 @@ class Entries(Losses):
         Of each entry: the noise of its output.
     """
 
+    noise = 1.0
+
     def __init__(
         self,
         outputs: Outputs,

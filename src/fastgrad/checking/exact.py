@@ -78,14 +78,14 @@ def exact_bars(
 
 
 def exact_slopes(
-    losses: Losses, index: Index, scale: Array, bars: Array
+    losses: Losses, index: Index, scale: Array, bars: Array, side: float = 1.0
 ) -> tuple[Array, Array, Flags]:
-    """Return slopes to the right, their bars, and where a kink is at the point.
+    """Return slopes to one side, their bars, and where a kink is at the point.
 
     One evaluation each; `bars` are those of their blocks.
     """
     x = losses.theta[index]
-    value = losses.representable(index, x + binary(scale, np.array(FINE)))
+    value = losses.representable(index, x + side * binary(scale, np.array(FINE)))
     with np.errstate(all="ignore"):
         difference, crossed = losses.at_entries(index, value)
         slope = difference / (value - x)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastgrad._arguments import flag, function, number, public, public_with
 from fastgrad._memory import refuse_too_large
+from fastgrad.checking.audit import refuse_random
 from fastgrad.checking.differences import EPS, KAPPA, Array
 from fastgrad.checking.flattening import FlatFunction, is_nest
 from fastgrad.checking.jacobian import checked
@@ -108,6 +109,7 @@ def numerical_hessian(
             what = f"a Hessian of {size:,} x {size:,} entries"
             refuse_too_large(40.0 * size * size, what, "pass `sparsity`")
         row, column = pattern(sparsity, size, size)
+        refuse_random(losses)
         measured = _Curvatures(losses, step).entries(row, column)
         value, error = (
             _arranged(part, row, column, losses.nest, sparsity) for part in measured

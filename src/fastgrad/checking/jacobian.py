@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import flag, public_with
+from fastgrad.checking.audit import random_outputs, unchecked
 from fastgrad.checking.differences import Array
 from fastgrad.checking.judgement import Gradient, Judgement, Verdicts, check_rtol
 from fastgrad.checking.noise import calibrate
@@ -97,9 +98,14 @@ def numerical_jacobian(
     if value is not None:
         problem.refuse_strays(value)
         return problem.arranged(value)
+    random = random_outputs(problem.outputs)
+    if random is not None:
+        raise ValueError(f"`fun` must be deterministic: {random.cause.message}.")
     entries = problem.entries()
     index = np.arange(entries.nest.size)
-    slopes = slopes_of(entries, index, method, step, accurate or few, problem.rng())
+    slopes = slopes_of(
+        entries, index, method, step, accurate or few, problem.rng(), few
+    )
     value = slopes.value * entries.units
     problem.refuse_strays(value)
     if not return_error:
@@ -180,11 +186,16 @@ def checked(
     """Return the report on the entries of a Jacobian; those outside a pattern, too."""
     check_rtol(rtol)
     rng = problem.rng()
-    notes = problem.add_strays()
+    random = random_outputs(problem.outputs)
+    notes = problem.add_strays() if random is None else []
     analytic = np.append(analytic, np.zeros(len(problem.row) - len(analytic)))
     order = problem.sort()
     gradient = Gradient.of([analytic[order]], rtol)
     entries = problem.entries()
+    if random is not None:
+        report = problem.relabel(unchecked(entries, [analytic[order]], [random]))
+        calls = problem.outputs.evaluations
+        return dataclasses.replace(report, subject="Jacobian", evaluations=calls)
     blocks = len(entries.nest.names)
     gradient = Gradient(
         gradient.value / entries.units,

@@ -179,7 +179,7 @@ def calibrate(
     noise = measure_noise(losses, index, own)
     if not np.isfinite(noise).any():  # no response: they may all be dead by chance
         noise[:] = noise_along(losses, scale, rng)
-    noise = _pool(noise, owner, blocks)
+    noise = pooled(noise, owner, blocks)
     noise = np.maximum(noise, losses.rounding)
     given = None if method == "complex" else step  # none on the real axis
     steps = own[:, None] * RUNGS if given is None else _fixed_rungs(given, index)
@@ -205,7 +205,7 @@ def _calibrate_exact(
     bars = exact_bars(losses, index, own, owner, known, blocks)
     if bars is None:
         return None
-    noise = np.maximum(_pool(known.noise, owner, blocks), losses.rounding)
+    noise = np.maximum(pooled(known.noise, owner, blocks), losses.rounding)
     step = Step(scale, block, np.full(blocks, FINE), None)
     return Calibration(
         *(scale, step, noise, bars, block),
@@ -333,7 +333,7 @@ def _sample(offsets: Index, rng: np.random.Generator) -> Index:
     return np.concatenate(chosen).astype(np.int64)
 
 
-def _pool(noise: Array, owner: Index, blocks: int) -> Array:
+def pooled(noise: Array, owner: Index, blocks: int) -> Array:
     """Noise per block: twice the median of its samples, or half that of all.
 
     A kink among the points of one sample looks like noise.

@@ -16,6 +16,7 @@ from fastgrad.checking.differences import (
     ladder,
 )
 from fastgrad.checking.exact import exact_slopes
+from fastgrad.checking.extrapolation import extrapolated_slopes
 from fastgrad.checking.noise import Calibration, calibrate
 from fastgrad.checking.scales import binary
 from fastgrad.losses import Losses, Options, make_losses
@@ -83,9 +84,12 @@ def numerical_gradient(
     Notes
     -----
     Costs one evaluation of the loss per entry where it is compiled and its differences
-    are exact, and some 30 for each of a few entries per block. Otherwise four, of which
-    two are a second step that tells whether the first suits the entry, and twenty where
-    it does not; two for `step`, one for a forward or complex step, twenty for Ridders.
+    are exact (two of up to 64 entries), and some 30 for each of a few entries per
+    block. Otherwise six of up to 64 entries: central differences at h, 2h and 4h,
+    extrapolated to sixth order, and six more for each time that h does not suit the
+    entry and becomes an eighth. Of more entries four, of which two are a second step
+    that tells whether the first suits the entry, and twenty where it does not. Two for
+    `step`, one for a forward or complex step, twenty for Ridders.
 
     Examples
     --------
@@ -106,7 +110,8 @@ def numerical_gradient(
         )
         losses.forgive()
         refuse_random(losses)
-        slopes = slopes_of(losses, index, method, step, return_error, rng)
+        few = len(index) <= FEW
+        slopes = slopes_of(losses, index, method, step, return_error, rng, few)
         if losses.raised is not None and not np.isfinite(slopes.value).any():
             raise losses.raised  # nothing at all is known
     unvector = losses.nest.unvector
@@ -191,14 +196,20 @@ def slopes_of(
     step: float | None,
     with_error: bool,
     rng: np.random.Generator,
+    few: bool = False,
 ) -> Slopes:
-    """Return the derivatives of some entries, with error bars if asked for."""
+    """Return the derivatives of some entries, with error bars if asked for.
+
+    Of `few` things that are moved they are known better.
+    """
     if method == "complex":
         return complex_slopes(losses, index, step)
     if step is not None:
         refuse_lost_step(losses, index, step)
         if not with_error:
             return _at_step(losses, index, method, step)
+    if few and method == "central" and step is None:
+        return _few(losses, index, rng)
     calibration = calibrate(losses, rng, method=method, step=step)
     if method == "ridders":
         return ridders_slopes(losses, index, calibration)
@@ -207,10 +218,32 @@ def slopes_of(
     return _with_error(losses, index, calibration, keep=step is not None)
 
 
-def _exactly(losses: Losses, index: Index, calibration: Calibration) -> Slopes:
+def _few(losses: Losses, index: Index, rng: np.random.Generator) -> Slopes:
+    """Exact differences, where there are; else three steps each, or a ladder."""
+    if losses.engine == "compiled":
+        calibration = calibrate(losses, rng)
+        if calibration.method == "exact":
+            return _exactly(losses, index, calibration, both_sides=True)
+    value, error, again = extrapolated_slopes(losses, index, rng)
+    if again.size:
+        calibration = calibrate(losses, rng)
+        better = ridders_slopes(losses, index[again], calibration)
+        closer = again[better.error < error[again]]
+        value[closer] = better.value[better.error < error[again]]
+        error[closer] = better.error[better.error < error[again]]
+    return plain(np.where(np.isfinite(error), value, np.nan), error)
+
+
+def _exactly(
+    losses: Losses, index: Index, calibration: Calibration, both_sides: bool = False
+) -> Slopes:
     """One evaluation per entry; where there is a kink, or no slope, a ladder."""
     bars = calibration.truncation[calibration.block[index]]
-    value, error, crossed = exact_slopes(losses, index, calibration.scale[index], bars)
+    given = (losses, index, calibration.scale[index], bars)
+    value, error, crossed = exact_slopes(*given)
+    if both_sides:  # curvature shifts the two slopes by as much
+        other, _, beyond = exact_slopes(*given, side=-1.0)
+        value, crossed = (value + other) / 2, crossed | beyond
     again = np.flatnonzero(crossed | ~np.isfinite(error))
     if again.size:
         better = ridders_slopes(losses, index[again], calibration)

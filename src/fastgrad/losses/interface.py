@@ -42,6 +42,8 @@ class Losses(abc.ABC):
         How much the loss may differ, relatively, from call to call.
     bounded : bool
         Whether there are points at which the loss must not be evaluated.
+    noise : float
+        The standard deviation of differences, where that is known; nan otherwise.
     evaluations : int
         How many losses have been evaluated so far.
     lenient : bool
@@ -69,6 +71,7 @@ class Losses(abc.ABC):
     base: float
     rounding: float = 0.0
     nondet_rtol: float = 0.0
+    noise: float = float("nan")
     bounded = False
     responds: bool = False
     grads: Any = None
