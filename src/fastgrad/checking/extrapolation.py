@@ -33,7 +33,7 @@ _LARGEST, _SMALLEST = 2.0**-3, 2.0**-10  # of the scale, of the first h
 _LEVELS = 12  # an eighth each
 _WIDTHS = RUNGS[[0, 4, 9]]  # at which stairs are looked for
 _SAMPLES = 2  # of a block, at which noise is measured and the first step found
-_DOUBT = 8.0  # twice what a series of falling terms has: 4
+_DOUBT = 32.0  # a series of falling terms has 4; where poles are near these oscillate
 _EVEN = 0.25  # second differences of smooth losses agree better than that
 _GOOD = 1e-3  # of a slope: a wider bar is worth a ladder
 
