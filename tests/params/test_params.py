@@ -214,6 +214,18 @@ def test_gradients_of_another_structure(grads, error, message):
         nest.vector(grads, "grads")
 
 
+@pytest.mark.parametrize("before", ["d", "grad_"])
+def test_the_keys_of_courses_are_told_what_to_write(before):
+    """What is told gives a gradient that is taken, further entries or not."""
+    params = {"W1": np.ones((2, 3)), "b1": np.ones(2)}
+    nest = Nest(params)
+    grads = {f"{before}{name}": array for name, array in params.items()} | {"dZ1": 1}
+    with pytest.raises(ValueError, match="must have the keys") as caught:
+        nest.vector(grads, "grads")
+    told = str(caught.value).partition(": write ")[2].removesuffix(".")
+    assert nest.vector(eval(told, {"params": params, "grads": grads})).size == 8
+
+
 def test_all_wrong_shapes_are_named():
     """One error names every block whose shape is wrong."""
     nest = Nest([np.ones(2), np.ones(3), np.ones(4)])

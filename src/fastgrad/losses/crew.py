@@ -15,6 +15,7 @@ import warnings
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -40,39 +41,65 @@ class Parcel:
     ----------
     make : callable
         ``make()`` returns it; it is what travels.
+    dumps : callable
+        Pickles it, once.
     """
 
-    def __init__(self, make: Callable[[], Any], key: str = "") -> None:
-        self.make, self.key = make, key or uuid.uuid4().hex
-        self._home = os.getpid() if not key else -1
+    def __init__(
+        self, make: Callable[[], Any], dumps: Callable[[Any], bytes] = pickle.dumps
+    ) -> None:
+        self.key = uuid.uuid4().hex
+        self.make, self._dumps = make, dumps
+        self._home: int | None = os.getpid()
         self._made = threading.local()
         _AT_HOME[self.key] = self
+
+    @classmethod
+    def received(cls, key: str, payload: bytes) -> "Parcel":
+        """Return one that was sent; it is unpacked where it is used, once."""
+        parcel = cls.__new__(cls)
+        parcel.key, parcel.payload, parcel._home = key, payload, None
+        parcel._made = threading.local()
+        return parcel
 
     @property
     def away(self) -> bool:
         """Whether this is another process than the one that sent it."""
         return self._home != os.getpid()
 
+    @cached_property
+    def payload(self) -> bytes:
+        """What is sent."""
+        return self._dumps(self.make)
+
+    @cached_property
+    def make(self) -> Callable[[], Any]:
+        """Makes it."""
+        make: Callable[[], Any] = pickle.loads(self.payload)
+        return make
+
     def content(self) -> Any:
         """Return it, of this thread alone."""
         if not hasattr(self._made, "content"):
-            self._made.content = self.make()
+            with _UNPACKING:
+                make = self.make
+            self._made.content = make()
         return self._made.content
 
     def __reduce__(self) -> Any:
-        return _unpacked, (self.make, self.key)
+        return _arrived, (self.key, self.payload)
 
 
 # By key: those of this process, and the last that it received.
 _AT_HOME: "WeakValueDictionary[str, Parcel]" = WeakValueDictionary()
 _RECEIVED: "OrderedDict[str, Parcel]" = OrderedDict()
-_RECEIVING = threading.Lock()
+_RECEIVING, _UNPACKING = threading.Lock(), threading.Lock()
 
 
-def _unpacked(make: Callable[[], Any], key: str) -> Parcel:
+def _arrived(key: str, payload: bytes) -> Parcel:
     with _RECEIVING:
-        if key not in _RECEIVED:
-            _RECEIVED[key] = Parcel(make, key)
+        if key not in _RECEIVED:  # two tasks may have brought it
+            _RECEIVED[key] = Parcel.received(key, payload)
             while len(_RECEIVED) > _PARCELS:
                 _RECEIVED.popitem(last=False)
         return _RECEIVED[key]
@@ -99,7 +126,8 @@ class Crew:
     def __init__(
         self, workers: Any, make: Callable[[], Any], seconds: float = 1e-3
     ) -> None:
-        self._workers, self._parcel, self._seconds = workers, Parcel(make), seconds
+        self._workers, self._seconds = workers, seconds
+        self._parcel = Parcel(make, _pickler_of(workers))
         self.size = _number_of(workers)
         self._to_bring = self.size  # tasks that bring the parcel
 
@@ -224,15 +252,28 @@ class _Failed:
         pass
 
 
+def _is_of_dask(workers: Any) -> bool:
+    return type(workers).__module__.partition(".")[0] == "distributed"
+
+
+def _pickler_of(workers: Any) -> Callable[[Any], bytes]:
+    """Return what pickles for these workers: Dask sends lambdas, too."""
+    if _is_of_dask(workers):
+        from distributed.protocol.pickle import dumps
+
+        return dumps
+    return pickle.dumps
+
+
 def _number_of(workers: Any) -> int:
     """Return how many workers an executor has."""
     for name in ("_max_workers", "num_workers"):  # concurrent.futures, mpi4py
         count = getattr(workers, name, None)
         if isinstance(count, int) and count > 0:
             return count
-    cores = getattr(getattr(workers, "_client", workers), "ncores", None)  # Dask
-    if callable(cores):
-        return sum(cores().values()) or 1
+    if _is_of_dask(workers):
+        cores = getattr(workers, "_client", workers).ncores()
+        return sum(cores.values()) or 1
     return os.cpu_count() or 1
 
 
@@ -244,7 +285,7 @@ def _carried_out(
 ) -> tuple[Any, float] | None:
     """Return the result and the seconds it took; None without the parcel."""
     if isinstance(parcel, str):
-        there = _AT_HOME.get(parcel)
+        there = _RECEIVED.get(parcel) or _AT_HOME.get(parcel)
         if there is None:
             return None
         parcel = there

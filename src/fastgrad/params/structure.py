@@ -148,9 +148,19 @@ def _by_keys(
     if set(value) != set(template):
         raise ValueError(
             f"`{what}` must have the keys of `{original}`, {list(template)}, got "
-            f"{list(value)}."
+            f"{list(value)}{_renamed(template, value, what, original)}."
         )
     return [value[key] for key in template]
+
+
+def _renamed(
+    template: Mapping[Any, Any], value: Mapping[Any, Any], what: str, original: str
+) -> str:
+    """Return what to write where keys are those of courses, ``dW1`` of ``W1``."""
+    for before in ("d", "grad_", "d_", "grad"):
+        if all(f"{before}{key}" in value for key in template):
+            return f': write {{k: {what}[f"{before}{{k}}"] for k in {original}}}'
+    return ""
 
 
 def _by_fields(
