@@ -168,8 +168,13 @@ static terms log1p_terms(double x, double y, double f0) { return log_terms(1.0 +
 INLINE void vec_log_ratio(vd *d, const vd *x, const vd *rest, const vd *b, const int n)
 {
     vd u[MAX_BLOCK], correction[MAX_BLOCK];
+    EACH u[i] = d[i] * b[i];
+    if (vec_near_zero(u, n) == VERY_NEAR) {
+        EACH d[i] = u[i] - (u[i] * u[i]) * 0.5;
+        return;
+    }
     EACH {
-        const vd t = d[i] * b[i], whole = 1.0 + t, y = x[i] + d[i];
+        const vd t = u[i], whole = 1.0 + t, y = x[i] + d[i];
         const vi small = t < -0.5;
         u[i] = vec_select(small, (y + (vec_sum_error(x[i], d[i], y) + rest[i])) * b[i], whole);
         correction[i] = vec_select(small, vec_splat(0.0), (t - (whole - 1.0)) / whole);
@@ -261,11 +266,15 @@ INLINE void rule_tanh(block *b, const int n)
 {
     vd q[MAX_BLOCK];
     EACH b->d[i] *= (vd)((vi)vec_splat(2.0) | ((vi)b->b[i] & INT64_MIN));
-    if (vec_near_zero(b->d, n)) {
-        vec_expm1_near_zero(b->d, n);
+    const int how = vec_near_zero(b->d, n);
+    if (how) {
+        vec_expm1_near_zero(b->d, how, n);
         EACH q[i] = b->a[i] * b->d[i];
         EACH b->d[i] *= b->b[i];
-        EACH b->d[i] *= (1.0 - q[i]) + (1.0 - q[i]) * (q[i] * q[i]);
+        if (how == VERY_NEAR)
+            EACH b->d[i] -= b->d[i] * q[i];
+        else
+            EACH b->d[i] *= (1.0 - q[i]) + (1.0 - q[i]) * (q[i] * q[i]);
         return;
     }
     vec_expm1(b->d, n);

@@ -150,26 +150,35 @@ INLINE void vec_exp(vd *x, const int n)
     EACH x[i] = ((1.0 + x[i]) * vec_pow2(k[i] >> 1)) * vec_pow2(k[i] - (k[i] >> 1));
 }
 
-/* Up to here expm1 takes four terms, and 1 / (1 + q) that many factors. */
+/* Up to here expm1 takes four terms, and 1 / (1 + q) that many factors; up to TINY two terms
+ * and one factor. */
 #define NEAR_ZERO 0x1p-14
+#define TINY 0x1p-27
+enum { FAR_FROM_ZERO, NEAR, VERY_NEAR };
 INLINE int vec_near_zero(const vd *x, const int n)
 {
     vd largest = vec_abs(x[0]);
     /* in this order: where x is NaN, the largest so far stays */
     EACH largest = vec_larger(vec_abs(x[i]), largest);
-    return !vec_any(~(largest <= NEAR_ZERO));
+    if (!vec_any(~(largest <= TINY)))
+        return VERY_NEAR;
+    return vec_any(~(largest <= NEAR_ZERO)) ? FAR_FROM_ZERO : NEAR;
 }
-INLINE void vec_expm1_near_zero(vd *x, const int n)
+INLINE void vec_expm1_near_zero(vd *x, const int how, const int n)
 {
-    EACH x[i] = x[i] + (x[i] * x[i]) * (0.5 + x[i] * (1.0 / 6 + x[i] * (1.0 / 24)));
+    if (how == VERY_NEAR)
+        EACH x[i] = x[i] + (x[i] * x[i]) * 0.5;
+    else
+        EACH x[i] = x[i] + (x[i] * x[i]) * (0.5 + x[i] * (1.0 / 6 + x[i] * (1.0 / 24)));
 }
 
 /* For x up to 709. */
 INLINE void vec_expm1(vd *x, const int n)
 {
     vi k[MAX_BLOCK];
-    if (vec_near_zero(x, n)) {
-        vec_expm1_near_zero(x, n);
+    const int how = vec_near_zero(x, n);
+    if (how) {
+        vec_expm1_near_zero(x, how, n);
         return;
     }
     EACH x[i] = vec_larger(vec_splat(-40.0), x[i]);
