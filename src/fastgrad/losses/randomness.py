@@ -12,16 +12,7 @@ import numpy as np
 
 
 class GlobalGenerator:
-    """NumPy's global generator as it is now, to be put back if the loss draws from it.
-
-    Examples
-    --------
-    >>> generator = GlobalGenerator()
-    >>> first = np.random.random()
-    >>> generator.put_back()
-    >>> np.random.random() == first
-    True
-    """
+    """NumPy's global generator as it is now, to be put back if the loss draws from it."""
 
     def __init__(self) -> None:
         self._state: Any = np.random.get_state()  # noqa: NPY002
