@@ -40,6 +40,8 @@ KINDS = {
     "count": ["x", 1.5, np.nan, True, 0, -3, [1], ARRAY, THING, 1j, b"1"],
     "integer": ["x", 1.5, True, ARRAY, THING],
     "positive": ["x", np.nan, np.inf, 0.0, -1.0, True, 1j, [1.0], ARRAY, THING, 10**400],
+    "steps": ["x", np.nan, np.inf, 0.0, -1.0, True, 1j, [1.0] * 4, np.ones((2, 2)), THING,
+              10**400, [1.0, 1.0, np.inf], [1.0, 0.0, 1.0], {"no such": 1.0}, [None, 1.0, 1.0]],
     "number": ["x", np.nan, -np.inf, True, 1j, [1.0], ARRAY, THING],
     "size": ["x", np.nan, np.inf, -1.0, True, 1j, [1.0], ARRAY, THING],
     "share": ["x", np.nan, -0.5, 1.5, True, 1j, [0.1], ARRAY, THING],
@@ -80,7 +82,7 @@ KINDS = {
 
 COUNTS = {"num_threads": "count"}
 CHECK = {
-    "rtol": "size", "method": "choice", "step": "positive", "coverage": "coverage",
+    "rtol": "size", "method": "choice", "step": "steps", "coverage": "coverage",
     "reduction": "choice", "engine": "choice", "vectorized": "flag",
     "workers": "executor", "seed": "seed", "progress": "showing", "nondet_rtol": "size",
     **COUNTS,

@@ -27,7 +27,7 @@ from fastgrad.checking.numerical import (
     evaluations_of,
     refuse_lost_step,
 )
-from fastgrad.checking.scales import Every
+from fastgrad.checking.scales import Every, Given
 from fastgrad.checking.summary import summarize, summarize_search
 from fastgrad.checking.verdict import judge
 from fastgrad.losses import Losses, Options, make_losses
@@ -54,7 +54,7 @@ def check_gradient(
     grads: Any = None,
     *,
     rtol: float | None = None,
-    step: float | None = None,
+    step: Any = None,
     method: str = "auto",
     coverage: str | int = "full",
     seed: int = 0,
@@ -87,8 +87,9 @@ def check_gradient(
         A relative difference that does not matter, besides the measured error bar. By
         default 1e-6 for float64 gradients, 1e-3 for float32 and 3e-2 for float16; 4e-10
         for float64 where differences are exact.
-    step : float, optional
-        The absolute step for every entry; chosen for each block by default.
+    step : float or nest of floats and arrays, optional
+        The absolute step, for every entry or built like `params`; chosen for each block
+        by default.
     method : {"auto", "central", "forward", "complex", "ridders"}
         The difference formula, see `numerical_gradient`. Suspects are always tried
         again with a ladder of central steps.
@@ -172,15 +173,16 @@ def check_gradient(
         losses.forgive()
         about_loss = audit_loss(losses, seed=seed)
         index = covered(losses, coverage, gradient, rng)
-        if step is not None and method != "complex":
-            refuse_lost_step(losses, index, step)
+        steps = Given.of(losses.nest, step)
+        if steps is not None and method != "complex":
+            refuse_lost_step(losses, index, steps)
         if about_loss:
             report = unchecked(losses, arrays, [*findings, *about_loss])
         else:
             if coverage == "locate":
                 losses, entries, report = _located(losses, options, gradient, rng)
             else:
-                given = (method, step, gradient, index, rng)
+                given = (method, steps, gradient, index, rng)
                 losses, entries, report = _entry_by_entry(losses, options, *given)
             seconds = max(_SECONDS, _SHARE * (time.perf_counter() - started))
             of = (losses, gradient, entries, grads)
@@ -192,7 +194,7 @@ def _entry_by_entry(
     losses: Losses,
     options: Options,
     method: str,
-    step: float | None,
+    step: Given | None,
     gradient: Gradient,
     index: Index | Every,
     rng: np.random.Generator,
@@ -229,7 +231,7 @@ def _located(
 def _measured(
     losses: Losses,
     method: str,
-    step: float | None,
+    step: Given | None,
     gradient: Gradient,
     index: Index | Every,
     rng: np.random.Generator,

@@ -41,8 +41,9 @@ def numerical_jacobian(
         What else `fun` takes.
     method : {"central", "forward", "ridders"}
         As for `numerical_gradient`.
-    step : float, optional
-        The absolute step; chosen by measured noise and curvature by default.
+    step : float or nest of floats and arrays, optional
+        The absolute step, for every input or built like `x`; chosen by measured noise
+        and curvature by default.
     sparsity : array_like or sparse matrix, shape (m, n), optional
         Non-zero where an output depends on an input. Columns without a common row are
         then measured together. Whether an output depends on anything else is tried
@@ -103,8 +104,9 @@ def numerical_jacobian(
         raise ValueError(f"`fun` must be deterministic: {random.cause.message}.")
     entries = problem.entries()
     index = np.arange(entries.nest.size)
+    steps = problem.steps_of_entries()
     slopes = slopes_of(
-        entries, index, method, step, accurate or few, problem.rng(), few
+        entries, index, method, steps, accurate or few, problem.rng(), few
     )
     value = slopes.value * entries.units
     problem.refuse_strays(value)
@@ -202,7 +204,8 @@ def checked(
         np.repeat(gradient.eps, blocks),
         np.repeat(gradient.rtol, blocks),
     )
-    calibration = calibrate(entries, rng, method=problem.method, step=problem.step)
+    steps = problem.steps_of_entries()
+    calibration = calibrate(entries, rng, method=problem.method, step=steps)
     found = judge(entries, calibration, gradient, np.arange(entries.nest.size), rng)
     _scale(found, entries.units)
     _scale(found.open, entries.units[found.open.index], "floor")

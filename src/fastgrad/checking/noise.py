@@ -23,7 +23,7 @@ from fastgrad.checking.differences import (
     ladder,
 )
 from fastgrad.checking.exact import FINE, exact_bars
-from fastgrad.checking.scales import Owner, Scale, Step, binary
+from fastgrad.checking.scales import Given, Owner, Scale, Step, binary
 from fastgrad.checking.stairs import ROUNDED, noise_of_stairs
 from fastgrad.losses import Losses
 
@@ -56,7 +56,7 @@ class Calibration:
         Of the loss, times the square of the scale.
     base : float
         The size of the loss.
-    fixed : float or None
+    fixed : Given or None
         The step that was asked for, if it was.
     """
 
@@ -68,7 +68,7 @@ class Calibration:
     method: str
     curvature: float
     base: float
-    fixed: float | None = None
+    fixed: Given | None = None
 
     def pairs(self, losses: Losses, index: Index) -> Pairs:
         """Measure the loss on both sides of entries, at their steps."""
@@ -150,7 +150,7 @@ def calibrate(
     rng: np.random.Generator,
     *,
     method: str = "central",
-    step: float | None = None,
+    step: Given | None = None,
 ) -> Calibration:
     """Measure noise and curvature on a few entries of each block; choose the steps.
 
@@ -160,8 +160,8 @@ def calibrate(
     rng : Generator
         Picks the entries.
     method : {"central", "forward"}
-    step : float, optional
-        Take this step for every entry.
+    step : Given, optional
+        Take these steps.
 
     Notes
     -----
@@ -345,9 +345,9 @@ def pooled(noise: Array, owner: Index, blocks: int) -> Array:
     return pooled
 
 
-def _fixed_rungs(step: float, index: Index) -> Array:
-    """Return the step asked for after a coarser one that shows its truncation."""
-    return np.broadcast_to(step * np.array([RATIO, 1.0]), (len(index), 2)).copy()
+def _fixed_rungs(step: Given, index: Index) -> Array:
+    """Return the steps asked for after coarser ones that show their truncation."""
+    return np.outer(step[index], [RATIO, 1.0])
 
 
 def _compare_rungs(

@@ -4,7 +4,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from fastgrad._arguments import choice, flag, generator, number, public_with
+from fastgrad._arguments import choice, flag, generator, public_with, refusal
 from fastgrad.checking.audit import refuse_random
 from fastgrad.checking.differences import (
     EPS,
@@ -18,7 +18,7 @@ from fastgrad.checking.differences import (
 from fastgrad.checking.exact import exact_slopes
 from fastgrad.checking.extrapolation import extrapolated_slopes
 from fastgrad.checking.noise import Calibration, calibrate
-from fastgrad.checking.scales import binary
+from fastgrad.checking.scales import Given, binary
 from fastgrad.losses import Losses, Options, make_losses
 
 METHODS = ("auto", "central", "forward", "complex", "ridders")
@@ -35,7 +35,7 @@ def numerical_gradient(
     params: Any,
     *,
     method: str = "central",
-    step: float | None = None,
+    step: Any = None,
     return_error: bool = False,
     seed: int = 0,
     **options: Unpack[Options],
@@ -56,10 +56,11 @@ def numerical_gradient(
         digits. ``"complex"`` is ``imag(J(x + ih)) / h``: exact, if the loss is analytic
         and computes in complex arithmetic. ``"ridders"`` extrapolates from ten steps of
         each entry.
-    step : float, optional
-        The absolute step for every entry. By default it follows, for each block, from
-        the measured noise and curvature of the loss, and for entries that it does not
-        suit from a ladder of steps.
+    step : float or nest of floats and arrays, optional
+        The absolute step: one for all entries, or built like `params`, for each block
+        or each entry, as ``1e-6 * np.abs(x)``. By default it follows, for each block,
+        from the measured noise and curvature of the loss, and for entries that it does
+        not suit from a ladder of steps.
     return_error : bool
         Also return error bars.
     reduction, engine, vectorized, workers, progress, num_threads, nondet_rtol
@@ -110,8 +111,8 @@ def numerical_gradient(
         )
         losses.forgive()
         refuse_random(losses)
-        few = len(index) <= FEW
-        slopes = slopes_of(losses, index, method, step, return_error, rng, few)
+        given, few = Given.of(losses.nest, step), len(index) <= FEW
+        slopes = slopes_of(losses, index, method, given, return_error, rng, few)
         if losses.raised is not None and not np.isfinite(slopes.value).any():
             raise losses.raised  # nothing at all is known
     unvector = losses.nest.unvector
@@ -120,16 +121,12 @@ def numerical_gradient(
     return unvector(slopes.value)
 
 
-def check_method(method: str, step: float | None) -> str:
+def check_method(method: str, step: Any) -> str:
     """Return the method, "auto" resolved; raise if the two make no sense together."""
     choice("method", method, METHODS)
-    if step is not None:
-        number("step", step, above=0)
-        if method == "ridders":
-            raise ValueError(
-                f'`step` must be None with `method="ridders"`, got {step}: it takes '
-                "many steps."
-            )
+    if step is not None and method == "ridders":
+        must = 'be None with `method="ridders"`, which takes many'
+        raise refusal(ValueError, "step", must, step)
     return "central" if method == "auto" else method
 
 
@@ -143,23 +140,23 @@ def engine_for(method: str, engine: str) -> str:
     return "python" if method == "complex" and engine == "auto" else engine
 
 
-def refuse_lost_step(losses: Losses, index: Any, step: float) -> None:
+def refuse_lost_step(losses: Losses, index: Any, step: Given) -> None:
     """Raise ValueError if adding `step` changes nothing at one of the entries."""
     for start in range(0, len(index), _PIECE):
         own = np.asarray(index[start : start + _PIECE])
-        x, there = losses.theta[own], losses.representable
-        lost = there(own, x + step) == there(own, x - step)
+        x, h, there = losses.theta[own], step[own], losses.representable
+        lost = there(own, x + h) == there(own, x - h)
         if lost.any():
-            where = losses.nest.label(int(own[np.argmax(lost)]))
+            k = int(np.argmax(lost))
             raise ValueError(
-                f"`step` must change the parameters, but {step} is lost in rounding "
-                f"at {where}."
+                f"`step` must change the parameters, but {h[k]} is lost in rounding "
+                f"at {losses.nest.label(int(own[k]))}."
             )
 
 
-def complex_slopes(losses: Losses, index: Index, step: float | None) -> Slopes:
+def complex_slopes(losses: Losses, index: Index, step: Given | None) -> Slopes:
     """Return the derivatives by the complex step: one evaluation each."""
-    h = np.full(len(index), _COMPLEX_STEP if step is None else float(step))
+    h = np.full(len(index), _COMPLEX_STEP) if step is None else step[index]
     value = losses.imaginary(index, h) / h
     return plain(value, 64 * EPS * np.abs(value))
 
@@ -193,7 +190,7 @@ def slopes_of(
     losses: Losses,
     index: Index,
     method: str,
-    step: float | None,
+    step: Given | None,
     with_error: bool,
     rng: np.random.Generator,
     few: bool = False,
@@ -251,14 +248,14 @@ def _exactly(
     return plain(value, error)
 
 
-def _at_step(losses: Losses, index: Index, method: str, step: float) -> Slopes:
+def _at_step(losses: Losses, index: Index, method: str, step: Given) -> Slopes:
     if method == "forward":
         x = losses.theta[index]
-        value = losses.representable(index, x + step)
+        value = losses.representable(index, x + step[index])
         with np.errstate(all="ignore"):
             slope = losses.at_entries(index, value)[0] / (value - x)
     else:
-        slope = entry_pairs(losses, index, np.full(len(index), step)).central
+        slope = entry_pairs(losses, index, step[index]).central
     return plain(slope, np.full(len(index), np.nan))
 
 

@@ -147,7 +147,7 @@ def quick_slopes(
     column: Index,
     group: Index | None,
     method: str,
-    step: float | None,
+    step: Array | None,
 ) -> Array | None:
     """Return the entries of a Jacobian from two evaluations a column, or one forward.
 
@@ -164,12 +164,11 @@ def quick_slopes(
         Columns that are moved together; None if each is moved alone, and the entries
         are those of the whole matrix, row by row.
     method : {"central", "forward"}
-    step : float, optional
-        Taken for every column, once.
+    step : ndarray of float64, shape (n,), optional
+        Taken for each column, once.
     """
     if step is not None:
-        steps = np.full(outputs.x.size, float(step))
-        return _measured(outputs, steps, row, column, group, method)[0]
+        return _measured(outputs, step, row, column, group, method)[0]
     level = outputs.noise_level()
     if not level <= _LOUD * outputs.eps:
         return None

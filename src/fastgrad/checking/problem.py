@@ -17,6 +17,7 @@ from fastgrad.checking.flattening import FlatFunction, is_nest
 from fastgrad.checking.numerical import check_method, slopes_of
 from fastgrad.checking.outputs import Outputs, quick_slopes
 from fastgrad.checking.products import entries_of_products
+from fastgrad.checking.scales import Given
 from fastgrad.checking.strays import Probe
 from fastgrad.params import Nest, limits
 from fastgrad.reports import Blocks, GradientReport
@@ -30,7 +31,7 @@ class Options(TypedDict, total=False):
     args: tuple[Any, ...]
     kwargs: dict[str, Any] | None
     method: str
-    step: float | None
+    step: Any
     sparsity: Any
     bounds: Any
     workers: Executor | None
@@ -59,22 +60,25 @@ class Problem:
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
         method: str = "auto",
-        step: float | None = None,
+        step: Any = None,
         sparsity: Any = None,
         bounds: Any = None,
         workers: Executor | None = None,
         seed: Seed = 0,
     ) -> None:
         self.given, self.title = names
-        self.method, self.step, self.seed = check_method(method, step), step, seed
+        self.method, self.seed = check_method(method, step), seed
         if method == "complex":
             raise ValueError('`method` must not be "complex" for a Jacobian.')
         generator("seed", seed)
         self.flat = FlatFunction(fun, x, args, kwargs)
         self.outputs = Outputs(self.flat, self.flat.point, workers)
         self.outputs.fun = self.flat.plain()
+        self.step: Given | None = None
+        if step is not None:
+            self.step = Given.of(self._nest(), step)
         if bounds is not None:
-            nest = self.flat.nest or Nest(self.outputs.x, "x")
+            nest = self._nest()
             self.outputs.lower, self.outputs.upper = limits(nest, bounds, "x")
         self.shape = len(self.outputs.at_x), self.outputs.x.size
         self.sparsity = sparsity
@@ -85,6 +89,9 @@ class Problem:
         self.row, self.column = patterns.pattern(sparsity, *self.shape)
         self.group = self._groups()
 
+    def _nest(self) -> Nest:
+        return self.flat.nest or Nest(self.outputs.x, "x")
+
     def rng(self) -> np.random.Generator:
         """Return what picks where noise and curvature are measured."""
         return generator("seed", self.seed)
@@ -92,7 +99,12 @@ class Problem:
     def quick(self) -> Array | None:
         """See `quick_slopes`."""
         where = self.row, self.column, self.group
-        return quick_slopes(self.outputs, *where, self.method, self.step)
+        steps = None if self.step is None else self.step[np.arange(self.shape[1])]
+        return quick_slopes(self.outputs, *where, self.method, steps)
+
+    def steps_of_entries(self) -> Given | None:
+        """Return the steps of the entries, if they were asked for."""
+        return None if self.step is None else self.step.of_columns(self.column)
 
     def entries(self) -> Entries:
         """Return the entries as parameters of losses."""
@@ -257,7 +269,8 @@ class Problem:
         if value is None:
             entries = self.entries()
             index = np.arange(entries.nest.size)
-            slopes = slopes_of(entries, index, self.method, self.step, True, self.rng())
+            steps = self.steps_of_entries()
+            slopes = slopes_of(entries, index, self.method, steps, True, self.rng())
             value = slopes.value * entries.units
         return value
 
@@ -266,7 +279,8 @@ class Problem:
         order = 1.0 if self.method == "forward" else 2.0
         relative = level ** (1 / (order + 1))
         if self.step is not None:
-            relative = self.step / float(np.median(self.outputs.scale()))
+            steps = self.step[np.arange(self.shape[1])]
+            relative = float(np.median(steps / self.outputs.scale()))
         accuracy = max(relative**order, level / relative)
         return Probe(self.outputs, level, accuracy, self.seed)
 

@@ -5,12 +5,15 @@ for.
 """
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fastgrad._arguments import number, refusal
 from fastgrad.checking.differences import Array, Index
+from fastgrad.params import Nest, spread
 
 _TYPICAL = 2**14  # entries of a block that say how large its entries are
 _PIECE = 2**17  # entries that are stretched at once
@@ -70,6 +73,9 @@ class Scale:
         default = float(np.median(typical)) if typical.size else 1.0
         self._of_zero[self._of_zero == 0] = default
 
+    def __len__(self) -> int:
+        return len(self._theta)
+
     def __getitem__(self, index: Index | slice) -> Array:
         if isinstance(index, slice):
             scale = np.ones(len(self._theta))
@@ -92,19 +98,65 @@ class Scale:
                 direction[here] *= size
 
 
+class Given:
+    """Steps that were asked for: ``given[index]``; all the same, or one for each entry.
+
+    Attributes
+    ----------
+    asked : float or nest
+        As they were given.
+    """
+
+    def __init__(self, asked: Any, each: Array | None) -> None:
+        self.asked, self._each = asked, each
+
+    @classmethod
+    def of(cls, nest: Nest, step: Any) -> "Given | None":
+        """Return the steps that an argument `step` asks for.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Unless it is a positive number, or built like the parameters of such.
+        """
+        if step is None:
+            return None
+        if np.ndim(step) == 0 and not isinstance(step, Mapping):
+            return cls(number("step", step, above=0), None)
+        each = spread(nest, step, "step")
+        bad = np.flatnonzero(~((each > 0) & np.isfinite(each)))
+        if bad.size:
+            where = nest.label(int(bad[0]))
+            got = float(each[bad[0]])
+            raise refusal(ValueError, "step", f"be positive at {where}", got)
+        return cls(step, each)
+
+    def __getitem__(self, index: Index | slice) -> Array:
+        if self._each is not None:
+            return self._each[index]
+        return np.full(np.shape(index), float(self.asked))  # type: ignore[arg-type]
+
+    def of_columns(self, column: Index) -> "Given":
+        """Return the steps of entries that move these."""
+        each = None if self._each is None else self._each[column]
+        return Given(self.asked, each)
+
+
 class Step:
     """The step for each entry, ``step[index]``: relative to its scale, or fixed."""
 
     def __init__(
-        self, scale: Scale, owner: "Owner", relative: Array, fixed: float | None
+        self, scale: Scale, owner: "Owner", relative: Array, fixed: Given | None
     ) -> None:
         self._scale, self._owner = scale, owner
         self._relative, self._fixed = relative, fixed
 
     def __getitem__(self, index: Index | slice) -> Array:
-        scale = self._scale[index]
         if self._fixed is not None:
-            return np.full(scale.shape, float(self._fixed))
+            if isinstance(index, slice):
+                index = np.arange(len(self._scale))[index]
+            return self._fixed[index]
+        scale = self._scale[index]
         return binary(scale, self._relative[self._owner[index]])
 
 

@@ -50,7 +50,7 @@ def summarize(
         engine=losses.engine,
         threads=getattr(losses, "num_threads", 1),
         method=calibration.method,
-        step=calibration.fixed,
+        step=None if calibration.fixed is None else calibration.fixed.asked,
         fallback=losses.fallback,
         notes=tuple(notes(losses, blocks, entries, calibration)),
     )

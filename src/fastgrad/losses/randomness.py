@@ -12,7 +12,7 @@ import numpy as np
 
 
 class GlobalGenerator:
-    """NumPy's global generator as it is now, to be put back if the loss draws from it."""
+    """NumPy's global generator as it is now, to be put back after the check."""
 
     def __init__(self) -> None:
         self._state: Any = np.random.get_state()  # noqa: NPY002

@@ -2,11 +2,11 @@
 
 - `nest`: the arrays, their names, and one number for each entry.
 - `structure`: walking dicts, lists, tuples and dataclasses of anything.
-- `bounds`: a lower and an upper one for each entry.
+- `bounds`: a lower and an upper one for each entry; steps.
 - `claims`: which thread moves which arrays.
 """
 
-from fastgrad.params.bounds import limits
+from fastgrad.params.bounds import limits, spread
 from fastgrad.params.claims import claimed
 from fastgrad.params.nest import AnyArray, Nest, Vector, entry_name
 from fastgrad.params.structure import (
@@ -27,6 +27,7 @@ __all__ = [
     "matching",
     "named_leaves",
     "rebuild",
+    "spread",
     "walk",
     "with_own_leaves",
 ]

@@ -1,4 +1,4 @@
-"""Bounds of parameters: a pair of numbers, or of nests like the parameters."""
+"""Numbers for each parameter: bounds, steps; given as one, or as nests of them."""
 
 from typing import Any
 
@@ -36,8 +36,8 @@ def limits(nest: Nest, bounds: Any, what: str = "params") -> tuple[Vector, Vecto
         bounds = (None, None)
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
         raise refusal(TypeError, "bounds", "be a pair (lower, upper)", bounds)
-    lower = _side(nest, bounds[0], -np.inf, "bounds[0]")
-    upper = _side(nest, bounds[1], np.inf, "bounds[1]")
+    lower = spread(nest, bounds[0], "bounds[0]", -np.inf)
+    upper = spread(nest, bounds[1], "bounds[1]", np.inf)
     x = nest.join(nest.leaves)
     outside = np.flatnonzero(~((lower <= x) & (x <= upper)))
     if outside.size:
@@ -49,9 +49,21 @@ def limits(nest: Nest, bounds: Any, what: str = "params") -> tuple[Vector, Vecto
     return lower, upper
 
 
-def _side(nest: Nest, side: Any, otherwise: float, what: str) -> Vector:
-    whole = np.full(nest.size, otherwise)
-    if side is None:
+def spread(nest: Nest, side: Any, what: str, otherwise: float | None = None) -> Vector:
+    """Return a number, or what is built like the parameters, as numbers for each entry.
+
+    Parameters
+    ----------
+    nest : Nest
+    side : float, None, or a nest of these and of arrays
+        Broadcast to the blocks.
+    what : str
+        The argument's name, for messages.
+    otherwise : float, optional
+        What None is; without it, it is refused.
+    """
+    whole = np.full(nest.size, np.nan if otherwise is None else otherwise)
+    if side is None and otherwise is not None:
         return whole
     if np.ndim(side) == 0 and not isinstance(side, dict):
         found = [(side, what)] * len(nest.leaves)

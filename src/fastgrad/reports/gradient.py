@@ -60,7 +60,7 @@ class GradientReport(Report):
         Threads of fastgrad's own kernels.
     method : str
         The difference formula, ``"central"``.
-    step : float or None
+    step : float, nest or None
         The step that was asked for; None where it was chosen per block.
     fallback : str or None
         Why the loss was not compiled: the line that stopped it and the reason.
@@ -88,7 +88,7 @@ class GradientReport(Report):
     seconds: float = 0.0
     threads: int = 1
     method: str = "central"
-    step: float | None = None
+    step: Any = None
     fallback: str | None = None
     guarded: int = 0
     python_operations: tuple[str, ...] = ()
@@ -311,7 +311,10 @@ def _findings(report: GradientReport) -> Iterator[Finding]:
 
 def _how(report: GradientReport) -> Iterator[str]:
     """Yield how the numbers were computed, and what else there is to know."""
-    step = "steps chosen by block" if report.step is None else f"step {report.step:g}"
+    step = "steps chosen by block"
+    if report.step is not None:
+        alike = isinstance(report.step, float | int)
+        step = f"step {report.step:g}" if alike else "steps as given"
     differences = f"{report.method} differences, {step}"
     threads = f"{report.threads} thread{'s' * (report.threads != 1)}"
     what = "loss" if report.subject == "Gradient" else "function"
