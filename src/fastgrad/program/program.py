@@ -308,7 +308,8 @@ class Program:
     # ---- printing
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        style = "font-family: monospace; white-space: pre; overflow: auto"
+        return f'<pre style="{style}">{html.escape(str(self))}</pre>'
 
     def __str__(self) -> str:
         lines = [
