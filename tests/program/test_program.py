@@ -651,3 +651,37 @@ def test_what_is_infinite_stays_where_it_is(function, low, high):
     np.testing.assert_allclose(got, [0.0, 0.0, moved], rtol=1e-9)
     slope = (function(0.7 + 1e-6) - function(0.7 - 1e-6)) / 2e-6
     np.testing.assert_allclose(program.gradient(), [0.0, 0.0, -5 * slope], rtol=1e-8)
+
+
+def missing_by_where(r):
+    return np.where(r > 0.5, np.nan, r)
+
+
+def missing_by_mask(r):
+    r = r.copy()
+    r[r > 0.5] = np.nan
+    return r
+
+
+@pytest.mark.parametrize("missing", [missing_by_where, missing_by_mask])
+@pytest.mark.parametrize(
+    "function",
+    [np.nanmean, np.nansum, np.nanmax, np.nanmin, np.nanstd, np.nanmedian, np.nanprod],
+    ids=lambda f: f.__name__,
+)
+def test_what_is_missing_at_some_points_only_is_guarded(missing, function):
+    data = np.random.default_rng(5).normal(size=9)
+
+    def loss(p):
+        return function(missing(data * np.exp(p[0]) - p[1]))
+
+    p = np.array([0.1, 0.2])
+    program = trace(loss, p)
+    answered = 0
+    for t in (1e-4, -1e-3, 0.03, -0.2, 0.5, -1.0, 2.0):
+        for d in (np.array([t, 0]), np.array([0, t]), np.array([t, -t])):
+            got = program.along(d, np.array([1.0]))[0]
+            if np.isfinite(got):
+                answered += 1
+                assert got == pytest.approx(loss(p + d) - loss(p), rel=1e-9, abs=1e-13)
+    assert answered >= 6

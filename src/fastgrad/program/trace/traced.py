@@ -281,9 +281,7 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
             mask = key.node
             if mask.value.ndim < self.ndim:
                 mask = graph.expand(mask, range(mask.value.ndim, self.ndim), "[...] =")
-            self.overwrite(
-                ufuncs.elementwise("where", mask, new, self.node, label="[...] =")
-            )
+            self.overwrite(ufuncs.where(mask, new, self.node, label="[...] ="))
             return
         positions = self.positions[settled_key(key)]
         shape = np.shape(positions)
