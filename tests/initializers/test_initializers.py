@@ -644,3 +644,11 @@ def test_other_calls_that_make_no_sense(call, message):
 def test_empty_tensors_are_fine(scheme, shape):
     """Layers without units."""
     assert scheme(shape).shape == shape
+
+
+@pytest.mark.parametrize("layout", ["BOI", "NOI", "OIB", "OIHH", "OIh", "O?I"])
+def test_a_batch_axis_has_no_fan(layout):
+    """Letters that are no axes of a convolution are refused, not counted as space."""
+    shape = (2, 4, 3, 3)[: len(layout)]
+    with pytest.raises(ValueError, match="`layout` must have one O, one I"):
+        init.fans(shape, layout=layout)
