@@ -1,5 +1,6 @@
 """One evaluation an entry, where a program's differences do not cancel."""
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -226,3 +227,36 @@ def test_an_inverse_costs_digits_by_its_condition(condition):
     wrong = right.copy()
     wrong[np.argmax(np.abs(right))] *= 1 + error
     assert fg.check_gradient(loss, theta, wrong).verdict == "wrong"
+
+
+def softmax(z):
+    e = np.exp(z - z.max())
+    return e / e.sum()
+
+
+def log_softmax(z):
+    y = z - z.max()
+    return y - np.log(np.exp(y).sum())
+
+
+@pytest.mark.parametrize("saturated", [5.0, 25.0, 36.0, 60.0, 200.0])
+@pytest.mark.parametrize(
+    "loss",
+    [lambda z: -np.log(softmax(z)[3]), lambda z: -log_softmax(z)[3]],
+    ids=["log of softmax", "log_softmax"],
+)
+def test_saturation_costs_no_digits(loss, saturated):
+    """Though the loss itself is lost in the rounding of what it is computed from."""
+    z = np.array([0.3, -0.2, 0.1, saturated])
+    with mpmath.workdps(250):
+        e = [mpmath.exp(mpmath.mpf(v)) for v in z]
+        p = [v / mpmath.fsum(e) for v in e]
+        truth = np.array([float(v) for v in (*p[:3], p[3] - 1)])
+    numerical = fg.numerical_gradient(loss, z)
+    np.testing.assert_allclose(numerical, truth, rtol=1e-12)
+    report = fg.check_gradient(loss, z, truth)
+    assert report.ok
+    assert report.engine == "compiled"
+    if saturated < 30:  # beyond, p - 1 may be off by all of itself
+        wrong = truth * np.array([1.0, 1.01, 1.0, 1.0])
+        assert [e.index for e in fg.check_gradient(loss, z, wrong).wrong] == [(1,)]

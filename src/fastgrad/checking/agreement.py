@@ -107,6 +107,7 @@ def _disagreement(
             continue
         if noise is None:
             noise = noise_along(function, calibration.scale, rng)
+            noise = max(noise, function.rounding)
         for part in np.array_split(blocks, min(_PARTS, len(blocks))):
             through = directions.through(part)
             if len(part) < len(blocks) and _is_slope(function, *through):

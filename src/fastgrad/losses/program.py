@@ -229,7 +229,7 @@ def _proved(
         gc.collect()  # what a trace recorded refers to itself, and is as large
     program = program_of(python.loss, python.nest, recorded)
     compiled = CompiledLosses(python, program, num_threads)
-    _compare("at the parameters", program.value, python.base, python)
+    _compare("at the parameters", program.value, python.base, compiled)
     for size in _SIZES:
         try:
             _compare_around(compiled, python, size)
@@ -244,6 +244,9 @@ def _proved(
                 ) from error
     return compiled
 
+
+#: Of all values inside the function, that may add up.
+_ROUNDINGS = 16
 
 #: Seconds that a whole check may lose with a program.
 _TRIFLE = 3e-3
@@ -364,7 +367,7 @@ def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> No
         got += [*np.where(left, expected[len(entry) :], replayed)]
     compiled.responds = any(expected)
     for a, b in zip(got, expected, strict=True):
-        _compare("at perturbed parameters", a, b, python)
+        _compare("at perturbed parameters", a, b, compiled)
 
 
 def _all_and_each(offsets: Integers) -> NDArray[np.float64]:
@@ -393,13 +396,18 @@ def _typical(leaf: NDArray[Any]) -> float:
     return float(np.sqrt(np.mean(squares)) * largest or 1.0) if some.size else 1.0
 
 
-def _compare(where: str, got: float, expected: float, python: Losses) -> None:
-    eps = max(float(np.finfo(dtype).eps) for dtype in python.nest.dtypes)
+def _compare(where: str, got: float, expected: float, compiled: CompiledLosses) -> None:
+    eps = max(float(np.finfo(dtype).eps) for dtype in compiled.nest.dtypes)
     # Rounding of the loss itself, and its growth through the function.
-    tolerance = 1e4 * eps * abs(python.base) + eps**0.4 * abs(expected)
-    if np.isfinite(expected) and not abs(got - expected) <= tolerance:
+    tolerance = 1e4 * eps * abs(compiled.base) + eps**0.4 * abs(expected)
+    off = abs(got - expected)
+    if np.isfinite(expected) and not off <= tolerance:
+        inside = compiled.program.rounding_of_function  # of terms that cancel
+        if off <= _ROUNDINGS * inside:
+            compiled.here.rounding = inside
+            return
         raise TraceError(
             f"the traced program gives {got:.17g} {where}, the function "
             f"{expected:.17g}",
-            defining_line(python.loss),
+            defining_line(compiled.loss),
         )

@@ -68,31 +68,40 @@ def backward(
                 gradients[x] = gradients[x] + part if x in gradients else part
 
 
-def rounding_of(nodes: Sequence[Node], result: Node) -> float:
+def rounds(node: Node) -> bool:
+    """Whether the differences of a node, as kernels form them, round by its value."""
+    return computes(node) and ops.PRIMITIVES[node.op].inexact
+
+
+def computes(node: Node) -> bool:
+    """Whether the function itself rounds a value at a node."""
+    return node.active and bool(node.inputs)
+
+
+def rounding_of(
+    nodes: Sequence[Node], result: Node, rounded: Callable[[Node], bool] = rounds
+) -> float:
     """A bound of the rounding of a replayed difference, far above it.
 
     An ulp of each value that a function rounds, brought to the loss through its
-    derivative there. The kernels round relative to the differences themselves.
+    derivative there. The kernels round relative to the differences themselves. Where
+    all values are `rounded`, it is what the function's own differences round by.
     """
-    rounded: set[Node] = set()
+    behind: set[Node] = set()
     last = []
     for node in nodes:
-        if rounded.isdisjoint(node.inputs):
+        if behind.isdisjoint(node.inputs):
             last.append(node)
-        if _rounds(node) or not rounded.isdisjoint(node.inputs):
-            rounded.add(node)
+        if rounded(node) or not behind.isdisjoint(node.inputs):
+            behind.add(node)
     total = 0.0
     with np.errstate(all="ignore"):
         for node, g in backward(nodes, result, dict.fromkeys(last, _stop)):
-            if _rounds(node):
+            if rounded(node):
                 effect = np.multiply(g, node.value, out=np.empty(node.shape))
                 np.copyto(effect, 0.0, where=~np.isfinite(effect))
                 total += float(np.vdot(effect, effect))
     return float(np.finfo(np.float64).eps * np.sqrt(total))
-
-
-def _rounds(node: Node) -> bool:
-    return node.active and bool(node.inputs) and ops.PRIMITIVES[node.op].inexact
 
 
 def _stop(node: Node, _: Array) -> Sequence[None]:

@@ -16,7 +16,7 @@ from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.params import Nest
 from fastgrad.program import plan
-from fastgrad.program.gradient import backpropagate, rounding_of
+from fastgrad.program.gradient import backpropagate, computes, rounding_of
 from fastgrad.program.graph import Node, TraceError, defining_line, topological
 from fastgrad.program.guards import departure
 from fastgrad.program.merging import merged
@@ -270,6 +270,11 @@ class Program:
     def rounding(self) -> float:
         """A bound of the rounding of a replayed difference, see `rounding_of`."""
         return rounding_of(self.nodes, self.result)
+
+    @cached_property
+    def rounding_of_function(self) -> float:
+        """What differences of the function itself round by, see `rounding_of`."""
+        return rounding_of(self.nodes, self.result, computes)
 
     def gradient(self) -> Any:
         """The gradient at the traced parameters, by reverse mode over the operations.
