@@ -117,6 +117,13 @@ def test_an_exception_names_its_perturbation(workers):
     assert any("b[1, 0] = " in note for note in caught.value.__notes__)
 
 
+def test_an_exception_of_a_function_of_many_outputs_names_its_perturbation(workers):
+    for where in (None, workers):
+        with pytest.raises(ArithmeticError, match="not there") as caught:
+            fg.numerical_jacobian(own.outputs_but_one, np.ones(6), workers=where)
+        assert "with x[4] = " in caught.value.__notes__[0]
+
+
 def test_a_loss_is_unpacked_once_in_each_process(tmp_path, workers):
     params = {"W": np.ones((5, 6)), "b": np.ones((5, 1))}
     fg.check_gradient(own.Heavy(str(tmp_path)), params, own.right, workers=workers)

@@ -13,6 +13,7 @@ from fastgrad._arguments import refusal
 from fastgrad.checking.scales import Scale, binary
 from fastgrad.checking.sparsity import members
 from fastgrad.losses import Crew
+from fastgrad.params import entry_name
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -63,7 +64,9 @@ class Outputs:
         self.evaluations += count
         out = np.empty((count, self.at_x.size))
         if self.workers is None:
-            called: Iterable[NDArray[Any]] = map(partial(_outputs, self.fun), points)
+            called: Iterable[NDArray[Any]] = (
+                _outputs_moved(self.fun, self.x, point) for point in points
+            )
         else:
             called = self._by_workers(points, count)
         for k, outputs in enumerate(called):
@@ -79,7 +82,7 @@ class Outputs:
         self, points: Iterable[NDArray[Any]], count: int
     ) -> Iterator[NDArray[Any]]:
         """Yield the outputs at the points, of which workers get what was moved."""
-        chunks, moved = self._crew.chunks(count), map(self._difference, points)
+        chunks, moved = self._crew.chunks(count), map(self._moves, points)
         sizes = (chunk.stop - chunk.start for chunk in chunks)
         tasks = ((size, (list(itertools.islice(moved, size)),)) for size in sizes)
         for outputs in self._crew.run(_outputs_at, tasks):
@@ -89,10 +92,10 @@ class Outputs:
     def _crew(self) -> Crew:
         return Crew(self.workers, partial(_itself, (self.fun, self.x.copy())))
 
-    def _difference(self, point: NDArray[Any]) -> tuple[Index, NDArray[Any]]:
+    def _moves(self, point: NDArray[Any]) -> tuple[Index, NDArray[Any]]:
         """Return where a point is not `x`, and what it is there."""
-        other = (point != self.x) | (np.signbit(point) != np.signbit(self.x))
-        return np.flatnonzero(other), point[other]
+        where = _moved(self.x, point)
+        return where, point.reshape(-1)[where]
 
     def along(self, direction: Array, t: ArrayLike) -> Array:
         """Return the outputs at x + t[k] direction, shape (len(t), m)."""
@@ -268,6 +271,27 @@ def _outputs(fun: Callable[[NDArray[Any]], Any], point: NDArray[Any]) -> NDArray
     return outputs.ravel()
 
 
+def _outputs_moved(
+    fun: Callable[[NDArray[Any]], Any], x: NDArray[Any], point: NDArray[Any]
+) -> NDArray[Any]:
+    """Return the outputs at a point next to x; say of what `fun` raises where."""
+    try:
+        return _outputs(fun, point)
+    except Exception as error:
+        where = _moved(x, point)
+        moved = f"{len(where):,} entries of `x` moved"
+        if len(where) == 1:
+            index = tuple(int(i) for i in np.unravel_index(where[0], x.shape))
+            moved = f"{entry_name('x', index)} = {point.reshape(-1)[where[0]]}"
+        error.add_note(f"fastgrad: while evaluating `fun` with {moved}.")
+        raise
+
+
+def _moved(x: NDArray[Any], point: NDArray[Any]) -> Index:
+    other = (point != x) | (np.signbit(point) != np.signbit(x))
+    return np.flatnonzero(other)
+
+
 # ---- in the workers
 
 
@@ -285,5 +309,5 @@ def _outputs_at(
     for columns, values in moves:
         point = x.copy()
         point.reshape(-1)[columns] = values
-        results.append(_outputs(fun, point).copy())
+        results.append(_outputs_moved(fun, x, point).copy())
     return results

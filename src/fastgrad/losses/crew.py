@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 import warnings
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
@@ -228,6 +229,7 @@ class Crew:
             broken._initializer,
             broken._initargs,
         )
+        weakref.finalize(self, self._workers.shutdown, wait=False)
         self._to_bring = self.size
         return True
 
