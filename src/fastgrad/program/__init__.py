@@ -7,7 +7,7 @@
 - `trace.agreement`: what two traces of one loss must have in common.
 - `merging`: loops over single numbers as operations on arrays.
 - `guards`: where a program does not apply.
-- `program`: `Program`, which prints, replays and differentiates.
+- `program`: `Program`, which replays and differentiates; `listing` prints it.
 """
 
 from fastgrad.program.gradient import backpropagate, derivative

@@ -19,6 +19,7 @@ from fastgrad.program import plan
 from fastgrad.program.gradient import backpropagate, computes, rounding_of
 from fastgrad.program.graph import Node, TraceError, defining_line, topological
 from fastgrad.program.guards import departure
+from fastgrad.program.listing import listing
 from fastgrad.program.merging import merged
 from fastgrad.program.read_set import read_set
 from fastgrad.program.trace.tracing import Graph
@@ -52,6 +53,8 @@ class Program:
         The parameters: names, shapes.
     nodes : list of Node
         Parameters, constants and operations, inputs before outputs.
+    number : dict of Node to int
+        Where each stands among them.
     guards : list of Node
         Values that decided where the loss went: it goes there as long as they stay.
     opaque : list of Node
@@ -68,7 +71,7 @@ class Program:
         self.nodes = in_order(self.parameters, self.result)
         self._replayer: Replayer | None = None
         self._rate = _SLOWEST
-        self._number = {node: i for i, node in enumerate(self.nodes)}
+        self.number = {node: i for i, node in enumerate(self.nodes)}
         leaves = departure(self.guards, self.opaque)
         self._departure: Program | None = None
         if leaves is not None:
@@ -83,11 +86,6 @@ class Program:
     def operations(self) -> list[Node]:
         """The nodes that compute something, in order."""
         return [n for n in self.nodes if n.active and n.op != "parameter"]
-
-    @cached_property
-    def _order(self) -> dict[Node, int]:
-        """The number under which an operation is printed."""
-        return {node: i for i, node in enumerate(self.operations, 1)}
 
     # ---- replay
 
@@ -108,7 +106,7 @@ class Program:
         """How the entries of each block are bundled."""
         replayer = self.replayer(1)
         return [
-            plan.choose_order(replayer, self._number[p], p.shape)
+            plan.choose_order(replayer, self.number[p], p.shape)
             if p.value.size
             else plan.BundleOrder(p.shape, tuple(range(p.value.ndim)), 0, 0.0)
             for p in self.parameters
@@ -182,7 +180,7 @@ class Program:
         delta = np.ascontiguousarray(delta, dtype=np.float64)
         if by_order is not None:
             index, delta = index[by_order], delta[by_order]
-        numbers = np.array([self._number[p] for p in self.parameters], dtype=np.int32)
+        numbers = np.array([self.number[p] for p in self.parameters], dtype=np.int32)
         value, first_entry = numbers[block], self._bundles.offsets[block]
         out, crossed = np.empty(n), np.empty(n, dtype=bool)
         work = np.array([BUNDLE * order.cost + _BUNDLE_COST for order in self.orders])
@@ -235,7 +233,7 @@ class Program:
         t = np.asarray(t, dtype=np.float64)
         times = np.broadcast_to(t, (len(self.parameters), t.shape[-1]))
         moved = [
-            (b, (self._number[p], part.reshape(-1)))
+            (b, (self.number[p], part.reshape(-1)))
             for b, (p, part) in enumerate(
                 zip(self.parameters, self.nest.split(direction), strict=True)
             )
@@ -243,7 +241,7 @@ class Program:
         ]
         blocks, directions = [b for b, _ in moved], [one for _, one in moved]
         replayer = self.replayer(1)
-        seconds = BUNDLE * self._full_cost / self._rate
+        seconds = BUNDLE * self.full_cost / self._rate
         parts = []
         for i in range(0, t.shape[-1], BUNDLE):
             lanes = np.ascontiguousarray(times[blocks, i : i + BUNDLE])
@@ -255,9 +253,9 @@ class Program:
         return difference
 
     @cached_property
-    def _full_cost(self) -> float:
+    def full_cost(self) -> float:
         """Multiply-adds of a whole forward pass."""
-        numbers = [self._number[p] for p in self.parameters]
+        numbers = [self.number[p] for p in self.parameters]
         return float(self.replayer(1).full_cost(numbers))
 
     @cached_property
@@ -317,34 +315,7 @@ class Program:
         return f'<pre style="{style}">{html.escape(str(self))}</pre>'
 
     def __str__(self) -> str:
-        lines = [
-            f"{len(self.operations)} operations, {self.nest.size:,} parameters",
-            "",
-        ]
-        lines += _table(
-            ("", "operation", "shape", "of", "line"),
-            [self._describe(i, node) for i, node in enumerate(self.operations, 1)],
-        )
-        full = self._full_cost
-        rows = []
-        for name, parameter in zip(self.nest.names, self.parameters, strict=True):
-            rows.append((name, _shape(parameter.shape), self._spread(parameter, full)))
-        lines += ["", *_table(("parameter", "shape", "one entry reaches"), rows), ""]
-        naive = self.nest.size * full
-        lines.append(
-            f"every entry moved once: {2 * self.work:.3g} floating-point operations; "
-            f"with whole forward passes {2 * naive:.3g} "
-            f"({naive / max(self.work, 1):.0f} times)"
-        )
-        if self.guards:
-            lines.append(
-                f"{len(self.guards)} outcomes are guarded (branches, masks, indices): "
-                "where one is another, the loss itself is called"
-            )
-        if self.opaque:
-            calls = ", ".join(self.python_operations)
-            lines.append(f"called in Python wherever it is reached: {calls}")
-        return "\n".join(lines)
+        return listing(self)
 
     @property
     def python_operations(self) -> tuple[str, ...]:
@@ -352,45 +323,6 @@ class Program:
         return tuple(
             dict.fromkeys(f"{node.label} ({node.source})" for node in self.opaque)
         )
-
-    def _describe(self, i: int, node: Node) -> tuple[str, ...]:
-        inputs = ", ".join(self._name(x) for x in node.inputs)
-        where = f"{node.source}: {node.source.code}" if node.source.code else ""
-        return f"%{i}", node.label, _shape(node.shape), inputs, where
-
-    def _name(self, node: Node) -> str:
-        if node.op == "parameter":
-            return node.label
-        if not node.active:
-            flat = node.value.reshape(-1)
-            return f"{flat[0]:g}" if flat.size == 1 else f"const {_shape(node.shape)}"
-        return f"%{self._order[node]}"
-
-    def _spread(self, parameter: Node, full: float) -> str:
-        if not parameter.value.size:
-            return "nothing"
-        middle = np.array([parameter.value.size // 2], dtype=np.int64)
-        boxes, cost = self.replayer(1).spread(self._number[parameter], middle)
-        reached = [
-            f"%{i} {_shape(box[1])}"
-            for i, node in enumerate(self.operations, 1)
-            if (box := boxes[self._number[node]]) and box[1] != node.shape
-        ]
-        text = ", ".join(reached[:4]) + (", ..." if len(reached) > 4 else "")
-        share = f"{100 * cost / full:.2g} % of a forward pass" if full else ""
-        return "; ".join(part for part in (text, share) if part)
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) if shape else "scalar"
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in (header, *rows)
-    ]
 
 
 def _unpacked(nest: Nest, rows: Sequence[Any], ends: Sequence[Any]) -> Program:
