@@ -115,7 +115,7 @@ CALLS = {
         fg.check_jacobian, {"fun": sine, "x": W, "jac": np.diag(np.cos(W))},
         {"fun": "callable", "x": "numbers", "jac": "grads", "bounds": "bounds",
          "args": "args", "kwargs": "kwargs",
-         **pick(CHECK, "rtol", "method", "step", "workers", "seed")},
+         **pick(CHECK, "rtol", "method", "step", "coverage", "workers", "seed")},
     ),
     "numerical_jacobian": (
         fg.numerical_jacobian, {"fun": sine, "x": W},

@@ -137,7 +137,6 @@ def test_hessian():
     [
         ((fun, X), {}, TypeError, "exactly one of"),
         ((fun, X, np.ones((6, 20))), {}, ValueError, "`jac` must have shape"),
-        ((fun, X, jac), {"method": "complex"}, ValueError, "`method` must not"),
         ((fun, X * np.nan, jac), {}, ValueError, "`x` must be finite"),
         ((fun, X, jac), {"bounds": (9, 10)}, ValueError, "`x` must be within"),
         ((fun, X, jac), {"sparsity": np.eye(3)}, ValueError, "`sparsity` must have"),

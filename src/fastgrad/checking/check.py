@@ -90,7 +90,7 @@ def check_gradient(
     step : float or nest of floats and arrays, optional
         The absolute step, for every entry or built like `params`; chosen for each block
         by default.
-    method : {"auto", "central", "forward", "complex", "ridders"}
+    method : {"auto", "central", "forward", "backward", "complex", "ridders"}
         The difference formula, see `numerical_gradient`. Suspects are always tried
         again with a ladder of central steps.
     coverage : {"full", "locate"} or int

@@ -76,6 +76,18 @@ class Pairs:
         """The slope to the left."""
         return _over(-self.minus, self.h_minus)
 
+    def slopes(self, method: str) -> Array:
+        """The slopes by a formula: ``"forward"``, ``"backward"``, else central."""
+        if method == "forward":
+            return self.forward
+        return self.backward if method == "backward" else self.central
+
+    def distance(self, method: str) -> Array:
+        """The distance of the two points that a formula takes."""
+        if method == "forward":
+            return self.h_plus
+        return self.h_minus if method == "backward" else self.span
+
     @property
     def jump(self) -> Array:
         """Right minus left slope: h J'' where smooth, constant across a kink."""

@@ -78,6 +78,19 @@ class Entries(Losses):
         """Return nan: entries of different outputs cannot be moved together."""
         return np.full(np.size(t), np.nan)
 
+    def imaginary(self, index: ArrayLike, h: ArrayLike) -> Vector:
+        """See `Losses.imaginary`; one evaluation per group of columns and h."""
+        index, h = np.asarray(index), np.asarray(h)
+        points, call = self._plan(self.column[index], h)
+        out = np.empty(len(index))
+        order = np.argsort(call, kind="stable")
+        edges = np.searchsorted(call[order], np.arange(len(points) + 1))
+        for k, point in enumerate(points):
+            mine = order[edges[k] : edges[k + 1]]
+            own = index[mine]
+            out[mine] = self.outputs.imaginary(*point)[self.row[own]] / self.units[own]
+        return out
+
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`."""
         return np.asarray(value).astype(self.outputs.x.dtype).astype(np.float64)

@@ -8,8 +8,9 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, public_with
+from fastgrad._arguments import flag, public_with, refusal
 from fastgrad.checking.audit import random_outputs, unchecked
+from fastgrad.checking.coverage import check_coverage, covered
 from fastgrad.checking.differences import Array
 from fastgrad.checking.judgement import Gradient, Judgement, Verdicts, check_rtol
 from fastgrad.checking.noise import calibrate
@@ -39,7 +40,7 @@ def numerical_jacobian(
         Where.
     args, kwargs : tuple, dict
         What else `fun` takes.
-    method : {"central", "forward", "ridders"}
+    method : {"central", "forward", "backward", "complex", "ridders"}
         As for `numerical_gradient`.
     step : float or nest of floats and arrays, optional
         The absolute step, for every input or built like `x`; chosen by measured noise
@@ -91,7 +92,7 @@ def numerical_jacobian(
     flag("return_error", return_error)
     problem = Problem(fun, x, **options)
     method, step = problem.method, problem.step
-    accurate = return_error or method == "ridders"
+    accurate = return_error or method in ("ridders", "complex")
     few = method == "central" and step is None and problem.outputs.x.size <= FEW
     value = None
     if not accurate and not (few and problem.sparsity is None):
@@ -124,6 +125,7 @@ def check_jacobian(
     vjp: Callable[..., Any] | None = None,
     jvp: Callable[..., Any] | None = None,
     rtol: float | None = None,
+    coverage: str | int = "full",
     **options: Unpack[Options],
 ) -> GradientReport:
     """Check a Jacobian, as `check_gradient` checks a gradient.
@@ -142,6 +144,8 @@ def check_jacobian(
         it: ``v @ jvp(u) == vjp(v) @ u`` for random u and v.
     rtol, method, step, seed
         As for `check_gradient`.
+    coverage : "full" or int
+        Every entry, or so many random entries of each block.
     sparsity, bounds, workers
         As for `numerical_jacobian`. A dependency outside `sparsity` is an entry of the
         Jacobian that is not zero, and checked as such.
@@ -171,9 +175,13 @@ def check_jacobian(
     ('wrong', 'jacobian[0, 1]')
     """
     started = time.perf_counter()
+    coverage = check_coverage(coverage)
+    if coverage == "locate":
+        must = 'be "full" or the number of entries of each block'
+        raise refusal(ValueError, "coverage", must, coverage)
     problem = Problem(fun, x, **options)
     analytic = problem.analytic(jac, vjp, jvp)
-    report = checked(problem, analytic, rtol)
+    report = checked(problem, analytic, rtol, coverage)
     if vjp is not None and jvp is not None:
         apart = disagreement(problem.flat, problem.outputs, vjp, jvp, problem.rng())
         if apart is not None:
@@ -183,7 +191,10 @@ def check_jacobian(
 
 
 def checked(
-    problem: Problem, analytic: NDArray[Any], rtol: float | None
+    problem: Problem,
+    analytic: NDArray[Any],
+    rtol: float | None,
+    coverage: str | int = "full",
 ) -> GradientReport:
     """Return the report on the entries of a Jacobian; those outside a pattern, too."""
     check_rtol(rtol)
@@ -206,8 +217,9 @@ def checked(
     )
     steps = problem.steps_of_entries()
     calibration = calibrate(entries, rng, method=problem.method, step=steps)
-    found = judge(entries, calibration, gradient, np.arange(entries.nest.size), rng)
-    _scale(found, entries.units)
+    index = np.asarray(covered(entries, coverage, gradient, rng))
+    found = judge(entries, calibration, gradient, index, rng)
+    _scale(found, entries.units[index])
     _scale(found.open, entries.units[found.open.index], "floor")
     report = problem.relabel(summarize(entries, found, calibration))
     return dataclasses.replace(

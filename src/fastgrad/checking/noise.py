@@ -51,7 +51,8 @@ class Calibration:
     block : Owner
         The block of each entry.
     method : str
-        ``"exact"``, ``"central"``, ``"forward"``, ``"complex"`` or ``"ridders"``.
+        ``"exact"``, ``"central"``, ``"forward"``, ``"backward"``, ``"complex"`` or
+        ``"ridders"``.
     curvature : float
         Of the loss, times the square of the scale.
     base : float
@@ -77,7 +78,7 @@ class Calibration:
     def error(self, pairs: Pairs, index: Index) -> Array:
         """Return the error bars of the slopes of `pairs`."""
         block = self.block[index]
-        distance = pairs.h_plus if self.method == "forward" else pairs.span
+        distance = pairs.distance(self.method)
         noise = KAPPA * np.sqrt(2) * self.noise[block] / distance
         bar: Array = noise + pairs.rounding()
         return bar + self.truncation[block] / self.scale[index]
@@ -159,7 +160,7 @@ def calibrate(
     losses : Losses
     rng : Generator
         Picks the entries.
-    method : {"central", "forward"}
+    method : {"central", "forward", "backward", "complex", "ridders"}
     step : Given, optional
         Take these steps.
 
@@ -363,13 +364,12 @@ def _compare_rungs(
 
     The best step leaves the noise larger than the truncation, which is known less well.
     """
-    forward = method == "forward"
-    slopes = pairs.forward if forward else pairs.central
-    gain = RATIO if forward else RATIO**2
+    slopes = pairs.slopes(method)
+    gain = RATIO if method in ("forward", "backward") else RATIO**2
     with np.errstate(all="ignore"):
         truncation = np.full_like(slopes, np.inf)
         truncation[:, 1:] = np.abs(np.diff(slopes, axis=1)) / (gain - 1)
-        distance = pairs.h_plus if forward else pairs.span
+        distance = pairs.distance(method)
         bars = KAPPA * np.sqrt(2) * noise[:, None] / distance + pairs.rounding()
         cost = np.maximum(bars, 4 * truncation)
         if choose:

@@ -21,7 +21,7 @@ from fastgrad.checking.noise import Calibration, calibrate
 from fastgrad.checking.scales import Given, binary
 from fastgrad.losses import Losses, Options, make_losses
 
-METHODS = ("auto", "central", "forward", "complex", "ridders")
+METHODS = ("auto", "central", "forward", "backward", "complex", "ridders")
 
 _COMPLEX_STEP = 1e-30
 _CHUNK = 4096  # entries whose ladders are held at once
@@ -50,9 +50,10 @@ def numerical_gradient(
         Where; left as it was.
     args, kwargs, blocks, bounds
         As for `check_gradient`; the result has None where there is no block.
-    method : {"central", "forward", "complex", "ridders"}
+    method : {"central", "forward", "backward", "complex", "ridders"}
         ``"central"`` is ``(J(x + h) - J(x - h)) / ((x + h) - (x - h))``, with the two
-        points as they are stored. ``"forward"`` halves the cost and loses half the
+        points as they are stored. ``"forward"`` and ``"backward"`` take the loss on one
+        side and at `params`, and lose half the
         digits. ``"complex"`` is ``imag(J(x + ih)) / h``: exact, if the loss is analytic
         and computes in complex arithmetic. ``"ridders"`` extrapolates from ten steps of
         each entry.
@@ -132,7 +133,7 @@ def check_method(method: str, step: Any) -> str:
 
 def evaluations_of(method: str) -> int:
     """Return how many evaluations an entry takes, once the step is known."""
-    return {"exact": 1, "central": 2, "forward": 2, "complex": 1, "ridders": 20}[method]
+    return {"exact": 1, "complex": 1, "ridders": 20}.get(method, 2)
 
 
 def engine_for(method: str, engine: str) -> str:
@@ -249,9 +250,9 @@ def _exactly(
 
 
 def _at_step(losses: Losses, index: Index, method: str, step: Given) -> Slopes:
-    if method == "forward":
-        x = losses.theta[index]
-        value = losses.representable(index, x + step[index])
+    if method in ("forward", "backward"):
+        x, side = losses.theta[index], 1.0 if method == "forward" else -1.0
+        value = losses.representable(index, x + side * step[index])
         with np.errstate(all="ignore"):
             slope = losses.at_entries(index, value)[0] / (value - x)
     else:
@@ -269,9 +270,8 @@ def _with_error(
     pairs = calibration.pairs(losses, index)
     # Not a power of two: that would round in the same way.
     wider = entry_pairs(losses, index, 3 * calibration.step[index])
-    forward = calibration.method == "forward"
-    value = pairs.forward if forward else pairs.central
-    other = wider.forward if forward else wider.central
+    value = pairs.slopes(calibration.method)
+    other = wider.slopes(calibration.method)
     with np.errstate(all="ignore"):
         known = calibration.error(pairs, index)
         change = np.abs(other - value)

@@ -134,6 +134,19 @@ class Outputs:
         known = relative[~np.isnan(relative)]
         return max(self.eps, float(np.quantile(known, 0.75)) if known.size else 0.0)
 
+    def imaginary(self, columns: Any, h: Any) -> Array:
+        """Return the imaginary parts of the outputs at x + ih, of some inputs."""
+        self.evaluations += 1
+        point = self.x.astype(np.complex128)
+        point.reshape(-1)[columns] += 1j * h
+        outputs = np.asarray(self.fun(point)).ravel()
+        if outputs.dtype.kind != "c":
+            raise TypeError(
+                '`method="complex"` needs a `fun` that computes with the complex array '
+                f"it is given and returns complex numbers, got {outputs.dtype}."
+            )
+        return outputs.imag.astype(np.float64)
+
     def moved(self, columns: Any, values: Any) -> NDArray[Any]:
         """Return the point with some inputs at these values."""
         point = self.x.copy()
@@ -166,7 +179,7 @@ def quick_slopes(
     group : ndarray of int64, shape (n,), or None
         Columns that are moved together; None if each is moved alone, and the entries
         are those of the whole matrix, row by row.
-    method : {"central", "forward"}
+    method : {"central", "forward", "backward"}
     step : ndarray of float64, shape (n,), optional
         Taken for each column, once.
     """
@@ -175,7 +188,7 @@ def quick_slopes(
     level = outputs.noise_level()
     if not level <= _LOUD * outputs.eps:
         return None
-    order = 1 / 2 if method == "forward" else 1 / 3
+    order = 1 / 3 if method == "central" else 1 / 2
     steps = binary(level**order * outputs.scale())
     value, bent = _measured(outputs, steps, row, column, group, method)
     if bent.any():
@@ -208,7 +221,8 @@ def _sides(outputs: Outputs, step: Array, method: str) -> list[Array]:
     free = (x + step <= outputs.upper) & (x - step >= outputs.lower)
     short = np.minimum(step, outputs.room() / 2) * outputs.inward()
     moves = [np.where(free, step, short), np.where(free, -step, 2 * short)]
-    return [x + move for move in moves[: 1 if method == "forward" else 2]]
+    sides = {"forward": slice(1), "backward": slice(1, 2)}
+    return [x + move for move in moves[sides.get(method, slice(2))]]
 
 
 def _by_column(

@@ -68,8 +68,6 @@ class Problem:
     ) -> None:
         self.given, self.title = names
         self.method, self.seed = check_method(method, step), seed
-        if method == "complex":
-            raise ValueError('`method` must not be "complex" for a Jacobian.')
         generator("seed", seed)
         self.flat = FlatFunction(fun, x, args, kwargs)
         self.outputs = Outputs(self.flat, self.flat.point, workers)
@@ -100,7 +98,8 @@ class Problem:
         """See `quick_slopes`."""
         where = self.row, self.column, self.group
         steps = None if self.step is None else self.step[np.arange(self.shape[1])]
-        return quick_slopes(self.outputs, *where, self.method, steps)
+        method = "central" if self.method == "complex" else self.method
+        return quick_slopes(self.outputs, *where, method, steps)
 
     def steps_of_entries(self) -> Given | None:
         """Return the steps of the entries, if they were asked for."""
@@ -276,7 +275,7 @@ class Problem:
 
     def _probe(self) -> Probe:
         level = max(EPS, self.outputs.noise_level())
-        order = 1.0 if self.method == "forward" else 2.0
+        order = 1.0 if self.method in ("forward", "backward") else 2.0
         relative = level ** (1 / (order + 1))
         if self.step is not None:
             steps = self.step[np.arange(self.shape[1])]

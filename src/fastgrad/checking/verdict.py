@@ -164,7 +164,7 @@ def _first_pass(
         jump = np.where(crossed, np.inf, 0.0)
     else:
         pairs = calibration.pairs(losses, index)
-        value = pairs.forward if method == "forward" else pairs.central
+        value = pairs.slopes(method)
         error = calibration.error(pairs, index)
         response = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
         jump = np.abs(pairs.jump)
