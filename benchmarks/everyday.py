@@ -21,9 +21,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 
 def losses():
-    from everyday import corners, courses, hands, libraries, patterns, science
+    from everyday import (
+        corners,
+        courses,
+        hands,
+        libraries,
+        patterns,
+        science,
+        trades,
+    )
 
-    for module in (corners, courses, hands, libraries, patterns, science):
+    for module in (corners, courses, hands, libraries, patterns, science, trades):
         for name, make in inspect.getmembers(module, inspect.isfunction):
             if (
                 make.__module__ == module.__name__

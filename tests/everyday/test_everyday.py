@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from everyday import corners, courses, hands, libraries, patterns, science
+from everyday import corners, courses, hands, libraries, patterns, science, trades
 from fastgrad.params.nest import Nest
 
 LOSSES = {
     f"{module.__name__.rpartition('.')[2]}.{name}": make
-    for module in (corners, courses, hands, libraries, patterns, science)
+    for module in (corners, courses, hands, libraries, patterns, science, trades)
     for name, make in inspect.getmembers(module, inspect.isfunction)
     if make.__module__ == module.__name__ and not inspect.signature(make).parameters
 }

@@ -111,3 +111,19 @@ def test_an_object_that_changes_is_left_to_the_function():
     report = fg.check_gradient(loss, x, np.array([0.0, -2 * np.sin(x[1])]))
     assert report.verdict == "correct"
     assert report.engine == "python"
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_subclasses_of_arrays_keep_their_operators():
+    matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    masked = np.ma.masked_array([1.0, 2.0], [True, False])
+
+    def loss(x):
+        v = np.asmatrix(x).T
+        return (v.T * matrix * v)[0, 0] + (masked * x).sum()
+
+    x = np.array([0.7, -0.4])
+    right = (matrix + matrix.T).A @ x + [0.0, 2.0]
+    report = fg.check_gradient(loss, x, right)
+    assert (report.engine, report.verdict) == ("compiled", "correct")
+    assert fg.check_gradient(loss, x, right * [1, 1.001]).verdict == "wrong"

@@ -34,13 +34,17 @@ def is_neutral(function: Any) -> bool:
     """Whether a function handles traced arrays as it does any others."""
     if isinstance(function, type):
         return function.__module__ in _NEUTRAL or not is_foreign(function)
-    if type(function) is FunctionType:
-        module = function.__globals__.get("__name__", "")
-    else:
-        module = getattr(function, "__module__", None) or type(function).__module__
+    code = getattr(function, "__func__", function)
+    if type(code) is FunctionType:
+        return _of(code.__globals__.get("__name__", ""))
+    module = getattr(function, "__module__", None) or type(function).__module__
     of = getattr(function, "__self__", None)
     if of is not None and not isinstance(of, ModuleType):
         module = type(of).__module__
+    return _of(module)
+
+
+def _of(module: str) -> bool:
     return module in _NEUTRAL or module.partition(".")[0] == "fastgrad"
 
 

@@ -251,5 +251,5 @@ def arrays(x: Any) -> list[Any]:
         return [found for y in x for found in arrays(y)]
     if isinstance(x, dict):
         return arrays(list(x.values()))
-    numeric = isinstance(x, (Traced, np.ndarray)) and x.dtype.kind in "fiub"
+    numeric = type(x) in (Traced, np.ndarray) and x.dtype.kind in "fiub"
     return [x] if numeric and x.ndim else []
