@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from fastgrad.losses import program
+from fastgrad.losses import proof
 from fastgrad.losses.program import CompiledLosses
 
 X = np.random.default_rng(0).normal(size=(20, 5))
@@ -34,7 +34,7 @@ def test_a_program_with_other_slopes_is_not_believed(monkeypatch, coverage):
 
     monkeypatch.setattr(CompiledLosses, "at_entries", scaled)
     monkeypatch.setattr(CompiledLosses, "along", lambda *a: 1.001 * along(*a))
-    monkeypatch.setattr(program, "_compare", lambda *_: None)
+    monkeypatch.setattr(proof, "_compare", lambda *_: None)
     report = fg.check_gradient(loss, PARAMS, grads, coverage=coverage)
     assert report.ok
     assert report.engine == "python"
@@ -75,7 +75,7 @@ def test_within_bounds_the_function_has_the_last_word_too(monkeypatch, bounds, w
         return (1 + factor[index]) * difference, crossed
 
     monkeypatch.setattr(CompiledLosses, "at_entries", scaled)
-    monkeypatch.setattr(program, "_compare", lambda *_: None)
+    monkeypatch.setattr(proof, "_compare", lambda *_: None)
     report = fg.check_gradient(watched, PARAMS, grads, bounds=(low, high))
     assert report.ok
     assert report.engine == "python"

@@ -133,7 +133,8 @@ def test_gradients_of_a_few_entries_take_no_memory(rng):
 
 def test_a_wrong_gradient_of_very_many_entries_has_a_cause(rng, monkeypatch):
     """Though the program was let go before the function's last word."""
-    monkeypatch.setattr("fastgrad.losses.program._MANY", 50)
+    monkeypatch.setattr("fastgrad.losses.program.MANY", 50)
+    monkeypatch.setattr("fastgrad.losses.proof.MANY", 50)
     w, c = rng.standard_normal(200), rng.standard_normal(200)
     report = fg.check_gradient(lambda w: np.sum(c * np.tanh(w)), w, c)
     assert report.verdict == "wrong"

@@ -33,7 +33,7 @@ class BatchedLosses(Substitute):
         return self._many.along(direction, t)
 
 
-def batched_losses(python: Losses, reduction: str | None) -> Losses:
+def batched_losses(python: Losses) -> Losses:
     """Return the losses of many points at once by the loss's own `batched`.
 
     As they are where it has none, where that fails, or where it is another function.
@@ -43,7 +43,8 @@ def batched_losses(python: Losses, reduction: str | None) -> Losses:
         return python
     direction = np.random.default_rng(0).standard_normal(python.nest.size)
     try:
-        many = VectorizedLosses(batched, python.nest, python.progress, reduction)
+        given = python.nest, python.progress, python.reduction.kind
+        many = VectorizedLosses(batched, *given)
         got = many.along(direction, _MOVES)
     except Exception:  # whatever stops the framework from batching
         return python

@@ -22,10 +22,10 @@ from fastgrad.losses.interface import Losses, refuse_shared
 from fastgrad.losses.program import (
     OUT_OF_MEMORY,
     CompiledLosses,
-    compile_losses,
     pays,
 )
 from fastgrad.losses.progress import Progress
+from fastgrad.losses.proof import compile_losses
 from fastgrad.losses.python import PythonLosses
 from fastgrad.losses.vectorized import VectorizedLosses
 from fastgrad.losses.workers import SentProgram, WorkersLosses
@@ -193,7 +193,7 @@ def trace(
     if not callable(loss):
         raise refusal(TypeError, "loss", "be callable", loss)
     with make_losses(loss, params, engine="python", reduction=reduction) as python:
-        return compile_losses(python, reduction, None, sharing=False).program
+        return compile_losses(python, None, sharing=False).program
 
 
 def as_program(losses: Losses) -> Program | None:
@@ -207,7 +207,7 @@ def as_program(losses: Losses) -> Program | None:
     if function.engine != "python":
         return None
     try:
-        return compile_losses(function, function.reduction.kind, 1).program
+        return compile_losses(function, 1).program
     except TraceError:
         return None
     finally:
@@ -243,34 +243,30 @@ def _make(
         sent = bounded(WorkersLosses(python, build, workers, seconds))
         if engine == "workers":
             return sent
-        return bounded(_in_workers(bounded(python), sent, reduction, workers))
+        return bounded(_in_workers(bounded(python), sent, workers))
     losses = bounded(python)
     if engine == "python":
         return losses
-    compiled = _compiled(losses, reduction, engine, num_threads)
+    compiled = _compiled(losses, engine, num_threads)
     return compiled if compiled is losses else bounded(compiled)
 
 
-def _in_workers(
-    python: Losses, sent: Losses, reduction: str | None, workers: "Executor"
-) -> Losses:
+def _in_workers(python: Losses, sent: Losses, workers: "Executor") -> Losses:
     """Return the loss traced, its program replayed by workers, the rest `sent`."""
-    losses = _compiled(python, reduction, "compiled", 1)
+    losses = _compiled(python, "compiled", 1)
     assert isinstance(losses, CompiledLosses)
     losses.here = sent
     losses.replay = SentProgram(losses.program, workers, 1)
     return losses
 
 
-def _compiled(
-    python: Losses, reduction: str | None, engine: str, num_threads: int
-) -> Losses:
+def _compiled(python: Losses, engine: str, num_threads: int) -> Losses:
     """Return the loss traced, or, where `engine` leaves the choice, as it is."""
     losses: Losses = python
     try:
-        losses = compiled = compile_losses(python, reduction, num_threads)
+        losses = compiled = compile_losses(python, num_threads)
         if compiled.asks_the_function:
-            compiled.here = batched_losses(python, reduction)
+            compiled.here = batched_losses(python)
         if engine == "auto" and not pays(compiled):
             losses = compiled.here
             losses.program = compiled.program  # names causes nevertheless
@@ -280,7 +276,7 @@ def _compiled(
                 f'`engine="compiled"` needs a loss that can be traced: {error}.'
             ) from error
         python.fallback = str(error)
-        losses = batched_losses(python, reduction)
+        losses = batched_losses(python)
     except MemoryError:
         if engine == "compiled":
             raise

@@ -1,0 +1,247 @@
+"""A program stands for a function once it has proved to be the same.
+
+Traced again next to the parameters it is the same program, with the same constants; at
+the parameters, along a direction through all blocks and through each, and at some
+entries, it gives the values that the function gives.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.losses.interface import OUTSIDE, Integers, Losses
+from fastgrad.losses.program import MANY, CompiledLosses
+from fastgrad.params import Nest, Vector
+from fastgrad.program import (
+    Graph,
+    Line,
+    Node,
+    Packages,
+    TraceError,
+    defining_line,
+    first_call_of_more,
+    first_constant_that_moved,
+    first_other_operation,
+    outline,
+    program_of,
+    trace_graph,
+)
+
+
+def compile_losses(
+    python: Losses, num_threads: int | None, *, sharing: bool = True
+) -> CompiledLosses:
+    """Trace the loss and accept the program only if it is the function.
+
+    Parameters
+    ----------
+    python : Losses
+    num_threads : int, optional
+        See `make_losses`.
+    sharing : bool
+        The program may share large arrays with the loss: nobody writes into them as
+        long as it is used.
+
+    Raises
+    ------
+    TraceError
+        If the loss cannot be traced, a constant of the program moves with the
+        parameters, or program and function differ by more than rounding at theta or at
+        perturbed points.
+    """
+    source = defining_line(python.loss)
+    if python.nest.shared:
+        one, other = python.nest.shared[0]
+        raise TraceError(f"parameters share memory ({one} and {other})", source)
+    packages = Packages()
+    given = python.loss, python.nest, python.reduction.kind
+    trace = partial(trace_graph, *given, packages=packages)
+    try:
+        return _proved(trace, python, num_threads, sharing=sharing)
+    except TraceError:
+        if not packages.followed:
+            raise
+        packages.called = True  # something got past the trace in one
+        return _proved(trace, python, num_threads, sharing=sharing)
+
+
+def _proved(
+    trace: Callable[..., Graph],
+    python: Losses,
+    num_threads: int | None,
+    *,
+    sharing: bool,
+) -> CompiledLosses:
+    """The program of a trace, which has to be the function."""
+    try:
+        beside = _traced_next(trace, python, _NEXT[0])
+        recorded = trace(theta=python.theta, sharing=sharing)
+        _refuse_other(trace, recorded.nodes, beside, python)
+    finally:
+        python.restore()
+    if python.nest.size > MANY:
+        gc.collect()  # what a trace recorded refers to itself, and is as large
+    program = program_of(python.loss, python.nest, recorded)
+    compiled = CompiledLosses(python, program, num_threads)
+    _compare("at the parameters", program.value, python.base, compiled)
+    for size in _SIZES:
+        try:
+            _compare_around(compiled, python, size)
+            break
+        except TraceError:
+            raise
+        except Exception as error:  # of the loss: nearer, it may have a value
+            if size == _SIZES[-1]:
+                raise TraceError(
+                    f"raises {type(error).__name__} next to the parameters",
+                    defining_line(python.loss),
+                ) from error
+    return compiled
+
+
+# ---- the same program next to theta --------------------------------------------------
+
+#: Relative distances of the other trace: a smaller one where the program is another
+#: at the larger, and there zeros, where kinks are, stay.
+_NEXT = (1e-6, 1e-9)
+
+
+def _refuse_other(
+    trace: Callable[..., Graph],
+    nodes: Sequence[Node],
+    beside: list[Line],
+    python: Losses,
+) -> None:
+    """Refuse a program that is another next to theta, or has other constants there."""
+    parted = first_other_operation(nodes, beside)
+    if parted is not None:
+        beside = _traced_next(trace, python, _NEXT[1])
+        parted = first_other_operation(nodes, beside)
+    if parted is not None:  # where the other trace failed, at the first node
+        raise TraceError(
+            "does something else at parameters next to these", parted.source
+        )
+    moved = first_constant_that_moved(nodes, beside)
+    if moved is not None:
+        raise TraceError(
+            "uses a number that depends on the parameters, but got past the trace",
+            moved.source,
+        )
+    called = first_call_of_more(nodes, beside)
+    if called is not None:
+        raise TraceError(
+            f"{called.label} depends on more than its arguments", called.source
+        )
+
+
+def _traced_next(
+    trace: Callable[..., Graph], python: Losses, size: float
+) -> list[Line]:
+    """The outline of a trace at parameters moved a little; empty if it fails there."""
+    try:
+        _move_next(python, size)
+        return outline(trace(sharing=True).nodes)
+    except TraceError:
+        if size == _NEXT[-1]:
+            raise
+        return []
+    except OUTSIDE:
+        return []
+    finally:
+        python.restore()
+
+
+def _move_next(python: Losses, size: float) -> None:
+    rng = np.random.default_rng(1)
+    for leaf in python.nest.leaves:
+        step = max(size, 8 * float(np.finfo(leaf.dtype).eps))
+        move = rng.uniform(0.5 * step, 1.5 * step, leaf.shape)
+        zero = _typical(leaf) if size == _NEXT[0] else 0.0
+        move *= np.where(leaf == 0, zero, leaf)
+        np.add(leaf, move, out=leaf, casting="same_kind")
+    python.confine()
+
+
+# ---- the same values around theta ----------------------------------------------------
+
+#: Of the perturbations to compare at: smaller ones where the function itself fails,
+#: e.g. because a matrix is no longer positive definite.
+_SIZES = (1.0, 1e-2, 1e-4)
+#: Of all values inside the function, that may add up.
+_ROUNDINGS = 16
+#: Entries of a block that say how large its entries are.
+_SAMPLE = 2**17
+
+
+def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> None:
+    """At some entries, along a direction through all blocks, and through each alone."""
+    rng = np.random.default_rng(0)
+    nest = python.nest
+    direction = rng.uniform(-2, 2, nest.size)
+    for leaf, part in zip(nest.leaves, nest.split(direction), strict=True):
+        part *= size * _typical(leaf)
+    direction = -python.within(-python.within(direction))  # both ways
+    entry = rng.integers(nest.size, size=3)
+    moved = python.representable(entry, python.theta[entry] + direction[entry])
+    began = time.thread_time()  # not what other processes take
+    expected = [*python.at_entries(entry, moved)[0]]
+    compiled.seconds_of_function = (time.thread_time() - began) / len(entry)
+    got = [*compiled.at_entries(entry, moved)[0]]
+    if nest.size <= MANY:
+        times = _all_and_each(nest.offsets)
+        for t in times.T:
+            expected += [*python.along(_each_times(t, direction, nest), 1.0)]
+        replayed = compiled.program.along(direction, times)
+        left = ~np.isfinite(replayed)  # to the function
+        got += [*np.where(left, expected[len(entry) :], replayed)]
+    compiled.responds = any(expected)
+    for a, b in zip(got, expected, strict=True):
+        _compare("at perturbed parameters", a, b, compiled)
+
+
+def _all_and_each(offsets: Integers) -> NDArray[np.float64]:
+    """How far to move each block: all of them, twice, and each that has entries."""
+    each = -0.3 * np.eye(len(offsets) - 1)[:, np.diff(offsets) > 0]
+    several = each if each.shape[1] > 1 else each[:, :0]
+    together = np.tile([0.01, -0.3], (len(each), 1))
+    return np.concatenate([together, several], axis=1)
+
+
+def _each_times(t: Vector, direction: Vector, nest: Nest) -> Vector:
+    """Return the direction, each block times its own number."""
+    out = np.zeros(nest.size)
+    parts = zip(t.tolist(), nest.split(direction), nest.split(out), strict=True)
+    for time_of_block, part, to in parts:
+        if time_of_block:
+            np.multiply(time_of_block, part, out=to)
+    return out
+
+
+def _typical(leaf: NDArray[Any]) -> float:
+    """Root mean square, of a sample of many entries; 1 where that is zero."""
+    some = np.abs(leaf.flat[:: max(1, leaf.size // _SAMPLE)], dtype=float)
+    largest = float(some.max(initial=0.0)) or 1.0  # squares may overflow
+    squares = np.square(some / largest)
+    return float(np.sqrt(np.mean(squares)) * largest or 1.0) if some.size else 1.0
+
+
+def _compare(where: str, got: float, expected: float, compiled: CompiledLosses) -> None:
+    eps = max(float(np.finfo(dtype).eps) for dtype in compiled.nest.dtypes)
+    # Rounding of the loss itself, and its growth through the function.
+    tolerance = 1e4 * eps * abs(compiled.base) + eps**0.4 * abs(expected)
+    off = abs(got - expected)
+    if np.isfinite(expected) and not off <= tolerance:
+        inside = compiled.program.rounding_of_function  # of terms that cancel
+        if off <= _ROUNDINGS * inside:
+            compiled.here.rounding = inside
+            return
+        raise TraceError(
+            f"the traced program gives {got:.17g} {where}, the function "
+            f"{expected:.17g}",
+            defining_line(compiled.loss),
+        )
