@@ -115,18 +115,18 @@ CALLS = {
         fg.check_jacobian, {"fun": sine, "x": W, "jac": np.diag(np.cos(W))},
         {"fun": "callable", "x": "numbers", "jac": "grads", "bounds": "bounds",
          "args": "args", "kwargs": "kwargs",
-         **pick(CHECK, "rtol", "method", "step", "coverage", "workers", "seed")},
+         **pick(CHECK, "rtol", "method", "step", "coverage", "vectorized", "workers", "seed")},
     ),
     "numerical_jacobian": (
         fg.numerical_jacobian, {"fun": sine, "x": W},
         {"fun": "callable", "x": "numbers", "bounds": "bounds", "return_error": "flag",
          "args": "args", "kwargs": "kwargs",
-         **pick(CHECK, "method", "step", "workers", "seed")},
+         **pick(CHECK, "method", "step", "vectorized", "workers", "seed")},
     ),
     "check_hessian": (
         fg.check_hessian, {"grad": grads, "x": W, "hess": 2 * np.eye(3)},
         {"grad": "callable", "hess": "grads", **pick(MORE, "args", "kwargs", "bounds"),
-         **pick(CHECK, "rtol", "method", "step", "workers", "seed")},
+         **pick(CHECK, "rtol", "method", "step", "vectorized", "workers", "seed")},
     ),
     "numerical_hessian": (
         fg.numerical_hessian, {"loss": loss, "params": W},

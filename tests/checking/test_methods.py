@@ -126,3 +126,56 @@ def test_the_complex_step_needs_complex_arithmetic(call):
 def test_coverage_of_a_jacobian_is_no_search():
     with pytest.raises(ValueError, match=r"`coverage` must be .* got 'locate'"):
         fg.check_jacobian(fun, X, jac, coverage="locate")
+
+
+def stacked(points, shift=0.0):
+    y = np.exp(points) * points + shift
+    y[:, 1:] += np.sin(points[:, :-1]) * points[:, 1:]
+    return y
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("sparsity", [None, PATTERN])
+@pytest.mark.parametrize("options", [{}, {"args": (1.0,)}, {"kwargs": {"shift": 3}}])
+def test_many_points_at_once(method, sparsity, options):
+    """The numbers are those of one at a time; the function is called a few times."""
+    calls, options = [], {**options, "method": method, "sparsity": sparsity}
+
+    def counted(points, shift=0.0):
+        calls.append(len(points))
+        return stacked(points, shift)
+
+    def single(x, shift=0.0):
+        return stacked(x[None], shift)[0]
+
+    one = fg.numerical_jacobian(single, X, **options)
+    many = fg.numerical_jacobian(counted, X, vectorized=True, **options)
+    assert abs(one - many).max() == 0
+    if method != "complex":
+        assert len(calls) < 0.6 * sum(calls)
+    for factor, verdict in ((1.0, "correct"), (1.01, "wrong")):
+        report = fg.check_jacobian(
+            *(stacked, X, lambda x, shift=0.0, f=factor: f * jac(x)),
+            **(options | {"vectorized": True}),
+        )
+        assert report.verdict == verdict
+        assert report.engine == "vectorized"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: (lambda p: p.sum(), X),
+            r"each of the 1 stacked points, got shape \(\)",
+        ),
+        (
+            lambda: (lambda p: p[:1], np.ones(3)),
+            r"each of the \d stacked points, got shape \(1, 3\)",
+        ),
+        (lambda: (stacked, {"x": X}), "`vectorized` must be False where `x` is a nest"),
+    ],
+)
+def test_functions_that_are_not_vectorized(call, message):
+    with pytest.raises(ValueError, match=message):
+        fg.numerical_jacobian(*call(), vectorized=True)

@@ -51,6 +51,8 @@ class Entries(Losses):
         self.progress = Progress(show=False)
         super().__init__(outputs.fun, nest, self.progress)
         self.engine = "python" if outputs.workers is None else "workers"
+        if outputs.many is not None:
+            self.engine = "vectorized"
         noise = self._noise()
         self.units = noise[row]
         self.base = float(np.max(np.abs(outputs.at_x) / noise, initial=0.0))

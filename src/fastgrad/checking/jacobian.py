@@ -54,6 +54,9 @@ def numerical_jacobian(
         stencil is one-sided, of the same order.
     return_error : bool
         Also return error bars.
+    vectorized : bool
+        `fun` takes points stacked along a first axis, shape (K, n), and returns their
+        outputs, shape (K, m).
     workers : concurrent.futures.Executor, optional
         Calls `fun` in its workers.
     seed : int
@@ -146,7 +149,7 @@ def check_jacobian(
         As for `check_gradient`.
     coverage : "full" or int
         Every entry, or so many random entries of each block.
-    sparsity, bounds, workers
+    sparsity, bounds, vectorized, workers
         As for `numerical_jacobian`. A dependency outside `sparsity` is an entry of the
         Jacobian that is not zero, and checked as such.
 

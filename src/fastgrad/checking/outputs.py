@@ -37,7 +37,11 @@ class Outputs:
         Where `fun` may be called.
     evaluations : int
         How often it was.
+    many : callable or None
+        The function of points stacked along a first axis, where it is given so.
     """
+
+    many: Callable[[NDArray[Any]], Any] | None = None
 
     def __init__(
         self,
@@ -63,10 +67,11 @@ class Outputs:
         """Return the outputs at so many points, shape (count, m)."""
         self.evaluations += count
         out = np.empty((count, self.at_x.size))
-        if self.workers is None:
-            called: Iterable[NDArray[Any]] = (
-                _outputs_moved(self.fun, self.x, point) for point in points
-            )
+        called: Iterable[NDArray[Any]]
+        if self.many is not None:
+            called = self._stacked(iter(points), self.many)
+        elif self.workers is None:
+            called = (_outputs_moved(self.fun, self.x, point) for point in points)
         else:
             called = self._by_workers(points, count)
         for k, outputs in enumerate(called):
@@ -77,6 +82,15 @@ class Outputs:
                 )
             out[k] = outputs
         return out
+
+    def _stacked(
+        self, points: Iterator[NDArray[Any]], many: Callable[[NDArray[Any]], Any]
+    ) -> Iterator[NDArray[Any]]:
+        """Yield the outputs at the points, many of which are handed over at once."""
+        several = max(1, _BATCH // max(1, self.x.size, self.at_x.size))
+        while chunk := list(itertools.islice(points, several)):
+            rows = rows_of(many, np.stack(chunk))
+            yield from map(partial(_outputs, np.asarray), rows)
 
     def _by_workers(
         self, points: Iterable[NDArray[Any]], count: int
@@ -283,6 +297,17 @@ def _outputs(fun: Callable[[NDArray[Any]], Any], point: NDArray[Any]) -> NDArray
     if outputs.dtype.kind not in "fiub":
         raise TypeError(f"`fun` must return real numbers, got {outputs.dtype}.")
     return outputs.ravel()
+
+
+def rows_of(fun: Callable[[NDArray[Any]], Any], points: NDArray[Any]) -> NDArray[Any]:
+    """Return the outputs of a vectorized function, a row for each of the points."""
+    outputs = np.asarray(fun(points))
+    if outputs.ndim == 0 or len(outputs) != len(points):
+        raise ValueError(
+            "`fun` with `vectorized=True` must return outputs for each of the "
+            f"{len(points)} stacked points, got shape {outputs.shape}."
+        )
+    return outputs
 
 
 def _outputs_moved(

@@ -8,14 +8,21 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import Seed, function, generator, refusal
+from fastgrad._arguments import (
+    Seed,
+    flag,
+    function,
+    generator,
+    refusal,
+    with_arguments,
+)
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking import sparsity as patterns
 from fastgrad.checking.differences import EPS, Array, Index
 from fastgrad.checking.entries import Entries
 from fastgrad.checking.flattening import FlatFunction, is_nest
 from fastgrad.checking.numerical import check_method, slopes_of
-from fastgrad.checking.outputs import Outputs, quick_slopes
+from fastgrad.checking.outputs import Outputs, quick_slopes, rows_of
 from fastgrad.checking.products import entries_of_products
 from fastgrad.checking.scales import Given
 from fastgrad.checking.strays import Probe
@@ -34,6 +41,7 @@ class Options(TypedDict, total=False):
     step: Any
     sparsity: Any
     bounds: Any
+    vectorized: bool
     workers: Executor | None
     seed: Seed
 
@@ -63,15 +71,23 @@ class Problem:
         step: Any = None,
         sparsity: Any = None,
         bounds: Any = None,
+        vectorized: bool = False,
         workers: Executor | None = None,
         seed: Seed = 0,
     ) -> None:
         self.given, self.title = names
         self.method, self.seed = check_method(method, step), seed
         generator("seed", seed)
-        self.flat = FlatFunction(fun, x, args, kwargs)
+        flag("vectorized", vectorized)
+        if vectorized and (is_nest(x) or workers is not None):
+            must = "be False where `x` is a nest, or `workers` are given"
+            raise refusal(ValueError, "vectorized", must, vectorized)
+        one = _of_one(function("fun", fun)) if vectorized else fun
+        self.flat = FlatFunction(one, x, args, kwargs)
         self.outputs = Outputs(self.flat, self.flat.point, workers)
         self.outputs.fun = self.flat.plain()
+        if vectorized:
+            self.outputs.many = with_arguments(fun, args, kwargs)
         self.step: Given | None = None
         if step is not None:
             self.step = Given.of(self._nest(), step)
@@ -308,3 +324,12 @@ class Problem:
             raise ValueError(
                 f"`{self.given}` must have shape {self.shape}, got {matrix.shape}."
             )
+
+
+def _of_one(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a vectorized function as one of a single point."""
+
+    def of_one(point: NDArray[Any], *args: Any, **kwargs: Any) -> Any:
+        return rows_of(lambda points: fun(points, *args, **kwargs), point[None])[0]
+
+    return of_one
