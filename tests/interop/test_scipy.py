@@ -121,6 +121,47 @@ def test_least_squares(form, called):
     assert {entry.index[1] for entry in report.wrong} == {1}
 
 
+N = 20_000  # a dense Jacobian would take 3.2 GB
+
+
+def _tridiagonal(x):
+    y = -2 * x**3
+    y[1:] += x[:-1] ** 2
+    y[:-1] += np.sin(x[1:])
+    return y
+
+
+def _tridiagonal_jac(x):
+    diagonals = [2 * x[:-1], -6 * x**2, np.cos(x[1:])]
+    return sp.diags(diagonals, [-1, 0, 1], format="csr")
+
+
+def test_a_large_sparse_jacobian_stays_sparse():
+    x = np.linspace(0.5, 1.5, N)
+    assert check_jac(_tridiagonal, _tridiagonal_jac, x).ok
+
+    def off(x):
+        J = _tridiagonal_jac(x)
+        J.data[1234] *= 1.001
+        return J
+
+    report = check_jac(_tridiagonal, off, x)
+    row = np.searchsorted(off(x).indptr, 1234, side="right") - 1
+    assert [entry.index for entry in report.wrong] == [(row, off(x).indices[1234])]
+
+
+def test_a_dependency_that_a_large_sparse_jacobian_leaves_out_is_found():
+    def without(x):
+        J = _tridiagonal_jac(x)
+        J.data[1234] = 0
+        J.eliminate_zeros()
+        return J
+
+    report = check_jac(_tridiagonal, without, np.linspace(0.5, 1.5, N))
+    assert report.verdict == "wrong"
+    assert len(report.wrong) == 1
+
+
 def test_hessians():
     assert check_hess(so.rosen_der, so.rosen_hess, X).ok
     assert check_hess(

@@ -28,6 +28,7 @@ from fastgrad.reports import GradientReport
 __all__ = ["check_constraint", "check_grad", "check_hess", "check_jac"]
 
 Array = NDArray[Any]
+_DENSE = 1e6  # entries up to which all of a sparse Jacobian is measured
 
 
 def check_grad(
@@ -141,6 +142,12 @@ def check_jac(
     -------
     GradientReport
 
+    Notes
+    -----
+    A sparse Jacobian of more than a million entries, zeros counted, stays sparse: it is
+    measured where it is not zero, columns that share no row together, and dependencies
+    outside are looked for along random directions. `sparsity` says where else to look.
+
     Examples
     --------
     >>> import numpy as np
@@ -156,6 +163,10 @@ def check_jac(
     x = np.array(x0, dtype=_float(x0))
     value, slope = _of_args(fun, jac, args)
     limits = (bounds.lb, bounds.ub) if hasattr(bounds, "lb") else bounds
+    if options.get("sparsity") is None:
+        found = slope(x.copy()) if _is_function(slope) else slope
+        if hasattr(found, "toarray") and np.prod(found.shape, dtype=float) > _DENSE:
+            options["sparsity"] = found
     return check_jacobian(value, x, slope, bounds=limits, **options)
 
 
