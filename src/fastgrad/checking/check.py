@@ -13,6 +13,13 @@ from fastgrad.checking.agreement import (
     first_disagreement_along,
 )
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
+from fastgrad.checking.complexes import (
+    are_complex,
+    gradient_of_parts,
+    in_parts,
+    of_parts,
+    refuse_for_complex,
+)
 from fastgrad.checking.condition import rounding_of_inverses
 from fastgrad.checking.coverage import check_coverage, covered
 from fastgrad.checking.differences import Index
@@ -70,7 +77,9 @@ def check_gradient(
         `params` wherever they are, instead of its argument: they are moved in place.
     params : array or nest of arrays
         Dicts, lists, tuples, named tuples and dataclasses of float64, float32 or
-        float16 arrays. They are bit for bit what they were after every exit.
+        float16 arrays. They are bit for bit what they were after every exit. Complex
+        arrays have blocks with a last axis for real and imaginary part, and a gradient
+        dL/dRe + i dL/dIm, as torch's; `loss` must read them from its argument.
     grads : nest of arrays or callable, optional
         The gradient in the structure of `params`, or a function that takes what
         `loss` takes and returns it. Left out when `loss` returns it too.
@@ -164,6 +173,11 @@ def check_gradient(
     elif grads is not None:
         grads = with_own_leaves(grads)  # the loss may write into them
     options["engine"] = engine_for(method, options.get("engine", "auto"))
+    if are_complex(params):
+        refuse_for_complex(method, options)
+        loss = of_parts(loss, params)
+        grads = None if grads is None else gradient_of_parts(grads, params)
+        params = in_parts(params, params, "params")
     with make_losses(loss, params, **options) as losses:
         _refuse_too_large(losses, coverage)
         arrays, findings = audit_gradients(grads, losses)
