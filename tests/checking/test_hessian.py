@@ -188,3 +188,42 @@ def test_checks_never_leave_the_bounds(fun):
     assert fg.check_hessian(inside, X, rosen_hess, bounds=(X, None)).ok
     report = fg.check_hessian(inside, X, 1.001 * rosen_hess(X), bounds=(X, None))
     assert report.verdict == "wrong"
+
+
+A = np.random.default_rng(0).normal(size=(6, 4))
+Y = np.array([0.0, 1.0, 1.0, 0.0, 1.0, 0.0])
+
+
+def logistic(z):
+    return 1 / (1 + np.exp(-z))
+
+
+class Ridge:
+    def grad(self, w):
+        return A.T @ (logistic(A @ w) - Y) + 0.1 * w
+
+
+def its_hessian(w, slope=lambda p: p * (1 - p), ridge=0.1):
+    return A.T @ (A * slope(logistic(A @ w))[:, None]) + ridge * np.eye(4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "line"),
+    [
+        (lambda w: 2 * its_hessian(w), "scale", None),
+        (lambda w: -its_hessian(w), "sign", None),
+        (lambda w: its_hessian(w, ridge=0.0), "accumulation", "0.1 * w"),
+        (lambda w: its_hessian(w, lambda p: p), "local_derivative", "np.exp(-z)"),
+    ],
+    ids=["twice", "minus", "without the ridge", "value for derivative"],
+)
+def test_causes_are_named_from_the_lines_of_the_gradient(wrong, code, line):
+    w = np.array([0.3, -0.8, 0.5, 0.1])
+    assert fg.check_hessian(Ridge().grad, w, its_hessian).ok
+    report = fg.check_hessian(Ridge().grad, w, wrong)
+    assert report.verdict == "wrong"
+    cause = report.causes[0]
+    assert cause.code == code
+    assert cause.blocks == ("hessian",)
+    assert "grads" not in cause.message
+    assert line is None or line in cause.source_line

@@ -19,6 +19,7 @@ from fastgrad.checking.noise import noise_along
 from fastgrad.checking.problem import Options, Problem
 from fastgrad.checking.scales import Scale, binary
 from fastgrad.checking.sparsity import is_sparse, pattern
+from fastgrad.checking.weighted import with_causes
 from fastgrad.losses import Losses, Reduction, make_losses
 from fastgrad.params import Nest, limits
 from fastgrad.reports import GradientReport
@@ -220,7 +221,8 @@ def check_hessian(
     -------
     GradientReport
         Its only block is ``hessian``; if `x` is a nest there is a block ``y/x`` for
-        each pair of arrays. A note says if the Hessian is not symmetric.
+        each pair of arrays. A note says if the Hessian is not symmetric. The causes
+        of a wrong one are named from the lines of `grad`, if that is the gradient.
 
     Raises
     ------
@@ -241,13 +243,16 @@ def check_hessian(
         raise TypeError(f"one of `hess` and `hvp` must be given, got {got}.")
     further = options.get("args", ()), options.get("kwargs")
     flat = FlatFunction(function("grad", grad), x, *further)
-    if flat(flat.point.copy()).ndim == 0:
+    of_loss = flat(flat.point.copy()).ndim == 0
+    if of_loss:
         at = x if is_nest(x) else flat.point
         grad = _Differenced(grad, at, options.get("bounds"))
     problem = Problem(grad, x, ("hess", "hessian"), **options)
     analytic = problem.analytic(hess, None, hvp)
     matrix = problem.matrix(analytic)
     report = checked(problem, analytic, rtol)
+    if not of_loss and not is_nest(x):
+        report = with_causes(report, grad, x, matrix, further, "hess")
     notes = report.notes
     size = float(abs(matrix).max()) if matrix.size else 0.0
     skew = float(abs(matrix - matrix.T).max()) if matrix.size else 0.0

@@ -384,6 +384,8 @@ def _run(recording: Recording, function: Any, args: Any, kwargs: Any) -> Any:
     def seen(x: Any) -> Any:
         if isinstance(x, FunctionType) and is_users(x):
             return recording.rewritten(x) or x
+        if isinstance(x, MethodType):
+            return MethodType(seen(x.__func__), x.__self__)
         return x
 
     return function(*map(seen, args), **{name: seen(v) for name, v in kwargs.items()})

@@ -1,0 +1,75 @@
+"""Why a Jacobian is wrong: causes of a weighted sum of its rows.
+
+The sum of all outputs, each with a weight of its own, is a loss, and the sum of the
+rows with these weights its gradient: what is wrong with the rows is wrong with that.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.checking.check import check_gradient
+from fastgrad.reports import Cause, GradientReport
+
+
+def with_causes(
+    report: GradientReport,
+    fun: Callable[..., Any],
+    x: Any,
+    matrix: Any,
+    further: tuple[tuple[Any, ...], dict[str, Any] | None],
+    word: str,
+) -> GradientReport:
+    """Return the report on a Jacobian, with causes if it is wrong.
+
+    Parameters
+    ----------
+    report : GradientReport
+        Of one block.
+    fun : callable
+        ``fun(x, *args, **kwargs)`` returns an array.
+    x : array_like of floats
+        Where; there are no causes for nests.
+    matrix : array or sparse array, shape (m, n)
+        The Jacobian that was given.
+    further : (tuple, dict or None)
+        `args`, `kwargs`.
+    word : str
+        What the user calls the matrix.
+    """
+    if report.verdict != "wrong" or len(report.blocks) != 1 or report.causes:
+        return report
+    weights = np.random.default_rng(matrix.shape[0]).uniform(0.5, 1.5, matrix.shape[0])
+    args, kwargs = further
+    loss = functools.partial(_weighted, fun, weights, args, kwargs or {})
+    at = np.asarray(x, dtype=float)
+    try:
+        found = check_gradient(loss, at, np.reshape(weights @ matrix, at.shape))
+    except (TypeError, ValueError, ArithmeticError):
+        return report
+    if found.verdict != "wrong":
+        return report
+    block = report.blocks[0].name
+    causes = tuple(_renamed(cause, block, word) for cause in found.causes)
+    return dataclasses.replace(report, causes=causes)
+
+
+def _weighted(
+    fun: Callable[..., Any],
+    weights: NDArray[np.float64],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    x: NDArray[np.float64],
+) -> Any:
+    return np.dot(weights, np.ravel(fun(x, *args, **kwargs)))
+
+
+def _renamed(cause: Cause, block: str, word: str) -> Cause:
+    """A cause of the gradient of the sum as one of the matrix."""
+    message = cause.message.replace(" in params", f" in {block}")
+    message = message.replace("`grads", f"`{word}").replace("`-grads", f"`-{word}")
+    return dataclasses.replace(cause, blocks=(block,), message=message)
