@@ -1,11 +1,13 @@
 """docs/architecture.md is true: the rooms, and the way of a call through them."""
 
+import ast
 import re
 import sys
 import tomllib
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import fastgrad as fg
 
@@ -83,3 +85,18 @@ def test_the_way_of_a_call_is_as_described():
     for hop in hops:
         assert hop in called, f"{hop} is not called"
     assert sorted(hops, key=called.index) == hops
+
+
+# Of causes, frameworks and meanings there are many of a kind.
+DOORS = [
+    door
+    for door in sorted(SOURCE.glob("*/**/__init__.py"))
+    if not {"causes", "interop", "meanings"} & set(door.parts)
+]
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.parent.name)
+def test_a_door_speaks_of_every_module_behind_it(door):
+    essay = ast.get_docstring(ast.parse(door.read_text("utf-8")))
+    behind = {path.stem for path in door.parent.glob("*.py")} - {"__init__"}
+    assert behind <= set(re.findall(r"\w+", essay))

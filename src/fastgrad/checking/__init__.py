@@ -5,18 +5,29 @@ The stories, told in order, one a module: `check` (a gradient), `jacobian`, `hes
 (while a model trains), `numerical` (the differences alone), `layers` (a layer as a
 loss). What they are told with:
 
-- `audit`: is the loss deterministic, does it depend on its parameters, does the
-  gradient stay the same from call to call.
-- `noise`: how much the loss rounds and bends, and the step that suits it.
-- `differences`: slopes from losses at perturbed points, with error bars; `fits` of many
-  large steps, where noise hides them at small ones.
+- `audit`: is the loss deterministic (`generators` says what it draws from), does it
+  depend on its parameters, does the gradient stay the same from call to call.
+- `coverage`: which entries; `explanation`: why they are wrong, as `causes` finds it.
+- `noise`: how much the loss rounds and bends, and the step that suits it; `scales` of
+  entries, `steep` and oscillating losses, `stairs` that rounding makes.
+- `differences`: slopes from losses at perturbed points, with error bars; `exact` where
+  a program knows them to the last digits, `fits` of many large steps where noise hides
+  them at small ones, `extrapolation` of few.
 - `judgement`, `verdict`: what is known about each entry, and what that makes of it;
-  `suspects` are tried again, `ties` of several kinks told from errors.
+  `suspects` are tried again, `ties` of several kinks told from errors, `zeros` from
+  what is small.
+- `tolerances`, and what widens them: `cancellation`, a `condition` of matrices,
+  `solvers` whose loops take other `turns`.
 - `locate`: random directions, and bisection to the entries that are wrong.
-- `summary`: the judgement as a report, and planted errors that must be caught.
+- `agreement`: of a program with the function, once more: that has the last word.
+- `summary`: the judgement as a report, with its `notes`, and planted errors that must
+  be caught.
 - `samples`, `invariances`, `metamorphic`: what is varied, what holds for a loss without
   any difference taken, and whether the gradient obeys it.
-- `outputs`, `entries`, `flattening`, `sparsity`, `strays`, `products`: Jacobians.
+- Jacobians: a `problem` is a function (`flattening` nests), its `outputs`, and
+  `entries` as parameters of losses; `sparsity` and what `strays` from it, `products`
+  with vectors, and the loss `weighted` outputs make, whose program names causes.
+- `complexes`: complex parameters as real ones.
 
 All are written against `fastgrad.losses.Losses`: none knows how a loss is computed.
 """

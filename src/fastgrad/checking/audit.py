@@ -8,13 +8,13 @@ make no sense raise; the rest are findings, which become the causes of a report.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 
+from fastgrad.checking.generators import Generators
 from fastgrad.checking.outputs import Outputs
 from fastgrad.losses import Losses, grads_of
 from fastgrad.params import AnyArray, Nest, Vector
@@ -104,7 +104,7 @@ def _randomness(losses: Losses, seed: int) -> tuple[Finding | None, bool]:
 
     It is called at theta, elsewhere, and at theta again: one that remembers is noticed.
     """
-    generators = _Generators(losses.loss)
+    generators = Generators(losses.loss)
     drift, responds = [losses.repeat()], losses.responds
     if not responds:  # it was not called elsewhere yet
         direction = _random_direction(losses.nest, losses.theta, seed)
@@ -119,7 +119,7 @@ def _randomness(losses: Losses, seed: int) -> tuple[Finding | None, bool]:
 
 def random_outputs(outputs: Outputs) -> Finding | None:
     """Return whether a function of many outputs has others in another call at x."""
-    generators = _Generators(outputs.fun)
+    generators = Generators(outputs.fun)
     drift = outputs.at([outputs.x.copy()], 1)[0] - outputs.at_x
     usual = _ROUNDINGS * outputs.eps * np.abs(outputs.at_x).max(initial=0.0)
     if np.abs(drift).max(initial=0.0) <= usual:
@@ -352,51 +352,3 @@ def _random_direction(nest: Nest, theta: Vector, seed: int) -> Vector:
         size[size == 0] = typical or 1.0
         part *= size
     return direction
-
-
-class _Generators:
-    """The random generators a function can reach, and which of them it has used."""
-
-    def __init__(self, function: Any) -> None:
-        self._reachable = dict(_reachable_generators(function))
-        self._before = self._states()
-
-    def moved(self) -> list[str]:
-        now = self._states()
-        return [name for name in now if now[name] != self._before[name]]
-
-    def _states(self) -> dict[str, Any]:
-        states = {f"`{k}`": _frozen(g.state) for k, g in self._reachable.items()}
-        own = _frozen(np.random.get_state())  # noqa: NPY002
-        return states | {"NumPy's global generator": own}
-
-
-def _frozen(state: Any) -> Any:
-    """Return a copy of the state of a generator that compares by value."""
-    if isinstance(state, Mapping):
-        return {key: _frozen(value) for key, value in state.items()}
-    if isinstance(state, tuple):
-        return tuple(_frozen(value) for value in state)
-    return state.tobytes() if isinstance(state, np.ndarray) else state
-
-
-def _reachable_generators(function: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and bit generator of what a function finds by name or in self."""
-    owner = getattr(function, "__self__", None)
-    function = getattr(function, "__func__", function)
-    found = dict(getattr(owner, "__dict__", {}))
-    if isinstance(function, FunctionType):  # not what merely looks like one
-        code = function.__code__
-        names = set(code.co_names) & set(function.__globals__)
-        found |= {name: function.__globals__[name] for name in names}
-        cells = function.__closure__ or ()
-        found |= {
-            name: cell.cell_contents
-            for name, cell in zip(code.co_freevars, cells, strict=True)
-            if cell != type(cell)()
-        }
-    for name, value in found.items():
-        if isinstance(value, np.random.Generator):
-            yield name, value.bit_generator
-        elif isinstance(value, np.random.RandomState):
-            yield name, value._bit_generator

@@ -13,8 +13,13 @@ it and never see how the loss is computed. There are five ways, one class each:
 `workers`       the same in the workers of an executor
 =============== ================================================================
 
-None of them knows another; `engines` chooses. Where one wraps another (a program is
-compared with the function it was traced from) it gets it as a `Losses`.
+None of them knows another; `engines` chooses. Where one wraps another it gets it as a
+`Losses`: a program has to give `proof` that it is the function it was traced from,
+`bounded` losses stay between bounds, `batched` ones come from another framework. `crew`
+hands tasks to workers.
+
+`reduction` reads what a loss returns, `progress` says how long it takes, and
+`randomness` gives NumPy's generator back as it was.
 
 The user's arrays are moved in place where they are moved at all, for a loss may read
 them wherever they are kept. They are bit for bit what they were after every exit. While

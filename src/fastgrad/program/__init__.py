@@ -6,7 +6,8 @@
 - `plan`: memory and bundles for the kernels in ``_kernels/_replay``.
 - `trace.agreement`: what two traces of one loss must have in common.
 - `merging`: loops over single numbers as operations on arrays.
-- `guards`: where a program does not apply.
+- `guards`: where a program does not apply; `read_set`: what it reads at all.
+- `gradient`: reverse mode, for names of causes.
 - `program`: `Program`, which replays and differentiates; `listing` prints it.
 """
 

@@ -1,8 +1,9 @@
 """What was found: frozen results that read as text, JSON, a page, a figure.
 
 A report is a dataclass of plain fields, filled in by whoever measured them: of a
-gradient (`gradient`, with its `entries`), of a battery of variations (`variations`), of
-a network's signals (`signal`, with its `layers`). What all have in common is in `base`.
+gradient (`gradient`: its `blocks`, `entries` and `gradients`), of a battery of
+variations (`variations`), of a network's signals (`signal`, with its `layers`). What
+all have in common is in `base`.
 
 ::
 

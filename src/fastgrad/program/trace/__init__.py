@@ -4,11 +4,15 @@ The loss is run once, its own functions rewritten, with arrays that record.
 
 From source to code: `definitions` finds the source of a function, `rewriting` makes
 operations of it calls of `sites`, which hand them to `objects` (attributes, items,
-writing) and `calls` (what is called, decided by what it is).
+writing) and `calls` (what is called, decided by what it is). `packages` are followed as
+the user's own code is, as far as that goes; `neutral` functions take arrays as any
+other objects.
 
 From operations to nodes: `traced` is the array that records, `complexes` pairs of them,
-`memory` what arrays share. `numpy_calls` has NumPy's functions, `python_functions`
-Python's own, `outcomes` those whose result the loss acts on, `opaque` all others.
+`memory` what arrays share. `numpy_calls` has NumPy's functions, of which `fourier` and
+`vectorized` are two of their own, `python_functions` Python's own, `outcomes` and
+`as_numbers` what the loss acts on, `opaque` all others: by `templates` of their calls,
+and for `foreign` objects that they return.
 
 One trace: `recording` is what it has met, `kept` what it leaves behind in the user's
 objects, `tracing` its beginning and end, `agreement` what two of them have in common.
