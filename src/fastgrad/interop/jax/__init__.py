@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from fastgrad.checking import check_gradient as _check_gradient
-from fastgrad.interop.jax.loss import JaxLoss
+from fastgrad.interop.jax.loss import JaxLoss, in_parts, whole
 from fastgrad.reports import GradientReport
 
 __all__ = ["check_gradient", "check_grads"]
@@ -31,10 +31,11 @@ def check_gradient(
     loss : callable
         ``loss(params)`` returns a scalar; it need not be jitted, and may be.
     params : pytree
-        Leaves that are floating point arrays are checked; others stay as they are.
+        Leaves that are floating point or complex arrays are checked; others stay as
+        they are. Complex ones have real and imaginary parts along a last axis.
     grads : pytree or callable, optional
-        The gradient in the structure of `params`, or a function of `params`. By default
-        ``jax.grad(loss)``.
+        The gradient in the structure of `params`, or a function of `params`, of complex
+        ones dL/dRe - i dL/dIm, as JAX has it. By default ``jax.grad(loss)``.
     **options
         As for `fastgrad.check_gradient`: `rtol`, `step`, `coverage`, `engine`, ...
 
@@ -88,7 +89,7 @@ def check_grads(
     Parameters
     ----------
     f : callable
-        ``f(*args)`` returns a pytree of real arrays.
+        ``f(*args)`` returns a pytree of arrays.
     args : sequence of pytrees
     order : int
         1 for derivatives, 2 for their derivatives too, and so on.
@@ -121,6 +122,7 @@ def check_grads(
         raise ValueError(f"`order` must be at least 1, got {order}.")
     if not modes or any(mode not in _DERIVATIVES for mode in modes):
         raise ValueError(f'`modes` must be "fwd", "rev" or both, got {modes!r}.')
+    f, args = _of_parts(f, args)
     weighted = _weighted(f)
     for mode in modes:
         derivative = _DERIVATIVES[mode]
@@ -134,6 +136,26 @@ def check_grads(
 
 
 _DERIVATIVES: dict[str, Callable[..., Any]] = {"fwd": jax.jacfwd, "rev": jax.grad}
+
+
+def _of_parts(
+    f: Callable[..., Any], args: Sequence[Any]
+) -> tuple[Callable[..., Any], Sequence[Any]]:
+    """The function and its arguments with parts in place of complex numbers."""
+    leaves, tree = jax.tree_util.tree_flatten(tuple(args))
+    parts = [in_parts(leaf) for leaf in leaves]
+
+    def of_parts(*moved: Any) -> Any:
+        given = [
+            x if part is leaf else whole(x)
+            for x, part, leaf in zip(
+                jax.tree_util.tree_leaves(moved), parts, leaves, strict=True
+            )
+        ]
+        result = f(*jax.tree_util.tree_unflatten(tree, given))
+        return jax.tree_util.tree_map(in_parts, result)
+
+    return of_parts, jax.tree_util.tree_unflatten(tree, parts)
 
 
 def _matters(entry: Any, atol: float, rtol: float) -> bool:

@@ -23,7 +23,7 @@ from fastgrad.interop.meanings import (
     called,
     depends,
 )
-from fastgrad.program import Source, Traced, TraceError, spoken
+from fastgrad.program import Complex, Source, Traced, TraceError, spoken
 
 #: Where lines are not the user's.
 _PACKAGES = tuple(
@@ -111,7 +111,8 @@ def _equation(equation: Any, given: list[Any], line: Line) -> list[Any]:
         return _by_jax(equation, given)
     with spoken(f"jax.{name}", source), np.errstate(all="ignore"):
         given = [
-            x if isinstance(x, Traced) else np.asarray(x) for x in map(asked, given)
+            x if isinstance(x, Traced | Complex) else np.asarray(x)
+            for x in map(asked, given)
         ]
         results = _meant(equation, given) or _called(equation, given)
     return [
@@ -184,7 +185,9 @@ def _stack(xs: Sequence[Any]) -> Any:
     for x in xs:
         if isinstance(x, Unasked):
             return Unasked("places", lambda: _stack(list(map(asked, xs))))
-    return np.stack([x if isinstance(x, Traced) else np.asarray(x) for x in xs])
+    return np.stack(
+        [x if isinstance(x, Traced | Complex) else np.asarray(x) for x in xs]
+    )
 
 
 def _while(params: dict[str, Any], given: list[Any], line: Line) -> list[Any]:

@@ -55,6 +55,8 @@ def _convert(x: Any, new_dtype: Any) -> Any:
     """The program computes in float64 whatever the dtype."""
     if isinstance(x, np.ndarray):
         return x.astype(new_dtype)
+    if jax.numpy.issubdtype(new_dtype, jax.numpy.complexfloating):
+        return x + 0j
     if jax.numpy.issubdtype(new_dtype, jax.numpy.floating):
         return x if x.dtype.kind == "f" else x.astype(np.float64)
     if x.dtype.kind == "f":
@@ -154,6 +156,20 @@ def _triangular_solve(
     if left_side:
         return np.linalg.solve(a, b)
     return np.swapaxes(np.linalg.solve(a, np.swapaxes(b, -1, -2)), -1, -2)
+
+
+def _fft(x: Any, fft_type: Any, fft_lengths: Sequence[int]) -> Any:
+    *others, last = range(-len(fft_lengths), 0)
+    kind = int(fft_type)
+    if kind == 3:  # to real numbers
+        for axis in others:
+            x = np.fft.ifft(x, axis=axis)
+        return np.fft.irfft(x, fft_lengths[-1], axis=last)
+    transform = (np.fft.fft, np.fft.ifft, np.fft.rfft)[kind]
+    x = transform(x, axis=last)
+    for axis in others:
+        x = (np.fft.ifft if kind == 1 else np.fft.fft)(x, axis=axis)
+    return x
 
 
 # ---- windows -------------------------------------------------------------------------
@@ -324,7 +340,11 @@ LAX: dict[str, Callable[..., Any]] = {
     "lgamma": special("gammaln"),
     "is_finite": lambda x: np.equal(x - x, 0.0),
     "integer_pow": lambda x, y: x**y,
-    "real": lambda x: x,
+    "real": np.real,
+    "imag": np.imag,
+    "conj": lambda x, input_dtype: np.conj(x),
+    "complex": lambda re, im: re + 1j * im,
+    "fft": _fft,
     "copy": lambda x: x,
     "copy_p": lambda x: x,
     "stop_gradient": lambda x: x,

@@ -107,16 +107,17 @@ class JaxLoss:
             return function
         leaves, tree = jax.tree_util.tree_flatten(grads)
         if len(leaves) == len(self._at) != len(self._leaves):
-            return dict(zip(self.arrays, map(np.asarray, leaves), strict=True))
+            return dict(zip(self.arrays, map(_gradient, leaves), strict=True))
         if tree != self._tree:
             raise ValueError(
                 f"`grads` must be built as `params`, {self._tree}, got {tree}."
             )
-        return {self._names[i]: np.asarray(leaves[i]) for i in self._at}
+        return {self._names[i]: _gradient(leaves[i]) for i in self._at}
 
     def _as(self, dtype: type) -> Arrays:
         return {
-            self._names[i]: np.array(self._leaves[i], dtype=dtype) for i in self._at
+            self._names[i]: np.array(in_parts(self._leaves[i]), dtype=dtype)
+            for i in self._at
         }
 
     def _is_wide(self) -> bool:
@@ -142,20 +143,38 @@ class JaxLoss:
     def _rebuilt(self, arrays: Sequence[Any]) -> Any:
         leaves = list(self._leaves)
         for i, array in zip(self._at, arrays, strict=True):
-            leaves[i] = jax.numpy.asarray(array)
+            array = jax.numpy.asarray(array)
+            leaves[i] = whole(array) if _is_complex(leaves[i]) else array
         return jax.tree_util.tree_unflatten(self._tree, leaves)
 
 
 def _is_parameter(leaf: Any) -> bool:
     dtype = getattr(leaf, "dtype", None)
     if dtype is None:
-        return isinstance(leaf, float)
-    if jax.numpy.issubdtype(dtype, jax.numpy.complexfloating):
-        raise TypeError(
-            "`params` must be real: take real and imaginary parts as two arrays, got "
-            f"{dtype}."
-        )
-    return bool(jax.numpy.issubdtype(dtype, jax.numpy.floating))
+        return isinstance(leaf, float | complex)
+    return bool(jax.numpy.issubdtype(dtype, jax.numpy.inexact))
+
+
+def _is_complex(leaf: Any) -> bool:
+    dtype = jax.numpy.result_type(leaf)
+    return bool(jax.numpy.issubdtype(dtype, jax.numpy.complexfloating))
+
+
+def in_parts(leaf: Any) -> Any:
+    """Real and imaginary parts along a last axis, if there are."""
+    if not _is_complex(leaf):
+        return leaf
+    return jax.numpy.stack([jax.numpy.real(leaf), jax.numpy.imag(leaf)], -1)
+
+
+def whole(parts: Any) -> Any:
+    """The complex array of these parts."""
+    return jax.lax.complex(parts[..., 0], parts[..., 1])
+
+
+def _gradient(leaf: Any) -> NDArray[Any]:
+    """A gradient by parts, of one as JAX has it: dL/dRe - i dL/dIm."""
+    return np.asarray(in_parts(np.conj(leaf)))
 
 
 def _name(path: Any) -> str:
