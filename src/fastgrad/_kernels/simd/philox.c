@@ -160,18 +160,6 @@ static inline void truncated_group(words w, const struct philox_draw *draw, doub
         made;                                                                          \
     }
 
-/* `count` groups, side by side. */
-static void groups_f64(const struct philox_draw *draw, uint64_t group, int64_t count,
-                       double *out)
-{
-    if (draw->law == PHILOX_NORMAL)
-        EACH_GROUP(normal_group_f64(w, draw, out + i * GROUP))
-    else if (draw->law == PHILOX_UNIFORM)
-        EACH_GROUP(uniform_group_f64(w, draw, out + i * GROUP))
-    else
-        EACH_GROUP(truncated_group(w, draw, out + i * GROUP))
-}
-
 static void narrowed_group(words w, const struct philox_draw *draw, float *out)
 {
     double wide[GROUP];
@@ -180,16 +168,20 @@ static void narrowed_group(words w, const struct philox_draw *draw, float *out)
         out[k] = (float)wide[k];
 }
 
-static void groups_f32(const struct philox_draw *draw, uint64_t group, int64_t count,
-                       float *out)
-{
-    if (draw->law == PHILOX_NORMAL)
-        EACH_GROUP(normal_group_f32(w, draw, out + i * GROUP))
-    else if (draw->law == PHILOX_UNIFORM)
-        EACH_GROUP(uniform_group_f32(w, draw, out + i * GROUP))
-    else
-        EACH_GROUP(narrowed_group(w, draw, out + i * GROUP))
-}
+/* A function that writes `count` groups of a law, side by side. */
+#define GROUPS(name, type, normal, uniform, truncated)                                 \
+    static void name(const struct philox_draw *draw, uint64_t group, int64_t count,    \
+                     type *out)                                                        \
+    {                                                                                  \
+        if (draw->law == PHILOX_NORMAL)                                                \
+            EACH_GROUP(normal(w, draw, out + i * GROUP))                               \
+        else if (draw->law == PHILOX_UNIFORM)                                          \
+            EACH_GROUP(uniform(w, draw, out + i * GROUP))                              \
+        else                                                                           \
+            EACH_GROUP(truncated(w, draw, out + i * GROUP))                            \
+    }
+GROUPS(groups_f64, double, normal_group_f64, uniform_group_f64, truncated_group)
+GROUPS(groups_f32, float, normal_group_f32, uniform_group_f32, narrowed_group)
 
 /* Round to the nearest, ties to even. */
 static inline uint16_t to_half(float x)
