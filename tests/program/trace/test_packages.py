@@ -53,6 +53,9 @@ SOURCE = """
     def insists(x):
         return np.sum(in_bytes(x) ** 2)
 
+    def count(x):
+        return float(np.array([ctypes.c_double(len(x)).value]).item())
+
     def refuses(x):
         raise ValueError(in_bytes(x).size)
 
@@ -187,6 +190,22 @@ def test_a_package_is_followed_or_called(make, package):
     assert (report.engine, report.verdict) == ("compiled", "correct")
     report = fg.check_gradient(loss, X, right * [1, 1, 1.001, 1])
     assert report.verdict == "wrong"
+
+
+def test_words_of_the_trace_in_objects_of_the_user_mean_nothing(package):
+    class Cell:
+        live = is_traced = True
+        node = None
+
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+    cells = [Cell(), {"cell": Cell()}]
+
+    def loss(x):
+        return package.count(cells) * np.sum(x**2)
+
+    np.testing.assert_allclose(fg.trace(loss, X).gradient(), 4 * X)
 
 
 def test_what_a_package_raises_reaches_the_loss(package):

@@ -20,6 +20,7 @@ from fastgrad.program.graph import TraceError
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.meanings.products import contraction
 from fastgrad.program.trace import fourier
+from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.traced import Traced, is_basic
 
 _FLOAT = np.dtype(float)
@@ -38,7 +39,7 @@ class Complex(NDArrayOperatorsMixin):
     @property
     def live(self) -> bool:
         """Whether a part belongs to the trace that is going on."""
-        return any(getattr(part, "live", False) for part in (self.real, self.imag))
+        return is_live((self.real, self.imag))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,6 +110,10 @@ def _shaped(part: Any, shape: tuple[int, ...]) -> Any:
     return part if np.shape(part) == shape else np.broadcast_to(part, shape)
 
 
+#: Kinds of values that belong to a trace.
+_RECORDING = frozenset([Traced, Complex, Foreign])
+
+
 def is_complex(x: Any) -> bool:
     """Whether an argument is complex, or a sequence with a complex one in it."""
     if isinstance(x, (list, tuple)):
@@ -165,11 +170,9 @@ def call_ufunc(
 
 def is_live(x: Any) -> bool:
     """Whether something of the trace going on is among these values."""
-    return (
-        any(map(is_live, x))
-        if isinstance(x, (list, tuple))
-        else getattr(x, "live", False)
-    )
+    if isinstance(x, (list, tuple)):
+        return any(map(is_live, x))
+    return type(x) in _RECORDING and x.live
 
 
 def _plain(x: Any) -> Any:

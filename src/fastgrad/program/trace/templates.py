@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
-from fastgrad.program.trace.complexes import Complex
+from fastgrad.program.trace.complexes import Complex, is_live
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.traced import Traced
 
 Array = NDArray[np.float64]
 
+#: Objects that are looked at for traced arrays among what they hold.
+_MOST = 10_000
 #: Kinds of values that hold nothing.
 _SIMPLE = frozenset([float, int, bool, str, bytes, complex, type(None), np.ndarray])
 #: What an iterator still has to give, a call would use up.
@@ -111,12 +113,15 @@ _Hole = Slot | Made | Closure | Bound | Holder
 def holds(x: Any) -> bool:
     """Whether something of the trace going on is to be found in a value."""
     stack, seen = [x], {id(x): x}
-    while stack:
-        for y in _within(stack.pop()):
-            if type(y) not in _SIMPLE and id(y) not in seen:
-                seen[id(y)] = y
-                stack.append(y)
-    return any(getattr(y, "live", False) for y in seen.values())
+    while stack and len(seen) < _MOST:
+        y = stack.pop()
+        if is_live(y):
+            return True
+        for z in _within(y):
+            if type(z) not in _SIMPLE and id(z) not in seen:
+                seen[id(z)] = z
+                stack.append(z)
+    return False
 
 
 def _within(x: Any) -> Sequence[Any]:
