@@ -75,6 +75,13 @@ def test_reports_are_those_of_this_process(workers):
     assert bits(params) == bits(own.shape())
 
 
+def test_a_program_in_the_workers_is_said_to_be_there(workers):
+    given = (own.branching, own.shape(), own.right)
+    report = fg.check_gradient(*given, workers=workers, engine="compiled")
+    assert report.engine == "compiled"
+    assert any(" was replayed by " in note for note in report.notes)
+
+
 def test_jacobians_are_those_of_this_process(workers):
     x = np.linspace(-1, 1, 6)
     here = fg.numerical_jacobian(own.outputs, x)

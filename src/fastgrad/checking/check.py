@@ -281,6 +281,8 @@ def _with_costs(
     notes = report.notes
     if losses.grads is not None and losses.engine in ("python", "workers"):
         notes = (*notes, _BOTH)
+    if elsewhere := getattr(losses, "elsewhere", 0):
+        notes = (*notes, f"the program was replayed by {elsewhere} workers")
     return dataclasses.replace(
         report,
         notes=notes,

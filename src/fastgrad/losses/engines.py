@@ -256,7 +256,8 @@ def _in_workers(python: Losses, sent: Losses, workers: "Executor") -> Losses:
     losses = _compiled(python, "compiled", 1)
     assert isinstance(losses, CompiledLosses)
     losses.here = sent
-    losses.replay = SentProgram(losses.program, workers, 1)
+    losses.replay = sent_program = SentProgram(losses.program, workers, 1)
+    losses.elsewhere = sent_program.size
     return losses
 
 

@@ -43,6 +43,8 @@ class CompiledLosses(Substitute):
         Calls that only Python can make, see `Program`.
     replay : Replay
         What is asked for losses: the program, here or elsewhere.
+    elsewhere : int
+        Workers that replay it; 0 where this process does.
     seconds_of_function : float
         That the function took for one of them, when it was compared with the program.
     """
@@ -51,6 +53,7 @@ class CompiledLosses(Substitute):
     program: Program
     replay: Replay
     guarded = 0
+    elsewhere = 0
     seconds_of_function = 0.0
     _gone = False
 

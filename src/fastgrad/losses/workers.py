@@ -113,12 +113,17 @@ class SentProgram:
         As for `WorkersLosses`.
     num_threads : int
         Of the kernels in each worker.
+
+    Attributes
+    ----------
+    size : int
+        How many workers there are.
     """
 
     def __init__(self, program: Program, workers: Any, num_threads: int) -> None:
         self._num_threads = num_threads
         self._crew = Crew(workers, partial(_itself, program))
-        self.along = program.along
+        self.size, self.along = self._crew.size, program.along
 
     def at_entries(
         self, index: Integers, delta: Vector, *, num_threads: int, progress: Any
