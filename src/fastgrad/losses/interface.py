@@ -90,6 +90,10 @@ class Losses(abc.ABC):
         self.theta: Vector = nest.join(nest.leaves)
         self.evaluations = 0
         self._generator = GlobalGenerator()
+        self._open()
+
+    def _open(self) -> None:  # noqa: B027 (some need nothing of the function at first)
+        """Evaluate the function at theta."""
 
     def evaluate(self) -> Any:
         """Return what the user's function returns at theta, where there is one.

@@ -1,6 +1,6 @@
 """Losses by the user's function, called once per point."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +14,8 @@ from fastgrad.losses.interface import (
     add_note,
     as_entries,
 )
-from fastgrad.losses.progress import Progress
 from fastgrad.losses.reduction import FLOATS, grads_of
-from fastgrad.params import AnyArray, Nest, Vector
+from fastgrad.params import AnyArray, Vector
 
 # A perturbed point may lie outside the domain of the loss.
 _QUIETLY = np.errstate(all="ignore")
@@ -36,16 +35,9 @@ class PythonLosses(Losses):
 
     engine = "python"
 
-    def __init__(
-        self,
-        loss: Callable[[Any], Any],
-        nest: Nest,
-        progress: Progress,
-        reduction: str | None = None,
-    ) -> None:
-        super().__init__(loss, nest, progress, reduction)
+    def _open(self) -> None:
         self.theta.flags.writeable = False
-        self._saved = nest.snapshot(self.theta)
+        self._saved = self.nest.snapshot(self.theta)
         result = self.evaluate()
         self.grads = grads_of(result)
         self._base = self.reduction.at_theta(result)

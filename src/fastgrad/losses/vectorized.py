@@ -1,6 +1,5 @@
 """Losses at many stacked points in one call."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,7 @@ from fastgrad.losses.interface import (
     as_entries,
     refuse_shared,
 )
-from fastgrad.losses.progress import Progress
-from fastgrad.params import AnyArray, Nest, Vector
+from fastgrad.params import AnyArray, Vector
 
 _STACK_BYTES = 2**24  # of stacked parameters in one call
 _MAX_STACK = 1024
@@ -29,15 +27,9 @@ class VectorizedLosses(Losses):
 
     engine = "vectorized"
 
-    def __init__(
-        self,
-        loss: Callable[[Any], Any],
-        nest: Nest,
-        progress: Progress,
-        reduction: str | None = None,
-    ) -> None:
+    def _open(self) -> None:
+        nest = self.nest
         refuse_shared(nest, "vectorized")
-        super().__init__(loss, nest, progress, reduction)
         self._stack = int(np.clip(_STACK_BYTES // (8 * nest.size), 1, _MAX_STACK))
         rows = max(2, self._stack)
         self._buffers = [
