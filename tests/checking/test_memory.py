@@ -59,7 +59,7 @@ import sys
 import numpy as np
 import fastgrad as fg
 kind, coverage = sys.argv[1:]
-coverage = int(coverage) if coverage.isdigit() else coverage
+coverage = {"full": "full", "locate": "locate", "100": 100}.get(coverage)
 rng = np.random.default_rng(0)
 w, c = rng.standard_normal((2, 1000, 1000))
 w, X = w.copy(), rng.standard_normal((1000, 8))
@@ -77,8 +77,12 @@ def status(name):
     return 1024 * int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
 open("/proc/self/clear_refs", "w").write("5")
 before = status("VmRSS")
-report = fg.check_gradient(loss, w, g, coverage=coverage, num_threads=1)
-print(report.verdict, (status("VmHWM") - before) / w.nbytes)
+if coverage is None:
+    found = fg.numerical_gradient(loss, w, num_threads=1)
+    verdict = "correct" if np.allclose(found, g) else "wrong"
+else:
+    verdict = fg.check_gradient(loss, w, g, coverage=coverage, num_threads=1).verdict
+print(verdict, (status("VmHWM") - before) / w.nbytes)
 """
 
 
@@ -93,6 +97,7 @@ print(report.verdict, (status("VmHWM") - before) / w.nbytes)
         ("network", "locate", 6.1),
         ("elementwise", "full", 7.5),
         ("elementwise", "100", 7.3),
+        ("elementwise", "numerical", 7.2),
     ],
 )
 def test_arrays_as_large_as_the_parameters_are_few(kind, coverage, most):
@@ -207,3 +212,25 @@ def test_what_cannot_fit_is_said_before(call, instead, monkeypatch):
     assert x.tobytes() == before
     monkeypatch.undo()
     assert _memory.available() > 1e3
+
+
+@pytest.mark.parametrize(
+    ("method", "step"),
+    [("central", None), ("central", 1e-4), ("forward", None), ("forward", 1e-4)]
+    + [("complex", None), ("ridders", None)],
+)
+@pytest.mark.parametrize("engine", ["auto", "python"])
+def test_pieces_of_a_gradient_do_not_matter(method, engine, step, rng, monkeypatch):
+    """The numbers are those of all entries at once."""
+    w = rng.standard_normal(130)
+
+    def loss(w):
+        return np.sum(np.tanh(w) * w[::-1] ** 2)
+
+    options = {"method": method, "engine": engine, "step": step, "return_error": True}
+    whole = fg.numerical_gradient(loss, w, **options)
+    for size in (1, 50):
+        monkeypatch.setattr("fastgrad.checking.numerical._PIECE", size)
+        parts = fg.numerical_gradient(loss, w, **options)
+        for one, other in zip(whole, parts, strict=True):
+            np.testing.assert_array_equal(one, other)

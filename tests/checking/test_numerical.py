@@ -106,7 +106,7 @@ def test_bar_at_a_kink_is_half_the_jump():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"method": "backward"}, ValueError, "`method` must be one of"),
+        ({"method": "sideways"}, ValueError, "`method` must be one of"),
         ({"step": -1.0}, ValueError, "`step` must be positive"),
         ({"step": "small"}, TypeError, "`step` must be a number"),
         ({"step": np.nan}, ValueError, "`step` must be positive and finite"),

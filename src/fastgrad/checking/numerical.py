@@ -1,5 +1,6 @@
 """The gradient from differences alone."""
 
+from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -18,7 +19,7 @@ from fastgrad.checking.differences import (
 from fastgrad.checking.exact import exact_slopes
 from fastgrad.checking.extrapolation import extrapolated_slopes
 from fastgrad.checking.noise import Calibration, calibrate
-from fastgrad.checking.scales import Given, binary
+from fastgrad.checking.scales import Every, Given, binary
 from fastgrad.losses import Losses, Options, make_losses
 
 METHODS = ("auto", "central", "forward", "backward", "complex", "ridders")
@@ -104,7 +105,7 @@ def numerical_gradient(
     flag("return_error", return_error)
     options["engine"] = engine_for(method, options.get("engine", "auto"))
     with make_losses(loss, params, **options) as losses:
-        index = np.arange(losses.nest.size)
+        index = Every(0, losses.nest.size)
         losses.progress.plan(
             evaluations_of(method) * len(index) * (2 if return_error else 1),
             'Cheaper: `method="forward"`, `return_error=False`, `workers=` with an '
@@ -114,6 +115,7 @@ def numerical_gradient(
         refuse_random(losses)
         given, few = Given.of(losses.nest, step), len(index) <= FEW
         slopes = slopes_of(losses, index, method, given, return_error, rng, few)
+        losses.let_go()
         if losses.raised is not None and not np.isfinite(slopes.value).any():
             raise losses.raised  # nothing at all is known
     unvector = losses.nest.unvector
@@ -189,31 +191,38 @@ def slopes_by(
 
 def slopes_of(
     losses: Losses,
-    index: Index,
+    index: Index | Every,
     method: str,
     step: Given | None,
     with_error: bool,
     rng: np.random.Generator,
     few: bool = False,
 ) -> Slopes:
-    """Return the derivatives of some entries, with error bars if asked for.
+    """Return the derivatives of some entries; their error bars only if asked for.
 
     Of `few` things that are moved they are known better.
     """
-    if method == "complex":
-        return complex_slopes(losses, index, step)
-    if step is not None:
+    if step is not None and method != "complex":
         refuse_lost_step(losses, index, step)
-        if not with_error:
-            return _at_step(losses, index, method, step)
     if few and method == "central" and step is None:
-        return _few(losses, index, rng)
-    calibration = calibrate(losses, rng, method=method, step=step)
-    if method == "ridders":
-        return ridders_slopes(losses, index, calibration)
-    if calibration.method == "exact":
-        return _exactly(losses, index, calibration)
-    return _with_error(losses, index, calibration, keep=step is not None)
+        return _few(losses, np.asarray(index), rng)
+    if method == "complex":
+        measure = partial(complex_slopes, losses, step=step)
+    elif step is not None and not with_error:
+        measure = partial(_at_step, losses, method=method, step=step)
+    else:
+        known = calibrate(losses, rng, method=method, step=step)
+        way = {"ridders": ridders_slopes, "exact": _exactly}.get(known.method)
+        measure = partial(way or _with_error, losses, calibration=known)
+    value = np.empty(len(index))
+    error = np.empty(len(index) if with_error else 0)
+    for start in range(0, len(index), _PIECE):  # all that is known takes memory
+        here = slice(start, start + _PIECE)
+        found = measure(np.asarray(index[here]))
+        value[here] = found.value
+        if with_error:
+            error[here] = found.error
+    return plain(value, error)
 
 
 def _few(losses: Losses, index: Index, rng: np.random.Generator) -> Slopes:
@@ -260,13 +269,12 @@ def _at_step(losses: Losses, index: Index, method: str, step: Given) -> Slopes:
     return plain(slope, np.full(len(index), np.nan))
 
 
-def _with_error(
-    losses: Losses, index: Index, calibration: Calibration, keep: bool
-) -> Slopes:
+def _with_error(losses: Losses, index: Index, calibration: Calibration) -> Slopes:
     """Two steps per entry; where they contradict each other, a ladder.
 
-    `keep` keeps the values at the steps of the calibration.
+    Where the step was asked for, the values at that step.
     """
+    keep = calibration.fixed is not None
     pairs = calibration.pairs(losses, index)
     # Not a power of two: that would round in the same way.
     wider = entry_pairs(losses, index, 3 * calibration.step[index])
@@ -295,6 +303,5 @@ def _with_error(
 
 def plain(value: Array, error: Array) -> Slopes:
     """Return slopes with their bars where nothing is known of kinks."""
-    nowhere = np.full_like(value, np.nan)
-    smooth = np.zeros(value.shape, dtype=bool)
+    nowhere, smooth = (np.broadcast_to(x, value.shape) for x in (np.nan, False))
     return Slopes(value, error, smooth, *[nowhere] * 4)

@@ -93,7 +93,7 @@ def _proved(
         try:
             _compare_around(compiled, python, size)
             break
-        except TraceError:
+        except (TraceError, MemoryError):
             raise
         except Exception as error:  # of the loss: nearer, it may have a value
             if size == _SIZES[-1]:
