@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 SOURCES := $(shell find src meson.build meson.options pyproject.toml -type f ! -name '*.pyc')
 
-.PHONY: demo test test-interop arm lint docs wheel reliability bench clean
+.PHONY: demo test test-interop arm lint docs wheel reliability bench bench-site clean
 
 demo: $(VENV)/installed
 	$(BIN)/fastgrad demo
@@ -51,6 +51,15 @@ bench: $(VENV)/tools
 	$(BIN)/pip install --quiet asv virtualenv
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --quick --python=same
+
+# The history as a site in .asv/html, which `asv preview` shows; what has been measured
+# on this machine before stays.
+COMMITS ?= HEAD~20..HEAD
+bench-site: $(VENV)/tools
+	$(BIN)/pip install --quiet asv virtualenv
+	$(BIN)/asv machine --yes
+	$(BIN)/asv run --skip-existing-commits $(COMMITS)
+	$(BIN)/asv publish
 
 $(VENV)/installed: $(SOURCES)
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or \

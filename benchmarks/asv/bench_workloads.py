@@ -1,44 +1,42 @@
-"""Everyday losses: time, evaluations and accuracy of a full check."""
+"""Full checks of the everyday losses of ``benchmarks/workloads.py``."""
 
 import sys
 from pathlib import Path
-
-import numpy as np
 
 import fastgrad as fg
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import workloads
 
+BY_NAME = {workload.__name__: workload for workload in workloads.WORKLOADS}
+
 
 class Workloads:
-    """Every entry of each, as benchmarks/workloads.py compares them with a loop."""
+    """Time, memory, evaluations for each parameter, and the detection limit."""
 
-    params = ([workload.__name__ for workload in workloads.WORKLOADS], [1, 2])
-    param_names = ["workload", "num_threads"]
-    timeout = 120
+    params = list(BY_NAME)
+    param_names = ["workload"]
+    timeout = 300
     number = 1
-    repeat = 5
+    repeat = 3
 
-    def setup(self, workload, num_threads):
-        self.loss, self.arrays = getattr(workloads, workload)()
+    def setup(self, workload):
+        self.loss, self.arrays = BY_NAME[workload]()
         self.grads = fg.trace(self.loss, self.arrays).gradient()
 
-    def check(self, num_threads):
-        return fg.check_gradient(
-            self.loss, self.arrays, self.grads, num_threads=num_threads
-        )
+    def _check(self):
+        return fg.check_gradient(self.loss, self.arrays, self.grads, progress=False)
 
-    def time_check(self, workload, num_threads):
-        self.check(num_threads)
+    def time_check(self, workload):
+        self._check()
 
-    def peakmem_check(self, workload, num_threads):
-        self.check(num_threads)
+    def peakmem_check(self, workload):
+        self._check()
 
-    def track_evaluations_of_an_entry(self, workload, num_threads):
-        size = sum(array.size for array in self.arrays.values())
-        return self.check(num_threads).evaluations / size
+    def track_evaluations_per_parameter(self, workload):
+        return self._check().evaluations / sum(a.size for a in self.arrays.values())
 
-    def track_detection_limit(self, workload, num_threads):
-        blocks = self.check(num_threads).blocks
-        return float(np.max([block.detection_limit for block in blocks]))
+    def track_detection_limit(self, workload):
+        return max(block.detection_limit or 0.0 for block in self._check().blocks)
+
+    track_detection_limit.unit = "absolute error"
