@@ -5,11 +5,13 @@ import doctest
 import io
 import linecache
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 import fastgrad
+from fastgrad.cli import _parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -72,3 +74,28 @@ def test_every_link_leads_somewhere():
                     re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles
                 ]
                 assert heading in slugs, (page.name, target)
+
+
+def everything():
+    return "\n".join(p.read_text("utf-8") for p in {*PAGES, *ROOT.glob("docs/**/*.md")})
+
+
+def test_commands_are_such_as_the_shell_takes():
+    """Every line that begins with fastgrad, its options included."""
+    lines = re.findall(r"^fastgrad (?!:)(\w+[^\n]*)$", everything(), re.M)
+    commands = [line for line in lines if line.split()[0] in ("check", "bench", "demo")]
+    assert len(commands) >= 7
+    for command in commands:
+        words = shlex.split(command.partition(">")[0], comments=True)
+        assert _parser().parse_args(words)
+
+
+def test_scripts_are_there_with_their_options():
+    """Every benchmark that a page names, and every option it is called with."""
+    calls = re.findall(r"`python\s+benchmarks/(\w+\.py)([^`]*)`", everything())
+    assert len(calls) >= 10
+    named = re.findall(r"`(\w+\.py)`", (ROOT / "docs" / "comparison.md").read_text())
+    for script, options in [*calls, *((name, "") for name in named)]:
+        text = (ROOT / "benchmarks" / script).read_text("utf-8")
+        for option in re.findall(r"--[\w-]+", options):
+            assert option in text, (script, option)
