@@ -306,7 +306,7 @@ static void run_operation(const fg_program *g, fg_state *st, const fg_op *op, in
 /* ---- chains: one operation and the functions of its result alone ------------------- */
 
 /* Doubles of a strip of rows: a share of the L1 cache. */
-#define STRIP 2048
+#define STRIP 4096
 
 /* Whether an operation works in place on the result of the one before, and on nothing else
  * that is perturbed. */
