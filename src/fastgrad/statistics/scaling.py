@@ -13,6 +13,7 @@ from fastgrad._arguments import flag, refusal
 from fastgrad._threads import resolve_num_threads
 from fastgrad.statistics import tables
 from fastgrad.statistics.affine import normalise, result_dtype, target_for
+from fastgrad.statistics.dask import accumulator
 from fastgrad.statistics.estimator import Transformer
 from fastgrad.statistics.fitted import Drift, Fitted
 from fastgrad.statistics.moments import Accumulator, moments
@@ -153,8 +154,6 @@ class StandardScaler(Requests, Transformer):
         """Return what has been seen after `X`, without changing the scaler."""
         weighted = sample_weight is not None or (before is not None and before.weighted)
         if hasattr(X, "__dask_graph__"):
-            from fastgrad.statistics.dask import accumulator
-
             rows = accumulator(X, sample_weight)
             return Fitted(before.rows.merged(rows) if before else rows, None, weighted)
         if tables.is_chunks(X):
