@@ -190,6 +190,8 @@ def _look_around(losses: Losses, entries: Judgement, scale: Array) -> None:
     In a block that matters far less than others; or further away.
     """
     flat = np.flatnonzero(np.abs(entries.analytic) <= entries.floor)
+    if flat.size == 0:
+        return
     small = flat[(entries.numerical[flat] != 0) & ~entries.crossed[flat]]
     known = plain(entries.numerical[small], entries.error[small])
     slopes = sharpened(losses, entries.index[small], known, scale[small])
