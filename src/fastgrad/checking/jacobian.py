@@ -92,6 +92,14 @@ def numerical_jacobian(
     >>> numerical_jacobian(fun, [2.0, 0.0]).round(6) + 0.0
     array([[0., 2.],
            [0., 1.]])
+
+    Of a function of many points at once, by the complex step:
+
+    >>> def rows(x):
+    ...     return np.stack([x[:, 0] * x[:, 1], np.sin(x[:, 1])], axis=1)
+    >>> numerical_jacobian(rows, [2.0, 0.0], vectorized=True, method="complex")
+    array([[0., 2.],
+           [0., 1.]])
     """
     flag("return_error", return_error)
     problem = Problem(fun, x, **options)
@@ -179,6 +187,8 @@ def check_jacobian(
     >>> report = check_jacobian(residuals, [2.0, 0.5], jac)
     >>> report.verdict, report.wrong[0].name  # the inner derivative t is missing
     ('wrong', 'jacobian[0, 1]')
+    >>> check_jacobian(residuals, [2.0, 0.5], jac, coverage=3).blocks[0].checked
+    3
     """
     started = time.perf_counter()
     coverage = check_coverage(coverage)
