@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad.checking.differences import EPS, Array, Index
-from fastgrad.checking.noise import ecnoise
+from fastgrad.checking.ecnoise import ecnoise
 from fastgrad.checking.outputs import Outputs
 from fastgrad.losses import Flags, Losses, Progress
 from fastgrad.params import Nest, Vector

@@ -37,7 +37,7 @@ from fastgrad.checking.steep import look_closer
 from fastgrad.checking.suspects import try_again
 from fastgrad.checking.ties import check_ties
 from fastgrad.checking.tolerances import Tolerances
-from fastgrad.checking.zeros import find_zeros
+from fastgrad.checking.zeros import find_zeros, leave_open
 from fastgrad.losses import Losses
 
 _SHOWN = 2**10  # entries left open of a piece, to be named in the report
@@ -70,12 +70,14 @@ def judge(
     for start in range(0, max(1, len(index)), PIECE):
         own = np.asarray(index[start : start + PIECE], dtype=np.int64)
         entries = _first_pass(losses, calibration, gradient, kept.effects, own)
+        leave_open(entries, kept.effects)
         measured, usual = entries.numerical.copy(), entries.tolerance.copy()
         kept.ladders.append(try_again(losses, calibration, entries, rng))
         look_closer(losses, calibration, entries)
         excuse_cancellation(losses, gradient, entries, rng)
         kept.conditions.append(excuse_condition(losses, entries))
         kept.jumps.append(excuse_solver(losses, entries, rng))
+        leave_open(entries, kept.effects)
         kept.add_examples(entries)
         if calibration.fixed is not None:  # report what that step gives
             moved = np.abs(measured - entries.numerical)
