@@ -43,7 +43,7 @@ def made_up(name, kind, unit, scale, offset, seed):
     f, slope = FUNCTIONS[name]
     n = int(rng.integers(1, 16))
     x, w = rng.normal(size=n), rng.normal(size=n)
-    if seed % 5 == 0:
+    if seed % 5 == 0 and kind != "noisy":
         x = np.round(x)  # kinks and ties
     mix = np.eye(n)
     if kind == "coupled":
@@ -64,7 +64,7 @@ def made_up(name, kind, unit, scale, offset, seed):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("engine", ["auto", "python"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sampled_from(sorted(FUNCTIONS)),
     st.sampled_from(KINDS),

@@ -3,7 +3,9 @@
 import numpy as np
 
 from fastgrad.checking.differences import Array, Flags
+from fastgrad.losses import Losses
 
+_SINGLE = 2.0**-23
 ROUNDED = 12**-0.5  # standard deviation of rounding, in units of the last place
 
 
@@ -72,3 +74,15 @@ def quantum_of(change: Array) -> Array:
         count = size / least[:, None]
     stairs = ((count == np.rint(count)) & (count < 1000)).all(axis=1)
     return np.where(stairs & np.isfinite(least), least, np.nan)
+
+
+def rounding_of(losses: Losses) -> float:
+    """Return the least noise of a difference of losses: of what rounds them.
+
+    A value of float32's digits, nearly all of them in use, is a float32 number.
+    """
+    if losses.engine == "compiled":
+        return losses.rounding
+    digits = float(np.frexp(losses.base)[0]) * 2.0**24
+    single = digits == np.rint(digits) and digits % 2**8 != 0
+    return max(losses.rounding, ROUNDED * _SINGLE * abs(losses.base) * single)

@@ -22,7 +22,7 @@ from fastgrad.checking.differences import (
     entry_pairs,
     ladder,
 )
-from fastgrad.checking.ecnoise import ROUNDED, ecnoise, quantum_of
+from fastgrad.checking.ecnoise import ROUNDED, ecnoise, quantum_of, rounding_of
 from fastgrad.checking.exact import FINE, exact_bars
 from fastgrad.checking.scales import Given, Owner, Scale, Step, binary
 from fastgrad.checking.stairs import noise_of_stairs
@@ -117,10 +117,11 @@ def calibrate(
             return exact
     own, owner, blocks = scale[index], block[index], len(offsets) - 1
     noise = measure_noise(losses, index, own)
-    if not np.isfinite(noise).any():  # no response: they may all be dead by chance
-        noise[:] = noise_along(losses, scale, rng)
+    lost = ~np.isfinite(noise)  # no response: they may be dead by chance
+    if lost.any():
+        noise[lost] = noise_along(losses, scale, rng)
     noise = pooled(noise, owner, blocks)
-    noise = np.maximum(noise, losses.rounding)
+    noise = np.maximum(noise, rounding_of(losses))
     given = None if method == "complex" else step  # none on the real axis
     steps = own[:, None] * RUNGS if given is None else _fixed_rungs(given, index)
     pairs = entry_pairs(losses, index, steps)
