@@ -245,9 +245,12 @@ class StandardScaler(Requests, Transformer):
             of X / `scale_`, with n and m the (effective) samples of the two.
         """
         self._must_be_fitted()
-        x = tables.as_matrix(X, "X")
+        x, old = self._table(X), self._fitted.moments
         self._check_features(x, self._names_of(X), self._fitted)
-        new, old = moments(x, num_threads=self.num_threads), self._fitted.moments
+        if is_sparse(x):
+            new = Accumulator(x.shape[1], state_of_sparse(x, None)).moments()
+        else:
+            new = moments(x, num_threads=self.num_threads)
         with np.errstate(all="ignore"):
             parts = 1 / new.effective_count + 1 / old.effective_count
             error = self._fitted.scale * np.sqrt(parts)
