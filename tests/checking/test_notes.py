@@ -166,3 +166,28 @@ def test_ill_conditioned_matrices(n, engine):
     assert fg.check_gradient(loss, x, 2 * right, engine=engine).verdict != "correct"
     if n < 11:
         assert fg.check_gradient(loss, x, 2 * right, engine=engine).wrong
+
+
+@pytest.mark.parametrize("step", [1e-4, 6e-6, 1e-6])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_gradient_by_differences_is_told_to_be_one(step, seed):
+    """It is off in its last digits; what is advised accepts it, and nothing worse."""
+    rng = np.random.default_rng(seed)
+    w, y = rng.normal(size=(6, 4)), rng.normal(size=(50, 4))
+
+    def loss(w):
+        return np.mean((np.tanh(X @ w) - y) ** 2)
+
+    grads = np.zeros_like(w)
+    for i in np.ndindex(w.shape):
+        high, low = w.copy(), w.copy()
+        high[i] += step
+        low[i] -= step
+        grads[i] = (loss(high) - loss(low)) / (high[i] - low[i])
+    report = fg.check_gradient(loss, w, grads)
+    if report.verdict == "wrong":
+        rtol = float(note(report, "every entry is right").split("`rtol=")[1][:5])
+        assert fg.check_gradient(loss, w, grads, rtol=rtol).ok
+    grads[2, 1] *= 1.01
+    report = fg.check_gradient(loss, w, grads)
+    assert not any(text.startswith("every entry is right") for text in report.notes)

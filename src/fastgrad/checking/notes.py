@@ -23,6 +23,7 @@ from fastgrad.reports import Block
 
 _NAMED = 3  # entries by name
 _LOW_PRECISION = 2.0**-27  # noise that float64 does not explain, over the loss
+_BY_DIFFERENCES = 1e-5  # of each entry: what a gradient by differences is off by
 _CANCELLED = 1e-13  # noise over the loss, at most, if it is rounding in float64
 
 
@@ -36,6 +37,24 @@ def notes(
     yield from _power(blocks, planted_errors(entries))
     yield from _unseen(losses, blocks, entries.open)
     yield from _open(losses, entries, calibration)
+    yield from _nearly_right(entries)
+
+
+def _nearly_right(entries: Verdicts) -> Iterator[str]:
+    """Yield to how many digits a gradient is right that is wrong in the last ones."""
+    worst = 0.0
+    for piece in entries.pieces():
+        wrong = piece.kind == WRONG
+        a, n = piece.analytic[wrong], piece.numerical[wrong]
+        with np.errstate(all="ignore"):
+            share = np.abs(a - n) / np.fmax(np.abs(a), np.abs(n))
+        worst = max(worst, float(np.max(share, initial=0.0)))
+    if 0 < worst <= _BY_DIFFERENCES:
+        enough = 10.0 ** np.ceil(np.log10(worst))
+        yield (
+            f"every entry is right to {int(-np.log10(worst))} digits, as of a gradient "
+            f"that is itself taken by differences: `rtol={enough:.0e}` accepts that"
+        )
 
 
 def planted_errors(entries: Verdicts) -> dict[int, bool]:
