@@ -344,9 +344,14 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    edge, gap = ("| ", " | ") if options.markdown else ("", "  ")
+    edge, gap, end = ("| ", " | ", " |\n") if options.markdown else ("", "  ", "\n")
     width = 0 if options.markdown else 18
-    print(edge + f"{'problem':{2 * width}}", *(f"{w:>{width}}" for w in WAYS), sep=gap)
+    print(
+        edge + f"{'problem':{2 * width}}",
+        *(f"{w:>{width}}" for w in WAYS),
+        sep=gap,
+        end=end,
+    )
     if options.markdown:
         print("|---" * (1 + len(WAYS)) + "|")
     close = dict.fromkeys(WAYS, 0)
@@ -360,7 +365,7 @@ def main() -> None:
             cells.append(f"{error:.0e} ({calls:,})" if np.isfinite(error) else "none")
         title = f"{p.name}, {p.kind}" if p.kind != "gradient" else p.name
         cells = [f"{cell:>{width}}" for cell in cells]
-        print(edge + f"{title:{2 * width}}", *cells, sep=gap)
+        print(edge + f"{title:{2 * width}}", *cells, sep=gap, end=end)
     print()
     for name, good in close.items():
         print(f"{name}: within 3 times the best in {good} of {count}")
