@@ -43,7 +43,7 @@ def executor(dask):
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as own,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as own,
         Client(own) as client,
         client.get_executor() as workers,
     ):
