@@ -67,7 +67,7 @@ KINDS = {
     "coverage": ["x", 0, -1, 1.5, True, None, [1], ARRAY, THING],
     "numbers": ["x", None, THING, 10**400, ["a", "b"], [[1.0], [1.0, 2.0]], 1j * W, {}],
     "params": ["x", None, THING, 3, 10**400, np.ma.masked_array(W), W.view(np.matrix),
-               np.arange(3), [], {}, np.array(["a"])],
+               1j, np.arange(3), 1j * W, [], {}, np.array(["a"])],
     "grads": ["x", THING, [[1.0], [1.0, 2.0]], 1j * W, W[:2], {"a": W}, np.array(["a", "b", "c"])],
     "bounds": ["x", 3, (0.0,), (0.0, 1.0, 2.0), ("a", "b"), THING],
     "weights": ["x", THING, ["a", "b"], [-1.0] * 4, [1.0], [np.nan] * 4, 1j * W, {}],

@@ -163,6 +163,6 @@ def test_one_array_under_two_names_wants_the_sum():
 def test_at_a_usual_point_the_plainest_mistake_comes_first(
     function, theta, wrong, plainest
 ):
-    causes = fg.check_gradient(function, theta, wrong).causes
+    causes = fg.check_gradient(function, theta, wrong(theta)).causes
     assert plainest in causes[0].message
     assert "clipped" in {cause.code for cause in causes[1:]}  # which fits as well

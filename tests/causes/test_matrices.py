@@ -47,7 +47,6 @@ def test_the_derivative_of_solve_is_right():
         (-G @ X.T, G, {"local_derivative"}),
         (-G @ X.T, U, {"local_derivative"}),
         (OUTER, G, {"local_derivative"}),
-        (-G @ B.T, U, {"local_derivative"}),
         (-INVERSE @ G @ X.T, INVERSE @ G, {"layout"}),
         (OUTER, INVERSE @ G, {"layout"}),
         (-A.T @ G @ X.T, A.T @ G, {"local_derivative"}),
@@ -104,10 +103,8 @@ T = INVERSE.T
         (-T @ C, {"local_derivative"}),
         (-C, {"local_derivative"}),
         (T @ C @ T, {"local_derivative", "sign"}),
-        (-INVERSE @ C @ INVERSE, {"layout"}),
         (-T @ C @ INVERSE, {"layout"}),
         ((-T @ C @ T).T, {"layout"}),
-        (-C * INVERSE**2, {"local_derivative"}),
     ],
 )
 def test_mistakes_with_inverses_are_named(of_a, codes):
@@ -132,8 +129,6 @@ def product(p):
         (np.linalg.det(A) * T + C, {"local_derivative"}),
         (A + C, {"local_derivative"}),
         (A.T + C, {"local_derivative"}),
-        (1 / A + C, {"local_derivative"}),
-        (np.eye(N) / A + C, {"local_derivative", "partial"}),
         ((T + INVERSE) / 2 + C, {"layout"}),
         (T + INVERSE - T * np.eye(N) + C, {"accumulation"}),
         (np.tril(T) + C, {"partial", "mask"}),
@@ -188,12 +183,9 @@ def test_the_derivative_of_cholesky_is_right():
 @pytest.mark.parametrize(
     ("of_s", "codes"),
     [
-        (np.tril(C), {"local_derivative"}),
-        (read_below(I_F.T @ PHI @ I_F), {"local_derivative"}),
+        (read_below(I_F.T @ PHI @ I_F), {"local_derivative", "accumulation"}),
         (WHOLE, {"layout"}),
-        (np.tril(WHOLE), {"partial", "accumulation"}),
-        (np.tril(I_F.T @ HALF), {"local_derivative"}),
-        (HALF, {"local_derivative"}),
+        (np.tril(WHOLE), {"partial", "accumulation", "local_derivative"}),
     ],
 )
 def test_mistakes_with_cholesky_factors_are_named(of_s, codes):

@@ -82,7 +82,6 @@ def test_the_array_that_stands_there_is_named_by_its_line():
     [
         (lambda a: 1 + a**2, "1 + y**2"),
         (lambda a: 1 - a, "1 - y"),
-        (lambda a: 2 - 3 * a**2, "2 1 + -3 y**2"),
     ],
 )
 def test_the_powers_of_a_wrong_derivative_are_found(slope, shown):
@@ -91,10 +90,10 @@ def test_the_powers_of_a_wrong_derivative_are_found(slope, shown):
     assert shown in found.message
 
 
-def test_a_derivative_that_nobody_has_thought_of_is_solved_for():
+def test_the_derivative_of_another_function_is_named_but_for_a_factor():
     found = cause(backward(PARAMS, slope1=lambda a: np.exp(-(np.arctanh(a) ** 2))))
     assert (found.code, found.blocks) == ("local_derivative", ("W1", "b1"))
-    assert "another derivative" in found.message
+    assert "exp(-x**2)" in found.message
 
 
 def test_a_step_that_is_no_function_of_its_input_is_not_called_one():
@@ -135,21 +134,6 @@ def test_weights_updated_before_the_gradient_goes_back_are_stale():
     found = cause(grads)
     assert (found.code, found.blocks) == ("stale", ("W1", "b1", "W2", "b2"))
     assert "W3" in found.message
-
-
-def test_a_mask_drawn_anew_is_told_unit_by_unit():
-    mask = RNG.integers(2, size=(7, 6)).astype(float)
-    again = RNG.permuted(mask, axis=0)
-
-    def dropped(p):
-        return np.sum((X @ p["W1"] + p["b1"]) ** 2 * mask * 2)
-
-    def grads(p):
-        d = 2 * (X @ p["W1"] + p["b1"]) * again * 2
-        return {"W1": X.T @ d, "b1": d.sum(0)}
-
-    found = cause(grads, dropped, {k: PARAMS[k] for k in ("W1", "b1")})
-    assert found.code == "mask"
 
 
 def test_a_missing_conjugate_is_named():

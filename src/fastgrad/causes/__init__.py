@@ -14,7 +14,6 @@ A cause is named when doing the mistake to the right gradient gives the gradient
 test, within the error bars, in whole blocks. Nothing that merely looks alike is named.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -22,17 +21,22 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.blocks import block_edits
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.counterfactuals import counterfactuals
+from fastgrad.causes.edits import LEVELS
 from fastgrad.causes.evidence import Block, Evidence, Guess, Measured, gather, join
 from fastgrad.causes.places import whereabouts
+from fastgrad.causes.points import Elsewhere, SecondPoint
 from fastgrad.causes.reverse import Reverse
+from fastgrad.causes.search import Match, Search
 from fastgrad.params.nest import Nest
 from fastgrad.program.graph import Node
 from fastgrad.program.program import Program
 from fastgrad.reports import Cause
 
 Array = NDArray[np.float64]
-_NEAR = 1.0  # in cost: as plausible as the best
+_STEP = 1e-3  # relative, to the second point
+_PLAIN, _FEW_LEVELS = 6.0, 2  # bits of what is hardly chance; levels to look beside it
+_BEHIND = 6.0  # bits of a block that is to have another mistake besides
+_NEAR = 5.0  # in bits: as plausible as the best
 _SHOWN = 3  # guesses about the same blocks that cannot be told apart
 _FEW_DIGITS = 1e-6  # of the gradient: more than differences and float32 are off by
 _COMMON = 0.25  # of the entries: so many are off where it is by rounding
@@ -44,7 +48,7 @@ def name_causes(
     measured: Measured,
     *,
     program: Program | None = None,
-    elsewhere: Callable[[float], Array | None] | None = None,
+    elsewhere: Elsewhere | None = None,
     seconds: float = 2.0,
 ) -> tuple[Cause, ...]:
     """Return why a gradient is wrong, what explains most first.
@@ -60,7 +64,8 @@ def name_causes(
     program : Program, optional
         The traced loss.
     elsewhere : callable, optional
-        Of a relative step: the gradient under test at other parameters, or None.
+        Of a shift of the parameters: other parameters and the gradient under test
+        there, or None.
     seconds : float
         How long to look for it, on this thread's clock.
 
@@ -92,19 +97,35 @@ def _found(
     theta: Array,
     measured: Measured,
     program: Program | None,
-    elsewhere: Callable[[float], Array | None] | None,
+    elsewhere: Elsewhere | None,
     budget: Budget,
 ) -> list[Cause]:
     reverse = _reversed(program, budget)
     evidence = gather(nest, theta, measured, reverse)
-    guesses: list[Guess] = []
-    if elsewhere is not None and reverse is not None and evidence.exact:
-        moved = elsewhere(_ELSEWHERE)
-        if moved is not None:
-            parts = nest.split(moved)
-            budget.collect(_stale(evidence, reverse, parts), guesses)
-    guesses += _guesses(evidence, reverse, budget)
+    second = _second_point(nest, theta, evidence, reverse, elsewhere)
+    guesses = _guesses(evidence, reverse, budget)
+    if second is not None:
+        guesses = second.stale() + second.confirmed(guesses, budget)
     return _causes(evidence, guesses, reverse, budget)
+
+
+def _second_point(
+    nest: Nest,
+    theta: Array,
+    evidence: Evidence,
+    reverse: Reverse | None,
+    elsewhere: Elsewhere | None,
+) -> SecondPoint | None:
+    """The gradient at another point, if it is a function and there is a program."""
+    if elsewhere is None or reverse is None or not evidence.exact:
+        return None
+    if reverse.program.guards or reverse.program.opaque:
+        return None
+    step = np.random.default_rng(0).uniform(0.5, 1.5, size=theta.size)
+    moved = elsewhere(_STEP * step * (1 + theta))
+    if moved is None or not np.isfinite(moved[1]).all():
+        return None
+    return SecondPoint(nest, evidence, reverse, moved)
 
 
 def _reversed(program: Program | None, budget: Budget) -> Reverse | None:
@@ -118,10 +139,7 @@ def _reversed(program: Program | None, budget: Budget) -> Reverse | None:
 def _causes(
     evidence: Evidence, guesses: list[Guess], reverse: Reverse | None, budget: Budget
 ) -> list[Cause]:
-    chosen, left = _choose(evidence, guesses, set(evidence.wrong))
-    if left:
-        behind, left = _behind(evidence, reverse, budget, chosen, left)
-        chosen += behind
+    chosen, left = _choose(evidence, guesses, set(evidence.wrong), reverse, budget)
     causes = [(guess.blocks, _cause(evidence, guess, guesses)) for guess in chosen]
     rounded = {b for b in left if _is_rounded(evidence.blocks[b])}
     if rounded:
@@ -138,68 +156,51 @@ def _guesses(
 ) -> list[Guess]:
     found = block_edits(evidence, budget)
     if reverse is not None and evidence.exact and not evidence.is_single:
-        several: list[Guess] = []
-        budget.attempt(
-            lambda: several.extend(counterfactuals(evidence, reverse, budget))
-        )
-        found += several
+        search: list[Search] = []
+        levels = _FEW_LEVELS if _explained(evidence, found) else len(LEVELS)
+        budget.attempt(lambda: search.append(Search(evidence, reverse, levels)))
+        for one in search:
+            budget.attempt(one.run)
+            found += [_as_guess(match) for match in one.found]
     return found
 
 
-#: Relative step to another point, far beyond rounding.
-_ELSEWHERE = 1e-3
+def _explained(evidence: Evidence, guesses: list[Guess]) -> bool:
+    """Whether plain guesses explain all that is wrong."""
+    plain = [set(g.blocks) for g in guesses if g.bits < _PLAIN]
+    return set().union(*plain) >= set(evidence.wrong)
 
 
-def _stale(
-    evidence: Evidence,
-    reverse: Reverse,
-    moved: list[Array],
-) -> Iterator[Guess]:
-    """The same gradient at another point, where the right one differs."""
-    same = {
-        b for b in evidence.wrong if np.array_equal(moved[b], evidence.blocks[b].given)
-    }
-    held = {b for b in same if np.ptp(evidence.blocks[b].given) > 0}
-    if held and _bends(evidence, reverse, held):
-        text, cost = "the gradient is", 4.0
-        if same != set(evidence.wrong):
-            names = join([evidence.blocks[b].name for b in sorted(held)])
-            text, cost = f"the gradient of {names} is", 4.7
-        yield Guess(
-            "stale",
-            dict.fromkeys(evidence.wrong, 0.0),
-            f"{text} the same at another point, where the right one is not: it was "
-            "computed for earlier parameters",
-            "compute it anew in each call",
-            cost=cost,
-        )
-
-
-def _bends(evidence: Evidence, reverse: Reverse, some: set[int]) -> bool:
-    """Whether the right gradient of these blocks changes with the parameters."""
-    moved = {
-        p: p.value * (1 + _ELSEWHERE) + _ELSEWHERE
-        for p in reverse.program.parameters
-        if p in reverse.number
-    }
-    new = reverse.replayed(moved)
-    return all(
-        not np.allclose(new[b], evidence.blocks[b].right, rtol=1e-6, atol=0)
-        for b in some
+def _as_guess(match: Match) -> Guess:
+    return Guess(
+        match.code,
+        match.explained,
+        match.text,
+        bits=match.bits,
+        node=match.node,
+        against=match.against,
+        edited=match.edited,
     )
 
 
 def _choose(
-    evidence: Evidence, guesses: list[Guess], left: set[int]
+    evidence: Evidence,
+    guesses: list[Guess],
+    left: set[int],
+    reverse: Reverse | None,
+    budget: Budget,
 ) -> tuple[list[Guess], set[int]]:
     """Return the best guess, the best about what it leaves, and so on; and the rest.
 
     Each with others about the same blocks that it cannot be told from: all codes where
-    the point does not separate mistakes, else those that are as plausible.
+    the point does not separate mistakes, else those that are as plausible. What a guess
+    touches and does not explain may have a second mistake behind it.
     """
     chosen: list[Guess] = []
     while useful := [guess for guess in guesses if left & set(guess.blocks)]:
-        useful.sort(key=lambda g: (g.against > 0, -len(left & set(g.blocks)), g.cost))
+        useful.sort(
+            key=lambda g: (-len(left & set(g.blocks)), g.bits + _BEHIND * g.against)
+        )
         best = useful[0]
         covered = left & set(best.blocks)
         alike = [best]
@@ -207,7 +208,7 @@ def _choose(
         blurred = evidence.better_point(covered) is not None
         for other in useful[1:]:
             same = left & set(other.blocks) == covered and other.against == best.against
-            near = other.cost <= best.cost + _NEAR and len(codes) < _SHOWN
+            near = other.bits <= best.bits + _NEAR and len(codes) < _SHOWN
             if same and (near or blurred) and other.code not in codes:
                 codes.add(other.code)
                 alike.append(other)
@@ -215,43 +216,34 @@ def _choose(
             guess.rivals = [other.code for other in alike if other is not guess]
         chosen += alike
         left = left - covered
+        if best.against and left and reverse is not None:
+            behind, left = _behind(evidence, reverse, budget, best, left)
+            chosen += behind
     return chosen, left
 
 
 def _behind(
-    evidence: Evidence,
-    reverse: Reverse | None,
-    budget: Budget,
-    chosen: list[Guess],
-    left: set[int],
+    evidence: Evidence, reverse: Reverse, budget: Budget, first: Guess, left: set[int]
 ) -> tuple[list[Guess], set[int]]:
     """A second mistake, in blocks that the first one touches but does not explain."""
-    found: list[Guess] = []
-    for first in chosen:
-        changed = {b: evidence.blocks[b] for b in left}
-        if not left:
-            break
-        if first.change:
-            changed = {
-                b: replace(block, right=block.right + first.change[b])
-                for b, block in changed.items()
-                if b in first.change
-            }
-            guesses = block_edits(evidence.gathered(changed), budget)
-        elif first.factor:
-            changed = {
-                b: replace(block, given=block.given / first.factor)
-                for b, block in changed.items()
-            }
-            guesses = _guesses(evidence.gathered(changed), reverse, budget)
-        else:
-            continue
-        second, rest = _choose(evidence, guesses, left & set(changed))
-        for guess in second:
-            guess.text += f" (besides: {first.code})"
-        found += second
-        left = rest | (left - set(changed))
-    return found, left
+    after = reverse
+    changed = {b: evidence.blocks[b] for b in left}
+    if first.edited:
+        after = reverse.edited(first.edited)
+        rightly = [after.gradient[p] for p in reverse.program.parameters]
+        changed = {b: replace(x, right=rightly[b]) for b, x in changed.items()}
+    elif first.factor:
+        factor = first.factor
+        changed = {b: replace(x, given=x.given / factor) for b, x in changed.items()}
+    else:
+        return [], left
+    there = evidence.gathered(changed)
+    guesses = _guesses(there, after, budget)
+    guesses = [g for g in guesses if not g.against]
+    second, left = _choose(there, guesses, left, after, budget)
+    for guess in second:
+        guess.text += f" (besides: {first.code})"
+    return second, left
 
 
 def _cause(evidence: Evidence, guess: Guess, all_guesses: list[Guess]) -> Cause:
@@ -266,7 +258,7 @@ def _cause(evidence: Evidence, guess: Guess, all_guesses: list[Guess]) -> Cause:
             and set(g.blocks) == set(guess.blocks)
             and g.code == guess.code
         ]
-        node = min(same, key=lambda g: g.cost).node if same else None
+        node = min(same, key=lambda g: g.bits).node if same else None
     blocks = tuple(evidence.blocks[b].name for b in sorted(guess.blocks))
     known = [r for r in guess.blocks.values() if np.isfinite(r)]
     residual = max(known) if known else None
@@ -341,14 +333,43 @@ def _unknown(
     left = sorted(unexplained)
     blocks = tuple(evidence.blocks[b].name for b in left)
     node = None if reverse is None else _entered(evidence, reverse, left)
+    above, whole = None, False
+    if reverse is not None:
+        above, whole = _right_above(evidence, reverse, left)
     message = f"no known mistake gives the gradient of {join(blocks)}"
     places = [(evidence.blocks[b].name, whereabouts(evidence.blocks[b])) for b in left]
     for name, where in places:
         message += f"; {name} is wrong only {where}" if where else ""
     if node is not None:
         message += f"; if it is one mistake, what comes down to {_said(node)} is wrong"
+    if above is not None:
+        message += f"; what comes down to {_said(above)} is right"
+        if whole:
+            message += f": the error enters at or behind line {above.source.line}, and "
+            message += "everything nearer the loss is right"
     message += _told(budget)
-    return Cause("unknown", blocks, message, _line(node))
+    return Cause("unknown", blocks, message, _line(node or above))
+
+
+def _right_above(
+    evidence: Evidence, reverse: Reverse, wrong: list[int]
+) -> tuple[Node | None, bool]:
+    """The last value before all wrong blocks whose gradient is right.
+
+    Every way to some right block passes it, so its gradient is a factor of that of the
+    block. And whether every way to the wrong ones does.
+    """
+    passed, parameters = reverse.passed, reverse.program.parameters
+    known = 0
+    for p, block in zip(parameters, evidence.blocks, strict=True):
+        if not block.is_wrong and np.any(block.right):
+            known |= passed.get(p, 0) & ~(1 << reverse.number.get(p, 0))
+    bits = sum(1 << b for b in wrong)
+    for k, node in enumerate(reverse.nodes[:-1]):
+        if known >> k & 1 and reverse.reached[node] & bits == bits:
+            whole = all(passed.get(parameters[b], 0) >> k & 1 for b in wrong)
+            return node, whole
+    return None, False
 
 
 def _entered(evidence: Evidence, reverse: Reverse, wrong: list[int]) -> Node | None:

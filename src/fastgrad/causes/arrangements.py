@@ -39,21 +39,50 @@ class Arrangement(NamedTuple):
     undo: str = ""
 
 
-def arrangements(shape: tuple[int, ...]) -> Iterator[Arrangement]:
+def arrangements(
+    shape: tuple[int, ...], *, parts: bool = True
+) -> Iterator[Arrangement]:
     """Yield ways to misarrange an array of this shape."""
     long = [d for d, n in enumerate(shape) if n > 1]
+    for a, b in combinations(long, 2):
+        if shape[a] == shape[b]:
+            yield from _of_square(a, b, len(shape))
+    for n in (1, 2) if parts else ():
+        for axes in combinations(long, n):
+            yield from _some(axes)
     for n in (1, 2, 3):
         for axes in combinations(long, n):
             yield from _over(axes)
     for axis in long:
         yield from _along(axis, shape[axis], len(shape))
     for a, b in combinations(long, 2):
-        if shape[a] == shape[b]:
-            yield from _of_square(a, b, len(shape))
         inside = partial(_inside, a=a, b=b)
         yield Arrangement("geometry", f"without the border of axes {a} and {b}", inside)
     if len(long) > 1 and len(shape) <= _AXES:
         yield from _reordered(shape)
+
+
+_SOME: tuple[tuple[str, str, slice], ...] = (
+    ("partial", "the first", slice(None, 1)),
+    ("partial", "the last", slice(-1, None)),
+    ("geometry", "all but the last", slice(None, -1)),
+    ("geometry", "all but the first", slice(1, None)),
+)
+
+
+def _some(axes: tuple[int, ...]) -> Iterator[Arrangement]:
+    """Only the ends, or all but the ends, of some axes."""
+    what = f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
+    for code, which, where in _SOME:
+        turn = partial(_kept, axes=axes, where=where)
+        yield Arrangement(code, f"only at {which} along {what}", turn)
+
+
+def _kept(x: Array, axes: tuple[int, ...], where: slice) -> Array:
+    kept = np.zeros_like(x)
+    key = tuple(where if d in axes else slice(None) for d in range(x.ndim))
+    kept[key] = x[key]
+    return kept
 
 
 def _over(axes: tuple[int, ...]) -> Iterator[Arrangement]:
@@ -239,3 +268,10 @@ def unflattened(x: Array, order: tuple[int, ...], shape: tuple[int, ...] = ()) -
     shape = shape or x.shape
     laid_out = x.reshape([shape[d] for d in order])
     return laid_out.transpose(np.argsort(order))
+
+
+def cut(x: Array, axis: int, start: int, stop: int) -> Array:
+    """The array with zeros outside of a part of an axis."""
+    kept = np.zeros_like(x)
+    np.moveaxis(kept, axis, 0)[start:stop] = np.moveaxis(x, axis, 0)[start:stop]
+    return kept

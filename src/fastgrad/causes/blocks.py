@@ -6,8 +6,8 @@ import numpy as np
 
 from fastgrad.causes import numbers, places
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.edits import Kind
 from fastgrad.causes.evidence import Block, Evidence, Guess, merge
+from fastgrad.causes.signatures import Kind
 
 
 def block_edits(evidence: Evidence, budget: Budget) -> list[Guess]:
@@ -39,7 +39,7 @@ def _first(evidence: Evidence, b: int, block: Block, kind: Kind) -> Iterator[Gue
                 {b: residual},
                 edit.text,
                 edit.undo,
-                edit.cost,
+                5 * (edit.cost - 2.4),
                 key=edit.text if edit.key is None else edit.key,
                 factor=edit.factor,
             )

@@ -1,271 +1,196 @@
-"""Several terms that are each off by a factor: the factors follow by least squares.
+"""Two mistakes at once, and uses of one value that are each off by a number.
 
-Terms of a sum: what each use of a value sends back to it, the terms of two statistics
-of a normalisation, or the powers of which a derivative is made (1 + a**2 for 1 - a**2).
+What an edit changes, seen along enough directions, is a short vector; that of two
+edits of independent operations is the sum. So the pairs whose sum is the error are
+found by sorting, and factors of several uses by least squares.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations, islice
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastgrad.causes.evidence import Array, Evidence, Guess, join
-from fastgrad.causes.functions import sigmoid_input
-from fastgrad.causes.normalizations import is_statistic
-from fastgrad.causes.reverse import Instead, Reverse, elementwise, nothing
-from fastgrad.causes.watch import Change, Watch
+from fastgrad.causes.edits import LEVELS
+from fastgrad.causes.evidence import Array, Evidence, join
+from fastgrad.causes.probes import CLOSE, NOBODYS, Probes, View
+from fastgrad.causes.reverse import Extra, Reverse
+from fastgrad.causes.sites import Site, independent, sites
+from fastgrad.causes.words import factor_words
 from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
 
-_SOME = 500  # entries of a block that are looked at before all are
-_LEFT = 1e-3  # of an error by what explains it
-_PAIRS = 40  # of statistics
+_DIRECTIONS = 8
 _USES = 6  # of one value
-_SIMPLE = (-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 3.0)  # factors of terms that people write
+_MOST = 4000  # edits that are paired
+_SIMPLE = (-1.0, 0.0, 0.5, 1.0, 2.0, 3.0)  # factors of uses that people write
 
 
-def several_terms(
-    evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
-) -> Iterator[Guess]:
-    """Yield sums of which several terms are off by factors."""
-    for kind in (_statistics, _uses, _powers):
-        yield from kind(evidence, reverse, groups)
+class Term(NamedTuple):
+    """An edit, by its site and number there, and what it changes along the directions.
 
-
-def fitted(
-    evidence: Evidence, terms: Sequence[Change], base: Change | None = None
-) -> tuple[Array, Watch] | None:
-    """Factors by which the terms explain all that is wrong, beyond the base."""
-    if _factors(*stacked(evidence, terms, base, most=_SOME + 4 * len(terms))) is None:
-        return None
-    factors = _factors(*stacked(evidence, terms, base))
-    if factors is None:
-        return None
-    watch = matched(evidence, factors, terms, base)
-    return None if watch is None else (factors, watch)
-
-
-def _factors(matrix: Array, off: Array) -> Array | None:
-    """Least-squares factors, if they leave little."""
-    if off.size < len(matrix) + 2 or not np.isfinite(matrix).all():
-        return None
-    sizes = np.linalg.norm(matrix, axis=1)
-    if not (np.isfinite(off).all() and (sizes > 0).all()):
-        return None
-    scaled = (matrix / sizes[:, None]).T
-    factors, _, rank, values = np.linalg.lstsq(scaled, off, rcond=None)
-    if rank < len(matrix) or values[-1] < 1e-7 * values[0]:
-        return None
-    left = np.linalg.norm(scaled @ factors - off)
-    return factors / sizes if left <= _LEFT * np.linalg.norm(off) else None
-
-
-def stacked(
-    evidence: Evidence,
-    terms: Sequence[Change],
-    base: Change | None = None,
-    most: int | None = None,
-) -> tuple[Array, Array]:
-    """The terms in all wrong blocks, a row each, and what they are to add up to.
-
-    In some entries of each block only, if `most`.
+    What it sends is made again when it is wanted, so that no arrays are kept.
     """
-    columns, target = [], []
-    for b in evidence.wrong:
-        block = evidence.blocks[b]
-        at = np.flatnonzero(block.known)
-        if most is not None and at.size > most:
-            at = at[np.random.default_rng(b).integers(at.size, size=most)]
-        start = None if base is None else base[b]
-        off = block.off.ravel()[at]
-        target.append(off if start is None else off - start.ravel()[at])
-        columns.append(
-            np.stack(
-                [np.zeros(at.size) if t[b] is None else _at(t[b], at) for t in terms]
-            )
-        )
-    return np.concatenate(columns, axis=1), np.concatenate(target)
+
+    code: str
+    text: str
+    site: Site
+    number: float
+    change: Array
+    size: Array
+
+    def edited(self, reverse: Reverse) -> dict[Node, Extra]:
+        """What the operations send more."""
+        if self.site.role == "sent":
+            return _scaled([self.site], np.array([self.number]))
+        edits = (e for kind in LEVELS[1]["rule"] for e in kind(reverse, self.site))
+        edit = next(islice(edits, int(self.number), None))
+        return dict.fromkeys(self.site.nodes, self.site.sends(edit.new))
 
 
-def _at(part: Array | None, index: NDArray[np.intp]) -> Array:
-    assert part is not None
-    return part.ravel()[index]
+class Combinations:
+    """The error along many directions, and what single edits change along them."""
+
+    def __init__(self, evidence: Evidence, reverse: Reverse) -> None:
+        self.evidence, self.reverse = evidence, reverse
+        blocks = range(len(evidence.blocks))
+        self.probes = Probes(evidence, reverse, [blocks], _DIRECTIONS)
+        self.seen = self.probes.seen[0]
+
+    # ---- uses of one value ---------------------------------------------------------
+
+    def uses(self) -> Iterator[tuple[str, str, Node, dict[Node, Extra]]]:
+        """Yield values whose uses count differently: code, words, node, edits."""
+        for x in self.reverse.nodes:
+            users = self._users(x)
+            if not 2 <= len(users) <= _USES:
+                continue
+            views = [View(self.probes, self.reverse, site) for site in users]
+            if not all(view.nodes for view in views):
+                continue
+            matrix = np.stack([view.right.sum(axis=0) for view in views], axis=1)
+            kept = 1 + _solved(matrix, self.seen)
+            simple = np.abs(kept[:, None] - _SIMPLE).min(axis=1) < CLOSE
+            plain = [
+                bool(s) or self.evidence.is_plain(float(k))
+                for s, k in zip(simple, kept, strict=True)
+            ]
+            if all(plain) and (np.abs(kept - 1) > CLOSE).sum() > 1:
+                shown = join([f"{k:.3g}" for k in np.round(kept, 6) + 0.0])
+                text = f"what the {len(users)} uses of {x.label} send back counts "
+                text += f"{shown} times, the first being {{op}}"
+                code = "accumulation" if simple.all() else "upstream"
+                yield code, text, users[0].node, _scaled(users, kept)
+
+    def _users(self, x: Node) -> list[Site]:
+        """The sites at which a value receives what its uses send."""
+        users: dict[object, list[Node]] = defaultdict(list)
+        for node, i in self.reverse.users.get(x, ()):
+            call = node.source.site, node.label
+            users[call if node.op != "contract" else (node, i)].append(node)
+
+        def site(key: Any, some: list[Node]) -> Site:
+            def due(n: Node, g: Array) -> Array:
+                own = [i for i, y in enumerate(n.inputs) if y is x]
+                own = [key[1]] if n.op == "contract" else own
+                sent = self.reverse.send(n, g)
+                each = [np.broadcast_to(sent[i], x.shape) for i in own]
+                return np.asarray(np.sum(each, axis=0))
+
+            return Site("sent", list(dict.fromkeys(some)), lambda n: x, due)
+
+        return [site(key, some) for key, some in users.items()]
+
+    # ---- pairs ---------------------------------------------------------------------
+
+    def pairs(self) -> Iterator[tuple[Term, Term]]:
+        """Yield pairs of edits whose changes add up to the error."""
+        terms = list(self._terms())[:_MOST]
+        if len(terms) < 2:
+            return
+        change = np.array([t.change for t in terms])
+        size = np.array([t.size for t in terms]) + np.abs(self.seen)
+        order = np.argsort(change[:, 0])
+        first = change[order, 0]
+        want = self.seen[0] - change[:, 0]
+        near = CLOSE * (size[:, 0] + np.abs(self.seen[0]))
+        low = np.searchsorted(first, want - near)
+        high = np.searchsorted(first, want + near, side="right")
+        for i in np.flatnonzero(high > low):
+            for j in order[low[i] : high[i]]:
+                close = CLOSE * (size[i] + size[j])
+                total = change[i] + change[j]
+                fits = (np.abs(total - self.seen) <= close).all()
+                if i < j and fits and _apart(terms[i].site, terms[j].site):
+                    yield terms[i], terms[j]
+
+    def _terms(self) -> Iterator[Term]:
+        for group in reversed(self.reverse.groups):
+            for site in sites(self.reverse, group):
+                self.reverse.budget.check()
+                if site.role in ("sent", "rule") and independent(self.reverse, site):
+                    view = View(self.probes, self.reverse, site)
+                    if view.nodes:
+                        yield from self._of_site(site, view)
+
+    def _of_site(self, site: Site, view: View) -> Iterator[Term]:
+        if site.role == "sent":
+            right, size = view.right.sum(axis=0), view.sizes.sum(axis=0)
+            for kept in (0.0, -1.0, 2.0):
+                code, text, _ = factor_words(self.evidence, self.reverse, site, kept)
+                yield Term(code, text, site, kept, (kept - 1) * right, size)
+            return
+        edits = (e for kind in LEVELS[1]["rule"] for e in kind(self.reverse, site))
+        for k, edit in enumerate(edits):
+            try:
+                totals, sizes = view.weighed(view.made(self.reverse, edit.new))
+            except NOBODYS:
+                continue
+            change = (totals - view.right).sum(axis=0)
+            size = (sizes + view.sizes).sum(axis=0)
+            if np.isfinite(change).all() and (np.abs(change) > CLOSE * size).any():
+                yield Term(edit.code, edit.text, site, k, change, size)
 
 
-def matched(
-    evidence: Evidence,
-    factors: Array,
-    terms: Sequence[Change],
-    base: Change | None = None,
-) -> Watch | None:
-    """The terms by these factors, if that is the error in every block."""
-    watch = Watch(evidence, 1.0)
-    for b in range(len(evidence.blocks)):
-        if not watch(b, _sum(factors, terms, base, b)):
-            return None
-    return watch if watch.explained else None
+def _solved(matrix: Array, target: Array) -> Array:
+    """Least-squares factors, not a number where they leave much or are not unique."""
+    sizes = np.linalg.norm(matrix, axis=0)
+    if not (np.isfinite(sizes).all() and sizes.all()):
+        return np.full(matrix.shape[1], np.nan)
+    found, _, rank, _ = np.linalg.lstsq(matrix / sizes, target, rcond=1e-7)
+    left = np.linalg.norm(matrix / sizes @ found - target)
+    fits = rank == len(found) and left <= CLOSE * np.linalg.norm(target)
+    return found / sizes if fits else np.full(len(found), np.nan)
 
 
-def _sum(
-    factors: Array, terms: Sequence[Change], base: Change | None, b: int
-) -> Array | None:
-    total = None if base is None else base[b]
-    for factor, term in zip(factors, terms, strict=True):
-        part = term[b]
-        if part is not None:
-            total = factor * part if total is None else total + factor * part
-    return total
+def _scaled(users: Sequence[Site], kept: Array) -> dict[Node, Extra]:
+    """What each of several uses sends beyond what is right, if it is so scaled."""
+    edited: dict[Node, Extra] = {}
+    for site, k in zip(users, kept, strict=True):
+
+        def new(n: Node, g: Array, site: Site = site, k: float = float(k)) -> Array:
+            return np.asarray(k * site.due(n, g))
+
+        edited = both(edited, dict.fromkeys(site.nodes, site.sends(new)))
+    return edited
 
 
-def _without(reverse: Reverse, nodes: Sequence[Node], i: int) -> Change:
-    change = reverse.change(dict.fromkeys(nodes, Instead(i, nothing)))
-    assert change is not None
-    return change
+def both(one: Mapping[Node, Extra], two: Mapping[Node, Extra]) -> dict[Node, Extra]:
+    """The edits of two mistakes, of one operation, too."""
+    edited = {**one, **two}
+    for node in one.keys() & two.keys():
+
+        def extra(
+            n: Node, g: Array, a: Extra = one[node], b: Extra = two[node]
+        ) -> Iterator[tuple[Node, Array]]:
+            yield from a(n, g)
+            yield from b(n, g)
+
+        edited[node] = extra
+    return edited
 
 
-# ---- statistics ----------------------------------------------------------------------
-
-
-def _statistics(
-    evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
-) -> Iterator[Guess]:
-    """Terms of two statistics, say mean and variance, that are both wrong."""
-    statistics = [
-        (group[0], _without(reverse, group, i))
-        for group in groups
-        for i in range(len(group[0].inputs))
-        if is_statistic(group[0], i)
-    ]
-    for (node, first), (_, second) in islice(combinations(statistics, 2), _PAIRS):
-        found = fitted(evidence, (first, second))
-        if found is not None and np.abs(found[0]).min() > 1e-7:
-            yield found[1].guess(*_read_statistics(1 - found[0]), node)
-
-
-def _read_statistics(kept: Array) -> tuple[str, str, float]:
-    kept = np.where(np.abs(kept) < 1e-6, 0.0, kept)
-    if not kept.any():
-        return "cross_term", "both statistics behind {op} are treated as constants", 3.3
-    shown = join([f"{k:.4g}" for k in kept])
-    text = f"the terms of both statistics behind {{op}} are multiplied by {shown}"
-    return "cross_term", text, 3.9
-
-
-# ---- uses of one value ---------------------------------------------------------------
-
-
-def _uses(
-    evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
-) -> Iterator[Guess]:
-    """What several uses of a value send back: some of it twice, some not at all."""
-    wrong = sum(1 << b for b in evidence.wrong)
-    for x in reverse.nodes:
-        users = _by_operation(reverse.users.get(x, []))
-        if not 2 <= len(users) <= _USES or reverse.reached[x] & wrong != wrong:
-            continue
-        terms = []
-        for parts in users:
-            change = reverse.change({n: Instead(i, nothing) for n, i in parts})
-            assert change is not None
-            terms.append(change)
-        found = fitted(evidence, terms)
-        if found is None:
-            continue
-        kept = 1 - found[0]
-        simple = np.abs(kept[:, None] - _SIMPLE).min(axis=1) < 1e-6
-        known = [
-            bool(k) or evidence.is_plain(float(f))
-            for k, f in zip(simple, kept, strict=True)
-        ]
-        if all(known) and (np.abs(kept - 1) > 1e-6).sum() > 1:
-            shown = join([f"{k:.3g}" for k in np.round(kept, 6) + 0.0])
-            text = f"what the {len(users)} uses of {x.label} send back counts {shown} "
-            text += "times, the first being {op}"
-            code = "accumulation" if simple.all() else "upstream"
-            yield found[1].guess(code, text, 3.8, users[0][0][0])
-
-
-def _by_operation(users: Sequence[tuple[Node, int]]) -> list[list[tuple[Node, int]]]:
-    """The uses of a value, those of one operation of the user's together."""
-    together: dict[object, list[tuple[Node, int]]] = {}
-    for node, i in users:
-        key = (node.source.site, node.label) if node.op != "contract" else (node, i)
-        together.setdefault(key, []).append((node, i))
-    return list(together.values())
-
-
-# ---- powers --------------------------------------------------------------------------
-
-#: What people put derivatives together from: (name, of value and argument).
-_POWERS: tuple[tuple[str, Callable[[Array, Array], Array]], ...] = (
-    ("1", lambda out, x: np.ones_like(out)),
-    ("y**2", lambda out, x: out**2),
-    ("y", lambda out, x: out),
-    ("y**3", lambda out, x: out**3),
-    ("x", lambda out, x: x),
-    ("x**2", lambda out, x: x**2),
-)
-
-
-def _powers(
-    evidence: Evidence, reverse: Reverse, groups: Sequence[list[Node]]
-) -> Iterator[Guess]:
-    """Derivatives made of two powers of the value y or the argument x."""
-    for group in groups:
-        source = argument(group[0])
-        if len(group) > 1 or source is None:
-            continue
-        node, dropped = group[0], reverse.change({group[0]: lambda n, g: []})
-        assert dropped is not None
-        terms = {
-            name: beyond(_with_slope(reverse, node, source, power), dropped)
-            for name, power in _POWERS
-        }
-        for first, second in combinations(terms, 2):
-            found = fitted(evidence, (terms[first], terms[second]), dropped)
-            if found is not None and _plain(found[0]):
-                text = "the derivative of y = {op} by x is taken as "
-                text += " + ".join(
-                    f"{c:.4g} {name}"
-                    for c, name in zip(found[0], (first, second), strict=True)
-                )
-                yield found[1].guess("local_derivative", text, 3.7, node)
-                break
-
-
-def _plain(factors: Array) -> bool:
-    doubled = 2 * np.abs(factors)
-    whole = np.abs(doubled - np.round(doubled)) < 1e-6
-    return bool((whole & (doubled > 0.5) & (doubled < 20)).all())
-
-
-def argument(node: Node) -> Node | None:
-    """The x of a function of one value that is not trivial."""
-    sigmoid = sigmoid_input(node)
-    if sigmoid is not None:
-        return sigmoid
-    trivial = node.op in ("negative", "abs", "square", "reciprocal")
-    if trivial or not elementwise(node) or len(node.inputs) != 1:
-        return None
-    return None if ops.PRIMITIVES[node.op].steps else node.inputs[0]
-
-
-def _with_slope(
-    reverse: Reverse, node: Node, x: Node, slope: Callable[[Array, Array], Array]
-) -> Change:
-    def sends(n: Node, g: Array) -> list[tuple[Node, Array]]:
-        with np.errstate(all="ignore"):
-            return [(x, g * slope(n.value, x.value))]
-
-    change = reverse.change({node: sends})
-    assert change is not None
-    return change
-
-
-def beyond(change: Change, base: Change) -> Change:
-    """What one change has more than another."""
-    return [
-        None if c is None else c - (0.0 if b is None else b)
-        for c, b in zip(change, base, strict=True)
-    ]
+def _apart(one: Site, two: Site) -> bool:
+    """Whether two mistakes would be of two lines; or they are the rules of one call."""
+    lines = one.node.source != two.node.source
+    return lines or (one.node is two.node and one.role == two.role == "rule")

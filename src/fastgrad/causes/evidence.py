@@ -91,6 +91,11 @@ class Block:
         return self.given - self.right
 
     @property
+    def relative_bar(self) -> float:
+        """What roundings may leave, of the largest entry."""
+        return _EQUAL + _ROUNDINGS * self.eps
+
+    @property
     def is_wrong(self) -> bool:
         """Whether any entry is."""
         return bool(self.wrong.any())
@@ -141,8 +146,8 @@ class Guess:
         What is wrong.
     advice : str
         What to do about it.
-    cost : float
-        How far-fetched it is; the lowest wins among guesses that explain as much.
+    bits : float
+        Length of the description; the shortest wins among guesses that explain as much.
     key : object
         Guesses of one code and key in different blocks are one guess.
     node : Node or None
@@ -151,8 +156,8 @@ class Guess:
         Blocks that it changes and that are not so.
     factor : float or None
         What the blocks are multiplied by, if that is all.
-    change : dict of int to ndarray
-        What it does to the blocks that it does not explain.
+    edited : dict
+        The operations that send something else, and what, if it is about some.
     rivals : list of str
         Codes of other mistakes shown that give the same numbers.
     """
@@ -161,12 +166,12 @@ class Guess:
     blocks: dict[int, float]
     text: str
     advice: str = ""
-    cost: float = 5.0
+    bits: float = 12.0
     key: Any = None
     node: Any = None
     against: int = 0
     factor: float | None = None
-    change: dict[int, Array] = field(default_factory=dict)
+    edited: dict[Any, Any] = field(default_factory=dict)
     rivals: list[str] = field(default_factory=list)
 
 
@@ -303,7 +308,7 @@ def gather(
             _is_factor(reverse, b),
         )
         largest = np.max(np.abs(block.right), initial=0, where=block.known)
-        block.bar = block.bar + (_EQUAL + _ROUNDINGS * block.eps) * largest
+        block.bar = block.bar + block.relative_bar * largest
         blocks.append(block)
     evidence = Evidence(blocks, _counts(reverse, nest), _penalties(reverse), exact)
     if exact:
@@ -444,5 +449,5 @@ def merge(guesses: Iterable[Guess]) -> list[Guess]:
         same = merged.setdefault((guess.code, guess.key), guess)
         if same is not guess:
             same.blocks.update(guess.blocks)
-            same.cost = max(same.cost, guess.cost)
+            same.bits = max(same.bits, guess.bits)
     return list(merged.values())

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastgrad.causes.edits import Edit, Kind
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
+from fastgrad.causes.signatures import Edit, Kind
 
 
 def nonfinite(evidence: Evidence, block: Block) -> Iterator[Edit]:
@@ -317,7 +317,7 @@ def clipped_by_norm(evidence: Evidence) -> Iterator[Guess]:
             # Of equal numbers the norm is often a round one.
             equal = np.ptp(np.abs(given)) <= 1e-9 * norm
             cost = 4.5 if equal or evidence.factor(k) else 1.5
-            yield Guess("clipped", known, text, _CLIPPED, cost=cost)
+            yield Guess("clipped", known, text, _CLIPPED, bits=5 * (cost - 2.4))
             return
 
 

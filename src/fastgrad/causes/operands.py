@@ -1,296 +1,221 @@
-"""Mistakes in the derivatives of functions of two values, and of branches."""
+"""Other arrays of a program, any of which may be mistaken for the one that is due.
 
-from collections.abc import Callable, Iterator
-from typing import Any
+A backward pass is full of arrays of one shape: values, their gradients, data; in a loop
+those of the turn before and after.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.mistakes import Mistake, everywhere, where_active
-from fastgrad.causes.reverse import Instead, Reverse, Sends, stretched
+from fastgrad.causes.patterns import miscounted
+from fastgrad.causes.reverse import Reverse, elementwise
+from fastgrad.causes.sites import Site
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
 
 Array = NDArray[np.float64]
+_STEPS = 4  # between values that are mixed up
+#: Operations that hand their gradient down as it is.
+_IDENTITIES = ("add", "reshape", "view")
+_Shapes = tuple[tuple[int, ...], ...]
 
 
-def factors(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
-    """Yield mistakes with the factors of products."""
-    for i in (0, 1):
-        some = where_active(group, i)
-        if some:
-            yield from _factor(some, i)
+class Other(NamedTuple):
+    """An array that may be mistaken for another one, in each turn of a loop."""
+
+    node: Node
+    is_gradient: bool
+    arrays: tuple[Array, ...]
+    what: str = ""
 
 
-def _factor(group: list[Node], i: int) -> Iterator[Mistake]:
-    node = group[0]
-    other = node.inputs[1 - i]
-    value = other.value
-    mask = not other.active and np.unique(value).size == 2 and bool((value == 0).any())
-
-    def by(factor: Callable[[Node], Any]) -> dict[Node, Sends]:
-        def part(node: Node, g: Array) -> Any:
-            with np.errstate(all="ignore"):
-                return g * factor(node)
-
-        return everywhere(group, Instead(i, part))
-
-    if mask:
-        top = float(value.max())
-        yield Mistake("mask", "the mask of {op} is left out", by(lambda n: 1.0), 3.0)
-        yield Mistake(
-            "mask",
-            "the mask of {op} is left out, its factor is not",
-            by(lambda n: n.inputs[1 - i].value.max()),
-            3.0,
-        )
-        yield Mistake(
-            "mask",
-            "the mask of {op} is inverted",
-            by(lambda n: n.inputs[1 - i].value.max() - n.inputs[1 - i].value),
-            3.0,
-        )
-        yield Mistake(
-            "mask",
-            "the mask of {op} is inverted",
-            by(lambda n: n.inputs[1 - i].value == 0),
-            3.0,
-        )
-        if top != 1:
-            text = f"the factor {top:.6g} beside the mask of {{op}} is left out"
-            yield Mistake("scale", text, by(lambda n: n.inputs[1 - i].value != 0), 3.0)
-        return
-    if value.ndim or other.active:
-        text = "the other factor of {op} is left out"
-        yield Mistake("local_derivative", text, by(lambda n: 1.0), 3.3, True)
-    yield from _along_another_axis(group, i)
-    x = node.inputs[i].value
-    if np.shape(x) == value.shape and value.ndim:
-        text = "the factor itself is used where the other one of {op} is due"
-        yield Mistake("local_derivative", text, by(lambda n: n.inputs[i].value), 3.4)
-    text = "the product of {op} is used in place of the other factor"
-    yield Mistake("local_derivative", text, by(lambda n: n.value), 3.8)
-    text = "the other factor of {op} is applied twice"
-    if value.ndim or other.active:
-        yield Mistake(
-            "local_derivative", text, by(lambda n: n.inputs[1 - i].value ** 2), 3.6
-        )
-        text = "what comes down is divided by the other factor of {op}"
-        yield Mistake(
-            "local_derivative", text, by(lambda n: 1 / n.inputs[1 - i].value), 3.8
-        )
+def substitutes(reverse: Reverse, site: Site) -> Iterator[tuple[Any, ...]]:
+    """Yield code, words and what stands at a site instead of what is due."""
+    if reverse.pool is None:
+        reverse.pool = Pool(reverse)
+    yield from reverse.pool.substitutes(site)
 
 
-def _along_another_axis(group: list[Node], i: int) -> Iterator[Mistake]:
-    """A factor that is repeated along one axis varies along another one instead."""
-    node = group[0]
-    repeated = stretched(node, 1 - i)
-    for a in repeated:
-        for b in set(range(node.value.ndim)) - set(repeated):
-            if node.shape[a] != node.shape[b]:
+class Pool:
+    """The arrays of a program, by their shapes in the turns of a loop."""
+
+    def __init__(self, reverse: Reverse) -> None:
+        self._reverse = reverse
+        self._by_shape: dict[_Shapes, list[Other]] = defaultdict(list)
+        nodes = dict.fromkeys(x for n in reverse.nodes for x in (*n.inputs, n))
+        loops = [group for group in reverse.groups if len(group) > 1]
+        for other in (
+            *(o for node in nodes for o in self._at([node])),
+            *(o for group in loops for o in (*self._at(group), *self._beside(group))),
+        ):
+            if any(a.size > 1 for a in other.arrays):
+                self._by_shape[_shapes(other.arrays)].append(other)
+
+    def _at(self, group: list[Node]) -> Iterator[Other]:
+        """Values and gradients; what one of several users sends is a gradient, too."""
+        gradient, users = self._reverse.gradient, self._reverse.users
+        yield Other(group[0], False, tuple(n.value for n in group))
+        if all(n in gradient for n in group):
+            yield Other(group[0], True, tuple(gradient[n] for n in group))
+        if len(group) == 1 and len(users.get(group[0], ())) > 1:
+            for user, i in users[group[0]]:
+                yield Other(group[0], True, (self._reverse.part(user, i),))
+        each = [dict(miscounted(n)) for n in group]
+        for what in each[0]:
+            if all(what in one for one in each):
+                yield Other(group[0], False, tuple(one[what] for one in each), what)
+
+    def _beside(self, group: list[Node]) -> Iterator[Other]:
+        """What the turns of a loop use, and send to it; a turn sooner or later."""
+        values = [n.value for n in group]
+        if len(set(_shapes(values))) == 1:
+            nothing = np.zeros_like(values[0])
+            yield Other(group[0], False, (nothing, *values[:-1]), "of the turn before")
+            yield Other(group[0], False, (*values[1:], nothing), "of the turn after")
+        for i, x in enumerate(group[0].inputs):
+            yield Other(x, False, tuple(n.inputs[i].value for n in group))
+            if all(n.inputs[i].active for n in group):
+                parts = [self._reverse.part(n, i) for n in group]
+                nothing = np.zeros_like(parts[0])
+                for shifted in (parts, [*parts[1:], nothing], [nothing, *parts[:-1]]):
+                    yield Other(x, True, tuple(shifted))
+
+    def of(self, shapes: _Shapes) -> Iterator[Other]:
+        """Yield what has these shapes; what has the shape of each turn, too."""
+        near = sorted(self._by_shape[shapes], key=lambda o: "turn" not in o.what)
+        yield from near
+        if len(shapes) > 1 and len(set(shapes)) == 1:
+            for other in self._by_shape[shapes[:1]]:
+                if other.node.op in ("constant", "parameter"):
+                    yield other._replace(arrays=other.arrays * len(shapes))
+
+    def substitutes(self, site: Site) -> Iterator[tuple[Any, ...]]:
+        """Yield code, words and what stands at a site instead of what is due."""
+        reverse = self._reverse
+        if site.rules is not None:
+            yield from self._of_symbols(site)
+            return
+        due = [site.due(n, reverse.gradient[n]) for n in site.nodes]
+        for other in self.of(_shapes(due)):
+            code, text = _said(reverse, site, other)
+            put = dict(zip(site.nodes, other.arrays, strict=True))
+            free = "" if site.role == "operand" else "factor"
+            # Most unlikely are values that have nothing to do with each other.
+            odd = {"layout": 4.0, "upstream": 2.0}.get(code, 0.0)
+            yield code, text, _constantly(put), free, odd
+
+    def _of_symbols(self, site: Site) -> Iterator[tuple[Any, ...]]:
+        """Another array in place of a symbol; for an input, the value follows."""
+        assert site.rules is not None
+        first = site.rules[site.node]
+        symbols = {t.name: t.value for _, t in first.sent.parts() if not t.function}
+        for name, value in symbols.items():
+            own = name == "y" and elementwise(site.node) and not first.name
+            if name == "g" or own or not value.ndim:
                 continue
-
-            def part(n: Node, g: Array, a: int = a, b: int = b) -> Any:
-                factor = np.broadcast_to(n.inputs[1 - i].value, n.shape)
-                return g * factor.swapaxes(a, b)
-
-            text = f"the other factor of {{op}} varies along axis {a}, not {b}"
-            yield Mistake("layout", text, everywhere(group, Instead(i, part)), 3.4)
-
-
-def quotients(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
-    """Yield mistakes in the derivatives of a division."""
-    node = group[0]
-
-    def by(i: int, factor: Callable[[Array, Array, Array], Any]) -> dict[Node, Sends]:
-        def part(n: Node, g: Array) -> Any:
-            x, y = n.inputs[0].value, n.inputs[1].value
-            with np.errstate(all="ignore"):
-                return g * factor(n.value, x, y)
-
-        return everywhere(group, Instead(i, part))
-
-    scalar = node.inputs[1].value.ndim == 0 and not node.inputs[1].active
-    if node.inputs[0].active and not scalar:
-        for text, factor in (
-            ("the division of {op} is left out", lambda out, x, y: 1.0),
-            ("{op} multiplies where it is to divide", lambda out, x, y: y),
-            ("{op} divides twice", lambda out, x, y: 1 / y**2),
-        ):
-            yield Mistake("local_derivative", text, by(0, factor), 3.4, True)
-    if node.inputs[1].active:
-        for text, factor in (
-            (
-                "the derivative of {op} with respect to its divisor lacks a division",
-                lambda out, x, y: -x,
-            ),
-            (
-                "the derivative of {op} with respect to its divisor divides once only",
-                lambda out, x, y: -x / y,
-            ),
-            (
-                "the derivative of {op} with respect to its divisor is taken as 1 / y",
-                lambda out, x, y: 1 / y,
-            ),
-            (
-                "the derivative of {op} with respect to its divisor is left out",
-                lambda out, x, y: 1.0,
-            ),
-            (
-                "the derivative of {op} with respect to its divisor lacks the dividend",
-                lambda out, x, y: -1 / y**2,
-            ),
-        ):
-            yield Mistake("local_derivative", text, by(1, factor), 3.6, True)
+            for other in self.of((value.shape,) * len(site.nodes)):
+                put = dict(zip(site.nodes, other.arrays, strict=True))
+                new = partial(_expressed, site.rules, name, put)
+                text = (
+                    f"the derivative of {{op}} uses {_what(other)} where {name} is due"
+                )
+                yield "local_derivative", text, new
+        if first.name or first.i is None or not elementwise(site.node):
+            return
+        for name, j in [("its value", -1), *((n, k) for k, n in enumerate(_ORDINALS))]:
+            if j >= len(site.node.inputs) or not site.node.value.ndim:
+                continue
+            for other in self.of((site.node.shape,) * len(site.nodes)):
+                put = dict(zip(site.nodes, other.arrays, strict=True))
+                text = f"the derivative of {{op}} uses {_what(other)} for {name}"
+                yield "local_derivative", text, partial(_reread, first.i, j, put)
 
 
-def powers(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
-    """Yield mistakes in the derivative of x**y for a constant y."""
-    if group[0].inputs[1].active:
-        return
-
-    def by(factor: Callable[[Array, Array, Array], Any]) -> dict[Node, Sends]:
-        def part(n: Node, g: Array) -> Any:
-            with np.errstate(all="ignore"):
-                return g * factor(n.value, n.inputs[0].value, n.inputs[1].value)
-
-        return everywhere(group, Instead(0, part))
-
-    for text, factor in (
-        ("the derivative of {op} is left out", lambda out, x, y: 1.0),
-        ("the derivative of {op} lacks its exponent", lambda out, x, y: x ** (y - 1)),
-        ("the derivative of {op} keeps the whole exponent", lambda out, x, y: y * out),
-        ("the derivative of {op} lacks its power", lambda out, x, y: y),
-        (
-            "the derivative of {op} is that of the magnitude",
-            lambda out, x, y: np.sign(x),
-        ),
-    ):
-        constant = "magnitude" in text
-        yield Mistake("local_derivative", text, by(factor), 3.4, constant)
+#: Names of the inputs of operations.
+_ORDINALS = ("its first operand", "its second operand", "its third operand")
 
 
-def kinks(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
-    """Maximum and minimum: which side passes the gradient."""
-    for i in (0, 1):
-        if not group[0].inputs[i].active:
-            continue
-        sign = 1 if group[0].op == "maximum" else -1
-
-        def by(
-            factor: Callable[[Array, Array, Array, Array], Any], i: int = i
-        ) -> dict[Node, Sends]:
-            def part(n: Node, g: Array) -> Any:
-                return g * factor(g, n.value, n.inputs[i].value, n.inputs[1 - i].value)
-
-            return everywhere(group, Instead(i, part))
-
-        for code, text, factor in (
-            (
-                "local_derivative",
-                "the derivative of {op} is left out",
-                lambda g, out, x, y: 1.0,
-            ),
-            (
-                "mask",
-                "{op} passes the gradient on the wrong side",
-                lambda g, out, x, y, s=sign: (s * x < s * y) * 1.0,
-            ),
-            (
-                "mask",
-                "{op} passes gradients where they are positive, not by its input",
-                lambda g, out, x, y: (g > 0) * 1.0,
-            ),
-            (
-                "mask",
-                "{op} passes gradients where they are negative, not by its input",
-                lambda g, out, x, y: (g < 0) * 1.0,
-            ),
-            (
-                "local_derivative",
-                "the value of {op} is used in place of its derivative",
-                lambda g, out, x, y: out,
-            ),
-            (
-                "mask",
-                "{op} decides by the sign of its input",
-                lambda g, out, x, y, s=sign: (s * x > 0) * 1.0,
-            ),
-        ):
-            yield Mistake(code, text, by(factor), 3.2)
+def _expressed(
+    rules: Any, name: str, put: dict[Node, Array], n: Node, g: Array
+) -> Array:
+    return np.asarray(rules[n].sent.compute({"g": g, name: put[n]}))
 
 
-def branches(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
-    """Yield mistakes in which branch of np.where receives the gradient."""
+def _reread(i: int, j: int, put: dict[Node, Array], n: Node, g: Array) -> Any:
+    """What input `i` receives if input `j` were another array; the value, if -1."""
+    primitive = ops.PRIMITIVES[n.op]
+    inputs = [np.broadcast_to(x.value, n.shape) for x in n.inputs]
+    out = put[n]
+    if j >= 0:
+        inputs[j] = put[n]
+        out = primitive.evaluate(inputs, n.ints)
+    return primitive.derivative(g, out, inputs, n.ints)[i]
 
-    def exchanged(node: Node, g: Array) -> list[tuple[Node, Any]]:
-        c, x, y = node.inputs
-        on = np.broadcast_to(c.value != 0, node.shape)
-        return [
-            (x, ops.unbroadcast(g * ~on, x.shape)),
-            (y, ops.unbroadcast(g * on, y.shape)),
+
+def _constantly(put: dict[Node, Array]) -> Any:
+    return lambda n, g: put[n]
+
+
+def _shapes(arrays: Sequence[Array]) -> _Shapes:
+    return tuple(a.shape for a in arrays)
+
+
+# ---- words ---------------------------------------------------------------------------
+
+
+def _said(reverse: Reverse, site: Site, other: Other) -> tuple[str, str]:
+    what = _what(other)
+    if site.role == "operand":
+        late = other.what.startswith("of the turn")
+        text = f"the derivative of {{op}} uses {what} where its other operand is due"
+        return "stale" if late else "local_derivative", text
+    if not other.is_gradient:
+        text = f"{{op}} is handed {what} in place of the gradient from above"
+        return "upstream", text
+    text = f"{what} is used where that of {{op}} is due"
+    return _relation(reverse, site.node, other.node, text)
+
+
+def _relation(reverse: Reverse, node: Node, other: Node, text: str) -> tuple[str, str]:
+    """What it means that the gradient of another value is taken for that of a node."""
+    between = _way(reverse, node, other) or _way(reverse, other, node)
+    if between is None or len([n for n in between if n.op not in _IDENTITIES]) > 1:
+        return "layout", text
+    if all(n.op in _IDENTITIES for n in between):
+        return "accumulation", f"{text}: not all that uses it is counted"
+    return "local_derivative", text
+
+
+def _way(reverse: Reverse, node: Node, above: Node) -> list[Node] | None:
+    """The operations from a value up to another one, if they are few."""
+    ways: list[list[Node]] = [[node]]
+    for _ in range(_STEPS):
+        ways = [
+            [*way, user]
+            for way in ways
+            for user in dict.fromkeys(u for u, _ in reverse.users.get(way[-1], ()))
         ]
-
-    def always(i: int) -> Sends:
-        def sends(node: Node, g: Array) -> list[tuple[Node, Any]]:
-            x = node.inputs[i]
-            return [(x, ops.unbroadcast(np.asarray(g), x.shape))]
-
-        return sends
-
-    def both(node: Node, g: Array) -> list[tuple[Node, Any]]:
-        return [(x, ops.unbroadcast(np.asarray(g), x.shape)) for x in node.inputs[1:]]
-
-    text = "the branches of {op} are exchanged"
-    yield Mistake("mask", text, everywhere(group, exchanged), 3.0)
-    for i, which in ((1, "first"), (2, "second")):
-        text = f"the {which} branch of {{op}} is taken everywhere"
-        yield Mistake("local_derivative", text, everywhere(group, always(i)), 3.1)
-    text = "{op} passes the gradient to both branches"
-    yield Mistake("mask", text, everywhere(group, both), 3.1)
-    if group[0].inputs[0].op in ("greater", "greater_equal"):
-        yield from _conditions(group)
+        for way in ways:
+            if way[-1] is above:
+                return way[1:]
+    return None
 
 
-def _conditions(group: list[Node]) -> Iterator[Mistake]:
-    """The branch is chosen by a comparison that is not the one of the loss."""
-
-    def inner(x: Node) -> Array:
-        return (x.inputs[0] if x.op in ("abs", "square") else x).value
-
-    table: dict[str, Callable[[Node, Node], Any]] = {
-        "without the magnitude": lambda a, b: inner(a) > inner(b),
-        "with zero": lambda a, b: a.value > 0 if a.value.size > 1 else b.value < 0,
-        "of the sum": lambda a, b: a.value > -b.value,
-    }
-    for how, condition in table.items():
-
-        def sends(
-            n: Node, g: Array, condition: Callable[[Node, Node], Any] = condition
-        ) -> list[tuple[Node, Any]]:
-            on = np.broadcast_to(condition(*n.inputs[0].inputs), n.shape)
-            return [
-                (x, ops.unbroadcast(g * side, x.shape))
-                for x, side in zip(n.inputs[1:], (on, ~on), strict=True)
-            ]
-
-        text = f"{{op}} is decided by a comparison {how}"
-        yield Mistake("mask", text, everywhere(group, sends), 3.4)
+def _what(other: Other) -> str:
+    node = other.node
+    if other.is_gradient:
+        return f"the gradient of {_name(node)}"
+    return f"{_name(node)} {other.what}".strip()
 
 
-def mean_of_means(reverse: Reverse, group: list[Node]) -> Iterator[Mistake]:
-    """A masked mean taken row by row, then averaged over rows."""
-    for i in (0, 1):
-        mask, x = group[0].inputs[1 - i], group[0].inputs[i]
-        if mask.active or not x.active or mask.value.ndim < 2 or mask.shape != x.shape:
-            continue
-        for axis in range(mask.value.ndim):
-
-            def part(n: Node, g: Array, axis: int = axis, i: int = i) -> Any:
-                m = n.inputs[1 - i].value
-                count = m.sum(axis=axis, keepdims=True)
-                share = np.divide(m, count, out=np.zeros(m.shape), where=count != 0)
-                return (g * m).sum() * share / (m.size / m.shape[axis])
-
-            text = f"the mean over {{op}} is taken along axis {axis}, then averaged"
-            yield Mistake("reduction", text, everywhere(group, Instead(i, part)), 3.3)
+def _name(node: Node) -> str:
+    if node.op == "parameter":
+        return node.label
+    if node.op == "constant":
+        return f"a constant array of shape {node.shape}"
+    return f"{node.label} ({node.source})".replace("{", "(").replace("}", ")")

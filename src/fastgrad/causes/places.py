@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.arrangements import arrangements
-from fastgrad.causes.edits import Edit, Kind
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
+from fastgrad.causes.signatures import Edit, Kind
 
 _LONGEST = 4096  # rows whose order is looked for
 _SOME = 64  # entries that are compared before all are
@@ -21,7 +21,7 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Edit]:
     at = np.random.default_rng(0).integers(block.given.size, size=_SOME)
     given, bar = block.given.flat[at], block.bar.flat[at]
     checked = block.known.flat[at]
-    for one in arrangements(block.given.shape):
+    for one in arrangements(block.given.shape, parts=False):
         made = one.turn(block.right)
         near = np.abs(made.flat[at] - given) <= bar + 1e-6 * np.abs(given)
         if near[checked].all():
@@ -163,7 +163,9 @@ def shared(evidence: Evidence) -> Iterator[Guess]:
             text = f"{join([block.name for block in some])} are one array, and each "
             text += "has the gradient of some of its uses: their sum is right"
             undo = "give the sum under each name"
-            yield Guess("accumulation", dict.fromkeys(names, 0.0), text, undo, 1.0)
+            yield Guess(
+                "accumulation", dict.fromkeys(names, 0.0), text, undo, bits=-7.0
+            )
 
 
 KINDS: tuple[Kind, ...] = (

@@ -8,7 +8,7 @@ only until somebody has seen enough.
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
 from functools import cache, cached_property
 from typing import Any
 
@@ -24,19 +24,8 @@ from fastgrad.program.program import Program
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Instead:
-    """Input `i` of an operation receives `part(node, g)`, the others what is right."""
-
-    i: int
-    part: Callable[[Node, Array], Any]
-
-
-#: What a broken operation sends down: instead of one part; or everything,
-#: (node, gradient of its output) -> [(to, part)].
-Sends = Instead | Callable[[Node, Array], Iterable[tuple[Node, Any]]]
-#: Told each parameter's change as soon as it is known; stops it all by saying False.
-Watch = Callable[[int, Array | None], bool]
+#: What an edited operation sends beyond what is right: of it and what comes down.
+Extra = Callable[[Node, Array], Iterable[tuple[Node, Any]]]
 
 _SMALL = 20_000  # multiplications, below which planning a contraction is dearer
 _STEP = 1e-4  # for tangents of operations that are linear, or nearly so
@@ -62,11 +51,8 @@ class Reverse:
         self.nodes = [n for n in program.nodes if n in self.gradient]
         self.number = {node: i for i, node in enumerate(self.nodes)}
         self._parts: dict[Node, list[Any]] = {}
+        self.pool: Any = None  # of arrays, once they are looked for
         self._updated: dict[Node, dict[Node, Array]] = {}
-        self._finished: dict[int, list[int]] = defaultdict(list)
-        for b, p in enumerate(program.parameters):
-            users = [self.number[u] for u, _ in self.users.get(p, ())]
-            self._finished[min(users, default=-1)].append(b)
 
     # ---- derivatives
 
@@ -105,10 +91,6 @@ class Reverse:
         found = self._slope(node)[i]
         assert found is not None
         return found[0]
-
-    def rightly(self, node: Node, g: Array) -> list[tuple[Node, Any]]:
-        """What the node sends when it is not broken, with where to."""
-        return list(zip(node.inputs, self.send(node, g), strict=True))
 
     def parts(self, node: Node) -> list[Any]:
         """What the node rightly sends to its inputs."""
@@ -175,6 +157,18 @@ class Reverse:
         return bits
 
     @cached_property
+    def passed(self) -> dict[Node, int]:
+        """For each value what every way from the loss to it passes, as bits."""
+        bits: dict[Node, int] = {}
+        for k, node in reversed(list(enumerate(self.nodes))):
+            above = [bits[u] for u, _ in self.users.get(node, ()) if u in bits]
+            common = above[0] if above else 0
+            for one in above[1:]:
+                common &= one
+            bits[node] = common | 1 << k
+        return bits
+
+    @cached_property
     def neutral(self) -> set[Node]:
         """Maxima that are only subtracted for safety: their gradient cancels."""
         return {
@@ -206,58 +200,48 @@ class Reverse:
             else:
                 yield float(np.abs(self.gradient[user]).max(initial=0))
 
-    def change(
-        self, broken: Mapping[Node, Sends], watch: Watch | None = None
-    ) -> list[Array | None] | None:
-        """The change of each parameter's gradient if these operations send otherwise.
-
-        None if `watch` stopped it.
-        """
-        change: dict[Node, Array] = {}
-        parameters = self.program.parameters
-        neutral = self.neutral
-        start = max(self.number[n] for n in broken)
-        for k in range(start, -1, -1):
+    def change(self, edited: Mapping[Node, Extra]) -> dict[Node, Array]:
+        """The change of the gradient of each value if these operations send more."""
+        found: dict[Node, Array] = {}
+        if not edited:
+            return found
+        for k in range(max(self.number[n] for n in edited), -1, -1):
             node = self.nodes[k]
-            moved = change.pop(node, None) if node.inputs else None
-            for x, part in self.sent(node, moved, broken.get(node)):
-                if x.active and part is not None and x not in neutral:
+            moved, sent = found.get(node) if node.inputs else None, []
+            if node in edited:
+                extra, moved = self._extra(edited[node], node, moved)
+                sent += extra
+            if moved is not None:
+                self.budget.check()
+                found[node] = moved
+                sent += zip(node.inputs, self.send(node, moved), strict=True)
+            for x, part in sent:
+                if x.active and part is not None and x not in self.neutral:
                     if np.shape(part) != x.shape:
                         part = np.broadcast_to(part, x.shape)
-                    change[x] = change[x] + part if x in change else part
-            if watch is not None:
-                for b in self._finished.get(k, ()):
-                    if not watch(b, change.get(parameters[b])):
-                        return None
-        return [change.get(p) for p in parameters]
+                    found[x] = found[x] + part if x in found else part
+        return found
 
-    def sent(
-        self, node: Node, moved: Array | None, sends: Sends | None
-    ) -> list[tuple[Node, Any]]:
-        """What a node sends beyond what is right, broken or with its gradient moved."""
-        if sends is None and moved is None:
-            return []
-        self.budget.check()
-        if sends is None:
-            assert moved is not None
-            return self.rightly(node, moved)
-        g = self.gradient[node] if moved is None else self.gradient[node] + moved
-        if not isinstance(sends, Instead):
-            sent = list(sends(node, g))
-            return sent + [
-                (x, -self.part(node, i)) for i, x in enumerate(node.inputs) if x.active
-            ]
-        i, x = sends.i, node.inputs[sends.i]
-        if not x.active:  # a loop may start from a constant
-            return [] if moved is None else self.rightly(node, moved)
-        part = np.asarray(sends.part(node, g))
-        full = np.broadcast_shapes(part.shape, x.shape)
-        part = ops.unbroadcast(np.broadcast_to(part, full), x.shape)
-        sent = [(x, part - self.part(node, i))]
-        if moved is not None:
-            others = enumerate(self.rightly(node, moved))
-            sent += [pair for k, pair in others if k != i]
-        return sent
+    def _extra(
+        self, extra: Extra, node: Node, moved: Array | None
+    ) -> tuple[list[tuple[Node, Any]], Array | None]:
+        """What an edited operation sends more; and how what comes down has moved."""
+        g, sent = self.gradient[node], []
+        for x, part in extra(node, g if moved is None else g + moved):
+            if x is node:
+                moved = part if moved is None else moved + part
+            else:
+                sent.append((x, ops.unbroadcast(np.asarray(part), x.shape)))
+        return sent, moved
+
+    def edited(self, edited: Mapping[Node, Extra]) -> "Reverse":
+        """The same after an edit: with what then comes down to each value."""
+        other, change = copy(self), self.change(edited)
+        other.gradient = {
+            n: g + change[n] if n in change else g for n, g in self.gradient.items()
+        }
+        other._parts, other._updated, other.pool = {}, {}, None
+        return other
 
     def tangents(self, direction: Mapping[Node, Array]) -> dict[Node, Array]:
         """How fast each value moves with parameters that move in this direction."""
@@ -303,7 +287,7 @@ class Reverse:
         ]
         return np.asarray((ends[0] - ends[1]) / (2 * _STEP))
 
-    def _moved(self, values: Mapping[Node, Array]) -> dict[Node, Node]:
+    def moved(self, values: Mapping[Node, Array]) -> dict[Node, Node]:
         """What becomes of the nodes behind these if their values are others."""
         moved: dict[Node, Node] = {}
         for node in self.nodes:
@@ -319,7 +303,7 @@ class Reverse:
 
     def replayed(self, values: Mapping[Node, Array]) -> list[Array]:
         """The gradient of the parameters if these values had been others."""
-        moved = self._moved(values)
+        moved = self.moved(values)
         nodes = [moved.get(node, node) for node in self.nodes]
         with np.errstate(all="ignore"):
             found = backpropagate(nodes, moved[self.program.result])
@@ -375,11 +359,6 @@ def _reduced(part: Any, shape: tuple[int, ...]) -> Any:
 def labels(ints: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
     """`ops.contraction_labels`, once for each kind of contraction."""
     return ops.contraction_labels(ints)
-
-
-def nothing(node: Node, g: Array) -> float:
-    """What an operation sends that passes no gradient."""
-    return 0.0
 
 
 def labels_at(node: Node, i: int) -> tuple[list[int], list[int], list[int]]:

@@ -79,18 +79,22 @@ def _measured(losses: Losses, gradient: Gradient, entries: Verdicts) -> Any:
     )
 
 
-def _elsewhere(losses: Losses, grads: Any) -> Callable[[float], Array | None]:
-    """Return the user's gradient as a function of a step away from theta."""
+def _elsewhere(
+    losses: Losses, grads: Any
+) -> Callable[[Array], tuple[Array, Array] | None]:
+    """Return the user's gradient as a function of a shift of theta."""
     nest = losses.nest
 
-    def elsewhere(step: float) -> Array | None:
-        """Return the user's gradient at theta moved by `step` (1 + theta), if any."""
+    def elsewhere(shift: Array) -> tuple[Array, Array] | None:
+        """Return theta moved by `shift`, and the user's gradient there, if any."""
         saved = nest.snapshot()
         try:
-            for leaf in nest.leaves:
-                leaf += (step * (leaf + 1)).astype(leaf.dtype)
+            for leaf, part in zip(nest.leaves, nest.split(shift), strict=True):
+                leaf += part.astype(leaf.dtype)
             losses.confine()
-            return nest.vector(grads(nest.structure), "grads")
+            theta = np.concatenate([np.ravel(leaf) for leaf in nest.leaves])
+            there = nest.vector(grads(nest.structure), "grads")
+            return theta.astype(np.float64), there
         except Exception:  # the user's function need not be defined there
             return None
         finally:

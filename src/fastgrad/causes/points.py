@@ -1,0 +1,138 @@
+"""The gradient at a second, random point: what is stale there, and what a coincidence.
+
+Where the gradient under test is a function, it is asked once more, at parameters close
+to the first ones. A mistake gives its gradient there, too; an account that does so at
+the first point only is none.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from fastgrad.causes.blocks import block_edits
+from fastgrad.causes.budget import Budget
+from fastgrad.causes.evidence import Array, Block, Evidence, Guess, join
+from fastgrad.causes.reverse import Reverse
+from fastgrad.causes.search import Search
+from fastgrad.params.nest import Nest
+
+_WRONG = 1e-6  # of the entry, or of the largest, that is no rounding
+
+#: Of a shift of the parameters: where they are then, and the gradient there.
+Elsewhere = Callable[[Array], tuple[Array, Array] | None]
+
+
+class SecondPoint:
+    """The evidence at another point, and the program there.
+
+    Parameters
+    ----------
+    nest : Nest
+    evidence : Evidence
+        At the first point.
+    reverse : Reverse
+    moved : tuple of ndarray
+        The other parameters, and the gradient under test there.
+    """
+
+    def __init__(
+        self,
+        nest: Nest,
+        evidence: Evidence,
+        reverse: Reverse,
+        moved: tuple[Array, Array],
+    ) -> None:
+        self.first, self.number = evidence, reverse.number
+        self.theta, self.given = (nest.split(vector) for vector in moved)
+        program = reverse.program
+        nodes = reverse.moved(dict(zip(program.parameters, self.theta, strict=True)))
+        there: Any = SimpleNamespace(
+            nodes=[nodes.get(n, n) for n in program.nodes],
+            parameters=[nodes.get(p, p) for p in program.parameters],
+            result=nodes.get(program.result, program.result),
+        )
+        self.reverse = Reverse(there, reverse.budget)
+        self.evidence = replace(evidence, blocks=list(self._blocks(evidence)))
+
+    def _blocks(self, evidence: Evidence) -> Iterator[Block]:
+        gradient = self.reverse.gradient
+        for b, p in enumerate(self.reverse.program.parameters):
+            block = evidence.blocks[b]
+            right = gradient.get(p, np.zeros(p.shape))
+            scale = float(np.abs(right).max(initial=0, where=block.known))
+            bar = np.full(right.shape, block.relative_bar * scale)
+            off = np.abs(self.given[b] - right)
+            wrong = ~(off <= _WRONG * np.maximum(np.abs(right), scale)) & block.known
+            if not block.is_wrong:
+                wrong = np.zeros_like(wrong)
+            yield replace(
+                block,
+                theta=self.theta[b],
+                given=self.given[b],
+                right=right,
+                bar=bar,
+                wrong=wrong,
+            )
+
+    def stale(self) -> list[Guess]:
+        """The same gradient as at the first point, where the right one differs."""
+        blocks = self.first.blocks
+        same = {
+            b
+            for b in self.first.wrong
+            if np.array_equal(self.given[b], blocks[b].given)
+        }
+        held = {b for b in same if np.ptp(blocks[b].given) > 0}
+        bends = all(
+            not np.allclose(self.evidence.blocks[b].right, blocks[b].right, 1e-6, 0)
+            for b in held
+        )
+        if not held or not bends:
+            return []
+        whole = same == set(self.first.wrong)
+        names = join([blocks[b].name for b in sorted(held)])
+        text = "the gradient is" if whole else f"the gradient of {names} is"
+        return [
+            Guess(
+                "stale",
+                dict.fromkeys(self.first.wrong, 0.0),
+                f"{text} the same at another point, where the right one is not: it was "
+                "computed for earlier parameters",
+                "compute it anew in each call",
+                bits=8.0 if whole else 12.0,
+            )
+        ]
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the same blocks are wrong here, by what the program gives."""
+        return self.evidence.wrong == self.first.wrong
+
+    def confirmed(self, guesses: list[Guess], budget: Budget) -> list[Guess]:
+        """The guesses that hold here, too; all, if it cannot be told."""
+        if not self.is_valid or not guesses:
+            return guesses
+        only: dict[int, set[str]] = defaultdict(set)
+        for g in guesses:
+            if g.edited:
+                only[self.number[g.node]].add(g.text)
+        search = Search(self.evidence, self.reverse, only=only)
+        if only:
+            budget.attempt(search.run)
+        here = {m.text for m in search.found}
+        codes = {
+            (g.code, b) for g in block_edits(self.evidence, budget) for b in g.blocks
+        }
+        if budget.is_spent:
+            return guesses
+        return [
+            g
+            for g in guesses
+            if (
+                g.text in here if g.edited else {(g.code, b) for b in g.blocks} <= codes
+            )
+        ]

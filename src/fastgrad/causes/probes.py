@@ -1,0 +1,232 @@
+"""The error of a gradient projected on what an edit changes: a dot product each.
+
+If an edit sends `d` more to a value `x`, the gradient along a direction `r` of the
+parameters changes by ``<x', d>``, where ``x'`` says how `x` moves with the parameters.
+So the program is run forward along a few directions; a dot product at the edited
+operation then tells whether the error, seen along them, is what the edit changes.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from fastgrad.causes.evidence import Array, Evidence
+from fastgrad.causes.reverse import Reverse
+from fastgrad.causes.sites import New, Site
+from fastgrad.program.graph import Node
+
+CLOSE = 1e-6  # of the terms of a dot product, what they must agree to
+#: What shapes that do not fit raise: nobody's code.
+NOBODYS = (ValueError, IndexError, TypeError, np.linalg.LinAlgError)
+_LEADS = 8  # places of equal sums, of which a part may begin at any
+
+
+class Probes:
+    """The error in sets of blocks, seen along random directions of their parameters.
+
+    Attributes
+    ----------
+    seen : ndarray of shape (sets, directions)
+        The error along each direction.
+    tangents : list of dict of Node to ndarray
+        How each value moves along it, one after the other.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        reverse: Reverse,
+        sets: Sequence[Sequence[int]],
+        directions: int = 2,
+    ) -> None:
+        self.tangents: list[dict[Node, Array]] = []
+        self.seen = np.zeros((len(sets), directions))
+        for s, blocks in enumerate(sets):
+            rng = np.random.default_rng(list(blocks))
+            for d in range(directions):
+                along = {}
+                for b in blocks:
+                    block = evidence.blocks[b]
+                    usable = block.known & np.isfinite(block.off)
+                    r = np.where(usable, rng.standard_normal(usable.shape), 0.0)
+                    along[reverse.program.parameters[b]] = r
+                    if block.is_wrong:
+                        self.seen[s, d] += np.vdot(r, np.where(usable, block.off, 0.0))
+                self.tangents.append(reverse.tangents(along))
+
+    def agree(self, total: Array, size: Array) -> bool:
+        """Whether a change along the directions is the error in one of the sets."""
+        total, size = total.reshape(self.seen.shape), size.reshape(self.seen.shape)
+        near = CLOSE * (size + np.abs(self.seen))
+        fits = (np.abs(total - self.seen) <= near).all(axis=1)
+        return bool((fits & (np.abs(total) > near).any(axis=1)).any())
+
+
+class View:
+    """What weighs the elements of a site's array in what the probes see.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        The turns that are seen.
+    shapes : list of tuple of int
+        Of the array in each turn.
+    weights : list of ndarray of shape (all directions, size)
+        One for each turn.
+    right, sizes : ndarray of shape (turns, all directions)
+        The dot products with what stands there by rights; how large they may be.
+    """
+
+    def __init__(self, probes: Probes, reverse: Reverse, site: Site) -> None:
+        self.probes = probes
+        self.nodes, self.shapes, self.weights, self.due = [], [], [], []
+        for node in site.nodes:
+            each = [site.weights(node, t) for t in probes.tangents]
+            due = np.asarray(site.due(node, reverse.gradient[node]))
+            if due.size and any(w is not None for w in each):
+                nothing = np.zeros(due.size)
+                rows = [nothing if w is None else np.ravel(w) for w in each]
+                self.nodes.append(node)
+                self.shapes.append(due.shape)
+                self.weights.append(np.stack(rows))
+                self.due.append(due.ravel())
+        self.is_uniform = len(set(self.shapes)) == 1
+        self._stacked = np.stack(self.weights) if self.is_uniform else None
+        if self.nodes:
+            self._norms = np.stack([np.linalg.norm(w, axis=1) for w in self.weights])
+            self.right, self.sizes = self.weighed(self.due)
+
+    def weighed(self, arrays: Sequence[Array]) -> tuple[Array, Array]:
+        """The dot products with an array for each turn, and how large they may be."""
+        if self._stacked is not None:
+            stacked = np.array(arrays)
+            totals = np.matmul(self._stacked, stacked[:, :, None])[:, :, 0]
+            lengths = np.sqrt(np.einsum("ij,ij->i", stacked, stacked))
+        else:
+            totals = np.stack(
+                [w @ a for w, a in zip(self.weights, arrays, strict=True)]
+            )
+            lengths = np.array([np.linalg.norm(a) for a in arrays])
+        return totals, self._norms * lengths[:, None]
+
+    def made(self, reverse: Reverse, new: New) -> list[Array]:
+        """What an edit puts there in each turn; raises if shapes do not fit."""
+        arrays = []
+        for n, shape in zip(self.nodes, self.shapes, strict=True):
+            array = np.asarray(new(n, reverse.gradient[n]))
+            if array.shape != shape:
+                array = np.broadcast_to(array, shape)
+            arrays.append(array.ravel())
+        return arrays
+
+    def fitting(
+        self, arrays: Sequence[Array], free: str = ""
+    ) -> Iterator[tuple[str, Any, float]]:
+        """Yield in which turns these arrays give what is seen, and by what factor."""
+        totals, sizes = self.weighed(arrays)
+        turns, which = _turns(len(self.nodes))
+        shape = (len(turns), *self.probes.seen.shape)
+        seen: Any = self.probes.seen
+        right: Any = self.right if free != "step" else 0.0
+        change = (turns @ (totals - right)).reshape(shape)
+        base = turns @ (sizes + (self.sizes if free != "step" else 0.0))
+        near = CLOSE * (base.reshape(shape) + np.abs(seen))
+        fits: Any = (np.abs(change - seen) <= near).all(axis=2)
+        if fits.any():
+            fits &= (np.abs(change) > near).any(axis=2)
+            for j in np.flatnonzero(fits.any(axis=1)):
+                yield which[j], np.flatnonzero(turns[j]), 1.0
+        if free:
+            yield from self._scaled((turns @ totals).reshape(shape), change, near, fits)
+
+    def _scaled(
+        self, made: Array, change: Array, near: Array, plain: Any
+    ) -> Iterator[tuple[str, Any, float]]:
+        """The same by a number that follows from the direction that tells most."""
+        turns, which = _turns(len(self.nodes))
+        target = made - change + self.probes.seen
+        k = np.argmax(np.abs(made), axis=2)[:, :, None]
+        factor = np.take_along_axis(target, k, 2) / np.take_along_axis(made, k, 2)
+        close = np.abs(factor * made - target) <= near * (1 + np.abs(factor))
+        fits = close.all(axis=2) & ~plain & np.isfinite(factor[:, :, 0])
+        fits &= np.abs(factor[:, :, 0]) > CLOSE
+        for j, p in np.argwhere(fits):
+            yield which[j], np.flatnonzero(turns[j]), float(factor[j, p, 0])
+
+    def factors(self) -> Iterator[tuple[str, Any, float]]:
+        """Yield by what numbers what is due may be multiplied to be the error."""
+        turns, which = _turns(len(self.nodes))
+        shape = (len(turns), *self.probes.seen.shape)
+        seen = self.probes.seen
+        right = (turns @ self.right).reshape(shape)
+        size = (turns @ self.sizes).reshape(shape)
+        k = np.argmax(np.abs(right), axis=2)[:, :, None]
+        seen_there = np.take_along_axis(np.broadcast_to(seen, shape), k, 2)
+        change = seen_there / np.take_along_axis(right, k, 2)
+        near = CLOSE * (np.abs(change) * size + np.abs(seen))
+        fits = (np.abs(change * right - seen) <= near).all(axis=2)
+        fits &= (np.abs(right) > CLOSE * size).any(axis=2) & seen.any(axis=1)
+        for j, p in np.argwhere(fits):
+            kept = 1 + float(change[j, p, 0])
+            kept = 0.0 if abs(kept) < CLOSE else kept
+            yield which[j], np.flatnonzero(turns[j]), kept
+
+    def parts(self, axis: int) -> Iterator[tuple[int, int]]:
+        """Yield the longest part of an axis to which what stands there may be cut."""
+        shape, seen = self.shapes[0], self.probes.seen
+        others = tuple(d for d in range(len(shape)) if d != axis)
+        pairs = zip(self.weights, self.due, strict=True)
+        terms = np.sum([w * a for w, a in pairs], axis=0)
+        along = terms.reshape(-1, *shape).sum(axis=tuple(d + 1 for d in others))
+        sums = np.concatenate([np.zeros((len(along), 1)), along.cumsum(axis=1)], axis=1)
+        size = self.sizes.sum(axis=0).reshape(seen.shape)
+        near = CLOSE * (size + np.abs(seen))
+        kept = self.right.sum(axis=0).reshape(seen.shape) + seen
+        found = set()
+        for some, step, close in zip(
+            sums.reshape(*seen.shape, -1), kept, near, strict=True
+        ):
+            found.add(_range(some, step, close))
+        for one in found:
+            if one is not None and one != (0, shape[axis]):
+                yield one
+
+
+@cache
+def _turns(count: int) -> tuple[Array, list[str]]:
+    """Which turns of a loop, a row each, and words: all; all but one end; each."""
+    rows: list[Any] = [np.ones(count)]
+    words = [""]
+    if count > 2:
+        rows += [np.arange(count) > 0, np.arange(count) < count - 1]
+        words += [f", in all turns of the loop but the {w}" for w in ("first", "last")]
+    if count > 1:
+        rows += list(np.eye(count))
+        words += [f", in turn {k} of the loop" for k in range(count)]
+    return np.array(rows, dtype=float), words
+
+
+def _range(sums: Array, kept: Array, near: Array) -> tuple[int, int] | None:
+    """The longest part whose running sums grow by what is kept, all of them.
+
+    By search in the sorted sums, so that no pairs of places are kept in memory.
+    """
+    order = np.argsort(sums[0], kind="stable")
+    ordered, stops = sums[0][order], np.arange(len(order))
+    first = np.searchsorted(ordered, sums[0] - kept[0] - near[0])
+    last = np.searchsorted(ordered, sums[0] - kept[0] + near[0], side="right")
+    best: tuple[int, int] | None = None
+    for k in range(_LEADS):
+        some = stops[first + k < last]
+        starts = order[first[some] + k]
+        fits = starts < some
+        for s, step, close in zip(sums, kept, near, strict=True):
+            fits &= np.abs(s[some] - s[starts] - step) <= close
+        if fits.any():
+            i = int(np.argmax(np.where(fits, some - starts, 0)))
+            found = int(starts[i]), int(some[i])
+            if best is None or found[1] - found[0] > best[1] - best[0]:
+                best = found
+    return best

@@ -1,0 +1,127 @@
+"""What an edit is called: codes and words for factors and parts of what is sent."""
+
+import numpy as np
+
+from fastgrad.causes.evidence import Evidence
+from fastgrad.causes.patterns import is_statistic
+from fastgrad.causes.reverse import Reverse, stretched
+from fastgrad.causes.sites import Site
+from fastgrad.program.graph import Node
+
+#: Operations whose derivatives have a sign that is easily forgotten.
+_SIGNED = ("subtract", "negative", "cos", "arccos", "reciprocal", "divide")
+_BRANCHES = ("where", "maximum", "minimum", "abs")
+
+WHAT = {
+    "upstream": "what comes down to {op}",
+    "edge": "what comes down to {op}, for one of its inputs,",
+    "operand": "the other operand of {op}",
+    "sent": "what {op} sends down",
+    "rule": "what {op} sends down, before it is summed over repetitions,",
+}
+
+
+def part_words(site: Site, axis: int, start: int, stop: int) -> tuple[str, str]:
+    """What it is called that an array counts in a part of an axis only."""
+    one = stop == start + 1
+    where = str(start) if one else f"{start}:{stop}"
+    code = "partial" if one else "geometry"
+    repeated = site.i is not None and stretched(site.node, site.i)
+    if one and repeated and site.role != "sent":
+        code = "reduction"
+    return code, f"{WHAT[site.role]} is used only at {where} along axis {axis}"
+
+
+def factor_words(
+    evidence: Evidence, reverse: Reverse, site: Site, kept: float
+) -> tuple[str, str, float]:
+    """What it means that an input receives `kept` times its gradient; odd bits."""
+    node, i = site.node, site.i or 0
+    x = node.inputs[i]
+    several = len(reverse.users[x]) > 1
+    what = f"its {_ordinal(i)} operand" if len(node.inputs) > 1 else "its input"
+    if is_statistic(node, i):
+        return _of_statistic(node, i, kept)
+    if kept == 0:
+        if node.op in _BRANCHES:
+            text = f"{{op}} passes no gradient to {what}"
+            return "local_derivative", text, 1.0
+        if _is_term(reverse, node, x):
+            return (
+                "local_derivative",
+                "a term of the derivative of {op} is left out",
+                1.0,
+            )
+        text = f"the gradient that {{op}} sends to {what} is not added"
+        return "accumulation", text, 1.5 if several else 6.0
+    if abs(kept + 1) < 1e-6:
+        text = f"what {{op}} sends to {what} has the wrong sign"
+        return "local_derivative", text, 1.0 if node.op in _SIGNED else 6.0
+    constant = _constant(node, i)
+    for power, how in ((-1, "left out"), (1, "applied twice")):
+        if constant and abs(kept * constant**-power - 1) < 1e-7:
+            return _of_constant(evidence, node, constant, how)
+    if abs(kept - 2) < 1e-6 or abs(kept - 0.5) < 1e-6:
+        if node.op == "square":
+            how = "doubled" if kept > 1 else "left out"
+            return "local_derivative", f"the factor 2 of {{op}} is {how}", 0.8
+        if kept > 1:
+            text = f"the gradient that {{op}} sends to {what} is added twice"
+            return "accumulation", text, 1.0 if several or node.op == "add" else 6.0
+    count = int(np.prod([node.shape[d] for d in stretched(node, i)]))
+    if count > 1 and abs(kept * count - 1) < 1e-6:
+        text = f"the gradient that {{op}} sends to {what} is averaged, not summed"
+        return "reduction", text, 0.8
+    name = evidence.factor(kept)
+    text = f"what {{op}} sends to {what} is multiplied by {kept:.6g}"
+    return "scale", text + (f", which is {name}" if name else ""), 4.0 if name else 11.0
+
+
+def _constant(node: Node, i: int) -> float | None:
+    """The number that input `i` of a product or quotient is multiplied by."""
+    others = [y.value for j, y in enumerate(node.inputs) if j != i and not y.active]
+    if not others or others[0].ndim or node.op not in ("multiply", "divide"):
+        return None
+    c = float(others[0])
+    return 1 / c if node.op == "divide" and i == 0 and c else c
+
+
+def _is_term(reverse: Reverse, node: Node, x: Node) -> bool:
+    """Whether one call uses a value in several operations, as a power does.
+
+    Turns of a loop are one operation each, of several calls.
+    """
+    if not node.label.startswith("np."):
+        return False
+    others = next(group for group in reverse.groups if node in group)
+    call = node.source.site, node.label
+    users = {user for user, _ in reverse.users[x]}.difference(others)
+    return any((user.source.site, user.label) == call for user in users)
+
+
+def _of_constant(
+    evidence: Evidence, node: Node, c: float, how: str
+) -> tuple[str, str, float]:
+    if node.label.endswith("mean"):
+        what = "the average" if how == "left out" else "the division by the count"
+        return "scale", f"{what} of {{op}} ({1 / c:.6g}) is {how}", 0.8
+    # The whole gradient times a number is a scale; so is a count in a part of it.
+    counts = {n for n in evidence.counts if n == round(n) and n > 1}
+    is_count = any(abs(abs(c) * k - 1) < 1e-9 for k in counts)
+    code = "scale" if node.value.ndim == 0 or is_count else "local_derivative"
+    return code, f"the constant {c:.6g} of {{op}} is {how}", 1.0
+
+
+def _of_statistic(node: Node, i: int, kept: float) -> tuple[str, str, float]:
+    count = int(np.prod([node.shape[d] for d in stretched(node, i)]))
+    if kept == 0:
+        text = "the statistic that {op} normalises by is treated as a constant"
+        return "cross_term", text, 1.0
+    text = f"the term of the statistic in {{op}} is multiplied by {kept:.6g}"
+    if abs(kept - count) < 1e-6 * count or abs(kept * count - 1) < 1e-6:
+        return "reduction", f"{text}: sum and mean over {count} are mixed up", 0.6
+    return "cross_term", text, 3.0
+
+
+def _ordinal(i: int) -> str:
+    return ("first", "second", "third")[i] if i < 3 else f"{i + 1}th"
