@@ -104,6 +104,15 @@ def _densities(p):
     ).sum()
 
 
+def _accumulations(p):
+    z = X[:, 0] @ p["W"] + p["b"]
+    return (
+        lax.cummax(z, axis=0) * lax.cummin(z, axis=1, reverse=True)
+        + lax.cumlogsumexp(z, axis=1)
+        + lax.associative_scan(jnp.multiply, 1 + 0.1 * z)
+    ).sum()
+
+
 def _attention(p):
     q = (X @ p["W"])[:, :, None]
     return jnp.mean(jax.nn.dot_product_attention(q, q, q, is_causal=True) ** 2)
@@ -122,6 +131,12 @@ LOSSES = {
     "control": (_control, PARAMS),
     "densities": (_densities, PARAMS),
     "attention": (_attention, PARAMS),
+    "accumulations": (_accumulations, PARAMS),
+    "digamma": (lambda p: jax.scipy.special.digamma(1 + p["W"] ** 2).sum(), PARAMS),
+    "switch": (
+        lambda p: lax.switch(1, [jnp.sin, jnp.cos, jnp.exp], X @ p["W"]).sum(),
+        PARAMS,
+    ),
     "einsum": (
         lambda p: jnp.einsum("bik,bjk->bij", X @ p["W"], X @ p["W"]).std(),
         PARAMS,
@@ -147,6 +162,7 @@ def test_gradients_of_jax_are_right_and_compiled(name):
     loss, params = LOSSES[name]
     report = check_gradient(loss, params)
     assert report.engine == "compiled", report.fallback
+    assert bool(report.python_operations) is (name == "solve")  # its factors
     assert report.verdict == "correct"
 
 
