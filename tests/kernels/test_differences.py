@@ -10,6 +10,7 @@ import pytest
 from scipy import special
 
 from fastgrad._kernels._replay import BUNDLE, map_elementwise
+from fastgrad.program import ops
 
 RNG = np.random.default_rng(11)
 
@@ -162,6 +163,13 @@ def at_every_level(tmp_path_factory):
             check=True,
         )
     return [np.load(folder / f"{level}.npz") for level in levels]
+
+
+def test_every_elementwise_function_is_held_to_mpmath():
+    """But for what tells true from false, of which there is no difference."""
+    logic = {"not", "and", "or", "where"}
+    logic |= {"greater", "greater_equal", "equal", "not_equal"}
+    assert set(ops.ELEMENTWISE) - logic == {*FUNCTIONS, *STEPS}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
