@@ -263,7 +263,6 @@ class _Right:
 SEEN = [bug for bug in zoo.bugs(held_out=False)[::3] if bug.cause != "mutated"]
 #: Nothing that the numbers or the program could tell.
 UNKNOWN = {
-    "sampled_at_the_centre",
     "output_gate_reads_previous_cell",
     "extra_term_in_mean",
     "running_variance_in_backward",

@@ -1,14 +1,18 @@
 """Why a gradient is wrong: causes, ranked, each with its evidence.
 
 - `evidence`: a wrong gradient block by block, and when a guess matches it.
-- `blocks`: edits of whole blocks, `numbers` and `places`, which need no program.
-- `reverse`, `sieve`, `watch`: how the gradient changes when an operation is broken,
-  which mistakes a dot product tells not to be it, and whether one is.
-- `counterfactuals`: the search through the program, in this order:
-  `bank` (mistakes by operation, a module for each family, put in terms of `mistakes`),
-  `combinations` (several terms off by factors), `misplaced` and `substitutes` (an array
-  misarranged, or another one in its place), `fields` and `steps` (what was sent, solved
-  for).
+- `blocks`: edits of whole blocks, `signatures` in `numbers` and `places`, which need no
+  program.
+- `reverse`: the reverse pass over the program, and how it changes under an edit.
+- `sites` and `edits`: the grammar. Where an array stands in the reverse pass, and what
+  may stand there instead: another expression (`kinds` of edits of the `rules`, which
+  are `expressions`; what is one rule for the user shows in `patterns`), another way to
+  write back (`indices`), the array misarranged (`arrangements`), another array
+  (`operands`).
+  Edits of several operations are `compounds`; two mistakes at once `combinations`.
+- `probes`: an edit projected on the error, a dot product; `search`: all edits at all
+  sites, and what becomes of those that pass; `words` for them.
+- `points`: a second point, which refutes coincidences. `budget`: when to stop.
 
 A cause is named when doing the mistake to the right gradient gives the gradient under
 test, within the error bars, in whole blocks. Nothing that merely looks alike is named.

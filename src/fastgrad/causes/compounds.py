@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.arrangements import arrangements
-from fastgrad.causes.patterns import miscounted
+from fastgrad.causes.patterns import miscounted, plain
 from fastgrad.causes.reverse import Extra, Reverse, elementwise
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
@@ -30,6 +30,7 @@ def compounds(reverse: Reverse, group: list[Node]) -> Iterator[Compound]:
     yield from _lone_uses(reverse, group)
     yield from _conjugates(reverse, group)
     yield from _values(reverse, group)
+    yield from _elsewhere(reverse, group)
 
 
 def _instead(reverse: Reverse, i: int, part: Callable[[Node, Array], Any]) -> Extra:
@@ -124,6 +125,24 @@ def _values(reverse: Reverse, group: list[Node]) -> Iterator[Compound]:
             for m in (n, *(u for u, _ in reverse.users.get(n, ()))):
                 edited[m] = partial(_with, put)
         yield code, f"the backward pass takes {{op}} {how}", edited
+
+
+def _elsewhere(reverse: Reverse, group: list[Node]) -> Iterator[Compound]:
+    """The whole gradient at a value that lacks a term, as the noise of a sample."""
+    node = group[0]
+    for how, value in miscounted(node) if len(group) == 1 else ():
+        reverse.budget.check()
+        try:
+            moved = reverse.moved({node: value})
+        except np.linalg.LinAlgError:
+            continue  # no matrix that could be factorised
+        put = {n: m.value for n, m in moved.items()}
+        readers = [n for n in reverse.nodes if put.keys() & {n, *n.inputs}]
+        edited: dict[Node, Extra] = {n: partial(_with, put) for n in readers}
+        # Noise that is added to the parameters makes another point of them.
+        noisy = any(plain(x).op == "parameter" for x in node.inputs)
+        code = "stale" if noisy else "local_derivative"
+        yield code, f"the gradient is taken at {{op}} {how}", edited
 
 
 def _others(node: Node) -> Iterator[tuple[str, tuple[str, Array]]]:

@@ -301,17 +301,6 @@ class Reverse:
                 )
         return moved
 
-    def replayed(self, values: Mapping[Node, Array]) -> list[Array]:
-        """The gradient of the parameters if these values had been others."""
-        moved = self.moved(values)
-        nodes = [moved.get(node, node) for node in self.nodes]
-        with np.errstate(all="ignore"):
-            found = backpropagate(nodes, moved[self.program.result])
-        return [
-            found.get(moved.get(p, p), np.zeros(p.shape))
-            for p in self.program.parameters
-        ]
-
 
 def elementwise(node: Node) -> bool:
     """Whether the operation works entry by entry."""
