@@ -31,9 +31,8 @@ from fastgrad.causes.places import whereabouts
 from fastgrad.causes.points import Elsewhere, SecondPoint
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.search import Match, Search
-from fastgrad.params.nest import Nest
-from fastgrad.program.graph import Node
-from fastgrad.program.program import Program
+from fastgrad.params import Nest
+from fastgrad.program import Node, Program
 from fastgrad.reports import Cause
 
 Array = NDArray[np.float64]

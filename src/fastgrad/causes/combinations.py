@@ -18,7 +18,7 @@ from fastgrad.causes.probes import CLOSE, NOBODYS, Probes, View
 from fastgrad.causes.reverse import Extra, Reverse
 from fastgrad.causes.sites import Site, independent, sites
 from fastgrad.causes.words import factor_words
-from fastgrad.program.graph import Node
+from fastgrad.program import Node
 
 _DIRECTIONS = 8
 _USES = 6  # of one value

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.patterns import miscounted, plain
 from fastgrad.causes.reverse import Extra, Reverse, elementwise
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
+from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
 _USES = 12  # of a value

@@ -20,7 +20,7 @@ from fastgrad.causes.operands import substitutes
 from fastgrad.causes.reverse import Reverse, stretched
 from fastgrad.causes.sites import New, Site, independent
 from fastgrad.causes.words import WHAT
-from fastgrad.program.graph import Node
+from fastgrad.program import Node
 
 Array = NDArray[np.float64]
 _HUGE = 300_000  # entries of arrays that are left as they are

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.reverse import Reverse, stretched
-from fastgrad.params.nest import Nest
-from fastgrad.program.graph import Node
+from fastgrad.params import Nest
+from fastgrad.program import Node
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.arrangements import unflattened
 from fastgrad.causes.reverse import Reverse, elementwise, stretched
 from fastgrad.causes.sites import New, Site
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
+from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]

@@ -16,8 +16,7 @@ from fastgrad.causes.arrangements import shifted
 from fastgrad.causes.expressions import Expression, call, symbol
 from fastgrad.causes.reverse import elementwise
 from fastgrad.causes.rules import FUNCTIONS, Rule, carried, later, slope_of
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
+from fastgrad.program import Node, ops
 
 _PARTS = 12  # sizes of parts of an axis that are averaged over
 

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.patterns import miscounted
 from fastgrad.causes.reverse import Reverse, elementwise
 from fastgrad.causes.sites import Site
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
+from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
 _STEPS = 4  # between values that are mixed up

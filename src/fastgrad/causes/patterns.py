@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.reverse import Reverse, elementwise, stretched
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
+from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
 _TERMS = ("add", "subtract", "view", "reshape")

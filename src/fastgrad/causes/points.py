@@ -18,7 +18,7 @@ from fastgrad.causes.budget import Budget
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, join
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.search import Search
-from fastgrad.params.nest import Nest
+from fastgrad.params import Nest
 
 _WRONG = 1e-6  # of the entry, or of the largest, that is no rounding
 

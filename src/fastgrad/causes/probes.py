@@ -15,7 +15,7 @@ import numpy as np
 from fastgrad.causes.evidence import Array, Evidence
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.sites import New, Site
-from fastgrad.program.graph import Node
+from fastgrad.program import Node
 
 CLOSE = 1e-6  # of the terms of a dot product, what they must agree to
 #: What shapes that do not fit raise: nobody's code.

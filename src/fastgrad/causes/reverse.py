@@ -16,10 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
-from fastgrad.program.gradient import backpropagate, derivative
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
-from fastgrad.program.program import Program
+from fastgrad.program import Node, Program, backpropagate, derivative, ops
 
 Array = NDArray[np.float64]
 

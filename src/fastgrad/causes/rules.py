@@ -24,8 +24,7 @@ from fastgrad.causes.patterns import (
     summed_axes,
 )
 from fastgrad.causes.reverse import Reverse, elementwise
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
+from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
 

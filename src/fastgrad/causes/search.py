@@ -19,8 +19,7 @@ from fastgrad.causes.probes import NOBODYS, Probes, View
 from fastgrad.causes.reverse import Extra, Reverse
 from fastgrad.causes.sites import Site, independent, sites
 from fastgrad.causes.words import factor_words, part_words
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
+from fastgrad.program import Node, ops
 
 _ENTRIES = 3  # that a coincidence is not to explain
 _NAMED, _UNNAMED = 2.0, 9.0  # bits of a factor

@@ -23,8 +23,7 @@ from fastgrad.causes.reverse import (
     product_part,
 )
 from fastgrad.causes.rules import Rule, rules
-from fastgrad.program.graph import Node
-from fastgrad.program.primitives import ops
+from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.patterns import is_statistic
 from fastgrad.causes.reverse import Reverse, stretched
 from fastgrad.causes.sites import Site
-from fastgrad.program.graph import Node
+from fastgrad.program import Node
 
 #: Operations whose derivatives have a sign that is easily forgotten.
 _SIGNED = ("subtract", "negative", "cos", "arccos", "reciprocal", "divide")
