@@ -215,3 +215,16 @@ def test_loops_within_calls_are_solvers_too(solver, meant_by, p):
     report = fg.check_gradient(lambda x: float(solver(x[0])), np.array([p]), right)
     assert report.verdict == "undecided"
     assert any("another number of times" in note for note in report.notes)
+
+
+def test_adaptive_steps_excuse_a_hundredth_and_no_more():
+    """Their size changes the slope without a jump: by 1 % here, but not by 4 %."""
+    for p, tolerance in [(0.575, 3e-3), (0.85, 1e-2), (1.125, 1e-2)]:
+        right, at = np.array([meant(decay, p)]), np.array([p])
+
+        def loss(x, tolerance=tolerance):
+            return float(decay(x[0], tolerance))
+
+        assert fg.check_gradient(loss, at, right, engine="python").verdict != "wrong"
+        report = fg.check_gradient(loss, at, 1.04 * right, engine="python")
+        assert report.verdict == "wrong"
