@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastgrad.checking.noise import calibrate, ecnoise, measure_noise
-from fastgrad.checking.scales import Scale
+from fastgrad.checking.scales import Given, Scale
 from fastgrad.losses import make_losses
 
 
@@ -89,5 +89,7 @@ def test_calibration_is_cheap():
 def test_a_step_asked_for_is_taken():
     """Everywhere, unrounded."""
     with make_losses(lambda p: np.sum(p**2), np.ones(3), engine="python") as losses:
-        calibration = calibrate(losses, np.random.default_rng(0), step=0.01)
+        calibration = calibrate(
+            losses, np.random.default_rng(0), step=Given.of(losses.nest, 0.01)
+        )
     np.testing.assert_array_equal(calibration.step[:], 0.01)
