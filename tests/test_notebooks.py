@@ -41,9 +41,7 @@ def printed(cell):
 def test_a_kernel_runs_the_tutorial(cells):
     """The verdict, and the line of the cell that the cause blames."""
     [found] = [printed(c) for c in cells if "Gradient WRONG: all 17" in printed(c)]
-    assert re.search(
-        r"the derivative of y = np.tanh\s+\(Cell In\[1\], line\s+18\)", found
-    )
+    assert re.search(r"np.tanh\s+\(Cell\s+In\[1\],\s+line\s+18\)", found)
     assert re.search(r"^ +Cell In\[1\]:18: A1 = np.tanh\(Z1\)$", found, re.M)
 
 
