@@ -248,9 +248,11 @@ _ELSEWHERE = {
     "rng": "`seed`",
     "random_state": "`seed`",
     **dict.fromkeys(
-        ("eps", "epsilon", "h", "delta", "dx", "rel_step"),
+        ("eps", "epsilon", "h", "delta", "dx"),
         "`step`, the absolute step, or left out: it is chosen by measured noise",
     ),
+    "rel_step": "`step`, absolute, for each entry: `step=1e-6 * np.abs(x)`",
+    "nondet_tol": "`nondet_rtol`, relative to the loss",
 }
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from fastgrad._arguments import described
+from fastgrad.checking import check_gradient, check_jacobian, check_variations
 from fastgrad.reports import Report
 
 _GRADIENT = ("loss", "params", "grads", "data")
@@ -42,17 +43,15 @@ class Target:
         options : mapping
             Of the check; a Jacobian takes `rtol` and `seed` only.
         """
-        import fastgrad as fg
-
         if "fun" in self.parts:
             for option in options:
                 if option not in ("rtol", "seed"):
                     why = f"{self.name} is a Jacobian, which takes no {option}."
                     raise TargetError(why)
-            return fg.check_jacobian(**self.parts, **options)
+            return check_jacobian(**self.parts, **options)
         if "data" in self.parts:
-            return fg.check_variations(**self.parts, **options)
-        return fg.check_gradient(**self.parts, **options)
+            return check_variations(**self.parts, **options)
+        return check_gradient(**self.parts, **options)
 
 
 def target(name: str) -> Target:

@@ -129,3 +129,42 @@ def test_gradients_of_another_structure_are_named():
     loss, params, gradient = CASES["network"]
     with pytest.raises(ValueError, match="`grads` must have the keys of `params`"):
         fg.check_gradient(loss, params, {"W": gradient(params)["W"]})
+
+
+# ---- Jacobians -----------------------------------------------------------------------
+
+Z = _complex(3)
+FUNCTIONS = {
+    "entrywise": (lambda z: z**3, lambda z: np.diag(3 * z**2)),
+    "linear": (lambda z: X[:, :3] @ z, lambda z: X[:, :3]),
+    "products": (
+        lambda z: np.array([z[0] * z[1], np.exp(z[2])]),
+        lambda z: np.array([[z[1], z[0], 0], [0, 0, np.exp(z[2])]]),
+    ),
+    "real outputs": (
+        lambda z: np.array([np.abs(z[0]) ** 2, (z[1] * z[2]).real]),
+        lambda z: np.array([[2 * z[0], 0, 0], [0, z[2].conj(), z[1].conj()]]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_jacobians_of_complex_functions(name):
+    fun, jac = FUNCTIONS[name]
+    assert fg.check_jacobian(fun, Z, jac).verdict == "correct"
+    assert fg.check_jacobian(fun, Z, jac(Z)).verdict == "correct"
+    wrong = jac(Z) * np.array([1, 1.001, 1])
+    report = fg.check_jacobian(fun, Z, wrong)
+    assert report.verdict == "wrong"
+    assert {entry.index[1] // 2 for entry in report.wrong} == {1}
+    assert not fg.check_jacobian(fun, Z, lambda z: jac(z).conj()).ok
+
+
+def test_a_function_that_is_not_holomorphic_has_no_derivative():
+    assert fg.check_jacobian(np.conj, Z, np.eye(3)).verdict == "wrong"
+
+
+@pytest.mark.parametrize("options", [{"vjp": np.dot}, {"bounds": (0, 1)}])
+def test_complex_jacobians_are_matrices(options):
+    with pytest.raises(ValueError, match="a complex `x` must be a vector"):
+        fg.check_jacobian(np.exp, Z, np.diag(np.exp(Z)), **options)

@@ -234,3 +234,32 @@ def test_pieces_of_a_gradient_do_not_matter(method, engine, step, rng, monkeypat
         parts = fg.numerical_gradient(loss, w, **options)
         for one, other in zip(whole, parts, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+def test_pieces_of_a_jacobian_move_no_column_twice(factor, rng, monkeypatch):
+    """Its entries come row by row, and each row has all columns."""
+    A, x = rng.standard_normal((30, 30)) / 5, rng.standard_normal(30)
+
+    calls = []
+
+    def fun(x):
+        calls.append(1)
+        return np.tanh(A @ x)
+
+    jacobian = (1 - np.tanh(A @ x) ** 2)[:, None] * A
+    jacobian[3, 4] *= factor
+    options = {"return_error": True, "method": "forward"}
+    whole = fg.numerical_jacobian(fun, x, **options)
+    at_once = len(calls)
+    report = fg.check_jacobian(fun, x, jacobian)
+    for module in ("judgement.PIECE", "verdict.PIECE", "numerical._PIECE"):
+        monkeypatch.setattr(f"fastgrad.checking.{module}", 35)
+    parts = fg.check_jacobian(fun, x, jacobian)
+    assert parts.verdict == report.verdict == ("correct" if factor == 1 else "wrong")
+    assert parts.evaluations <= report.evaluations + 100 < 500
+    assert {e.name for e in parts.wrong} == {e.name for e in report.wrong}
+    calls.clear()
+    found = fg.numerical_jacobian(fun, x, **options)
+    assert len(calls) <= at_once + 100
+    np.testing.assert_array_equal(found[0], whole[0])

@@ -669,7 +669,7 @@ def missing_by_mask(r):
     [np.nanmean, np.nansum, np.nanmax, np.nanmin, np.nanstd, np.nanmedian, np.nanprod],
     ids=lambda f: f.__name__,
 )
-def test_what_is_missing_at_some_points_only_is_guarded(missing, function):
+def test_what_is_missing_at_some_points_only_is_left_to_the_function(missing, function):
     data = np.random.default_rng(5).normal(size=9)
 
     def loss(p):
@@ -685,3 +685,51 @@ def test_what_is_missing_at_some_points_only_is_guarded(missing, function):
                 answered += 1
                 assert got == pytest.approx(loss(p + d) - loss(p), rel=1e-9, abs=1e-13)
     assert answered >= 6
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-12, 0.3, 3.0])
+@pytest.mark.parametrize("winner", [np.maximum, np.minimum])
+def test_winners_against_a_constant(winner, size):
+    """Whether all lanes of some neighbours stay on their side, or one does not."""
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=38)
+    y = np.where(rng.random(38) < 0.2, rng.choice([-np.inf, np.inf], 38), x[::-1])
+    scale = rng.uniform(0.5, 2, size=38)
+
+    def loss(w):
+        kept = winner(x * w, y)
+        return np.where(np.isfinite(kept), kept, 0.0) @ scale
+
+    program = trace(loss, np.ones(()))  # moves all elements of a lane
+    delta = size * rng.normal(size=24) * (rng.random(24) < 0.8)
+    got, crossed = program.at_entries(np.zeros(24, dtype=int), delta)
+    ahead = x > y if winner is np.maximum else x < y
+    for k, d in enumerate(delta):
+        moved = x * d
+        now = x + moved > y if winner is np.maximum else x + moved < y
+        stays = ahead & now
+        expected = np.where(stays, moved, 0.0)
+        other = ahead != now
+        expected[other] = np.where(now, x + moved - y, y - x)[other]
+        np.testing.assert_allclose(got[k], expected @ scale, rtol=1e-9, atol=1e-323)
+        assert crossed[k] == other.any()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda p: np.sum(np.where(np.isfinite(1 / p), 1 / p, 0.0)),
+        lambda p: np.sum(np.nan_to_num(np.log(p), nan=1.0, neginf=-3.0)),
+        lambda p: np.sum(np.log(p) > -1.0) * p[2],
+        lambda p: np.nanmean(np.sqrt(p)),
+        lambda p: np.sum(np.where(np.log(p) == -np.inf, 5.0, p)),
+    ],
+)
+def test_outcomes_of_what_is_not_finite_are_never_another_number(loss):
+    p = np.array([0.0, -0.5, 0.7])
+    program = trace(loss, p)
+    with np.errstate(all="ignore"):
+        for d in 0.8 * np.vstack([np.eye(3), -np.eye(3), [[1, 1, 1]]]):
+            got = program.along(d, np.array([1.0]))[0]
+            if np.isfinite(got):
+                assert got == pytest.approx(loss(p + d) - loss(p), rel=1e-9, abs=1e-13)

@@ -672,6 +672,8 @@ def test_sparse_matrices_are_refused_with_advice():
         scaler.transform(x, out=np.empty((3, 3)))
     with pytest.raises(ValueError, match="must not become a frame"):
         scaler.set_output(transform="pandas").transform(x)
+    with pytest.raises(ValueError, match=r"`X` must have shape \(samples, features\)"):
+        scaler.fit(sparse.coo_array([1.0, 0.0, 2.0]))
     bad = x.copy()
     bad.data[1] = np.inf
     with pytest.raises(ValueError, match="infinity in column 1"):
@@ -712,6 +714,9 @@ def test_sparse_statistics_are_those_of_the_dense(seed, layout, density, kind, w
         np.testing.assert_allclose(
             getattr(ours, name), getattr(dense, name), rtol=1e-13
         )
+    if kind != "missing":
+        for found, right in zip(ours.drift(given), dense.drift(x), strict=True):
+            np.testing.assert_allclose(found, right, rtol=1e-12, atol=1e-12)
     before = given.toarray()
     z = ours.transform(given)
     assert sparse.issparse(z)

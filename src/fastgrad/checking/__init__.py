@@ -8,8 +8,8 @@ loss). What they are told with:
 - `audit`: is the loss deterministic (`generators` says what it draws from), does it
   depend on its parameters, does the gradient stay the same from call to call.
 - `coverage`: which entries; `explanation`: why they are wrong, as `causes` finds it.
-- `noise`: how much the loss rounds and bends, and the step that suits it; `scales` of
-  entries, `steep` and oscillating losses, `stairs` that rounding makes.
+- `noise`: how much the loss rounds (by `ecnoise`) and bends, and the step that suits
+  it; `scales` of entries, `steep` and oscillating losses, `stairs` that rounding makes.
 - `differences`: slopes from losses at perturbed points, with error bars; `exact` where
   a program knows them to the last digits, `fits` of many large steps where noise hides
   them at small ones, `extrapolation` of few.

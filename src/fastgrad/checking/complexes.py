@@ -5,7 +5,7 @@ loss L is dL/dRe + i dL/dIm, twice its derivative by the conjugate: the directio
 which it grows, and what torch calls the gradient.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,38 @@ def gradient_of_parts(grads: Any, params: Any) -> Any:
         return in_parts(params, found, "grads")
 
     return of_pairs
+
+
+def jacobian_of_parts(
+    fun: Callable[..., Any], x: Any, jac: Any, given: Iterable[bool]
+) -> tuple[Callable[..., Any], NDArray[Any], Any]:
+    """Return a function of complex numbers, the point and the Jacobian by parts.
+
+    Real and imaginary parts alternate. The derivative a + bi of a complex output by z
+    is the matrix [[a, -b], [b, a]], that of a real output the row [a, b].
+    """
+    z = np.asarray(x)
+    if z.ndim != 1 or jac is None or any(given):
+        raise ValueError(
+            "a complex `x` must be a vector, and its derivative a matrix, `jac`, "
+            "without `vjp`, `jvp`, `sparsity`, `bounds` and `workers`."
+        )
+
+    def of_pairs(pairs: Any, *args: Any, **kwargs: Any) -> Any:
+        whole = np.reshape(pairs, (-1, 2))
+        y = fun(whole[:, 0] + 1j * whole[:, 1], *args, **kwargs)
+        return np.ravel(_parts(y)) if np.iscomplexobj(y) else y
+
+    def matrix(pairs: Any, *args: Any, **kwargs: Any) -> Any:
+        whole = np.ascontiguousarray(pairs).view(complex)
+        found = jac(whole, *args, **kwargs) if callable(jac) else jac
+        a, b = np.real(found), np.imag(found)
+        rows = [np.stack([a, b], -1)]
+        if np.iscomplexobj(fun(whole, *args, **kwargs)):
+            rows = [np.stack([a, -b], -1), np.stack([b, a], -1)]
+        return np.stack(rows, axis=1).reshape(-1, 2 * z.size)
+
+    return of_pairs, np.ravel(_parts(z)), matrix
 
 
 def _parts(x: Any) -> NDArray[Any]:

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad.checking.differences import EPS, Array, Index
-from fastgrad.checking.noise import ecnoise
+from fastgrad.checking.ecnoise import ecnoise
 from fastgrad.checking.outputs import Outputs
 from fastgrad.losses import Flags, Losses, Progress
 from fastgrad.params import Nest, Vector
 
 _BATCH = 2**22  # numbers in the points that are held at once
+_KEPT = 4  # numbers of the outputs for each entry
 
 
 class Entries(Losses):
@@ -48,6 +49,7 @@ class Entries(Losses):
         parts = np.split(x, ends[:-1])
         named = zip(blocks.items(), parts, strict=True)
         nest = Nest({name: part.reshape(shape) for (name, shape), part in named})
+        self._kept: dict[tuple[bytes, bytes], Array] = {}
         self.progress = Progress(show=False)
         super().__init__(outputs.fun, nest, self.progress)
         self.engine = "python" if outputs.workers is None else "workers"
@@ -140,10 +142,23 @@ class Entries(Losses):
         return points, call[pair]
 
     def _rises(self, points: list[tuple[Index, Vector]]) -> Array:
-        outputs = self.outputs
+        """Return the changes of all outputs at points; what is known is not asked.
+
+        Entries come row by row, a piece at a time, and each piece moves all columns.
+        """
+        outputs, kept = self.outputs, self._kept
+        keys = [(column.tobytes(), value.tobytes()) for column, value in points]
+        new = [k for k, key in enumerate(keys) if key not in kept]
         with np.errstate(all="ignore"):
-            moved = (outputs.moved(*point) for point in points)
-            return outputs.at(moved, len(points)) - outputs.at_x
+            moved = (outputs.moved(*points[k]) for k in new)
+            rises = outputs.at(moved, len(new)) - outputs.at_x
+        found = dict(zip((keys[k] for k in new), map(np.copy, rises), strict=True))
+        rows = [found[key] if key in found else kept.pop(key) for key in keys]
+        kept.update(zip(keys, rows, strict=True))  # the last to go are those just asked
+        most = max(_BATCH, _KEPT * len(self.row)) // max(1, len(outputs.at_x))
+        while len(kept) > most:
+            del kept[next(iter(kept))]
+        return np.stack(rows)
 
     def _noise(self) -> Array:
         """Return the noise of each output along a random direction."""

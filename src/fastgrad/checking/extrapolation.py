@@ -22,6 +22,7 @@ from fastgrad.checking.differences import (
     Pairs,
     entry_pairs,
 )
+from fastgrad.checking.ecnoise import rounding_of
 from fastgrad.checking.noise import measure_noise, noise_along, pooled
 from fastgrad.checking.scales import Owner, Scale, binary
 from fastgrad.checking.stairs import noise_of_stairs
@@ -93,9 +94,10 @@ class _Search:
         noise = np.full(len(some), self.losses.noise)
         if np.isnan(self.losses.noise):
             noise = measure_noise(self.losses, self.index[some], own)
-        if not np.isfinite(noise).any():
-            noise[:] = noise_along(self.losses, scale, rng)
-        noise = np.fmax(pooled(noise, owner, blocks), self.losses.rounding)
+        lost = ~np.isfinite(noise)
+        if lost.any():
+            noise[lost] = noise_along(self.losses, scale, rng)
+        noise = np.fmax(pooled(noise, owner, blocks), rounding_of(self.losses))
         pairs = entry_pairs(self.losses, self.index[some], own[:, None] * _WIDTHS)
         stairs = noise_of_stairs(self.losses, self.index[some], own, pairs)
         np.maximum.at(noise, owner, 2 * stairs)

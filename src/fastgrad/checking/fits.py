@@ -75,6 +75,9 @@ def _first_order(
     inverse = np.linalg.inv(r)
     coefficients = values @ q @ inverse.T
     rest = values - coefficients @ terms.T
-    rms = np.sqrt((rest**2).sum(axis=1) / (len(steps) - len(powers)))
+    largest = np.abs(rest).max(axis=1)  # squares must neither vanish nor overflow
+    unit = np.where(largest > 0, largest, 1.0)
+    squares = ((rest / unit[:, None]) ** 2).sum(axis=1)
+    rms = unit * np.sqrt(squares / (len(steps) - len(powers)))
     gain = _DOUBT * KAPPA * float(np.linalg.norm(inverse[0]))
     return coefficients[:, 0], gain * np.fmax(rms, spread), rms

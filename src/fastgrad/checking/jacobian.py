@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastgrad._arguments import flag, public_with, refusal
 from fastgrad.checking.audit import random_outputs, unchecked
+from fastgrad.checking.complexes import are_complex, jacobian_of_parts
 from fastgrad.checking.coverage import check_coverage, covered
 from fastgrad.checking.differences import Array
 from fastgrad.checking.judgement import Gradient, Judgement, Verdicts, check_rtol
@@ -91,6 +92,14 @@ def numerical_jacobian(
     >>> numerical_jacobian(fun, [2.0, 0.0]).round(6) + 0.0
     array([[0., 2.],
            [0., 1.]])
+
+    Of a function of many points at once, by the complex step:
+
+    >>> def rows(x):
+    ...     return np.stack([x[:, 0] * x[:, 1], np.sin(x[:, 1])], axis=1)
+    >>> numerical_jacobian(rows, [2.0, 0.0], vectorized=True, method="complex")
+    array([[0., 2.],
+           [0., 1.]])
     """
     flag("return_error", return_error)
     problem = Problem(fun, x, **options)
@@ -136,10 +145,12 @@ def check_jacobian(
     Parameters
     ----------
     fun, x, args, kwargs
-        The function and the point, as for `numerical_jacobian`.
+        The function and the point, as for `numerical_jacobian`. `x` may be a complex
+        vector: real and imaginary parts of inputs and of complex outputs alternate.
     jac : array_like, sparse matrix, LinearOperator, nest or callable, optional
         The Jacobian, shape (m, n) or nested as `numerical_jacobian` returns it, or a
-        function of `x` (and `args` and `kwargs`) that returns it.
+        function of `x` (and `args` and `kwargs`) that returns it. For complex `x` the
+        derivatives by z of a holomorphic `fun`, or dy/dRe + i dy/dIm of real outputs.
     vjp, jvp : callable, optional
         Instead of `jac`: ``vjp(x, v)`` returns v times the Jacobian, ``jvp(x, u)`` the
         Jacobian times u. They are called for every unit vector, `jvp` once for a group
@@ -176,12 +187,17 @@ def check_jacobian(
     >>> report = check_jacobian(residuals, [2.0, 0.5], jac)
     >>> report.verdict, report.wrong[0].name  # the inner derivative t is missing
     ('wrong', 'jacobian[0, 1]')
+    >>> check_jacobian(residuals, [2.0, 0.5], jac, coverage=3).blocks[0].checked
+    3
     """
     started = time.perf_counter()
     coverage = check_coverage(coverage)
     if coverage == "locate":
         must = 'be "full" or the number of entries of each block'
         raise refusal(ValueError, "coverage", must, coverage)
+    if isinstance(x, np.ndarray | list | tuple) and are_complex(x):
+        others = (vjp, jvp, *map(options.get, ("sparsity", "bounds", "workers")))
+        fun, x, jac = jacobian_of_parts(fun, x, jac, [v is not None for v in others])
     problem = Problem(fun, x, **options)
     analytic = problem.analytic(jac, vjp, jvp)
     report = checked(problem, analytic, rtol, coverage)

@@ -22,9 +22,10 @@ from fastgrad.checking.differences import (
     entry_pairs,
     ladder,
 )
+from fastgrad.checking.ecnoise import ROUNDED, ecnoise, quantum_of, rounding_of
 from fastgrad.checking.exact import FINE, exact_bars
 from fastgrad.checking.scales import Given, Owner, Scale, Step, binary
-from fastgrad.checking.stairs import ROUNDED, noise_of_stairs
+from fastgrad.checking.stairs import noise_of_stairs
 from fastgrad.losses import Losses
 
 _POINTS = 7
@@ -84,68 +85,6 @@ class Calibration:
         return bar + self.truncation[block] / self.scale[index]
 
 
-def ecnoise(values: Array) -> tuple[Array, Flags]:
-    """Estimate the noise of a function from values at equally spaced points.
-
-    Moré and Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011):
-    differences of high order remove what is smooth and keep the noise, whose size is
-    believed where three orders in turn agree.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n, m)
-        n functions at m >= 5 points each.
-
-    Returns
-    -------
-    noise : ndarray of float64, shape (n,)
-        Standard deviations; where `found` is not set, an upper bound.
-    found : ndarray of bool, shape (n,)
-        False where the points are so close that half the values are the same, or so
-        far apart that the values are not noise alone.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> x = np.linspace(0, 1e-6, 7)
-    >>> noise, found = ecnoise(np.exp(x)[None] + 1e-9 * rng.normal(size=(1, 7)))
-    >>> bool(3e-10 < noise[0] < 3e-9), bool(found[0])
-    (True, True)
-    """
-    m = values.shape[1]
-    table, gamma = values, 1.0
-    sizes, both_signs = [], []
-    for order in range(1, m):
-        table = np.diff(table, axis=1)
-        gamma *= 0.5 * order / (2 * order - 1)
-        sizes.append(np.sqrt(gamma * np.mean(table**2, axis=1)))
-        both_signs.append((table.min(axis=1) < 0) & (table.max(axis=1) > 0))
-    noise, found = np.min(sizes, axis=0), np.zeros(len(values), dtype=bool)
-    for k in range(m - 3):
-        three = np.stack(sizes[k : k + 3])
-        level = three.max(axis=0) <= 4 * three.min(axis=0)
-        here = ~found & level & both_signs[k]
-        noise = np.where(here, sizes[k], noise)
-        found |= here
-    change = np.diff(values, axis=1)
-    flat = (change == 0).sum(axis=1) >= m / 2
-    quantum = _quantum(change)
-    bound = np.where(found | np.isnan(quantum), noise, ROUNDED * quantum)
-    return np.where(flat, np.inf, bound), found & ~flat
-
-
-def _quantum(change: Array) -> Array:
-    """Return what rows of changes are small multiples of; nan where nothing."""
-    size = np.abs(change)
-    apart = np.abs(size[:, :, None] - size[:, None, :]).reshape(len(size), -1)
-    sizes = np.concatenate([size, apart], axis=1)
-    least = np.min(np.where(sizes > 0, sizes, np.inf), axis=1)
-    with np.errstate(all="ignore"):
-        count = size / least[:, None]
-    stairs = ((count == np.rint(count)) & (count < 1000)).all(axis=1)
-    return np.where(stairs & np.isfinite(least), least, np.nan)
-
-
 def calibrate(
     losses: Losses,
     rng: np.random.Generator,
@@ -178,10 +117,11 @@ def calibrate(
             return exact
     own, owner, blocks = scale[index], block[index], len(offsets) - 1
     noise = measure_noise(losses, index, own)
-    if not np.isfinite(noise).any():  # no response: they may all be dead by chance
-        noise[:] = noise_along(losses, scale, rng)
+    lost = ~np.isfinite(noise)  # no response: they may be dead by chance
+    if lost.any():
+        noise[lost] = noise_along(losses, scale, rng)
     noise = pooled(noise, owner, blocks)
-    noise = np.maximum(noise, losses.rounding)
+    noise = np.maximum(noise, rounding_of(losses))
     given = None if method == "complex" else step  # none on the real axis
     steps = own[:, None] * RUNGS if given is None else _fixed_rungs(given, index)
     pairs = entry_pairs(losses, index, steps)
@@ -311,7 +251,7 @@ def _coarseness(losses: Losses, direction: Array) -> float:
     except Exception:  # the loss cannot be computed that far away
         change = np.zeros(_POINTS - 1)
     with np.errstate(all="ignore"):
-        quantum = float(_quantum(change[None])[0])
+        quantum = float(quantum_of(change[None])[0])
     usual = EPS * abs(losses.base)
     return ROUNDED * quantum if quantum > 1e4 * usual else usual
 

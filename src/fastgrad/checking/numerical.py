@@ -100,6 +100,15 @@ def numerical_gradient(
     >>> gradient = numerical_gradient(lambda w: np.sum(w**2), np.array([1.0, -2.0]))
     >>> np.allclose(gradient, [2.0, -4.0])
     True
+
+    A step for each block:
+
+    >>> def loss(p):
+    ...     return p["a"] ** 3 + np.exp(p["b"])
+    >>> p = {"a": 100.0, "b": 0.0}
+    >>> found = numerical_gradient(loss, p, step={"a": 1.0, "b": 1e-3})
+    >>> round(float(found["a"]), 6), round(float(found["b"]), 9)
+    (30001.0, 1.000000167)
     """
     method, rng = check_method(method, step), generator("seed", seed)
     flag("return_error", return_error)

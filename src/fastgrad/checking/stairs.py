@@ -7,9 +7,9 @@ is a staircase, on which small differences are zero or a whole step.
 import numpy as np
 
 from fastgrad.checking.differences import Array, Index, Pairs, entry_pairs
+from fastgrad.checking.ecnoise import ROUNDED
 from fastgrad.losses import Losses
 
-ROUNDED = 12**-0.5  # standard deviation of rounding, in units of the last place
 _WIDE = 2.0 ** -np.arange(6.0)  # of the scale: where smaller steps are all lost
 _PROBES = 1 + np.arange(8) / 64  # times the smallest step that is seen
 _FEW = 2  # steps of a staircase between them, at most

@@ -49,6 +49,8 @@ def look_closer(losses: Losses, calibration: Calibration, entries: Judgement) ->
         known = np.abs(entries.numerical) + entries.error
         steeper = (entries.kind == WRONG) & (np.abs(entries.analytic) > known)
     steep = np.flatnonzero(steeper & np.isfinite(entries.off))
+    if steep.size == 0:
+        return
     _judge(losses, calibration, entries, steep[:_FEW])
     if (entries.kind[steep[:_FEW]] != WRONG).any():
         _judge(losses, calibration, entries, steep[_FEW:])

@@ -192,19 +192,17 @@ def _smooth(entries: Verdicts) -> Iterator[tuple[Array, Array]]:
 
 
 def detection_limit(entries: Verdicts) -> float:
-    """Return the size above which errors in verified entries would be called wrong.
+    """Return the size above which errors in entries that passed would be called wrong.
 
-    Of a block without such, in entries that are zero as far as is seen.
+    That were verified, or are zero as far as is seen.
     """
-    for kind in (CORRECT, UNOBSERVABLE):
-        limits = []
-        for piece in entries.pieces():
-            own = piece.kind == kind
-            limit = 2 * piece.error[own] + piece.tolerance[own]
-            limits += [limit.max()] if limit.size else []
-        if limits:
-            return float(np.max(limits))
-    return float("nan")
+    limits = []
+    for piece in entries.pieces():
+        zero = np.abs(piece.numerical) <= piece.error
+        own = (piece.kind == CORRECT) | ((piece.kind == UNOBSERVABLE) & zero)
+        limit = 2 * piece.error[own] + piece.tolerance[own]
+        limits += [limit.max()] if limit.size else []
+    return float(np.max(limits)) if limits else float("nan")
 
 
 def _verdict(count: Any) -> Verdict:

@@ -34,6 +34,7 @@ from fastgrad.checking.judgement import (
 )
 from fastgrad.checking.noise import Calibration
 from fastgrad.checking.scales import binary
+from fastgrad.checking.stairs import noise_of_stairs
 from fastgrad.losses import Losses
 
 _GOOD = 2e-3  # of an entry: a wider bar is worth another try
@@ -143,6 +144,9 @@ def _ladder_verdict(
     index, noise = entries.index[which], calibration.noise[entries.block[which]]
     scale = binary(calibration.scale[index])[:, None]
     pairs = entry_pairs(losses, index, scale * RUNGS)
+    if calibration.method != "exact":
+        own = calibration.scale[index]
+        noise = np.fmax(noise, 2 * noise_of_stairs(losses, index, own, pairs))
     slopes = ladder(pairs, noise)
     if calibration.method == "exact":
         slopes = sharpened(losses, index, slopes, calibration.scale[index])

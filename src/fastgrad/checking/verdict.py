@@ -21,6 +21,7 @@ from fastgrad.checking.judgement import (
     Effects,
     Gradient,
     Judgement,
+    Jump,
     Ladders,
     Verdicts,
     allowances,
@@ -36,7 +37,7 @@ from fastgrad.checking.steep import look_closer
 from fastgrad.checking.suspects import try_again
 from fastgrad.checking.ties import check_ties
 from fastgrad.checking.tolerances import Tolerances
-from fastgrad.checking.zeros import find_zeros
+from fastgrad.checking.zeros import find_zeros, leave_open
 from fastgrad.losses import Losses
 
 _SHOWN = 2**10  # entries left open of a piece, to be named in the report
@@ -65,64 +66,94 @@ def judge(
     -------
     Verdicts
     """
-    effects = Effects(gradient, calibration, index)
-    n = len(index)
-    kept = {name: np.empty(n) for name in ("numerical", "error")}
-    kind = np.empty(n, dtype=np.uint8)
-    kinks, controls, left_open, jumps, conditions = [], [], [], [], []
-    ladders = []
-    excused, excuses = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
-    for start in range(0, max(1, n), PIECE):
-        here = slice(start, start + PIECE)
-        own = np.asarray(index[here], dtype=np.int64)
-        entries = _first_pass(losses, calibration, gradient, effects, own)
+    kept = _Kept(gradient, calibration, index)
+    for start in range(0, max(1, len(index)), PIECE):
+        own = np.asarray(index[start : start + PIECE], dtype=np.int64)
+        entries = _first_pass(losses, calibration, gradient, kept.effects, own)
+        leave_open(entries, kept.effects)
         measured, usual = entries.numerical.copy(), entries.tolerance.copy()
-        ladders.append(try_again(losses, calibration, entries, rng))
+        kept.ladders.append(try_again(losses, calibration, entries, rng))
         look_closer(losses, calibration, entries)
         excuse_cancellation(losses, gradient, entries, rng)
-        conditions.append(excuse_condition(losses, entries))
-        jumps.append(excuse_solver(losses, entries, rng))
-        kinks.append(take(entries, entries.kind == KINK))
-        controls.append(take(entries, _least_certain(entries, effects)))
-        unverified = (entries.kind == UNDECIDED) | entries.drowned
-        left_open.append(take(entries, np.flatnonzero(unverified)[:_SHOWN]))
+        kept.conditions.append(excuse_condition(losses, entries))
+        kept.jumps.append(excuse_solver(losses, entries, rng))
+        leave_open(entries, kept.effects)
+        kept.add_examples(entries)
         if calibration.fixed is not None:  # report what that step gives
             moved = np.abs(measured - entries.numerical)
             entries.error = np.where(moved > 0, entries.error + moved, entries.error)
             entries.numerical = measured
-        more = np.flatnonzero(entries.tolerance != usual)
-        excused.append(start + more)
-        excuses.append(entries.tolerance[more])
-        kind[here] = entries.kind
-        for name, values in kept.items():
-            values[here] = getattr(entries, name)
-    tied = joined(kinks)
+        kept.add(start, entries, usual)
+    tied = joined(kept.kinks)
     check_ties(losses, calibration, tied)
-    kind[places(index, tied.index)] = tied.kind
-    if losses.raised is not None and not np.isfinite(kept["error"]).any():
+    kept.kind[places(index, tied.index)] = tied.kind
+    if losses.raised is not None and not np.isfinite(kept.error).any():
         raise losses.raised  # nothing at all is known
-    found = Verdicts(
-        index,
-        gradient.value if n == len(gradient.value) else gradient.value[index],
-        **kept,
-        tolerance=Tolerances(
-            (gradient, calibration, effects),
-            index,
-            kept["numerical"],
-            np.concatenate(excused),
-            np.concatenate(excuses),
-        ),
-        kind=kind,
-        edges=calibration.block.edges(index),
-        controls=joined(controls),
-        open=joined(left_open),
-        jump=max(filter(None, jumps), key=lambda jump: jump.size, default=None),
-        condition=max(filter(None, conditions), default=None),
-        zero=np.zeros(len(gradient.eps), dtype=bool),
-        ladders=Ladders(*map(np.concatenate, zip(*ladders, strict=True))),
-    )
+    found = kept.verdicts()
     find_zeros(found, losses.nest.offsets, gradient, calibration)
     return found
+
+
+class _Kept:
+    """What is kept of the entries that were judged piece by piece."""
+
+    def __init__(
+        self, gradient: Gradient, calibration: Calibration, index: Index | Every
+    ) -> None:
+        self.gradient, self.calibration, self.index = gradient, calibration, index
+        self.effects = Effects(gradient, calibration, index)
+        self.numerical, self.error = np.empty(len(index)), np.empty(len(index))
+        self.kind = np.empty(len(index), dtype=np.uint8)
+        self.kinks: list[Judgement] = []
+        self.controls: list[Judgement] = []
+        self.open: list[Judgement] = []
+        self.jumps: list[Jump | None] = []
+        self.conditions: list[float | None] = []
+        self.ladders: list[Ladders] = []
+        self._excused, self._excuses = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+
+    def add_examples(self, entries: Judgement) -> None:
+        """Keep all that is known about some entries of a piece."""
+        self.kinks.append(take(entries, entries.kind == KINK))
+        self.controls.append(take(entries, _least_certain(entries, self.effects)))
+        unverified = (entries.kind == UNDECIDED) | entries.drowned
+        self.open.append(take(entries, np.flatnonzero(unverified)[:_SHOWN]))
+
+    def add(self, start: int, entries: Judgement, usual: Array) -> None:
+        """Keep what there is to say about a piece; `usual` tolerances are not kept."""
+        here = slice(start, start + len(entries.kind))
+        self.numerical[here], self.error[here] = entries.numerical, entries.error
+        self.kind[here] = entries.kind
+        more = np.flatnonzero(entries.tolerance != usual)
+        self._excused.append(start + more)
+        self._excuses.append(entries.tolerance[more])
+
+    def verdicts(self) -> Verdicts:
+        """Return it all."""
+        index, value = self.index, self.gradient.value
+        return Verdicts(
+            index,
+            value if len(index) == len(value) else value[index],
+            self.numerical,
+            self.error,
+            tolerance=Tolerances(
+                (self.gradient, self.calibration, self.effects),
+                index,
+                self.numerical,
+                np.concatenate(self._excused),
+                np.concatenate(self._excuses),
+            ),
+            kind=self.kind,
+            edges=self.calibration.block.edges(index),
+            controls=joined(self.controls),
+            open=joined(self.open),
+            jump=max(
+                filter(None, self.jumps), key=lambda jump: jump.size, default=None
+            ),
+            condition=max(filter(None, self.conditions), default=None),
+            zero=np.zeros(len(self.gradient.eps), dtype=bool),
+            ladders=Ladders(*map(np.concatenate, zip(*self.ladders, strict=True))),
+        )
 
 
 def _least_certain(entries: Judgement, effects: Effects) -> Index:
@@ -190,6 +221,8 @@ def _look_around(losses: Losses, entries: Judgement, scale: Array) -> None:
     In a block that matters far less than others; or further away.
     """
     flat = np.flatnonzero(np.abs(entries.analytic) <= entries.floor)
+    if flat.size == 0:
+        return
     small = flat[(entries.numerical[flat] != 0) & ~entries.crossed[flat]]
     known = plain(entries.numerical[small], entries.error[small])
     slopes = sharpened(losses, entries.index[small], known, scale[small])

@@ -11,10 +11,26 @@ number of few digits, or that divided by the number of samples.
 import numpy as np
 
 from fastgrad.checking.differences import Array, Index
-from fastgrad.checking.judgement import UNOBSERVABLE, Gradient, Verdicts
+from fastgrad.checking.judgement import (
+    DECISIVE,
+    UNDECIDED,
+    UNOBSERVABLE,
+    Effects,
+    Gradient,
+    Judgement,
+    Verdicts,
+)
 from fastgrad.checking.noise import Calibration
 
 _LOOKED_AT = 64  # entries; they have to agree
+
+
+def leave_open(entries: Judgement, effects: Effects) -> None:
+    """Leave zeros open whose bars hide a good part of what is usual in their blocks."""
+    typical = effects.typical[entries.block] / entries.unit
+    zero = (entries.kind == UNOBSERVABLE) & (np.abs(entries.analytic) <= entries.floor)
+    wide = zero & (entries.error > DECISIVE * typical) & (typical > entries.floor)
+    entries.kind[wide] = UNDECIDED
 
 
 def find_zeros(

@@ -2,11 +2,11 @@
 
 import contextlib
 import functools
-import hashlib
 import inspect
 import linecache
 import os
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -195,9 +195,9 @@ def constant(value: Any, *, own: bool = False) -> Node:
     return Node("constant", (), (), data, "constant", calling_line(), active=False)
 
 
-def digest(value: NDArray[np.float64]) -> bytes:
-    """Of the bits of a contiguous array."""
-    return hashlib.blake2b(value.reshape(-1).data, digest_size=16).digest()
+def digest(value: NDArray[np.float64]) -> int:
+    """Of the bits of a contiguous array: a change shows, but for one in 2**32."""
+    return zlib.crc32(value.reshape(-1).data)
 
 
 def apply(

@@ -13,6 +13,7 @@ from fastgrad._arguments import flag, refusal
 from fastgrad._threads import resolve_num_threads
 from fastgrad.statistics import tables
 from fastgrad.statistics.affine import normalise, result_dtype, target_for
+from fastgrad.statistics.dask import accumulator
 from fastgrad.statistics.estimator import Transformer
 from fastgrad.statistics.fitted import Drift, Fitted
 from fastgrad.statistics.moments import Accumulator, moments
@@ -153,8 +154,6 @@ class StandardScaler(Requests, Transformer):
         """Return what has been seen after `X`, without changing the scaler."""
         weighted = sample_weight is not None or (before is not None and before.weighted)
         if hasattr(X, "__dask_graph__"):
-            from fastgrad.statistics.dask import accumulator
-
             rows = accumulator(X, sample_weight)
             return Fitted(before.rows.merged(rows) if before else rows, None, weighted)
         if tables.is_chunks(X):
@@ -246,9 +245,12 @@ class StandardScaler(Requests, Transformer):
             of X / `scale_`, with n and m the (effective) samples of the two.
         """
         self._must_be_fitted()
-        x = tables.as_matrix(X, "X")
+        x, old = self._table(X), self._fitted.moments
         self._check_features(x, self._names_of(X), self._fitted)
-        new, old = moments(x, num_threads=self.num_threads), self._fitted.moments
+        if is_sparse(x):
+            new = Accumulator(x.shape[1], state_of_sparse(x, None)).moments()
+        else:
+            new = moments(x, num_threads=self.num_threads)
         with np.errstate(all="ignore"):
             parts = 1 / new.effective_count + 1 / old.effective_count
             error = self._fitted.scale * np.sqrt(parts)

@@ -44,6 +44,11 @@ def as_sparse(x: Any, name: str) -> Any:
     TypeError, ValueError
         As `tables.as_matrix`, of its numbers and its shape.
     """
+    if x.ndim != 2:
+        raise ValueError(
+            f"`{name}` must have shape (samples, features), got {x.ndim}D shape "
+            f"{x.shape}."
+        )
     x = x if x.format in ("csr", "csc") else x.tocsr()
     tables.as_numbers(x.data, name)
     tables.refuse_empty(x.shape, name)

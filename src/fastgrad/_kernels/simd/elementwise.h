@@ -139,13 +139,19 @@ INLINE vd vec_step_difference(vd f, vd f0, vi *side)
     *side = (f != f0) & ((f == f) | (f0 == f0));
     return vec_select(*side, f - f0, vec_splat(0.0));
 }
+/* A difference from nan or infinity does not say of what: the outcome is not known. */
+INLINE vd vec_outcome(vi outcome, vd dx, vd dy, vd f0, vi *side)
+{
+    const vd unknown = dx - dx + (dy - dy);
+    return vec_step_difference(vec_one_where(outcome), f0, side) + unknown;
+}
 KERNEL_1(lanes_abs, vec_abs_difference(dx, x0, f0, &side))
 KERNEL_1(lanes_sign, vec_step_difference(vec_sign(x), f0, &side))
 KERNEL_1(lanes_floor, vec_step_difference(vec_libm_floor(x), f0, &side))
 KERNEL_1(lanes_ceil, vec_step_difference(vec_libm_ceil(x), f0, &side))
 KERNEL_1(lanes_rint, vec_step_difference(vec_libm_rint(x), f0, &side))
 KERNEL_1(lanes_trunc, vec_step_difference(vec_libm_trunc(x), f0, &side))
-KERNEL_1(lanes_not, vec_step_difference(vec_one_where(x == 0.0), f0, &side))
+KERNEL_1(lanes_not, vec_outcome(x == 0.0, dx, dx, f0, &side))
 
 /* x - f0, nothing between equal infinities. (A branch on x == f0 would be mispredicted.) */
 static double gap(double x, double f0)
@@ -188,14 +194,15 @@ KERNEL_WINNER(lanes_maximum, vec_larger)
 KERNEL_WINNER(lanes_minimum, vec_smaller)
 
 /* The same with y unperturbed, as in ReLU and clipping. (The instructions give their
- * second operand where either is NaN.) */
-#define KERNEL_WINNER_1(name, winner)                                                  \
-    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
-                     int64_t *crossed)                                                 \
+ * second operand where either is NaN.) Where all lanes move by less than the gap at theta,
+ * as they mostly do, the winner stays. */
+#define KERNEL_WINNER_1(name, winner, sign)                                            \
+    static void name##_each(int64_t first, int64_t end, const operand *in, at_theta f, \
+                            double *out, int64_t *crossed)                             \
     {                                                                                  \
         vec_flags cross[N_VECS] = {};                                                  \
         const operand a = in[0], b = in[1];                                            \
-        for (int64_t i = 0; i < n; i++) {                                              \
+        for (int64_t i = first; i < end; i++) {                                        \
             const double x0 = a.base[i * a.base_step], y0 = b.base[i * b.base_step];   \
             const double f0 = f.value[i * f.step];                                     \
             const double x1 = gap(x0, f0);                                             \
@@ -208,17 +215,40 @@ KERNEL_WINNER(lanes_minimum, vec_smaller)
         }                                                                              \
         for (int v = 0; v < N_VECS; v++)                                               \
             *(vi *)(crossed + v * VEC_LEN) |= vec_noted(cross[v]);                     \
+    }                                                                                  \
+    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+                     int64_t *crossed)                                                 \
+    {                                                                                  \
+        enum { AT_ONCE = MAX_BLOCK / N_VECS };                                         \
+        const operand a = in[0], b = in[1];                                            \
+        int64_t i = 0;                                                                 \
+        for (; i + AT_ONCE <= n; i += AT_ONCE) {                                       \
+            vd d[MAX_BLOCK];                                                           \
+            vec_flags reached = {};                                                    \
+            _Pragma("GCC unroll 4") for (int j = 0; j < MAX_BLOCK; j++)                \
+            {                                                                          \
+                const int64_t e = i + j / N_VECS;                                      \
+                const double gap0 = a.base[e * a.base_step] - b.base[e * b.base_step]; \
+                d[j] = vec_load(a.d + e * a.step + j % N_VECS * VEC_LEN);              \
+                reached = vec_note_reached(reached, d[j], gap0);                       \
+                d[j] = vec_if_positive(sign gap0, d[j]);                               \
+            }                                                                          \
+            if (vec_any_noted(reached))                                                \
+                name##_each(i, i + AT_ONCE, in, f, out, crossed);                      \
+            else                                                                       \
+                _Pragma("GCC unroll 4") for (int j = 0; j < MAX_BLOCK; j++)            \
+                    vec_store(out + i * LANES + j * VEC_LEN, d[j]);                    \
+        }                                                                              \
+        name##_each(i, n, in, f, out, crossed);                                        \
     }
-KERNEL_WINNER_1(lanes_maximum_1, vec_larger)
-KERNEL_WINNER_1(lanes_minimum_1, vec_smaller)
-KERNEL_2(lanes_greater, vec_step_difference(vec_one_where(x > y), f0, &side))
-KERNEL_2(lanes_greater_equal, vec_step_difference(vec_one_where(x >= y), f0, &side))
-KERNEL_2(lanes_equal, vec_step_difference(vec_one_where(x == y), f0, &side))
-KERNEL_2(lanes_not_equal, vec_step_difference(vec_one_where(x != y), f0, &side))
-KERNEL_2(lanes_and,
-         vec_step_difference(vec_one_where((x != 0.0) & (y != 0.0)), f0, &side))
-KERNEL_2(lanes_or,
-         vec_step_difference(vec_one_where((x != 0.0) | (y != 0.0)), f0, &side))
+KERNEL_WINNER_1(lanes_maximum_1, vec_larger, +)
+KERNEL_WINNER_1(lanes_minimum_1, vec_smaller, -)
+KERNEL_2(lanes_greater, vec_outcome(x > y, dx, dy, f0, &side))
+KERNEL_2(lanes_greater_equal, vec_outcome(x >= y, dx, dy, f0, &side))
+KERNEL_2(lanes_equal, vec_outcome(x == y, dx, dy, f0, &side))
+KERNEL_2(lanes_not_equal, vec_outcome(x != y, dx, dy, f0, &side))
+KERNEL_2(lanes_and, vec_outcome((x != 0.0) & (y != 0.0), dx, dy, f0, &side))
+KERNEL_2(lanes_or, vec_outcome((x != 0.0) | (y != 0.0), dx, dy, f0, &side))
 /* y unperturbed: common, and no 0 * infinity where a mask is infinite. */
 KERNEL_2(lanes_multiply_1, dx * y0)
 
@@ -241,7 +271,7 @@ static void lanes_where(int64_t n, const operand *in, at_theta f, double *out,
             const vi side = chose ^ chose0;
             const vd other = vec_select(chose, x0 + dx, y0 + dy) - f0;
             vec_store(out + i * LANES + v * VEC_LEN,
-                      vec_select(side, other, vec_select(chose, dx, dy)));
+                      vec_select(side, other, vec_select(chose, dx, dy)) + (dc - dc));
             cross[v] |= side;
         }
     }

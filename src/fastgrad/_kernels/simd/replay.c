@@ -305,8 +305,9 @@ static void run_operation(const fg_program *g, fg_state *st, const fg_op *op, in
 
 /* ---- chains: one operation and the functions of its result alone ------------------- */
 
-/* Doubles of a strip of rows: a share of the L1 cache. */
-#define STRIP 2048
+/* Doubles of a strip of rows: few enough for the near caches, and so many that finding its
+ * boxes costs little beside it. */
+#define STRIP 8192
 
 /* Whether an operation works in place on the result of the one before, and on nothing else
  * that is perturbed. */

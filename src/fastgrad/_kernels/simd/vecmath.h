@@ -81,6 +81,18 @@ INLINE vec_flags vec_note_sides(vec_flags flags, vd gap, double gap0)
     return flags;
 }
 INLINE vi vec_noted(vec_flags flags) { return (vi)_mm512_movm_epi64(flags.bits); }
+/* Lanes noted so far, and those where |d| is not less than |gap|. */
+INLINE vec_flags vec_note_reached(vec_flags flags, vd d, double gap)
+{
+    flags.bits |= _mm512_cmp_pd_mask((__m512d)vec_abs(d), _mm512_set1_pd(fabs(gap)),
+                                     _CMP_NLT_UQ);
+    return flags;
+}
+INLINE int vec_any_noted(vec_flags flags) { return flags.bits != 0; }
+INLINE vd vec_if_positive(double x, vd d)
+{
+    return (vd)_mm512_maskz_mov_pd((__mmask8)-(x > 0.0), (__m512d)d);
+}
 #else
 typedef struct { vi bits; } vec_flags;
 INLINE vec_flags vec_note_sides(vec_flags flags, vd gap, double gap0)
@@ -89,6 +101,17 @@ INLINE vec_flags vec_note_sides(vec_flags flags, vd gap, double gap0)
     return flags;
 }
 INLINE vi vec_noted(vec_flags flags) { return flags.bits; }
+INLINE vec_flags vec_note_reached(vec_flags flags, vd d, double gap)
+{
+    flags.bits |= ~(vec_abs(d) < fabs(gap));
+    return flags;
+}
+INLINE int vec_any_noted(vec_flags flags) { return vec_any(flags.bits); }
+/* d where x is positive, else zero. */
+INLINE vd vec_if_positive(double x, vd d)
+{
+    return (vd)((vi)d & -(int64_t)(x > 0.0));
+}
 #endif
 /* y, but x where x is NaN */
 INLINE vd vec_keep_nan(vd x, vd y)

@@ -263,7 +263,7 @@ def _backward(y: torch.Tensor, wanted: Sequence[torch.Tensor]) -> list[Any]:
             for column in zip(*each, strict=True)
         )
     return [
-        torch.zeros(len(units), *x.shape, dtype=x.dtype) if grad is None else grad
+        x.new_zeros(len(units), *x.shape) if grad is None else grad
         for grad, x in zip(found, wanted, strict=True)
     ]
 
@@ -359,7 +359,8 @@ def _cause(func: Any, inputs: tuple[Any, ...], error: GradcheckError) -> str:
         moved = [params.get(f"input {i}", x) for i, x in enumerate(inputs)]
         with torch.enable_grad():
             y = _differentiable(func(*moved))[k]
-        return (y * torch.linspace(0.5, 1.5, y.numel(), dtype=y.dtype).view_as(y)).sum()
+        weights = torch.linspace(0.5, 1.5, y.numel(), dtype=y.dtype, device=y.device)
+        return (y * weights.view_as(y)).sum()
 
     try:
         with torch.random.fork_rng(), TorchLoss(loss, wanted) as door:

@@ -96,7 +96,11 @@ class Recorder(TorchDispatchMode):
         given = pytree.tree_map(_constant, given)
         pairs = _meant(meaning, given, out) if meaning else None
         if pairs is None:
-            pairs = _pairs(out, _called(func, name, given))
+            tensors = [
+                x for x in pytree.tree_leaves(out) if isinstance(x, torch.Tensor)
+            ]
+            device = tensors[0].device if tensors else None
+            pairs = _pairs(out, _called(func, name, given, device))
         for tensor, value in pairs:
             self._keep(tensor, _as_whole(value) if _is_whole(tensor) else value)
 
@@ -184,15 +188,15 @@ def _taken_apart(func: Any, args: Any, kwargs: Any) -> Any:
     return func.decompose(*args, **kwargs)
 
 
-def _called(func: Any, name: str, given: Any) -> Any:
-    """An operation without a meaning: torch is called."""
+def _called(func: Any, name: str, given: Any, device: Any) -> Any:
+    """An operation without a meaning: torch is called, on the device it ran on."""
     leaves, structure = pytree.tree_flatten(given)
     at = [i for i, x in enumerate(leaves) if isinstance(x, Traced | np.ndarray)]
 
     def function(*arrays: Any) -> Any:
         moved = list(leaves)
         for i, array in zip(at, arrays, strict=True):
-            moved[i] = torch.as_tensor(array)
+            moved[i] = torch.as_tensor(array, device=device)
         args, kwargs = pytree.tree_unflatten(moved, structure)
         out = func(*args, **kwargs)
         several = isinstance(out, list | tuple)

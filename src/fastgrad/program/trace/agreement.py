@@ -28,7 +28,7 @@ class Line(NamedTuple):
     what: tuple[str, tuple[int, ...], tuple[int, ...], str]
     of: tuple[int, ...]
     #: Of the bits of a constant.
-    digest: bytes | None
+    digest: int | None
     #: Arguments and result of an opaque call.
     call: tuple[list[NDArray[np.float64]], NDArray[np.float64]] | None
 

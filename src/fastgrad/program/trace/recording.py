@@ -69,7 +69,7 @@ class Recording:
         self._lifted: dict[int, tuple[NDArray[Any], Traced]] = {}
         self._meanings: dict[int, tuple[Any, Any]] = {}
         self._dense: dict[int, tuple[Any, Any]] = {}
-        self._shared: dict[int, tuple[NDArray[np.float64], bytes]] = {}
+        self._shared: dict[int, tuple[NDArray[np.float64], int]] = {}
         #: Functions of the user by their id, with what they are rewritten to.
         self.functions: dict[int, tuple[Any, Any]] = {}
         #: What classes of the user define, by class and name.
