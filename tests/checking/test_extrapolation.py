@@ -90,7 +90,8 @@ def test_bars_cover_the_error(name, rate, unit, offset, seed):
     value, bar = fg.numerical_gradient(loss, x, engine="python", return_error=True)
     right = unit * rate * slope(rate * x)
     largest = np.abs(right).max() + 1e-12 * offset * rate
-    assert (np.abs(value - right) <= 3 * bar + 1e-13 * largest).all()
+    # Noise passes three bars once in some thousand times.
+    assert (np.abs(value - right) <= 6 * bar + 1e-13 * largest).all()
     assert (bar <= 1e-8 * largest + 1e-11 * offset * rate).all()
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -44,6 +44,7 @@ def strayed(i, j, size):
 OUTSIDE = [(i, j) for i in range(N) for j in range(N) if abs(i - j) > 1]
 
 
+@example((19, 49), 1e-4, 2582)  # the points that noise is measured at are exact
 @given(
     st.sampled_from(OUTSIDE),
     st.sampled_from([1e-4, -1e-3, 0.1, 30.0]),

@@ -58,7 +58,8 @@ def test_an_everyday_loss_is_compiled_into_itself(name):
         for i, h in zip(index, steps, strict=True)
     ]
     there = np.isfinite(got)
-    assert there.all() or program.guards or program.opaque
+    infinite = any(not np.isfinite(node.value).all() for node in program.nodes)
+    assert there.all() or program.guards or program.opaque or infinite
     np.testing.assert_allclose(
         got[there], np.array(expected)[there], rtol=1e-7, atol=1e-11 * (1 + abs(base))
     )

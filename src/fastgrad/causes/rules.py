@@ -95,6 +95,8 @@ def _own(reverse: Reverse, node: Node) -> Iterator[Rule]:
     g, y = symbol("g", reverse.gradient[node]), symbol("y", node.value)
     full = elementwise(node)
     names = "x" if len(node.inputs) == 1 else "abcdefgh"
+    if len(node.inputs) > len(names):
+        return  # many values joined
     inputs = [
         symbol(name, np.broadcast_to(x.value, node.shape) if full else x.value)
         for name, x in zip(names, node.inputs, strict=False)

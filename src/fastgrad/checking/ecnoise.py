@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from fastgrad.checking.differences import Array, Flags
+from fastgrad.checking.differences import EPS, Array, Flags
 from fastgrad.losses import Losses
 
 _SINGLE = 2.0**-23
+_LEAST = 0.01  # of the rounding of a sum, if its samples are subtracted one by one
 ROUNDED = 12**-0.5  # standard deviation of rounding, in units of the last place
 
 
@@ -79,10 +80,13 @@ def quantum_of(change: Array) -> Array:
 def rounding_of(losses: Losses) -> float:
     """Return the least noise of a difference of losses: of what rounds them.
 
-    A value of float32's digits, nearly all of them in use, is a float32 number.
+    A value of float32's digits, nearly all of them in use, is a float32 number. Where a
+    few points happen to be exact others are not, if only a little of the usual rounding
+    is left of samples that are subtracted one by one.
     """
     if losses.engine == "compiled":
         return losses.rounding
     digits = float(np.frexp(losses.base)[0]) * 2.0**24
     single = digits == np.rint(digits) and digits % 2**8 != 0
-    return max(losses.rounding, ROUNDED * _SINGLE * abs(losses.base) * single)
+    least = ROUNDED * _SINGLE if single else _LEAST * EPS
+    return max(losses.rounding, least * abs(losses.base))

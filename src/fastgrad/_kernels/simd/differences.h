@@ -106,6 +106,8 @@ static double share(double x, double y)
 
 static double logaddexp_difference(double x, double y, double dx, double dy, double f0)
 {
+    if (x == -INFINITY && y == -INFINITY && dx < INFINITY && dy < INFINITY)
+        return 0.0; /* so is the sum then */
     const double p = share(x, y), q = share(y, x);
     const double change = p * expm1(dx) + q * expm1(dy), ratio = p * exp(dx) + q * exp(dy);
     if (change > -0.5 && change < INFINITY)

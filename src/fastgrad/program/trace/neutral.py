@@ -50,6 +50,8 @@ def _of(module: str) -> bool:
 
 def is_foreign(cls: type) -> bool:
     """Whether a class is of an installed package rather than the user's."""
+    if _of(cls.__module__):  # such as named tuples, which look at who calls
+        return False
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     return file is not None and package_of(file) is not None
 
