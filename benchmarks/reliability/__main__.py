@@ -58,12 +58,14 @@ def write(table: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=PARTS)
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no part is called {', '.join(unknown)}")
     table, failed = HEADER, 0
-    for name in options.parts:
+    for name in options.parts or PARTS:
         row, failures = run(name, options.short)
         print(row, end="", flush=True)
         table, failed = table + row, failed + failures
