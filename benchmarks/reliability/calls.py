@@ -139,7 +139,7 @@ def named(error, arguments):
     names = "|".join([*arguments, "params", "grads", "loss", "x", "fun"])
     called = [v for v in arguments.values() if callable(v)]
     own = any(f"{getattr(f, '__name__', '')}()" in str(error) for f in called)
-    return own or re.search(rf"\b({names})\b", str(error)) is not None
+    return own or re.search(rf"(?i)\b({names})\b", str(error)) is not None
 
 
 def from_caller(error):

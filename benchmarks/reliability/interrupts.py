@@ -17,6 +17,7 @@ SIGNALS, LATEST = 10, 0.25
 
 CHECK = """
 import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs may ignore it
 import numpy as np
 import fastgrad as fg
 kind, seed = sys.argv[1], int(sys.argv[2])

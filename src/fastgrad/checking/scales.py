@@ -121,7 +121,7 @@ class Given:
         """
         if step is None:
             return None
-        if np.ndim(step) == 0 and not isinstance(step, Mapping):
+        if not isinstance(step, Mapping | list | tuple) and np.ndim(step) == 0:
             return cls(number("step", step, above=0), None)
         each = spread(nest, step, "step")
         bad = np.flatnonzero(~((each > 0) & np.isfinite(each)))

@@ -65,7 +65,7 @@ def spread(nest: Nest, side: Any, what: str, otherwise: float | None = None) -> 
     whole = np.full(nest.size, np.nan if otherwise is None else otherwise)
     if side is None and otherwise is not None:
         return whole
-    if np.ndim(side) == 0 and not isinstance(side, dict):
+    if not isinstance(side, dict | list | tuple) and np.ndim(side) == 0:
         found = [(side, what)] * len(nest.leaves)
     else:
         leaves = (otherwise if leaf is None else leaf for *_, leaf in walk(side))

@@ -176,7 +176,7 @@ def refuse_infinities(infinite: NDArray[np.bool_]) -> None:
         columns = np.flatnonzero(infinite)
         shown = ", ".join(str(c) for c in columns[:10]) + ", ..." * (columns.size > 10)
         raise ValueError(
-            "The data must be finite or NaN, got infinity in "
+            "`x` must be finite or NaN, got infinity in "
             f"column{'s' * (columns.size > 1)} {shown}."
         )
 
