@@ -16,7 +16,7 @@ from fastgrad.params import matching, rebuild, walk
 
 def are_complex(params: Any) -> bool:
     """Whether an array of a nest is complex."""
-    return any(np.iscomplexobj(leaf) for *_, leaf in walk(params))
+    return any(_is_complex(leaf) for *_, leaf in walk(params))
 
 
 def refuse_for_complex(method: str, options: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def refuse_for_complex(method: str, options: Mapping[str, Any]) -> None:
 def in_parts(params: Any, nest: Any, what: str) -> Any:
     """Return a nest built like `params` with complex arrays as pairs of real ones."""
     leaves = matching(params, nest, what, "params")
-    kinds = [np.iscomplexobj(leaf) for *_, leaf in walk(params)]
+    kinds = [_is_complex(leaf) for *_, leaf in walk(params)]
     pairs = zip(kinds, leaves, strict=True)
     return rebuild(params, (_parts(x) if pair else x for pair, (x, _) in pairs))
 
@@ -98,6 +98,11 @@ def jacobian_of_parts(
     return of_pairs, np.ravel(_parts(z)), matrix
 
 
+def _is_complex(x: Any) -> bool:
+    """Whether it is NumPy's or Python's; what others have is refused by name."""
+    return isinstance(x, np.ndarray | np.generic | complex) and np.iscomplexobj(x)
+
+
 def _parts(x: Any) -> NDArray[Any]:
     z = np.asarray(x)
     return np.stack([z.real, z.imag], axis=-1)
@@ -105,7 +110,7 @@ def _parts(x: Any) -> NDArray[Any]:
 
 def _whole(params: Any, pairs: Any) -> Any:
     """The nest built like `params` that was taken apart."""
-    kinds = [np.iscomplexobj(leaf) for *_, leaf in walk(params)]
+    kinds = [_is_complex(leaf) for *_, leaf in walk(params)]
     leaves = (x for x, _ in matching(params, pairs, "params", "params"))
     found = zip(kinds, leaves, strict=True)
     return rebuild(
