@@ -12,7 +12,7 @@ import sys
 import time
 
 CLAIM = "Ctrl-C at random: heard within 250 ms, parameters restored, next check right"
-CASES, SHORT = 40, 2
+CASES, SHORT = 20, 2
 SIGNALS, LATEST = 10, 0.25
 
 CHECK = """

@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -52,10 +53,12 @@ def _worker(part: str, seeds: range, done: queue.Queue) -> range:
     """Work through the cases until one is fatal; return those that are left."""
     command = [sys.executable, "-X", "faulthandler", __file__, part]
     command += map(str, (seeds.start, seeds.stop, seeds.step))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         assert process.stdout is not None
         for k, seed in enumerate(seeds):
-            watch = threading.Timer(PATIENCE, process.kill)
+            watch = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
             watch.start()
             line = process.stdout.readline()
             watch.cancel()

@@ -14,7 +14,7 @@ import numpy as np
 import fastgrad as fg
 
 CLAIM = "checks in forks, spawned processes, threads and joblib end with the truth"
-CASES, SHORT = 300, 12
+CASES, SHORT = 100, 12
 
 
 def loss(p):

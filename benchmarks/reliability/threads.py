@@ -8,7 +8,7 @@ from test_random import build
 import fastgrad as fg
 
 CLAIM = "the same bytes with 1 to 16 threads, 5 times each, while other threads work"
-CASES, SHORT = 200, 8
+CASES, SHORT = 80, 8
 COUNTS = (1, 2, 3, 4, 7, 8, 16)
 REPEATS = 5
 
