@@ -21,7 +21,7 @@ CLAIM = (
     "every allocation failed in turn: MemoryError or the right result, arrays intact"
 )
 FUNCTIONS, CHUNK = 14, 250
-CASES, SHORT = 3 * FUNCTIONS, 2
+CASES, SHORT = 2 * FUNCTIONS, 2
 #: PyDataMem_SetHandler, in NumPy's table of functions.
 SET_HANDLER = 304
 HERE = Path(__file__).parent

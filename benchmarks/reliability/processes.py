@@ -32,11 +32,14 @@ def check(seed, params=None):
     rng = np.random.default_rng(seed)
     own = {"W": rng.normal(size=(20, 30)) / 5, "x": rng.normal(size=30)}
     params = own if params is None else params
-    right = grads(params)
-    wrong = {name: g.copy() for name, g in right.items()}
-    wrong["W"][3, 4] += 0.01
+
+    def wrong(p):  # called while no other check moves what it reads
+        found = grads(p)
+        found["W"][3, 4] += 0.01
+        return found
+
     return (
-        fg.check_gradient(loss, params, right).ok
+        fg.check_gradient(loss, params, grads).ok
         and fg.check_gradient(loss, params, wrong).verdict == "wrong"
     )
 

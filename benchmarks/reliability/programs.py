@@ -10,7 +10,7 @@ from program_functions import trace
 from test_random import OPERATIONS, build
 
 CLAIM = "random programs replay what NumPy computes, values, differences, gradients"
-CASES, SHORT = 100_000, 500
+CASES, SHORT = 50_000, 500
 
 MORE = [
     lambda x, y, k: np.sin(x) * np.arctan(y.sum()),

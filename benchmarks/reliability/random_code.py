@@ -7,7 +7,7 @@ import hypothesis
 import test_random_code as tests
 
 CLAIM = "functions of random Python, traced, are what they are run"
-CASES, SHORT = 200, 4
+CASES, SHORT = 100, 4
 FUNCTIONS = 50
 
 

@@ -260,3 +260,22 @@ def test_saturation_costs_no_digits(loss, saturated):
     if saturated < 30:  # beyond, p - 1 may be off by all of itself
         wrong = truth * np.array([1.0, 1.01, 1.0, 1.0])
         assert [e.index for e in fg.check_gradient(loss, z, wrong).wrong] == [(1,)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_saturates_is_rounded_as_where_it_is_steep(seed):
+    """1 - s of a sigmoid near 1 has the rounding of 1, times a slope seen elsewhere."""
+    x = np.random.default_rng(seed).normal(size=300) / 10
+
+    def loss(x):
+        return np.sum(1 / (1 + np.exp(-2000 * x)))
+
+    def grads(x):
+        s = 1 / (1 + np.exp(-2000 * x))
+        return 2000 * s * (1 - s)
+
+    with np.errstate(over="ignore"):
+        assert fg.check_gradient(loss, x, grads).verdict != "wrong"
+        wrong = grads(x)
+        wrong[np.argmax(wrong)] *= 1 + 1e-6
+        assert fg.check_gradient(loss, x, wrong).verdict == "wrong"

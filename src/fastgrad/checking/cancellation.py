@@ -5,7 +5,7 @@ As in X.T @ (X @ w - y) at the minimum, or p - 1 of a saturated softmax.
 
 import numpy as np
 
-from fastgrad.checking.differences import Array, Flags
+from fastgrad.checking.differences import Array, Flags, Index
 from fastgrad.checking.judgement import (
     CORRECT,
     DECISIVE,
@@ -29,8 +29,8 @@ def excuse_cancellation(
     """Excuse what is less than the rounding of terms that cancel.
 
     How large they are shows in the curvature of the loss, and for what is hardly there
-    at all in how much the loss changes when parameters change as much as they may
-    without losing their sign.
+    at all in how much the loss changes, and how steep it gets, when parameters change
+    as much as they may without losing their sign.
     """
     smooth = np.isfinite(entries.off) & (entries.bend == 0)
     wrong = np.flatnonzero((entries.kind == WRONG) & smooth)
@@ -40,8 +40,11 @@ def excuse_cancellation(
     tiny = entries.off[wrong] * entries.unit[wrong] <= _TINY * max(1, abs(losses.base))
     if tiny.any():
         size = max(size, np.max(np.abs(_changes(losses, entries, _FAR, rng))))
-    rounding = 4 * gradient.eps[entries.block[wrong]] * size
-    rounding /= entries.unit[wrong]
+    largest = size / entries.unit[wrong]
+    largest[tiny] = np.fmax(
+        largest[tiny], _slopes_nearer_zero(losses, entries.index[wrong[tiny]])
+    )
+    rounding = 4 * gradient.eps[entries.block[wrong]] * largest
     entries.tolerance[wrong] += rounding
     part = take(entries, wrong)
     part.kind = classify(part)
@@ -50,6 +53,17 @@ def excuse_cancellation(
     entries.kind[wrong] = part.kind
     open_case = (part.kind == UNOBSERVABLE) & _beyond_the_others(entries, part)
     entries.kind[wrong[open_case]] = UNDECIDED
+
+
+def _slopes_nearer_zero(losses: Losses, index: Index) -> Array:
+    """Return how steep the loss is where these entries are nearly zero."""
+    there = losses.theta[index] * (1 - _FAR)
+    ahead, behind = (
+        losses.at_entries(index, there * (1 + side * _NEAR))[0] for side in (1, -1)
+    )
+    with np.errstate(all="ignore"):
+        slopes = np.abs((ahead - behind) / (2 * _NEAR * there))
+    return np.where(np.isfinite(slopes), slopes, 0.0)
 
 
 def _beyond_the_others(entries: Judgement, part: Judgement) -> Flags:
