@@ -67,6 +67,12 @@ def broken():
         return undefined_name
     return inner, params, grads
 
+def leaving():
+    def inner(p):
+        print("on my way out")
+        raise SystemExit(0)
+    return inner, params, grads
+
 def nothing():
     return 3
 """
@@ -138,24 +144,34 @@ def test_a_file_may_define_a_jacobian_or_data(check, text, status, words):
         (["::wrong"], 1),
         (["::noisy"], 3),
         (["::broken"], 2),
+        (["::leaving"], 2),
+        (["::nothing", "::case"], 2),
         (["::case", "::wrong"], 1),
         (["", "::noisy"], 3),
         (["::noisy", "::wrong"], 1),
-        (["::wrong", "::broken", "::case"], 2),
+        (["::wrong", "::broken", "::case", "::leaving"], 2),
     ],
 )
 def test_the_status_is_that_of_the_worst(check, names, status):
-    """Each target is checked, whatever becomes of the others."""
+    """Each target is checked, whatever becomes of the others, and has its line."""
     found, out, _ = check(CASES, "--json", names=names)
     assert found == status
     reports = [
         json.loads(line, parse_constant=pytest.fail) for line in out.splitlines()
     ]
-    checked = [name for name in names if name != "::broken"]
-    assert [report["target"].partition(".py")[2] for report in reports] == checked
+    assert [report["target"].partition(".py")[2] for report in reports] == [*names]
     verdicts = {"": "correct", "::case": "correct", "::wrong": "wrong"}
-    for name, report in zip(checked, reports, strict=True):
-        assert report["verdict"] == verdicts.get(name, "undecided")
+    errors = {
+        "::broken": "NameError: name 'undefined_name' is not defined",
+        "::leaving": "SystemExit: 0",
+        "::nothing": "`nothing` must return (loss, params, grads), or a dict of names, "
+        "got 3.",
+    }
+    for name, report in zip(names, reports, strict=True):
+        assert report.get("failed") == errors.get(name)
+        assert report["ok"] == (name in ("", "::case"))
+        if name not in errors:
+            assert report["verdict"] == verdicts.get(name, "undecided")
 
 
 def test_options_reach_the_check(check, tmp_path):
@@ -238,6 +254,9 @@ def test_options_that_make_no_sense(check, options, message):
 
 def test_a_jacobian_takes_few_options(check):
     """What it does not take is said."""
+    status, out, _ = check(JACOBIAN.replace("SIGN", "1"), "--coverage", "2")
+    assert status == 0
+    assert "2 of 4 entries checked" in out
     status, _, err = check(JACOBIAN.replace("SIGN", "1"), "--engine", "python")
     assert status == 2
     assert "is a Jacobian, which takes no engine" in err

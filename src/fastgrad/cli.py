@@ -5,6 +5,7 @@ undecided, 2 the command could not be carried out.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -85,7 +86,9 @@ def _add_check(commands: Any) -> None:
         "returns (loss, params, grads)",
     )
     check.add_argument(
-        "--json", action="store_true", help="print reports as JSON, one a line"
+        "--json",
+        action="store_true",
+        help="print a line of JSON for each target: its report, or the error",
     )
     check.add_argument(
         "--html", type=Path, metavar="OUT", help="write the reports to this page too"
@@ -119,14 +122,16 @@ def _check(options: argparse.Namespace) -> int:
     }
     statuses, reports = [], []
     for name in options.targets:
-        report = _carried_out(name, lambda target: target.check(chosen))
+        # What the file prints is no line of JSON.
+        with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+            report, error = _carried_out(name, lambda target: target.check(chosen))
         statuses.append(FAILED if report is None else _status(report))
-        if report is None:
-            continue
-        reports.append(report)
+        if report is not None:
+            reports.append(report)
         if options.json:
-            print(json.dumps({"target": name, **report.to_dict()}, allow_nan=False))
-        else:
+            found = {"ok": False, "failed": error} if error else report.to_dict()
+            print(json.dumps({"target": name, **found}, allow_nan=False))
+        elif report is not None:
             title = f"== {name} ==\n\n" if len(options.targets) > 1 else ""
             print(f"{title}{report}", end="\n" * (1 + (len(options.targets) > 1)))
     if options.html is not None and reports:
@@ -147,30 +152,35 @@ def _status(report: Any) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from fastgrad.bench import bench
 
-    table = _carried_out(options.target, bench)
+    table, _ = _carried_out(options.target, bench)
     if table is None:
         return FAILED
     print(table)
     return OK
 
 
-def _carried_out(name: str, what: Any) -> Any:
-    """Return what a function makes of a target; None, having said why, if it fails."""
+def _carried_out(name: str, what: Any) -> tuple[Any, str | None]:
+    """Return what a function makes of a target; or None and the error, having said it.
+
+    An exit of the user's code is an error: its status would pass for that of the check.
+    """
+    from fastgrad.reports import described
     from fastgrad.targets import TargetError, target
 
     try:
-        return what(target(name))
+        return what(target(name)), None
     except TargetError as error:
         print(f"fastgrad: {error}", file=sys.stderr)
-    except Exception as error:
+        return None, str(error)
+    except (Exception, SystemExit) as error:
         if _is_ours(error):
             print(f"fastgrad: {error}", file=sys.stderr)
         else:
             print(_traceback_of_the_user(error), end="", file=sys.stderr)
-    return None
+        return None, described(error)
 
 
-def _is_ours(error: Exception) -> bool:
+def _is_ours(error: BaseException) -> bool:
     """Whether fastgrad refused something, rather than the user's file failing."""
     innermost = traceback.extract_tb(error.__traceback__)[-1].filename
     refused = isinstance(error, TypeError | ValueError | MemoryError)

@@ -41,11 +41,11 @@ class Target:
         Parameters
         ----------
         options : mapping
-            Of the check; a Jacobian takes `rtol` and `seed` only.
+            Of the check; a Jacobian takes `rtol`, `seed` and `coverage` only.
         """
         if "fun" in self.parts:
             for option in options:
-                if option not in ("rtol", "seed"):
+                if option not in ("rtol", "seed", "coverage"):
                     why = f"{self.name} is a Jacobian, which takes no {option}."
                     raise TargetError(why)
             return check_jacobian(**self.parts, **options)
