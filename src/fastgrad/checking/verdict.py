@@ -18,6 +18,7 @@ from fastgrad.checking.judgement import (
     KINK,
     PIECE,
     UNDECIDED,
+    UNOBSERVABLE,
     Effects,
     Gradient,
     Judgement,
@@ -69,6 +70,7 @@ def judge(
     kept = _Kept(gradient, calibration, index)
     for start in range(0, max(1, len(index)), PIECE):
         own = np.asarray(index[start : start + PIECE], dtype=np.int64)
+        own = own[losses.reads(own) | (gradient.value[own] != 0)]
         entries = _first_pass(losses, calibration, gradient, kept.effects, own)
         leave_open(entries, kept.effects)
         measured, usual = entries.numerical.copy(), entries.tolerance.copy()
@@ -83,7 +85,7 @@ def judge(
             moved = np.abs(measured - entries.numerical)
             entries.error = np.where(moved > 0, entries.error + moved, entries.error)
             entries.numerical = measured
-        kept.add(start, entries, usual)
+        kept.add(entries, usual)
     tied = joined(kept.kinks)
     check_ties(losses, calibration, tied)
     kept.kind[places(index, tied.index)] = tied.kind
@@ -102,8 +104,9 @@ class _Kept:
     ) -> None:
         self.gradient, self.calibration, self.index = gradient, calibration, index
         self.effects = Effects(gradient, calibration, index)
-        self.numerical, self.error = np.empty(len(index)), np.empty(len(index))
-        self.kind = np.empty(len(index), dtype=np.uint8)
+        # What is said of an entry that nothing reads, and whose gradient is zero.
+        self.numerical, self.error = np.zeros(len(index)), np.zeros(len(index))
+        self.kind = np.full(len(index), UNOBSERVABLE, dtype=np.uint8)
         self.kinks: list[Judgement] = []
         self.controls: list[Judgement] = []
         self.open: list[Judgement] = []
@@ -119,13 +122,13 @@ class _Kept:
         unverified = (entries.kind == UNDECIDED) | entries.drowned
         self.open.append(take(entries, np.flatnonzero(unverified)[:_SHOWN]))
 
-    def add(self, start: int, entries: Judgement, usual: Array) -> None:
+    def add(self, entries: Judgement, usual: Array) -> None:
         """Keep what there is to say about a piece; `usual` tolerances are not kept."""
-        here = slice(start, start + len(entries.kind))
+        here = places(self.index, entries.index)
         self.numerical[here], self.error[here] = entries.numerical, entries.error
         self.kind[here] = entries.kind
         more = np.flatnonzero(entries.tolerance != usual)
-        self._excused.append(start + more)
+        self._excused.append(here[more])
         self._excuses.append(entries.tolerance[more])
 
     def verdicts(self) -> Verdicts:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgrad.losses.interface import Flags, Losses, Substitute, as_entries
+from fastgrad.losses.interface import Flags, Integers, Losses, Substitute, as_entries
 from fastgrad.params import Vector
 
 
@@ -84,6 +84,10 @@ class BoundedLosses(Substitute):
 
     def _is_inside(self, move: Vector) -> bool:
         return np.array_equal(self.within(move), move)
+
+    def reads(self, index: Integers) -> Flags:
+        """See `Losses.reads`."""
+        return self.here.reads(index)
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`."""

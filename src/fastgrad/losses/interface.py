@@ -126,6 +126,10 @@ class Losses(abc.ABC):
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
         """Return J(theta + t[k] * direction) - J(theta) for each k."""
 
+    def reads(self, index: Integers) -> Flags:
+        """Return for each entry whether the loss may depend on it at all."""
+        return np.ones(len(index), dtype=bool)
+
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """Return `value` as the dtypes of the entries `index` store it."""
         index, value = as_entries(index, value)

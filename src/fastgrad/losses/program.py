@@ -66,6 +66,10 @@ class CompiledLosses(Substitute):
         self.rounding = program.rounding
         self.num_threads = resolve_num_threads(num_threads)
 
+    def reads(self, index: Integers) -> Flags:
+        """See `Losses.reads`; of an embedding, few rows."""
+        return super().reads(index) if self._gone else self.program.read[index]
+
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """See `Losses.representable`; float64 holds every value."""
         if self._gone or self.asks_the_function:
