@@ -215,3 +215,32 @@ def test_cost_of_a_correct_gradient():
     loss, params, grads = hostile.network([100, 80, 10], 16, "tanh")
     report = fg.check_gradient(loss, params, grads)
     assert report.evaluations <= 2.2 * report.checked
+
+
+TOKENS = np.array([[0, 2, 2], [5, 0, 3]])
+
+
+def _rows(p):
+    return np.sum(np.tanh(p["E"][TOKENS]).mean(axis=1) ** 2)
+
+
+@pytest.mark.parametrize("step", [None, 1e-6])
+@pytest.mark.parametrize("bounds", [None, (-9.0, 9.0)])
+def test_entries_that_nothing_reads(step, bounds):
+    """Their derivative is exactly zero, and a gradient that is not is wrong."""
+    E = np.random.default_rng(0).normal(size=(7, 4))
+    read = np.isin(np.arange(7), TOKENS)
+    grads = np.zeros_like(E)
+    tanh = np.tanh(E)
+    for row in TOKENS:
+        for token in row:
+            grads[token] += 2 * tanh[row].mean(axis=0) * (1 - tanh[token] ** 2) / 3
+    given = {"step": step, "bounds": bounds}
+    report = fg.check_gradient(_rows, {"E": E}, {"E": grads}, **given)
+    assert report.verdict == "correct"
+    assert report.blocks["E"].unobservable == np.count_nonzero(~read) * 4
+    assert np.all(report.numerical["E"][~read] == 0)
+    grads[6, 2] = 1e-3
+    report = fg.check_gradient(_rows, {"E": E}, {"E": grads}, **given)
+    assert [entry.index for entry in report.wrong] == [(6, 2)]
+    assert report.blocks["E"].checked == E.size
