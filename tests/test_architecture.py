@@ -16,34 +16,42 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 SOURCE = Path(fg.__file__).parent
 
 
-def test_the_picture_is_that_of_the_contract():
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
-        "importlinter"
-    ]
-    [layers] = [c["layers"] for c in contracts["contracts"] if c["type"] == "layers"]
-    rooms = {room for layer in layers for room in layer.split(" | ")}
-    picture = re.search(r"```\n(.*?)```", PAGE, re.DOTALL)[1]
-    drawn = [
-        [word for word in re.split(r" +", line) if word in rooms]
-        for line in picture.splitlines()
-    ]
-    # A word of an explanation may be the name of a room: the first of each counts.
-    seen = set()
-    for line, layer in zip(drawn, layers, strict=True):
-        new = [room for room in line if room not in seen]
-        assert new[: layer.count("|") + 1] == layer.split(" | ")
-        seen |= set(layer.split(" | "))
+def contracts():
+    """Return who may import whom, by the package whose rooms these are."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return {
+        contract["containers"][0]: contract["layers"]
+        for contract in project["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    }
+
+
+def rooms_of(layers):
+    return {room for layer in layers for room in layer.split(" | ")}
+
+
+def test_the_pictures_are_those_of_the_contracts():
+    pictures = re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)
+    for layers, picture in zip(contracts().values(), pictures, strict=True):
+        rooms = rooms_of(layers)
+        drawn = [
+            [word for word in re.split(r" +", line) if word in rooms]
+            for line in picture.splitlines()
+        ]
+        # A word of an explanation may be the name of a room: the first of each counts.
+        seen = set()
+        for line, layer in zip(drawn, layers, strict=True):
+            new = [room for room in line if room not in seen]
+            assert new[: layer.count("|") + 1] == layer.split(" | ")
+            seen |= set(layer.split(" | "))
 
 
 def test_the_rooms_are_all_there_are():
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
-        "importlinter"
-    ]
-    [layers] = [c["layers"] for c in contracts["contracts"] if c["type"] == "layers"]
-    rooms = {room for layer in layers for room in layer.split(" | ")}
-    for room in rooms:
-        path = ROOT / "src" / "fastgrad" / room
-        assert path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+    for package, layers in contracts().items():
+        home = ROOT / "src" / package.replace(".", "/")
+        for room in rooms_of(layers):
+            path = home / room
+            assert path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
 def calls_of(run):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastgrad as fg
-from fastgrad.checking.audit import ConstantLossError
+from fastgrad.checking.audit.calls import ConstantLossError
 
 FUNCTIONS = {
     "sin": (np.sin, np.cos),

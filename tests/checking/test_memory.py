@@ -10,7 +10,7 @@ import pytest
 
 import fastgrad as fg
 from fastgrad import _memory
-from fastgrad.checking import judgement, verdict
+from fastgrad.checking.judgement import evidence, verdict
 from fastgrad.program.program import Program
 
 
@@ -43,7 +43,7 @@ def test_pieces_do_not_matter(coverage, rng, monkeypatch):
 
     whole = report()
     for size in (1, 13, 250):
-        monkeypatch.setattr(judgement, "PIECE", size)
+        monkeypatch.setattr(evidence, "PIECE", size)
         monkeypatch.setattr(verdict, "PIECE", size)
         parts = report()
         assert parts.verdict == whole.verdict == "wrong"
@@ -230,7 +230,7 @@ def test_pieces_of_a_gradient_do_not_matter(method, engine, step, rng, monkeypat
     options = {"method": method, "engine": engine, "step": step, "return_error": True}
     whole = fg.numerical_gradient(loss, w, **options)
     for size in (1, 50):
-        monkeypatch.setattr("fastgrad.checking.numerical._PIECE", size)
+        monkeypatch.setattr("fastgrad.checking.differences.slopes._PIECE", size)
         parts = fg.numerical_gradient(loss, w, **options)
         for one, other in zip(whole, parts, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -253,7 +253,11 @@ def test_pieces_of_a_jacobian_move_no_column_twice(factor, rng, monkeypatch):
     whole = fg.numerical_jacobian(fun, x, **options)
     at_once = len(calls)
     report = fg.check_jacobian(fun, x, jacobian)
-    for module in ("judgement.PIECE", "verdict.PIECE", "numerical._PIECE"):
+    for module in (
+        "judgement.evidence.PIECE",
+        "judgement.verdict.PIECE",
+        "differences.slopes._PIECE",
+    ):
         monkeypatch.setattr(f"fastgrad.checking.{module}", 35)
     parts = fg.check_jacobian(fun, x, jacobian)
     assert parts.verdict == report.verdict == ("correct" if factor == 1 else "wrong")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastgrad.checking.sparsity import groups, pattern
+from fastgrad.checking.jacobians.sparsity import groups, pattern
 
 
 def first_that_has_room(matrix):

@@ -8,10 +8,6 @@ import numpy as np
 
 from fastgrad._arguments import generator, public_with, with_arguments
 from fastgrad._memory import refuse_too_large
-from fastgrad.checking.agreement import (
-    first_disagreement,
-    first_disagreement_along,
-)
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.complexes import (
     are_complex,
@@ -20,23 +16,33 @@ from fastgrad.checking.complexes import (
     of_parts,
     refuse_for_complex,
 )
-from fastgrad.checking.condition import rounding_of_inverses
+from fastgrad.checking.conclusions import explained, summarize, summarize_search
 from fastgrad.checking.coverage import check_coverage, covered
-from fastgrad.checking.differences import Index
-from fastgrad.checking.exact import has_one_course
-from fastgrad.checking.explanation import explained
-from fastgrad.checking.judgement import Gradient, Verdicts, check_rtol
-from fastgrad.checking.locate import locate, refuse_formula
-from fastgrad.checking.noise import Calibration, calibrate
-from fastgrad.checking.numerical import (
+from fastgrad.checking.differences import (
+    Calibration,
+    Every,
+    Given,
+    Index,
+    calibrate,
     check_method,
     engine_for,
     evaluations_of,
+    has_one_course,
     refuse_lost_step,
 )
-from fastgrad.checking.scales import Every, Given
-from fastgrad.checking.summary import summarize, summarize_search
-from fastgrad.checking.verdict import judge
+from fastgrad.checking.directions import (
+    first_disagreement,
+    first_disagreement_along,
+    locate,
+    refuse_formula,
+)
+from fastgrad.checking.judgement import (
+    Gradient,
+    Verdicts,
+    check_rtol,
+    judge,
+    rounding_of_inverses,
+)
 from fastgrad.losses import Losses, Options, make_losses
 from fastgrad.params import with_own_leaves
 from fastgrad.reports import GradientReport

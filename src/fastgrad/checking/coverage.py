@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import integer, refusal
-from fastgrad.checking.differences import Array, Index
+from fastgrad.checking.differences import Array, Every, Index
 from fastgrad.checking.judgement import PIECE, Gradient
-from fastgrad.checking.scales import Every
 from fastgrad.losses import Losses
 
 

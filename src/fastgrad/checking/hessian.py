@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from fastgrad._arguments import flag, function, number, public, public_with
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import refuse_random
-from fastgrad.checking.differences import EPS, KAPPA, Array
-from fastgrad.checking.flattening import FlatFunction, is_nest
+from fastgrad.checking.differences import EPS, KAPPA, Array, Scale, binary, noise_along
 from fastgrad.checking.jacobian import checked
-from fastgrad.checking.noise import noise_along
-from fastgrad.checking.problem import Options, Problem
-from fastgrad.checking.scales import Scale, binary
-from fastgrad.checking.sparsity import is_sparse, pattern
+from fastgrad.checking.jacobians import (
+    FlatFunction,
+    Options,
+    Problem,
+    is_nest,
+    is_sparse,
+    pattern,
+)
 from fastgrad.checking.weighted import with_causes
 from fastgrad.losses import Losses, Reduction, make_losses
 from fastgrad.params import Nest, limits

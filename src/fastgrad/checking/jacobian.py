@@ -11,15 +11,11 @@ from numpy.typing import NDArray
 from fastgrad._arguments import flag, public_with, refusal
 from fastgrad.checking.audit import random_outputs, unchecked
 from fastgrad.checking.complexes import are_complex, jacobian_of_parts
+from fastgrad.checking.conclusions import summarize
 from fastgrad.checking.coverage import check_coverage, covered
-from fastgrad.checking.differences import Array
-from fastgrad.checking.judgement import Gradient, Judgement, Verdicts, check_rtol
-from fastgrad.checking.noise import calibrate
-from fastgrad.checking.numerical import FEW, slopes_of
-from fastgrad.checking.problem import Options, Problem
-from fastgrad.checking.products import disagreement
-from fastgrad.checking.summary import summarize
-from fastgrad.checking.verdict import judge
+from fastgrad.checking.differences import FEW, Array, calibrate, slopes_of
+from fastgrad.checking.jacobians import Options, Problem, disagreement
+from fastgrad.checking.judgement import Gradient, Judgement, Verdicts, check_rtol, judge
 from fastgrad.reports import GradientReport
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastgrad._arguments import flag, function, number
 from fastgrad.checking.check import check_gradient
-from fastgrad.checking.locate import refuse_formula
+from fastgrad.checking.directions import refuse_formula
 from fastgrad.reports import GradientError, GradientReport
 
 

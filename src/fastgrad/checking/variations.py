@@ -17,13 +17,14 @@ from fastgrad._arguments import function, generator, public, refusal
 from fastgrad.checking.audit import ConstantLossError
 from fastgrad.checking.check import check_gradient
 from fastgrad.checking.coverage import check_coverage
-from fastgrad.checking.invariances import nearby
-from fastgrad.checking.metamorphic import Function, find_identities
-from fastgrad.checking.samples import (
+from fastgrad.checking.metamorphic import (
     Arguments,
+    Function,
     Samples,
     data_arrays,
+    find_identities,
     has_orders,
+    nearby,
     other_order,
     spread_out,
     unchanged,

@@ -1,0 +1,224 @@
+"""What else a report has to say: the power of the check, and what was left open.
+
+Of what is left open: which entries, why, and what would help.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastgrad.checking.differences import Calibration, Flags
+from fastgrad.checking.judgement import (
+    CORRECT,
+    UNDECIDED,
+    WRONG,
+    Judgement,
+    Verdicts,
+    classify,
+    take,
+)
+from fastgrad.losses import Losses
+from fastgrad.reports import Block
+
+_NAMED = 3  # entries by name
+_LOW_PRECISION = 2.0**-27  # noise that float64 does not explain, over the loss
+_BY_DIFFERENCES = 1e-5  # of each entry: what a gradient by differences is off by
+_CANCELLED = 1e-13  # noise over the loss, at most, if it is rounding in float64
+
+
+def notes(
+    losses: Losses,
+    blocks: tuple[Block, ...],
+    entries: Verdicts,
+    calibration: Calibration,
+) -> Iterator[str]:
+    """Yield the notes on a check entry by entry."""
+    yield from _power(blocks, planted_errors(entries))
+    yield from _unseen(losses, blocks, entries.open)
+    yield from _open(losses, entries, calibration)
+    yield from _nearly_right(entries)
+
+
+def _nearly_right(entries: Verdicts) -> Iterator[str]:
+    """Yield to how many digits a gradient is right that is wrong in the last ones."""
+    worst = 0.0
+    for piece in entries.pieces():
+        wrong = piece.kind == WRONG
+        a, n = piece.analytic[wrong], piece.numerical[wrong]
+        with np.errstate(all="ignore"):
+            share = np.abs(a - n) / np.fmax(np.abs(a), np.abs(n))
+        worst = max(worst, float(np.max(share, initial=0.0)))
+    if 0 < worst <= _BY_DIFFERENCES:
+        enough = 10.0 ** np.ceil(np.log10(worst))
+        yield (
+            f"every entry is right to {int(-np.log10(worst))} digits, as of a gradient "
+            f"that is itself taken by differences: `rtol={enough:.0e}` accepts that"
+        )
+
+
+def planted_errors(entries: Verdicts) -> dict[int, bool]:
+    """Return whether a planted error of 1 % is caught, by block.
+
+    The control of the check itself: in the verified entry that is known least well, on
+    a copy; it needs no evaluation. Blocks with wrong entries need no control.
+    """
+    caught = {}
+    for b in np.unique(entries.controls.block).tolist():
+        own = entries.of_block(b)
+        if (own.kind == WRONG).any():
+            continue
+        some = take(entries.controls, entries.controls.block == b)
+        error = 0.01 * np.maximum(np.abs(some.analytic), _typical(own))
+        some.analytic = some.analytic + error
+        caught[b] = bool((classify(some) == WRONG).all())
+    return caught
+
+
+def _typical(entries: Verdicts) -> float:
+    """Return the root mean square of the verified derivatives."""
+    sizes = [
+        np.abs(piece.analytic[piece.kind == CORRECT]) for piece in entries.pieces()
+    ]
+    largest = max(float(np.max(size, initial=0.0)) for size in sizes) or 1.0
+    squares = sum(float(np.sum((size / largest) ** 2)) for size in sizes)
+    return largest * float(np.sqrt(squares / sum(size.size for size in sizes)))
+
+
+def _power(blocks: tuple[Block, ...], caught: dict[int, bool]) -> Iterator[str]:
+    if caught:
+        yield (
+            f"control: {sum(caught.values())} of {len(caught)} planted errors of 1 % "
+            "caught"
+        )
+    blind = [blocks[b].name for b, seen in caught.items() if not seen]
+    if blind:
+        yield f"no power against errors of 1 % in {', '.join(blind)}"
+
+
+def _unseen(
+    losses: Losses, blocks: tuple[Block, ...], entries: Judgement
+) -> Iterator[str]:
+    """Yield which blocks, or entries, are zero or drowned in rounding."""
+    zero = [block for block in blocks if block.zero and block.checked]
+    if zero:
+        limit = max(block.detection_limit for block in zero)
+        within = f", to within {limit:.0e}" if limit else ""
+        yield (
+            f"nothing to see in {', '.join(block.name for block in zero)}: the loss "
+            f"does not respond, and both gradients are zero{within}"
+        )
+    drowned = entries.drowned
+    said = {block.name for block in zero}
+    said |= {losses.nest.names[b] for b in entries.block[drowned]}
+    for block in blocks:
+        silent = block.size > 0 and block.unobservable == block.checked
+        if silent and block.name not in said:
+            yield _silent(block)
+    if drowned.any():
+        size = float(np.max(entries.size[drowned]))
+        yield (
+            f"not verified: {_named(losses, entries, drowned)}, at most {size:.1e}: "
+            "less than rounding hides. In float64 it would show"
+        )
+
+
+def _silent(block: Block) -> str:
+    """Return why a block was not verified in which nothing was seen."""
+    if block.checked < block.size:
+        return f"not verified: {block.name}. All that was seen of it is zero"
+    return (
+        f"not verified: {block.name}. It may be zero, or small: what is less than "
+        f"{block.detection_limit:.0e} is not seen. Check it alone, without the larger "
+        "terms of the loss, or in the compiled engine, where nothing hides it"
+    )
+
+
+def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator[str]:
+    """Yield which entries are undecided, why, and what would help."""
+    entries, jump = found.open, found.jump
+    undecided = entries.kind == UNDECIDED
+    nowhere = undecided & ~np.isfinite(entries.numerical)
+    if nowhere.any():
+        error = losses.raised
+        what = "is not finite"
+        if error is not None:
+            what = f"raises {type(error).__name__} ({str(error)[:60]})"
+        yield (
+            f"undecided: {_named(losses, entries, nowhere)}. The loss {what} next to "
+            "the point: move the parameters away from the border of its domain"
+        )
+    rest = undecided & ~nowhere
+    if not rest.any():
+        return
+    if found.condition is not None:
+        yield (
+            f"undecided: {_named(losses, entries, rest)}. The loss inverts a matrix of "
+            f"condition {found.condition:.0e}: rounding may be off by as much as the "
+            "gradient is. Scale it, or add to its diagonal"
+        )
+    elif jump is not None:
+        yield (
+            f"undecided: {_named(losses, entries, rest)}. The loss is rough below h = "
+            f"{jump.distance:.1e} of the parameters: there {jump.line} runs another "
+            f"number of times, and the loss jumps by {jump.size:.1e}. Tighten the "
+            "tolerance of that iteration, or fix its number of steps"
+        )
+    else:
+        yield from _hidden(losses, entries, calibration, rest)
+
+
+def _hidden(
+    losses: Losses, entries: Judgement, calibration: Calibration, which: Flags
+) -> Iterator[str]:
+    """Yield what hides the derivatives of entries: steepness, rounding or noise."""
+    steep = which & (entries.off > 2 * entries.error + entries.tolerance)
+    if steep.any():
+        yield (
+            f"undecided: {_named(losses, entries, steep)}. They are steeper than any "
+            "difference shows, as where the loss oscillates from one number to the "
+            "next: no step resolves that. Check it where it is slower, with smaller "
+            "frequencies"
+        )
+    rounded = which & ~steep & (entries.off > 2 * entries.error)
+    if rounded.any():
+        off = float(np.max(entries.off[rounded]))
+        yield (
+            f"undecided: {_named(losses, entries, rounded)}. The gradient is off by "
+            f"{off:.1e}: rounding may do that where terms as large as the loss cancel "
+            "in it. Check these blocks alone, without the other terms of the loss"
+        )
+    noisy = which & ~steep & ~rounded
+    if noisy.any():
+        yield _noisy(losses, entries, calibration, noisy)
+
+
+def _noisy(
+    losses: Losses, entries: Judgement, calibration: Calibration, which: Flags
+) -> str:
+    noise = float(calibration.noise[entries.block[which]].max())
+    share = noise / abs(losses.base) if losses.base else np.inf
+    bar = float(np.max(entries.error[which], initial=0.0))
+    help_ = "Smooth it: tighten what it iterates to, fix what it draws"
+    if share > _LOW_PRECISION:
+        help_ = (
+            "Compute it in float64: parameters and data as `x.astype(np.float64)`, and "
+            "no float32 in between"
+        )
+    elif share < _CANCELLED:
+        help_ = (
+            "Leave out what is constant in it, or return one loss per sample with "
+            "`reduction`"
+        )
+    return (
+        f"undecided: {_named(losses, entries, which)}. The loss carries noise of "
+        f"{noise:.1e}, {share:.0e} of it, or has kinks close by: derivatives "
+        f"are known to {bar:.1e} there. {help_}"
+    )
+
+
+def _named(losses: Losses, entries: Judgement, which: Flags) -> str:
+    """Return the first of these entries by name, and how many more there are."""
+    index = entries.index[which]
+    names = [losses.nest.label(int(i)) for i in index[:_NAMED]]
+    more = len(index) - len(names)
+    return ", ".join(names) + (f" and {more:,} more" if more else "")

@@ -1,0 +1,266 @@
+"""From a verdict on each entry to a report on the gradient."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastgrad.checking.conclusions.notes import notes
+from fastgrad.checking.differences import Array, Calibration
+from fastgrad.checking.directions import UNLUCKY, Search, searched_error
+from fastgrad.checking.judgement import (
+    CORRECT,
+    KINK,
+    UNDECIDED,
+    UNOBSERVABLE,
+    WRONG,
+    Verdicts,
+)
+from fastgrad.losses import Losses
+from fastgrad.reports import (
+    Block,
+    Blocks,
+    Entries,
+    GradientReport,
+    Ladder,
+    Some,
+    Verdict,
+)
+
+_ENOUGH = 2**12  # entries of a block that say how large its steps are
+
+
+def summarize(
+    losses: Losses,
+    entries: Verdicts,
+    calibration: Calibration,
+) -> GradientReport:
+    """Return the report on the entries judged."""
+    blocks = _blocks(losses, entries, calibration)
+    return GradientReport(
+        verdict=_overall(entries, blocks),
+        relative_error=relative_error(entries),
+        blocks=Blocks(blocks),
+        wrong=wrong_entries(losses, entries),
+        ladders=_ladders(losses, entries),
+        gradients=_gradients(losses, entries),
+        evaluations=losses.evaluations,
+        engine=losses.engine,
+        threads=getattr(losses, "num_threads", 1),
+        method=calibration.method,
+        step=None if calibration.fixed is None else calibration.fixed.asked,
+        fallback=losses.fallback,
+        notes=tuple(notes(losses, blocks, entries, calibration)),
+    )
+
+
+def summarize_search(
+    losses: Losses,
+    searches: list[Search],
+    entries: Verdicts,
+    calibration: Calibration,
+) -> GradientReport:
+    """Return the report on a search along random directions."""
+    blocks = tuple(
+        _searched_block(losses, b, search, entries.of_block(b))
+        for b, search in enumerate(searches)
+    )
+    seen = zip(blocks, searches, strict=True)
+    verdicts = {block.verdict for block, s in seen if s.size or s.differs}
+    verdict: Verdict = "correct" if verdicts == {"correct"} else "undecided"
+    if "wrong" in verdicts:
+        verdict = "wrong"
+    return GradientReport(
+        verdict=verdict,
+        relative_error=searched_error(searches),
+        blocks=Blocks(blocks),
+        wrong=wrong_entries(losses, entries),
+        gradients=_gradients(losses, entries),
+        evaluations=losses.evaluations,
+        engine=losses.engine,
+        threads=losses.num_threads,
+        method=calibration.method,
+        fallback=losses.fallback,
+        notes=tuple(_search_notes(blocks, searches)),
+    )
+
+
+def _blocks(
+    losses: Losses, entries: Verdicts, calibration: Calibration
+) -> tuple[Block, ...]:
+    """Return the result for each block."""
+    nest = losses.nest
+    blocks = []
+    for b, (name, shape) in enumerate(zip(nest.names, nest.shapes, strict=True)):
+        own = entries.of_block(b)
+        count = np.bincount(own.kind, minlength=5)
+        start, stop = nest.offsets[b], nest.offsets[b + 1]
+        some = np.arange(start, stop, max(1, (stop - start) // _ENOUGH))
+        steps = calibration.step[some]
+        blocks.append(
+            Block(
+                name,
+                tuple(shape),
+                _verdict(count),
+                relative_error(own),
+                len(own.kind),
+                int(count[WRONG]),
+                int(count[UNDECIDED]),
+                int(count[KINK]),
+                int(count[UNOBSERVABLE]),
+                detection_limit(own),
+                float(np.median(steps)) if steps.size else None,
+                bool(entries.zero[b]),
+            )
+        )
+    return tuple(blocks)
+
+
+def wrong_entries(losses: Losses, entries: Verdicts) -> Entries:
+    """Return all wrong entries, the worst first."""
+    wrong = np.flatnonzero(entries.kind == WRONG)
+    with np.errstate(all="ignore"):
+        off = np.abs(entries.analytic[wrong] - entries.numerical[wrong])
+    order = wrong[np.argsort(-np.where(np.isfinite(off), off, np.inf), kind="stable")]
+    nest, index = losses.nest, entries.index[order]
+    block = np.asarray(nest.block_of(index))
+    return Entries(
+        tuple(nest.names),
+        tuple(nest.shapes),
+        block,
+        index - nest.offsets[block],
+        np.stack(
+            [entries.analytic[order], entries.numerical[order], entries.error[order]]
+        ),
+    )
+
+
+_PICTURED = 4  # entries whose slopes are shown by step
+
+
+def _ladders(losses: Losses, entries: Verdicts) -> tuple[Ladder, ...]:
+    """Return the slopes by step of the worst entries of which there are some."""
+    tried = entries.ladders
+    place = np.searchsorted(entries.index, tried.entry)
+    place = np.minimum(place, len(entries.index) - 1)
+    wrong = entries.kind[place] == WRONG
+    wrong &= np.isfinite(entries.analytic[place])
+    with np.errstate(all="ignore"):
+        off = np.abs(entries.analytic[place] - entries.numerical[place])
+    order = np.argsort(np.where(wrong, -off, np.inf), kind="stable")
+    return tuple(
+        Ladder(
+            losses.nest.label(tried.entry[k]),
+            float(entries.analytic[place[k]]),
+            float(entries.numerical[place[k]]),
+            tried.step[k],
+            tried.slope[k],
+        )
+        for k in order[: min(_PICTURED, int(wrong.sum()))]
+    )
+
+
+def relative_error(entries: Verdicts) -> float:
+    """Return norm(n - a) / (norm(n) + norm(a)), kinks left out; 0 for 0 / 0.
+
+    Scaled first, so that squares neither overflow nor vanish.
+    """
+    pairs = [(0.0, 0.0)] + [
+        (np.max(np.abs(a), initial=0.0), np.max(np.abs(n), initial=0.0))
+        for a, n in _smooth(entries)
+    ]
+    largest = float(np.max(pairs))
+    if not np.isfinite(largest):
+        return float("nan")
+    if largest == 0:
+        return 0.0
+    norms = np.zeros(3)
+    for a, n in _smooth(entries):
+        a, n = a / largest, n / largest
+        norms += [np.sum(x * x) for x in (n - a, n, a)]
+    off, one, other = np.sqrt(norms)
+    return float(off / (one + other))
+
+
+def _smooth(entries: Verdicts) -> Iterator[tuple[Array, Array]]:
+    """Yield both derivatives of what has them, piece by piece."""
+    for piece in entries.pieces():
+        smooth = (piece.kind != KINK) & np.isfinite(piece.numerical)
+        yield piece.analytic[smooth], piece.numerical[smooth]
+
+
+def detection_limit(entries: Verdicts) -> float:
+    """Return the size above which errors in entries that passed would be called wrong.
+
+    That were verified, or are zero as far as is seen.
+    """
+    limits = []
+    for piece in entries.pieces():
+        zero = np.abs(piece.numerical) <= piece.error
+        own = (piece.kind == CORRECT) | ((piece.kind == UNOBSERVABLE) & zero)
+        limit = 2 * piece.error[own] + piece.tolerance[own]
+        limits += [limit.max()] if limit.size else []
+    return float(np.max(limits)) if limits else float("nan")
+
+
+def _verdict(count: Any) -> Verdict:
+    """Wrong if any entry is; correct if no entry is open and any was verified."""
+    if count[WRONG]:
+        return "wrong"
+    if count[UNDECIDED] or not count[CORRECT] + count[KINK]:
+        return "undecided"
+    return "correct"
+
+
+def _overall(entries: Verdicts, blocks: tuple[Block, ...]) -> Verdict:
+    """As of a block; and no block may be left without one verified entry.
+
+    Unless all its entries were measured, and are zero.
+    """
+    verdict = _verdict(np.bincount(entries.kind, minlength=5))
+    unseen = any(b.verdict == "undecided" and not b.zero for b in blocks)
+    return "undecided" if verdict == "correct" and unseen else verdict
+
+
+def _gradients(losses: Losses, entries: Verdicts) -> tuple[Any, ...]:
+    """Return both gradients and the error bars, built like the parameters."""
+    values = entries.numerical, entries.analytic, entries.error
+    nest = losses.nest
+    if len(entries.index) == nest.size:
+        return tuple(map(nest.unvector, values))
+    like = nest.nowhere()
+    return tuple(Some(like, entries.index, part) for part in values)
+
+
+def _searched_block(losses: Losses, b: int, search: Search, own: Verdicts) -> Block:
+    """Return the result for a block that was searched along random directions."""
+    verdict: Verdict = "correct"
+    if search.differs:
+        verdict = "wrong"
+    elif not search.decisive:
+        verdict = "undecided"
+    scale = search.scale * UNLUCKY
+    return Block(
+        losses.nest.names[b],
+        tuple(losses.nest.shapes[b]),
+        verdict,
+        search.relative_error,
+        int(losses.nest.offsets[b + 1] - losses.nest.offsets[b]),
+        wrong=int(np.count_nonzero(own.kind == WRONG)),
+        detection_limit=2 * search.error / scale if scale else float("nan"),
+        step=search.step,
+    )
+
+
+def _search_notes(blocks: tuple[Block, ...], searches: list[Search]) -> Iterator[str]:
+    yield (
+        "checked along random directions: an error above the limit of its block is "
+        "seen with a probability of 99 %, a smaller one more rarely"
+    )
+    for block, search in zip(blocks, searches, strict=True):
+        if search.stopped:
+            yield f"{block.name} is wrong in more entries than were searched for"
+        elif search.clouded:
+            yield (
+                f"noise hides where {search.clouded} of the errors in {block.name} are"
+            )

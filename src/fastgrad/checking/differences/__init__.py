@@ -1,0 +1,99 @@
+"""How steep a loss is along each entry, and how well that is known.
+
+- `pairs`: the loss on both sides of a point; `ladders` of them at ten steps.
+- `scales`: how far each entry is moved.
+- `noise`: how much the loss rounds (by `tables` of differences) and bends, and the step
+  that suits it; `stairs` that rounding makes.
+- `exact`: one evaluation where a program knows differences to the last digits;
+  `extrapolation` of three steps; `fits` of many large ones where noise hides the slope
+  at small ones.
+- `slopes`: of all entries, by one of these.
+"""
+
+from fastgrad.checking.differences.exact import (
+    INVERTING,
+    exact_slopes,
+    has_one_course,
+    sharpened,
+)
+from fastgrad.checking.differences.fits import fit_slopes
+from fastgrad.checking.differences.ladders import ladder
+from fastgrad.checking.differences.noise import Calibration, calibrate, noise_along
+from fastgrad.checking.differences.pairs import (
+    CLOSER,
+    EPS,
+    FAR,
+    KAPPA,
+    RATIO,
+    RUNGS,
+    Array,
+    Flags,
+    Index,
+    Pairs,
+    Slopes,
+    direction_pairs,
+    entry_pairs,
+)
+from fastgrad.checking.differences.scales import (
+    Every,
+    Given,
+    Owner,
+    Scale,
+    Step,
+    binary,
+    places,
+)
+from fastgrad.checking.differences.slopes import (
+    FEW,
+    check_method,
+    engine_for,
+    evaluations_of,
+    plain,
+    refuse_lost_step,
+    slopes_by,
+    slopes_of,
+)
+from fastgrad.checking.differences.stairs import noise_of_stairs
+from fastgrad.checking.differences.tables import ecnoise
+
+__all__ = [
+    "CLOSER",
+    "EPS",
+    "FAR",
+    "FEW",
+    "INVERTING",
+    "KAPPA",
+    "RATIO",
+    "RUNGS",
+    "Array",
+    "Calibration",
+    "Every",
+    "Flags",
+    "Given",
+    "Index",
+    "Owner",
+    "Pairs",
+    "Scale",
+    "Slopes",
+    "Step",
+    "binary",
+    "calibrate",
+    "check_method",
+    "direction_pairs",
+    "ecnoise",
+    "engine_for",
+    "entry_pairs",
+    "evaluations_of",
+    "exact_slopes",
+    "fit_slopes",
+    "has_one_course",
+    "ladder",
+    "noise_along",
+    "noise_of_stairs",
+    "places",
+    "plain",
+    "refuse_lost_step",
+    "sharpened",
+    "slopes_by",
+    "slopes_of",
+]

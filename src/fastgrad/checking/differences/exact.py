@@ -1,0 +1,129 @@
+"""One evaluation an entry, where the losses are differences without cancellation.
+
+A compiled program forms the difference of a loss operation by operation, by identities
+that do not cancel, however small the step. One step so small that neither curvature nor
+a kink comes into play then gives the derivative to the last digits. Whether that holds
+is measured, on a few entries of each block: on the other side, at a larger step, and by
+a ladder of steps of ordinary size, which knows nothing of it.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from fastgrad.checking.differences.pairs import (
+    EPS,
+    Array,
+    Flags,
+    Index,
+    Slopes,
+    entry_pairs,
+)
+from fastgrad.checking.differences.scales import binary
+from fastgrad.losses import Losses
+
+# Of the scale: half the digits of theta less a few, so that theta + h is exact.
+FINE = 2.0**-46
+_WIDER = 2.0**-43
+_MULTIPLES = FINE * np.array([7.0, 5.0, 3.0])
+_CLOSE = 1e-9  # of the slope: how well it has to be known
+INVERTING = frozenset({"solve", "det", "logabsdet", "cholesky"})
+_MARGIN = 8.0  # what the worst of a few entries may be exceeded by
+
+
+def exact_bars(
+    losses: Losses, index: Index, scale: Array, owner: Index, known: Slopes, blocks: int
+) -> Array | None:
+    """Return the error bars of exact slopes, times the scale, for each block.
+
+    Parameters
+    ----------
+    losses : Losses
+    index, owner : ndarray of int64, shape (n,)
+        A sample of entries, and their blocks.
+    scale : ndarray of float64, shape (n,)
+        Of each.
+    known : Slopes
+        Of each, by a ladder of steps.
+    blocks : int
+
+    Returns
+    -------
+    ndarray of float64, shape (blocks,), or None
+        None if the differences are not exact.
+    """
+    steps = binary(scale[:, None], np.array([_WIDER, FINE]))
+    pairs = entry_pairs(losses, index, steps)
+    smooth = ~known.kink
+    if pairs.crossed is not None:
+        smooth &= ~pairs.crossed.any(axis=1)
+    if not smooth.any():
+        return None
+    with np.errstate(all="ignore"):
+        slope, beside = pairs.forward[:, 1], pairs.backward[:, 1]
+        spread = np.abs(slope - pairs.forward[:, 0]) + np.abs(slope - beside)
+        size, spread = np.abs(slope) * scale, spread * scale
+        largest = np.zeros(blocks)
+        np.maximum.at(largest, owner, size)
+        exact = spread <= _CLOSE * (size + 1e-3 * largest[owner])
+        off = np.abs(slope - known.value)
+        exact &= off <= 2 * known.error + _CLOSE * np.abs(slope)
+    if not exact[smooth].all():
+        return None
+    bars = np.zeros(blocks)
+    np.maximum.at(bars, owner[smooth], spread[smooth])
+    unseen = np.setdiff1d(np.arange(blocks), owner[smooth])
+    bars[unseen] = bars.max()
+    return _MARGIN * bars
+
+
+def exact_slopes(
+    losses: Losses, index: Index, scale: Array, bars: Array, side: float = 1.0
+) -> tuple[Array, Array, Flags]:
+    """Return slopes to one side, their bars, and where a kink is at the point.
+
+    One evaluation each; `bars` are those of their blocks.
+    """
+    x = losses.theta[index]
+    value = losses.representable(index, x + side * binary(scale, np.array(FINE)))
+    with np.errstate(all="ignore"):
+        difference, crossed = losses.at_entries(index, value)
+        slope = difference / (value - x)
+        error = bars / scale + 64 * EPS * np.abs(slope)
+    if crossed is None:
+        crossed = np.zeros(len(index), dtype=bool)
+    return slope, np.where(np.isfinite(slope), error, np.inf), crossed
+
+
+def sharpened(losses: Losses, index: Index, known: Slopes, scale: Array) -> Slopes:
+    """Return slopes, better known where exact ones are within their bars.
+
+    An entry may be far below the noise of a ladder, or the bar of its block. Its own is
+    by how much slopes at small steps differ: of multiples that round in other ways.
+    """
+    pairs = entry_pairs(losses, index, binary(scale)[:, None] * _MULTIPLES)
+    slopes = np.concatenate([pairs.forward, pairs.backward], axis=1)
+    with np.errstate(all="ignore"):
+        value = slopes.mean(axis=1)
+        error = _MARGIN * np.ptp(slopes, axis=1) + 64 * EPS * np.abs(value)
+        better = ~known.kink & (error < known.error) & (value != 0)
+        better &= np.abs(value - known.value) <= known.error
+    if pairs.crossed is not None:
+        better &= ~pairs.crossed.any(axis=1)
+    return dataclasses.replace(
+        known,
+        value=np.where(better, value, known.value),
+        error=np.where(better, error, known.error),
+    )
+
+
+def has_one_course(losses: Losses) -> bool:
+    """Whether the course of the loss does not depend on the parameters.
+
+    Then rounding of the gradient is of the order of its largest terms, times the
+    condition of what it inverts.
+    """
+    program = getattr(losses, "program", None)
+    if program is None:
+        return False
+    return not program.guards and not program.python_operations

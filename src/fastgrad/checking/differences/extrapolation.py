@@ -1,0 +1,180 @@
+"""Slopes from three central differences, of sixth order: many digits, few evaluations.
+
+With steps h, 2h and 4h, (64 D(h) - 20 D(2h) + D(4h)) / 45 is off by 64 h^6 J^(7) / 7!.
+So the step may be so large that noise is divided by much of the entry itself: h is of
+the size of the relative noise to the power 1/7. How the three differences converge
+tells by how much the result may be off. Where that is more than the noise leaves, the
+steps are an eighth, until they suit the entry: curvature differs within a block, and
+kinks are close to some entries.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastgrad.checking.differences.noise import measure_noise, noise_along, pooled
+from fastgrad.checking.differences.pairs import (
+    KAPPA,
+    RATIO,
+    RUNGS,
+    Array,
+    Flags,
+    Index,
+    Pairs,
+    entry_pairs,
+)
+from fastgrad.checking.differences.scales import Owner, Scale, binary
+from fastgrad.checking.differences.stairs import noise_of_stairs
+from fastgrad.checking.differences.tables import rounding_of
+from fastgrad.losses import Losses
+
+_MULTIPLES = np.array([4.0, 2.0, 1.0])
+_GAIN = 1.5  # of the noise of D(h) in the result
+_LARGEST, _SMALLEST = 2.0**-3, 2.0**-10  # of the scale, of the first h
+_LEVELS = 12  # an eighth each
+_WIDTHS = RUNGS[[0, 4, 9]]  # at which stairs are looked for
+_SAMPLES = 2  # of a block, at which noise is measured and the first step found
+_DOUBT = 32.0  # a series of falling terms has 4; where poles are near these oscillate
+_EVEN = 0.25  # second differences of smooth losses agree better than that
+_GOOD = 1e-3  # of a slope: a wider bar is worth a ladder
+
+
+def extrapolated_slopes(
+    losses: Losses, index: Index, rng: np.random.Generator
+) -> tuple[Array, Array, Index]:
+    """Return slopes and their bars, infinite where no three steps agree.
+
+    And which of them may be known better by other ways.
+
+    Six evaluations for each entry that the steps of its block suit, and six more for
+    each time that they are too wide. Noise takes some seven at two entries a block.
+    """
+    search = _Search(losses, index, rng)
+    blocks = np.unique(search.block)
+    some = np.concatenate(
+        [np.flatnonzero(search.block == b)[:_SAMPLES] for b in blocks]
+    )
+    search.run(some, np.zeros(len(some), dtype=np.int64))
+    first = np.zeros(1 + blocks.max(initial=0), dtype=np.int64)
+    for b in blocks:
+        first[b] = search.level[some[search.block[some] == b]].min()
+    rest = np.setdiff1d(np.arange(len(index)), some)
+    search.run(rest, first[search.block[rest]])
+    with np.errstate(all="ignore"):
+        vague = ~search.settled & ~(search.error <= _GOOD * np.abs(search.value))
+    return search.value, search.error, np.flatnonzero(vague)
+
+
+class _Search:
+    """The best slope of each entry so far, its bar, and at which level it was found."""
+
+    def __init__(self, losses: Losses, index: Index, rng: np.random.Generator) -> None:
+        offsets = losses.nest.offsets
+        scale = Scale(losses.theta, offsets)
+        self.losses, self.index = losses, index
+        self.scale = binary(scale[index])
+        self.block = Owner(offsets)[index]
+        self.value, self.error = np.full((2, len(index)), np.nan)
+        self.error[:] = np.inf
+        self.level = np.zeros(len(index), dtype=np.int64)
+        self.settled = np.zeros(len(index), dtype=bool)
+        noise, step = self._noise(scale, rng)
+        self.noise, self.step = noise[self.block], step[self.block]
+
+    def _noise(self, scale: Scale, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Return the noise of each block, and the first step relative to the scale."""
+        blocks = len(self.losses.nest.offsets) - 1
+        some = np.concatenate(
+            [
+                rng.permutation(np.flatnonzero(self.block == b))[:_SAMPLES]
+                for b in np.unique(self.block)
+            ]
+        )
+        own, owner = self.scale[some], self.block[some]
+        noise = np.full(len(some), self.losses.noise)
+        if np.isnan(self.losses.noise):
+            noise = measure_noise(self.losses, self.index[some], own)
+        lost = ~np.isfinite(noise)
+        if lost.any():
+            noise[lost] = noise_along(self.losses, scale, rng)
+        noise = np.fmax(pooled(noise, owner, blocks), rounding_of(self.losses))
+        pairs = entry_pairs(self.losses, self.index[some], own[:, None] * _WIDTHS)
+        stairs = noise_of_stairs(self.losses, self.index[some], own, pairs)
+        np.maximum.at(noise, owner, 2 * stairs)
+        change = np.fmax(np.abs(pairs.plus), np.abs(pairs.minus))[:, 0] / _WIDTHS[0]
+        size = np.zeros(blocks)
+        np.fmax.at(size, owner, np.where(np.isfinite(change), change, 0.0))
+        with np.errstate(all="ignore"):
+            step = np.where(size > 0, noise / size, 0.0) ** (1 / 7)
+        return noise, binary(np.clip(step, _SMALLEST, _LARGEST))
+
+    def run(self, which: Index, level: Index) -> None:
+        """Measure some entries, at ever smaller steps until that is in vain."""
+        for _ in range(_LEVELS):
+            if which.size == 0:
+                return
+            step = self.scale[which] * self.step[which] * RATIO ** -level.astype(float)
+            pairs = entry_pairs(
+                self.losses, self.index[which], step[:, None] * _MULTIPLES
+            )
+            found = _extrapolated(pairs, self.noise[which])
+            # Nothing is seen any more on a step of a staircase.
+            lost = (found.value == 0) & (np.nan_to_num(self.value[which]) != 0)
+            better = ~lost & (found.error < self.error[which])
+            mine = which[better]
+            self.value[mine] = found.value[better]
+            self.error[mine] = found.error[better]
+            self.level[mine] = level[better]
+            self.settled[which] |= found.settled
+            # At smaller steps noise alone would be more than what is known.
+            vain = lost | found.settled | (RATIO * found.noise > self.error[which])
+            which, level = which[~vain], level[~vain] + 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Extrapolated:
+    """Slopes from three steps; `settled` where smaller ones would be no better."""
+
+    value: Array
+    error: Array
+    noise: Array
+    settled: Flags
+
+
+def _extrapolated(pairs: Pairs, noise: Array) -> _Extrapolated:
+    """Return what the differences at 4h, 2h and h make of the slope."""
+    with np.errstate(all="ignore"):
+        value, *odd = _limit(pairs.central)
+        bar = KAPPA * np.sqrt(2) * noise / pairs.span[:, 2] + pairs.rounding()[:, 2]
+        bar *= _GAIN
+        # Terms may vanish by chance: those of second differences, or of other entries,
+        # tell how they fall.
+        around = (pairs.plus + pairs.minus) / _MULTIPLES**2
+        _, *even = _limit(around / pairs.span[:, 2:])
+        second, fourth = np.fmax(odd, even)
+        share = fourth / np.fmax(second, bar)
+        known = share[np.isfinite(share)]
+        usual = float(np.quantile(known, 0.75)) if known.size else 1.0
+        fourth = np.fmax(fourth, usual * second)
+        truncation = fourth * np.minimum(1.0, _DOUBT * np.fmax(share, usual))
+        # Half the change of slope at a kink shrinks no further.
+        apart = np.abs(np.diff(around, axis=1)).max(axis=1)
+        allowed = _EVEN * np.abs(around).max(axis=1) + 2 * KAPPA * noise
+        truncation += np.where(apart > allowed, apart / pairs.span[:, 2], 0.0)
+        if pairs.crossed is not None:
+            truncation[pairs.crossed.any(axis=1)] = np.inf
+        error = bar + truncation
+        error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
+        settled = np.isfinite(error) & (truncation <= RATIO * bar)
+    return _Extrapolated(value, error, bar, settled)
+
+
+def _limit(values: Array) -> tuple[Array, Array, Array]:
+    """Return the limit of values at 4h, 2h and h, and the errors of lower orders.
+
+    Of the value at h, and of what removes the second power.
+    """
+    four, two, one = values.T
+    better = (4 * one - two) / 3
+    best = (64 * one - 20 * two + four) / 45
+    return best, np.abs(better - one), np.abs(best - better)

@@ -1,0 +1,347 @@
+"""How noisy the loss is, and the step that suits it.
+
+A computed loss is smooth plus noise: rounding, float32 arithmetic somewhere inside, the
+tolerance of a solver. A difference quotient with step h is off by about noise / h plus
+h^2 |J'''| / 6, so the best step and the error bar follow from the noise and from how
+fast the slope changes. Both are measured here, on a few entries of each block.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastgrad.checking.differences.exact import FINE, exact_bars
+from fastgrad.checking.differences.ladders import ladder
+from fastgrad.checking.differences.pairs import (
+    EPS,
+    KAPPA,
+    RATIO,
+    RUNGS,
+    Array,
+    Flags,
+    Index,
+    Pairs,
+    entry_pairs,
+)
+from fastgrad.checking.differences.scales import Given, Owner, Scale, Step, binary
+from fastgrad.checking.differences.stairs import noise_of_stairs
+from fastgrad.checking.differences.tables import (
+    ROUNDED,
+    ecnoise,
+    quantum_of,
+    rounding_of,
+)
+from fastgrad.losses import Losses
+
+_POINTS = 7
+# Of the scale. Close first: from afar, anything rough looks like noise.
+_SPACINGS = 2.0 ** -np.array([30.0, 22.0, 36.0, 44.0, 50.0])
+_WIDE = 2.0 ** -np.array([14.0, 6.0])  # for losses that do not respond to these
+_SAMPLES = 6  # per block, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a few entries of each block say about the loss.
+
+    Attributes
+    ----------
+    scale : Scale
+        The size of a change of each entry that matters.
+    step : Step
+        The step for each entry.
+    noise : ndarray of float64, shape (number of blocks,)
+        Standard deviation of a loss difference.
+    truncation : ndarray of float64, shape (number of blocks,)
+        Error of the slope from the step's size, times the scale.
+    block : Owner
+        The block of each entry.
+    method : str
+        ``"exact"``, ``"central"``, ``"forward"``, ``"backward"``, ``"complex"`` or
+        ``"ridders"``.
+    curvature : float
+        Of the loss, times the square of the scale.
+    base : float
+        The size of the loss.
+    fixed : Given or None
+        The step that was asked for, if it was.
+    """
+
+    scale: Scale
+    step: Step
+    noise: Array
+    truncation: Array
+    block: Owner
+    method: str
+    curvature: float
+    base: float
+    fixed: Given | None = None
+
+    def pairs(self, losses: Losses, index: Index) -> Pairs:
+        """Measure the loss on both sides of entries, at their steps."""
+        return entry_pairs(losses, index, self.step[index])
+
+    def error(self, pairs: Pairs, index: Index) -> Array:
+        """Return the error bars of the slopes of `pairs`."""
+        block = self.block[index]
+        distance = pairs.distance(self.method)
+        noise = KAPPA * np.sqrt(2) * self.noise[block] / distance
+        bar: Array = noise + pairs.rounding()
+        return bar + self.truncation[block] / self.scale[index]
+
+
+def calibrate(
+    losses: Losses,
+    rng: np.random.Generator,
+    *,
+    method: str = "central",
+    step: Given | None = None,
+) -> Calibration:
+    """Measure noise and curvature on a few entries of each block; choose the steps.
+
+    Parameters
+    ----------
+    losses : Losses
+    rng : Generator
+        Picks the entries.
+    method : {"central", "forward", "backward", "complex", "ridders"}
+    step : Given, optional
+        Take these steps.
+
+    Notes
+    -----
+    About 30 evaluations for each of at most six entries per block, and never for more
+    than one entry in 100 of a large problem.
+    """
+    offsets = losses.nest.offsets
+    block, scale = Owner(offsets), Scale(losses.theta, offsets)
+    index = _sample(offsets, rng)
+    if method == "central" and step is None and losses.engine == "compiled":
+        exact = _calibrate_exact(losses, index, scale, block)
+        if exact is not None:
+            return exact
+    own, owner, blocks = scale[index], block[index], len(offsets) - 1
+    noise = measure_noise(losses, index, own)
+    lost = ~np.isfinite(noise)  # no response: they may be dead by chance
+    if lost.any():
+        noise[lost] = noise_along(losses, scale, rng)
+    noise = pooled(noise, owner, blocks)
+    noise = np.maximum(noise, rounding_of(losses))
+    given = None if method == "complex" else step  # none on the real axis
+    steps = own[:, None] * RUNGS if given is None else _fixed_rungs(given, index)
+    pairs = entry_pairs(losses, index, steps)
+    if given is None:
+        np.maximum.at(noise, owner, 2 * noise_of_stairs(losses, index, own, pairs))
+    of = (pairs, own, noise[owner], owner, blocks, method, given is None)
+    relative, truncation = _compare_rungs(*of)
+    return Calibration(
+        *(scale, Step(scale, block, relative, given), noise, truncation, block),
+        *(method, _curvature(pairs, own), abs(losses.base), step),
+    )
+
+
+def _calibrate_exact(
+    losses: Losses, index: Index, scale: Scale, block: Owner
+) -> Calibration | None:
+    """Return the calibration of differences that carry no noise, if these do not."""
+    own, owner = scale[index], block[index]
+    blocks = len(losses.nest.offsets) - 1
+    pairs = entry_pairs(losses, index, binary(own[:, None], RUNGS))
+    known = ladder(pairs, np.full(len(index), losses.rounding))
+    bars = exact_bars(losses, index, own, owner, known, blocks)
+    if bars is None:
+        return None
+    noise = np.maximum(pooled(known.noise, owner, blocks), losses.rounding)
+    step = Step(scale, block, np.full(blocks, FINE), None)
+    return Calibration(
+        *(scale, step, noise, bars, block),
+        *("exact", _curvature(pairs, own), abs(losses.base)),
+    )
+
+
+def _curvature(pairs: Pairs, scale: Array) -> float:
+    """Return the typical second derivative, times the square of the scale."""
+    with np.errstate(all="ignore"):
+        bends = np.abs(pairs.jump / pairs.span) * scale[:, None] ** 2
+    middle = bends[:, bends.shape[1] // 2]
+    return float(np.median(np.where(np.isfinite(middle), middle, 0.0)))
+
+
+def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
+    """Return the noise of a loss difference near each of some entries.
+
+    Where seven points show no noise, or more than noise, other spacings are tried: at
+    most 49 evaluations per entry. Then the smallest upper bound has to do; it is
+    infinite where the loss never responds.
+    """
+    noise = np.full(len(index), np.inf)
+    todo, uneven = np.arange(len(index)), np.ones(len(index), dtype=bool)
+    for spacing in _SPACINGS:
+        if todo.size == 0:
+            return noise
+        bound, found, even = _noise_at(losses, index[todo], scale[todo], spacing)
+        noise[todo] = np.minimum(noise[todo], bound)
+        uneven[todo[even]] = False
+        todo = todo[~found]
+    if np.isfinite(noise).any():  # entries that do not respond say nothing
+        todo = todo[uneven[todo]]
+    for spacing in _WIDE:
+        if todo.size == 0:
+            break
+        bound, found, _ = _noise_at(losses, index[todo], scale[todo], spacing)
+        noise[todo] = np.minimum(noise[todo], bound)
+        todo = todo[~found]
+    return noise
+
+
+def _noise_at(
+    losses: Losses, index: Index, scale: Array, spacing: float
+) -> tuple[Array, Flags, Flags]:
+    """Return a bound by seven points, whether it is the noise, if they are even."""
+    at = np.repeat(index, _POINTS)
+    gap = binary(scale, np.full(len(index), spacing))
+    grid = gap[:, None] * (np.arange(_POINTS) - _POINTS // 2)
+    value = losses.theta[at] + grid.ravel()
+    stored = losses.representable(at, value)
+    with np.errstate(all="ignore"):
+        change = losses.at_entries(at, stored)[0].reshape(grid.shape)
+        bound, found = ecnoise(change)
+        bent, beside = _bent_once(change, abs(losses.base))
+        bound = np.where(bent & np.isfinite(bound), beside, bound)
+    off = np.abs(stored - value).reshape(grid.shape)
+    even = np.all(off < 0.01 * gap[:, None], axis=1)
+    bound = np.where(even & np.isfinite(bound), bound, np.inf)
+    return bound, found & even & ~bent, even
+
+
+def _bent_once(change: Array, base: float) -> tuple[Flags, Array]:
+    """Return whether rows are two straight lines, and the noise of these.
+
+    A kink between them is not noise, where it is more than rounding.
+    """
+    bends = np.diff(change, 2, axis=1)
+    size = np.sort(np.abs(bends), axis=1)
+    straight = size[:, -3]  # the kink is in two of them, and turns one way
+    bent = np.abs(bends.sum(axis=1)) > 0.9 * size.sum(axis=1)
+    bent &= size[:, -1] > 1000 * EPS * base
+    rounding = EPS * np.abs(change).max(axis=1)
+    return bent & (straight <= 1e-6 * size[:, -1]), np.fmax(straight, rounding)
+
+
+def noise_along(losses: Losses, scale: Scale, rng: np.random.Generator) -> float:
+    """Return the noise of a loss difference along a random direction."""
+    direction = rng.standard_normal(losses.nest.size)
+    scale.stretch(direction)
+    grid = np.arange(_POINTS) - _POINTS // 2
+    direction = losses.inward(direction, float(_WIDE.max() * grid.max()))
+    bound = np.inf
+    for spacing in (*_SPACINGS, *_WIDE):
+        with np.errstate(all="ignore"):
+            values = losses.along(direction, spacing * grid)
+            noise, found = ecnoise(values[None])
+        bound = float(np.fmin(bound, noise[0]))
+        if found[0]:
+            break
+    return bound if np.isfinite(bound) else _coarseness(losses, direction)
+
+
+def _coarseness(losses: Losses, direction: Array) -> float:
+    """Return the noise of a loss that does not respond to small changes.
+
+    It is rounded to few digits if large changes show stairs; or really constant.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            change = np.diff(losses.along(direction, np.linspace(-1, 1, _POINTS)))
+    except Exception:  # the loss cannot be computed that far away
+        change = np.zeros(_POINTS - 1)
+    with np.errstate(all="ignore"):
+        quantum = float(quantum_of(change[None])[0])
+    usual = EPS * abs(losses.base)
+    return ROUNDED * quantum if quantum > 1e4 * usual else usual
+
+
+def _sample(offsets: Index, rng: np.random.Generator) -> Index:
+    """Pick a few entries of each block, in order; a budget keeps them few in all."""
+    sizes = np.diff(offsets)
+    budget = max(12, int(offsets[-1]) // 250)
+    wanted = np.minimum(np.clip(-(-sizes // 25), 2, _SAMPLES), sizes)
+    if wanted.sum() > budget:
+        blocks = int(np.count_nonzero(sizes))
+        wanted = np.minimum(wanted, max(1, budget // blocks))
+        first = rng.permutation(np.flatnonzero(wanted))[:budget]
+        wanted[np.setdiff1d(np.arange(len(sizes)), first)] = 0
+    chosen = [
+        start + np.sort(rng.choice(size, count, replace=False))
+        for start, size, count in zip(offsets, sizes, wanted, strict=False)
+        if count
+    ]
+    return np.concatenate(chosen).astype(np.int64)
+
+
+def pooled(noise: Array, owner: Index, blocks: int) -> Array:
+    """Noise per block: twice the median of its samples, or half that of all.
+
+    A kink among the points of one sample looks like noise.
+    """
+    known = np.isfinite(noise)
+    pooled = np.full(blocks, 0.5 * np.median(noise[known]))
+    for b in np.unique(owner[known]):
+        pooled[b] = max(pooled[b], 2 * np.median(noise[known & (owner == b)]))
+    return pooled
+
+
+def _fixed_rungs(step: Given, index: Index) -> Array:
+    """Return the steps asked for after coarser ones that show their truncation."""
+    return np.outer(step[index], [RATIO, 1.0])
+
+
+def _compare_rungs(
+    pairs: Pairs,
+    scale: Array,
+    noise: Array,
+    owner: Index,
+    blocks: int,
+    method: str,
+    choose: bool,
+) -> tuple[Array, Array]:
+    """For each block the best step relative to the scale, and its truncation.
+
+    The best step leaves the noise larger than the truncation, which is known less well.
+    """
+    slopes = pairs.slopes(method)
+    gain = RATIO if method in ("forward", "backward") else RATIO**2
+    with np.errstate(all="ignore"):
+        truncation = np.full_like(slopes, np.inf)
+        truncation[:, 1:] = np.abs(np.diff(slopes, axis=1)) / (gain - 1)
+        distance = pairs.distance(method)
+        bars = KAPPA * np.sqrt(2) * noise[:, None] / distance + pairs.rounding()
+        cost = np.maximum(bars, 4 * truncation)
+        if choose:
+            known = ladder(pairs, noise)
+            off = np.where(
+                known.kink[:, None], 0, np.abs(slopes - known.value[:, None])
+            )
+            cost = np.fmax(cost, off)
+        cost = np.where(np.isfinite(cost), cost, np.inf) * scale[:, None]
+        truncation = np.where(np.isfinite(truncation), truncation, 0) * scale[:, None]
+    rung = np.full(blocks, slopes.shape[1] - 1)
+    bound = np.zeros(blocks)
+    for b in np.unique(owner):
+        own = owner == b
+        rung[b] = _cheapest(cost[own]) if choose else 1
+        bound[b] = 4 * np.quantile(truncation[own, rung[b]], 0.75)
+    unseen = np.setdiff1d(np.arange(blocks), owner)
+    rung[unseen] = int(np.median(rung[np.unique(owner)]))
+    bound[unseen] = bound.max()
+    return (RUNGS[rung] if choose else np.ones(blocks)), bound
+
+
+def _cheapest(cost: Array) -> int:
+    """Return the rung with the least typical error, relative to each one's best."""
+    least = cost.min(axis=1, keepdims=True)
+    usable = np.isfinite(least[:, 0]) & (least[:, 0] > 0)
+    if not usable.any():
+        return len(RUNGS) // 2
+    relative = np.log(cost[usable]) - np.log(least[usable])
+    return int(np.argmin(np.mean(np.minimum(relative, 50.0), axis=0)))

@@ -1,0 +1,212 @@
+"""Slopes of entries by each method, with or without their error bars."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fastgrad._arguments import choice, refusal
+from fastgrad.checking.differences.exact import exact_slopes
+from fastgrad.checking.differences.extrapolation import extrapolated_slopes
+from fastgrad.checking.differences.ladders import ladder
+from fastgrad.checking.differences.noise import Calibration, calibrate
+from fastgrad.checking.differences.pairs import (
+    EPS,
+    RUNGS,
+    Array,
+    Index,
+    Slopes,
+    entry_pairs,
+)
+from fastgrad.checking.differences.scales import Every, Given, binary
+from fastgrad.losses import Losses
+
+METHODS = ("auto", "central", "forward", "backward", "complex", "ridders")
+
+_COMPLEX_STEP = 1e-30
+_CHUNK = 4096  # entries whose ladders are held at once
+_PIECE = 2**15  # entries that are looked at at once
+FEW = 64  # entries: a second step each costs less than finding the first did
+
+
+def check_method(method: str, step: Any) -> str:
+    """Return the method, "auto" resolved; raise if the two make no sense together."""
+    choice("method", method, METHODS)
+    if step is not None and method == "ridders":
+        must = 'be None with `method="ridders"`, which takes many'
+        raise refusal(ValueError, "step", must, step)
+    return "central" if method == "auto" else method
+
+
+def evaluations_of(method: str) -> int:
+    """Return how many evaluations an entry takes, once the step is known."""
+    return {"exact": 1, "complex": 1, "ridders": 20}.get(method, 2)
+
+
+def engine_for(method: str, engine: str) -> str:
+    """Return the engine, where "auto" and only one can do the method: that one."""
+    return "python" if method == "complex" and engine == "auto" else engine
+
+
+def refuse_lost_step(losses: Losses, index: Any, step: Given) -> None:
+    """Raise ValueError if adding `step` changes nothing at one of the entries."""
+    for start in range(0, len(index), _PIECE):
+        own = np.asarray(index[start : start + _PIECE])
+        x, h, there = losses.theta[own], step[own], losses.representable
+        lost = there(own, x + h) == there(own, x - h)
+        if lost.any():
+            k = int(np.argmax(lost))
+            raise ValueError(
+                f"`step` must change the parameters, but {h[k]} is lost in rounding "
+                f"at {losses.nest.label(int(own[k]))}."
+            )
+
+
+def complex_slopes(losses: Losses, index: Index, step: Given | None) -> Slopes:
+    """Return the derivatives by the complex step: one evaluation each."""
+    h = np.full(len(index), _COMPLEX_STEP) if step is None else step[index]
+    value = losses.imaginary(index, h) / h
+    return plain(value, 64 * EPS * np.abs(value))
+
+
+def ridders_slopes(losses: Losses, index: Index, calibration: Calibration) -> Slopes:
+    """Return the derivatives by a ladder of steps each: twenty evaluations."""
+    parts = []
+    for start in range(0, len(index), _CHUNK):
+        chunk = index[start : start + _CHUNK]
+        steps = binary(calibration.scale[chunk])[:, None] * RUNGS
+        noise = calibration.noise[calibration.block[chunk]]
+        parts.append(ladder(entry_pairs(losses, chunk, steps), noise))
+    return Slopes(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in Slopes.__dataclass_fields__
+        )
+    )
+
+
+def slopes_by(
+    method: str, losses: Losses, index: Index, calibration: Calibration
+) -> Slopes:
+    """Return the derivatives by ``"complex"`` or ``"ridders"``."""
+    if method == "complex":
+        return complex_slopes(losses, index, calibration.fixed)
+    return ridders_slopes(losses, index, calibration)
+
+
+def slopes_of(
+    losses: Losses,
+    index: Index | Every,
+    method: str,
+    step: Given | None,
+    with_error: bool,
+    rng: np.random.Generator,
+    few: bool = False,
+) -> Slopes:
+    """Return the derivatives of some entries; their error bars only if asked for.
+
+    Of `few` things that are moved they are known better.
+    """
+    if step is not None and method != "complex":
+        refuse_lost_step(losses, index, step)
+    if few and method == "central" and step is None:
+        return _few(losses, np.asarray(index), rng)
+    if method == "complex":
+        measure = partial(complex_slopes, losses, step=step)
+    elif step is not None and not with_error:
+        measure = partial(_at_step, losses, method=method, step=step)
+    else:
+        known = calibrate(losses, rng, method=method, step=step)
+        way = {"ridders": ridders_slopes, "exact": _exactly}.get(known.method)
+        measure = partial(way or _with_error, losses, calibration=known)
+    value = np.empty(len(index))
+    error = np.empty(len(index) if with_error else 0)
+    for start in range(0, len(index), _PIECE):  # all that is known takes memory
+        here = slice(start, start + _PIECE)
+        found = measure(np.asarray(index[here]))
+        value[here] = found.value
+        if with_error:
+            error[here] = found.error
+    return plain(value, error)
+
+
+def _few(losses: Losses, index: Index, rng: np.random.Generator) -> Slopes:
+    """Exact differences, where there are; else three steps each, or a ladder."""
+    if losses.engine == "compiled":
+        calibration = calibrate(losses, rng)
+        if calibration.method == "exact":
+            return _exactly(losses, index, calibration, both_sides=True)
+    value, error, again = extrapolated_slopes(losses, index, rng)
+    if again.size:
+        calibration = calibrate(losses, rng)
+        better = ridders_slopes(losses, index[again], calibration)
+        closer = again[better.error < error[again]]
+        value[closer] = better.value[better.error < error[again]]
+        error[closer] = better.error[better.error < error[again]]
+    return plain(np.where(np.isfinite(error), value, np.nan), error)
+
+
+def _exactly(
+    losses: Losses, index: Index, calibration: Calibration, both_sides: bool = False
+) -> Slopes:
+    """One evaluation per entry; where there is a kink, or no slope, a ladder."""
+    bars = calibration.truncation[calibration.block[index]]
+    given = (losses, index, calibration.scale[index], bars)
+    value, error, crossed = exact_slopes(*given)
+    if both_sides:  # curvature shifts the two slopes by as much
+        other, _, beyond = exact_slopes(*given, side=-1.0)
+        value, crossed = (value + other) / 2, crossed | beyond
+    again = np.flatnonzero(crossed | ~np.isfinite(error))
+    if again.size:
+        better = ridders_slopes(losses, index[again], calibration)
+        value[again], error[again] = better.value, better.error
+    return plain(value, error)
+
+
+def _at_step(losses: Losses, index: Index, method: str, step: Given) -> Slopes:
+    if method in ("forward", "backward"):
+        x, side = losses.theta[index], 1.0 if method == "forward" else -1.0
+        value = losses.representable(index, x + side * step[index])
+        with np.errstate(all="ignore"):
+            slope = losses.at_entries(index, value)[0] / (value - x)
+    else:
+        slope = entry_pairs(losses, index, step[index]).central
+    return plain(slope, np.full(len(index), np.nan))
+
+
+def _with_error(losses: Losses, index: Index, calibration: Calibration) -> Slopes:
+    """Two steps per entry; where they contradict each other, a ladder.
+
+    Where the step was asked for, the values at that step.
+    """
+    keep = calibration.fixed is not None
+    pairs = calibration.pairs(losses, index)
+    # Not a power of two: that would round in the same way.
+    wider = entry_pairs(losses, index, 3 * calibration.step[index])
+    value = pairs.slopes(calibration.method)
+    other = wider.slopes(calibration.method)
+    with np.errstate(all="ignore"):
+        known = calibration.error(pairs, index)
+        change = np.abs(other - value)
+        # Noise, if it is more here than where it was measured, or curvature.
+        error = known + change / 2
+        odd = ~(change <= 4 * known)
+        # A slope that jumps by as much at both steps: a kink, not curvature.
+        jumps = np.abs(pairs.jump) > 0.5 * np.abs(wider.jump)
+        odd |= jumps & (np.abs(pairs.jump) > 8 * known)
+    if pairs.crossed is not None:
+        odd |= pairs.crossed
+    again = np.flatnonzero(odd)
+    better = ridders_slopes(losses, index[again], calibration) if again.size else None
+    if better is not None and keep:
+        error[again] = np.abs(better.value - value[again]) + better.error
+    elif better is not None:
+        value[again], error[again] = better.value, better.error
+    error = np.where(np.isfinite(value), error, np.inf)
+    return plain(value, error)
+
+
+def plain(value: Array, error: Array) -> Slopes:
+    """Return slopes with their bars where nothing is known of kinks."""
+    nowhere, smooth = (np.broadcast_to(x, value.shape) for x in (np.nan, False))
+    return Slopes(value, error, smooth, *[nowhere] * 4)

@@ -1,0 +1,60 @@
+"""Losses in which small parameters are added to large numbers.
+
+Between two neighbouring floating-point numbers of the sum the loss does not respond: it
+is a staircase, on which small differences are zero or a whole step.
+"""
+
+import numpy as np
+
+from fastgrad.checking.differences.pairs import Array, Index, Pairs, entry_pairs
+from fastgrad.checking.differences.tables import ROUNDED
+from fastgrad.losses import Losses
+
+_WIDE = 2.0 ** -np.arange(6.0)  # of the scale: where smaller steps are all lost
+_PROBES = 1 + np.arange(8) / 64  # times the smallest step that is seen
+_FEW = 2  # steps of a staircase between them, at most
+
+
+def noise_of_stairs(losses: Losses, index: Index, scale: Array, pairs: Pairs) -> Array:
+    """Return the noise that stairs make of a difference, for each entry.
+
+    Zero where the loss responds to the smallest steps, or is none; at most twenty
+    evaluations for each of the others.
+
+    Parameters
+    ----------
+    losses : Losses
+    index : ndarray of int64, shape (n,)
+        Entries.
+    scale : ndarray of float64, shape (n,)
+        Of each.
+    pairs : Pairs of shape (n, k)
+        Of each, along rows in which the steps shrink.
+    """
+    noise = np.zeros(len(index))
+    seen = ((pairs.plus != 0) & (pairs.minus != 0)).any(axis=1)
+    lost = (pairs.plus[:, -1] == 0) & (pairs.minus[:, -1] == 0)
+    near = lost & seen
+    noise[near] = _height(losses, index[near], pairs[near])
+    far = np.flatnonzero(lost & ~seen)
+    wide = entry_pairs(losses, index[far], scale[far, None] * _WIDE)
+    noise[far] = _height(losses, index[far], wide)
+    return ROUNDED * noise
+
+
+def _height(losses: Losses, index: Index, pairs: Pairs) -> Array:
+    """Return the height of the stairs at the smallest step that is seen, or zero."""
+    height = np.zeros(len(index))
+    seen = (pairs.plus != 0) & (pairs.minus != 0)
+    which = np.flatnonzero(seen.any(axis=1))
+    last = seen.shape[1] - 1 - np.argmax(seen[which, ::-1], axis=1)
+    at = np.repeat(index[which], len(_PROBES))
+    value = losses.theta[at] + np.outer(pairs.h_plus[which, last], _PROBES).ravel()
+    with np.errstate(all="ignore"):
+        change, _ = losses.at_entries(at, losses.representable(at, value))
+        steps = np.abs(np.diff(change.reshape(-1, len(_PROBES)), axis=1))
+        whole = np.abs(pairs.plus[which, last])
+        own = np.where((steps > 0).any(axis=1), steps.max(axis=1), whole)
+        few = np.isfinite(own) & ((steps > 0).sum(axis=1) <= _FEW)
+    height[which[few]] = own[few]
+    return height

@@ -1,0 +1,197 @@
+"""The entries of a Jacobian as parameters of losses.
+
+Each is the derivative of one output by one input, so everything that checks a gradient
+checks a Jacobian. One evaluation of the function serves all entries of a column, or of
+a group of columns. Outputs are measured in units of their own noise, so that one row
+may be much larger than another.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastgrad.checking.differences import EPS, Array, Index, ecnoise
+from fastgrad.checking.jacobians.outputs import Outputs
+from fastgrad.losses import Flags, Losses, Progress
+from fastgrad.params import Nest, Vector
+
+_BATCH = 2**22  # numbers in the points that are held at once
+_KEPT = 4  # numbers of the outputs for each entry
+
+
+class Entries(Losses):
+    """Losses whose parameter (i, j) is x[j], and whose loss output i.
+
+    Attributes
+    ----------
+    row, column : ndarray of int64
+        Of each entry.
+    units : ndarray of float64
+        Of each entry: the noise of its output.
+    """
+
+    noise = 1.0
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        row: Index,
+        column: Index,
+        group: Index | None,
+        blocks: dict[str, tuple[int, ...]],
+    ) -> None:
+        self.outputs, self.row, self.column = outputs, row, column
+        self.group = np.arange(outputs.x.size) if group is None else group
+        x = outputs.x.ravel()[column]
+        ends = np.cumsum([int(np.prod(shape)) for shape in blocks.values()])
+        parts = np.split(x, ends[:-1])
+        named = zip(blocks.items(), parts, strict=True)
+        nest = Nest({name: part.reshape(shape) for (name, shape), part in named})
+        self._kept: dict[tuple[bytes, bytes], Array] = {}
+        self.progress = Progress(show=False)
+        super().__init__(outputs.fun, nest, self.progress)
+        self.engine = "python" if outputs.workers is None else "workers"
+        if outputs.many is not None:
+            self.engine = "vectorized"
+        noise = self._noise()
+        self.units = noise[row]
+        self.base = float(np.max(np.abs(outputs.at_x) / noise, initial=0.0))
+
+    def at_entries(
+        self, index: ArrayLike, value: ArrayLike
+    ) -> tuple[Vector, Flags | None]:
+        """See `Losses.at_entries`; one evaluation per group of columns and value."""
+        index = np.asarray(index, dtype=np.int64)
+        value = np.asarray(value, dtype=np.float64)
+        column, outputs = self.column[index], self.outputs
+        x = outputs.x.ravel()[column].astype(np.float64)
+        beyond = (value < outputs.lower[column]) | (value > outputs.upper[column])
+        if not beyond.any():
+            return self._inside(index, value), None
+        # What lies outside is extrapolated from two points inside.
+        out = np.empty(len(index))
+        out[~beyond] = self._inside(index[~beyond], value[~beyond])
+        one = self._inside(index[beyond], (2 * x - value)[beyond])
+        two = self._inside(index[beyond], (3 * x - 2 * value)[beyond])
+        out[beyond] = two - 3 * one
+        return out, None
+
+    def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
+        """Return nan: entries of different outputs cannot be moved together."""
+        return np.full(np.size(t), np.nan)
+
+    def imaginary(self, index: ArrayLike, h: ArrayLike) -> Vector:
+        """See `Losses.imaginary`; one evaluation per group of columns and h."""
+        index, h = np.asarray(index), np.asarray(h)
+        points, call = self._plan(self.column[index], h)
+        out = np.empty(len(index))
+        order = np.argsort(call, kind="stable")
+        edges = np.searchsorted(call[order], np.arange(len(points) + 1))
+        for k, point in enumerate(points):
+            mine = order[edges[k] : edges[k + 1]]
+            own = index[mine]
+            out[mine] = self.outputs.imaginary(*point)[self.row[own]] / self.units[own]
+        return out
+
+    def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
+        """See `Losses.representable`."""
+        return np.asarray(value).astype(self.outputs.x.dtype).astype(np.float64)
+
+    def _inside(self, index: Index, value: Vector) -> Vector:
+        """Return differences at points within the bounds (nan if they are not)."""
+        out = np.full(len(index), np.nan)
+        lower, upper = self.outputs.lower, self.outputs.upper
+        column = self.column[index]
+        inside = np.flatnonzero((value >= lower[column]) & (value <= upper[column]))
+        if inside.size == 0:
+            return out
+        points, call = self._plan(column[inside], value[inside])
+        order = np.argsort(call, kind="stable")
+        edges = np.searchsorted(call[order], np.arange(len(points) + 1))
+        several = max(1, _BATCH // self.outputs.x.size)
+        for start in range(0, len(points), several):
+            stop = min(start + several, len(points))
+            rises = self._rises(points[start:stop])
+            mine = order[edges[start] : edges[stop]]
+            own = index[inside[mine]]
+            change = rises[call[mine] - start, self.row[own]]
+            out[inside[mine]] = change / self.units[own]
+        return out
+
+    def _plan(
+        self, column: Index, value: Vector
+    ) -> tuple[list[tuple[Index, Vector]], Index]:
+        """Return which inputs to move to what in each call; the call of each request.
+
+        One call serves one value of each column of a group.
+        """
+        order = np.lexsort((value, column))
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = (np.diff(column[order]) != 0) | (np.diff(value[order]) != 0)
+        pair = np.empty_like(order)
+        pair[order] = np.cumsum(first) - 1
+        columns, values = column[order][first], value[order][first]
+        turn = np.arange(len(columns)) - np.searchsorted(columns, columns)
+        key = self.group[columns] * (int(turn.max()) + 1) + turn
+        _, call = np.unique(key, return_inverse=True)
+        by_call = np.argsort(call, kind="stable")
+        edges = np.flatnonzero(np.diff(call[by_call])) + 1
+        points = [(columns[own], values[own]) for own in np.split(by_call, edges)]
+        return points, call[pair]
+
+    def _rises(self, points: list[tuple[Index, Vector]]) -> Array:
+        """Return the changes of all outputs at points; what is known is not asked.
+
+        Entries come row by row, a piece at a time, and each piece moves all columns.
+        """
+        outputs, kept = self.outputs, self._kept
+        keys = [(column.tobytes(), value.tobytes()) for column, value in points]
+        new = [k for k, key in enumerate(keys) if key not in kept]
+        with np.errstate(all="ignore"):
+            moved = (outputs.moved(*points[k]) for k in new)
+            rises = outputs.at(moved, len(new)) - outputs.at_x
+        found = dict(zip((keys[k] for k in new), map(np.copy, rises), strict=True))
+        rows = [found[key] if key in found else kept.pop(key) for key in keys]
+        kept.update(zip(keys, rows, strict=True))  # the last to go are those just asked
+        most = max(_BATCH, _KEPT * len(self.row)) // max(1, len(outputs.at_x))
+        while len(kept) > most:
+            del kept[next(iter(kept))]
+        return np.stack(rows)
+
+    def _noise(self) -> Array:
+        """Return the noise of each output along a random direction."""
+        rng = np.random.default_rng(0)
+        outputs = self.outputs
+        x = outputs.x.ravel().astype(np.float64)
+        scale = np.maximum(np.abs(x), np.median(np.abs(x[x != 0])) if x.any() else 1.0)
+        noise = np.full(len(outputs.at_x), np.inf)
+        for spacing in (1e-9, 1e-6, 1e-4):
+            direction = rng.standard_normal(x.size) * scale * spacing
+            room = outputs.upper - x < 7 * np.abs(direction)
+            direction = np.abs(direction) * np.where(room, -1.0, 1.0)
+            along = [
+                np.clip(x + k * direction, outputs.lower, outputs.upper)
+                for k in range(7)
+            ]
+            shape, dtype = outputs.x.shape, outputs.x.dtype
+            values = outputs.at((p.reshape(shape).astype(dtype) for p in along), 7)
+            with np.errstate(all="ignore"):
+                bound, found = ecnoise(values.T)
+            noise = np.fmin(noise, bound)
+            if found.all():
+                break
+        size = np.abs(outputs.at_x)
+        usual = EPS * np.maximum(size, 1e-8 * size.max(initial=0.0))
+        floor = np.where(usual > 0, usual, EPS)
+        noise = np.where(np.isfinite(noise), np.maximum(noise, 0.1 * floor), floor)
+        # A one-sided stencil adds up to four times the noise of a central one.
+        bounded = np.isfinite(outputs.room()).any()
+        return noise * (4.0 if bounded else 1.0)
+
+
+def spread(entries: NDArray[Any], row: Index, column: Index, shape: Any) -> Any:
+    """Return entries as a dense matrix."""
+    matrix = np.zeros(shape)
+    matrix[row, column] = entries
+    return matrix

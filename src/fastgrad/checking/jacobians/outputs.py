@@ -1,0 +1,352 @@
+"""A function with many outputs, and its differences column by column."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastgrad._arguments import refusal
+from fastgrad.checking.differences import Scale, binary
+from fastgrad.checking.jacobians.sparsity import members
+from fastgrad.losses import Crew
+from fastgrad.params import entry_name
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+_BATCH = 2**16  # numbers of the outputs that are held at once
+_LOUD = 2.0**10  # roundings of the outputs: more is noise, and has to be measured
+_BENT = 1e-3  # of a difference: a change of slope that is worth a smaller step
+_FINER = 16.0
+
+
+class Outputs:
+    """A function with many outputs, called at points near one.
+
+    Attributes
+    ----------
+    x : ndarray, any shape
+        The point.
+    at_x : ndarray of float64, shape (m,)
+        The outputs there.
+    lower, upper : ndarray of float64, shape (n,)
+        Where `fun` may be called.
+    evaluations : int
+        How often it was.
+    many : callable or None
+        The function of points stacked along a first axis, where it is given so.
+    """
+
+    many: Callable[[NDArray[Any]], Any] | None = None
+
+    def __init__(
+        self,
+        fun: Callable[[NDArray[Any]], Any],
+        x: NDArray[Any],
+        workers: Executor | None,
+    ) -> None:
+        self.fun, self.x, self.workers = fun, x, workers
+        if workers is not None and not callable(getattr(workers, "submit", None)):
+            must = "be a concurrent.futures.Executor"
+            raise refusal(TypeError, "workers", must, workers)
+        self.lower = np.full(self.x.size, -np.inf)
+        self.upper = np.full(self.x.size, np.inf)
+        self.evaluations = 1
+        outputs = _outputs(fun, self.x.copy())
+        self.at_x = outputs.astype(np.float64)
+        if not np.isfinite(self.at_x).all():
+            raise ValueError("`fun` must be finite at `x`.")
+        kinds = [d for d in (self.x.dtype, outputs.dtype) if d.kind == "f"]
+        self.eps = max(float(np.finfo(dtype).eps) for dtype in kinds)
+
+    def at(self, points: Iterable[NDArray[Any]], count: int) -> Array:
+        """Return the outputs at so many points, shape (count, m)."""
+        self.evaluations += count
+        out = np.empty((count, self.at_x.size))
+        called: Iterable[NDArray[Any]]
+        if self.many is not None:
+            called = self._stacked(iter(points), self.many)
+        elif self.workers is None:
+            called = (_outputs_moved(self.fun, self.x, point) for point in points)
+        else:
+            called = self._by_workers(points, count)
+        for k, outputs in enumerate(called):
+            if outputs.size != self.at_x.size:
+                raise ValueError(
+                    f"`fun` must return as many outputs as at `x`, {self.at_x.size}, "
+                    f"got {outputs.size}."
+                )
+            out[k] = outputs
+        return out
+
+    def _stacked(
+        self, points: Iterator[NDArray[Any]], many: Callable[[NDArray[Any]], Any]
+    ) -> Iterator[NDArray[Any]]:
+        """Yield the outputs at the points, many of which are handed over at once."""
+        several = max(1, _BATCH // max(1, self.x.size, self.at_x.size))
+        while chunk := list(itertools.islice(points, several)):
+            rows = rows_of(many, np.stack(chunk))
+            yield from map(partial(_outputs, np.asarray), rows)
+
+    def _by_workers(
+        self, points: Iterable[NDArray[Any]], count: int
+    ) -> Iterator[NDArray[Any]]:
+        """Yield the outputs at the points, of which workers get what was moved."""
+        chunks, moved = self._crew.chunks(count), map(self._moves, points)
+        sizes = (chunk.stop - chunk.start for chunk in chunks)
+        tasks = ((size, (list(itertools.islice(moved, size)),)) for size in sizes)
+        for outputs in self._crew.run(_outputs_at, tasks):
+            yield from outputs
+
+    @cached_property
+    def _crew(self) -> Crew:
+        return Crew(self.workers, partial(_itself, (self.fun, self.x.copy())))
+
+    def _moves(self, point: NDArray[Any]) -> tuple[Index, NDArray[Any]]:
+        """Return where a point is not `x`, and what it is there."""
+        where = _moved(self.x, point)
+        return where, point.reshape(-1)[where]
+
+    def along(self, direction: Array, t: ArrayLike) -> Array:
+        """Return the outputs at x + t[k] direction, shape (len(t), m)."""
+        x = self.x.astype(np.float64)
+        step = direction.reshape(x.shape)
+        times = np.ravel(t)
+        points = ((x + k * step).astype(self.x.dtype) for k in times)
+        return self.at(points, len(times))
+
+    def scale(self) -> Array:
+        """Return the size of a change of each input that matters."""
+        return Scale(self._flat(), np.array([0, self.x.size]))[:]
+
+    def inward(self) -> Array:
+        """Return 1 for every input with more room above it, -1 for the others."""
+        x = self._flat()
+        return np.where(self.upper - x >= x - self.lower, 1.0, -1.0)
+
+    def room(self) -> Array:
+        """Return how far each input may be moved inward."""
+        x = self._flat()
+        room: Array = np.maximum(self.upper - x, x - self.lower)
+        return room
+
+    def noise_level(self) -> float:
+        """Return the noise of the outputs relative to them, from two evaluations.
+
+        Three points so close that the outputs are straight lines but for their noise.
+        """
+        step = binary(self.eps**0.5 * self.scale())
+        step = np.minimum(step, self.room() / 2) * self.inward()
+        with np.errstate(all="ignore"):
+            one, two = self.along(step, [1.0, 2.0]) - self.at_x
+            noise = np.abs(two - 2 * one) / 6**0.5
+            relative = noise / np.fmax(np.abs(self.at_x), np.abs(one))
+        known = relative[~np.isnan(relative)]
+        return max(self.eps, float(np.quantile(known, 0.75)) if known.size else 0.0)
+
+    def imaginary(self, columns: Any, h: Any) -> Array:
+        """Return the imaginary parts of the outputs at x + ih, of some inputs."""
+        self.evaluations += 1
+        point = self.x.astype(np.complex128)
+        point.reshape(-1)[columns] += 1j * h
+        outputs = np.asarray(self.fun(point)).ravel()
+        if outputs.dtype.kind != "c":
+            raise TypeError(
+                '`method="complex"` needs a `fun` that computes with the complex array '
+                f"it is given and returns complex numbers, got {outputs.dtype}."
+            )
+        return outputs.imag.astype(np.float64)
+
+    def moved(self, columns: Any, values: Any) -> NDArray[Any]:
+        """Return the point with some inputs at these values."""
+        point = self.x.copy()
+        point.reshape(-1)[columns] = values
+        return point
+
+    def _flat(self) -> Array:
+        return self.x.ravel().astype(np.float64)
+
+
+def quick_slopes(
+    outputs: Outputs,
+    row: Index,
+    column: Index,
+    group: Index | None,
+    method: str,
+    step: Array | None,
+) -> Array | None:
+    """Return the entries of a Jacobian from two evaluations a column, or one forward.
+
+    The step follows from the noise of the outputs, which two evaluations show; columns
+    that bend more than suits it get a second, smaller one. Returns None where the
+    outputs are noisier than rounding makes them.
+
+    Parameters
+    ----------
+    outputs : Outputs
+    row, column : ndarray of int64
+        The entries.
+    group : ndarray of int64, shape (n,), or None
+        Columns that are moved together; None if each is moved alone, and the entries
+        are those of the whole matrix, row by row.
+    method : {"central", "forward", "backward"}
+    step : ndarray of float64, shape (n,), optional
+        Taken for each column, once.
+    """
+    if step is not None:
+        return _measured(outputs, step, row, column, group, method)[0]
+    level = outputs.noise_level()
+    if not level <= _LOUD * outputs.eps:
+        return None
+    order = 1 / 3 if method == "central" else 1 / 2
+    steps = binary(level**order * outputs.scale())
+    value, bent = _measured(outputs, steps, row, column, group, method)
+    if bent.any():
+        steps = np.where(bent, steps / _FINER, 0.0)
+        finer, _ = _measured(outputs, steps, row, column, group, method)
+        better = (_FINER**2 * finer - value) / (_FINER**2 - 1)
+        value = np.where(bent[column], better, value)
+    return value
+
+
+def _measured(
+    outputs: Outputs,
+    steps: Array,
+    row: Index,
+    column: Index,
+    group: Index | None,
+    method: str,
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the slopes of the entries, and who bends; nan for steps of 0."""
+    sides = _sides(outputs, steps, method)
+    if group is None:
+        return _by_column(outputs, sides, np.flatnonzero(steps))
+    moved = np.isin(group, group[steps > 0])
+    return _by_group(outputs, sides, np.where(moved, group, -1), row, column)
+
+
+def _sides(outputs: Outputs, step: Array, method: str) -> list[Array]:
+    """Return where each column is moved to: to both sides, or inward at a bound."""
+    x = outputs.x.ravel()
+    free = (x + step <= outputs.upper) & (x - step >= outputs.lower)
+    short = np.minimum(step, outputs.room() / 2) * outputs.inward()
+    moves = [np.where(free, step, short), np.where(free, -step, 2 * short)]
+    sides = {"forward": slice(1), "backward": slice(1, 2)}
+    return [x + move for move in moves[sides.get(method, slice(2))]]
+
+
+def _by_column(
+    outputs: Outputs, sides: list[Array], columns: Index
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the slopes, row by row, some columns measured; which of them bend."""
+    x = outputs.x.ravel()
+    matrix = np.full((x.size, outputs.at_x.size), np.nan)
+    bent = np.zeros(x.size, dtype=bool)
+    several = max(1, _BATCH // (len(sides) * max(1, outputs.at_x.size)))
+    for start in range(0, len(columns), several):
+        own = columns[start : start + several]
+        count = len(sides) * len(own)
+        points = (outputs.moved(j, side[j]) for side in sides for j in own.tolist())
+        rises = np.split(outputs.at(points, count) - outputs.at_x, len(sides))
+        offsets = [(side[own].astype(x.dtype) - x[own])[:, None] for side in sides]
+        matrix[own] = slopes(rises, offsets)
+        if len(sides) == 2:
+            bend, size = (np.abs(f(*rises)).max(axis=1) for f in (np.add, np.subtract))
+            bent[own] = bend > _BENT * size
+    return matrix.T.ravel(), bent
+
+
+def _by_group(
+    outputs: Outputs, sides: list[Array], group: Index, row: Index, column: Index
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the slopes of entries whose columns are moved in groups; who bends."""
+    x = outputs.x.ravel()
+    value, bent = np.full(len(row), np.nan), np.zeros(x.size, dtype=bool)
+    offset = [side.astype(x.dtype) - x for side in sides]
+    of_columns = dict(members(group))
+    for g, entries in members(group[column]):
+        own = of_columns[g]
+        points = (outputs.moved(own, side[own]) for side in sides)
+        rises = (outputs.at(points, len(sides)) - outputs.at_x)[:, row[entries]]
+        value[entries] = slopes(list(rises), [o[column[entries]] for o in offset])
+        if len(sides) == 2:
+            size = np.zeros((2, x.size))
+            np.maximum.at(size[0], column[entries], np.abs(rises[0] + rises[1]))
+            np.maximum.at(size[1], column[entries], np.abs(rises[0] - rises[1]))
+            bent |= size[0] > _BENT * size[1]
+    return value, bent
+
+
+def slopes(rises: list[Array], offsets: list[Array]) -> Array:
+    """Return the slope at 0: of the chord, or one-sided of the parabola through 0."""
+    with np.errstate(all="ignore"):
+        if len(rises) == 1:
+            return rises[0] / offsets[0]
+        (f, g), (s, t) = rises, offsets
+        curve = (f * (t / s) - g * (s / t)) / (t - s)
+        return np.where(s * t < 0, (f - g) / (s - t), curve)
+
+
+def _outputs(fun: Callable[[NDArray[Any]], Any], point: NDArray[Any]) -> NDArray[Any]:
+    """Return the outputs at a point, as numbers."""
+    outputs: NDArray[Any] = np.asarray(fun(point))
+    if outputs.dtype.kind not in "fiub":
+        raise TypeError(f"`fun` must return real numbers, got {outputs.dtype}.")
+    return outputs.ravel()
+
+
+def rows_of(fun: Callable[[NDArray[Any]], Any], points: NDArray[Any]) -> NDArray[Any]:
+    """Return the outputs of a vectorized function, a row for each of the points."""
+    outputs = np.asarray(fun(points))
+    if outputs.ndim == 0 or len(outputs) != len(points):
+        raise ValueError(
+            "`fun` with `vectorized=True` must return outputs for each of the "
+            f"{len(points)} stacked points, got shape {outputs.shape}."
+        )
+    return outputs
+
+
+def _outputs_moved(
+    fun: Callable[[NDArray[Any]], Any], x: NDArray[Any], point: NDArray[Any]
+) -> NDArray[Any]:
+    """Return the outputs at a point next to x; say of what `fun` raises where."""
+    try:
+        return _outputs(fun, point)
+    except Exception as error:
+        where = _moved(x, point)
+        moved = f"{len(where):,} entries of `x` moved"
+        if len(where) == 1:
+            index = tuple(int(i) for i in np.unravel_index(where[0], x.shape))
+            moved = f"{entry_name('x', index)} = {point.reshape(-1)[where[0]]}"
+        error.add_note(f"fastgrad: while evaluating `fun` with {moved}.")
+        raise
+
+
+def _moved(x: NDArray[Any], point: NDArray[Any]) -> Index:
+    other = (point != x) | (np.signbit(point) != np.signbit(x))
+    return np.flatnonzero(other)
+
+
+# ---- in the workers
+
+
+def _itself(content: Any) -> Any:
+    return content
+
+
+def _outputs_at(
+    content: tuple[Callable[[NDArray[Any]], Any], NDArray[Any]],
+    moves: list[tuple[Index, NDArray[Any]]],
+) -> list[NDArray[Any]]:
+    """Return the outputs with some inputs moved, in arrays of their own."""
+    fun, x = content
+    results = []
+    for columns, values in moves:
+        point = x.copy()
+        point.reshape(-1)[columns] = values
+        results.append(_outputs_moved(fun, x, point).copy())
+    return results

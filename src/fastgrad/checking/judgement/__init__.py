@@ -1,0 +1,47 @@
+"""What measured slopes make of the entries of a gradient.
+
+- `evidence`: what is known about each entry, and what it is called for that; the
+  `tolerances` that the arithmetic of a gradient has.
+- `verdict`: the rounds of judging. Inside its bar an entry is correct at once; outside
+  it is one of the `suspects`, which are tried again.
+- What looks like an error and is none: `ties` of several kinks, `zeros` and what is
+  small, losses too `steep` for the steps, terms lost in `cancellation`, the `condition`
+  of a matrix, `solvers` that stop early, which the `turns` of their loops show.
+"""
+
+from fastgrad.checking.judgement.condition import rounding_of_inverses
+from fastgrad.checking.judgement.evidence import (
+    CORRECT,
+    KINK,
+    PIECE,
+    UNDECIDED,
+    UNOBSERVABLE,
+    WRONG,
+    Gradient,
+    Judgement,
+    Verdicts,
+    check_rtol,
+    classify,
+    take,
+)
+from fastgrad.checking.judgement.steep import steps_for, too_wide
+from fastgrad.checking.judgement.verdict import judge
+
+__all__ = [
+    "CORRECT",
+    "KINK",
+    "PIECE",
+    "UNDECIDED",
+    "UNOBSERVABLE",
+    "WRONG",
+    "Gradient",
+    "Judgement",
+    "Verdicts",
+    "check_rtol",
+    "classify",
+    "judge",
+    "rounding_of_inverses",
+    "steps_for",
+    "take",
+    "too_wide",
+]

@@ -1,0 +1,96 @@
+"""What is less than the rounding of terms that cancel in a gradient.
+
+As in X.T @ (X @ w - y) at the minimum, or p - 1 of a saturated softmax.
+"""
+
+import numpy as np
+
+from fastgrad.checking.differences import Array, Flags, Index
+from fastgrad.checking.judgement.evidence import (
+    CORRECT,
+    DECISIVE,
+    UNDECIDED,
+    UNOBSERVABLE,
+    WRONG,
+    Gradient,
+    Judgement,
+    classify,
+    take,
+)
+from fastgrad.losses import Losses
+
+_TINY = 1e-12  # changes of the loss that may be the rounding of the gradient
+_NEAR, _FAR = 2.0**-6, 0.95  # of each parameter
+
+
+def excuse_cancellation(
+    losses: Losses, gradient: Gradient, entries: Judgement, rng: np.random.Generator
+) -> None:
+    """Excuse what is less than the rounding of terms that cancel.
+
+    How large they are shows in the curvature of the loss, and for what is hardly there
+    at all in how much the loss changes, and how steep it gets, when parameters change
+    as much as they may without losing their sign.
+    """
+    smooth = np.isfinite(entries.off) & (entries.bend == 0)
+    wrong = np.flatnonzero((entries.kind == WRONG) & smooth)
+    if wrong.size == 0:
+        return
+    size = np.max(np.abs(_changes(losses, entries, _NEAR, rng).sum(axis=1))) / _NEAR**2
+    tiny = entries.off[wrong] * entries.unit[wrong] <= _TINY * max(1, abs(losses.base))
+    if tiny.any():
+        size = max(size, np.max(np.abs(_changes(losses, entries, _FAR, rng))))
+    largest = size / entries.unit[wrong]
+    largest[tiny] = np.fmax(
+        largest[tiny], _slopes_nearer_zero(losses, entries.index[wrong[tiny]])
+    )
+    rounding = 4 * gradient.eps[entries.block[wrong]] * largest
+    entries.tolerance[wrong] += rounding
+    part = take(entries, wrong)
+    part.kind = classify(part)
+    vague = rounding > DECISIVE * part.size
+    part.kind[(part.kind == CORRECT) & vague] = UNOBSERVABLE
+    entries.kind[wrong] = part.kind
+    open_case = (part.kind == UNOBSERVABLE) & _beyond_the_others(entries, part)
+    entries.kind[wrong[open_case]] = UNDECIDED
+
+
+def _slopes_nearer_zero(losses: Losses, index: Index) -> Array:
+    """Return how steep the loss is where these entries are nearly zero."""
+    there = losses.theta[index] * (1 - _FAR)
+    ahead, behind = (
+        losses.at_entries(index, there * (1 + side * _NEAR))[0] for side in (1, -1)
+    )
+    with np.errstate(all="ignore"):
+        slopes = np.abs((ahead - behind) / (2 * _NEAR * there))
+    return np.where(np.isfinite(slopes), slopes, 0.0)
+
+
+def _beyond_the_others(entries: Judgement, part: Judgement) -> Flags:
+    """Whether some have a slope, and are off by more than the rest of their blocks.
+
+    More, that is, than would be called wrong in any verified entry.
+    """
+    verified = take(entries, entries.kind == CORRECT)
+    limit = np.zeros(1 + entries.block.max())
+    np.maximum.at(limit, verified.block, 2 * verified.error + verified.tolerance)
+    seen = np.abs(part.numerical) > 2 * part.error
+    beyond: Flags = seen & (part.off > limit[part.block])
+    return beyond
+
+
+def _changes(
+    losses: Losses, entries: Judgement, t: float, rng: np.random.Generator
+) -> Array:
+    """Return changes of the loss to both sides along four random directions.
+
+    As large as one entry typically makes them.
+    """
+    changes = np.zeros((4, 2))
+    for row in changes:
+        direction = np.zeros(losses.nest.size)
+        direction[entries.index] = rng.choice([-1.0, 1.0], len(entries.index))
+        direction[entries.index] *= entries.unit
+        row[:] = losses.along(direction, [-t, t])
+    changes[~np.isfinite(changes)] = 0.0
+    return changes / float(np.sqrt(len(entries.index)))

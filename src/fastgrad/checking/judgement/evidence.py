@@ -1,0 +1,384 @@
+"""What is known about each entry, and what that makes of it.
+
+Nothing is called wrong but what is outside twice its error bar, and nothing is called
+correct where an error of the entry's own size could hide in the bar.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad._arguments import number
+from fastgrad.checking.differences import EPS, RUNGS, Array, Calibration, Flags, Index
+
+Kinds = NDArray[np.uint8]
+
+CORRECT, WRONG, UNDECIDED, KINK, UNOBSERVABLE = range(5)
+
+# What a correct gradient may differ by, from its own arithmetic.
+_RTOL: dict[Any, float] = {np.float64: 1e-6, np.float32: 1e-3, np.float16: 3e-2}
+
+_LAST_DIGITS = 4e-10  # where derivatives are known to more than that
+
+PIECE = 2**15  # entries about which everything is known at once
+
+DECISIVE = 0.1  # of an entry: a wider bar decides nothing
+_COARSE = 2.0**-27  # of the loss: more noise than that is low precision
+_RESOLVED = 0.1  # of a block: what is smaller may be lost in low precision
+
+
+def check_rtol(rtol: Any) -> None:
+    """Raise TypeError or ValueError unless `rtol` is None or a relative difference."""
+    if rtol is None:
+        return
+    number("rtol", rtol, least=0)
+
+
+def _precision(array: NDArray[Any]) -> Any:
+    return array.dtype.type if array.dtype.type in _RTOL else np.float64
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """The gradient under test.
+
+    Attributes
+    ----------
+    value : ndarray of float64, shape (P,)
+    eps, rtol : ndarray of float64, shape (number of blocks,)
+        The rounding unit of each block, and the relative difference that does not
+        matter there.
+    by_default : bool
+        Whether that was left to us.
+    """
+
+    value: Array
+    eps: Array
+    rtol: Array
+    by_default: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        leaves: list[NDArray[Any]],
+        rtol: float | None,
+        params: Sequence[NDArray[Any]] | None = None,
+    ) -> "Gradient":
+        """Return the gradient in these arrays, one per block.
+
+        It is known to no more digits than the parameters that it was computed from:
+        many a float32 gradient is added up in arrays that are float64 by default.
+        """
+        dtypes = [
+            max(map(_precision, pair), key=_RTOL.__getitem__)
+            for pair in zip(leaves, leaves if params is None else params, strict=True)
+        ]
+        return cls(
+            np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in leaves]),
+            np.array([np.finfo(dtype).eps for dtype in dtypes], dtype=np.float64),
+            np.array([_RTOL[dtype] if rtol is None else rtol for dtype in dtypes]),
+            rtol is None,
+        )
+
+    def to_the_last_digits(self, rounding: float = 0.0) -> "Gradient":
+        """Return the same gradient, excused no more than rounding in float64.
+
+        Of a relative size that is known, where it is more than usual.
+        """
+        least = np.minimum(self.rtol, max(_LAST_DIGITS, rounding))
+        rtol = np.where((self.eps == EPS) & self.by_default, least, self.rtol)
+        return dataclasses.replace(self, rtol=rtol)
+
+
+@dataclass(frozen=True)
+class Jump:
+    """Where the loss jumps because a loop runs once more or less.
+
+    Attributes
+    ----------
+    distance : float
+        From theta, in units of the direction.
+    size : float
+        Of the jump of the loss.
+    line : str
+        That runs another number of times, as ``file.py, line 12``.
+    """
+
+    distance: float
+    size: float
+    line: str
+
+    @property
+    def slope(self) -> float:
+        """By how much slopes along the direction may be off."""
+        return 2 * self.size / self.distance
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What is known about the entries that were checked; one element for each.
+
+    Attributes
+    ----------
+    index, block : ndarray of int64
+        The entries and their blocks.
+    analytic, numerical, error : ndarray of float64
+        The gradient under test, the derivative measured, and its error bar.
+    tolerance : ndarray of float64
+        What the arithmetic of the gradient itself may be off by.
+    floor : ndarray of float64
+        An analytic derivative below this is zero but for rounding.
+    resolution : ndarray of float64
+        A derivative below this is lost in arithmetic of low precision.
+    unit : ndarray of float64
+        A change of the entry that matters, to compare entries of a block by.
+    response : ndarray of float64
+        The steepest one-sided slope seen.
+    jump : ndarray of float64
+        By how much the two one-sided slopes of the first pass differ.
+    bend : ndarray of float64
+        At a kink, by how much the slope to the right is more than that to the left.
+    crossed : ndarray of bool
+        Whether the program saw a kink between the two points.
+    kind : ndarray of uint8
+        `CORRECT`, `WRONG`, `UNDECIDED`, `KINK` or `UNOBSERVABLE`.
+    """
+
+    index: Index
+    block: Index
+    analytic: Array
+    numerical: Array
+    error: Array
+    tolerance: Array
+    floor: Array
+    resolution: Array
+    unit: Array
+    response: Array
+    jump: Array
+    bend: Array
+    crossed: Flags
+    kind: Kinds
+
+    @property
+    def drowned(self) -> Flags:
+        """Whether rounding hides what is not zero."""
+        seen = (self.size > self.floor) | (np.abs(self.numerical) > self.error)
+        drowned: Flags = (self.kind == UNOBSERVABLE) & seen
+        return drowned
+
+    @property
+    def off(self) -> Array:
+        """By how much the two derivatives differ."""
+        with np.errstate(all="ignore"):
+            return np.abs(self.analytic - self.numerical)
+
+    @property
+    def size(self) -> Array:
+        """The larger of the two."""
+        return np.fmax(np.abs(self.analytic), np.abs(self.numerical))
+
+
+class Effects:
+    """How large the gradient is in each block, as changes of the loss.
+
+    Compared across entries in this way, so that units do not matter: an entry on a
+    scale of its own is excused no more than the one that matters most.
+
+    Attributes
+    ----------
+    largest, typical, leading : ndarray of float64, shape (number of blocks,)
+        The largest effect of an entry moved by its scale, the root mean square of
+        them, and the scale of the entry with the largest.
+    """
+
+    def __init__(
+        self, gradient: Gradient, calibration: Calibration, index: Any
+    ) -> None:
+        blocks = len(gradient.eps)
+        self.largest, self.typical, self.leading = np.zeros((3, blocks))
+        edges = calibration.block.edges(index)
+        for b, (start, stop) in enumerate(itertools.pairwise(edges.tolist())):
+            squares = 0.0  # of the effects, over the largest so far
+            for first in range(start, stop, PIECE):
+                here = np.asarray(index[first : min(first + PIECE, stop)])
+                scale = calibration.scale[here]
+                with np.errstate(all="ignore"):
+                    effect = np.abs(gradient.value[here]) * scale
+                effect[~np.isfinite(effect)] = 0.0
+                largest = float(effect.max())
+                if largest > self.largest[b]:
+                    squares *= (self.largest[b] / largest) ** 2
+                    self.largest[b], self.leading[b] = largest, 0.0
+                if self.largest[b]:
+                    leads = scale[effect == self.largest[b]]
+                    self.leading[b] = leads.max(initial=self.leading[b])
+                    share = effect / self.largest[b]
+                    squares += float(share @ share)
+            self.typical[b] = np.sqrt(squares / max(stop - start, 1)) * self.largest[b]
+
+
+def allowances(
+    gradient: Gradient,
+    calibration: Calibration,
+    effects: Effects,
+    index: Index,
+    numerical: Array,
+) -> tuple[Array, Array, Array, Array]:
+    """Return tolerance, floor, resolution and unit of sorted entries.
+
+    See `Judgement`.
+    """
+    block, scale = calibration.block[index], calibration.scale[index]
+    if block.size and block[0] == block[-1]:
+        block = block[:1]  # one for all
+    size, eps = np.abs(gradient.value[index]), gradient.eps
+    largest = effects.largest
+    largest_of_all = max(largest.max(initial=0.0), calibration.curvature)
+    with np.errstate(all="ignore"):
+        unit = np.maximum(scale, effects.leading[block])
+        floor = (100 * eps * largest_of_all)[block] / unit
+        tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
+        tolerance += (32 * eps * largest)[block] / unit
+        coarse = calibration.noise > _COARSE * max(calibration.base, largest.max())
+        coarse |= eps > EPS
+        lost = _RESOLVED * np.where(coarse, effects.typical, 0.0)
+    return tolerance, floor, lost[block] / unit, unit
+
+
+def classify(entries: Judgement) -> Kinds:
+    """Return the kind of each entry from its numbers; kinks are not seen here."""
+    a, n, error, off, size = (
+        entries.analytic,
+        entries.numerical,
+        entries.error,
+        entries.off,
+        entries.size,
+    )
+    with np.errstate(all="ignore"):
+        near = off <= error + entries.tolerance
+        zero = (np.abs(a) <= entries.floor) & (size <= error + entries.tolerance)
+        zero &= np.isfinite(n)
+        # At a stationary point the slope is zero and the loss still responds.
+        doubt = np.where(zero, error + entries.tolerance, error)
+        decisive = doubt <= DECISIVE * np.where(zero, entries.response, size)
+        wrong = (off > 2 * error + entries.tolerance) | ~np.isfinite(a)
+        # So small that rounding hides its sign: its own, or that of the loss.
+        lost = (entries.tolerance > size) & ~zero
+        hidden = near & ~decisive & (size + error <= entries.resolution)
+    kind = np.full(len(a), UNDECIDED, dtype=np.uint8)
+    kind[zero | (near & lost) | hidden] = UNOBSERVABLE
+    kind[near & decisive & ~lost & (size + entries.response > 0)] = CORRECT
+    kind[wrong] = WRONG
+    return kind
+
+
+def take(entries: Judgement, which: Index | Flags) -> Judgement:
+    """Return some of the entries, as copies."""
+    which = np.flatnonzero(which) if which.dtype == bool else which
+    return Judgement(
+        *(getattr(entries, name)[which] for name in Judgement.__dataclass_fields__)
+    )
+
+
+class Ladders(NamedTuple):
+    """Slopes of some entries by the step they were measured with.
+
+    Attributes
+    ----------
+    entry : ndarray of int64, shape (k,)
+        The entries.
+    step, slope : ndarray of float64, shape (k, rungs)
+        Half the distance of the two points, and the central difference there.
+    """
+
+    entry: Index
+    step: Array
+    slope: Array
+
+    @classmethod
+    def none(cls) -> "Ladders":
+        """Of no entries."""
+        return cls(np.empty(0, dtype=np.int64), *np.empty((2, 0, len(RUNGS))))
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What is kept of the entries that were checked; one element for each, in order.
+
+    Attributes
+    ----------
+    index : ndarray of integers, or Every
+        The entries.
+    analytic, numerical, error, kind
+        See `Judgement`.
+    tolerance : Tolerances
+        The same, found when it is asked for.
+    edges : ndarray of int64, shape (number of blocks + 1,)
+        Where each block begins among them, and where the last ends.
+    controls : Judgement
+        A correct entry of every block that has one, or a few: those known least well.
+    open : Judgement
+        Entries of which nothing is verified, and that are not simply zero.
+    jump : Jump or None
+        Of a loss that iterates until something is small.
+    condition : float or None
+        Of a matrix that the loss inverts, if that leaves entries open.
+    zero : ndarray of bool, shape (number of blocks,)
+        Whether all entries of a block were measured, and are zero.
+    ladders : Ladders
+        Of entries that were tried again.
+    """
+
+    index: Any
+    analytic: Array
+    numerical: Array
+    error: Array
+    tolerance: Any
+    kind: Kinds
+    edges: Index
+    controls: Judgement
+    open: Judgement
+    jump: Jump | None
+    condition: float | None
+    zero: Flags
+    ladders: Ladders
+
+    def of_block(self, b: int) -> "Verdicts":
+        """Return the entries of one block, as views."""
+        here = slice(int(self.edges[b]), int(self.edges[b + 1]))
+        return self._part(here, np.array([0, here.stop - here.start]))
+
+    def pieces(self) -> Iterator["Verdicts"]:
+        """Yield them piece by piece, where a pass over all would take memory."""
+        for start in range(0, len(self.kind), PIECE):
+            yield self._part(slice(start, start + PIECE), self.edges)
+
+    def _part(self, here: slice, edges: Index) -> "Verdicts":
+        return Verdicts(
+            self.index[here],
+            self.analytic[here],
+            self.numerical[here],
+            self.error[here],
+            self.tolerance.part(here),
+            self.kind[here],
+            edges,
+            self.controls,
+            self.open,
+            self.jump,
+            self.condition,
+            self.zero,
+            self.ladders,
+        )
+
+
+def joined(parts: Sequence[Judgement]) -> Judgement:
+    """Return some entries after each other."""
+    names = Judgement.__dataclass_fields__
+    return Judgement(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    )

@@ -1,0 +1,96 @@
+"""Losses that oscillate faster than the steps: what looks like noise has a slope.
+
+The sine of 1e12 x changes by as much over a tiny step as over a large one, and its
+derivative is far steeper than what differences make of it. Only the gradient under test
+can tell how close to look: where it is right, the loss is a straight line over
+distances at which it changes by less than it does over all those steps. So before a
+gradient that is steeper than the measured slopes is called wrong, the loss is looked at
+there.
+"""
+
+import numpy as np
+
+from fastgrad.checking.differences import (
+    RATIO,
+    RUNGS,
+    Array,
+    Calibration,
+    Flags,
+    Index,
+    Pairs,
+    binary,
+    entry_pairs,
+    ladder,
+)
+from fastgrad.checking.judgement.evidence import (
+    DECISIVE,
+    UNDECIDED,
+    WRONG,
+    Judgement,
+    classify,
+    take,
+)
+from fastgrad.losses import Losses
+
+_ENDS = RUNGS[[0, -3, -2, -1]]  # of the usual steps
+_SHRUNK = 0.02  # of a change: over steps a million times smaller it is less than that
+# Of the distance at which the slope makes as much of a change as there is.
+_STEPS = 0.5 * RATIO ** -np.arange(6.0)
+_ROUNDINGS = 4.0  # of an entry, that its way to the loss may make
+_FEW = 16  # entries looked at before the rest
+
+
+def look_closer(losses: Losses, calibration: Calibration, entries: Judgement) -> None:
+    """Judge entries by steps that suit the gradient, where the usual ones are too wide.
+
+    Twenty evaluations each; if none of a few is excused, the rest is not looked at.
+    """
+    with np.errstate(all="ignore"):
+        known = np.abs(entries.numerical) + entries.error
+        steeper = (entries.kind == WRONG) & (np.abs(entries.analytic) > known)
+    steep = np.flatnonzero(steeper & np.isfinite(entries.off))
+    if steep.size == 0:
+        return
+    _judge(losses, calibration, entries, steep[:_FEW])
+    if (entries.kind[steep[:_FEW]] != WRONG).any():
+        _judge(losses, calibration, entries, steep[_FEW:])
+
+
+def too_wide(pairs: Pairs) -> tuple[Flags, Array]:
+    """Return where changes do not shrink along the steps, and how large they are."""
+    changes = np.fmax(np.abs(pairs.plus), np.abs(pairs.minus))
+    least = np.max(changes[:, -3:], axis=1)
+    return (least > 0) & (least >= _SHRUNK * changes[:, 0]), changes.max(axis=1)
+
+
+def steps_for(change: Array, slope: Array) -> Array:
+    """Return steps over which a slope makes less than these changes, along the rows."""
+    distance = change / slope
+    return binary(np.fmax(distance, np.finfo(float).tiny))[:, None] * _STEPS
+
+
+def _judge(
+    losses: Losses, calibration: Calibration, entries: Judgement, which: Index
+) -> None:
+    """Judge by the slopes seen there; leave open what is not seen anywhere."""
+    index = entries.index[which]
+    usual = binary(calibration.scale[index])[:, None] * _ENDS
+    wide, change = too_wide(entry_pairs(losses, index, usual))
+    which, change = which[wide], change[wide]
+    part = take(entries, which)
+    slope, x = np.abs(part.analytic), np.abs(losses.theta[part.index])
+    pairs = entry_pairs(losses, part.index, steps_for(change, slope))
+    # What rounds as the parameter does is in the way of so steep a slope.
+    rounding = _ROUNDINGS * slope * np.spacing(x)
+    slopes = ladder(pairs, np.fmax(rounding, losses.rounding))
+    size = np.abs(slopes.value)
+    # Between two steps of a staircase there is nothing to see.
+    resolved = size > np.abs(part.numerical) + part.error
+    resolved &= slopes.error <= DECISIVE * np.fmax(slope, size)
+    better = which[resolved]
+    entries.numerical[better] = slopes.value[resolved]
+    entries.error[better] = slopes.error[resolved]
+    entries.response[better] = size[resolved]
+    entries.kind[better] = classify(take(entries, better))
+    vague = part.error > DECISIVE * np.abs(part.numerical)
+    entries.kind[which[vague & ~resolved]] = UNDECIDED

@@ -1,0 +1,229 @@
+"""Other steps for entries outside their bars: suspects, but not yet guilty.
+
+First a ladder of steps. Where that leaves the entry open, or sees a kink, steps that
+are smaller still, to get between the point and a kink or the border of the domain.
+Where noise hides the slope, steps as large as the entry itself.
+"""
+
+import numpy as np
+
+from fastgrad.checking.differences import (
+    CLOSER,
+    FAR,
+    KAPPA,
+    RUNGS,
+    Array,
+    Calibration,
+    Flags,
+    Index,
+    Slopes,
+    binary,
+    entry_pairs,
+    fit_slopes,
+    ladder,
+    noise_of_stairs,
+    sharpened,
+)
+from fastgrad.checking.judgement.evidence import (
+    CORRECT,
+    KINK,
+    UNDECIDED,
+    WRONG,
+    Judgement,
+    Kinds,
+    Ladders,
+    classify,
+    take,
+)
+from fastgrad.losses import Losses
+
+_GOOD = 2e-3  # of an entry: a wider bar is worth another try
+_FIRST_ROUND = 64  # suspects of each block tried again before the rest
+_WORTHWHILE = 0.1  # share of them that must clear up for the rest to be tried too
+_MANY = 0.1  # of a block: fewer suspects are all tried again
+_CHUNK = 2048
+_VISIBLE = 0.1  # of an entry: more noise than that at smaller steps hides it there too
+_UNRESOLVED = 100.0  # times the noise: slopes that scatter so much are not at rest yet
+_SHARP = 0.1  # of the slope: a change this large over one step may be a kink
+
+
+def try_again(
+    losses: Losses,
+    calibration: Calibration,
+    entries: Judgement,
+    rng: np.random.Generator,
+) -> Ladders:
+    """Try other steps where the first did not settle it; update `entries`.
+
+    Of each block a few suspects come first. If hardly any clears up and there are very
+    many, the block is wrong throughout (or too noisy throughout), and the rest is
+    judged by the bars of the first pass, widened by what the few have shown.
+
+    Returns
+    -------
+    Ladders
+        What the few have shown, for a picture.
+    """
+    suspects = rng.permutation(np.flatnonzero(_unsettled(entries)))
+    if suspects.size == 0:
+        return Ladders.none()
+    owner = entries.block[suspects]
+    groups = [suspects[owner == block] for block in np.unique(owner)]
+    first = [group[:_FIRST_ROUND] for group in groups]
+    before = [
+        (entries.numerical[few].copy(), entries.error[few].copy()) for few in first
+    ]
+    ladders = _ladder_verdict(losses, calibration, entries, np.concatenate(first))
+    second = []
+    for group, few, seen in zip(groups, first, before, strict=True):
+        rest = group[_FIRST_ROUND:]
+        settled = (entries.kind[few] != WRONG) & ~_unsettled(entries)[few]
+        many = rest.size > _MANY * np.count_nonzero(
+            entries.block == entries.block[few[0]]
+        )
+        if many and settled.mean() < _WORTHWHILE:
+            unclear = _explained_by_kink(entries, rest)
+            _judge_by_example(entries, few, seen, rest[~unclear])
+            rest = rest[unclear]
+        second.append(rest)
+    again = _affordable(entries, np.concatenate(second))
+    for start in range(0, len(again), _CHUNK):
+        _ladder_verdict(losses, calibration, entries, again[start : start + _CHUNK])
+    return ladders
+
+
+def _unsettled(entries: Judgement) -> Flags:
+    """Whether another try may change or sharpen the verdict."""
+    with np.errstate(all="ignore"):
+        vague = entries.error > _GOOD * entries.size
+        at_rest = np.abs(entries.analytic) <= entries.floor
+    passed = (entries.kind == CORRECT) & ~at_rest & vague
+    sharp = entries.jump > np.maximum(4 * entries.error, _SHARP * entries.response)
+    passed |= (entries.kind == CORRECT) & sharp
+    open_case = (entries.kind == WRONG) | (entries.kind == UNDECIDED)
+    unsettled: Flags = passed | (open_case & np.isfinite(entries.analytic))
+    return unsettled
+
+
+def _outside(entries: Judgement) -> Flags:
+    """Whether the gradient is outside its bar: a suspect, but not yet guilty."""
+    with np.errstate(all="ignore"):
+        inside: Flags = entries.off <= entries.error + entries.tolerance
+    return ~inside
+
+
+def _affordable(entries: Judgement, which: Index) -> Index:
+    """All whose derivatives differ; of the merely vague, one entry in ten."""
+    outside = _outside(take(entries, which))
+    vague = which[~outside]
+    vague = vague[np.argsort(entries.kind[vague] != UNDECIDED, kind="stable")]
+    return np.concatenate(
+        [which[outside], vague[: max(_CHUNK, len(entries.kind) // 10)]]
+    )
+
+
+def _judge_by_example(
+    entries: Judgement, few: Index, before: tuple[Array, Array], others: Index
+) -> None:
+    """Judge entries that were not tried again by how those that were turned out."""
+    value, error = before
+    with np.errstate(all="ignore"):
+        surprise = np.abs(value - entries.numerical[few])
+        surprise = (surprise - entries.error[few]) / error
+    known = surprise[np.isfinite(surprise)]
+    entries.error[others] *= max(1.0, float(known.max(initial=0.0)))
+    part = take(entries, others)
+    entries.kind[others] = classify(part)
+
+
+def _ladder_verdict(
+    losses: Losses, calibration: Calibration, entries: Judgement, which: Index
+) -> Ladders:
+    """Measure a ladder of steps for some entries, and judge them by it."""
+    which = np.sort(which)
+    index, noise = entries.index[which], calibration.noise[entries.block[which]]
+    scale = binary(calibration.scale[index])[:, None]
+    pairs = entry_pairs(losses, index, scale * RUNGS)
+    if calibration.method != "exact":
+        own = calibration.scale[index]
+        noise = np.fmax(noise, 2 * noise_of_stairs(losses, index, own, pairs))
+    slopes = ladder(pairs, noise)
+    if calibration.method == "exact":
+        slopes = sharpened(losses, index, slopes, calibration.scale[index])
+    _judge_by(slopes, entries, which)
+    near = _hidden_nearby(entries, which, slopes, noise, scale[:, 0])
+    if near.any():
+        closer = entry_pairs(losses, index[near], scale[near] * CLOSER)
+        slopes = ladder(pairs[near].joined(closer), noise[near])
+        if calibration.method == "exact":
+            some = index[near]
+            slopes = sharpened(losses, some, slopes, calibration.scale[some])
+        _judge_by(slopes, entries, which[near])
+    noisy = _unsettled(take(entries, which)) & (entries.kind[which] != WRONG)
+    if noisy.any():
+        _look_far(losses, entries, which[noisy], scale[noisy], noise[noisy])
+    return Ladders(index, pairs.span / 2, pairs.central)
+
+
+def _judge_by(slopes: Slopes, entries: Judgement, which: Index) -> None:
+    better = _outside(take(entries, which)) | slopes.kink
+    _adopt(entries, which, slopes, better | (slopes.error < entries.error[which]))
+    entries.kind[which] = _with_kinks(take(entries, which), slopes)
+    entries.bend[which] = np.where(slopes.kink, slopes.right - slopes.left, 0.0)
+
+
+def _hidden_nearby(
+    entries: Judgement, which: Index, slopes: Slopes, noise: Array, scale: Array
+) -> Flags:
+    """Whether smaller steps may pass by what is in the way of these.
+
+    They can where the noise leaves something to be seen at them.
+    """
+    part = take(entries, which)
+    with np.errstate(all="ignore"):
+        bar = KAPPA * np.sqrt(2) * noise / (2 * scale * CLOSER[0])
+        beside = np.fmax(np.abs(slopes.left), np.abs(slopes.right))
+        steepest = np.fmax(np.fmax(part.size, part.response), beside)
+        vague = (part.error > _GOOD * part.size) | (slopes.noise > _UNRESOLVED * noise)
+        vague &= part.kind != CORRECT
+        near: Flags = (slopes.kink | vague) & (bar < _VISIBLE * steepest)
+    return near
+
+
+def _look_far(
+    losses: Losses, entries: Judgement, which: Index, scale: Array, noise: Array
+) -> None:
+    """Try large steps where noise hides the slope at small ones."""
+    pairs = entry_pairs(losses, entries.index[which], scale * FAR)
+    value, error = fit_slopes(pairs, noise)
+    with np.errstate(all="ignore"):
+        apart = np.abs(value - entries.numerical[which])
+        better = (error < entries.error[which]) & (entries.kind[which] != KINK)
+        better &= apart <= error + entries.error[which]
+    entries.numerical[which[better]] = value[better]
+    entries.error[which[better]] = error[better]
+    entries.kind[which[better]] = classify(take(entries, which[better]))
+
+
+def _adopt(entries: Judgement, which: Index, slopes: Slopes, better: Flags) -> None:
+    entries.numerical[which[better]] = slopes.value[better]
+    entries.error[which[better]] = slopes.error[better]
+
+
+def _with_kinks(entries: Judgement, slopes: Slopes) -> Kinds:
+    """`classify`, and at a kink: whether the gradient lies between the two slopes."""
+    low = np.fmin(slopes.left, slopes.right)
+    high = np.fmax(slopes.left, slopes.right)
+    outside = np.fmax(low - entries.analytic, entries.analytic - high)
+    at_kink = np.full(len(low), UNDECIDED, dtype=np.uint8)
+    at_kink[outside <= entries.tolerance] = KINK
+    at_kink[outside > entries.tolerance + slopes.slack] = WRONG  # twice the bar
+    return np.where(slopes.kink, at_kink, classify(entries))
+
+
+def _explained_by_kink(entries: Judgement, which: Index) -> Flags:
+    """Whether a kink between the two points may be all that is wrong."""
+    part = take(entries, which)
+    with np.errstate(all="ignore"):
+        explained: Flags = part.crossed | (part.off <= part.jump + 2 * part.error)
+    return explained

@@ -1,0 +1,95 @@
+"""Noise and steps against losses whose noise is known."""
+
+import numpy as np
+import pytest
+
+from fastgrad.checking.differences.noise import calibrate, ecnoise, measure_noise
+from fastgrad.checking.differences.scales import Given, Scale
+from fastgrad.losses import make_losses
+
+
+@pytest.mark.parametrize("sigma", [1e-14, 1e-9, 1e-4])
+def test_ecnoise_finds_gaussian_noise(sigma):
+    """Of known standard deviation, on a smooth function, within its own scatter."""
+    rng = np.random.default_rng(0)
+    x = 1 + 0.03 * sigma * np.arange(7)
+    values = np.exp(x) + sigma * rng.normal(size=(500, 7))
+    noise, found = ecnoise(values)
+    assert found.mean() > 0.9
+    assert np.median(noise[found]) == pytest.approx(sigma, rel=0.25)
+
+
+def test_ecnoise_has_no_answer_for_what_is_smooth_or_flat():
+    """Of a constant nothing is known; stairs show what they are rounded to."""
+    smooth = np.sin(np.linspace(0, 1, 7))
+    flat = np.zeros(7)
+    stairs = np.arange(7) * 2.0**-22
+    noise, found = ecnoise(np.stack([smooth, flat, stairs]))
+    assert not found.any()
+    assert noise[0] < 1e-3
+    assert np.isinf(noise[1])
+    assert noise[2] == pytest.approx(2.0**-22 / np.sqrt(12))
+
+
+@pytest.mark.parametrize("rounding", [np.float64, np.float32])
+def test_rounding_of_the_loss_is_measured(rounding):
+    """A loss near 1000 rounded to a dtype has noise of about ulp / sqrt(12)."""
+    x = np.random.default_rng(3).normal(size=50)
+
+    def loss(p):
+        return rounding(1000 + np.sum(np.sin(p)))
+
+    with make_losses(loss, x, engine="python") as losses:
+        noise = measure_noise(losses, np.arange(0, 50, 5), np.abs(x[::5]))
+    expected = float(np.spacing(rounding(1000))) / np.sqrt(12)
+    known = noise[np.isfinite(noise)]
+    assert len(known) >= 5
+    assert expected / 3 < np.median(known) < 3 * expected
+
+
+def test_noise_is_not_confused_with_roughness():
+    """Parameters far from zero: steps relative to their size span many periods."""
+    x = 1e7 + np.random.default_rng(0).normal(size=20)
+    with make_losses(lambda p: np.sum(np.sin(p)), x, engine="python") as losses:
+        noise = measure_noise(losses, np.arange(20), x)
+    assert noise.max() < 1e-6
+
+
+def test_scale_is_the_block_and_each_entry_where_it_spans_decades():
+    """Small entries move as the block does, unless the block has no typical size."""
+    usual = np.array([1e-9, 0.5, 1.0, -2.0, 1.5])
+    decades = 10.0 ** np.arange(-30, 30)
+    theta = np.concatenate([usual, decades, np.zeros(2)])
+    scale = Scale(theta, np.array([0, 5, 65, 67]))[:]
+    assert scale[0] == 1.0
+    assert scale[3] == 2.0
+    np.testing.assert_array_equal(scale[5:65], decades)
+    assert (scale[65:] > 0).all()
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_steps_follow_the_units_of_the_parameters(unit):
+    """Rescaled parameters get rescaled steps."""
+    x = np.random.default_rng(0).normal(size=40) * unit
+    with make_losses(lambda p: np.sum(np.exp(p / unit)), x, engine="python") as losses:
+        step = calibrate(losses, np.random.default_rng(0)).step[:]
+    assert (step > 1e-7 * unit).all()
+    assert (step < 1e-1 * unit).all()
+
+
+def test_calibration_is_cheap():
+    """Less than 2 % of the two evaluations per entry of a large problem."""
+    x = {"W": np.ones((300, 300)), "b": np.ones(300)}
+    loss = lambda p: np.sum(np.sin(p["W"]))  # noqa: E731
+    with make_losses(loss, x, engine="python") as losses:
+        calibrate(losses, np.random.default_rng(0))
+        assert losses.evaluations < 0.02 * 2 * losses.nest.size
+
+
+def test_a_step_asked_for_is_taken():
+    """Everywhere, unrounded."""
+    with make_losses(lambda p: np.sum(p**2), np.ones(3), engine="python") as losses:
+        calibration = calibrate(
+            losses, np.random.default_rng(0), step=Given.of(losses.nest, 0.01)
+        )
+    np.testing.assert_array_equal(calibration.step[:], 0.01)

@@ -1,0 +1,117 @@
+"""What the constants of the verdict promise: each is as large as it must be."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastgrad as fg
+from fastgrad.checking.differences.fits import fit_slopes
+from fastgrad.checking.differences.ladders import ladder
+from fastgrad.checking.differences.pairs import RUNGS, Pairs
+from fastgrad.checking.judgement.evidence import CORRECT, WRONG, Judgement, classify
+
+FAR = 2.0 ** -np.arange(-1.0, 7.0, 0.5)
+
+
+def entry(analytic, numerical, error, tolerance=0.0):
+    one, none = np.ones(1), np.zeros(1)
+    return Judgement(
+        index=np.zeros(1, dtype=np.int64),
+        block=np.zeros(1, dtype=np.int64),
+        analytic=one * analytic,
+        numerical=one * numerical,
+        error=one * error,
+        tolerance=one * tolerance,
+        floor=none,
+        resolution=none,
+        unit=one,
+        response=one * abs(numerical),
+        jump=none,
+        bend=none,
+        crossed=np.zeros(1, dtype=bool),
+        kind=np.zeros(1, dtype=np.uint8),
+    )
+
+
+@given(st.floats(0.5, 2), st.floats(0, 1), st.floats(-1, 1))
+def test_correct_means_that_an_error_of_a_third_would_show(size, error, place):
+    """Whatever the bar: an entry is not verified by one that hides errors of its size."""
+    right = entry(size, size * (1 + place * error), size * error)
+    if classify(right)[0] != CORRECT:
+        return
+    for factor in (2 / 3, 4 / 3):
+        wrong = entry(size * factor, float(right.numerical[0]), size * error)
+        if abs(place) <= 0.1:
+            assert classify(wrong)[0] == WRONG
+
+
+@given(st.floats(0.5, 2), st.floats(1e-6, 0.09), st.floats(-0.99, 0.99))
+def test_a_bar_of_a_tenth_is_enough(size, error, place):
+    """Then a gradient inside it is correct."""
+    assert classify(entry(size, size * (1 + place * error), size * error))[0] == CORRECT
+
+
+def noisy_pairs(steps, sigma, entries, rng):
+    """Differences of 3 x with Gaussian noise of a loss."""
+    base, up, down = sigma * rng.normal(size=(3, entries, len(steps)))
+    h = np.broadcast_to(steps, up.shape)
+    return Pairs(3 * h + up - base[:, :1], -3 * h + down - base[:, :1], h, h, None)
+
+
+def test_bars_hold_where_there_is_noise():
+    """Of a ladder: hardly one in ten thousand entries is beyond half its bar.
+
+    Among a million entries none may be beyond twice its bar.
+    """
+    rng = np.random.default_rng(0)
+    pairs = noisy_pairs(RUNGS, 1e-9, 20_000, rng)
+    slopes = ladder(pairs, np.full(20_000, 1e-9))
+    z = np.abs(slopes.value - 3) / slopes.error
+    assert np.mean(z > 0.5) < 1e-3
+    assert np.mean(z > 1) == 0
+    assert np.median(slopes.error) < 60 * 1e-9 / RUNGS[0]
+
+
+def test_fits_average_the_noise():
+    """Bars of the fits hold with a margin, and not more than that."""
+    rng = np.random.default_rng(1)
+    pairs = noisy_pairs(FAR, 1e-3, 5_000, rng)
+    value, error = fit_slopes(pairs, np.full(5_000, 1e-3))
+    known = np.isfinite(error)
+    z = np.abs(value - 3)[known] / error[known]
+    assert known.mean() > 0.99
+    assert z.max() < 1
+    assert np.median(error[known]) < 32 * 1e-3 / FAR[0]
+
+
+@given(st.floats(1e-4, 1.5), st.floats(0.01, 3.0))
+def test_fits_know_of_kinks(distance, jump):
+    """Nearer than all steps, or between them: the bar covers what it may do."""
+    rng = np.random.default_rng(2)
+    pairs = noisy_pairs(FAR, 1e-6, 50, rng)
+    kinked = Pairs(
+        pairs.plus + jump * np.maximum(pairs.h_plus - distance, 0),
+        *(pairs.minus, pairs.h_plus, pairs.h_minus, None),
+    )
+    value, error = fit_slopes(kinked, np.full(50, 1e-6))
+    assert (np.abs(value - 3) <= error)[np.isfinite(error)].all()
+
+
+def test_directions_see_errors_at_the_stated_limit():
+    """With a probability of 99 %: of 40, hardly one is missed, not every tenth."""
+    x = np.linspace(0.5, 1.5, 40)
+
+    def coarse(x):
+        return float(np.float32(np.sum(np.sin(x)) + 10))
+
+    def check(grads, seed):
+        options = {"coverage": "locate", "engine": "python", "seed": seed}
+        return fg.check_gradient(coarse, x, grads, **options)
+
+    limit = check(np.cos(x), 0).blocks[0].detection_limit
+    missed = 0
+    for seed in range(40):
+        wrong = np.cos(x)
+        wrong[seed] += limit
+        missed += check(wrong, seed).verdict == "correct"
+    assert missed <= 1
