@@ -11,6 +11,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 import threading
+from mmap import mmap
 
 import numpy as np
 
@@ -223,12 +224,10 @@ cdef class Replayer:
         for i in range(len(ops)):
             fg_pick_replay().prepare(&self.program, i)
         self.num_threads = num_threads
-        # Pages are committed as they are first touched; rows are 64-byte aligned.
-        buffer = np.empty(num_threads * work_size + 8)
-        offset = (-buffer.ctypes.data // 8) % 8
-        self.work = buffer[offset:offset + num_threads * work_size].reshape(
-            num_threads, work_size)
-        work = self.work
+        # Room for the lanes of all of every value, of which bundles touch few pages: they
+        # are committed as they are touched. Rows are 64-byte aligned.
+        self.work = np.frombuffer(mmap(-1, max(8, 8 * num_threads * work_size)))
+        work = self.work[:num_threads * work_size].reshape(num_threads, work_size)
         for i in range(num_threads):
             self.states[i].work = &work[i, 0] if work_size else NULL
             self.states[i].boxes = <fg_box *> calloc(max(1, len(values)), sizeof(fg_box))
