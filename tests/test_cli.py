@@ -326,11 +326,11 @@ def test_selftest(capsys):
 
 
 def test_digits_are_those_of_scikit_learn():
-    """The data shipped are the UCI digits, unchanged."""
+    """The data shipped are the first UCI digits, unchanged."""
     theirs = pytest.importorskip("sklearn.datasets").load_digits()
     pixels, labels = load_digits()
-    assert np.array_equal(pixels.T, theirs.data)
-    assert np.array_equal(labels, theirs.target)
+    assert np.array_equal(pixels.T, theirs.data[:600])
+    assert np.array_equal(labels, theirs.target[:600])
 
 
 @pytest.mark.parametrize("bug", [False, True])

@@ -7,20 +7,20 @@ from numpy.typing import NDArray
 
 
 def load_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the UCI handwritten digits.
+    """Return 600 of the UCI handwritten digits.
 
     Returns
     -------
-    pixels : ndarray of float64, shape (64, 1797)
+    pixels : ndarray of float64, shape (64, 600)
         One image a column, values 0 to 16.
-    labels : ndarray of int64, shape (1797,)
+    labels : ndarray of int64, shape (600,)
         The digits.
 
     Examples
     --------
     >>> pixels, labels = load_digits()
     >>> pixels.shape, labels[:4]
-    ((64, 1797), array([0, 1, 2, 3]))
+    ((64, 600), array([0, 1, 2, 3]))
     """
     source = resources.files("fastgrad") / "data" / "digits.csv.bz2"
     with resources.as_file(source) as path:
