@@ -7,11 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastgrad._arrays import Array
 from fastgrad.checking import check_gradient
-
-Array = NDArray[np.float64]
 
 
 def _correct_gradient() -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from fastgrad._arguments import generator, public_with, with_arguments
+from fastgrad._arrays import Index
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.complexes import (
@@ -22,7 +23,6 @@ from fastgrad.checking.differences import (
     Calibration,
     Every,
     Given,
-    Index,
     calibrate,
     check_method,
     engine_for,

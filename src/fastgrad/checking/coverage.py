@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import integer, refusal
-from fastgrad.checking.differences import Array, Every, Index
+from fastgrad._arrays import Array, Index
+from fastgrad.checking.differences import Every
 from fastgrad.checking.judgement import PIECE, Gradient
 from fastgrad.losses import Losses
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import flag, function, number, public, public_with
+from fastgrad._arrays import Array
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import refuse_random
-from fastgrad.checking.differences import EPS, KAPPA, Array, Scale, binary, noise_along
+from fastgrad.checking.differences import EPS, KAPPA, Scale, binary, noise_along
 from fastgrad.checking.jacobian import checked
 from fastgrad.checking.jacobians import (
     FlatFunction,

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import flag, public_with, refusal
+from fastgrad._arrays import Array
 from fastgrad.checking.audit import random_outputs, unchecked
 from fastgrad.checking.complexes import are_complex, jacobian_of_parts
 from fastgrad.checking.conclusions import summarize
 from fastgrad.checking.coverage import check_coverage, covered
-from fastgrad.checking.differences import FEW, Array, calibrate, slopes_of
+from fastgrad.checking.differences import FEW, calibrate, slopes_of
 from fastgrad.checking.jacobians import Options, Problem, disagreement
 from fastgrad.checking.judgement import Gradient, Judgement, Verdicts, check_rtol, judge
 from fastgrad.reports import GradientReport

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import function, generator, public, refusal
+from fastgrad._arrays import AnyArray
 from fastgrad.checking.audit import ConstantLossError
 from fastgrad.checking.check import check_gradient
 from fastgrad.checking.coverage import check_coverage
@@ -30,7 +31,7 @@ from fastgrad.checking.metamorphic import (
     unchanged,
 )
 from fastgrad.losses import OF_LOSS, GlobalGenerator, Reduction
-from fastgrad.params import AnyArray, Nest, Vector, claimed
+from fastgrad.params import Nest, Vector, claimed
 from fastgrad.reports import (
     AS_GIVEN,
     GradientReport,

@@ -15,28 +15,28 @@ from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
 from fastgrad._arguments import refusal
+from fastgrad._arrays import Array
 
-Float64 = NDArray[np.float64]
-Function = Callable[[Float64], Any]
+Function = Callable[[Array], Any]
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 _SELU_SCALE = 1.0507009873554804934
 _SELU_ALPHA = 1.6732632423543772848
 
 
-def _sigmoid(x: Float64) -> Any:
+def _sigmoid(x: Array) -> Any:
     return (1 + np.tanh(x / 2)) / 2
 
 
-def _softplus(x: Float64) -> Any:
+def _softplus(x: Array) -> Any:
     return np.logaddexp(0, x)
 
 
-def _elu(x: Float64) -> Any:
+def _elu(x: Array) -> Any:
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
 
 
-def _selu(x: Float64) -> Any:
+def _selu(x: Array) -> Any:
     return _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0)))
 
 
@@ -67,10 +67,10 @@ class Activation:
 
     name: str
     function: Function = field(repr=False)
-    kinks: Float64
-    edges: Float64 = field(repr=False)
+    kinks: Array
+    edges: Array = field(repr=False)
 
-    def __call__(self, x: Float64) -> Float64:
+    def __call__(self, x: Array) -> Array:
         """Return the function's values."""
         with np.errstate(all="ignore"):
             y = self.function(x)
@@ -186,7 +186,7 @@ def _examine(name: str, function: Function) -> Activation:
     return Activation(name, function, kinks, np.unique(np.append(edges, kinks)))
 
 
-def _locate(activation: Activation, left: Float64, right: Float64) -> Float64:
+def _locate(activation: Activation, left: Array, right: Array) -> Array:
     """Return the kinks in tiny panels: where the lines from either side meet."""
     step = 4 * (right - left)
     y = _values(activation, np.stack([left - step, left, right, right + step], axis=1))
@@ -199,7 +199,7 @@ def _locate(activation: Activation, left: Float64, right: Float64) -> Float64:
 
 
 def _is_rough(
-    activation: Activation, left: Float64, right: Float64, typical: float
+    activation: Activation, left: Array, right: Array, typical: float
 ) -> NDArray[np.bool_]:
     """Whether the function on each panel is no polynomial of degree 15."""
     half = (right - left)[:, None] / 2
@@ -212,7 +212,7 @@ def _is_rough(
     return rough
 
 
-def _values(activation: Activation, x: Float64) -> Float64:
+def _values(activation: Activation, x: Array) -> Array:
     y = activation(x)
     if y.shape != x.shape:
         raise ValueError(

@@ -9,9 +9,10 @@ from typing import Unpack
 import numpy as np
 
 from fastgrad._arguments import choice, number
+from fastgrad._arrays import AnyArray
 from fastgrad._kernels import _philox
 from fastgrad.initializers.draw import Draw, Options, scheme
-from fastgrad.initializers.streams import Array, Shape
+from fastgrad.initializers.streams import Shape
 
 _PI = decimal.Decimal("3.14159265358979323846264338327950288419716939937510582")
 
@@ -19,7 +20,7 @@ _PI = decimal.Decimal("3.14159265358979323846264338327950288419716939937510582")
 @scheme
 def normal(
     shape: Shape, *, mean: float = 0.0, std: float = 1.0, **options: Unpack[Options]
-) -> Array:
+) -> AnyArray:
     """Return normals of this mean and deviation, as all of this module for any shape.
 
     Parameters
@@ -49,7 +50,7 @@ def normal(
 @scheme
 def uniform(
     shape: Shape, *, low: float = -1.0, high: float = 1.0, **options: Unpack[Options]
-) -> Array:
+) -> AnyArray:
     """Return numbers that are equally likely everywhere between two bounds.
 
     Parameters
@@ -78,7 +79,9 @@ def uniform(
 
 
 @scheme
-def constant(shape: Shape, *, value: float = 0.0, **options: Unpack[Options]) -> Array:
+def constant(
+    shape: Shape, *, value: float = 0.0, **options: Unpack[Options]
+) -> AnyArray:
     """Return the same number everywhere.
 
     Parameters
@@ -106,7 +109,7 @@ def truncated_normal(
     std: float = 1.0,
     bound: float = 2.0,
     **options: Unpack[Options],
-) -> Array:
+) -> AnyArray:
     """Return normals without tails, whose deviation *after* truncation is `std`.
 
     Parameters
@@ -177,7 +180,7 @@ def _normal(z: float) -> tuple[float, float, float]:
         return float(density), float(1 - 2 * beyond), float(beyond)
 
 
-def filled(tensor: Draw, distribution: str, std: float, bound: float = 2.0) -> Array:
+def filled(tensor: Draw, distribution: str, std: float, bound: float = 2.0) -> AnyArray:
     """Return the tensor, of deviation `std`, from its stream."""
     choice("distribution", distribution, ("normal", "uniform", "truncated_normal"))
     if distribution == "normal":

@@ -19,16 +19,10 @@ from fastgrad._arguments import (
     short_signature,
     text,
 )
+from fastgrad._arrays import AnyArray
 from fastgrad._threads import resolve_num_threads
 from fastgrad.initializers.fans import Axes, Fans, fans, weight_axes
-from fastgrad.initializers.streams import (
-    Array,
-    as_shape,
-    destination,
-    draw,
-    stream_key,
-    write,
-)
+from fastgrad.initializers.streams import as_shape, destination, draw, stream_key, write
 
 
 class Options(TypedDict, total=False):
@@ -41,7 +35,7 @@ class Options(TypedDict, total=False):
     transposed: bool
     stride: int | tuple[int, ...]
     dtype: DTypeLike | None
-    out: Array | None
+    out: AnyArray | None
     rows: tuple[int, int] | None
     num_threads: int | None
 
@@ -58,7 +52,7 @@ class Draw:
     transposed: bool = False
     stride: int | tuple[int, ...] = 1
     dtype: DTypeLike | None = None
-    out: Array | None = None
+    out: AnyArray | None = None
     rows: tuple[int, int] | None = None
     num_threads: int | None = None
 
@@ -108,14 +102,14 @@ class Draw:
         """Where the output, input and spatial axes are."""
         return weight_axes(self.shape, self.layout, self.groups)
 
-    def target(self) -> Array:
+    def target(self) -> AnyArray:
         """Return the whole tensor, to be written to."""
         if self.rows is not None:
             must = "be None: this scheme makes whole tensors only"
             raise refusal(ValueError, "rows", must, self.rows)
         return destination(self.shape, self.dtype, self.out)
 
-    def filled(self, law: int, scale: float, **tail: float) -> Array:
+    def filled(self, law: int, scale: float, **tail: float) -> AnyArray:
         """Return the tensor, or its `rows`, filled from its stream."""
         shape, start = self._part()
         target = destination(shape, self.dtype, self.out)
@@ -134,7 +128,7 @@ class Draw:
         double = dataclasses.replace(self, dtype=np.float64, out=None)
         return double.filled(law, scale)
 
-    def written(self, values: NDArray[np.float64] | np.float64) -> Array:
+    def written(self, values: NDArray[np.float64] | np.float64) -> AnyArray:
         """Return the tensor, or its `rows`, with these values, rounded."""
         target = destination(self._part()[0], self.dtype, self.out)
         write(target, values)
@@ -154,11 +148,11 @@ class Draw:
         return (last - first, *self.shape[1:]), first * math.prod(self.shape[1:])
 
 
-_Scheme = TypeVar("_Scheme", bound=Callable[..., Array])
+_Scheme = TypeVar("_Scheme", bound=Callable[..., AnyArray])
 
 
 #: All schemes, by name.
-SCHEMES: dict[str, Callable[..., Array]] = {}
+SCHEMES: dict[str, Callable[..., AnyArray]] = {}
 
 
 def scheme(function: _Scheme) -> _Scheme:

@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgrad._arguments import number
+from fastgrad._arrays import Array
 from fastgrad.initializers.activations import (
     DERIVATIVE,
     NODES,
@@ -22,7 +22,6 @@ from fastgrad.initializers.activations import (
     as_activation,
 )
 
-Float64 = NDArray[np.float64]
 AnyActivation = str | Function | Activation
 
 _CUT = 12  # normal deviations; beyond lies a probability of 4e-33
@@ -116,7 +115,7 @@ def correlation(activation: AnyActivation, c: float, q: float) -> float:
     return float(outer @ (inner * product).sum(axis=(1, 2)))
 
 
-def normal_expectation(function: Callable[[Float64], Float64], edges: Float64) -> float:
+def normal_expectation(function: Callable[[Array], Array], edges: Array) -> float:
     """Return E f(z), z standard normal, for f smooth between the edges."""
     z, weights = _normal_rule(edges)
     return float((weights * function(z)).sum())
@@ -148,7 +147,7 @@ def _moments(phi: Activation, q: float) -> Moments:
     y = np.clip(phi(root * z), -1e75, 1e75)
     slope = (y - y[:, :1]) @ DERIVATIVE.T / (half * root)
 
-    def mean(values: Float64) -> float:
+    def mean(values: Array) -> float:
         return float((weights * values).sum())
 
     square, slope_square = mean(y**2), mean(slope**2)
@@ -163,7 +162,7 @@ def _moments(phi: Activation, q: float) -> Moments:
     )
 
 
-def _normal_rule(edges: Float64, cut: int = _CUT) -> tuple[Float64, Float64]:
+def _normal_rule(edges: Array, cut: int = _CUT) -> tuple[Array, Array]:
     """Return nodes and weights, of shape (panels, 16), for a standard normal."""
     edges = np.append(edges[np.abs(edges) < cut], np.arange(-cut, cut + 1))
     edges = np.unique(edges)
@@ -173,5 +172,5 @@ def _normal_rule(edges: Float64, cut: int = _CUT) -> tuple[Float64, Float64]:
     return z, half * WEIGHTS * _density(z)
 
 
-def _density(z: Float64) -> Float64:
+def _density(z: Array) -> Array:
     return np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)

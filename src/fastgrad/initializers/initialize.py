@@ -19,16 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastgrad._arguments import Seed, number, public, refusal
+from fastgrad._arrays import AnyArray
 from fastgrad._kernels import _philox
 from fastgrad._threads import resolve_num_threads
 from fastgrad.initializers.draw import SCHEMES
-from fastgrad.initializers.streams import (
-    Array,
-    as_dtype,
-    as_shape,
-    destination,
-    fixed_seed,
-)
+from fastgrad.initializers.streams import as_dtype, as_shape, destination, fixed_seed
 
 
 @public
@@ -66,7 +61,7 @@ def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]:
 @public
 def initialize(
     shapes: Any,
-    scheme: str | Callable[..., Array] | Mapping[str, Any] = "he_normal",
+    scheme: str | Callable[..., AnyArray] | Mapping[str, Any] = "he_normal",
     *,
     bias: float | Mapping[str, float] = 0.0,
     seed: Seed = 0,
@@ -127,7 +122,7 @@ def initialize(
     """
     fixed = fixed_seed(seed)
 
-    def make(leaf: Any, path: str) -> Array:
+    def make(leaf: Any, path: str) -> AnyArray:
         label = f'shapes["{path}"]' if path else "shapes"
         name = path or "params"
         shape, kind = _shape_and_dtype(leaf, label)
@@ -174,7 +169,7 @@ def _pick(what: str, choice: Any, path: str) -> Any:
     raise ValueError(f"`{what}` must have a pattern that fits {path!r}, got {choice}.")
 
 
-def _as_scheme(scheme: Any) -> Callable[..., Array]:
+def _as_scheme(scheme: Any) -> Callable[..., AnyArray]:
     if callable(scheme):
         return scheme  # type: ignore[no-any-return]
     if not isinstance(scheme, str) or scheme not in SCHEMES:
@@ -184,7 +179,7 @@ def _as_scheme(scheme: Any) -> Callable[..., Array]:
     return SCHEMES[scheme]
 
 
-def _map_leaves(make: Callable[[Any, str], Array], node: Any, path: str) -> Any:
+def _map_leaves(make: Callable[[Any, str], AnyArray], node: Any, path: str) -> Any:
     """Return `node` with its leaves made; a tuple of integers is a leaf, a shape."""
 
     def below(key: Any, child: Any) -> Any:

@@ -7,17 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import number
+from fastgrad._arrays import AnyArray, Array
 from fastgrad._kernels import _householder, _philox
 from fastgrad.initializers.draw import Draw, Options, scheme
-from fastgrad.initializers.streams import Array, Shape, draw, write
-
-Float64 = NDArray[np.float64]
+from fastgrad.initializers.streams import Shape, draw, write
 
 _WORTH_A_THREAD = 64 * 64  # entries; waking a thread takes as long as fewer do
 
 
 @scheme
-def orthogonal(shape: Shape, *, gain: float = 1.0, **options: Unpack[Options]) -> Array:
+def orthogonal(
+    shape: Shape, *, gain: float = 1.0, **options: Unpack[Options]
+) -> AnyArray:
     """Return a uniformly random orthogonal matrix, times `gain`.
 
     Parameters
@@ -66,7 +67,7 @@ def orthogonal(shape: Shape, *, gain: float = 1.0, **options: Unpack[Options]) -
 @scheme
 def delta_orthogonal(
     shape: Shape, *, gain: float = 1.0, **options: Unpack[Options]
-) -> Array:
+) -> AnyArray:
     """Return a convolution: an orthogonal matrix at its central tap, 0 elsewhere.
 
     With periodic borders such a convolution keeps the length of every input, as
@@ -109,7 +110,9 @@ def delta_orthogonal(
 
 
 @scheme
-def identity(shape: Shape, *, gain: float = 1.0, **options: Unpack[Options]) -> Array:
+def identity(
+    shape: Shape, *, gain: float = 1.0, **options: Unpack[Options]
+) -> AnyArray:
     """Return the weight that passes channel k of each group on to channel k.
 
     Parameters
@@ -136,7 +139,7 @@ def identity(shape: Shape, *, gain: float = 1.0, **options: Unpack[Options]) -> 
 
 def _haar(
     rows: int, columns: int, key: NDArray[np.uint32], start: int, threads: int
-) -> tuple[Float64, int]:
+) -> tuple[Array, int]:
     """Return a matrix from the stream at `start`, and where the stream stands then."""
     long, short = max(rows, columns), min(rows, columns)
     n = _householder.BLOCK
@@ -152,7 +155,7 @@ def _haar(
     return (tall if rows == long else tall.T), start + v.size
 
 
-def _start(tensor: Draw) -> tuple[Array, list[Array]]:
+def _start(tensor: Draw) -> tuple[AnyArray, list[AnyArray]]:
     """Return the array to write to, and its groups as (outputs, inputs, spatial)."""
     axes, target = tensor.axes, tensor.target()
     in_order = target.transpose(axes.output, axes.input, *axes.spatial)
@@ -162,10 +165,10 @@ def _start(tensor: Draw) -> tuple[Array, list[Array]]:
     return target, blocks
 
 
-def _central_tap(block: Array) -> Array:
+def _central_tap(block: AnyArray) -> AnyArray:
     centre = [slice(length // 2, length // 2 + 1) for length in block.shape[2:]]
     return block[:, :, *centre]
 
 
-def _write(block: Array, matrix: Float64, gain: float) -> None:
+def _write(block: AnyArray, matrix: Array, gain: float) -> None:
     write(block, (matrix * gain if gain != 1 else matrix).reshape(block.shape))

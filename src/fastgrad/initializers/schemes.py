@@ -4,10 +4,11 @@ import math
 from typing import Protocol, Unpack
 
 from fastgrad._arguments import choice, number
+from fastgrad._arrays import AnyArray
 from fastgrad.initializers.distributions import filled
 from fastgrad.initializers.draw import Draw, Options, scheme
 from fastgrad.initializers.fans import Fans
-from fastgrad.initializers.streams import Array, Shape
+from fastgrad.initializers.streams import Shape
 
 
 @scheme
@@ -18,7 +19,7 @@ def variance_scaling(
     mode: str = "fan_in",
     distribution: str = "normal",
     **options: Unpack[Options],
-) -> Array:
+) -> AnyArray:
     """Return weights of mean zero and variance ``scale / fan``.
 
     Parameters
@@ -93,7 +94,7 @@ class Scheme(Protocol):
         gain: float = ...,
         mode: str = ...,
         **options: Unpack[Options],
-    ) -> Array:
+    ) -> AnyArray:
         """Return the weights."""
 
 
@@ -109,7 +110,7 @@ def _named(
         gain: float = usual_gain,
         mode: str = usual_mode,
         **options: Unpack[Options],
-    ) -> Array:
+    ) -> AnyArray:
         tensor = Draw.of(shape, options)
         std = math.sqrt(_variance(scale, mode, tensor.fans))
         times = number("gain", gain, least=0) / usual_gain  # 1 is exact

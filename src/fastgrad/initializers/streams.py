@@ -11,11 +11,11 @@ from numpy.typing import DTypeLike, NDArray
 from fastgrad._arguments import Seed, integer, refusal, text
 from fastgrad._arguments import dtype as known_dtype
 from fastgrad._arguments import seed as as_seed
+from fastgrad._arrays import AnyArray
 from fastgrad._kernels import _philox
 from fastgrad._memory import overlaps_itself, refuse_too_large
 from fastgrad._threads import resolve_num_threads
 
-Array = NDArray[Any]
 Shape = int | tuple[int, ...]
 
 _DTYPES = {
@@ -72,8 +72,8 @@ def as_dtype(label: str, dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def destination(
-    shape: tuple[int, ...], dtype: DTypeLike | None, out: Array | None
-) -> Array:
+    shape: tuple[int, ...], dtype: DTypeLike | None, out: AnyArray | None
+) -> AnyArray:
     """Return the array to write to: `out`, checked, or a new one."""
     wanted = None if dtype is None else as_dtype("dtype", dtype)
     if out is None:
@@ -105,7 +105,7 @@ def destination(
 
 
 def draw(
-    out: Array,
+    out: AnyArray,
     key: NDArray[np.uint32],
     law: int,
     scale: float,
@@ -114,7 +114,7 @@ def draw(
     inside: float = 0.0,
     outside: float = 0.0,
     num_threads: int | None = None,
-) -> Array:
+) -> AnyArray:
     """Write elements `start`, `start` + 1, ... of the stream to `out`, in C order."""
     threads = resolve_num_threads(num_threads)
     code = _DTYPES[out.dtype.name]
@@ -128,7 +128,7 @@ def draw(
     return out
 
 
-def write(target: Array, values: NDArray[np.float64] | np.float64) -> None:
+def write(target: AnyArray, values: NDArray[np.float64] | np.float64) -> None:
     """Round numbers to an array's type; to float16 and bfloat16 by way of float32."""
     narrow = target.dtype.itemsize == 2
     target[...] = values.astype(np.float32) if narrow else values

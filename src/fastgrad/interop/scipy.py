@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from fastgrad._arrays import AnyArray
 from fastgrad.checking import (
     check_gradient,
     check_hessian,
@@ -27,7 +28,6 @@ from fastgrad.reports import GradientReport
 
 __all__ = ["check_constraint", "check_grad", "check_hess", "check_jac"]
 
-Array = NDArray[Any]
 _DENSE = 1e6  # entries up to which all of a sparse Jacobian is measured
 
 
@@ -277,7 +277,7 @@ def _of_args(fun: Any, derivative: Any, args: tuple[Any, ...]) -> tuple[Any, Any
     return value, derivative
 
 
-def _along(value: Any, slope: Any, x: Array, rng: Any) -> tuple[Any, Any, Array]:
+def _along(value: Any, slope: Any, x: AnyArray, rng: Any) -> tuple[Any, Any, AnyArray]:
     """The function along a random line, its slope, and where on the line x is."""
     v = np.random.default_rng(rng).standard_normal(x.shape)
     if np.ndim(slope(x.copy())) > 1:

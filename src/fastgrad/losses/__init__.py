@@ -28,7 +28,7 @@ losses are open, other threads that ask for losses of the same arrays wait.
 
 from fastgrad.losses.crew import Crew
 from fastgrad.losses.engines import Options, as_program, make_losses, trace
-from fastgrad.losses.interface import OF_LOSS, Flags, Losses
+from fastgrad.losses.interface import OF_LOSS, Losses
 from fastgrad.losses.program import CompiledLosses
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.randomness import GlobalGenerator
@@ -38,7 +38,6 @@ __all__ = [
     "OF_LOSS",
     "CompiledLosses",
     "Crew",
-    "Flags",
     "GlobalGenerator",
     "Losses",
     "Options",

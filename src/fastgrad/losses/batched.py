@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgrad.losses.interface import Flags, Losses, Substitute
+from fastgrad._arrays import Flags
+from fastgrad.losses.interface import Losses, Substitute
 from fastgrad.losses.vectorized import VectorizedLosses
 from fastgrad.params import Vector
 

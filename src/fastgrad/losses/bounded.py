@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgrad.losses.interface import Flags, Integers, Losses, Substitute, as_entries
+from fastgrad._arrays import Flags, Index
+from fastgrad.losses.interface import Losses, Substitute, as_entries
 from fastgrad.params import Vector
 
 
@@ -85,7 +86,7 @@ class BoundedLosses(Substitute):
     def _is_inside(self, move: Vector) -> bool:
         return np.array_equal(self.within(move), move)
 
-    def reads(self, index: Integers) -> Flags:
+    def reads(self, index: Index) -> Flags:
         """See `Losses.reads`."""
         return self.here.reads(index)
 

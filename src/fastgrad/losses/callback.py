@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastgrad._arrays import Flags
 from fastgrad._kernels import _callback
 from fastgrad._threads import interruptibly, resolve_num_threads
-from fastgrad.losses.interface import Flags, Losses, as_entries
+from fastgrad.losses.interface import Losses, as_entries
 from fastgrad.losses.progress import Progress
 from fastgrad.params import Nest, Vector
 

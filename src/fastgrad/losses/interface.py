@@ -4,15 +4,13 @@ import abc
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from fastgrad._arrays import Flags, Index
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.losses.reduction import Reduction
 from fastgrad.params import Nest, Vector
-
-Flags = NDArray[np.bool_]
-Integers = NDArray[np.int64]
 
 # What a loss raises outside its domain (LinAlgError is a ValueError).
 OUTSIDE = (ArithmeticError, ValueError)
@@ -126,7 +124,7 @@ class Losses(abc.ABC):
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
         """Return J(theta + t[k] * direction) - J(theta) for each k."""
 
-    def reads(self, index: Integers) -> Flags:
+    def reads(self, index: Index) -> Flags:
         """Return for each entry whether the loss may depend on it at all."""
         return np.ones(len(index), dtype=bool)
 
@@ -199,7 +197,7 @@ class Replay(Protocol):
     """What is asked of a traced program, here or elsewhere."""
 
     def at_entries(
-        self, index: Integers, delta: Vector, *, num_threads: int, progress: Any
+        self, index: Index, delta: Vector, *, num_threads: int, progress: Any
     ) -> tuple[Vector, Flags]:
         """See `fastgrad.program.program.Program.at_entries`."""
 
@@ -250,7 +248,7 @@ class Substitute(Losses):
         self.here.restore()
 
 
-def as_entries(index: ArrayLike, value: ArrayLike) -> tuple[Integers, Vector]:
+def as_entries(index: ArrayLike, value: ArrayLike) -> tuple[Index, Vector]:
     """Return entry numbers and values as vectors of the same length."""
     index = np.atleast_1d(np.asarray(index, dtype=np.int64))
     value = np.broadcast_to(np.asarray(value, dtype=np.float64), index.shape)

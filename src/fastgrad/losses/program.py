@@ -5,14 +5,9 @@ import time
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastgrad._arrays import Flags, Index
 from fastgrad._threads import resolve_num_threads
-from fastgrad.losses.interface import (
-    Flags,
-    Integers,
-    Losses,
-    Replay,
-    Substitute,
-)
+from fastgrad.losses.interface import Losses, Replay, Substitute
 from fastgrad.params import Vector
 from fastgrad.program import (
     Program,
@@ -66,7 +61,7 @@ class CompiledLosses(Substitute):
         self.rounding = program.rounding
         self.num_threads = resolve_num_threads(num_threads)
 
-    def reads(self, index: Integers) -> Flags:
+    def reads(self, index: Index) -> Flags:
         """See `Losses.reads`; of an embedding, few rows."""
         return super().reads(index) if self._gone else self.program.read[index]
 
@@ -118,7 +113,7 @@ class CompiledLosses(Substitute):
             difference[lost] = self.here.along(direction, t[lost])
         return difference
 
-    def _replayed(self, index: Integers, value: Vector) -> tuple[Vector, Flags]:
+    def _replayed(self, index: Index, value: Vector) -> tuple[Vector, Flags]:
         """Return what the program says at entries."""
         self.progress.expect(len(index))
         done = 0

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.losses.interface import OUTSIDE, Integers, Losses
+from fastgrad._arrays import Index
+from fastgrad.losses.interface import OUTSIDE, Losses
 from fastgrad.losses.program import MANY, CompiledLosses
 from fastgrad.params import Nest, Vector
 from fastgrad.program import (
@@ -204,7 +205,7 @@ def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> No
         _compare("at perturbed parameters", a, b, compiled)
 
 
-def _all_and_each(offsets: Integers) -> NDArray[np.float64]:
+def _all_and_each(offsets: Index) -> NDArray[np.float64]:
     """How far to move each block: all of them, twice, and each that has entries."""
     each = -0.3 * np.eye(len(offsets) - 1)[:, np.diff(offsets) > 0]
     several = each if each.shape[1] > 1 else each[:, :0]

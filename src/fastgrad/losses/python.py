@@ -7,15 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgrad.losses.interface import (
-    Flags,
-    Integers,
-    Losses,
-    add_note,
-    as_entries,
-)
+from fastgrad._arrays import AnyArray, Flags, Index
+from fastgrad.losses.interface import Losses, add_note, as_entries
 from fastgrad.losses.reduction import FLOATS, grads_of
-from fastgrad.params import AnyArray, Vector
+from fastgrad.params import Vector
 
 # A perturbed point may lie outside the domain of the loss.
 _QUIETLY = np.errstate(all="ignore")
@@ -119,7 +114,7 @@ class PythonLosses(Losses):
         """See `Losses.restore`."""
         self.nest.restore(self._saved)
 
-    def _in_block(self, block: int, entries: Integers, values: Vector) -> list[float]:
+    def _in_block(self, block: int, entries: Index, values: Vector) -> list[float]:
         """Return the differences for entries of one block."""
         out: list[float] = []
         points = zip(entries.tolist(), values.tolist(), strict=True)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import choice
-from fastgrad.params import AnyArray, Vector
+from fastgrad._arrays import AnyArray
+from fastgrad.params import Vector
 
 Value = float | Vector
 FLOATS = frozenset({float, np.float64, np.float32})

@@ -5,14 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgrad.losses.interface import (
-    Flags,
-    Losses,
-    add_note,
-    as_entries,
-    refuse_shared,
-)
-from fastgrad.params import AnyArray, Vector
+from fastgrad._arrays import AnyArray, Flags
+from fastgrad.losses.interface import Losses, add_note, as_entries, refuse_shared
+from fastgrad.params import Vector
 
 _STACK_BYTES = 2**24  # of stacked parameters in one call
 _MAX_STACK = 1024

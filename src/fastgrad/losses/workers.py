@@ -7,14 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastgrad._arrays import Flags, Index
 from fastgrad.losses.crew import Crew
-from fastgrad.losses.interface import (
-    Flags,
-    Integers,
-    Losses,
-    Substitute,
-    as_entries,
-)
+from fastgrad.losses.interface import Losses, Substitute, as_entries
 from fastgrad.losses.progress import Progress
 from fastgrad.params import Nest, Vector
 from fastgrad.program import Program
@@ -83,7 +78,7 @@ class WorkersLosses(Substitute):
         return np.concatenate(parts)
 
     def _refuse_own_arrays(
-        self, index: Integers, value: Vector, difference: Vector
+        self, index: Index, value: Vector, difference: Vector
     ) -> None:
         """Raise ValueError if the function reads arrays that workers have copies of.
 
@@ -126,7 +121,7 @@ class SentProgram:
         self.size, self.along = self._crew.size, program.along
 
     def at_entries(
-        self, index: Integers, delta: Vector, *, num_threads: int, progress: Any
+        self, index: Index, delta: Vector, *, num_threads: int, progress: Any
     ) -> tuple[Vector, Flags]:
         """See `Program.at_entries`."""
         chunks = self._crew.chunks(len(index))
@@ -151,7 +146,7 @@ def _losses_at(nest: Nest, build: Build) -> Losses:
 
 
 def _at_entries(
-    losses: Losses, index: Integers, value: Vector, lenient: bool
+    losses: Losses, index: Index, value: Vector, lenient: bool
 ) -> tuple[Vector, int]:
     losses.lenient = lenient
     return losses.at_entries(index, value)[0], _counted(losses)
@@ -175,6 +170,6 @@ def _itself(program: Program) -> Program:
 
 
 def _replayed(
-    program: Program, index: Integers, delta: Vector, num_threads: int
+    program: Program, index: Index, delta: Vector, num_threads: int
 ) -> tuple[Vector, Flags]:
     return program.at_entries(index, delta, num_threads=num_threads)

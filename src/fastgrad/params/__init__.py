@@ -8,7 +8,7 @@
 
 from fastgrad.params.bounds import limits, spread
 from fastgrad.params.claims import claimed
-from fastgrad.params.nest import AnyArray, Nest, Vector, entry_name
+from fastgrad.params.nest import Nest, Vector, entry_name
 from fastgrad.params.structure import (
     matching,
     named_leaves,
@@ -18,7 +18,6 @@ from fastgrad.params.structure import (
 )
 
 __all__ = [
-    "AnyArray",
     "Nest",
     "Vector",
     "claimed",

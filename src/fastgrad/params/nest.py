@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import refusal
+from fastgrad._arrays import AnyArray
 from fastgrad._memory import overlaps_itself
 from fastgrad.params.structure import (
     contents,
@@ -26,7 +27,6 @@ from fastgrad.params.structure import (
 )
 
 Vector = NDArray[np.float64]
-AnyArray = NDArray[Any]
 
 _DTYPES = (np.float16, np.float32, np.float64)
 

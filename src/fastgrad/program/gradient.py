@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastgrad._arrays import Array
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
 
-Array = NDArray[np.float64]
 #: What a node sends to its inputs: (node, gradient of its output) -> one per input.
 Rule = Callable[[Node, Array], Sequence[Any]]
 

@@ -4,12 +4,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgrad._arguments import integer
+from fastgrad._arrays import Array
 from fastgrad.initializers.gaussian import Moments
-
-Float64 = NDArray[np.float64]
 
 
 class Spread(NamedTuple):
@@ -61,7 +59,7 @@ def layer_spread(m: Moments, width: int) -> Spread:
     return Spread(mean, variance)
 
 
-def lyapunov_spectrum(width: int) -> Float64:
+def lyapunov_spectrum(width: int) -> Array:
     """Return the exponents, per layer, of products of Gaussian matrices, in order.
 
     For square matrices with entries of variance 1 / width (Newman, 1986): the growth
@@ -76,7 +74,7 @@ def lyapunov_spectrum(width: int) -> Float64:
     return (math.log(2 / width) + digamma((width - i + 1) / 2)) / 2
 
 
-def digamma(x: Float64) -> Float64:
+def digamma(x: Array) -> Array:
     """Return psi(x), the derivative of log gamma, for positive x."""
     x = np.asarray(x, dtype=np.float64)
     below = np.zeros_like(x)
@@ -87,7 +85,7 @@ def digamma(x: Float64) -> Float64:
     return np.asarray(np.log(x) - 1 / (2 * x) - _horner(series, y) * y - below)
 
 
-def trigamma(x: Float64) -> Float64:
+def trigamma(x: Array) -> Array:
     """Return psi'(x) for positive x."""
     x = np.asarray(x, dtype=np.float64)
     below = np.zeros_like(x)
@@ -98,17 +96,17 @@ def trigamma(x: Float64) -> Float64:
     return np.asarray(1 / x + y / 2 + _horner(series, y) * y / x + below)
 
 
-def _horner(coefficients: tuple[float, ...], y: Float64) -> Float64:
-    total: Float64 = np.zeros_like(y)
+def _horner(coefficients: tuple[float, ...], y: Array) -> Array:
+    total: Array = np.zeros_like(y)
     for coefficient in reversed(coefficients):
         total = total * y + coefficient
     return total
 
 
-def _binomial(n: int, p: float) -> Float64:
+def _binomial(n: int, p: float) -> Array:
     """Return P(k) for k = 1 .. n of a binomial distribution."""
     k = np.arange(1, n + 1)
     log_factorial = np.append(0.0, np.cumsum(np.log(k)))
     log_choose = log_factorial[n] - log_factorial[k] - log_factorial[n - k]
-    chance: Float64 = np.exp(log_choose + k * math.log(p) + (n - k) * math.log1p(-p))
+    chance: Array = np.exp(log_choose + k * math.log(p) + (n - k) * math.log1p(-p))
     return chance

@@ -4,14 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastgrad._arrays import Array
 from fastgrad.program import Node
 from fastgrad.reports import Jacobian
 from fastgrad.signal.layers import Layer
 from fastgrad.signal.scaled import Scaled, backpropagate
-
-Array = NDArray[np.float64]
 
 
 def jacobian(layers: Sequence[Layer], values: Mapping[Node, Scaled]) -> Jacobian:

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastgrad._arrays import Array
 from fastgrad.initializers.activations import NAMED, Activation, as_activation
 from fastgrad.program import Node, ops
-
-Array = NDArray[np.float64]
 
 #: A unit whose slope is below this part of the largest one is saturated.
 FLAT = 0.05

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgrad._arguments import choice, flag, integer, number
+from fastgrad._arrays import Array
 from fastgrad.initializers.activations import as_activation
 from fastgrad.initializers.gaussian import (
     LARGE,
@@ -27,8 +27,6 @@ from fastgrad.initializers.gaussian import (
     normal_expectation,
 )
 from fastgrad.signal.finite_width import Spread, layer_spread
-
-Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -200,11 +198,11 @@ class _Step(NamedTuple):
 class Curves(NamedTuple):
     """Expected size of signals in each layer, all arrays of shape (depth,)."""
 
-    log2_q: Float64  # pre-activation variance at infinite width
-    chi: Float64  # nan, as all below, behind a layer whose variance is 0 or infinite
-    log2_backward: Float64  # squared gradient there, relative to the last layer's
-    drift: Float64  # expected log(q / infinite width's), a network of this width
-    spread: Float64  # standard deviation of log q between networks
+    log2_q: Array  # pre-activation variance at infinite width
+    chi: Array  # nan, as all below, behind a layer whose variance is 0 or infinite
+    log2_backward: Array  # squared gradient there, relative to the last layer's
+    drift: Array  # expected log(q / infinite width's), a network of this width
+    spread: Array  # standard deviation of log q between networks
 
 
 class JacobianMoments(NamedTuple):

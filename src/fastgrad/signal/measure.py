@@ -4,11 +4,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastgrad._arrays import Array
 from fastgrad.signal.scaled import Scaled
-
-Array = NDArray[np.float64]
 
 
 class Size(NamedTuple):

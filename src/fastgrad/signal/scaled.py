@@ -22,11 +22,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastgrad._arrays import Array
 from fastgrad.program import Node, Primitive, ops
-
-Array = NDArray[np.float64]
 
 _SAFE = 2.0**400  # sums of squares from 1 / this to this need no scaling
 _FAR = 200  # log2 of sizes at which functions are their asymptotes

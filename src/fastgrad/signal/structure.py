@@ -14,13 +14,8 @@ the array that the activation was applied to.
 import heapq
 from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fastgrad.program import Node, ops
 from fastgrad.signal.layers import Elementwise, Layer, Product, stripped
-
-Array = NDArray[np.float64]
 
 #: A unit whose slope is below this part of the largest one is saturated.
 FLAT = 0.05

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arrays import Array
 from fastgrad._kernels import _affine as kernel
 from fastgrad._threads import useful_threads
 from fastgrad.statistics import tables
-
-Floats = NDArray[np.float64]
 
 _NOTHING = np.empty(0)
 # Columns below this many are taken several rows at a time, so that vectors are full.
@@ -22,7 +21,7 @@ _SLAB = 1 << 18
 
 def affine(
     x: NDArray[Any],
-    terms: tuple[Floats, Floats] | tuple[Floats, Floats, Floats],
+    terms: tuple[Array, Array] | tuple[Array, Array, Array],
     out: NDArray[Any],
     num_threads: int,
 ) -> None:

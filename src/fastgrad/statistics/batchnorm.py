@@ -9,13 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arguments import axis as as_axis
 from fastgrad._arguments import number, refusal
+from fastgrad._arrays import Array
 from fastgrad._kernels import _batchnorm as kernel
 from fastgrad._threads import resolve_num_threads, useful_threads
 from fastgrad.statistics import tables
 from fastgrad.statistics.affine import affine
 from fastgrad.statistics.moments import NO_WEIGHTS, Moments, accumulate, empty_state
-
-Floats = NDArray[np.float64]
 
 # Doubles of chunk sums held before they are added up.
 _WAVE = 1 << 18
@@ -43,10 +42,10 @@ class Cache(NamedTuple):
     """
 
     x: NDArray[Any]
-    gamma: Floats
-    beta: Floats
-    mean: Floats
-    var: Floats
+    gamma: Array
+    beta: Array
+    mean: Array
+    var: Array
     samples: int
     axis: int
     eps: float
@@ -131,7 +130,7 @@ def batch_norm(
 
 def batch_norm_backward(
     dy: ArrayLike, cache: Cache, *, num_threads: int | None = None
-) -> tuple[NDArray[Any], Floats, Floats]:
+) -> tuple[NDArray[Any], Array, Array]:
     r"""Gradients of a loss through :func:`batch_norm`.
 
     Parameters
@@ -220,7 +219,7 @@ def _as_rows(x: NDArray[Any], channel: int) -> NDArray[Any]:
     return x.reshape(outer, channels, inner).transpose(0, 2, 1)
 
 
-def per_channel(value: ArrayLike, channels: int, name: str) -> Floats:
+def per_channel(value: ArrayLike, channels: int, name: str) -> Array:
     """Return one float64 for each channel."""
     array = np.ascontiguousarray(tables.as_numbers(value, name), np.float64)
     if array.shape != (channels,):
@@ -228,7 +227,7 @@ def per_channel(value: ArrayLike, channels: int, name: str) -> Floats:
     return array
 
 
-def _statistics(rows: NDArray[Any], num_threads: int) -> tuple[Floats, Floats]:
+def _statistics(rows: NDArray[Any], num_threads: int) -> tuple[Array, Array]:
     """Return mean and biased variance per channel; NaN where not all are finite."""
     channels = rows.shape[2]
     state, infinite = accumulate(empty_state(channels), rows, NO_WEIGHTS, num_threads)
@@ -240,9 +239,9 @@ def _statistics(rows: NDArray[Any], num_threads: int) -> tuple[Floats, Floats]:
 def normalised(
     x: NDArray[Any],
     channel: int,
-    mean: Floats,
-    slope: Floats,
-    shift: Floats,
+    mean: Array,
+    slope: Array,
+    shift: Array,
     num_threads: int,
 ) -> NDArray[Any]:
     """Return slope · (x − mean) + shift, by channel."""
@@ -254,8 +253,8 @@ def normalised(
 
 
 def _backward_sums(
-    x: NDArray[Any], dy: NDArray[Any], mean: Floats, num_threads: int
-) -> tuple[Floats, Floats]:
+    x: NDArray[Any], dy: NDArray[Any], mean: Array, num_threads: int
+) -> tuple[Array, Array]:
     """Return the sums of dy and of dy (x - mean) per channel."""
     channels = len(mean)
     chunks = -(-x.shape[0] * x.shape[1] // kernel.CHUNK_ROWS)

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arrays import Array
 from fastgrad.statistics.moments import Accumulator, Moments
-
-Floats = NDArray[np.float64]
 
 # A deviation of this many units in the last place of the mean is rounding.
 _CONSTANT_ULPS = 4
@@ -29,8 +28,8 @@ class Drift(NamedTuple):
         Standard deviation by that of the scaler.
     """
 
-    z: Floats
-    ratio: Floats
+    z: Array
+    ratio: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ class Fitted:
         return np.asarray(m.std <= _CONSTANT_ULPS * np.spacing(np.abs(m.mean)))
 
     @cached_property
-    def scale(self) -> Floats:
+    def scale(self) -> Array:
         """What each feature is divided by."""
         return np.where(self.constant, 1.0, self.moments.std)
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arguments import axis as as_axis
 from fastgrad._arguments import number, refusal
+from fastgrad._arrays import Array
 from fastgrad._kernels import _moments as kernel
 from fastgrad._threads import resolve_num_threads, useful_threads
 from fastgrad.statistics import tables
@@ -25,7 +26,6 @@ from fastgrad.statistics import tables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Floats = NDArray[np.float64]
 
 NO_WEIGHTS = np.empty(0)
 # Rows of a state, as in simd/moments.h.
@@ -44,15 +44,15 @@ NO_WEIGHTS = np.empty(0)
 _WAVE, _SLAB = 1 << 19, 1 << 18
 
 
-def empty_state(columns: int) -> Floats:
+def empty_state(columns: int) -> Array:
     """Return the state of no rows."""
     lanes = kernel.LANE_COLUMNS
     return np.zeros((kernel.STATE_SIZE, -(-columns // lanes) * lanes))
 
 
 def accumulate(
-    state: Floats, rows: NDArray[Any], weights: Floats, num_threads: int
-) -> tuple[Floats, NDArray[np.bool_]]:
+    state: Array, rows: NDArray[Any], weights: Array, num_threads: int
+) -> tuple[Array, NDArray[np.bool_]]:
     """Return `state` with all rows of an (outer, inner, columns) array merged in.
 
     And which columns have infinities: their state then lacks some chunks.
@@ -71,7 +71,7 @@ def accumulate(
     return state, infinite.view(np.bool_)
 
 
-def _accumulate_finite(*arguments: Any) -> Floats:
+def _accumulate_finite(*arguments: Any) -> Array:
     state, infinite = accumulate(*arguments)
     tables.refuse_infinities(infinite)
     return state
@@ -86,8 +86,8 @@ class Accumulator:
     """
 
     columns: int
-    state: Floats
-    parts: tuple[tuple[Floats, Floats], ...] = ()  # (rows, weights) of the open chunk
+    state: Array
+    parts: tuple[tuple[Array, Array], ...] = ()  # (rows, weights) of the open chunk
     waiting: int = 0  # rows in the parts
 
     @classmethod
@@ -96,7 +96,7 @@ class Accumulator:
         return cls(columns, empty_state(columns))
 
     def updated(
-        self, x: NDArray[Any], weights: Floats | None, num_threads: int
+        self, x: NDArray[Any], weights: Array | None, num_threads: int
     ) -> Accumulator:
         """Return the accumulator after the rows of the (n, columns) array `x` too."""
         result = self
@@ -105,7 +105,7 @@ class Accumulator:
         return result
 
     def _with_slab(
-        self, rows: NDArray[Any], weights: Floats | None, num_threads: int
+        self, rows: NDArray[Any], weights: Array | None, num_threads: int
     ) -> Accumulator:
         chunk = kernel.CHUNK_ROWS
         head = min(len(rows), -self.waiting % chunk)
@@ -121,7 +121,7 @@ class Accumulator:
         return closed._with_open(rows, weights, whole, len(rows))
 
     def _with_open(
-        self, rows: NDArray[Any], weights: Floats | None, start: int, stop: int
+        self, rows: NDArray[Any], weights: Array | None, start: int, stop: int
     ) -> Accumulator:
         if start == stop:
             return self
@@ -131,7 +131,7 @@ class Accumulator:
         parts = (*self.parts, (copy, w))
         return Accumulator(self.columns, self.state, parts, self.waiting + len(copy))
 
-    def _closed(self) -> Floats:
+    def _closed(self) -> Array:
         """Return the state with the open rows merged in, as a (short) chunk."""
         if not self.parts:
             return self.state
@@ -183,11 +183,11 @@ class Moments:
     weight: Any
     effective_count: Any
     ddof: float
-    _state: Floats
+    _state: Array
     _shape: tuple[int, ...]
 
     @classmethod
-    def _of(cls, state: Floats, shape: tuple[int, ...], ddof: float) -> Moments:
+    def _of(cls, state: Array, shape: tuple[int, ...], ddof: float) -> Moments:
         columns = math.prod(shape)
         rows = state[:, :columns]
         with np.errstate(all="ignore"):
@@ -353,8 +353,8 @@ def _sample_axes(x: NDArray[Any], axis: int | Sequence[int] | None) -> list[int]
 
 
 def state_of(
-    x: NDArray[Any], axes: list[int], weights: Floats | None, num_threads: int
-) -> Floats:
+    x: NDArray[Any], axes: list[int], weights: Array | None, num_threads: int
+) -> Array:
     """Return the state of `x` over the sample `axes`, without a copy where possible."""
     moved = x.transpose(axes + [k for k in range(x.ndim) if k not in axes])
     samples, features = moved.shape[: len(axes)], moved.shape[len(axes) :]

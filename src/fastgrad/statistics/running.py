@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arguments import choice, flag, integer, number, refusal
+from fastgrad._arrays import Array
 from fastgrad._memory import refuse_too_large
 from fastgrad._threads import resolve_num_threads
 from fastgrad.statistics.batchnorm import (
@@ -18,8 +19,6 @@ from fastgrad.statistics.batchnorm import (
     normalised,
     per_channel,
 )
-
-Floats = NDArray[np.float64]
 
 
 class BatchNorm:
@@ -159,7 +158,7 @@ class BatchNorm:
         y = normalised(array, channel, self.running_mean, slope, beta, threads)
         return y.astype(dtype, copy=False)
 
-    def _affine(self) -> tuple[Floats, Floats]:
+    def _affine(self) -> tuple[Array, Array]:
         """Return scale and shift, which there may be none of."""
         if self.affine:
             return self.gamma, self.beta
@@ -183,7 +182,7 @@ class BatchNorm:
 
     def backward(
         self, dy: ArrayLike
-    ) -> tuple[NDArray[Any], Floats | None, Floats | None]:
+    ) -> tuple[NDArray[Any], Array | None, Array | None]:
         """Return ``(dx, dgamma, dbeta)`` of the last batch in training.
 
         The last two are None unless `affine`.
@@ -200,7 +199,7 @@ class BatchNorm:
         )
         return (dx, dgamma, dbeta) if self.affine else (dx, None, None)
 
-    def folded(self) -> tuple[Floats, Floats]:
+    def folded(self) -> tuple[Array, Array]:
         """Return ``(scale, shift)`` such that inference is scale · x + shift.
 
         To be folded into the weights of the layer before.
@@ -217,5 +216,5 @@ class BatchNorm:
         return scale, beta - self.running_mean * scale
 
 
-def _moved(old: Floats, batch: Floats, new: float) -> Floats:
+def _moved(old: Array, batch: Array, new: float) -> Array:
     return (1.0 - new) * old + new * batch

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arguments import flag, refusal
+from fastgrad._arrays import Array
 from fastgrad._threads import resolve_num_threads
 from fastgrad.statistics import tables
 from fastgrad.statistics.affine import normalise, result_dtype, target_for
@@ -19,8 +20,6 @@ from fastgrad.statistics.fitted import Drift, Fitted
 from fastgrad.statistics.moments import Accumulator, moments
 from fastgrad.statistics.routing import Requests
 from fastgrad.statistics.sparse import as_sparse, is_sparse, rescaled, state_of_sparse
-
-Floats = NDArray[np.float64]
 
 
 class StandardScaler(Requests, Transformer):
@@ -273,7 +272,7 @@ class StandardScaler(Requests, Transformer):
         Returns
         -------
         array of shape (n, n_features), sparse matrix, or frame if `set_output` says so
-            Floats keep their type, other numbers become float64.
+            Array keep their type, other numbers become float64.
 
         Raises
         ------
@@ -331,19 +330,19 @@ class StandardScaler(Requests, Transformer):
         return target
 
     @property
-    def mean_(self) -> Floats | None:
+    def mean_(self) -> Array | None:
         """Mean of each feature."""
-        mean: Floats = self._fitted.moments.mean
+        mean: Array = self._fitted.moments.mean
         return mean if self.with_mean or self.with_std else None
 
     @property
-    def var_(self) -> Floats | None:
+    def var_(self) -> Array | None:
         """Variance of each feature, ``ddof=0``."""
-        var: Floats = self._fitted.moments.var
+        var: Array = self._fitted.moments.var
         return var if self.with_std else None
 
     @property
-    def scale_(self) -> Floats | None:
+    def scale_(self) -> Array | None:
         """What each feature is divided by."""
         scale = self._fitted.scale
         return scale if self.with_std else None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arrays import Array
 from fastgrad.statistics import tables
 from fastgrad.statistics.affine import result_dtype
 from fastgrad.statistics.moments import (
@@ -24,8 +25,6 @@ from fastgrad.statistics.moments import (
     WEIGHT_SQUARES,
     empty_state,
 )
-
-Floats = NDArray[np.float64]
 
 # Data beyond these has no squares; scaled by 2 to the 600, or to the -600, it has.
 _LARGE, _SMALL = 2.0**250, 2.0**-400
@@ -55,7 +54,7 @@ def as_sparse(x: Any, name: str) -> Any:
     return x
 
 
-def state_of_sparse(x: Any, weights: Floats | None) -> Floats:
+def state_of_sparse(x: Any, weights: Array | None) -> Array:
     """Return the state of the rows of a sparse matrix, see `moments.empty_state`."""
     x = x.tocsc(copy=True)
     x.sum_duplicates()
@@ -64,7 +63,7 @@ def state_of_sparse(x: Any, weights: Floats | None) -> Floats:
     filled = np.flatnonzero(start < stop)
     w = np.ones(x.shape[0]) if weights is None else weights
 
-    def by_column(values: NDArray[Any]) -> Floats:
+    def by_column(values: NDArray[Any]) -> Array:
         sums = np.zeros(columns)
         if filled.size:
             sums[filled] = np.add.reduceat(values.astype(np.float64), start[filled])
@@ -100,7 +99,7 @@ def state_of_sparse(x: Any, weights: Floats | None) -> Floats:
     return state
 
 
-def _exponents(size: Floats, column: NDArray[Any], columns: int) -> NDArray[np.int64]:
+def _exponents(size: Array, column: NDArray[Any], columns: int) -> NDArray[np.int64]:
     """Return by which power of two each column is scaled."""
     top = np.zeros(columns)
     np.maximum.at(top, column, size)
@@ -108,7 +107,7 @@ def _exponents(size: Floats, column: NDArray[Any], columns: int) -> NDArray[np.i
     return np.where(top > _LARGE, -600, np.where(small, 600, 0))
 
 
-def rescaled(x: Any, scale: Floats, *, inverse: bool, in_place: bool) -> Any:
+def rescaled(x: Any, scale: Array, *, inverse: bool, in_place: bool) -> Any:
     """Return a matrix with its columns divided, in double, and rounded once.
 
     Multiplied, where `inverse`.

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arrays import AnyArray
 from fastgrad.checking.audit.generators import Generators
 from fastgrad.checking.jacobians import Outputs
 from fastgrad.losses import Losses, grads_of
-from fastgrad.params import AnyArray, Nest, Vector
+from fastgrad.params import Nest, Vector
 from fastgrad.reports import Block, Blocks, Cause, GradientReport, Verdict
 
 # A repeated evaluation may differ by this many roundings (threads that sum in another

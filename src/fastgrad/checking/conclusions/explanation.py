@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arrays import Array
 from fastgrad.checking.audit import Finding
-from fastgrad.checking.differences import Array
 from fastgrad.checking.judgement import KINK, WRONG, Gradient, Verdicts
 from fastgrad.losses import Losses, as_program
 from fastgrad.reports import GradientReport

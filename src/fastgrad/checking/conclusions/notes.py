@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastgrad.checking.differences import Calibration, Flags
+from fastgrad._arrays import Flags
+from fastgrad.checking.differences import Calibration
 from fastgrad.checking.judgement import (
     CORRECT,
     UNDECIDED,

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arrays import Array
 from fastgrad.checking.conclusions.notes import notes
-from fastgrad.checking.differences import Array, Calibration
+from fastgrad.checking.differences import Calibration
 from fastgrad.checking.directions import UNLUCKY, Search, searched_error
 from fastgrad.checking.judgement import (
     CORRECT,

@@ -11,14 +11,8 @@ import dataclasses
 
 import numpy as np
 
-from fastgrad.checking.differences.pairs import (
-    EPS,
-    Array,
-    Flags,
-    Index,
-    Slopes,
-    entry_pairs,
-)
+from fastgrad._arrays import Array, Flags, Index
+from fastgrad.checking.differences.pairs import EPS, Slopes, entry_pairs
 from fastgrad.checking.differences.scales import binary
 from fastgrad.losses import Losses
 

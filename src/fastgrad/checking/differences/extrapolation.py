@@ -12,17 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences.noise import measure_noise, noise_along, pooled
-from fastgrad.checking.differences.pairs import (
-    KAPPA,
-    RATIO,
-    RUNGS,
-    Array,
-    Flags,
-    Index,
-    Pairs,
-    entry_pairs,
-)
+from fastgrad.checking.differences.pairs import KAPPA, RATIO, RUNGS, Pairs, entry_pairs
 from fastgrad.checking.differences.scales import Owner, Scale, binary
 from fastgrad.checking.differences.stairs import noise_of_stairs
 from fastgrad.checking.differences.tables import rounding_of

@@ -9,7 +9,8 @@ shifts the slope by as much.
 
 import numpy as np
 
-from fastgrad.checking.differences.pairs import FAR, KAPPA, Array, Flags, Pairs
+from fastgrad._arrays import Array, Flags
+from fastgrad.checking.differences.pairs import FAR, KAPPA, Pairs
 
 _POWERS = ([1, 3], [1, 3, 5])
 _LEAST = 3  # more steps than coefficients, so that there is a rest

@@ -7,15 +7,8 @@ one-sided slopes where it has a kink.
 
 import numpy as np
 
-from fastgrad.checking.differences.pairs import (
-    EPS,
-    KAPPA,
-    RATIO,
-    Array,
-    Flags,
-    Pairs,
-    Slopes,
-)
+from fastgrad._arrays import Array, Flags
+from fastgrad.checking.differences.pairs import EPS, KAPPA, RATIO, Pairs, Slopes
 
 
 def ladder(pairs: Pairs, noise: Array) -> Slopes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences.exact import FINE, exact_bars
 from fastgrad.checking.differences.ladders import ladder
 from fastgrad.checking.differences.pairs import (
@@ -17,9 +18,6 @@ from fastgrad.checking.differences.pairs import (
     KAPPA,
     RATIO,
     RUNGS,
-    Array,
-    Flags,
-    Index,
     Pairs,
     entry_pairs,
 )

@@ -9,13 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastgrad._arrays import Array, Flags, Index
 from fastgrad.losses import Losses
-
-Array = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-Index = NDArray[np.int64]
 
 EPS = float(np.finfo(np.float64).eps)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import number, refusal
-from fastgrad.checking.differences.pairs import Array, Index
+from fastgrad._arrays import Array, Index
 from fastgrad.params import Nest, spread
 
 _TYPICAL = 2**14  # entries of a block that say how large its entries are

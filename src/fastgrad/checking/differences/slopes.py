@@ -6,18 +6,12 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import choice, refusal
+from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences.exact import exact_slopes
 from fastgrad.checking.differences.extrapolation import extrapolated_slopes
 from fastgrad.checking.differences.ladders import ladder
 from fastgrad.checking.differences.noise import Calibration, calibrate
-from fastgrad.checking.differences.pairs import (
-    EPS,
-    RUNGS,
-    Array,
-    Index,
-    Slopes,
-    entry_pairs,
-)
+from fastgrad.checking.differences.pairs import EPS, RUNGS, Slopes, entry_pairs
 from fastgrad.checking.differences.scales import Every, Given, binary
 from fastgrad.losses import Losses
 

@@ -6,7 +6,8 @@ is a staircase, on which small differences are zero or a whole step.
 
 import numpy as np
 
-from fastgrad.checking.differences.pairs import Array, Index, Pairs, entry_pairs
+from fastgrad._arrays import Array, Index
+from fastgrad.checking.differences.pairs import Pairs, entry_pairs
 from fastgrad.checking.differences.tables import ROUNDED
 from fastgrad.losses import Losses
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fastgrad.checking.differences.pairs import EPS, Array, Flags
+from fastgrad._arrays import Array, Flags
+from fastgrad.checking.differences.pairs import EPS
 from fastgrad.losses import Losses
 
 _SINGLE = 2.0**-23

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import (
     RUNGS,
-    Array,
     Calibration,
-    Index,
     direction_pairs,
     ladder,
     noise_along,

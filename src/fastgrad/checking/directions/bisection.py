@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import refusal
+from fastgrad._arrays import Array
 from fastgrad.checking.differences import (
     EPS,
     KAPPA,
     RATIO,
-    Array,
     Calibration,
     Owner,
     Scale,

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgrad.checking.differences import EPS, Array, Index, ecnoise
+from fastgrad._arrays import Array, Flags, Index
+from fastgrad.checking.differences import EPS, ecnoise
 from fastgrad.checking.jacobians.outputs import Outputs
-from fastgrad.losses import Flags, Losses, Progress
+from fastgrad.losses import Losses, Progress
 from fastgrad.params import Nest, Vector
 
 _BATCH = 2**22  # numbers in the points that are held at once

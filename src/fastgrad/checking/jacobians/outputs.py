@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arguments import refusal
+from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import Scale, binary
 from fastgrad.checking.jacobians.sparsity import members
 from fastgrad.losses import Crew
 from fastgrad.params import entry_name
-
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
 
 _BATCH = 2**16  # numbers of the outputs that are held at once
 _LOUD = 2.0**10  # roundings of the outputs: more is noise, and has to be measured

@@ -16,15 +16,9 @@ from fastgrad._arguments import (
     refusal,
     with_arguments,
 )
+from fastgrad._arrays import Array, Index
 from fastgrad._memory import refuse_too_large
-from fastgrad.checking.differences import (
-    EPS,
-    Array,
-    Given,
-    Index,
-    check_method,
-    slopes_of,
-)
+from fastgrad.checking.differences import EPS, Given, check_method, slopes_of
 from fastgrad.checking.jacobians import sparsity as patterns
 from fastgrad.checking.jacobians.entries import Entries
 from fastgrad.checking.jacobians.flattening import FlatFunction, is_nest

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arrays import Array, Index
 from fastgrad.checking.jacobians.flattening import FlatFunction
-from fastgrad.checking.jacobians.outputs import Array, Index, Outputs
+from fastgrad.checking.jacobians.outputs import Outputs
 from fastgrad.checking.jacobians.sparsity import members
 
 Product = Callable[..., Any]

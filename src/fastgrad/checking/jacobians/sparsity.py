@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastgrad._arrays import Index
 from fastgrad._kernels._coloring import group_columns
-
-Index = NDArray[np.int64]
 
 
 def is_sparse(matrix: Any) -> bool:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgrad._arguments import Seed
+from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import binary
-from fastgrad.checking.jacobians.outputs import Array, Index, Outputs, slopes
+from fastgrad.checking.jacobians.outputs import Outputs, slopes
 
 # |u| of an entry is smaller than this in one of 100 Gaussian directions.
 UNLUCKY = 0.0125

@@ -5,7 +5,7 @@ As in X.T @ (X @ w - y) at the minimum, or p - 1 of a saturated softmax.
 
 import numpy as np
 
-from fastgrad.checking.differences import Array, Flags, Index
+from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.judgement.evidence import (
     CORRECT,
     DECISIVE,

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arguments import number
-from fastgrad.checking.differences import EPS, RUNGS, Array, Calibration, Flags, Index
+from fastgrad._arrays import Array, Flags, Index
+from fastgrad.checking.differences import EPS, RUNGS, Calibration
 
 Kinds = NDArray[np.uint8]
 

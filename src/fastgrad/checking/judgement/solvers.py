@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastgrad.checking.differences import Array, Index
+from fastgrad._arrays import Array, Index
 from fastgrad.checking.judgement.evidence import UNDECIDED, WRONG, Judgement, Jump
 from fastgrad.checking.judgement.turns import Loop, Turns, count_turns
 from fastgrad.losses import Losses

@@ -10,13 +10,11 @@ there.
 
 import numpy as np
 
+from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences import (
     RATIO,
     RUNGS,
-    Array,
     Calibration,
-    Flags,
-    Index,
     Pairs,
     binary,
     entry_pairs,

@@ -7,15 +7,13 @@ Where noise hides the slope, steps as large as the entry itself.
 
 import numpy as np
 
+from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences import (
     CLOSER,
     FAR,
     KAPPA,
     RUNGS,
-    Array,
     Calibration,
-    Flags,
-    Index,
     Slopes,
     binary,
     entry_pairs,

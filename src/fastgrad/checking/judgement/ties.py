@@ -12,14 +12,8 @@ itself: there a gradient may be right by convention that is no subgradient of th
 
 import numpy as np
 
-from fastgrad.checking.differences import (
-    RUNGS,
-    Array,
-    Calibration,
-    Index,
-    direction_pairs,
-    ladder,
-)
+from fastgrad._arrays import Array, Index
+from fastgrad.checking.differences import RUNGS, Calibration, direction_pairs, ladder
 from fastgrad.checking.judgement.evidence import KINK, WRONG, Judgement, take
 from fastgrad.losses import Losses
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.checking.differences import Array, Calibration, Index
+from fastgrad._arrays import Array, Index
+from fastgrad.checking.differences import Calibration
 from fastgrad.checking.judgement.evidence import Effects, Gradient, allowances
 
 

@@ -9,12 +9,11 @@ import itertools
 
 import numpy as np
 
+from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import (
     RUNGS,
-    Array,
     Calibration,
     Every,
-    Index,
     binary,
     entry_pairs,
     exact_slopes,

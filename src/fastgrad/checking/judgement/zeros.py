@@ -10,7 +10,8 @@ number of few digits, or that divided by the number of samples.
 
 import numpy as np
 
-from fastgrad.checking.differences import Array, Calibration, Index
+from fastgrad._arrays import Array, Index
+from fastgrad.checking.differences import Calibration
 from fastgrad.checking.judgement.evidence import (
     DECISIVE,
     UNDECIDED,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.checking.metamorphic.samples import Index
+from fastgrad._arrays import Index
 from fastgrad.params import Nest, Vector
 from fastgrad.reports import Identity
 

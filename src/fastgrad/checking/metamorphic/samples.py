@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgrad._arguments import integer, refusal
-from fastgrad.params import AnyArray, Nest, rebuild, walk
+from fastgrad._arrays import AnyArray, Index
+from fastgrad.params import Nest, rebuild, walk
 
-Index = NDArray[np.int64]
 Copier = Callable[[AnyArray], AnyArray]
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.primitives.primitive import Array, Primitive
+from fastgrad._arrays import Array
+from fastgrad.program.primitives.primitive import Primitive
 
 # ---- reductions: ints say for each axis whether it is reduced ------------------------
 

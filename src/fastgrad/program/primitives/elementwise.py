@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.primitives.primitive import Array, Primitive, unbroadcast
+from fastgrad._arrays import Array
+from fastgrad.program.primitives.primitive import Primitive, unbroadcast
 
 ELEMENTWISE: dict[str, Primitive] = {}
 

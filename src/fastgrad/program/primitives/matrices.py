@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.primitives.primitive import Array, Primitive
+from fastgrad._arrays import Array
+from fastgrad.program.primitives.primitive import Primitive
 
 #: Its types are narrower than what it takes and gives.
 _linalg: Any = np.linalg

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from fastgrad.program.primitives.primitive import Array, Primitive
+from fastgrad._arrays import Array
+from fastgrad.program.primitives.primitive import Primitive
 
 # ---- shape -------------------------------------------------------------------------
 

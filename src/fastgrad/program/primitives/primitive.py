@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from fastgrad._arrays import Array
+
 #: derivative(g, out, inputs, ints): the gradient with respect to each input.
 Derivative = Callable[[Array, Array, Sequence[Array], Sequence[int]], tuple[Any, ...]]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arrays import Array
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.primitives import shapes
@@ -19,7 +20,6 @@ from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.templates import (
     ITERATORS,
-    Array,
     Slot,
     arrays,
     called,

@@ -13,15 +13,13 @@ from types import CellType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastgrad._arrays import Array
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.trace.complexes import Complex, is_live
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.traced import Traced
-
-Array = NDArray[np.float64]
 
 #: Objects that are looked at for traced arrays among what they hold.
 _MOST = 10_000
