@@ -13,7 +13,7 @@ from fastgrad._arguments import flag, function, number, public, public_with
 from fastgrad._arrays import Array
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import refuse_random
-from fastgrad.checking.differences import EPS, KAPPA, Scale, binary, noise_along
+from fastgrad.checking.differences import Curvatures, Scale, binary
 from fastgrad.checking.jacobian import checked
 from fastgrad.checking.jacobians import (
     FlatFunction,
@@ -24,11 +24,10 @@ from fastgrad.checking.jacobians import (
     pattern,
 )
 from fastgrad.checking.weighted import with_causes
-from fastgrad.losses import Losses, Reduction, make_losses
+from fastgrad.losses import Reduction, make_losses
 from fastgrad.params import Nest, limits
 from fastgrad.reports import GradientReport
 
-_FINEST, _COARSEST = -9, -3  # powers of two: steps relative to the parameters
 _STEP = 2.0**-9  # of the gradient of a loss whose Hessian is checked
 # Of that gradient: where the loss is asked, in steps, and what by.
 _CENTRAL = np.array([[-2.0, -1.0, 1.0, 2.0], [1 / 12, -2 / 3, 2 / 3, -1 / 12]])
@@ -60,8 +59,9 @@ def numerical_hessian(
     args, kwargs : tuple, dict
         What else `loss` takes.
     step : float, optional
-        The absolute step of every entry, without extrapolation. By default it follows
-        from the noise of the loss, and two steps are extrapolated.
+        The absolute step of every entry, without extrapolation. By default steps are
+        extrapolated: two that follow from the noise of the loss, or, of up to 64
+        entries, five and more, until these have converged.
     sparsity : array_like or sparse matrix, shape (P, P), optional
         Non-zero where the Hessian may be; either triangle will do.
     return_error : bool
@@ -74,7 +74,7 @@ def numerical_hessian(
     hessian : ndarray of float64, shape (P, P)
         A ``scipy.sparse.csr_array`` if `sparsity` is a sparse matrix. For a nest, a
         nest like `params` of nests like `params`, of arrays of both shapes in turn; for
-        an array, that array.
+        an array, that array. nan where the loss was not finite.
     error : of the same kind
         If `return_error` is set.
 
@@ -87,7 +87,8 @@ def numerical_hessian(
     -----
     Along u = h_i e_i + h_j e_j the sum of both sides is ``u' H u``, and that of e_i and
     e_j taken off leaves ``2 h_i h_j H_ij`` (polarisation). Four evaluations for each of
-    the P (P + 1) / 2 entries, two with `step`.
+    the P (P + 1) / 2 entries, two with `step`; of up to 64 ten, and four more each time
+    that these have not converged.
 
     Examples
     --------
@@ -114,61 +115,15 @@ def numerical_hessian(
             what = f"a Hessian of {size:,} x {size:,} entries"
             refuse_too_large(40.0 * size * size, what, "pass `sparsity`")
         row, column = pattern(sparsity, size, size)
+        losses.forgive()
         refuse_random(losses)
-        measured = _Curvatures(losses, step).entries(row, column)
+        measured = Curvatures(losses, step).entries(row, column)
+        if losses.raised is not None and not np.isfinite(measured[0]).any():
+            raise losses.raised  # nothing at all is known
         value, error = (
             _arranged(part, row, column, losses.nest, sparsity) for part in measured
         )
     return (value, error) if return_error else value
-
-
-class _Curvatures:
-    """Second differences of a loss."""
-
-    def __init__(self, losses: Losses, step: float | None) -> None:
-        self.losses, size = losses, losses.nest.size
-        scale = Scale(losses.theta, losses.nest.offsets)
-        self.noise = noise_along(losses, scale, np.random.default_rng(0))
-        self.noise = max(self.noise, EPS * abs(losses.base))
-        self.step = np.full(size, step)
-        self.times = np.array([1.0, -1.0])
-        if step is None:
-            level = self.noise / max(abs(losses.base), self.noise, 1e-300)
-            power = np.clip(np.rint(np.log2(level) / 6), _FINEST, _COARSEST)
-            self.step = binary(scale[:], np.exp2(power))
-            self.times = np.array([1.0, -1.0, 2.0, -2.0])
-
-    def entries(self, row: NDArray[Any], column: NDArray[Any]) -> tuple[Array, Array]:
-        """Return some entries, and their error bars."""
-        size = len(self.step)
-        low, high = np.minimum(row, column), np.maximum(row, column)
-        pairs, which = np.unique(low * size + high, return_inverse=True)
-        i, j = np.divmod(pairs, size)
-        alone = {k: self._along(k) for k in np.union1d(i, j).tolist()}
-        found = np.array([self._pair(a, b, alone) for a, b in zip(i, j, strict=True)])
-        value, error = found.reshape(-1, 2).T
-        return value[which], error[which]
-
-    def _pair(self, i: int, j: int, alone: dict[int, Array]) -> tuple[float, float]:
-        area = self.step[i] * self.step[j]
-        if i == j:
-            bends, noise = alone[i] / area, 2 * self.noise / area
-        else:
-            bends = (self._along(i, j) - alone[i] - alone[j]) / (2 * area)
-            noise = 3 * self.noise / area
-        if len(bends) == 1:
-            return bends[0], KAPPA * noise
-        near, far = bends
-        return (4 * near - far) / 3, abs(near - far) / 3 + KAPPA * noise
-
-    def _along(self, *entries: int) -> Array:
-        """Return u' H u at each step, u being the steps of these entries."""
-        direction = np.zeros(len(self.step))
-        direction[list(entries)] = self.step[list(entries)]
-        with np.errstate(all="ignore"):
-            rises = self.losses.along(direction, self.times)
-        bends: Array = (rises[::2] + rises[1::2]) / self.times[::2] ** 2
-        return bends
 
 
 def _arranged(

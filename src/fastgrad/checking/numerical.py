@@ -76,11 +76,12 @@ def numerical_gradient(
     -----
     Costs one evaluation of the loss per entry where it is compiled and its differences
     are exact (two of up to 64 entries), and some 30 for each of a few entries per
-    block. Otherwise six of up to 64 entries: central differences at h, 2h and 4h,
-    extrapolated to sixth order, and six more for each time that h does not suit the
-    entry and becomes an eighth. Of more entries four, of which two are a second step
-    that tells whether the first suits the entry, and twenty where it does not. Two for
-    `step`, one for a forward or complex step, twenty for Ridders.
+    block. Otherwise seven of up to 64 entries: central differences at h, 2h and 4h,
+    extrapolated to sixth order, and a complex step, which is taken where it is within
+    the error bars of these for all entries; and six more for each time that h does not
+    suit the entry and becomes an eighth. Of more entries four, of which two are a
+    second step that tells whether the first suits the entry, and twenty where it does
+    not. Two for `step`, one for a forward or complex step, twenty for Ridders.
 
     Examples
     --------

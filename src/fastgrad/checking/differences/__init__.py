@@ -4,12 +4,15 @@
 - `scales`: how far each entry is moved.
 - `noise`: how much the loss rounds (by `tables` of differences) and bends, and the step
   that suits it; `stairs` that rounding makes.
+- `imaginary`: the complex step, where real differences bear it out.
+- `curvatures`: second differences.
 - `exact`: one evaluation where a program knows differences to the last digits;
   `extrapolation` of three steps; `fits` of many large ones where noise hides the slope
   at small ones.
 - `slopes`: of all entries, by one of these.
 """
 
+from fastgrad.checking.differences.curvatures import Curvatures
 from fastgrad.checking.differences.exact import (
     INVERTING,
     exact_slopes,
@@ -63,6 +66,7 @@ __all__ = [
     "RATIO",
     "RUNGS",
     "Calibration",
+    "Curvatures",
     "Every",
     "Given",
     "Owner",

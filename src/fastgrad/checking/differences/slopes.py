@@ -9,6 +9,11 @@ from fastgrad._arguments import choice, refusal
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences.exact import exact_slopes
 from fastgrad.checking.differences.extrapolation import extrapolated_slopes
+from fastgrad.checking.differences.imaginary import (
+    STEP,
+    imaginary_slopes,
+    is_borne_out,
+)
 from fastgrad.checking.differences.ladders import ladder
 from fastgrad.checking.differences.noise import Calibration, calibrate
 from fastgrad.checking.differences.pairs import EPS, RUNGS, Slopes, entry_pairs
@@ -17,7 +22,6 @@ from fastgrad.losses import Losses
 
 METHODS = ("auto", "central", "forward", "backward", "complex", "ridders")
 
-_COMPLEX_STEP = 1e-30
 _CHUNK = 4096  # entries whose ladders are held at once
 _PIECE = 2**15  # entries that are looked at at once
 FEW = 64  # entries: a second step each costs less than finding the first did
@@ -58,7 +62,7 @@ def refuse_lost_step(losses: Losses, index: Any, step: Given) -> None:
 
 def complex_slopes(losses: Losses, index: Index, step: Given | None) -> Slopes:
     """Return the derivatives by the complex step: one evaluation each."""
-    h = np.full(len(index), _COMPLEX_STEP) if step is None else step[index]
+    h = np.full(len(index), STEP) if step is None else step[index]
     value = losses.imaginary(index, h) / h
     return plain(value, 64 * EPS * np.abs(value))
 
@@ -125,12 +129,16 @@ def slopes_of(
 
 
 def _few(losses: Losses, index: Index, rng: np.random.Generator) -> Slopes:
-    """Exact differences, where there are; else three steps each, or a ladder."""
+    """Exact differences or a complex step, where borne out; else three, or a ladder."""
     if losses.engine == "compiled":
         calibration = calibrate(losses, rng)
         if calibration.method == "exact":
             return _exactly(losses, index, calibration, both_sides=True)
+    # First: what the function keeps of its last call is to be of real parameters.
+    analytic = imaginary_slopes(losses, index)
     value, error, again = extrapolated_slopes(losses, index, rng)
+    if analytic is not None and is_borne_out(analytic, value, error):
+        return plain(analytic, error + np.abs(analytic - value))
     if again.size:
         calibration = calibrate(losses, rng)
         better = ridders_slopes(losses, index[again], calibration)
