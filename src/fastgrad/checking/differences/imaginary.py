@@ -34,7 +34,8 @@ def imaginary_slopes(losses: Losses, index: Index) -> Array | None:
         rest = losses.imaginary(index[1:], h[1:])
     except Exception:  # whatever it is that cannot be computed
         return None
-    return np.concatenate([first, rest]) / h
+    slopes: Array = np.concatenate([first, rest]) / h
+    return slopes
 
 
 def is_borne_out(slopes: Array, value: Array, error: Array) -> bool:
