@@ -106,10 +106,9 @@ def array_positions(function):
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
             return 3
-        if parameter.name in OPTIONS or parameter.annotation not in (
-            "Any",
-            parameter.empty,
-        ):
+        if parameter.name in OPTIONS or isinstance(parameter.default, bool):
+            break
+        if parameter.annotation is not parameter.empty:  # a number, a shape
             break
         count += 1
     return count

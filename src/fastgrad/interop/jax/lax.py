@@ -41,7 +41,7 @@ _HOW = frozenset(
 )
 
 
-def parameters(equation: Any) -> dict[str, Any]:
+def parameters(equation):
     """Return the parameters of an equation that say what to compute."""
     if equation.primitive.name in _WHOLE:
         return {"equation": equation}
@@ -51,7 +51,7 @@ def parameters(equation: Any) -> dict[str, Any]:
 # ---- arithmetic ----------------------------------------------------------------------
 
 
-def _convert(x: Any, new_dtype: Any) -> Any:
+def _convert(x, new_dtype):
     """The program computes in float64 whatever the dtype."""
     if isinstance(x, np.ndarray):
         return x.astype(new_dtype)
@@ -64,15 +64,15 @@ def _convert(x: Any, new_dtype: Any) -> Any:
     return x
 
 
-def _divide(x: Any, y: Any) -> Any:
+def _divide(x, y):
     return np.trunc(x / y) if x.dtype.kind in "iu" else x / y
 
 
-def _remainder(x: Any, y: Any) -> Any:
+def _remainder(x, y):
     return np.fmod(x, y) if x.dtype.kind in "iu" else x - y * np.trunc(x / y)
 
 
-def _select(which: Any, *cases: Any) -> Any:
+def _select(which, *cases):
     if len(cases) == 2:
         return np.where(which, cases[1], cases[0])
     out = cases[-1]
@@ -81,15 +81,15 @@ def _select(which: Any, *cases: Any) -> Any:
     return out
 
 
-def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
-    def reduce(x: Any, axes: Sequence[int]) -> Any:
+def _reduction(function: Callable[..., Any]):
+    def reduce(x, axes: Sequence[int]):
         return function(x, axis=tuple(axes)) if axes else x
 
     return reduce
 
 
-def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
-    def accumulate(x: Any, axis: int, reverse: bool) -> Any:
+def _cumulative(function: Callable[..., Any]):
+    def accumulate(x, axis: int, reverse: bool):
         if reverse:
             return np.flip(function(np.flip(x, axis), axis=axis), axis)
         return function(x, axis=axis)
@@ -97,14 +97,14 @@ def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
     return accumulate
 
 
-def _place(function: Callable[..., Any]) -> Callable[..., Any]:
-    def place(x: Any, axes: Sequence[int], index_dtype: Any) -> Any:
+def _place(function: Callable[..., Any]):
+    def place(x, axes: Sequence[int], index_dtype):
         return function(x, axis=axes[0])
 
     return place
 
 
-def _dot_general(x: Any, y: Any, dimension_numbers: Any) -> Any:
+def _dot_general(x, y, dimension_numbers):
     (cx, cy), (bx, by) = dimension_numbers
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     lx = [next(letters) for _ in np.shape(x)]
@@ -118,15 +118,15 @@ def _dot_general(x: Any, y: Any, dimension_numbers: Any) -> Any:
 
 
 def _convolution(
-    x: Any,
-    w: Any,
+    x,
+    w,
     window_strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
     lhs_dilation: Sequence[int],
     rhs_dilation: Sequence[int],
-    dimension_numbers: Any,
+    dimension_numbers,
     feature_group_count: int,
-) -> Any:
+):
     numbers = dimension_numbers
     out = convolve(
         dilated(np.transpose(x, numbers.lhs_spec), lhs_dilation),
@@ -140,14 +140,14 @@ def _convolution(
 
 
 def _triangular_solve(
-    a: Any,
-    b: Any,
+    a,
+    b,
     left_side: bool,
     lower: bool,
     transpose_a: bool,
     conjugate_a: bool,
     unit_diagonal: bool,
-) -> Any:
+):
     a = np.tril(a) if lower else np.triu(a)
     if unit_diagonal:
         a = np.where(np.eye(np.shape(a)[-1]), 1.0, a)
@@ -158,7 +158,7 @@ def _triangular_solve(
     return np.swapaxes(np.linalg.solve(a, np.swapaxes(b, -1, -2)), -1, -2)
 
 
-def _fft(x: Any, fft_type: Any, fft_lengths: Sequence[int]) -> Any:
+def _fft(x, fft_type, fft_lengths: Sequence[int]):
     *others, last = range(-len(fft_lengths), 0)
     kind = int(fft_type)
     if kind == 3:  # to real numbers
@@ -175,15 +175,15 @@ def _fft(x: Any, fft_type: Any, fft_lengths: Sequence[int]) -> Any:
 # ---- windows -------------------------------------------------------------------------
 
 
-def _windowed(function: Callable[..., Any], fill: float) -> Callable[..., Any]:
+def _windowed(function: Callable[..., Any], fill: float):
     def reduce(
-        x: Any,
+        x,
         window_dimensions: Sequence[int],
         window_strides: Sequence[int],
         padding: Sequence[tuple[int, int]],
         base_dilation: Sequence[int],
         window_dilation: Sequence[int],
-    ) -> Any:
+    ):
         if any(d != 1 for d in base_dilation):
             raise TypeError("a window over spaced elements")
         moved = [d for d, n in enumerate(window_dimensions) if n > 1]
@@ -205,32 +205,32 @@ def _windowed(function: Callable[..., Any], fill: float) -> Callable[..., Any]:
 # ---- shape ---------------------------------------------------------------------------
 
 
-def _broadcast(x: Any, shape: Sequence[int], broadcast_dimensions: Any) -> Any:
+def _broadcast(x, shape: Sequence[int], broadcast_dimensions):
     kept = [1] * len(shape)
     for d, n in zip(broadcast_dimensions, np.shape(x), strict=True):
         kept[d] = n
     return np.broadcast_to(np.reshape(x, tuple(kept)), tuple(shape))
 
 
-def _reshape(x: Any, new_sizes: Sequence[int], dimensions: Any) -> Any:
+def _reshape(x, new_sizes: Sequence[int], dimensions):
     x = x if dimensions is None else np.transpose(x, dimensions)
     return np.reshape(x, tuple(new_sizes))
 
 
-def _slice(x: Any, start_indices: Any, limit_indices: Any, strides: Any) -> Any:
+def _slice(x, start_indices, limit_indices, strides):
     strides = strides or (1,) * len(start_indices)
     key = zip(start_indices, limit_indices, strides, strict=True)
     return x[tuple(slice(a, b, s) for a, b, s in key)]
 
 
-def _pad(x: Any, value: Any, padding_config: Any) -> Any:
+def _pad(x, value, padding_config):
     if not isinstance(value, np.ndarray) or value:
         raise TypeError("pads with something else than zeros")
     x = dilated(x, [inside + 1 for _, _, inside in padding_config])
     return padded(x, [(low, high) for low, high, _ in padding_config])
 
 
-def _split(x: Any, sizes: Sequence[int], axis: int) -> Any:
+def _split(x, sizes: Sequence[int], axis: int):
     ends = np.cumsum(sizes).tolist()
     lead = (slice(None),) * axis
     return [
@@ -239,14 +239,14 @@ def _split(x: Any, sizes: Sequence[int], axis: int) -> Any:
     ]
 
 
-def _sort(*operands: Any, dimension: int, num_keys: int) -> Any:
+def _sort(*operands, dimension: int, num_keys: int):
     if num_keys != 1:
         raise TypeError("sorts by several keys")
     order = np.argsort(operands[0], axis=dimension, kind="stable")
     return [np.take_along_axis(x, order, axis=dimension) for x in operands]
 
 
-def _top_k(x: Any, k: int, **options: Any) -> Any:
+def _top_k(x, k: int, **options):
     axis = options.get("axis", -1)
     order = np.argsort(-x, axis=axis, kind="stable")
     largest = np.take_along_axis(x, order, axis=axis)
@@ -260,13 +260,13 @@ def _top_k(x: Any, k: int, **options: Any) -> Any:
 # ---- reading and writing at indices: JAX itself says where ---------------------------
 
 
-def _constants(equation: Any, given: Sequence[Any]) -> None:
+def _constants(equation, given: Sequence[Any]):
     if not all(isinstance(x, np.ndarray) for x in given):
         name = equation.primitive.name
         raise TypeError(f"jax.{name} at places that depend on the parameters")
 
 
-def _gathered(x: Any, *indices: Any, equation: Any) -> Any:
+def _gathered(x, *indices, equation):
     """Read places: what the operation does to the numbers of the places."""
     _constants(equation, indices)
     places = np.arange(1.0, 1 + math.prod(np.shape(x))).reshape(np.shape(x))
@@ -276,7 +276,7 @@ def _gathered(x: Any, *indices: Any, equation: Any) -> Any:
     return np.where(outside, found, flat) if outside.any() else flat
 
 
-def _written(x: Any, *rest: Any, equation: Any) -> Any:
+def _written(x, *rest, equation):
     """Write into places: what the operation does to the numbers of the updates."""
     new, indices = _updates(equation, rest)
     numbers = np.arange(1.0, 1 + math.prod(np.shape(new))).reshape(np.shape(new))
@@ -287,7 +287,7 @@ def _written(x: Any, *rest: Any, equation: Any) -> Any:
     return put(x, places, np.ravel(new)[source])
 
 
-def _added(x: Any, *rest: Any, equation: Any) -> Any:
+def _added(x, *rest, equation):
     """Add to places: each update goes where its derivative comes from."""
     new, indices = _updates(equation, rest)
     nothing, zeros = np.zeros(np.shape(x)), np.zeros(np.shape(new))
@@ -298,7 +298,7 @@ def _added(x: Any, *rest: Any, equation: Any) -> Any:
     return add_at(x, places[inside] - 1, np.ravel(new)[inside])
 
 
-def _updates(equation: Any, rest: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+def _updates(equation, rest: Sequence[Any]):
     if equation.primitive.name == "dynamic_update_slice":
         new, indices = rest[0], rest[1:]
     else:
@@ -307,7 +307,7 @@ def _updates(equation: Any, rest: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
     return new, indices
 
 
-def _apply(equation: Any, x: Any, new: Any, indices: Sequence[Any]) -> Any:
+def _apply(equation, x, new, indices: Sequence[Any]):
     whole = equation.primitive.name == "dynamic_update_slice"
     given = (x, new, *indices) if whole else (x, *indices, new)
     return equation.primitive.bind(*given, **equation.params)

@@ -12,14 +12,14 @@ from fastgrad.interop import meanings
 from fastgrad.interop.meanings import Unasked, special
 
 
-def _axes(dim: Any) -> Any:
+def _axes(dim):
     """Axes as NumPy wants them: torch takes an empty list for all."""
     if dim is None or (isinstance(dim, Sequence) and not dim):
         return None
     return tuple(dim) if isinstance(dim, Sequence) else dim
 
 
-def cast(x: Any, dtype: Any = None, **options: Any) -> Any:
+def cast(x, dtype=None, **options):
     """The program computes in float64 whatever the dtype."""
     kind = x.dtype.kind
     if dtype is not None and dtype.is_complex:
@@ -32,45 +32,45 @@ def cast(x: Any, dtype: Any = None, **options: Any) -> Any:
     return x if kind == "f" else x.astype(np.float64)
 
 
-def add(x: Any, y: Any, alpha: Any = 1) -> Any:
+def add(x, y, alpha=1):
     return x + (y if alpha == 1 else alpha * y)
 
 
-def sub(x: Any, y: Any, alpha: Any = 1) -> Any:
+def sub(x, y, alpha=1):
     return x - (y if alpha == 1 else alpha * y)
 
 
-def divide(x: Any, y: Any, rounding_mode: str | None = None) -> Any:
+def divide(x, y, rounding_mode: str | None = None):
     quotient = x / y
     if rounding_mode is None:
         return quotient
     return np.floor(quotient) if rounding_mode == "floor" else np.trunc(quotient)
 
 
-def where(condition: Any, x: Any, y: Any) -> Any:
+def where(condition, x, y):
     return np.where(condition, x, y)
 
 
-def clamp(x: Any, low: Any = None, high: Any = None) -> Any:
+def clamp(x, low=None, high=None):
     if low is not None:
         x = np.maximum(x, low)
     return x if high is None else np.minimum(x, high)
 
 
-def elu(x: Any, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Any:
+def elu(x, alpha=1, scale=1, input_scale=1):
     # The branch not taken must not overflow.
     below = alpha * np.expm1(np.minimum(x, 0.0) * input_scale)
     return scale * np.where(x > 0, x, below)
 
 
-def gelu(x: Any, approximate: str = "none") -> Any:
+def gelu(x, approximate: str = "none"):
     if approximate == "tanh":
         inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
         return 0.5 * x * (1 + np.tanh(inner))
     return 0.5 * x * (1 + special("erf")(x * math.sqrt(0.5)))
 
 
-def softplus(x: Any, beta: float = 1, threshold: float = 20) -> Any:
+def softplus(x, beta: float = 1, threshold: float = 20):
     soft = meanings.softplus(beta * x) / beta
     return np.where(beta * x > threshold, x, soft)
 
@@ -78,60 +78,50 @@ def softplus(x: Any, beta: float = 1, threshold: float = 20) -> Any:
 # ---- reductions ----------------------------------------------------------------------
 
 
-def reduction(function: Callable[..., Any]) -> Callable[..., Any]:
-    def reduce(x: Any, dim: Any = None, keepdim: bool = False, **dtype: Any) -> Any:
+def reduction(function: Callable[..., Any]):
+    def reduce(x, dim=None, keepdim=False, **dtype):
         x = x if x.dtype.kind == "f" else x.astype(np.float64)
         return function(x, axis=_axes(dim), keepdims=keepdim)
 
     return reduce
 
 
-def truth(function: Callable[..., Any]) -> Callable[..., Any]:
-    def reduce(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def truth(function: Callable[..., Any]):
+    def reduce(x, dim=None, keepdim=False):
         return function(x, axis=_axes(dim), keepdims=keepdim)
 
     return reduce
 
 
-def extreme(
-    function: Callable[..., Any], place: Callable[..., Any]
-) -> Callable[..., Any]:
+def extreme(function: Callable[..., Any], place: Callable[..., Any]):
     """The values and where they are."""
 
-    def extreme(x: Any, dim: int, keepdim: bool = False) -> Any:
+    def extreme(x, dim: int, keepdim=False):
         value = function(x, axis=dim, keepdims=keepdim)
         return value, Unasked("places", lambda: place(x, axis=dim, keepdims=keepdim))
 
     return extreme
 
 
-def _variance(x: Any, dim: Any, correction: Any, keepdim: bool) -> Any:
+def _variance(x, dim, correction, keepdim: bool):
     ddof = 1 if correction is None else correction
     return np.var(x, axis=_axes(dim), ddof=ddof, keepdims=keepdim)
 
 
-def var(
-    x: Any, dim: Any = None, *, correction: Any = None, keepdim: bool = False
-) -> Any:
+def var(x, dim=None, *, correction=None, keepdim=False):
     return _variance(x, dim, correction, keepdim)
 
 
-def std(
-    x: Any, dim: Any = None, *, correction: Any = None, keepdim: bool = False
-) -> Any:
+def std(x, dim=None, *, correction=None, keepdim=False):
     return np.sqrt(_variance(x, dim, correction, keepdim))
 
 
-def var_mean(
-    x: Any, dim: Any = None, *, correction: Any = None, keepdim: bool = False
-) -> Any:
+def var_mean(x, dim=None, *, correction=None, keepdim=False):
     mean = np.mean(x, axis=_axes(dim), keepdims=keepdim)
     return _variance(x, dim, correction, keepdim), mean
 
 
-def norm(
-    x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, **dtype: Any
-) -> Any:
+def norm(x, ord: float = 2, dim=None, keepdim=False, **dtype):
     axis, size = _axes(dim), np.abs(x)
     if ord == 2:
         return np.sqrt(np.sum(x**2, axis=axis, keepdims=keepdim))
@@ -146,16 +136,16 @@ def norm(
 # ---- Fourier transforms: how they are scaled is a number, see torch's ATen -----------
 
 
-def _scaled(x: Any, how: int, count: int) -> Any:
+def _scaled(x, how: int, count: int):
     """A transform without a factor, with 1 / sqrt(count) or 1 / count."""
     return x * (1.0, count**-0.5, 1 / count)[how]
 
 
-def _count(shape: Sequence[int], axes: Sequence[int]) -> int:
+def _count(shape: Sequence[int], axes: Sequence[int]):
     return math.prod(shape[axis] for axis in axes)
 
 
-def fourier(x: Any, dim: Sequence[int], normalization: int, forward: bool) -> Any:
+def fourier(x, dim: Sequence[int], normalization: int, forward: bool):
     out = x
     for axis in dim:
         out = (
@@ -166,16 +156,14 @@ def fourier(x: Any, dim: Sequence[int], normalization: int, forward: bool) -> An
     return _scaled(out, normalization, _count(np.shape(x), dim))
 
 
-def fourier_of_real(
-    x: Any, dim: Sequence[int], normalization: int, onesided: bool
-) -> Any:
+def fourier_of_real(x, dim: Sequence[int], normalization: int, onesided: bool):
     out = np.fft.rfft(x, axis=dim[-1]) if onesided else np.fft.fft(x, axis=dim[-1])
     for axis in dim[:-1]:
         out = np.fft.fft(out, axis=axis)
     return _scaled(out, normalization, _count(np.shape(x), dim))
 
 
-def fourier_to_real(x: Any, dim: Sequence[int], normalization: int, last: int) -> Any:
+def fourier_to_real(x, dim: Sequence[int], normalization: int, last: int):
     out = x
     for axis in dim[:-1]:
         out = np.fft.ifft(out, axis=axis, norm="forward")

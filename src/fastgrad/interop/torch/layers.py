@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,12 +20,12 @@ from fastgrad.interop.torch.arithmetic import norm
 # ---- products ------------------------------------------------------------------------
 
 
-def linear(x: Any, w: Any, b: Any = None) -> Any:
+def linear(x, w, b=None):
     out = x @ np.swapaxes(w, 0, 1) if np.ndim(w) > 1 else x @ w
     return out if b is None else out + b
 
 
-def addmm(c: Any, x: Any, y: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+def addmm(c, x, y, *, beta=1, alpha=1):
     product = x @ y if alpha == 1 else alpha * (x @ y)
     if beta == 0:
         return product
@@ -34,16 +33,16 @@ def addmm(c: Any, x: Any, y: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
 
 
 def convolution(
-    x: Any,
-    w: Any,
-    b: Any,
+    x,
+    w,
+    b,
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
     transposed: bool,
     output_padding: Sequence[int],
     groups: int,
-) -> Any:
+):
     n = len(np.shape(w)) - 2
     stride, padding, dilation, more = (
         list(given) * (n if len(given) == 1 else 1)
@@ -63,7 +62,7 @@ def convolution(
     return out if b is None else out + np.reshape(b, (-1, *[1] * n))
 
 
-def _flipped(w: Any, groups: int) -> Any:
+def _flipped(w, groups: int):
     """The kernel of a transposed convolution as that of a convolution."""
     c, o, *size = np.shape(w)
     w = np.flip(w, tuple(range(2, 2 + len(size))))
@@ -71,11 +70,11 @@ def _flipped(w: Any, groups: int) -> Any:
     return np.reshape(w, (groups * o, c // groups, *size))
 
 
-def distances(x: Any, y: Any, p: float, mode: Any = None) -> Any:
+def distances(x, y, p: float, mode=None):
     return norm(np.expand_dims(x, -2) - np.expand_dims(y, -3), p, -1)
 
 
-def solve(a: Any, b: Any, *, left: bool = True, **checks: Any) -> Any:
+def solve(a, b, *, left=True, **checks):
     if not left:
         return (
             np.swapaxes(solve(*(np.swapaxes(x, -1, -2) for x in (a, b)))[0], -1, -2),
@@ -85,9 +84,7 @@ def solve(a: Any, b: Any, *, left: bool = True, **checks: Any) -> Any:
     return (np.linalg.solve(a, b),)
 
 
-def solve_triangular(
-    a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
-) -> Any:
+def solve_triangular(a, b, *, upper: bool, left=True, unitriangular=False):
     a = np.triu(a) if upper else np.tril(a)
     if unitriangular:
         a = np.where(np.eye(np.shape(a)[-1]), 1.0, a)
@@ -97,12 +94,12 @@ def solve_triangular(
 # ---- normalisation -------------------------------------------------------------------
 
 
-def _affine(x: Any, weight: Any, bias: Any, shape: Sequence[int]) -> Any:
+def _affine(x, weight, bias, shape: Sequence[int]):
     x = x if weight is None else x * np.reshape(weight, shape)
     return x if bias is None else x + np.reshape(bias, shape)
 
 
-def layer_norm(x: Any, shape: Sequence[int], w: Any, b: Any, eps: float) -> Any:
+def layer_norm(x, shape: Sequence[int], w, b, eps: float):
     axes = tuple(range(-len(shape), 0))
     mean = np.mean(x, axis=axes, keepdims=True)
     centred = x - mean
@@ -112,15 +109,8 @@ def layer_norm(x: Any, shape: Sequence[int], w: Any, b: Any, eps: float) -> Any:
 
 
 def batch_norm(
-    x: Any,
-    w: Any,
-    b: Any,
-    running_mean: Any,
-    running_var: Any,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> Any:
+    x, w, b, running_mean, running_var, training: bool, momentum: float, eps: float
+):
     axes = tuple(d for d in range(len(np.shape(x))) if d != 1)
     shape = [-1 if d == 1 else 1 for d in range(len(np.shape(x)))]
     if training:
@@ -132,21 +122,19 @@ def batch_norm(
     return (_affine(centred / np.sqrt(variance + eps), w, b, shape),)
 
 
-def batch_norm_stats(x: Any, w: Any, b: Any, training: bool, *rest: Any) -> Any:
+def batch_norm_stats(x, w, b, training: bool, *rest):
     return batch_norm(x, w, b, None, None, training, *rest)
 
 
-def batch_norm_kept(x: Any, w: Any, b: Any, mean: Any, var: Any, *rest: Any) -> Any:
+def batch_norm_kept(x, w, b, mean, var, *rest):
     return batch_norm(x, w, b, mean, var, False, *rest)
 
 
-def batch_norm_updated(x: Any, w: Any, b: Any, mean: Any, var: Any, *rest: Any) -> Any:
+def batch_norm_updated(x, w, b, mean, var, *rest):
     return batch_norm(x, w, b, mean, var, True, *rest)
 
 
-def group_norm(
-    x: Any, w: Any, b: Any, n: int, c: int, hw: int, groups: int, eps: float
-) -> Any:
+def group_norm(x, w, b, n: int, c: int, hw: int, groups: int, eps: float):
     rows = np.reshape(x, (n, groups, -1))
     centred = rows - np.mean(rows, axis=2, keepdims=True)
     variance = np.mean(centred**2, axis=2, keepdims=True)
@@ -158,18 +146,18 @@ def group_norm(
 # ---- windows -------------------------------------------------------------------------
 
 
-def _pairs(size: Sequence[int], n: int) -> list[int]:
+def _pairs(size: Sequence[int], n: int):
     return list(size) * n if len(size) == 1 else list(size)
 
 
 def _ends(
-    x: Any,
+    x,
     size: Sequence[int],
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
     ceil: bool,
-) -> list[tuple[int, int]]:
+):
     """How far to pad, more at the ends where the last window may be cut off."""
     widths = []
     lengths = np.shape(x)[len(np.shape(x)) - len(size) :]
@@ -182,15 +170,8 @@ def _ends(
     return widths
 
 
-def max_pool(n: int) -> Callable[..., Any]:
-    def pool(
-        x: Any,
-        size: Any,
-        stride: Any = (),
-        padding: Any = (0,),
-        dilation: Any = (1,),
-        ceil_mode: bool = False,
-    ) -> Any:
+def max_pool(n: int):
+    def pool(x, size, stride=(), padding=(0,), dilation=(1,), ceil_mode=False):
         size, padding, dilation = (
             _pairs(given, n) for given in (size, padding, dilation)
         )
@@ -203,16 +184,16 @@ def max_pool(n: int) -> Callable[..., Any]:
     return pool
 
 
-def avg_pool(n: int) -> Callable[..., Any]:
+def avg_pool(n: int):
     def pool(
-        x: Any,
-        size: Any,
-        stride: Any = (),
-        padding: Any = (0,),
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: Any = None,
-    ) -> Any:
+        x,
+        size,
+        stride=(),
+        padding=(0,),
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor_override=None,
+    ):
         size, padding = _pairs(size, n), _pairs(padding, n)
         stride, once, axes = _pairs(stride, n) or size, [1] * n, tuple(range(-n, 0))
         widths = _ends(x, size, stride, padding, once, ceil_mode)
@@ -236,9 +217,7 @@ def avg_pool(n: int) -> Callable[..., Any]:
 # ---- losses --------------------------------------------------------------------------
 
 
-def nll_loss(
-    x: Any, target: Any, weight: Any, reduction: int, ignore_index: int
-) -> Any:
+def nll_loss(x, target, weight, reduction: int, ignore_index: int):
     """Of (N, C) or (N, C, *): the class axis is the second."""
     axis = min(1, len(np.shape(x)) - 1)
     kept = target != ignore_index
@@ -253,20 +232,13 @@ def nll_loss(
     return (np.sum(each) / total if reduction == 1 else np.sum(each)), total
 
 
-def reduced(each: Any, reduction: int) -> Any:
+def reduced(each, reduction: int):
     return (lambda x: x, np.mean, np.sum)[reduction](each)
 
 
 def attention(
-    q: Any,
-    k: Any,
-    v: Any,
-    dropout: float = 0.0,
-    causal: bool = False,
-    *,
-    attn_mask: Any = None,
-    scale: Any = None,
-) -> Any:
+    q, k, v, dropout: float = 0.0, causal=False, *, attn_mask=None, scale=None
+):
     scale = 1 / math.sqrt(np.shape(q)[-1]) if scale is None else scale
     scores = (q @ np.swapaxes(k, -1, -2)) * scale
     if causal:

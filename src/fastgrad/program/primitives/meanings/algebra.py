@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from fastgrad.program.primitives.meanings.arrays import (
 from fastgrad.program.primitives.meanings.registry import means
 
 
-def _mirrored(a: Any, lower: bool) -> Any:
+def _mirrored(a, lower: bool):
     """The symmetric matrix of which one triangle is read."""
     half = np.tril(a, -1) if lower else np.triu(a, 1)
     return half + half.T + a * np.eye(len(a))
@@ -26,15 +25,15 @@ def _mirrored(a: Any, lower: bool) -> Any:
 
 @means("scipy.linalg.solve")
 def solve(
-    a: Any,
-    b: Any,
-    lower: bool = False,
-    overwrite_a: bool = False,
-    overwrite_b: bool = False,
-    check_finite: bool = True,
-    assume_a: Any = None,
-    transposed: bool = False,
-) -> Any:
+    a,
+    b,
+    lower=False,
+    overwrite_a=False,
+    overwrite_b=False,
+    check_finite=True,
+    assume_a=None,
+    transposed=False,
+):
     a, b = asarray(a), asarray(b)
     if a.ndim != 2 or b.ndim > 2:
         return NotImplemented
@@ -46,35 +45,24 @@ def solve(
 
 
 @means("scipy.linalg.inv")
-def inv(
-    a: Any,
-    overwrite_a: bool = False,
-    check_finite: bool = True,
-    *,
-    assume_a: Any = None,
-    lower: bool = False,
-) -> Any:
+def inv(a, overwrite_a=False, check_finite=True, *, assume_a=None, lower=False):
     if assume_a not in (None, "gen", "general"):
         return NotImplemented
     return np.linalg.inv(asarray(a))
 
 
 @means("scipy.linalg.det")
-def det(a: Any, overwrite_a: bool = False, check_finite: bool = True) -> Any:
+def det(a, overwrite_a=False, check_finite=True):
     return np.linalg.det(asarray(a))
 
 
 @means("scipy.linalg.cholesky")
-def cholesky(
-    a: Any, lower: bool = False, overwrite_a: bool = False, check_finite: bool = True
-) -> Any:
+def cholesky(a, lower=False, overwrite_a=False, check_finite=True):
     return np.linalg.cholesky(asarray(a), upper=not lower)
 
 
 @means("scipy.linalg.cho_factor")
-def cho_factor(
-    a: Any, lower: bool = False, overwrite_a: bool = False, check_finite: bool = True
-) -> Any:
+def cho_factor(a, lower=False, overwrite_a=False, check_finite=True):
     """Beside the factor, what was in the other triangle stays there."""
     a = asarray(a)
     if a.ndim != 2:
@@ -84,9 +72,7 @@ def cho_factor(
 
 
 @means("scipy.linalg.cho_solve")
-def cho_solve(
-    c_and_lower: Any, b: Any, overwrite_b: bool = False, check_finite: bool = True
-) -> Any:
+def cho_solve(c_and_lower, b, overwrite_b=False, check_finite=True):
     c, lower = c_and_lower
     first, second = (0, 1) if lower else (1, 0)
     half = solve_triangular(c, b, first, lower)
@@ -95,14 +81,14 @@ def cho_solve(
 
 @means("scipy.linalg.solve_triangular")
 def solve_triangular(
-    a: Any,
-    b: Any,
-    trans: Any = 0,
-    lower: bool = False,
-    unit_diagonal: bool = False,
-    overwrite_b: bool = False,
-    check_finite: bool = True,
-) -> Any:
+    a,
+    b,
+    trans=0,
+    lower=False,
+    unit_diagonal=False,
+    overwrite_b=False,
+    check_finite=True,
+):
     """Only one triangle is read."""
     a, b = asarray(a), asarray(b)
     if a.ndim != 2 or b.ndim > 2:
@@ -116,7 +102,7 @@ def solve_triangular(
 
 
 @means("scipy.linalg.solve_toeplitz")
-def solve_toeplitz(c_or_cr: Any, b: Any, check_finite: bool = True) -> Any:
+def solve_toeplitz(c_or_cr, b, check_finite=True):
     pair = c_or_cr if isinstance(c_or_cr, tuple) else (c_or_cr,)
     matrix = toeplitz(*pair)
     return matrix if matrix is NotImplemented else np.linalg.solve(matrix, asarray(b))
@@ -124,13 +110,8 @@ def solve_toeplitz(c_or_cr: Any, b: Any, check_finite: bool = True) -> Any:
 
 @means("scipy.linalg.solve_banded")
 def solve_banded(
-    l_and_u: Any,
-    ab: Any,
-    b: Any,
-    overwrite_ab: bool = False,
-    overwrite_b: bool = False,
-    check_finite: bool = True,
-) -> Any:
+    l_and_u, ab, b, overwrite_ab=False, overwrite_b=False, check_finite=True
+):
     ab = asarray(ab)
     if ab.ndim != 2:
         return NotImplemented
@@ -145,7 +126,7 @@ def solve_banded(
 
 
 @means("numpy.linalg.norm")
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+def norm(x, ord=None, axis=None, keepdims=False):
     """Every norm that needs no singular values."""
     x = asarray(x)
     if ord is None:
@@ -156,7 +137,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     return _matrix_norm(x, ord, tuple(axes), keepdims)
 
 
-def _matrix_norm(x: Any, ord: Any, axes: Any, keepdims: bool) -> Any:
+def _matrix_norm(x, ord, axes, keepdims: bool):
     if len(axes) != 2 or is_traced(ord):
         return NotImplemented
     if ord == "fro":
@@ -170,9 +151,7 @@ def _matrix_norm(x: Any, ord: Any, axes: Any, keepdims: bool) -> Any:
 
 
 @means("numpy.linalg.vector_norm")
-def vector_norm(
-    x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2
-) -> Any:
+def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
     if not isinstance(ord, (int, float)):
         return NotImplemented
     x = asarray(x)
@@ -187,23 +166,17 @@ def vector_norm(
 
 
 @means("numpy.linalg.matrix_norm")
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+def matrix_norm(x, /, *, keepdims=False, ord="fro"):
     return _matrix_norm(asarray(x), ord, (-2, -1), keepdims)
 
 
 @means("scipy.linalg.norm")
-def scipy_norm(
-    a: Any,
-    ord: Any = None,
-    axis: Any = None,
-    keepdims: bool = False,
-    check_finite: bool = True,
-) -> Any:
+def scipy_norm(a, ord=None, axis=None, keepdims=False, check_finite=True):
     return norm(a, ord, axis, keepdims)
 
 
 @means("numpy.linalg.tensorsolve")
-def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
+def tensorsolve(a, b, axes=None):
     if axes is not None:
         return NotImplemented
     b = asarray(b)
@@ -213,24 +186,24 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
 
 
 @means("numpy.linalg.tensorinv")
-def tensorinv(a: Any, ind: int = 2) -> Any:
+def tensorinv(a, ind: int = 2):
     front, back = a.shape[:ind], a.shape[ind:]
     inverse = np.linalg.inv(np.reshape(a, (math.prod(front), -1)))
     return np.reshape(inverse, (*back, *front))
 
 
 @means("numpy.linalg.trace")
-def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+def trace(x, /, *, offset: int = 0, dtype=None):
     return np.trace(x, offset, -2, -1)
 
 
 @means("numpy.linalg.diagonal")
-def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+def diagonal(x, /, *, offset: int = 0):
     return np.diagonal(x, offset, -2, -1)
 
 
 @means("numpy.linalg.tensordot")
-def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+def tensordot(x1, x2, /, *, axes=2):
     return np.tensordot(x1, x2, axes)
 
 
@@ -245,7 +218,7 @@ _DISTANCES = {
 
 
 @means("scipy.spatial.distance.cdist")
-def cdist(XA: Any, XB: Any, metric: Any = "euclidean") -> Any:
+def cdist(XA, XB, metric="euclidean"):
     XA, XB = asarray(XA), asarray(XB)
     if metric not in _DISTANCES or len(XA) * XB.size > LARGEST:
         return NotImplemented
@@ -253,7 +226,7 @@ def cdist(XA: Any, XB: Any, metric: Any = "euclidean") -> Any:
 
 
 @means("scipy.spatial.distance.squareform")
-def squareform(X: Any, force: str = "no", checks: bool = True) -> Any:
+def squareform(X, force: str = "no", checks=True):
     """Which distance is where, SciPy says."""
     if X.ndim != 1:
         i, j = np.triu_indices(len(X), 1)
@@ -265,7 +238,7 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Any:
 
 
 @means("scipy.spatial.distance.pdist")
-def pdist(X: Any, metric: Any = "euclidean") -> Any:
+def pdist(X, metric="euclidean"):
     if metric not in _DISTANCES or len(X) * X.size > LARGEST:
         return NotImplemented
     i, j = np.triu_indices(len(X), 1)

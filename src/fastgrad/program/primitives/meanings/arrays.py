@@ -10,7 +10,7 @@ import numpy as np
 from fastgrad.program.primitives.meanings.registry import means
 
 
-def is_traced(x: Any) -> bool:
+def is_traced(x):
     """Whether it is a traced array, or a sequence with one in it."""
     if isinstance(x, (list, tuple)):
         return any(map(is_traced, x))
@@ -21,7 +21,7 @@ def is_traced(x: Any) -> bool:
     *("numpy.asarray", "numpy.asanyarray", "numpy.ascontiguousarray"),
     *("numpy.asfortranarray", "numpy.asarray_chkfinite"),
 )
-def asarray(a: Any, dtype: Any = None, order: Any = None) -> Any:
+def asarray(a, dtype=None, order=None):
     """Itself, or the stack of a sequence's elements."""
     if not is_traced(a):
         return np.asarray(a, dtype)
@@ -31,15 +31,7 @@ def asarray(a: Any, dtype: Any = None, order: Any = None) -> Any:
 
 
 @means("numpy.array")
-def array(
-    object: Any,
-    dtype: Any = None,
-    *,
-    copy: Any = True,
-    order: Any = "K",
-    subok: bool = False,
-    ndmin: int = 0,
-) -> Any:
+def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin: int = 0):
     x = asarray(object, dtype)
     if x.ndim < ndmin:
         x = np.reshape(x, (1,) * (ndmin - x.ndim) + x.shape)
@@ -48,54 +40,52 @@ def array(
 
 
 @means("numpy.float64", "numpy.float32", "numpy.float16", "numpy.longdouble")
-def number(x: Any) -> Any:
+def number(x):
     """A scalar stays one: the precision in which a program computes is its own."""
     return np.copy(asarray(x))
 
 
 @means("numpy.iterable")
-def iterable(y: Any) -> bool:
+def iterable(y):
     return np.ndim(y) > 0
 
 
 @means("numpy.result_type")
-def result_type(*arrays_and_dtypes: Any) -> Any:
+def result_type(*arrays_and_dtypes):
     given = (x.dtype if is_traced(x) else x for x in arrays_and_dtypes)
     return np.result_type(*given)
 
 
 @means("numpy.fromfunction")
-def fromfunction(
-    function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any
-) -> Any:
+def fromfunction(function, shape, *, dtype=float, **kwargs):
     return function(*np.indices(shape, dtype), **kwargs)
 
 
 @means("numpy.fromiter")
-def fromiter(iter: Any, dtype: Any = None, count: int = -1) -> Any:
+def fromiter(iter, dtype=None, count: int = -1):
     elements = list(iter)
     return asarray(elements if count < 0 else elements[:count])
 
 
 @means("numpy.ndenumerate")
-def ndenumerate(arr: Any) -> Any:
+def ndenumerate(arr):
     return ((at, arr[at]) for at in np.ndindex(arr.shape))
 
 
 @means("numpy.nditer")
-def nditer(op: Any) -> Any:
+def nditer(op):
     if not isinstance(op, (list, tuple)):
         return iter(np.ravel(op))
     return zip(*map(np.ravel, broadcast_arrays(*op)), strict=True)
 
 
 @means("numpy.astype")
-def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: None = None) -> Any:
+def astype(x, dtype, /, *, copy=True, device=None):
     return x.astype(dtype)
 
 
 @means("numpy.full")
-def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C") -> Any:
+def full(shape, fill_value, dtype=None, order="C"):
     return np.copy(np.broadcast_to(asarray(fill_value, dtype), shape))
 
 
@@ -103,12 +93,12 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C") -> An
 
 
 @means("numpy.dstack")
-def dstack(tup: Sequence[Any]) -> Any:
+def dstack(tup: Sequence[Any]):
     return np.concatenate([np.atleast_3d(asarray(x)) for x in tup], axis=2)
 
 
 @means("numpy.append")
-def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+def append(arr, values, axis: int | None = None):
     arr, values = asarray(arr), asarray(values)
     if axis is None:
         return np.concatenate([np.ravel(arr), np.ravel(values)])
@@ -116,30 +106,30 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 
 
 @means("numpy.block")
-def block(arrays: Any) -> Any:
+def block(arrays):
     """The innermost lists are joined along the last axis, those around along others."""
     depth = _depth(arrays)
     ndim = max(depth, *(np.ndim(x) for x in _leaves(arrays)))
     return _block(arrays, depth, ndim)
 
 
-def _depth(arrays: Any) -> int:
+def _depth(arrays):
     return 1 + _depth(arrays[0]) if isinstance(arrays, list) else 0
 
 
-def _leaves(arrays: Any) -> list[Any]:
+def _leaves(arrays):
     if isinstance(arrays, list):
         return [leaf for part in arrays for leaf in _leaves(part)]
     return [arrays]
 
 
-def _block(arrays: Any, depth: int, ndim: int) -> Any:
+def _block(arrays, depth: int, ndim: int):
     if not depth:
         return array(arrays, ndmin=ndim)
     return np.concatenate([_block(x, depth - 1, ndim) for x in arrays], axis=-depth)
 
 
-def _pieces(key: Any, ndim: int) -> list[Any] | None:
+def _pieces(key, ndim: int):
     """What is between the brackets of ``np.r_[...]``; None for its directives."""
     pieces = key if isinstance(key, tuple) else (key,)
     if any(isinstance(piece, str) for piece in pieces):
@@ -151,13 +141,13 @@ def _pieces(key: Any, ndim: int) -> list[Any] | None:
 
 
 @means("numpy.r_.__getitem__")
-def rows(key: Any) -> Any:
+def rows(key):
     pieces = _pieces(key, 1)
     return NotImplemented if pieces is None else np.concatenate(pieces, axis=0)
 
 
 @means("numpy.c_.__getitem__")
-def columns(key: Any) -> Any:
+def columns(key):
     pieces = _pieces(key, 1)
     if pieces is None:
         return NotImplemented
@@ -167,7 +157,7 @@ def columns(key: Any) -> Any:
 
 
 @means("numpy.insert")
-def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+def insert(arr, obj, values, axis: int | None = None):
     """Where the elements of both end up is what NumPy does to their numbers."""
     arr, values = asarray(arr), asarray(values)
     if axis is None:
@@ -181,37 +171,35 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
 
 
 @means("numpy.delete")
-def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
+def delete(arr, obj, axis: int | None = None):
     numbers = np.arange(arr.size).reshape(arr.shape)
     return np.ravel(arr)[np.delete(numbers, obj, axis)]
 
 
 @means("numpy.resize")
-def resize(a: Any, new_shape: Any) -> Any:
+def resize(a, new_shape):
     return np.ravel(a)[np.resize(np.arange(a.size), new_shape)]
 
 
 @means("numpy.dsplit")
-def dsplit(ary: Any, indices_or_sections: Any) -> Any:
+def dsplit(ary, indices_or_sections):
     return np.split(ary, indices_or_sections, axis=2)
 
 
 @means("numpy.unstack")
-def unstack(x: Any, /, *, axis: int = 0) -> Any:
+def unstack(x, /, *, axis: int = 0):
     return tuple(np.moveaxis(x, axis, 0))
 
 
 @means("numpy.broadcast_arrays")
-def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
+def broadcast_arrays(*args, subok=False):
     args = tuple(map(asarray, args))
     shape = np.broadcast_shapes(*(x.shape for x in args))
     return tuple(np.broadcast_to(x, shape) for x in args)
 
 
 @means("numpy.meshgrid")
-def meshgrid(
-    *xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy"
-) -> Any:
+def meshgrid(*xi, copy=True, sparse=False, indexing: str = "xy"):
     numbers = [np.arange(np.size(x)) for x in xi]
     grids = np.meshgrid(*numbers, sparse=sparse, indexing=indexing)  # type: ignore[call-overload]
     return tuple(np.ravel(x)[grid] for x, grid in zip(xi, grids, strict=True))
@@ -222,14 +210,8 @@ def meshgrid(
 
 @means("numpy.linspace")
 def linspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    retstep: bool = False,
-    dtype: Any = None,
-    axis: int = 0,
-) -> Any:
+    start, stop, num: int = 50, endpoint=True, retstep=False, dtype=None, axis: int = 0
+):
     start, stop = asarray(start), asarray(stop)
     shares = np.linspace(0.0, 1.0, num, endpoint)
     shares = shares.reshape(
@@ -242,62 +224,47 @@ def linspace(
 
 @means("numpy.logspace")
 def logspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    base: Any = 10.0,
-    dtype: Any = None,
-    axis: int = 0,
-) -> Any:
+    start, stop, num: int = 50, endpoint=True, base=10.0, dtype=None, axis: int = 0
+):
     return np.power(base, linspace(start, stop, num, endpoint, axis=axis))
 
 
 @means("numpy.geomspace")
-def geomspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    dtype: Any = None,
-    axis: int = 0,
-) -> Any:
+def geomspace(start, stop, num: int = 50, endpoint=True, dtype=None, axis: int = 0):
     """Of positive numbers."""
     logs = linspace(np.log(start), np.log(stop), num, endpoint, axis=axis)
     return np.exp(logs)
 
 
 @means("numpy.diagflat")
-def diagflat(v: Any, k: int = 0) -> Any:
+def diagflat(v, k: int = 0):
     return np.diag(np.ravel(v), k)
 
 
 @means("numpy.vander")
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+def vander(x, N: int | None = None, increasing=False):
     n = x.size if N is None else N
     powers = [x**k for k in range(n)]
     return np.stack(powers if increasing else powers[::-1], axis=1)
 
 
 @means("numpy.tril")
-def tril(m: Any, k: int = 0) -> Any:
+def tril(m, k: int = 0):
     return np.where(np.tril(np.ones(m.shape), k), m, 0.0)
 
 
 @means("numpy.triu")
-def triu(m: Any, k: int = 0) -> Any:
+def triu(m, k: int = 0):
     return np.where(np.triu(np.ones(m.shape), k), m, 0.0)
 
 
 @means("numpy.trace")
-def trace(
-    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None
-) -> Any:
+def trace(a, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype=None):
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
 
 
 @means("scipy.linalg.toeplitz")
-def toeplitz(c: Any, r: Any = None) -> Any:
+def toeplitz(c, r=None):
     c = asarray(c)
     r = c if r is None else asarray(r)
     if c.ndim != 1 or r.ndim != 1:
@@ -308,7 +275,7 @@ def toeplitz(c: Any, r: Any = None) -> Any:
 
 
 @means("scipy.linalg.circulant")
-def circulant(c: Any) -> Any:
+def circulant(c):
     if c.ndim != 1:
         return NotImplemented
     i, j = np.indices((c.size, c.size))
@@ -316,7 +283,7 @@ def circulant(c: Any) -> Any:
 
 
 @means("scipy.linalg.hankel")
-def hankel(c: Any, r: Any = None) -> Any:
+def hankel(c, r=None):
     c = asarray(c)
     r = np.zeros(c.size) if r is None else asarray(r)
     if c.ndim != 1 or r.ndim != 1:
@@ -326,7 +293,7 @@ def hankel(c: Any, r: Any = None) -> Any:
 
 
 @means("scipy.linalg.block_diag")
-def block_diag(*arrs: Any) -> Any:
+def block_diag(*arrs):
     blocks = [array(x, ndmin=2) for x in arrs]
     if any(x.ndim > 2 for x in blocks):
         return NotImplemented
@@ -339,7 +306,7 @@ def block_diag(*arrs: Any) -> Any:
     )
 
 
-def squared_size(x: Any) -> Any:
+def squared_size(x):
     """The square of each element, or of its modulus."""
     return np.square(np.abs(x) if np.iscomplexobj(x) else x)
 
@@ -348,7 +315,7 @@ def squared_size(x: Any) -> Any:
 LARGEST = 2**21
 
 
-def normalized_axes(axis: Any, ndim: int) -> list[int]:
+def normalized_axes(axis, ndim: int):
     """Axes counted from the front; all of them for None."""
     given = range(ndim) if axis is None else np.atleast_1d(axis)
     return [int(d) % ndim for d in given]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import (
@@ -15,9 +13,7 @@ from fastgrad.program.primitives.meanings.registry import means
 
 
 @means("numpy.diff")
-def diff(
-    a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None
-) -> Any:
+def diff(a, n: int = 1, axis: int = -1, prepend=None, append=None):
     ends = [x for x in (prepend, a, append) if x is not None]
     a = np.moveaxis(_extended(ends, axis) if len(ends) > 1 else asarray(a), axis, -1)
     for _ in range(n):
@@ -25,7 +21,7 @@ def diff(
     return np.moveaxis(a, -1, axis)
 
 
-def _extended(parts: Any, axis: int) -> Any:
+def _extended(parts, axis: int):
     """Joined; a number stands for a row of them."""
     parts = [asarray(x) for x in parts]
     full = max(parts, key=lambda x: x.ndim)
@@ -35,13 +31,13 @@ def _extended(parts: Any, axis: int) -> Any:
 
 
 @means("numpy.ediff1d")
-def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+def ediff1d(ary, to_end=None, to_begin=None):
     parts = [to_begin, np.diff(np.ravel(ary)), to_end]
     return np.concatenate([np.ravel(asarray(x)) for x in parts if x is not None])
 
 
 @means("numpy.gradient")
-def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+def gradient(f, *varargs, axis=None, edge_order: int = 1):
     """Central differences inside, one-sided ones at the ends."""
     f = asarray(f)
     single = isinstance(axis, int)
@@ -53,7 +49,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     return slopes[0] if single or len(slopes) == 1 else tuple(slopes)
 
 
-def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
+def _slope(f, spacing, axis: int, edge_order: int):
     f = np.moveaxis(f, axis, -1)
     n = f.shape[-1]
     h = asarray(spacing) * np.ones(n - 1) if np.ndim(spacing) == 0 else np.diff(spacing)
@@ -69,9 +65,7 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
 
 
 @means("numpy.interp")
-def interp(
-    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
-) -> Any:
+def interp(x, xp, fp, left=None, right=None, period=None):
     """The sum of the straight pieces that were walked through before x."""
     if period is not None:
         return NotImplemented
@@ -89,13 +83,8 @@ def interp(
 
 @means("numpy.cross", "numpy.linalg.cross")
 def cross(
-    a: Any,
-    b: Any,
-    axisa: int = -1,
-    axisb: int = -1,
-    axisc: int = -1,
-    axis: int | None = None,
-) -> Any:
+    a, b, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+):
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = np.moveaxis(asarray(a), axisa, 0), np.moveaxis(asarray(b), axisb, 0)
@@ -106,7 +95,7 @@ def cross(
 
 
 @means("numpy.kron")
-def kron(a: Any, b: Any) -> Any:
+def kron(a, b):
     a, b = asarray(a), asarray(b)
     ndim = max(a.ndim, b.ndim)
     sa, sb = ((1,) * (ndim - x.ndim) + x.shape for x in (a, b))
@@ -118,7 +107,7 @@ def kron(a: Any, b: Any) -> Any:
 # ---- convolution --------------------------------------------------------------------
 
 
-def _convolved(a: Any, v: Any, mode: str) -> Any:
+def _convolved(a, v, mode: str):
     """Of the shorter one, each element times the longer one, moved along."""
     if v.size > a.size:
         a, v = v, a
@@ -131,12 +120,12 @@ def _convolved(a: Any, v: Any, mode: str) -> Any:
 
 
 @means("numpy.convolve")
-def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+def convolve(a, v, mode: str = "full"):
     return _convolved(np.ravel(asarray(a)), np.ravel(asarray(v)), mode)
 
 
 @means("numpy.correlate")
-def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+def correlate(a, v, mode: str = "valid"):
     """A convolution with the second turned round; NumPy swaps by length first."""
     a, v = np.ravel(asarray(a)), np.ravel(asarray(v))
     if v.size > a.size:
@@ -145,9 +134,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 
 
 @means("numpy.unwrap")
-def unwrap(
-    p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi
-) -> Any:
+def unwrap(p, discont=None, axis: int = -1, *, period: float = 2 * np.pi):
     """Moved by whole periods, so that neighbours are less than half of one apart."""
     if discont is not None:
         return NotImplemented
@@ -157,7 +144,7 @@ def unwrap(
     return np.moveaxis(np.concatenate([p[..., :1], moved], axis=-1), -1, axis)
 
 
-def _areas(y: Any, x: Any, dx: Any, axis: int) -> Any:
+def _areas(y, x, dx, axis: int):
     """Under the straight lines between neighbours; the axis last."""
     y = np.moveaxis(asarray(y), axis, -1)
     if x is not None:
@@ -167,14 +154,12 @@ def _areas(y: Any, x: Any, dx: Any, axis: int) -> Any:
 
 
 @means("numpy.trapezoid", "scipy.integrate.trapezoid")
-def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+def trapezoid(y, x=None, dx=1.0, axis: int = -1):
     return np.sum(_areas(y, x, dx, axis), axis=-1)
 
 
 @means("scipy.integrate.cumulative_trapezoid")
-def cumulative_trapezoid(
-    y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1, initial: Any = None
-) -> Any:
+def cumulative_trapezoid(y, x=None, dx=1.0, axis: int = -1, initial=None):
     areas = np.cumsum(_areas(y, x, dx, axis), axis=-1)
     if initial is not None:
         start = np.full((*areas.shape[:-1], 1), float(initial))

@@ -42,40 +42,40 @@ class Distribution(NamedTuple):
     sf: Formula | None = None
 
 
-def _norm(z: Any) -> Any:
+def _norm(z):
     return -0.5 * z**2 - _LOG_ROOT_2PI
 
 
-def _gamma(z: Any, a: Any) -> Any:
+def _gamma(z, a):
     return xlogy(a - 1.0, z) - z - gammaln(a)
 
 
-def _logistic(z: Any) -> Any:
+def _logistic(z):
     y = -np.abs(z)
     return y - 2.0 * np.log1p(np.exp(y))
 
 
-def _t(z: Any, df: Any) -> Any:
+def _t(z, df):
     half = (df + 1.0) / 2.0
     scale = gammaln(half) - gammaln(df / 2.0) - 0.5 * np.log(df * math.pi)
     return scale - half * np.log1p(z**2 / df)
 
 
-def _f(z: Any, dfn: Any, dfd: Any) -> Any:
+def _f(z, dfn, dfd):
     n, m = dfn / 2.0, dfd / 2.0
     powers = n * np.log(dfn) + m * np.log(dfd) + xlogy(n - 1.0, z)
     return powers - (n + m) * np.log(dfd + dfn * z) - betaln(n, m)
 
 
-def _beta(z: Any, a: Any, b: Any) -> Any:
+def _beta(z, a, b):
     return xlog1py(b - 1.0, -z) + xlogy(a - 1.0, z) - betaln(a, b)
 
 
-def _lognorm(z: Any, s: Any) -> Any:
+def _lognorm(z, s):
     return _norm(np.log(z) / s) - np.log(s * z)
 
 
-def _truncnorm(z: Any, a: Any, b: Any) -> Any:
+def _truncnorm(z, a, b):
     """The share between the borders is taken from the side where both are small."""
     flipped = asarray(a > 0.0)
     low, high = np.where(flipped, -b, a), np.where(flipped, -a, b)
@@ -162,12 +162,12 @@ CONTINUOUS = {
 }
 
 
-def _binom(k: Any, n: Any, p: Any) -> Any:
+def _binom(k, n, p):
     ways = gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
     return ways + xlogy(k, p) + xlog1py(n - k, -p)
 
 
-def _nbinom(k: Any, n: Any, p: Any) -> Any:
+def _nbinom(k, n, p):
     ways = gammaln(n + k) - gammaln(k + 1.0) - gammaln(n)
     return ways + n * np.log(p) + xlog1py(k, -p)
 
@@ -191,7 +191,7 @@ DISCRETE = {
 # ---- the methods of distributions ---------------------------------------------------
 
 
-def _standard(found: Distribution, x: Any, args: Any, kwds: Any) -> Any:
+def _standard(found: Distribution, x, args, kwds):
     """(z, shapes, scale), whichever way the parameters were given."""
     names = (*found.shapes, "loc", "scale")
     given = dict(zip(names, args, strict=False)) | kwds
@@ -200,7 +200,7 @@ def _standard(found: Distribution, x: Any, args: Any, kwds: Any) -> Any:
     return z, [asarray(given[name]) for name in found.shapes], scale
 
 
-def _density(found: Distribution, x: Any, args: Any, kwds: Any) -> Any:
+def _density(found: Distribution, x, args, kwds):
     """Its logarithm; where the density is zero, -inf."""
     z, shapes, scale = _standard(found, x, args, kwds)
     low, high = found.support
@@ -211,7 +211,7 @@ def _density(found: Distribution, x: Any, args: Any, kwds: Any) -> Any:
     return density if low == -math.inf else np.where(outside, -np.inf, density)
 
 
-def _share(formula: Formula | None, found: Distribution, *given: Any) -> Any:
+def _share(formula: Formula | None, found: Distribution, *given):
     """One of the formulas for the shares below and above."""
     if formula is None:
         return NotImplemented
@@ -220,18 +220,18 @@ def _share(formula: Formula | None, found: Distribution, *given: Any) -> Any:
     return formula(z if low == -math.inf else np.clip(z, low, high), *shapes)
 
 
-def _cdf(found: Distribution, *given: Any) -> Any:
+def _cdf(found: Distribution, *given):
     return _share(found.cdf, found, *given)
 
 
-def _sf(found: Distribution, *given: Any) -> Any:
+def _sf(found: Distribution, *given):
     return _share(found.sf, found, *given)
 
 
-def _log(side: float, formula: Formula) -> Formula:
+def _log(side: float, formula: Formula):
     """The logarithm of such a share, which of the normal distribution may underflow."""
 
-    def log(found: Distribution, *given: Any) -> Any:
+    def log(found: Distribution, *given):
         if found.cdf is ndtr:
             return _share(lambda z: log_ndtr(side * z), found, *given)
         share = formula(found, *given)
@@ -240,7 +240,7 @@ def _log(side: float, formula: Formula) -> Formula:
     return log
 
 
-def _exp(formula: Formula) -> Formula:
+def _exp(formula: Formula):
     return lambda *args: np.exp(formula(*args))
 
 
@@ -258,15 +258,15 @@ _DISCRETE: dict[str, Formula] = {"logpmf": _density, "pmf": _exp(_density)}
 _SHARES = {"cdf", "sf", "logcdf", "logsf"}
 
 
-def _method(found: Distribution, formula: Formula) -> Formula:
-    def method(x: Any, *args: Any, **kwds: Any) -> Any:
+def _method(found: Distribution, formula: Formula):
+    def method(x, *args, **kwds):
         return formula(found, x, args, kwds)
 
     return method
 
 
-def _frozen_method(word: str) -> Formula:
-    def method(self: Any, x: Any) -> Any:
+def _frozen_method(word: str):
+    def method(self, x):
         meaning = MEANINGS.get(f"scipy.stats.{self.dist.name}.{word}")
         return meaning(x, *self.args, **self.kwds) if meaning else NotImplemented
 
@@ -287,10 +287,10 @@ for _kind, _table, _methods in (
 
 
 @means("scipy.stats.rv_continuous.__call__", "scipy.stats.rv_discrete.__call__")
-def freeze(self: Any, *args: Any, **kwds: Any) -> Any:
+def freeze(self, *args, **kwds):
     """A distribution with its parameters, some of them traced."""
 
-    def method(meaning: Formula) -> Formula:
+    def method(meaning: Formula):
         return lambda x: meaning(x, *args, **kwds)
 
     prefix = f"scipy.stats.{self.name}."
@@ -309,9 +309,7 @@ _SEVERAL = "scipy.stats.multivariate_normal"
 
 
 @means(f"{_SEVERAL}.logpdf")
-def multivariate_normal(
-    x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False
-) -> Any:
+def multivariate_normal(x, mean=None, cov=1, allow_singular=False):
     """Through the Cholesky factor, which reads the lower triangle only."""
     x, cov = asarray(x), asarray(cov)
     mean = asarray(0.0 if mean is None else mean)
@@ -329,13 +327,13 @@ def multivariate_normal(
 
 
 @means(f"{_SEVERAL}.pdf")
-def multivariate_normal_pdf(x: Any, *args: Any, **kwargs: Any) -> Any:
+def multivariate_normal_pdf(x, *args, **kwargs):
     log = multivariate_normal(x, *args, **kwargs)
     return log if log is NotImplemented else np.exp(log)
 
 
 @means(f"{_SEVERAL}.__call__")
-def freeze_normal(*args: Any, **kwargs: Any) -> Any:
+def freeze_normal(*args, **kwargs):
     return SimpleNamespace(
         logpdf=lambda x: MEANINGS[f"{_SEVERAL}.logpdf"](x, *args, **kwargs),
         pdf=lambda x: MEANINGS[f"{_SEVERAL}.pdf"](x, *args, **kwargs),
@@ -343,19 +341,19 @@ def freeze_normal(*args: Any, **kwargs: Any) -> Any:
 
 
 @means("scipy.stats._multivariate.multivariate_normal_frozen.logpdf")
-def frozen_normal(self: Any, x: Any) -> Any:
+def frozen_normal(self, x):
     covariance = self.cov_object.covariance
     return MEANINGS[f"{_SEVERAL}.logpdf"](x, self.mean, covariance)
 
 
 @means("scipy.stats._multivariate.multivariate_normal_frozen.pdf")
-def frozen_normal_pdf(self: Any, x: Any) -> Any:
+def frozen_normal_pdf(self, x):
     covariance = self.cov_object.covariance
     return MEANINGS[f"{_SEVERAL}.pdf"](x, self.mean, covariance)
 
 
 @means("scipy.stats.dirichlet.logpdf")
-def dirichlet(x: Any, alpha: Any) -> Any:
+def dirichlet(x, alpha):
     x, alpha = asarray(x), asarray(alpha)
     if x.shape[0] != alpha.shape[0]:  # the last share may be left out
         x = np.concatenate([x, 1.0 - np.sum(x, axis=0, keepdims=True)])

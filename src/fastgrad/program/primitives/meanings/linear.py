@@ -19,7 +19,7 @@ from fastgrad.program.primitives.meanings.registry import means
 _LONGEST = 2048
 
 
-def _along(function: Callable[[Any], Any], x: Any, axis: int) -> Any:
+def _along(function: Callable[[Any], Any], x, axis: int):
     """What `function`, linear along its first axis, gives along another one."""
     x = np.moveaxis(asarray(x), axis, 0)
     if len(x) > _LONGEST:
@@ -28,12 +28,10 @@ def _along(function: Callable[[Any], Any], x: Any, axis: int) -> Any:
     return np.moveaxis(result, 0, axis) if result.ndim == x.ndim else result
 
 
-def _transform(name: str) -> Callable[..., Any]:
+def _transform(name: str):
     """Of `scipy.fft`: dct, dst, and their inverses."""
 
-    def transform(
-        x: Any, type: int = 2, n: Any = None, axis: int = -1, norm: Any = None
-    ) -> Any:
+    def transform(x, type: int = 2, n=None, axis: int = -1, norm=None):
         from scipy import fft
 
         function = functools.partial(
@@ -49,7 +47,7 @@ for _name in ("dct", "idct", "dst", "idst"):
 
 
 @means("scipy.signal.lfilter")
-def lfilter(b: Any, a: Any, x: Any, axis: int = -1) -> Any:
+def lfilter(b, a, x, axis: int = -1):
     if is_traced(b) or is_traced(a):
         return NotImplemented
     from scipy import signal
@@ -58,14 +56,14 @@ def lfilter(b: Any, a: Any, x: Any, axis: int = -1) -> Any:
 
 
 @means("scipy.signal.detrend")
-def detrend(data: Any, axis: int = -1, type: str = "linear", bp: Any = 0) -> Any:
+def detrend(data, axis: int = -1, type: str = "linear", bp=0):
     from scipy import signal
 
     return _along(lambda unit: signal.detrend(unit, 0, type, bp), data, axis)
 
 
 @means("scipy.integrate.simpson")
-def simpson(y: Any, x: Any = None, *, dx: float = 1.0, axis: int = -1) -> Any:
+def simpson(y, x=None, *, dx: float = 1.0, axis: int = -1):
     if is_traced(x) or is_traced(dx) or np.ndim(x) > 1:
         return NotImplemented
     from scipy import integrate
@@ -74,14 +72,14 @@ def simpson(y: Any, x: Any = None, *, dx: float = 1.0, axis: int = -1) -> Any:
 
 
 @means("numpy.polyfit")
-def polyfit(x: Any, y: Any, deg: int) -> Any:
+def polyfit(x, y, deg: int):
     if is_traced(x):
         return NotImplemented
     return _along(lambda unit: np.polyfit(x, unit, deg), y, 0)
 
 
 @means("numpy.linalg.lstsq")
-def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
+def lstsq(a, b, rcond=None):
     """Of a constant matrix."""
     if is_traced(a):
         return NotImplemented
@@ -98,29 +96,29 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
 class _Interpolant:
     """What interpolates traced heights: as of unit vectors, times the heights."""
 
-    def __init__(self, of_units: Any, heights: Any) -> None:
+    def __init__(self, of_units, heights):
         self._of_units, self._heights = of_units, heights
 
-    def __call__(self, x: Any, *rest: Any, **options: Any) -> Any:
+    def __call__(self, x, *rest, **options):
         if is_traced(x):
             raise TraceError("interpolates at points that depend on parameters")
         return np.tensordot(self._of_units(x, *rest, **options), self._heights, 1)
 
-    def integrate(self, a: Any, b: Any, *rest: Any, **options: Any) -> Any:
+    def integrate(self, a, b, *rest, **options):
         found = self._of_units.integrate(a, b, *rest, **options)
         return np.tensordot(found, self._heights, 1)
 
-    def derivative(self, nu: int = 1) -> _Interpolant:
+    def derivative(self, nu: int = 1):
         return _Interpolant(self._of_units.derivative(nu), self._heights)
 
-    def antiderivative(self, nu: int = 1) -> _Interpolant:
+    def antiderivative(self, nu: int = 1):
         return _Interpolant(self._of_units.antiderivative(nu), self._heights)
 
 
-def _interpolator(name: str) -> Callable[..., Any]:
+def _interpolator(name: str):
     """A class of `scipy.interpolate` that is made from points and heights."""
 
-    def make(x: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
+    def make(x, y, *args, **kwargs):
         axis = kwargs.get("axis", 0)
         if is_traced(x) or axis != 0 or np.ndim(y) != 1 or is_traced(args):
             return NotImplemented

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
 
 import numpy as np
 
@@ -15,130 +14,130 @@ from fastgrad.program.primitives.meanings.registry import means
 
 
 @means("numpy.isnan")
-def isnan(x: Any) -> Any:
+def isnan(x):
     return x != x
 
 
 @means("numpy.isinf")
-def isinf(x: Any) -> Any:
+def isinf(x):
     return np.abs(x) == np.inf
 
 
 @means("numpy.isfinite")
-def isfinite(x: Any) -> Any:
+def isfinite(x):
     return np.abs(x) < np.inf
 
 
 @means("numpy.signbit")
-def signbit(x: Any) -> Any:
+def signbit(x):
     return x < 0.0
 
 
 @means("numpy.fix")
-def fix(x: Any) -> Any:
+def fix(x):
     return np.trunc(x)
 
 
 @means("numpy.around")
-def around(a: Any, decimals: int = 0) -> Any:
+def around(a, decimals: int = 0):
     return np.round(a, decimals)
 
 
 @means("scipy.special.round")
-def rint(x: Any) -> Any:
+def rint(x):
     return np.rint(x)
 
 
 @means("numpy.copysign", "math.copysign")
-def copysign(x: Any, y: Any) -> Any:
+def copysign(x, y):
     return np.where(y < 0.0, -np.abs(x), np.abs(x))
 
 
 @means("numpy.heaviside")
-def heaviside(x: Any, y: Any) -> Any:
+def heaviside(x, y):
     return np.where(x == 0.0, y, np.where(np.isnan(x), x, x > 0.0))
 
 
 @means("numpy.logical_xor")
-def logical_xor(x: Any, y: Any) -> Any:
+def logical_xor(x, y):
     return (asarray(x) != 0) != (asarray(y) != 0)
 
 
 @means("numpy.remainder")
-def remainder(x: Any, y: Any) -> Any:
+def remainder(x, y):
     return x - np.floor(x / y) * y
 
 
 @means("numpy.floor_divide")
-def floor_divide(x: Any, y: Any) -> Any:
+def floor_divide(x, y):
     return np.floor(x / y)
 
 
 @means("numpy.divmod", "builtins.divmod")
-def divmod_(x: Any, y: Any) -> Any:
+def divmod_(x, y):
     return floor_divide(x, y), remainder(x, y)
 
 
 @means("numpy.fmod", "math.fmod")
-def fmod(x: Any, y: Any) -> Any:
+def fmod(x, y):
     return x - np.trunc(x / y) * y
 
 
 @means("numpy.modf", "math.modf")
-def modf(x: Any) -> Any:
+def modf(x):
     whole = np.trunc(x)
     return x - whole, whole
 
 
 @means("numpy.fmax")
-def fmax(x: Any, y: Any) -> Any:
+def fmax(x, y):
     return np.where(np.isnan(x), y, np.where(np.isnan(y), x, np.maximum(x, y)))
 
 
 @means("numpy.fmin")
-def fmin(x: Any, y: Any) -> Any:
+def fmin(x, y):
     return np.where(np.isnan(x), y, np.where(np.isnan(y), x, np.minimum(x, y)))
 
 
 @means("numpy.deg2rad", "numpy.radians", "math.radians")
-def radians(x: Any) -> Any:
+def radians(x):
     return x * (math.pi / 180)
 
 
 @means("numpy.rad2deg", "numpy.degrees", "math.degrees")
-def degrees(x: Any) -> Any:
+def degrees(x):
     return x * (180 / math.pi)
 
 
 @means("numpy.ldexp", "math.ldexp")
-def ldexp(x: Any, i: Any) -> Any:
+def ldexp(x, i):
     return x * 2.0**i
 
 
 @means("numpy.vecdot", "numpy.linalg.vecdot")
-def vecdot(x: Any, y: Any, axis: int = -1) -> Any:
+def vecdot(x, y, axis: int = -1):
     x, y = np.moveaxis(asarray(x), axis, -1), np.moveaxis(asarray(y), axis, -1)
     return np.sum(np.conjugate(x) * y, axis=-1)
 
 
 @means("numpy.matvec")
-def matvec(a: Any, x: Any) -> Any:
+def matvec(a, x):
     return np.matmul(a, np.expand_dims(x, -1))[..., 0]
 
 
 @means("numpy.vecmat")
-def vecmat(x: Any, a: Any) -> Any:
+def vecmat(x, a):
     return np.matmul(np.expand_dims(np.conjugate(x), -2), a)[..., 0, :]
 
 
 # ---- the module math ----------------------------------------------------------------
 
 
-def _number(x: Any) -> Any:
+def _number(x):
     return np.reshape(x, ())[()] if np.ndim(x) else x
 
 
-def _as(ufunc: Any) -> Any:
+def _as(ufunc):
     """A function of numbers, which arrays of one element are too."""
     return lambda *args: ufunc(*map(_number, args))
 
@@ -159,13 +158,13 @@ for _name, _ufunc in {**{n: n for n in _SAME_NAME}, **_OTHER_NAME}.items():
     means(f"math.{_name}")(_as(getattr(np, _ufunc)))
 
 
-def _without_scipy(function: Any) -> Any:
+def _without_scipy(function):
     """Of traced arrays a primitive, of others the values, as a function of arrays."""
     ufunc = np.frompyfunc(function, 1, 1)
     return lambda x: ufunc(x) if is_traced(x) else np.asarray(ufunc(x), dtype=float)
 
 
-def _lgamma(x: float) -> float:
+def _lgamma(x: float):
     return math.inf if x <= 0 and x == math.floor(x) else math.lgamma(x)
 
 
@@ -176,28 +175,28 @@ for _name, _function in {"erf": erf, "erfc": erfc, "lgamma": lgamma}.items():
 
 
 @means("math.log")
-def log(x: Any, base: Any = None) -> Any:
+def log(x, base=None):
     x = _number(x)
     return np.log(x) if base is None else np.log(x) / np.log(base)
 
 
 @means("math.hypot")
-def hypot(*coordinates: Any) -> Any:
+def hypot(*coordinates):
     return functools.reduce(np.hypot, coordinates, 0.0)
 
 
 @means("math.dist")
-def dist(p: Any, q: Any) -> Any:
+def dist(p, q):
     return np.sqrt(np.sum((asarray(p) - asarray(q)) ** 2))
 
 
 @means("math.fsum")
-def fsum(seq: Any) -> Any:
+def fsum(seq):
     return np.sum(asarray(list(seq)))
 
 
 @means("math.prod")
-def prod(iterable: Any, *, start: Any = 1) -> Any:
+def prod(iterable, *, start=1):
     return functools.reduce(lambda x, y: x * y, iterable, start)
 
 
@@ -205,16 +204,16 @@ def prod(iterable: Any, *, start: Any = 1) -> Any:
 
 
 @means("builtins.float")
-def float_(x: Any) -> Any:
+def float_(x):
     if np.size(x) != 1:
         raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
     return np.copy(_number(x))
 
 
-def _extreme(ufunc: Any) -> Any:
+def _extreme(ufunc):
     """Of several numbers, or of the elements of one sequence."""
 
-    def extreme(*args: Any) -> Any:
+    def extreme(*args):
         numbers = args if len(args) > 1 else list(args[0])
         if not numbers or any(np.ndim(x) for x in numbers):
             return NotImplemented
@@ -228,10 +227,10 @@ means("builtins.min")(_extreme(np.minimum))
 
 
 @means("builtins.round")
-def round_(number: Any, ndigits: int | None = None) -> Any:
+def round_(number, ndigits: int | None = None):
     return NotImplemented if ndigits is None else np.round(number, ndigits)
 
 
 @means("builtins.pow")
-def pow_(base: Any, exp: Any, mod: None = None) -> Any:
+def pow_(base, exp, mod=None):
     return base**exp

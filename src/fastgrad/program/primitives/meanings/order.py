@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import (
@@ -18,14 +15,14 @@ from fastgrad.program.primitives.meanings.special import logsumexp
 
 @means("numpy.quantile")
 def quantile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
+    a,
+    q,
+    axis=None,
+    out=None,
+    overwrite_input=False,
     method: str = "linear",
-    keepdims: bool = False,
-) -> Any:
+    keepdims=False,
+):
     """Between two sorted elements: NumPy says where, for the elements 0, 1, ..."""
     a = asarray(a)
     if is_traced(q):
@@ -40,13 +37,7 @@ def quantile(
 
 
 @means("numpy.median")
-def median(
-    a: Any,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    keepdims: bool = False,
-) -> Any:
+def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
     """The middle of the sorted elements, or the mean of both middles."""
     ordered = _ordered(asarray(a), axis)
     n = len(ordered)
@@ -54,7 +45,7 @@ def median(
     return _kept(middle, a, axis) if keepdims else middle
 
 
-def _ordered(a: Any, axis: Any) -> Any:
+def _ordered(a, axis):
     """What lies along these axes, sorted along the first axis of the result."""
     axes = normalized_axes(axis, a.ndim)
     rest = [d for d in range(a.ndim) if d not in axes]
@@ -62,7 +53,7 @@ def _ordered(a: Any, axis: Any) -> Any:
     return np.moveaxis(np.sort(rows, axis=-1), -1, 0)
 
 
-def _kept(found: Any, a: Any, axis: Any) -> Any:
+def _kept(found, a, axis):
     """With axes of length 1 in place of those that were reduced."""
     axes = normalized_axes(axis, a.ndim)
     ones = [1 if d in axes else n for d, n in enumerate(a.shape)]
@@ -71,9 +62,7 @@ def _kept(found: Any, a: Any, axis: Any) -> Any:
 
 
 @means("numpy.nanquantile")
-def nanquantile(
-    a: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False
-) -> Any:
+def nanquantile(a, q, axis=None, out=None, overwrite_input=False):
     """NaN sorts last: the place is counted among those before it, for each row."""
     if is_traced(q):
         return NotImplemented
@@ -82,7 +71,7 @@ def nanquantile(
     ordered = np.where(np.isnan(ordered), 0.0, ordered)
     numbers = np.reshape(np.arange(len(ordered)), (-1,) + (1,) * (ordered.ndim - 1))
 
-    def at(place: Any) -> Any:
+    def at(place):
         low = np.floor(place)
         high = np.where(numbers == low + 1.0, place - low, 0.0)
         share = np.where(numbers == low, low + 1.0 - place, high)
@@ -93,23 +82,23 @@ def nanquantile(
 
 
 @means("numpy.nanpercentile")
-def nanpercentile(a: Any, q: Any, axis: Any = None) -> Any:
+def nanpercentile(a, q, axis=None):
     return NotImplemented if is_traced(q) else nanquantile(a, np.asarray(q) / 100, axis)
 
 
 @means("numpy.nanmedian")
-def nanmedian(a: Any, axis: Any = None) -> Any:
+def nanmedian(a, axis=None):
     return nanquantile(a, 0.5, axis)
 
 
 @means("numpy.partition")
-def partition(a: Any, kth: Any, axis: Any = -1) -> Any:
+def partition(a, kth, axis=-1):
     """Sorted throughout, which is a partition too."""
     return np.sort(a, axis)
 
 
 @means("numpy.percentile")
-def percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
+def percentile(a, q, *args, **kwargs):
     return (
         NotImplemented
         if is_traced(q)
@@ -120,10 +109,10 @@ def percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
 # ---- running ------------------------------------------------------------------------
 
 
-def _running(ufunc: Any, neutral: float) -> Callable[..., Any]:
+def _running(ufunc, neutral: float):
     """Of everything so far: twice as far back in each step."""
 
-    def accumulate(array: Any, axis: int | None = 0, dtype: Any = None) -> Any:
+    def accumulate(array, axis: int | None = 0, dtype=None):
         if axis is None:
             return NotImplemented
         x = np.moveaxis(asarray(array), axis, -1)
@@ -143,5 +132,5 @@ means("numpy.logaddexp.accumulate")(_running(np.logaddexp, -np.inf))
 
 
 @means("numpy.logaddexp.reduce")
-def logaddexp_reduce(array: Any, axis: Any = 0, keepdims: bool = False) -> Any:
+def logaddexp_reduce(array, axis=0, keepdims=False):
     return logsumexp(array, axis, keepdims=keepdims)

@@ -6,7 +6,7 @@ table 22.7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from fastgrad.program.primitives.meanings.calculus import convolve
 from fastgrad.program.primitives.meanings.registry import means
 
 
-def horner(coefficients: Any, x: Any) -> Any:
+def horner(coefficients, x):
     """From the highest power down."""
     y = 0.0 * asarray(x)
     for c in coefficients:
@@ -25,12 +25,12 @@ def horner(coefficients: Any, x: Any) -> Any:
 
 
 @means("numpy.polyval")
-def polyval(p: Any, x: Any) -> Any:
+def polyval(p, x):
     return horner(asarray(p), asarray(x))
 
 
 @means("numpy.polynomial.polynomial.polyval")
-def polyval_rising(x: Any, c: Any, tensor: bool = True) -> Any:
+def polyval_rising(x, c, tensor=True):
     c, x = asarray(c), asarray(x)
     if tensor:
         c = np.reshape(c, c.shape + (1,) * x.ndim)
@@ -38,14 +38,14 @@ def polyval_rising(x: Any, c: Any, tensor: bool = True) -> Any:
 
 
 @means("numpy.polyder")
-def polyder(p: Any, m: int = 1) -> Any:
+def polyder(p, m: int = 1):
     for _ in range(m):
         p = p[:-1] * np.arange(len(p) - 1, 0, -1)
     return p
 
 
 @means("numpy.polyint")
-def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
+def polyint(p, m: int = 1, k=None):
     constants = np.zeros(m) if k is None else np.ravel(asarray(k)) * np.ones(m)
     for i in range(m):
         p = np.concatenate([p / np.arange(len(p), 0, -1), constants[i : i + 1]])
@@ -53,17 +53,17 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 
 
 @means("numpy.polymul")
-def polymul(a1: Any, a2: Any) -> Any:
+def polymul(a1, a2):
     return convolve(a1, a2)
 
 
-def _lengthened(p: Any, n: int) -> Any:
+def _lengthened(p, n: int):
     p = np.atleast_1d(asarray(p))
     return np.pad(p, (n - p.size, 0))
 
 
 @means("numpy.polyadd")
-def polyadd(a1: Any, a2: Any) -> Any:
+def polyadd(a1, a2):
     if np.ndim(a1) > 1 or np.ndim(a2) > 1:
         return NotImplemented
     n = max(np.size(a1), np.size(a2))
@@ -71,35 +71,35 @@ def polyadd(a1: Any, a2: Any) -> Any:
 
 
 @means("numpy.polysub")
-def polysub(a1: Any, a2: Any) -> Any:
+def polysub(a1, a2):
     return polyadd(a1, np.negative(asarray(a2)))
 
 
 class Polynomial:
     """What ``np.poly1d(c)`` and ``np.polynomial.Polynomial(c)`` are asked for."""
 
-    def __init__(self, falling: Any) -> None:
+    def __init__(self, falling):
         self._falling = falling
 
-    def __call__(self, x: Any) -> Any:  # noqa: D102
+    def __call__(self, x):  # noqa: D102
         return horner(self._falling, asarray(x))
 
-    def deriv(self, m: int = 1) -> Polynomial:
+    def deriv(self, m: int = 1):
         """The derivative."""
         return Polynomial(polyder(self._falling, m))
 
-    def integ(self, m: int = 1) -> Polynomial:
+    def integ(self, m: int = 1):
         """The integral from zero."""
         return Polynomial(polyint(self._falling, m))
 
 
 @means("numpy.poly1d")
-def poly1d(c_or_r: Any) -> Any:
+def poly1d(c_or_r):
     return Polynomial(asarray(c_or_r))
 
 
 @means("numpy.polynomial.Polynomial")
-def polynomial(coef: Any) -> Any:
+def polynomial(coef):
     return Polynomial(asarray(coef)[::-1])
 
 
@@ -123,7 +123,7 @@ _FAMILIES: dict[str, Family] = {
 }
 
 
-def _members(family: Family, x: Any, n: int) -> Iterator[Any]:
+def _members(family: Family, x, n: int):
     """P_0 .. P_n at x."""
     first, following = family
     before, here = 0.0 * x + 1.0, first(x)
@@ -133,10 +133,10 @@ def _members(family: Family, x: Any, n: int) -> Iterator[Any]:
         before, here = here, following(k, x, here, before)
 
 
-def _member(family: Family) -> Callable[..., Any]:
+def _member(family: Family):
     """P_n, for a whole n."""
 
-    def evaluate(n: Any, x: Any) -> Any:
+    def evaluate(n, x):
         if not isinstance(n, (int, np.integer)):
             return NotImplemented
         return list(_members(family, x, int(n)))[-1]
@@ -144,10 +144,10 @@ def _member(family: Family) -> Callable[..., Any]:
     return evaluate
 
 
-def _series(family: Family) -> Callable[..., Any]:
+def _series(family: Family):
     """The sum of c_k P_k."""
 
-    def evaluate(x: Any, c: Any, tensor: bool = True) -> Any:
+    def evaluate(x, c, tensor=True):
         c, x = asarray(c), asarray(x)
         if c.ndim > 1:
             return NotImplemented
@@ -156,10 +156,10 @@ def _series(family: Family) -> Callable[..., Any]:
     return evaluate
 
 
-def _matrix(family: Family) -> Callable[..., Any]:
+def _matrix(family: Family):
     """P_0 .. P_deg along a new last axis."""
 
-    def evaluate(x: Any, deg: int) -> Any:
+    def evaluate(x, deg: int):
         return np.stack(list(_members(family, asarray(x), deg)), axis=-1)
 
     return evaluate
@@ -179,5 +179,5 @@ for _module, _prefix, _name in (
 
 
 @means("numpy.polynomial.polynomial.polyvander")
-def polyvander(x: Any, deg: int) -> Any:
+def polyvander(x, deg: int):
     return np.stack([asarray(x) ** k for k in range(deg + 1)], axis=-1)

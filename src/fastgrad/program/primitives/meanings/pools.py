@@ -8,12 +8,12 @@ from fastgrad.program.primitives.meanings.registry import means
 
 
 @means("concurrent.futures.Executor.map")
-def map_(self: Any, fn: Any, *iterables: Any, **options: Any) -> Any:
+def map_(self, fn, *iterables, **options):
     return iter([fn(*values) for values in zip(*iterables, strict=False)])
 
 
 @means("concurrent.futures.ThreadPoolExecutor.submit")
-def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+def submit(self, fn, /, *args, **kwargs):
     from concurrent.futures import Future
 
     done: Future[Any] = Future()

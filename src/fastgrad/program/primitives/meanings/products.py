@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import string
-from typing import Any
 
 import numpy as np
 
@@ -13,33 +12,33 @@ from fastgrad.program.primitives.meanings.registry import means
 
 
 @means("numpy.inner")
-def inner(a: Any, b: Any) -> Any:
+def inner(a, b):
     a, b = asarray(a), asarray(b)
     return np.tensordot(a, b, (-1, -1)) if a.ndim and b.ndim else a * b
 
 
 @means("numpy.outer", "numpy.linalg.outer")
-def outer(a: Any, b: Any) -> Any:
+def outer(a, b):
     return contraction("a,b->ab", np.ravel(asarray(a)), np.ravel(asarray(b)))
 
 
 @means("numpy.vdot")
-def vdot(a: Any, b: Any) -> Any:
+def vdot(a, b):
     return np.dot(np.conjugate(np.ravel(asarray(a))), np.ravel(asarray(b)))
 
 
 @means("numpy.linalg.matmul")
-def matmul(x1: Any, x2: Any, /) -> Any:
+def matmul(x1, x2, /):
     return np.matmul(x1, x2)
 
 
 @means("numpy.linalg.multi_dot")
-def multi_dot(arrays: Any, *, out: None = None) -> Any:
+def multi_dot(arrays, *, out=None):
     return functools.reduce(np.dot, arrays)
 
 
 @means("numpy.linalg.matrix_power")
-def matrix_power(a: Any, n: int) -> Any:
+def matrix_power(a, n: int):
     """By repeated squaring."""
     if n < 0:
         return matrix_power(np.linalg.inv(a), -n)
@@ -52,7 +51,7 @@ def matrix_power(a: Any, n: int) -> Any:
     return square @ a if n % 2 else square
 
 
-def contraction(subscripts: str, *operands: Any) -> Any:
+def contraction(subscripts: str, *operands):
     """``np.einsum`` in its plainest form, which traced arrays are asked for."""
     for x in operands:
         if is_traced(x):
@@ -62,7 +61,7 @@ def contraction(subscripts: str, *operands: Any) -> Any:
 
 
 @means("numpy.einsum")
-def einsum(*operands: Any, optimize: Any = False, **kwargs: Any) -> Any:
+def einsum(*operands, optimize=False, **kwargs):
     """From left to right, whatever `optimize`."""
     first, *rest = operands
     if isinstance(first, str):
@@ -75,6 +74,6 @@ def einsum(*operands: Any, optimize: Any = False, **kwargs: Any) -> Any:
     return contraction(subscripts, *map(asarray, operands[: 2 * count : 2]))
 
 
-def _word(labels: Any) -> str:
+def _word(labels):
     """Labels that are numbers, as letters."""
     return "".join("..." if n is Ellipsis else string.ascii_letters[n] for n in labels)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
 from fastgrad.program.primitives.meanings.registry import means
 
 
-def scattered(
-    x: Any, target: Any, n: int, reduce: Any = np.sum, neutral: float = 0.0
-) -> Any:
+def scattered(x, target, n: int, reduce=np.sum, neutral: float = 0.0):
     """The sums of the elements of each target: out[target[i]] += x[i], of length n.
 
     Targets with about as many elements are read as rows of one array, so that in all
@@ -41,7 +36,7 @@ def scattered(
 
 
 @means("numpy.bincount")
-def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
+def bincount(x, /, weights=None, minlength: int = 0):
     if is_traced(x):
         return NotImplemented
     n = max(minlength, int(np.max(x, initial=-1)) + 1)
@@ -49,13 +44,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
 
 
 @means("numpy.histogram")
-def histogram(
-    a: Any,
-    bins: Any = 10,
-    range: Any = None,
-    density: bool | None = None,
-    weights: Any = None,
-) -> Any:
+def histogram(a, bins=10, range=None, density: bool | None = None, weights=None):
     """Of constant positions, with weights that are traced."""
     if is_traced(a) or is_traced(bins):
         return NotImplemented
@@ -69,10 +58,10 @@ def histogram(
     return heights, edges
 
 
-def _at(ufunc: Any, reduce: Any, neutral: float) -> Callable[..., Any]:
+def _at(ufunc, reduce, neutral: float):
     """``ufunc.at``: every use of a place counts, also of the same one."""
 
-    def at(a: Any, indices: Any, b: Any) -> Any:
+    def at(a, indices, b):
         if is_traced(indices):
             return NotImplemented
         places = np.arange(a.size).reshape(a.shape)[indices]
@@ -96,7 +85,7 @@ for _name, _reduce, _neutral in (
 
 
 @means("numpy.add.reduceat")
-def add_reduceat(array: Any, indices: Any, axis: int = 0) -> Any:
+def add_reduceat(array, indices, axis: int = 0):
     """From each index to the next; one element where the next is not behind it."""
     x = np.moveaxis(asarray(array), axis, 0)
     ends = [*indices[1:], len(x)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
@@ -13,9 +11,7 @@ from fastgrad.program.primitives.meanings.registry import means
 
 
 @means("numpy.apply_along_axis")
-def apply_along_axis(
-    func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
-) -> Any:
+def apply_along_axis(func1d, axis: int, arr, *args, **kwargs):
     rows = np.moveaxis(asarray(arr), axis, -1)
     stack = rows.shape[:-1]
     if 0 in stack:
@@ -29,7 +25,7 @@ def apply_along_axis(
 
 
 @means("numpy.apply_over_axes")
-def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
+def apply_over_axes(func, a, axes):
     for axis in np.atleast_1d(axes):
         result = func(a, int(axis))
         a = result if result.ndim == a.ndim else np.expand_dims(result, int(axis))
@@ -37,7 +33,7 @@ def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
 
 
 @means("numpy.select")
-def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+def select(condlist, choicelist, default=0):
     """The first that holds: the last ones are chosen from first."""
     chosen = asarray(default)
     for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
@@ -46,7 +42,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 
 @means("numpy.choose")
-def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
+def choose(a, choices, out=None, mode: str = "raise"):
     numbers = range(len(choices))
     return select(
         [asarray(a) == k for k in numbers], [choices[k] for k in numbers], np.nan
@@ -54,7 +50,7 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
 
 
 @means("numpy.piecewise")
-def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
+def piecewise(x, condlist, funclist, *args, **kw):
     """The last condition that holds counts; one more function for where none does."""
     x = asarray(x)
     conditions = list(condlist) if isinstance(condlist, (list, tuple)) else [condlist]
@@ -64,14 +60,14 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
 
 
 @means("numpy.compress")
-def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
+def compress(condition, a, axis: int | None = None, out=None):
     if is_traced(condition):
         return NotImplemented
     return np.take(a, np.flatnonzero(condition), axis)
 
 
 @means("numpy.extract")
-def extract(condition: Any, arr: Any) -> Any:
+def extract(condition, arr):
     return (
         compress(np.ravel(condition), arr)
         if not is_traced(condition)
@@ -80,9 +76,7 @@ def extract(condition: Any, arr: Any) -> Any:
 
 
 @means("numpy.nan_to_num")
-def nan_to_num(
-    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
+def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
     most = np.finfo(np.float64).max
     x = np.where(np.isnan(x), nan, x)
     x = np.where(x == np.inf, most if posinf is None else posinf, x)
@@ -90,35 +84,33 @@ def nan_to_num(
 
 
 @means("numpy.isclose")
-def isclose(
-    a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
-) -> Any:
+def isclose(a, b, rtol: float = 1e-5, atol: float = 1e-8, equal_nan=False):
     close = (np.abs(a - b) <= atol + rtol * np.abs(b)) | (a == b)
     return close | (np.isnan(a) & np.isnan(b)) if equal_nan else close
 
 
 @means("numpy.count_nonzero")
-def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+def count_nonzero(a, axis=None, *, keepdims=False):
     return np.sum(asarray(a) != 0, axis, keepdims=keepdims)
 
 
 @means("numpy.allclose")
-def allclose(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
+def allclose(a, b, *args, **kwargs):
     return np.sum(~isclose(a, b, *args, **kwargs)) == 0
 
 
 @means("numpy.isposinf")
-def isposinf(x: Any) -> Any:
+def isposinf(x):
     return x == np.inf
 
 
 @means("numpy.isneginf")
-def isneginf(x: Any) -> Any:
+def isneginf(x):
     return x == -np.inf
 
 
 @means("numpy.real_if_close")
-def real_if_close(a: Any, tol: float = 100) -> Any:
+def real_if_close(a, tol: float = 100):
     return asarray(a)
 
 
@@ -126,18 +118,18 @@ def real_if_close(a: Any, tol: float = 100) -> Any:
 
 
 @means("numpy.copyto")
-def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+def copyto(dst, src, casting: str = "same_kind", where=True):
     dst[...] = np.where(where, src, dst)
 
 
 @means("numpy.putmask")
-def putmask(a: Any, mask: Any, values: Any) -> None:
+def putmask(a, mask, values):
     repeated = np.resize(np.arange(np.size(values)), a.shape)
     a[...] = np.where(mask, np.ravel(asarray(values))[repeated], a)
 
 
 @means("numpy.put")
-def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> Any:
+def put(a, ind, v, mode: str = "raise"):
     if is_traced(ind) or mode != "raise":
         return NotImplemented
     ind, v = np.ravel(ind), np.ravel(asarray(v))
@@ -147,12 +139,12 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> Any:
 
 
 @means("numpy.place")
-def place(arr: Any, mask: Any, vals: Any) -> Any:
+def place(arr, mask, vals):
     return NotImplemented if is_traced(mask) else put(arr, np.flatnonzero(mask), vals)
 
 
 @means("numpy.put_along_axis")
-def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None = -1) -> Any:
+def put_along_axis(arr, indices, values, axis: int | None = -1):
     if is_traced(indices):
         return NotImplemented
     numbers = np.arange(arr.size).reshape(arr.shape)
@@ -161,7 +153,7 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None = -1) -
 
 
 @means("numpy.fill_diagonal")
-def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+def fill_diagonal(a, val, wrap=False):
     places = np.zeros(a.shape, dtype=bool)
     np.fill_diagonal(places, True, wrap)
     put(a, np.flatnonzero(places), val)

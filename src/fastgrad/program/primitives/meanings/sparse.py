@@ -1,11 +1,8 @@
 """Products of constant sparse matrices: only what is stored counts."""
 
-from __future__ import annotations
-
 import itertools
 import operator
 import sys
-from typing import Any
 
 import numpy as np
 
@@ -20,13 +17,13 @@ _KINDS = ("csr_array", "csr_matrix")
 _OWN_PRODUCTS = ("csr_array", "coo_array", "dia_array", "lil_array", "dok_array")
 
 
-def is_sparse(x: Any) -> bool:
+def is_sparse(x):
     """Whether it is a sparse matrix or array, asked without importing SciPy."""
     scipy = sys.modules.get("scipy.sparse")
     return scipy is not None and scipy.issparse(x)
 
 
-def _times(matrix: Any, x: Any) -> Any:
+def _times(matrix, x):
     """Stored elements times the rows of `x` they meet, added up by their own rows."""
     stored = matrix.tocoo()
     lanes = np.reshape(stored.data, (-1, *(1 for _ in x.shape[1:])))
@@ -34,7 +31,7 @@ def _times(matrix: Any, x: Any) -> Any:
 
 
 @means("operator.matmul", *(f"scipy.sparse.{kind}.dot" for kind in _KINDS))
-def product(a: Any, b: Any) -> Any:
+def product(a, b):
     """``a @ b``, whichever of the two is sparse; neither may be."""
     if is_sparse(a) and is_traced(b):
         return _times(a, asarray(b))
@@ -46,7 +43,7 @@ def product(a: Any, b: Any) -> Any:
 
 
 @means("scipy.sparse.linalg.spsolve")
-def spsolve(A: Any, b: Any, *rest: Any, **options: Any) -> Any:
+def spsolve(A, b, *rest, **options):
     """Of small matrices, as ones that are not sparse."""
     if A.shape[0] > _SMALL:
         return NotImplemented
@@ -56,12 +53,12 @@ def spsolve(A: Any, b: Any, *rest: Any, **options: Any) -> Any:
 
 
 @means("scipy.sparse.issparse", "scipy.sparse.isspmatrix")
-def issparse(x: Any) -> bool:
+def issparse(x):
     return False
 
 
 @means("operator.mul")
-def times(a: Any, b: Any) -> Any:
+def times(a, b):
     """For sparse *matrices* the same as ``a @ b``, not for sparse arrays."""
     if is_sparse(a) and is_traced(b):
         return product(a, b) if np.ndim(b) and _is_matrix(a) else NotImplemented
@@ -70,18 +67,18 @@ def times(a: Any, b: Any) -> Any:
     return operator.mul(a, b)
 
 
-def _is_matrix(x: Any) -> bool:
+def _is_matrix(x):
     return isinstance(x, sys.modules["scipy.sparse"].spmatrix)
 
 
 @means(*(f"scipy.sparse.{kind}.multiply" for kind in _OWN_PRODUCTS))
-def multiply(self: Any, other: Any) -> Any:
+def multiply(self, other):
     """As an array that is not sparse."""
     return self.toarray() * asarray(other)
 
 
 @means("scipy.sparse.diags", "scipy.sparse.diags_array")
-def diags(diagonals: Any, *args: Any, **kwargs: Any) -> Any:
+def diags(diagonals, *args, **kwargs):
     """As an array that is not sparse: where each element goes, SciPy says."""
     several = isinstance(diagonals, (list, tuple))
     rows = [np.atleast_1d(asarray(d)) for d in (diagonals if several else [diagonals])]

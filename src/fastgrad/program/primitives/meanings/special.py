@@ -7,7 +7,6 @@ Sources: Abramowitz and Stegun, *Handbook of Mathematical Functions*, 6.3 (digam
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -25,59 +24,53 @@ _LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 
 
 @means("scipy.special.expit")
-def expit(x: Any) -> Any:
+def expit(x):
     return np.reciprocal(1.0 + np.exp(-x))
 
 
 @means("scipy.special.logit")
-def logit(x: Any) -> Any:
+def logit(x):
     return np.log(x) - np.log1p(-x)
 
 
 @means("scipy.special.log_expit")
-def log_expit(x: Any) -> Any:
+def log_expit(x):
     return -np.logaddexp(0.0, -x)
 
 
 @means("scipy.special.softplus")
-def softplus(x: Any) -> Any:
+def softplus(x):
     return np.logaddexp(0.0, x)
 
 
 @means("numpy.logaddexp2")
-def logaddexp2(x: Any, y: Any) -> Any:
+def logaddexp2(x, y):
     return np.logaddexp(x * _LN2, y * _LN2) / _LN2
 
 
 @means("scipy.special.exprel")
-def exprel(x: Any) -> Any:
+def exprel(x):
     apart = np.where(x == 0.0, 1.0, x)
     return np.where(x == 0.0, 1.0 + 0.5 * x, np.expm1(apart) / apart)
 
 
 @means("scipy.special.cosm1")
-def cosm1(x: Any) -> Any:
+def cosm1(x):
     return -2.0 * np.sin(0.5 * x) ** 2
 
 
 @means("scipy.special.powm1")
-def powm1(x: Any, y: Any) -> Any:
+def powm1(x, y):
     return np.expm1(y * np.log(x))
 
 
 @means("scipy.special.exp10")
-def exp10(x: Any) -> Any:
+def exp10(x):
     return np.power(10.0, x)
 
 
 @means("scipy.special.logsumexp")
-def logsumexp(
-    a: Any,
-    axis: Any = None,
-    b: Any = None,
-    keepdims: bool = False,
-    return_sign: bool = False,
-) -> Any:
+def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
     if return_sign:
         return NotImplemented
     a = asarray(a)
@@ -90,13 +83,13 @@ def logsumexp(
 
 
 @means("scipy.special.softmax")
-def softmax(x: Any, axis: Any = None) -> Any:
+def softmax(x, axis=None):
     e = np.exp(x - np.max(x, axis, keepdims=True))
     return e / np.sum(e, axis, keepdims=True)
 
 
 @means("scipy.special.log_softmax")
-def log_softmax(x: Any, axis: Any = None) -> Any:
+def log_softmax(x, axis=None):
     lower = x - np.max(x, axis, keepdims=True)
     return lower - np.log(np.sum(np.exp(lower), axis, keepdims=True))
 
@@ -105,22 +98,22 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
 
 
 @means("scipy.special.xlogy")
-def xlogy(x: Any, y: Any) -> Any:
+def xlogy(x, y):
     return x * np.log(np.where(asarray(x) == 0.0, 1.0, y))
 
 
 @means("scipy.special.xlog1py")
-def xlog1py(x: Any, y: Any) -> Any:
+def xlog1py(x, y):
     return x * np.log1p(np.where(asarray(x) == 0.0, 0.0, y))
 
 
 @means("scipy.special.entr")
-def entr(x: Any) -> Any:
+def entr(x):
     return np.where(x < 0.0, -np.inf, -xlogy(x, np.where(x > 0.0, x, 1.0)))
 
 
 @means("scipy.special.rel_entr")
-def rel_entr(x: Any, y: Any) -> Any:
+def rel_entr(x, y):
     inside = (asarray(x) > 0.0) & (asarray(y) > 0.0)
     nothing = (asarray(x) == 0.0) & (asarray(y) >= 0.0)
     ratio = np.where(inside, x, 1.0) / np.where(inside, y, 1.0)
@@ -128,41 +121,41 @@ def rel_entr(x: Any, y: Any) -> Any:
 
 
 @means("scipy.special.kl_div")
-def kl_div(x: Any, y: Any) -> Any:
+def kl_div(x, y):
     return rel_entr(x, y) - x + y
 
 
 @means("scipy.special.boxcox")
-def boxcox(x: Any, lmbda: Any) -> Any:
+def boxcox(x, lmbda):
     return boxcox1p(x - 1.0, lmbda)
 
 
 @means("scipy.special.boxcox1p")
-def boxcox1p(x: Any, lmbda: Any) -> Any:
+def boxcox1p(x, lmbda):
     log = np.log1p(x)
     return log * exprel(lmbda * log)
 
 
 @means("scipy.special.inv_boxcox")
-def inv_boxcox(x: Any, lmbda: Any) -> Any:
+def inv_boxcox(x, lmbda):
     return inv_boxcox1p(x, lmbda) + 1.0
 
 
 @means("scipy.special.inv_boxcox1p")
-def inv_boxcox1p(x: Any, lmbda: Any) -> Any:
+def inv_boxcox1p(x, lmbda):
     power = np.asarray(lmbda) if not is_traced(lmbda) else lmbda
     apart = np.where(power == 0.0, 1.0, power)
     return np.expm1(np.where(power == 0.0, x, np.log1p(apart * x) / apart))
 
 
 @means("scipy.special.huber")
-def huber(delta: Any, r: Any) -> Any:
+def huber(delta, r):
     size = np.abs(r)
     return np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta))
 
 
 @means("scipy.special.pseudo_huber")
-def pseudo_huber(delta: Any, r: Any) -> Any:
+def pseudo_huber(delta, r):
     u = r / delta
     return delta**2 * (u**2 / (1.0 + np.sqrt(1.0 + u**2)))
 
@@ -171,7 +164,7 @@ def pseudo_huber(delta: Any, r: Any) -> Any:
 
 
 @means("scipy.special.ndtr")
-def ndtr(x: Any) -> Any:
+def ndtr(x):
     return 0.5 * erfc(-math.sqrt(0.5) * x)
 
 
@@ -182,7 +175,7 @@ _TAIL = -20.0
 
 
 @means("scipy.special.log_ndtr")
-def log_ndtr(x: Any) -> Any:
+def log_ndtr(x):
     near, far = np.maximum(x, _TAIL), np.minimum(x, _TAIL)
     # Above zero the other tail is small, and its logarithm exact.
     upper = np.log1p(-ndtr(-np.maximum(near, 0.0)))
@@ -201,7 +194,7 @@ _FAR = 10
 
 
 @means("scipy.special.digamma", "scipy.special.psi")
-def digamma(x: Any) -> Any:
+def digamma(x):
     """Moved up by the recurrence; below zero by reflection."""
     x = asarray(x)
     below = x <= 0.0
@@ -214,7 +207,7 @@ def digamma(x: Any) -> Any:
 
 
 @means("scipy.special.polygamma")
-def polygamma(n: Any, x: Any) -> Any:
+def polygamma(n, x):
     """Of positive numbers, as `digamma`: A&S 6.4.6 and 6.4.11."""
     if not isinstance(n, (int, np.integer)):
         return NotImplemented
@@ -232,69 +225,69 @@ def polygamma(n: Any, x: Any) -> Any:
 
 
 @means("scipy.special.loggamma")
-def loggamma(z: Any) -> Any:
+def loggamma(z):
     return gammaln(z)
 
 
 @means("scipy.special.gammasgn")
-def gammasgn(x: Any) -> Any:
+def gammasgn(x):
     return _sign_of_gamma(x)
 
 
-def _sign_of_gamma(x: Any) -> Any:
+def _sign_of_gamma(x):
     odd = np.floor(x) % 2.0 != 0.0
     return np.where((x < 0.0) & odd, -1.0, 1.0)
 
 
 @means("scipy.special.gamma")
-def gamma(x: Any) -> Any:
+def gamma(x):
     return _sign_of_gamma(x) * np.exp(gammaln(x))
 
 
 @means("scipy.special.rgamma")
-def rgamma(x: Any) -> Any:
+def rgamma(x):
     return _sign_of_gamma(x) * np.exp(-gammaln(x))
 
 
 @means("math.gamma")
-def gamma_of_number(x: Any) -> Any:
+def gamma_of_number(x):
     return gamma(x)
 
 
 @means("scipy.special.betaln")
-def betaln(a: Any, b: Any) -> Any:
+def betaln(a, b):
     return gammaln(a) + gammaln(b) - gammaln(a + b)
 
 
 @means("scipy.special.beta")
-def beta(a: Any, b: Any) -> Any:
+def beta(a, b):
     sign = _sign_of_gamma(a) * _sign_of_gamma(b) * _sign_of_gamma(a + b)
     return sign * np.exp(betaln(a, b))
 
 
 @means("scipy.special.poch")
-def poch(z: Any, m: Any) -> Any:
+def poch(z, m):
     sign = _sign_of_gamma(z) * _sign_of_gamma(z + m)
     return sign * np.exp(gammaln(z + m) - gammaln(z))
 
 
 @means("scipy.special.binom")
-def binom(n: Any, k: Any) -> Any:
+def binom(n, k):
     return 1.0 / ((n + 1.0) * beta(n - k + 1.0, k + 1.0))
 
 
 @means("scipy.special.comb")
-def comb(N: Any, k: Any, *, exact: bool = False, repetition: bool = False) -> Any:
+def comb(N, k, *, exact=False, repetition=False):
     return NotImplemented if exact or repetition else binom(asarray(N), asarray(k))
 
 
 @means("scipy.special.perm")
-def perm(N: Any, k: Any, exact: bool = False) -> Any:
+def perm(N, k, exact=False):
     return NotImplemented if exact else poch(asarray(N) - k + 1.0, asarray(k))
 
 
 @means("scipy.special.multigammaln")
-def multigammaln(a: Any, d: int) -> Any:
+def multigammaln(a, d: int):
     parts = sum(gammaln(a - 0.5 * j) for j in range(d))
     return parts + 0.25 * d * (d - 1) * math.log(math.pi)
 
@@ -303,17 +296,17 @@ def multigammaln(a: Any, d: int) -> Any:
 
 
 @means("numpy.sinc")
-def sinc(x: Any) -> Any:
+def sinc(x):
     y = math.pi * np.where(x == 0.0, 1.0, x)
     return np.where(x == 0.0, 1.0, np.sin(y) / y)
 
 
 @means("scipy.special.radian")
-def radian(d: Any, m: Any, s: Any) -> Any:
+def radian(d, m, s):
     return (d + m / 60.0 + s / 3600.0) * (math.pi / 180)
 
 
-def _in_degrees(function: Any) -> Any:
+def _in_degrees(function):
     return lambda x: function(x * (math.pi / 180))
 
 

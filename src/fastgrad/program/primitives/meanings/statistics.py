@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -17,14 +15,7 @@ from fastgrad.program.primitives.meanings.registry import means
 
 
 @means("numpy.average")
-def average(
-    a: Any,
-    axis: Any = None,
-    weights: Any = None,
-    returned: bool = False,
-    *,
-    keepdims: bool = False,
-) -> Any:
+def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
     a = asarray(a)
     if weights is None:
         weights = np.ones(a.shape)
@@ -36,7 +27,7 @@ def average(
     return (mean, total + 0.0 * mean) if returned else mean
 
 
-def _along(weights: Any, a: Any, axis: Any) -> Any:
+def _along(weights, a, axis):
     """Weights given for some axes, broadcast to all of them."""
     axes = (axis,) if isinstance(axis, int) else axis
     weights = np.expand_dims(weights, tuple(range(a.ndim - weights.ndim)))
@@ -46,16 +37,16 @@ def _along(weights: Any, a: Any, axis: Any) -> Any:
 
 @means("numpy.var")
 def var(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: None = None,
+    a,
+    axis=None,
+    dtype=None,
+    out=None,
     ddof: float = 0,
-    keepdims: bool = False,
+    keepdims=False,
     *,
-    mean: Any = None,
+    mean=None,
     correction: float | None = None,
-) -> Any:
+):
     a = asarray(a)
     centre = np.mean(a, axis, keepdims=True) if mean is None else mean
     squares = np.sum(squared_size(a - centre), axis, keepdims=keepdims)
@@ -64,27 +55,27 @@ def var(
 
 
 @means("numpy.std")
-def std(a: Any, *args: Any, **kwargs: Any) -> Any:
+def std(a, *args, **kwargs):
     return np.sqrt(var(a, *args, **kwargs))
 
 
 @means("numpy.ptp")
-def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+def ptp(a, axis=None, out=None, keepdims=False):
     return np.max(a, axis, keepdims=keepdims) - np.min(a, axis, keepdims=keepdims)
 
 
 @means("numpy.cov")
 def cov(
-    m: Any,
-    y: Any = None,
-    rowvar: bool = True,
-    bias: bool = False,
+    m,
+    y=None,
+    rowvar=True,
+    bias=False,
     ddof: int | None = None,
-    fweights: Any = None,
-    aweights: Any = None,
+    fweights=None,
+    aweights=None,
     *,
-    dtype: Any = None,
-) -> Any:
+    dtype=None,
+):
     rows = [_variables(x, rowvar) for x in (m, y) if x is not None]
     x = np.concatenate(rows)
     frequency = 1.0 if fweights is None else asarray(fweights)
@@ -97,7 +88,7 @@ def cov(
     return np.squeeze((centred * weights) @ np.conjugate(centred.T) / count)
 
 
-def _variables(x: Any, rowvar: bool) -> Any:
+def _variables(x, rowvar: bool):
     """One row for each variable."""
     x = asarray(x)
     if x.ndim < 2:
@@ -106,7 +97,7 @@ def _variables(x: Any, rowvar: bool) -> Any:
 
 
 @means("numpy.corrcoef")
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
+def corrcoef(x, y=None, rowvar=True, *, dtype=None):
     c = cov(x, y, rowvar)
     if not c.ndim:
         return c / c
@@ -117,25 +108,18 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
 # ---- without NaN --------------------------------------------------------------------
 
 
-def _filled(x: Any, value: float) -> Any:
+def _filled(x, value: float):
     return np.where(np.isnan(x), value, x)
 
 
-def _reduction(reduce: Any, neutral: float) -> Callable[..., Any]:
-    def reduction(
-        a: Any,
-        axis: Any = None,
-        *,
-        dtype: Any = None,
-        out: None = None,
-        keepdims: bool = False,
-    ) -> Any:
+def _reduction(reduce, neutral: float):
+    def reduction(a, axis=None, *, dtype=None, out=None, keepdims=False):
         return reduce(_filled(a, neutral), axis, keepdims=keepdims)
 
     return reduction
 
 
-def _cumulation(accumulate: Any, neutral: float) -> Callable[..., Any]:
+def _cumulation(accumulate, neutral: float):
     return lambda a, axis=None: accumulate(_filled(a, neutral), axis)
 
 
@@ -149,26 +133,13 @@ means("numpy.nancumprod")(_cumulation(np.cumprod, 1.0))
 
 
 @means("numpy.nanmean")
-def nanmean(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-) -> Any:
+def nanmean(a, axis=None, dtype=None, out=None, keepdims=False):
     count = np.sum(~np.isnan(a), axis, keepdims=keepdims)
     return nansum(a, axis, keepdims=keepdims) / count
 
 
 @means("numpy.nanvar")
-def nanvar(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-) -> Any:
+def nanvar(a, axis=None, dtype=None, out=None, ddof: float = 0, keepdims=False):
     mean = nanmean(a, axis, keepdims=True)
     centred = np.where(np.isnan(a), mean, a) - mean
     count = np.sum(~np.isnan(a), axis, keepdims=keepdims)
@@ -176,25 +147,21 @@ def nanvar(
 
 
 @means("numpy.nanstd")
-def nanstd(a: Any, *args: Any, **kwargs: Any) -> Any:
+def nanstd(a, *args, **kwargs):
     return np.sqrt(nanvar(a, *args, **kwargs))
 
 
 @means("numpy.cumulative_sum")
-def cumulative_sum(
-    x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
-) -> Any:
+def cumulative_sum(x, /, *, axis=None, dtype=None, include_initial=False):
     return _accumulated(np.cumsum, 0.0, x, axis, include_initial)
 
 
 @means("numpy.cumulative_prod")
-def cumulative_prod(
-    x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
-) -> Any:
+def cumulative_prod(x, /, *, axis=None, dtype=None, include_initial=False):
     return _accumulated(np.cumprod, 1.0, x, axis, include_initial)
 
 
-def _accumulated(function: Any, first: float, x: Any, axis: Any, initial: bool) -> Any:
+def _accumulated(function, first: float, x, axis, initial: bool):
     if not initial:
         return function(x, axis)
     x = np.moveaxis(x, 0 if axis is None else axis, -1)

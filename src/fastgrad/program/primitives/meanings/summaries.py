@@ -12,9 +12,7 @@ from fastgrad.program.primitives.meanings.special import entr, rel_entr
 
 
 @means("scipy.stats.entropy")
-def entropy(
-    pk: Any, qk: Any = None, base: Any = None, axis: int = 0, *, keepdims: bool = False
-) -> Any:
+def entropy(pk, qk=None, base=None, axis: int = 0, *, keepdims=False):
     """Of weights, divided by their sum."""
     pk = asarray(pk)
     p = pk / np.sum(pk, axis, keepdims=True)
@@ -28,24 +26,24 @@ def entropy(
 
 
 @means("scipy.stats.zscore")
-def zscore(a: Any, axis: Any = 0, ddof: int = 0) -> Any:
+def zscore(a, axis=0, ddof: int = 0):
     a = asarray(a)
     centred = a - np.mean(a, axis, keepdims=True)
     return centred / np.std(a, axis, ddof=ddof, keepdims=True)
 
 
 @means("scipy.stats.gmean")
-def gmean(a: Any, axis: Any = 0, *, keepdims: bool = False) -> Any:
+def gmean(a, axis=0, *, keepdims=False):
     return np.exp(np.mean(np.log(asarray(a)), axis, keepdims=keepdims))
 
 
 @means("scipy.stats.hmean")
-def hmean(a: Any, axis: Any = 0, *, keepdims: bool = False) -> Any:
+def hmean(a, axis=0, *, keepdims=False):
     return 1.0 / np.mean(1.0 / asarray(a), axis, keepdims=keepdims)
 
 
 @means("scipy.stats.moment")
-def moment(a: Any, order: Any = 1, axis: Any = 0, *, center: Any = None) -> Any:
+def moment(a, order=1, axis=0, *, center=None):
     if is_traced(order) or np.ndim(order):
         return NotImplemented
     a = asarray(a)
@@ -55,40 +53,33 @@ def moment(a: Any, order: Any = 1, axis: Any = 0, *, center: Any = None) -> Any:
 
 
 @means("scipy.stats.skew")
-def skew(a: Any, axis: Any = 0, bias: bool = True, *, keepdims: bool = False) -> Any:
+def skew(a, axis=0, bias=True, *, keepdims=False):
     if not bias:
         return NotImplemented
     return _standardized(asarray(a), 3, axis, keepdims)
 
 
 @means("scipy.stats.kurtosis")
-def kurtosis(
-    a: Any,
-    axis: Any = 0,
-    fisher: bool = True,
-    bias: bool = True,
-    *,
-    keepdims: bool = False,
-) -> Any:
+def kurtosis(a, axis=0, fisher=True, bias=True, *, keepdims=False):
     if not bias:
         return NotImplemented
     return _standardized(asarray(a), 4, axis, keepdims) - (3.0 if fisher else 0.0)
 
 
-def _standardized(a: Any, order: int, axis: Any, keepdims: bool) -> Any:
+def _standardized(a, order: int, axis, keepdims: bool):
     centred = a - np.mean(a, axis, keepdims=True)
     high, low = (np.mean(centred**k, axis, keepdims=keepdims) for k in (order, 2))
     return high / low ** (order / 2)
 
 
 @means("scipy.stats.iqr")
-def iqr(x: Any, axis: Any = None, rng: Any = (25, 75)) -> Any:
+def iqr(x, axis=None, rng=(25, 75)):
     low, high = np.percentile(asarray(x), rng, axis=axis)
     return high - low
 
 
 @means("scipy.stats.trim_mean")
-def trim_mean(a: Any, proportiontocut: float, axis: int | None = 0) -> Any:
+def trim_mean(a, proportiontocut: float, axis: int | None = 0):
     ordered = np.moveaxis(np.sort(asarray(a), axis), axis or 0, 0)
     cut = int(proportiontocut * len(ordered))
     return np.mean(ordered[cut : len(ordered) - cut], axis=0)
@@ -102,13 +93,13 @@ class Correlation(NamedTuple):
 
 
 @means("scipy.stats.pearsonr")
-def pearsonr(x: Any, y: Any) -> Any:
+def pearsonr(x, y):
     x, y = (u - np.mean(u) for u in (asarray(x), asarray(y)))
     return Correlation(np.sum(x * y) / np.sqrt(np.sum(x**2) * np.sum(y**2)))
 
 
 @means("scipy.stats.sem")
-def sem(a: Any, axis: Any = 0, ddof: int = 1, *, keepdims: bool = False) -> Any:
+def sem(a, axis=0, ddof: int = 1, *, keepdims=False):
     a = asarray(a)
     n = a.size if axis is None else a.shape[axis]
     return np.std(a, axis, ddof=ddof, keepdims=keepdims) / np.sqrt(n)

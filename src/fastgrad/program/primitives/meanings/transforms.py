@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -14,17 +12,12 @@ from fastgrad.program.primitives.meanings.registry import means
 # ---- Fourier transforms -------------------------------------------------------------
 
 
-def _scipy_fft(function: Any) -> Callable[..., Any]:
+def _scipy_fft(function):
     """NumPy's is the same; SciPy's takes more arguments that change no number."""
 
     def transform(
-        x: Any,
-        n: Any = None,
-        axis: int = -1,
-        norm: Any = None,
-        overwrite_x: bool = False,
-        workers: Any = None,
-    ) -> Any:
+        x, n=None, axis: int = -1, norm=None, overwrite_x=False, workers=None
+    ):
         return function(asarray(x), n, axis, norm)
 
     return transform
@@ -34,17 +27,17 @@ for _name in ("fft", "ifft", "rfft", "irfft"):
     means(f"scipy.fft.{_name}")(_scipy_fft(getattr(np.fft, _name)))
 
 
-def _lengths(a: Any, s: Any, axes: Any) -> list[tuple[int, Any]]:
+def _lengths(a, s, axes):
     """(axis, length) pairs of a transform along several axes."""
     if axes is None:
         axes = range(-len(s) if s is not None else -a.ndim, 0)
     return list(zip(axes, [None] * len(axes) if s is None else s, strict=True))
 
 
-def _several(function: Any, axes: Any, half: Any = None) -> Callable[..., Any]:
+def _several(function, axes, half=None):
     """Along several axes, the last one first; that one by `half` where it is given."""
 
-    def transform(a: Any, s: Any = None, axes: Any = axes, norm: Any = None) -> Any:
+    def transform(a, s=None, axes=axes, norm=None):
         a = asarray(a)
         *rest, (axis, n) = _lengths(a, s, axes)
         a = (half or function)(a, n, axis, norm)
@@ -55,10 +48,10 @@ def _several(function: Any, axes: Any, half: Any = None) -> Callable[..., Any]:
     return transform
 
 
-def _back(axes: Any) -> Callable[..., Any]:
+def _back(axes):
     """To real numbers: the halved axis comes last."""
 
-    def transform(a: Any, s: Any = None, axes: Any = axes, norm: Any = None) -> Any:
+    def transform(a, s=None, axes=axes, norm=None):
         a = asarray(a)
         *rest, (axis, n) = _lengths(a, s, axes)
         for other, length in rest:
@@ -80,7 +73,7 @@ for _suffix, _axes in {"2": (-2, -1), "n": None}.items():
 
 
 @means("scipy.signal.convolve", "scipy.signal.fftconvolve", "scipy.signal.convolve2d")
-def convolve(in1: Any, in2: Any, mode: str = "full", *args: Any) -> Any:
+def convolve(in1, in2, mode: str = "full", *args):
     """Windows of the first, padded with zeros, times the second turned round."""
     a, v = asarray(in1), asarray(in2)
     if a.ndim != v.ndim or args:
@@ -95,19 +88,19 @@ def convolve(in1: Any, in2: Any, mode: str = "full", *args: Any) -> Any:
     ]
 
 
-def _middle(n: int, k: int, mode: str) -> slice:
+def _middle(n: int, k: int, mode: str):
     length = {"full": n + k - 1, "same": n, "valid": n - k + 1}[mode]
     start = (n + k - 1 - length) // 2
     return slice(start, start + length)
 
 
 @means("scipy.signal.correlate")
-def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> Any:
+def correlate(in1, in2, mode: str = "full", method: str = "auto"):
     return convolve(in1, np.flip(asarray(in2)), mode)
 
 
 @means("scipy.signal.correlate2d")
-def correlate2d(in1: Any, in2: Any, mode: str = "full", *args: Any) -> Any:
+def correlate2d(in1, in2, mode: str = "full", *args):
     if mode != "same" or args:
         return convolve(in1, np.flip(asarray(in2)), mode, *args)
     # Centred one further than a convolution for an even number of elements.
@@ -123,10 +116,10 @@ def correlate2d(in1: Any, in2: Any, mode: str = "full", *args: Any) -> Any:
 _LARGEST = 2048
 
 
-def _affine(module: str, name: str, position: int) -> Callable[..., Any]:
+def _affine(module: str, name: str, position: int):
     """A function that is affine in one argument, all others being constant."""
 
-    def meaning(*args: Any, **kwargs: Any) -> Any:
+    def meaning(*args, **kwargs):
         rest = [x for i, x in enumerate(args) if i != position]
         if len(rest) == len(args) or is_traced([*rest, *kwargs.values()]):
             return NotImplemented
@@ -135,7 +128,7 @@ def _affine(module: str, name: str, position: int) -> Callable[..., Any]:
             return NotImplemented
         function = getattr(importlib.import_module(module), name)
 
-        def of(values: Any) -> Any:
+        def of(values):
             given = [*args]
             given[position] = values
             return function(*given, **kwargs)
