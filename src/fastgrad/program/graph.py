@@ -119,14 +119,17 @@ _spoken: ContextVar[tuple[str, Source | None] | None] = ContextVar(
 )
 
 
-@contextmanager
-def spoken(label: str, source: Source | None = None) -> Iterator[None]:
+class spoken:
     """Label what is recorded within with the outermost function's name and line."""
-    token = _spoken.set(_spoken.get() or (label, source))
-    try:
-        yield
-    finally:
-        _spoken.reset(token)
+
+    def __init__(self, label: str, source: Source | None = None) -> None:
+        self._told = _spoken.get() or (label, source)
+
+    def __enter__(self) -> None:
+        self._token = _spoken.set(self._told)
+
+    def __exit__(self, *error: object) -> None:
+        _spoken.reset(self._token)
 
 
 @contextmanager
@@ -210,10 +213,7 @@ def apply(
 ) -> Node:
     """Record one primitive; `value` where it does not follow from the ints."""
     if value is None:
-        evaluate = ops.PRIMITIVES[op].evaluate
-        if current_trace.get() is None:  # a trace is quiet throughout
-            evaluate = np.errstate(all="ignore")(evaluate)
-        value = evaluate([x.value for x in inputs], ints)
+        value = _evaluated(op, [x.value for x in inputs], ints)
     value = np.asarray(value, dtype=np.float64)
     if value.ndim:
         if not value.flags.c_contiguous:
@@ -221,9 +221,19 @@ def apply(
         if value.ndim > MAX_NDIM:
             raise TraceError(f"makes an array of {value.ndim} axes; at most {MAX_NDIM}")
     active = any([x.active for x in inputs])
-    told = _spoken.get()
+    told, trace = _spoken.get(), current_trace.get()
+    source = None if told or trace is None else trace.source
     label = told[0] if told else label
-    return Node(op, tuple(inputs), tuple(ints), value, label, calling_line(), active)
+    return Node(
+        op, tuple(inputs), tuple(ints), value, label, source or calling_line(), active
+    )
+
+
+def _evaluated(op: str, values: list[Any], ints: Sequence[int]) -> Any:
+    if current_trace.get() is not None:  # which is quiet throughout
+        return ops.PRIMITIVES[op].evaluate(values, ints)
+    with np.errstate(all="ignore"):
+        return ops.PRIMITIVES[op].evaluate(values, ints)
 
 
 def topological(*results: Node) -> list[Node]:
@@ -339,8 +349,10 @@ def place(
     offsets: Sequence[Sequence[int]],
     fill: NDArray[np.float64],
     label: str,
+    value: Any = None,
 ) -> Node:
-    """The inputs laid into a copy of `fill`."""
+    """The inputs laid into a copy of `fill`, with its value if that is at hand."""
     ints = [k for offset in offsets for k in offset]
-    value = ops.place([x.value for x in inputs], ints, fill)
+    if value is None:
+        value = ops.place([x.value for x in inputs], ints, fill)
     return apply("place", inputs, ints, label=label, value=value)

@@ -59,7 +59,8 @@ class _Merger:
 
     def __init__(self, nodes: Sequence[Node], ends: Sequence[Node]) -> None:
         self.sources: list[Node] = []
-        # Of operations: their source, and where in it they begin; of moves: Elements.
+        # Of what lies in a row: its source, and where in it it begins; of others, moved
+        # from here and there: Elements.
         self._place: dict[Node, tuple[int, int]] = {}
         self._elements: dict[Node, Elements] = {}
         level: dict[Node, int] = {}
@@ -86,7 +87,7 @@ class _Merger:
             for group in groups[depth].values():
                 self._make(group)
             for node in moved[depth]:
-                self._elements[node] = self._moved(node)
+                self._move(node)
 
     # ---- where values are
 
@@ -103,23 +104,44 @@ class _Merger:
         at = np.arange(start, start + node.value.size).reshape(node.shape)
         return np.full(node.shape, source, dtype=np.int32), at
 
-    def _moved(self, node: Node) -> Elements:
-        parts = [self.elements(x) for x in node.inputs]
+    def _move(self, node: Node) -> None:
+        """Say where the elements of a move are."""
         if node.op == "place":
-            return self._placed(node, parts)
-        return tuple(_picked(node, part) for part in parts[0])  # type: ignore[return-value]
+            self._elements[node] = self._placed(node)
+            return
+        of = self._place.get(node.inputs[0])
+        ahead = None if of is None else _ahead(node)
+        if of is not None and ahead is not None:
+            self._place[node] = of[0], of[1] + ahead
+            return
+        owner, at = (_picked(node, part) for part in self.elements(node.inputs[0]))
+        if node.value.size == 1:
+            self._place[node] = owner.item(), at.item()
+        else:
+            self._elements[node] = owner, at
 
-    def _placed(self, node: Node, parts: list[Elements]) -> Elements:
+    def _placed(self, node: Node) -> Elements:
         """Into a constant, which is what no input covers."""
         owner = np.full(node.shape, len(self.sources), dtype=np.int32)
         at = np.arange(node.value.size).reshape(node.shape)
         self.sources.append(graph.constant(node.value))
+        numbers = all([x.value.size == 1 and x in self._place for x in node.inputs])
+        if numbers and node.ints:
+            offsets = np.reshape(node.ints, (len(node.inputs), -1))
+            owner[*offsets.T], at[*offsets.T] = self._starts(node.inputs)
+            return owner, at
         values = [x.value for x in node.inputs]
-        for part, window in zip(
-            parts, moves.windows(values, node.ints, node.value.ndim), strict=True
+        for x, window in zip(
+            node.inputs,
+            moves.windows(values, node.ints, node.value.ndim),
+            strict=True,
         ):
-            owner[window], at[window] = part
+            owner[window], at[window] = self.elements(x)
         return owner, at
+
+    def _starts(self, nodes: Sequence[Node]) -> NDArray[np.intp]:
+        """The sources of what lies in a row, and where in them they begin."""
+        return np.array([self._place[node] for node in nodes], dtype=np.intp).T
 
     def value(self, node: Node) -> Node:
         """A value as one node of the new graph."""
@@ -127,7 +149,7 @@ class _Merger:
 
     def guards(self, node: Node) -> list[Node]:
         """What holds a guard: where a line decides in each turn, all turns at once."""
-        if node in self._place:
+        if node in self._place and node.op not in _MOVES:
             return [self.sources[self._place[node][0]]]
         return [self.value(node)]
 
@@ -142,9 +164,13 @@ class _Merger:
             expected = [(source, start + i * size) for i in range(len(nodes))]
             if places == expected and whole.value.size == len(nodes) * size:
                 return graph.reshape(whole, shape, nodes[0].label)
-        found = [self.elements(node) for node in nodes]
-        owner = np.stack([o for o, _ in found]).reshape(shape)
-        at = np.stack([a for _, a in found]).reshape(shape)
+            sources, starts = self._starts(nodes)
+            owner = np.repeat(sources.astype(np.int32), size).reshape(shape)
+            at = (starts[:, None] + np.arange(size)).reshape(shape)
+        else:
+            found = [self.elements(node) for node in nodes]
+            owner = np.stack([o for o, _ in found]).reshape(shape)
+            at = np.stack([a for _, a in found]).reshape(shape)
         return gathered(self.sources, owner, at, nodes[0].label)
 
     # ---- operations
@@ -231,6 +257,26 @@ def _running_sums(
             sums[node], members[node] = [(x, 1.0), (y, sign)], []
     long = {node: terms for node, terms in sums.items() if len(terms) >= _TERMS}
     return long, {node for last in long for node in members[last]}
+
+
+def _ahead(node: Node) -> int | None:
+    """Where in its input a move shows elements that lie in a row; None if it does not.
+
+    In numbers of Python, which are quicker than arrays of one.
+    """
+    if node.op != "view":
+        return 0 if node.op == "reshape" else None
+    shape, ints = node.inputs[0].shape, node.ints
+    strides = [1] * len(shape)
+    for d in range(len(shape) - 1, 0, -1):
+        strides[d - 1] = strides[d] * shape[d]
+    expected = 1
+    for d in range(node.value.ndim - 1, -1, -1):
+        n, axis, step = node.shape[d], *ints[len(shape) + 2 * d :][:2]
+        if n != 1 and (axis < 0 or step * strides[axis] != expected):
+            return None
+        expected *= n
+    return sum([o * s for o, s in zip(ints, strides, strict=False)])
 
 
 def _picked(node: Node, part: NDArray[Any]) -> NDArray[Any]:

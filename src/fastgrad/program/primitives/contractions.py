@@ -1,5 +1,7 @@
 """The primitives that add and multiply along axes, each with its derivative."""
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ from fastgrad.program.primitives.primitive import Primitive
 
 
 def _axes(ints: Sequence[int]) -> tuple[int, ...]:
-    return tuple(d for d, reduced in enumerate(ints) if reduced)
+    return tuple([d for d, reduced in enumerate(ints) if reduced])
 
 
 def _expand(g: Array, ints: Sequence[int], shape: tuple[int, ...]) -> Array:
@@ -65,11 +67,12 @@ def _cumprod_derivative(
 
 REDUCTIONS: dict[str, Primitive] = {
     "sum": Primitive(
-        lambda inputs, ints: np.sum(inputs[0], axis=_axes(ints)),
+        lambda inputs, ints: np.add.reduce(inputs[0], axis=_axes(ints)),
         lambda g, out, inputs, ints: (_expand(g, ints, inputs[0].shape),),
     ),
     "max": Primitive(
-        lambda inputs, ints: np.max(inputs[0], axis=_axes(ints)), _max_derivative
+        lambda inputs, ints: np.maximum.reduce(inputs[0], axis=_axes(ints)),
+        _max_derivative,
     ),
     "prod": Primitive(
         lambda inputs, ints: np.prod(inputs[0], axis=_axes(ints)),
@@ -91,23 +94,31 @@ REDUCTIONS: dict[str, Primitive] = {
 
 def contraction_labels(ints: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
     """For each axis of x, of y and of the result, its label."""
-    table = np.reshape(np.asarray(ints[1:], dtype=int), (-1, 3))
-    x, y, out = (
-        [int(np.flatnonzero(column == axis)[0]) for axis in range(column.max() + 1)]
-        if len(column)
-        else []
-        for column in table.T
-    )
-    return x, y, out
+    x, y, out = _labels(tuple(ints))
+    return list(x), list(y), list(out)
+
+
+@functools.lru_cache(maxsize=1024)
+def _labels(ints: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    columns = (ints[k::3] for k in (1, 2, 3))
+    return tuple(tuple(map(c.index, range(max(c, default=-1) + 1))) for c in columns)
 
 
 #: With labels as lists, a form its types leave out.
 _einsum: Any = np.einsum
+#: Multiplications for which BLAS is worth the way to it.
+_MANY = 1 << 14
 
 
 def _contract(inputs: Sequence[Array], ints: Sequence[int]) -> Array:
-    x, y, out = contraction_labels(ints)
-    return np.asarray(_einsum(inputs[0], x, inputs[1], y, out, optimize=True))
+    x, y, out = _labels(tuple(ints))
+    one, other = inputs
+    extents = {
+        **dict(zip(x, one.shape, strict=True)),
+        **dict(zip(y, other.shape, strict=True)),
+    }
+    many = math.prod(extents.values()) > _MANY
+    return np.asarray(_einsum(one, x, other, y, out, optimize=many))
 
 
 def _contract_derivative(

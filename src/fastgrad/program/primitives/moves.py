@@ -71,6 +71,10 @@ def _place_derivative(
 def place(inputs: Sequence[Array], ints: Sequence[int], fill: Array) -> Array:
     """Lay the inputs into a copy of `fill` at their offsets."""
     out = fill.copy()
+    if out.ndim and len(inputs) > 1 and all([x.size == 1 for x in inputs]):
+        offsets = np.reshape(ints, (len(inputs), out.ndim))
+        out[*offsets.T] = [x.item() for x in inputs]
+        return out
     for x, window in zip(inputs, windows(inputs, ints, fill.ndim), strict=True):
         out[window] = x
     return out

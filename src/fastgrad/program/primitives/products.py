@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import string
 from typing import Any
 
@@ -20,21 +21,24 @@ def contract(x: Node, y: Node, lx: str, ly: str, lo: str, *, label: str) -> Node
     """Einstein summation of two operands; one letter for each axis."""
     x, lx = _own_labels_summed(x, lx, ly + lo, label)
     y, ly = _own_labels_summed(y, ly, lx + lo, label)
-    letters = sorted(set(lx + ly))
     # An axis of length 1 against a longer one is broadcast: drop it.
-    for letter in letters:
-        sizes = [n.shape[s.index(letter)] for n, s in ((x, lx), (y, ly)) if letter in s]
-        if len(sizes) == 2 and sizes[0] != sizes[1]:
-            if 1 not in sizes:
-                raise ValueError(f"operands do not match: {x.shape} and {y.shape}")
-            if sizes[0] == 1:
-                x, lx = _drop_axis(x, lx, letter, label)
-            else:
-                y, ly = _drop_axis(y, ly, letter, label)
-    ints = [len(letters)]
-    for letter in letters:
-        ints += [lx.find(letter), ly.find(letter), lo.find(letter)]
-    return graph.apply("contract", [x, y], ints, label=label)
+    for letter in set(lx).intersection(ly):
+        n, m = x.shape[lx.index(letter)], y.shape[ly.index(letter)]
+        if n != m and 1 not in (n, m):
+            raise ValueError(f"operands do not match: {x.shape} and {y.shape}")
+        if n != m and n == 1:
+            x, lx = _drop_axis(x, lx, letter, label)
+        elif n != m:
+            y, ly = _drop_axis(y, ly, letter, label)
+    return graph.apply("contract", [x, y], _axes_of(lx, ly, lo), label=label)
+
+
+@functools.lru_cache(maxsize=1024)
+def _axes_of(lx: str, ly: str, lo: str) -> tuple[int, ...]:
+    """How many letters, then for each its axis of x, of y and of the result."""
+    letters = sorted(set(lx + ly))
+    axes = (labels.find(c) for c in letters for labels in (lx, ly, lo))
+    return len(letters), *axes
 
 
 def _own_labels_summed(x: Node, lx: str, others: str, label: str) -> tuple[Node, str]:

@@ -21,6 +21,8 @@ def gather(x: Node, positions: Any, label: str) -> Node:
     positions = np.asarray(positions)
     if not x.active:
         return graph.constant(x.value.ravel()[positions])
+    if positions.size == x.value.size == 1:
+        return graph.reshape(x, positions.shape, label)
     if positions.size == x.value.size and _is_range(positions.ravel()):
         return graph.reshape(x, positions.shape, label)
     moves = _moves(x.shape, positions)
@@ -102,18 +104,17 @@ def _rearranged(x: Node, function: Callable[[Any], Any], label: str) -> Node:
     return gather(x, function(np.arange(x.value.size).reshape(x.shape)), label)
 
 
+#: Kinds of keys that pick boxes, as NumPy's integers do.
+_BASIC = frozenset([int, slice, type(None), type(Ellipsis)])
+
+
 def index(x: Node, key: Any, label: str) -> Node:
     """`x[key]` for slices, integers, None, Ellipsis and constant index arrays."""
     if type(key) is int and x.value.ndim == 1:  # loops do little else
         element = x.value[key]
         return graph.view(x, (key % len(x.value),), (), (), label, element)
     key = key if isinstance(key, tuple) else (key,)
-    # np.True_ and integer scalars index as Python's own.
-    if not all(
-        k is None or k is Ellipsis or isinstance(k, (slice, int, np.integer))
-        for k in key
-        if not isinstance(k, (bool, np.bool_))
-    ) or any(isinstance(k, (bool, np.bool_)) for k in key):
+    if not all([type(k) in _BASIC or isinstance(k, np.integer) for k in key]):
         return _index_arrays(x, key, label)
     n_given = sum(k is not None and k is not Ellipsis for k in key)
     if Ellipsis not in key:
@@ -252,7 +253,7 @@ def concatenate(xs: Sequence[Node] | Node, axis: int | None = 0, *, label: str) 
     for x in xs:
         offsets.append([start if d == axis else 0 for d in range(out.ndim)])
         start += x.shape[axis]
-    return graph.place(xs, offsets, np.zeros(out.shape), label)
+    return graph.place(xs, offsets, out, label, out)
 
 
 @stands_for(np.stack)

@@ -60,12 +60,16 @@ _COMPOSED: dict[str, Callable[..., Node]] = {
 }
 
 
+#: Those that have a meaning in primitives.
+KNOWN = frozenset(_COMPOSED) | frozenset(ops.UFUNCS)
+
+
 def ufunc(name: str, inputs: Sequence[Node], label: str) -> Node | None:
     """The result of a ufunc; None where it has no meaning in primitives."""
     if name in _COMPOSED:
         return _COMPOSED[name](*inputs, label=label)
     op = ops.UFUNCS.get(name)
-    return None if op is None else elementwise(op, *inputs, label=label)
+    return None if op is None else graph.apply(op, inputs, label=label)
 
 
 def scale(x: Node, factor: float, label: str) -> Node:

@@ -11,24 +11,19 @@ import copy
 import dataclasses
 import functools
 import inspect
-import itertools
 from collections.abc import Callable
-from types import (
-    BuiltinFunctionType,
-    FunctionType,
-    GeneratorType,
-    MethodType,
-)
+from types import FunctionType, GeneratorType, MethodType
 from typing import Any
 
 import numpy as np
 
 from fastgrad.program.graph import TraceError
-from fastgrad.program.trace import numpy_calls, python_functions
+from fastgrad.program.trace import python_functions
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.definitions import is_users
 from fastgrad.program.trace.foreign import Foreign
-from fastgrad.program.trace.neutral import concerned, is_neutral
+from fastgrad.program.trace.libraries import COMPILED, Known
+from fastgrad.program.trace.neutral import concerned
 from fastgrad.program.trace.opaque import call_opaque
 from fastgrad.program.trace.packages import enters
 from fastgrad.program.trace.recording import Recording
@@ -39,13 +34,6 @@ from fastgrad.program.trace.vectorized import vectorized
 __all__ = ["call", "is_users", "run"]
 
 _CONTAINERS = (list, dict, set)
-#: Functions of Python that read and set attributes: what `objects` does instead.
-OF_OBJECTS: dict[Any, Callable[..., Any]] = {}
-#: What takes elements one by one, as they are asked for.
-_LAZY = (
-    *(zip, enumerate, iter, map, filter),
-    *(x for x in vars(itertools).values() if isinstance(x, type)),
-)
 
 
 def run(recording: Recording, function: Any, *args: Any) -> Any:
@@ -58,6 +46,8 @@ def call(
 ) -> Any:
     """``function(*args, **kwargs)``."""
     kind = type(function)
+    if kind in COMPILED:
+        return _librarys(recording, site, function, args, kwargs)
     if kind is MethodType:
         inner = function.__func__
         if type(inner) is FunctionType and is_users(inner):
@@ -86,7 +76,7 @@ def call(
         return _make(recording, site, function, args, kwargs)
     elif kind is functools._lru_cache_wrapper:
         return call(recording, site, function.__wrapped__, args, kwargs)
-    elif not isinstance(function, (BuiltinFunctionType, np.ufunc)):
+    else:
         jitted = getattr(function, "py_func", None)
         if type(jitted) is FunctionType:
             return call(recording, site, jitted, args, kwargs)
@@ -216,10 +206,10 @@ def _make(
     """An object of the user's class, its constructor rewritten."""
     if cls is np.vectorize:
         return cls(*args, **kwargs)
-    init = inspect.getattr_static(cls, "__init__", None)
     new: Any = cls.__new__
     if type(cls).__call__ is not type.__call__ or new is not object.__new__:
         return _librarys(recording, site, cls, args, kwargs)
+    init = inspect.getattr_static(cls, "__init__", None)
     if type(init) is FunctionType and is_users(init):
 
         def make() -> Any:
@@ -274,41 +264,38 @@ def _librarys(
         if lifted is not of or concerned(given):
             return _of_array(recording, site, lifted, function, *given)
         return function(*args, **kwargs)
+    known = recording.known(function)
     if isinstance(of, (Traced, Complex)):
-        return _with_traced(
-            recording, site, function, *recording.lifted((args, kwargs))
-        )
+        return _with_traced(recording, site, known, *recording.lifted((args, kwargs)))
     if function is copy.deepcopy:
         return copy.deepcopy(args[0], recording.copies())
-    of_object = python_functions.entry(OF_OBJECTS, function)
-    if of_object is not None and not kwargs:
-        return of_object(recording, site, *args)
-    about = python_functions.entry(python_functions.ABOUT, function)
-    if about is not None:
-        return about(*args, **kwargs)
-    if any(function is lazy for lazy in _LAZY):
+    if known.of_object is not None and not kwargs:
+        return known.of_object(recording, site, *args)
+    if known.about is not None:
+        return known.about(*args, **kwargs)
+    if known.lazy:
         args = tuple(recording.turns(x) for x in args)
-    neutral = is_neutral(function)
-    if not neutral:
-        args = tuple(list(x) if type(x) is GeneratorType else x for x in args)
-    given_args, given_kwargs = recording.lifted((args, kwargs))
-    if not concerned((given_args, given_kwargs)):
-        if neutral:
+    if not known.neutral:
+        args = tuple([list(x) if type(x) is GeneratorType else x for x in args])
+    given_args = recording.lifted(args)
+    given_kwargs = recording.lifted(kwargs) if kwargs else kwargs
+    if not concerned(given_args) and not concerned(given_kwargs):
+        if known.neutral:
             return _run(recording, function, args, kwargs)
         if not holds([*args, *kwargs.values()]):
             return function(*args, **kwargs)
-    return _with_traced(recording, site, function, given_args, given_kwargs)
+    return _with_traced(recording, site, known, given_args, given_kwargs)
 
 
 def _with_traced(
-    recording: Recording, site: Any, function: Any, args: Any, kwargs: dict[str, Any]
+    recording: Recording, site: Any, known: Known, args: Any, kwargs: dict[str, Any]
 ) -> Any:
     """By its meaning; where it has none, or not for these arguments, opaque."""
-    refused = len(recording.refused)
+    function, refused = known.function, len(recording.refused)
     try:
-        return _meant(recording, site, function, args, kwargs)
+        return _meant(recording, site, known, args, kwargs)
     except (TraceError, TypeError) as error:
-        if isinstance(error, TypeError) and not is_neutral(function):
+        if isinstance(error, TypeError) and not known.neutral:
             raise
         del recording.refused[refused:]
         reason = error
@@ -324,31 +311,26 @@ def _with_traced(
 
 
 def _meant(
-    recording: Recording, site: Any, function: Any, args: Any, kwargs: dict[str, Any]
+    recording: Recording, site: Any, known: Known, args: Any, kwargs: dict[str, Any]
 ) -> Any:
+    function = known.function
     of = getattr(function, "__self__", None)
     if isinstance(of, (Traced, Complex)):
         return function(*args, **kwargs)
-    own = python_functions.entry(python_functions.MEANINGS, function)
-    if own is not None:
-        return own(functools.partial(_called, recording, site), *args, **kwargs)
-    if python_functions.writes(function) and type(args[0]) is np.ndarray:
+    if known.own is not None:
+        return known.own(functools.partial(_called, recording, site), *args, **kwargs)
+    if known.writes and type(args[0]) is np.ndarray:
         args = (recording.promote(args[0]), *args[1:])
-    meaning = recording.meaning(function)
-    if meaning is not None:
-        result = _run(recording, meaning, args, kwargs)
+    if known.meaning is not None:
+        result = _run(recording, known.meaning, args, kwargs)
         if result is not NotImplemented:
             return result
-    if isinstance(function, np.ufunc):
-        return numpy_calls.call_ufunc(function, "__call__", *args, **kwargs)
-    if isinstance(of, np.ufunc):
-        return numpy_calls.call_ufunc(of, function.__name__, *args, **kwargs)
-    if numpy_calls.is_known(function):
-        return numpy_calls.call(function, *args, **kwargs)
+    if known.numpys is not None:
+        return known.numpys(*args, **kwargs)
     dense = recording.dense(of)
     if dense is not of and hasattr(Traced, function.__name__):
         return _of_array(recording, site, dense, function, args, kwargs)
-    if is_neutral(function):
+    if known.neutral:
         return _run(recording, function, args, kwargs)
     name = getattr(function, "__name__", repr(function))
     raise TraceError(f"{name}() is not known to the trace")
@@ -374,8 +356,8 @@ def _of_array(
         return getattr(array, name)(*args, **kwargs)
     if name in ("fill", "put", "itemset", "sort", "__setitem__"):
         return getattr(recording.promote(array), name)(*args, **kwargs)
-    function = getattr(np, name)
-    return _with_traced(recording, site, function, (array, *args), kwargs)
+    known = recording.known(getattr(np, name))
+    return _with_traced(recording, site, known, (array, *args), kwargs)
 
 
 def _run(recording: Recording, function: Any, args: Any, kwargs: Any) -> Any:

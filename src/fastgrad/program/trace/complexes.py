@@ -6,6 +6,7 @@ that is zero throughout and does not depend on the parameters is left out of pro
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -140,6 +141,7 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     raise TraceError(f"{label_of(function)} of complex numbers cannot be traced")
 
 
+@functools.cache
 def label_of(function: Any) -> str:
     """A function of NumPy as users write it."""
     module = getattr(function, "__module__", None) or "numpy"

@@ -152,6 +152,8 @@ def _box(
     places: Positions, shape: tuple[int, ...]
 ) -> tuple[list[int], tuple[int, ...]] | None:
     """Offset and shape of the rectangle that ascending places fill, if they do."""
+    if places.size == 1:
+        return [int(i) for i in np.unravel_index(places[0], shape)], (1,) * len(shape)
     axes = np.unravel_index(places, shape)
     low = [int(axis.min()) for axis in axes]
     extent = tuple(int(axis.max()) - lo + 1 for axis, lo in zip(axes, low, strict=True))

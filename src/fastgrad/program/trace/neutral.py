@@ -58,6 +58,8 @@ def is_foreign(cls: type) -> bool:
 
 def concerned(x: Any) -> bool:
     """Whether something traced is in these arguments, or among their elements."""
+    if type(x) is float or type(x) is int:
+        return False
     if isinstance(x, (list, tuple)):
         return any(map(concerned, x))
     if isinstance(x, dict):

@@ -73,6 +73,8 @@ def call_ufunc(ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """Trace a ufunc, or one of its methods."""
     if not any_live(inputs):
         return getattr(ufunc, method)(*plain(inputs), **plain(kwargs))
+    if _is_plain_call(ufunc, method, inputs, kwargs):
+        return elementwise(ufunc.__name__, _PRIMITIVES[ufunc], *inputs)
     inputs = tuple(asarray(x) if isinstance(x, (list, tuple)) else x for x in inputs)
     if method == "__call__" and len(inputs) > ufunc.nin:
         inputs, kwargs["out"] = inputs[: ufunc.nin], inputs[ufunc.nin :]
@@ -107,6 +109,24 @@ def call_ufunc(ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     return stored(result, out, label)
 
 
+#: Kinds of operands that are recorded as they are.
+OPERANDS = frozenset([Traced, float, int, np.float64, np.int64])
+#: ufuncs of one result that are no compositions, with their labels.
+_PRIMITIVES = {
+    ufunc: f"np.{name}"
+    for name, ufunc in vars(np).items()
+    if isinstance(ufunc, np.ufunc) and name in ufuncs.KNOWN
+    if meaning_of(ufunc) is None
+}
+
+
+def _is_plain_call(ufunc: Any, method: str, inputs: Any, kwargs: Any) -> bool:
+    """Whether nothing has to be looked into: loops do little else."""
+    if kwargs or method != "__call__" or len(inputs) != ufunc.nin:
+        return False
+    return ufunc in _PRIMITIVES and all([type(x) in OPERANDS for x in inputs])
+
+
 def elementwise(name: str, label: str, *inputs: Any) -> Traced:
     """One call of a ufunc."""
     node = functions.ufunc(name, [node_of(x) for x in inputs], label)
@@ -118,7 +138,7 @@ def elementwise(name: str, label: str, *inputs: Any) -> Traced:
 
 
 def _result_dtype(inputs: Any, *, whole: bool = False) -> np.dtype[Any]:
-    if all([type(x) is float or getattr(x, "dtype", None) is _FLOAT for x in inputs]):
+    if _are_doubles(inputs):
         return _FLOAT
     dtypes = [
         x
@@ -128,10 +148,19 @@ def _result_dtype(inputs: Any, *, whole: bool = False) -> np.dtype[Any]:
         else np.asarray(x).dtype
         for x in inputs
     ]
-    if _FLOAT in dtypes and all(d is _FLOAT or type(d) in (float, int) for d in dtypes):
-        return _FLOAT
     dtype = np.result_type(*dtypes)
     return dtype if dtype.kind == "f" or (whole and dtype.kind in "iu") else _FLOAT
+
+
+def _are_doubles(inputs: Any) -> bool:
+    """Whether one is of double precision, and the others are, or plain numbers."""
+    found = False
+    for x in inputs:
+        if type(x) is not int:
+            if type(x) is not float and getattr(x, "dtype", None) is not _FLOAT:
+                return False
+            found = True
+    return found
 
 
 def _drop_dtype(kwargs: dict[str, Any], label: str) -> None:
@@ -206,14 +235,12 @@ def _in_primitives(function: Any, args: Any, kwargs: dict[str, Any], out: Any) -
     _drop_dtype(kwargs, label)
     if not args:
         args, kwargs = _by_position(function, kwargs)
-    arrays = [args[i] for i in positions if i < len(args)]
-    flat = [
-        asarray(x) if isinstance(x, (list, tuple)) else x
-        for a in arrays
-        for x in (a if isinstance(a, (list, tuple)) else [a])
-    ]
     as_nodes = _nodes if function in _OF_SEQUENCES else _node
-    given = [as_nodes(a) if i in positions else a for i, a in enumerate(args)]
+    given, flat = list(args), []
+    for i in positions:
+        if i < len(args):
+            given[i] = as_nodes(args[i])
+            flat += _of_sequence(args[i])
     if kwargs.get("where") is True:
         del kwargs["where"]
     for name in _NAMED:
@@ -234,6 +261,13 @@ def _in_primitives(function: Any, args: Any, kwargs: dict[str, Any], out: Any) -
     if isinstance(result, tuple):
         return type(result)(*(Traced(node, dtype) for node in result))
     return stored(Traced(result, dtype), out, label)
+
+
+def _of_sequence(x: Any) -> list[Any]:
+    """An array, or those in a sequence."""
+    if not isinstance(x, (list, tuple)):
+        return [x]
+    return [asarray(y) if isinstance(y, (list, tuple)) else y for y in x]
 
 
 def _by_position(function: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

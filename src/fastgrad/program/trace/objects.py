@@ -17,7 +17,7 @@ import numpy as np
 
 from fastgrad.program.graph import TraceError
 from fastgrad.program.primitives.meanings import meaning_of
-from fastgrad.program.trace import calls
+from fastgrad.program.trace import calls, python_functions
 from fastgrad.program.trace.complexes import Complex, is_complex, is_live
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.neutral import is_foreign
@@ -25,6 +25,7 @@ from fastgrad.program.trace.recording import Recording
 from fastgrad.program.trace.traced import (
     Traced,
     any_live,
+    is_settled,
     node_of,
     number,
     settled_key,
@@ -110,13 +111,13 @@ def item(recording: Recording, site: Any, of: Any, key: Any) -> Any:
     if kind is np.ndarray:
         of = recording.lift(of)
         if type(of) is np.ndarray:
-            return of[_settled(recording, site, key)]
+            return of[key if is_settled(key) else _settled(recording, site, key)]
         kind = Traced
     recording.locate(site)
     if kind is Foreign:
         return calls.call_opaque_at(recording, site, operator.getitem, of, key)
     if kind is Traced:
-        return number(of[_key(recording, key)])
+        return number(of[key if is_settled(key) else _key(recording, key)])
     found = defined(recording, of, "__getitem__")
     if found is not None:
         return calls.call(recording, site, found, (of, key), {})
@@ -131,14 +132,14 @@ def _key(recording: Recording, key: Any) -> Any:
     """A key whose arrays may be the user's own that stand for traced ones."""
     if type(key) is np.ndarray:
         return recording.lift(key)
-    if type(key) is tuple:
+    if type(key) is tuple and not is_settled(key):
         return tuple(_key(recording, k) for k in key)
     return key
 
 
 def _settled(recording: Recording, site: Any, key: Any) -> Any:
     """A key for something plain."""
-    if type(key) in (int, str):
+    if is_settled(key):
         return key
     recording.locate(site)
     key = _key(recording, key)
@@ -146,6 +147,8 @@ def _settled(recording: Recording, site: Any, key: Any) -> Any:
 
 
 def _concerns(key: Any) -> bool:
+    if is_settled(key):
+        return False
     parts = key if isinstance(key, tuple) else (key,)
     return any(
         any_live((k.start, k.stop, k.step)) if isinstance(k, slice) else any_live(k)
@@ -257,6 +260,8 @@ def augment(recording: Recording, site: Any, symbol: str, x: Any, value: Any) ->
         x[...] = new
         return x
     if type(x) is Traced:
+        if not x.ndim and type(value) in (Traced, float, int):
+            return getattr(site, symbol)(x, value)  # NumPy's scalars do not change
         value = recording.lift(value) if type(value) is np.ndarray else value
         recording.locate(site)
         return getattr(operator, f"i{symbol.rstrip('_')}")(x, value)
@@ -372,4 +377,4 @@ def _setattr(recording: Recording, site: Any, of: Any, name: str, value: Any) ->
     set_attribute(recording, site, of, name, value)
 
 
-calls.OF_OBJECTS.update({getattr: _getattr, setattr: _setattr})
+python_functions.OF_OBJECTS.update({getattr: _getattr, setattr: _setattr})

@@ -58,6 +58,9 @@ def _shown(x: Any) -> Any:
     return str(x) if isinstance(x, (Traced, Complex)) else x
 
 
+#: Those that read and set attributes: what `objects` does instead.
+OF_OBJECTS: dict[Any, Callable[..., Any]] = {}
+
 # ---- with traced arguments -----------------------------------------------------------
 
 

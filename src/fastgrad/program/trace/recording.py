@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, Source, TraceError
-from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.kept import Kept
+from fastgrad.program.trace.libraries import Known, lasts
 from fastgrad.program.trace.memory import Memory, flat, positions_in, root_of
 from fastgrad.program.trace.packages import Packages
 from fastgrad.program.trace.traced import Traced, number
 
+#: Kinds of values that are lifted already, or hold nothing.
+_LEAVES = frozenset([Traced, float, int, str, bool, type(None)])
 #: Elements of a constant that is worth sharing.
 _LARGE = 1 << 16
 
@@ -67,7 +69,7 @@ class Recording:
         # Objects are known by their id, so all of them are held.
         self._memories: dict[int, tuple[NDArray[Any], Memory, np.dtype[Any]]] = {}
         self._lifted: dict[int, tuple[NDArray[Any], Traced]] = {}
-        self._meanings: dict[int, tuple[Any, Any]] = {}
+        self._known: dict[int, Known] = {}
         self._dense: dict[int, tuple[Any, Any]] = {}
         self._shared: dict[int, tuple[NDArray[np.float64], int]] = {}
         #: Functions of the user by their id, with what they are rewritten to.
@@ -150,7 +152,7 @@ class Recording:
         if kind is np.ndarray:
             return self.lift(x)
         if kind is tuple or kind is list:
-            items = [self.lifted(y) for y in x]
+            items = [y if type(y) in _LEAVES else self.lifted(y) for y in x]
             return x if all(map(operator.is_, items, x)) else kind(items)
         if kind is dict:
             values = [self.lifted(y) for y in x.values()]
@@ -167,12 +169,14 @@ class Recording:
             return (number(self.lift(x)[i]) for i in range(len(x)))
         return lifted
 
-    def meaning(self, function: Any) -> Any:
-        """What a function of a library means in traced NumPy, or None."""
-        known = self._meanings.get(id(function))
-        if known is None:
-            known = self._meanings[id(function)] = function, meaning_of(function)
-        return known[1]
+    def known(self, function: Any) -> Known:
+        """What there is to know of a function of a library."""
+        found = self._known.get(id(function))
+        if found is None:
+            found = Known(function)
+            if lasts(function):
+                self._known[id(function)] = found
+        return found
 
     def copies(self) -> dict[int, Any]:
         """For `copy.deepcopy`: the user's arrays that are traced, already copied."""

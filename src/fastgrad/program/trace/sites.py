@@ -15,7 +15,7 @@ import numpy as np
 
 from fastgrad.program.graph import current_trace
 from fastgrad.program.trace import calls, objects
-from fastgrad.program.trace.numpy_calls import elementwise
+from fastgrad.program.trace.numpy_calls import OPERANDS, elementwise
 from fastgrad.program.trace.traced import Traced, is_basic
 
 #: Operators by the name of their node in a syntax tree: method, ufunc.
@@ -56,8 +56,8 @@ AUGMENTED = BINARY
 _ARRAYS = frozenset([Traced, np.ndarray])
 #: Kinds of values that no trace concerns.
 _NUMBERS = frozenset([float, int, bool, str, complex, type(None)])
-#: Operands that are recorded as they are.
-_OPERANDS = frozenset([Traced, float, int, np.ndarray, np.float64, np.int64])
+#: Operands that are recorded as they are, once it is known what arrays hold.
+_OPERANDS = OPERANDS | {np.ndarray}
 
 
 class Site:

@@ -258,17 +258,22 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
     def __getitem__(self, key: Any) -> Any:
         if not self.live:
             return self._data("reading")[plain(key)]
+        if is_settled(key):
+            return self._at(key, basic=True)
         if type(key) is Traced and key.dtype.kind == "i" and _orders(key, len(self)):
             return Traced(sorting.at(self.node, key.node, "[...]"), self.dtype)
         key = settled_key(key)
+        return self._at(key, basic=is_basic(key))
+
+    def _at(self, key: Any, *, basic: bool) -> Traced:
         if self._memory is not None and self._memory.version:
             positions = self.positions[key]
             node = self._memory.read(np.asarray(positions))
-            if np.ndim(positions) and is_basic(key):
+            if np.ndim(positions) and basic:
                 return Traced(node, self.dtype, self._memory, positions)
             return Traced(node, self.dtype)
         node = shapes.index(self.node, key, "[...]")
-        if node.value.ndim and is_basic(key):
+        if node.value.ndim and basic:
             return self.view(node, lambda positions: positions[key])
         return Traced(node, self.dtype)
 
@@ -292,6 +297,23 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
         self.memory.write(np.asarray(positions), new)
 
 
+#: Kinds of keys, and of the ends of slices, that are what they are.
+_SETTLED = frozenset([int, np.int64, str, type(None), type(Ellipsis)])
+
+
+def is_settled(key: Any) -> bool:
+    """Whether a key is of plain numbers and slices: loops use little else."""
+    if type(key) is tuple:
+        return all([_is_part(k) for k in key])
+    return _is_part(key)
+
+
+def _is_part(k: Any) -> bool:
+    if type(k) is not slice:
+        return type(k) in _SETTLED
+    return {type(k.start), type(k.stop), type(k.step)} <= _SETTLED
+
+
 #: Kinds of keys that copy what they pick.
 _COPYING = (np.ndarray, list, bool, np.bool_, Traced)
 
@@ -312,6 +334,8 @@ def _orders(positions: Traced, n: int) -> bool:
 
 def settled_key(key: Any) -> Any:
     """`key` with traced masks and whole numbers as the outcomes they have."""
+    if is_settled(key):
+        return key
     if isinstance(key, tuple):
         return tuple(map(settled_key, key))
     if isinstance(key, list) and any_live(key):

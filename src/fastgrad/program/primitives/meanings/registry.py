@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from fastgrad.program import graph
 
 Meaning = Callable[..., Any]
@@ -115,6 +117,12 @@ def meaning_of(function: Any) -> Meaning | None:
     6.0
     >>> meaning_of(print)
     """
+    if type(function) in _LASTING:
+        return _meaning_of_lasting(function)
+    return _meaning_of(function)
+
+
+def _meaning_of(function: Any) -> Meaning | None:
     if not hasattr(function, "__name__"):
         function = getattr(function, "__call__", None)  # noqa: B004
     unbound = getattr(function, "__func__", None)
@@ -125,6 +133,11 @@ def meaning_of(function: Any) -> Meaning | None:
         if found is not None and found is unbound:
             return functools.partial(MEANINGS[name], function.__self__)
     return None
+
+
+#: Kinds of functions that are there as long as their modules.
+_LASTING = (np.ufunc, type(np.sum))
+_meaning_of_lasting = functools.lru_cache(maxsize=None)(_meaning_of)
 
 
 def _resolve(name: str) -> Any:
