@@ -3,9 +3,13 @@
 A complex array is taken for a real one with a last axis of two. The gradient of a real
 loss L is dL/dRe + i dL/dIm, twice its derivative by the conjugate: the direction in
 which it grows, and what torch calls the gradient.
+
+So it is with Jacobians. The derivative of complex outputs by real inputs is complex,
+that of real ones by complex inputs dy/dRe + i dy/dIm, and that of complex ones by
+complex inputs, a + bi of a holomorphic function, the matrix [[a, -b], [b, a]] of parts.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,10 +17,12 @@ from numpy.typing import NDArray
 
 from fastgrad.params import matching, rebuild, walk
 
+_APART = 1e-3  # of a derivative: more is no holomorphic function's
+
 
 def are_complex(params: Any) -> bool:
     """Whether an array of a nest is complex."""
-    return any(_is_complex(leaf) for *_, leaf in walk(params))
+    return any(is_complex(leaf) for *_, leaf in walk(params))
 
 
 def refuse_for_complex(method: str, options: Mapping[str, Any]) -> None:
@@ -34,9 +40,9 @@ def refuse_for_complex(method: str, options: Mapping[str, Any]) -> None:
 def in_parts(params: Any, nest: Any, what: str) -> Any:
     """Return a nest built like `params` with complex arrays as pairs of real ones."""
     leaves = matching(params, nest, what, "params")
-    kinds = [_is_complex(leaf) for *_, leaf in walk(params)]
+    kinds = [is_complex(leaf) for *_, leaf in walk(params)]
     pairs = zip(kinds, leaves, strict=True)
-    return rebuild(params, (_parts(x) if pair else x for pair, (x, _) in pairs))
+    return rebuild(params, (parts(x) if pair else x for pair, (x, _) in pairs))
 
 
 def of_parts(loss: Callable[..., Any], params: Any) -> Callable[..., Any]:
@@ -46,7 +52,7 @@ def of_parts(loss: Callable[..., Any], params: Any) -> Callable[..., Any]:
     """
 
     def of_pairs(pairs: Any, *args: Any, **kwargs: Any) -> Any:
-        result = loss(_whole(params, pairs), *args, **kwargs)
+        result = loss(whole(params, pairs), *args, **kwargs)
         if isinstance(result, tuple):
             return result[0], in_parts(params, result[1], "grads")
         return result
@@ -60,57 +66,77 @@ def gradient_of_parts(grads: Any, params: Any) -> Any:
         return in_parts(params, grads, "grads")
 
     def of_pairs(pairs: Any, *args: Any, **kwargs: Any) -> Any:
-        found = grads(_whole(params, pairs), *args, **kwargs)
+        found = grads(whole(params, pairs), *args, **kwargs)
         return in_parts(params, found, "grads")
 
     return of_pairs
 
 
-def jacobian_of_parts(
-    fun: Callable[..., Any], x: Any, jac: Any, given: Iterable[bool]
-) -> tuple[Callable[..., Any], NDArray[Any], Any]:
-    """Return a function of complex numbers, the point and the Jacobian by parts.
+def block_in_parts(block: NDArray[Any], given: int, moved: int) -> NDArray[Any]:
+    """Return a block of a Jacobian by parts, outputs' axes first.
 
-    Real and imaginary parts alternate. The derivative a + bi of a complex output by z
-    is the matrix [[a, -b], [b, a]], that of a real output the row [a, b].
+    Parameters
+    ----------
+    block : ndarray
+        The derivative, outputs' axes first.
+    given, moved : int
+        How many axes the outputs have if they are complex, -1 if real; and the inputs.
     """
-    z = np.asarray(x)
-    if z.ndim != 1 or jac is None or any(given):
-        raise ValueError(
-            "a complex `x` must be a vector, and its derivative a matrix, `jac`, "
-            "without `vjp`, `jvp`, `sparsity`, `bounds` and `workers`."
-        )
-
-    def of_pairs(pairs: Any, *args: Any, **kwargs: Any) -> Any:
-        whole = np.reshape(pairs, (-1, 2))
-        y = fun(whole[:, 0] + 1j * whole[:, 1], *args, **kwargs)
-        return np.ravel(_parts(y)) if np.iscomplexobj(y) else y
-
-    def matrix(pairs: Any, *args: Any, **kwargs: Any) -> Any:
-        whole = np.ascontiguousarray(pairs).view(complex)
-        found = jac(whole, *args, **kwargs) if callable(jac) else jac
-        a, b = np.real(found), np.imag(found)
-        rows = [np.stack([a, b], -1)]
-        if np.iscomplexobj(fun(whole, *args, **kwargs)):
-            rows = [np.stack([a, -b], -1), np.stack([b, a], -1)]
-        return np.stack(rows, axis=1).reshape(-1, 2 * z.size)
-
-    return of_pairs, np.ravel(_parts(z)), matrix
+    a, b = block.real, block.imag
+    if given >= 0 and moved >= 0:
+        return np.stack([parts(a - 1j * b), parts(b + 1j * a)], axis=given)
+    if moved >= 0:
+        return parts(block)
+    return np.stack([a, b], axis=given) if given >= 0 else block
 
 
-def _is_complex(x: Any) -> bool:
+def derivative_of_parts(
+    block: NDArray[Any], given: int, moved: int
+) -> NDArray[Any] | None:
+    """Return what `block_in_parts` was given; None for what is not holomorphic."""
+    if given < 0 and moved < 0:
+        return block
+    if given < 0:
+        return _complex(block, -1)
+    if moved < 0:
+        return _complex(block, given)
+    by_real = _complex(block[..., 0], given)
+    by_imaginary = _complex(block[..., 1], given)
+    apart = np.abs(by_imaginary - 1j * by_real)
+    size = np.abs(by_real) + np.abs(by_imaginary)
+    if np.any(apart > _APART * size.max(initial=0.0)):
+        return None
+    return (by_real - 1j * by_imaginary) / 2
+
+
+def size_of_parts(block: NDArray[Any], given: int, moved: int) -> NDArray[Any]:
+    """Return error bars of parts as those of the moduli of derivatives."""
+    for axis, is_pair in ((-1, moved >= 0), (given, given >= 0)):
+        if is_pair:
+            block = np.hypot(*np.moveaxis(block, axis, 0))
+    return block
+
+
+def is_complex(x: Any) -> bool:
     """Whether it is NumPy's or Python's; what others have is refused by name."""
     return isinstance(x, np.ndarray | np.generic | complex) and np.iscomplexobj(x)
 
 
-def _parts(x: Any) -> NDArray[Any]:
+def parts(x: Any) -> NDArray[Any]:
+    """Return real and imaginary parts along a last axis."""
     z = np.asarray(x)
     return np.stack([z.real, z.imag], axis=-1)
 
 
-def _whole(params: Any, pairs: Any) -> Any:
-    """The nest built like `params` that was taken apart."""
-    kinds = [_is_complex(leaf) for *_, leaf in walk(params)]
+def _complex(block: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Return real and imaginary parts along an axis as complex numbers."""
+    real, imaginary = np.moveaxis(block, axis, 0)
+    return real + 1j * imaginary
+
+
+def whole(params: Any, pairs: Any) -> Any:
+    """Return the nest built like `params` that was taken apart."""
+    kinds = [is_complex(leaf) for *_, leaf in walk(params)]
     leaves = (x for x, _ in matching(params, pairs, "params", "params"))
     found = zip(kinds, leaves, strict=True)
     return rebuild(

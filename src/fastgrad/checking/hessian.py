@@ -203,6 +203,10 @@ def check_hessian(
     further = options.get("args", ()), options.get("kwargs")
     flat = FlatFunction(function("grad", grad), x, *further)
     of_loss = flat(flat.point.copy()).ndim == 0
+    if flat.is_complex:
+        raise TypeError(
+            "`grad` and `x` must be real: give them as functions of both parts."
+        )
     if of_loss:
         at = x if is_nest(x) else flat.point
         grad = _Differenced(grad, at, options.get("bounds"))

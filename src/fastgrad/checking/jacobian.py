@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from fastgrad._arguments import flag, public_with, refusal
 from fastgrad._arrays import Array
 from fastgrad.checking.audit import random_outputs, unchecked
-from fastgrad.checking.complexes import are_complex, jacobian_of_parts
 from fastgrad.checking.conclusions import summarize
 from fastgrad.checking.coverage import check_coverage, covered
 from fastgrad.checking.differences import FEW, calibrate, slopes_of
@@ -35,7 +34,7 @@ def numerical_jacobian(
     fun : callable
         ``fun(x, *args, **kwargs)`` returns an array of outputs, or a nest of arrays.
     x : array_like of floats, shape (n,), or nest of arrays
-        Where.
+        Where. It may be complex, as may the outputs.
     args, kwargs : tuple, dict
         What else `fun` takes.
     method : {"central", "forward", "backward", "complex", "ridders"}
@@ -63,6 +62,8 @@ def numerical_jacobian(
     Returns
     -------
     jacobian : ndarray of float64, shape (m, n)
+        Complex where inputs or outputs are: of complex outputs by complex inputs the
+        derivative of a holomorphic function; of real outputs dy/dRe + i dy/dIm.
         ``(n,)`` for a scalar function; a ``scipy.sparse.csr_array`` if `sparsity` is a
         sparse matrix. If `x` or the outputs are a nest: a nest like the outputs of
         nests like `x`, of arrays of the output's shape followed by the input's.
@@ -73,7 +74,8 @@ def numerical_jacobian(
     ------
     TypeError, ValueError
         If the call makes no sense; if an output depends on an input outside `sparsity`:
-        both are named.
+        both are named; if complex outputs are not holomorphic functions of complex
+        inputs.
 
     Notes
     -----
@@ -108,7 +110,7 @@ def numerical_jacobian(
         value = problem.quick()
     if value is not None:
         problem.refuse_strays(value)
-        return problem.arranged(value)
+        return problem.derivative(value)
     random = random_outputs(problem.outputs)
     if random is not None:
         raise ValueError(f"`fun` must be deterministic: {random.cause.message}.")
@@ -121,8 +123,8 @@ def numerical_jacobian(
     value = slopes.value * entries.units
     problem.refuse_strays(value)
     if not return_error:
-        return problem.arranged(value)
-    return problem.arranged(value), problem.arranged(slopes.error * entries.units)
+        return problem.derivative(value)
+    return problem.derivative(value), problem.bars(slopes.error * entries.units)
 
 
 @public_with(Problem)
@@ -142,17 +144,18 @@ def check_jacobian(
     Parameters
     ----------
     fun, x, args, kwargs
-        The function and the point, as for `numerical_jacobian`. `x` may be a complex
-        vector: real and imaginary parts of inputs and of complex outputs alternate.
+        The function and the point, as for `numerical_jacobian`.
     jac : array_like, sparse matrix, LinearOperator, nest or callable, optional
         The Jacobian, shape (m, n) or nested as `numerical_jacobian` returns it, or a
-        function of `x` (and `args` and `kwargs`) that returns it. For complex `x` the
-        derivatives by z of a holomorphic `fun`, or dy/dRe + i dy/dIm of real outputs.
+        function of `x` (and `args` and `kwargs`) that returns it: complex where inputs
+        or outputs are, or real and by parts as in the report.
     vjp, jvp : callable, optional
         Instead of `jac`: ``vjp(x, v)`` returns v times the Jacobian, ``jvp(x, u)`` the
         Jacobian times u. They are called for every unit vector, `jvp` once for a group
         of columns. If both are given `vjp` is checked entry by entry, and `jvp` against
-        it: ``v @ jvp(u) == vjp(v) @ u`` for random u and v.
+        it: ``v @ jvp(u) == vjp(v) @ u`` for random u and v. Of complex functions,
+        holomorphic or not, `vjp` is dL/dRe + i dL/dIm of L = Re(conj(v) y), as torch's
+        backward pass.
     rtol, method, step, seed
         As for `check_gradient`.
     coverage : "full" or int
@@ -165,7 +168,9 @@ def check_jacobian(
     -------
     GradientReport
         Its only block is ``jacobian``; entries have the index (output, input). If `x`
-        or the outputs are a nest there is a block ``y/x`` for each pair of arrays.
+        or the outputs are a nest there is a block ``y/x`` for each pair of arrays. Real
+        and imaginary parts of complex numbers alternate, in nests along an axis behind
+        those of their array.
 
     Raises
     ------
@@ -192,9 +197,6 @@ def check_jacobian(
     if coverage == "locate":
         must = 'be "full" or the number of entries of each block'
         raise refusal(ValueError, "coverage", must, coverage)
-    if isinstance(x, np.ndarray | list | tuple) and are_complex(x):
-        others = (vjp, jvp, *map(options.get, ("sparsity", "bounds", "workers")))
-        fun, x, jac = jacobian_of_parts(fun, x, jac, [v is not None for v in others])
     problem = Problem(fun, x, **options)
     analytic = problem.analytic(jac, vjp, jvp)
     report = checked(problem, analytic, rtol, coverage)

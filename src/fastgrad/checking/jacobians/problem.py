@@ -85,6 +85,9 @@ class Problem:
         self.flat = FlatFunction(one, x, args, kwargs)
         self.outputs = Outputs(self.flat, self.flat.point, workers)
         self.outputs.fun = self.flat.plain()
+        if self.flat.is_complex:
+            given = {"vectorized": vectorized, "sparsity": sparsity is not None}
+            self._refuse_for_complex(given | {"bounds": bounds is not None})
         if vectorized:
             self.outputs.many = with_arguments(fun, args, kwargs)
         self.step: Given | None = None
@@ -101,6 +104,17 @@ class Problem:
             refuse_too_large(16.0 * m * n, what, "pass `sparsity`")
         self.row, self.column = patterns.pattern(sparsity, *self.shape)
         self.group = self._groups()
+
+    def _refuse_for_complex(self, given: dict[str, bool]) -> None:
+        """Raise if the call asks for what complex numbers do not have."""
+        if self.method == "complex":
+            raise ValueError(
+                '`method="complex"` needs real numbers: complex ones move in the plane '
+                "already."
+            )
+        for name, is_given in given.items():
+            if is_given:
+                raise ValueError(f"`{name}` must not be given with complex numbers.")
 
     def _nest(self) -> Nest:
         return self.flat.nest or Nest(self.outputs.x, "x")
@@ -147,7 +161,7 @@ class Problem:
             return entries_of_products(
                 self.flat, self.outputs, None, lambda _, u: jac.matvec(u), *where
             )
-        if self.flat.nested and is_nest(jac):
+        if self.flat.is_complex or (self.flat.nested and is_nest(jac)):
             jac = self.flat.matrix(jac, self.given)
         return self._entries_of(jac)
 
@@ -208,7 +222,19 @@ class Problem:
             return matrix
         if self.flat.nested:
             return self.flat.arranged(matrix)
-        return matrix if self.flat.outputs[0][1] else matrix[0]
+        return matrix if self.flat.outputs[0].shape else matrix[0]
+
+    def derivative(self, entries: Array) -> Any:
+        """Return the entries as `numerical_jacobian` does: complex where these are."""
+        if not self.flat.is_complex:
+            return self.arranged(entries)
+        return self.flat.derivative(self.matrix(entries))
+
+    def bars(self, error: Array) -> Any:
+        """Return error bars of the entries as those of the `derivative`."""
+        if not self.flat.is_complex:
+            return self.arranged(error)
+        return self.flat.bars(self.matrix(error))
 
     def relabel(self, report: GradientReport) -> GradientReport:
         """Return the report with Jacobians in it, and entries (output, input)."""
@@ -235,26 +261,27 @@ class Problem:
         i, j = int(self.row[entry]), int(self.column[entry])
         if not self.flat.nested:
             return i, j
-        for _, rows, columns, shape in self.flat.blocks():
+        for b in self.flat.blocks():
+            rows, columns = b.rows, b.columns
             if rows.start <= i < rows.stop and columns.start <= j < columns.stop:
                 size = columns.stop - columns.start
                 flat = (i - rows.start) * size + j - columns.start
-                return tuple(int(k) for k in np.unravel_index(flat, shape))
+                return tuple(int(k) for k in np.unravel_index(flat, b.shape))
         raise IndexError(f"`entry` must be one of the Jacobian, got {entry}.")
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each block of the Jacobian."""
         if not self.flat.nested:
             return {self.title: self.shape}
-        return {name: shape for name, _, _, shape in self.flat.blocks()}
+        return {block.name: block.shape for block in self.flat.blocks()}
 
     def _block(self) -> Index:
         """Return the number of each entry's block."""
         if not self.flat.nested:
             return np.zeros(len(self.row), dtype=np.int64)
         places = list(self.flat.blocks())
-        rows = np.unique([rows.start for _, rows, _, _ in places])
-        columns = np.unique([columns.start for _, _, columns, _ in places])
+        rows = np.unique([block.rows.start for block in places])
+        columns = np.unique([block.columns.start for block in places])
         across = np.searchsorted(columns, self.column, side="right") - 1
         down = np.searchsorted(rows, self.row, side="right") - 1
         return down * len(columns) + across

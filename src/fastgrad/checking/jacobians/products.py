@@ -77,13 +77,13 @@ def disagreement(
 
 def _forward(flat: FlatFunction, outputs: Outputs, jvp: Product, u: Array) -> Array:
     direction = flat.argument(u.reshape(outputs.x.shape))
-    product = flat.vector(flat.call(jvp, outputs.x, direction))
+    product = flat.vector(flat.call(jvp, outputs.x, direction), flat.outputs)
     return _checked(product, outputs.at_x.size, "jvp")
 
 
 def _backward(flat: FlatFunction, outputs: Outputs, vjp: Product, v: Array) -> Array:
-    product = flat.vector(flat.call(vjp, outputs.x, flat.cotangent(v)))
-    return _checked(product, outputs.x.size, "vjp")
+    product = flat.call(vjp, outputs.x, flat.cotangent(v))
+    return _checked(flat.vector(product, flat.inputs), outputs.x.size, "vjp")
 
 
 def _checked(product: NDArray[Any], size: int, what: str) -> NDArray[Any]:
