@@ -131,7 +131,8 @@ def parts(x: Any) -> NDArray[Any]:
 def _complex(block: NDArray[Any], axis: int) -> NDArray[Any]:
     """Return real and imaginary parts along an axis as complex numbers."""
     real, imaginary = np.moveaxis(block, axis, 0)
-    return real + 1j * imaginary
+    found: NDArray[Any] = real + 1j * imaginary
+    return found
 
 
 def whole(params: Any, pairs: Any) -> Any:
