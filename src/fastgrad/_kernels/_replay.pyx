@@ -186,7 +186,8 @@ cdef class Replayer:
         self.keep = []
         self.lock = threading.Lock()
         for i, (shape, array, slot) in enumerate(values):
-            base = array.reshape(-1)
+            # What came from another process may lie at any address.
+            base = np.require(array.reshape(-1), requirements="A")
             self.keep.append(base)
             self.values[i].ndim = len(shape)
             self.values[i].size = base.shape[0]

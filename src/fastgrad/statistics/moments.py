@@ -77,6 +77,13 @@ def _accumulate_finite(*arguments: Any) -> Array:
     return state
 
 
+def _merged(state: Floats, other: Floats) -> Floats:
+    state = state.copy()
+    # What came from another process may lie at any address.
+    kernel.merge(state, np.require(other, requirements="A"))
+    return state
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Accumulator:
     """The moments of the rows seen so far, and the rows of the chunk not yet full.
@@ -140,9 +147,7 @@ class Accumulator:
 
     def merged(self, other: Accumulator) -> Accumulator:
         """Return the accumulator of the rows of both."""
-        state = self._closed().copy()
-        kernel.merge(state, other._closed())
-        return Accumulator(self.columns, state)
+        return Accumulator(self.columns, _merged(self._closed(), other._closed()))
 
     def moments(self) -> Moments:
         """Return the moments of the rows seen so far."""
@@ -217,8 +222,7 @@ class Moments:
                 "Moments to add must be of the same features and ddof, got shapes "
                 f"{self._shape} and {other._shape}, ddof {self.ddof} and {other.ddof}."
             )
-        state = self._state.copy()
-        kernel.merge(state, other._state)
+        state = _merged(self._state, other._state)
         return Moments._of(state, self._shape, self.ddof)
 
     def __repr__(self) -> str:

@@ -216,9 +216,9 @@ INLINE void vec_log(vd *x, const int n)
     EACH {
         const vi tiny = x[i] < 0x1p-1022;
         /* the exponent that puts m in [sqrt(1/2), sqrt(2)) */
-        const vi bits = vec_bits(vec_select(tiny, x[i] * 0x1p54, x[i]));
-        k[i] = (bits - 0x3fe6a09e667f3bcdLL) >> 52;
-        f[i] = (vd)(bits - (k[i] << 52)) - 1.0;
+        const vu bits = (vu)vec_bits(vec_select(tiny, x[i] * 0x1p54, x[i]));
+        k[i] = (vi)(bits - 0x3fe6a09e667f3bcdULL) >> 52;
+        f[i] = (vd)(bits - ((vu)k[i] << 52)) - 1.0;
         k[i] = k[i] - (tiny & 54);
     }
     EACH s[i] = f[i] / (f[i] + 2.0);
