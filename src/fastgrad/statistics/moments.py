@@ -77,7 +77,7 @@ def _accumulate_finite(*arguments: Any) -> Array:
     return state
 
 
-def _merged(state: Floats, other: Floats) -> Floats:
+def _merged(state: Array, other: Array) -> Array:
     state = state.copy()
     # What came from another process may lie at any address.
     kernel.merge(state, np.require(other, requirements="A"))
