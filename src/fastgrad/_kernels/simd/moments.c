@@ -76,7 +76,7 @@ INLINE ivec far(const sums *s)
     return s->first * s->first > s->second * s->weight * splat(0.75);
 }
 
-INLINE vec tile_guess(const void *x, ptrdiff_t pitch, ptrdiff_t rows, int single)
+static vec tile_guess(const void *x, ptrdiff_t pitch, ptrdiff_t rows, int single)
 {
     vec total[LANES], count[LANES];
     for (int k = 0; k < LANES; k++) {
@@ -262,7 +262,7 @@ INLINE void put_lanes(double *out, vec x, int columns)
 }
 
 /* The first columns of the sums as states; an empty one where there is no weight. */
-INLINE void store(const sums *s, int columns, double exponent, double *out, ptrdiff_t ld)
+static void store(const sums *s, int columns, double exponent, double *out, ptrdiff_t ld)
 {
     ivec some = s->weight > splat(0.0);
     vec shift = s->first / s->weight, mean = s->pivot + shift, back = mean - s->pivot;
@@ -336,9 +336,20 @@ static void store_special(const void *x, const double *w, ptrdiff_t rows, int si
     store(&s, 1, exponent, out, ld);
 }
 
+/* `pack_tiles` and `pack_column`, compiled once for both types. */
+static panel tiles_of(const rows_view *x, const block *b, void *buffer)
+{
+    return x->single ? pack_tiles(x, b, buffer, 1) : pack_tiles(x, b, buffer, 0);
+}
+
+static const void *column_of(const rows_view *x, const block *b, ptrdiff_t j, void *buffer)
+{
+    return x->single ? pack_column(x, b, j, buffer, 1) : pack_column(x, b, j, buffer, 0);
+}
+
 /* The sums of `columns` columns of a block, from column j of it on, as states. */
-INLINE void settle(const rows_view *x, const block *b, ptrdiff_t j, int columns, const double *w,
-                   int single, const sums *s, double *out, ptrdiff_t ld, unsigned char *infinite)
+static void settle(const rows_view *x, const block *b, ptrdiff_t j, int columns, const double *w,
+                   const sums *s, double *out, ptrdiff_t ld, unsigned char *infinite)
 {
     double buffer[CHUNK];
     ivec which = special(s);
@@ -346,9 +357,9 @@ INLINE void settle(const rows_view *x, const block *b, ptrdiff_t j, int columns,
     for (int k = 0; k < columns; k++) {
         if (!which[k])
             continue;
-        const void *column = pack_column(x, b, j + k, buffer, single);
-        if (!(s->pivot[k] == 0.0 && all_zero(column, b->rows, single)))
-            store_special(column, w, b->rows, single, out + j + k, ld, infinite + j + k);
+        const void *column = column_of(x, b, j + k, buffer);
+        if (!(s->pivot[k] == 0.0 && all_zero(column, b->rows, x->single)))
+            store_special(column, w, b->rows, x->single, out + j + k, ld, infinite + j + k);
     }
 }
 
@@ -383,25 +394,27 @@ static totals total_of(const double *w, ptrdiff_t rows)
     return (totals){(double)rows, tree(weight), tree(squares)};
 }
 
-INLINE void tiled(const rows_view *x, const double *w, const block *b, const totals *all,
-                  void *buffer, double *out, ptrdiff_t ld, unsigned char *infinite, int single)
+static void tiled(const rows_view *x, const double *w, const block *b, const totals *all,
+                  void *buffer, double *out, ptrdiff_t ld, unsigned char *infinite)
 {
     sums s[TILES];
     int masked = 0;
     for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++, out += STATE_ROWS * ld) {
         block now = chunk_of(b, q);
         const double *weights = w ? w + q * CHUNK : NULL;
-        panel tiles = pack_tiles(x, &now, buffer, single);
-        panel_any(&tiles, b->columns, weights, now.rows, all + q, single, &masked, s);
+        panel tiles = tiles_of(x, &now, buffer);
+        if (x->single)
+            panel_any(&tiles, b->columns, weights, now.rows, all + q, 1, &masked, s);
+        else
+            panel_any(&tiles, b->columns, weights, now.rows, all + q, 0, &masked, s);
         for (ptrdiff_t j = 0; j < b->columns; j += LANES)
-            settle(x, &now, tile_start(j, b->columns), LANES, weights, single, s + j / LANES, out,
-                   ld, infinite);
+            settle(x, &now, tile_start(j, b->columns), LANES, weights, s + j / LANES, out, ld,
+                   infinite);
     }
 }
 
-INLINE void columnwise(const rows_view *x, const double *w, const block *b, const totals *all,
-                       void *buffer, double *out, ptrdiff_t ld, unsigned char *infinite,
-                       int single)
+static void columnwise(const rows_view *x, const double *w, const block *b, const totals *all,
+                       void *buffer, double *out, ptrdiff_t ld, unsigned char *infinite)
 {
     sums s[TURN] = {0};
     for (ptrdiff_t j = 0; j < b->columns; j += LANES) {
@@ -409,24 +422,19 @@ INLINE void columnwise(const rows_view *x, const double *w, const block *b, cons
         for (int c = 0, masked = 0; c < count; c++)
             for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++) {
                 block now = chunk_of(b, q);
-                column_any(pack_column(x, &now, j + c, buffer, single),
-                           w ? w + q * CHUNK : NULL, now.rows, all + q, single, &masked, s + q, c);
+                const void *column = column_of(x, &now, j + c, buffer);
+                const double *weights = w ? w + q * CHUNK : NULL;
+                if (x->single)
+                    column_any(column, weights, now.rows, all + q, 1, &masked, s + q, c);
+                else
+                    column_any(column, weights, now.rows, all + q, 0, &masked, s + q, c);
             }
         for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++) {
             block now = chunk_of(b, q);
-            settle(x, &now, j, count, w ? w + q * CHUNK : NULL, single, s + q,
+            settle(x, &now, j, count, w ? w + q * CHUNK : NULL, s + q,
                    out + q * STATE_ROWS * ld, ld, infinite);
         }
     }
-}
-
-INLINE void chunks(const rows_view *x, const double *w, const block *b, const totals *all,
-                   void *buffer, double *out, ptrdiff_t ld, unsigned char *infinite, int single)
-{
-    if (is_tiled(x, b->columns))
-        tiled(x, w, b, all, buffer, out, ld, infinite, single);
-    else
-        columnwise(x, w, b, all, buffer, out, ld, infinite, single);
 }
 
 static void FG(chunks)(const rows_view *x, const double *weights, const block *b,
@@ -440,10 +448,10 @@ static void FG(chunks)(const rows_view *x, const double *weights, const block *b
     }
     for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++)
         all[q] = total_of(w ? w + q * CHUNK : NULL, chunk_of(b, q).rows);
-    if (x->single)
-        chunks(x, w, b, all, aligned(workspace), out, ld, infinite, 1);
+    if (is_tiled(x, b->columns))
+        tiled(x, w, b, all, aligned(workspace), out, ld, infinite);
     else
-        chunks(x, w, b, all, aligned(workspace), out, ld, infinite, 0);
+        columnwise(x, w, b, all, aligned(workspace), out, ld, infinite);
 }
 
 /* 2^e for e = 0, -600; 0 for -1200, beyond the range of doubles. */
