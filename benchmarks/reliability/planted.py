@@ -8,7 +8,7 @@ import numpy as np
 from right import check, chosen
 
 CLAIM = "planted errors, 1e-6 to 1 relative: none above the stated limit is passed"
-CASES, SHORT = 400, 20
+CASES, SHORT = 600, 20
 PLANTED = 30
 
 
