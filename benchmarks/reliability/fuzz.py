@@ -1,11 +1,11 @@
 """A coverage-guided fuzzer over the tests that draw programs and Python at random.
 
     pip install atheris
-    python benchmarks/reliability/fuzz.py {programs,code} -max_len=400 -len_control=0 -runs=50000
+    python benchmarks/reliability/fuzz.py {programs,code} -max_len=400 -runs=50000
 
 libFuzzer changes the bytes that hypothesis draws from, and keeps those that reach lines
-of fastgrad's tracing, planning or derivatives that no bytes before reached. It ends with
-a traceback at the first failure; arguments behind the test's name are libFuzzer's.
+of fastgrad's tracing, planning or derivatives that none before reached. It ends with a
+traceback at the first failure; arguments behind the test's name are libFuzzer's.
 """
 
 import sys

@@ -106,7 +106,7 @@ def differences(loss, params, rng, steps):
 
 
 def central(f):
-    """The slope of f at 0 by extrapolated central differences, and how well it is known.
+    """The slope of f at 0 by extrapolated central differences, and its uncertainty.
 
     Of three sizes, so that a kink or noise within reach shows: they part.
     """
