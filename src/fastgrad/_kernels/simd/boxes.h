@@ -76,8 +76,15 @@ static void copy_row(double *to, const double *from, int64_t n, int64_t step)
             copy(to + i * LANES, from + i * step, 1);
 }
 
-/* Copy a box into a larger one that contains it; `shift` is added to its position. */
-static void copy_into(const fg_box *to, const fg_box *from, int ndim, const int64_t *shift)
+typedef void row_kernel(double *to, const double *from, int64_t n, int64_t step);
+
+static const int64_t NOWHERE[MAX_NDIM] = {0};
+
+/* Copy or add the rows of a box into a larger one that contains it; `shift` is added to
+ * its position. Once in the library, for all kinds of rows. */
+__attribute__((noinline)) static void into(const fg_box *to, const fg_box *from,
+                                           int ndim, const int64_t *shift,
+                                           row_kernel *row)
 {
     int64_t at[MAX_NDIM] = {0}, step[MAX_NDIM], own[MAX_NDIM];
     box_steps(to, ndim, step);
@@ -90,7 +97,7 @@ static void copy_into(const fg_box *to, const fg_box *from, int ndim, const int6
             target += (from->lo[d] + shift[d] + at[d] - to->lo[d]) * step[d];
             source += at[d] * own[d];
         }
-        copy_row(target, source, ndim ? from->n[last] : 1, ndim ? own[last] : LANES);
+        row(target, source, ndim ? from->n[last] : 1, ndim ? own[last] : LANES);
     } while (advance(from->n, last, -1, at));
 }
 

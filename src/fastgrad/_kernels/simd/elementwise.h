@@ -13,33 +13,12 @@
 #include "smooth.h"
 
 /* x, y, z: values at the lanes; x0, y0, z0: at theta; dx, dy, dz: their differences */
-#define KERNEL_1(name, result)                                                         \
+#define KERNEL(name, second, result)                                                   \
     static void name(int64_t n, const operand *in, at_theta f, double *out,            \
                      int64_t *crossed)                                                 \
     {                                                                                  \
         vi cross[N_VECS] = {{0}};                                                      \
-        const operand a = in[0];                                                       \
-        for (int64_t i = 0; i < n; i++) {                                              \
-            const vd x0 = vec_splat(a.base[i * a.base_step]);                          \
-            const vd f0 = vec_splat(f.value[i * f.step]);                              \
-            for (int v = 0; v < N_VECS; v++) {                                         \
-                const vd dx = vec_load(a.d + i * a.step + v * VEC_LEN);                \
-                const vd x = x0 + dx;                                                  \
-                vi side = {0};                                                         \
-                vec_store(out + i * LANES + v * VEC_LEN, (result));                    \
-                cross[v] |= side;                                                      \
-            }                                                                          \
-        }                                                                              \
-        for (int v = 0; v < N_VECS; v++)                                               \
-            *(vi *)(crossed + v * VEC_LEN) |= cross[v];                                \
-    }
-
-#define KERNEL_2(name, result)                                                         \
-    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
-                     int64_t *crossed)                                                 \
-    {                                                                                  \
-        vi cross[N_VECS] = {{0}};                                                      \
-        const operand a = in[0], b = in[1];                                            \
+        const operand a = in[0], b = in[second];                                       \
         for (int64_t i = 0; i < n; i++) {                                              \
             const vd x0 = vec_splat(a.base[i * a.base_step]);                          \
             const vd y0 = vec_splat(b.base[i * b.base_step]);                          \
@@ -49,6 +28,7 @@
                 const vd dy = vec_load(b.d + i * b.step + v * VEC_LEN);                \
                 const vd x = x0 + dx, y = y0 + dy;                                     \
                 vi side = {0};                                                         \
+                (void)y;                                                               \
                 vec_store(out + i * LANES + v * VEC_LEN, (result));                    \
                 cross[v] |= side;                                                      \
             }                                                                          \
@@ -56,6 +36,8 @@
         for (int v = 0; v < N_VECS; v++)                                               \
             *(vi *)(crossed + v * VEC_LEN) |= cross[v];                                \
     }
+#define KERNEL_1(name, result) KERNEL(name, 0, result)
+#define KERNEL_2(name, result) KERNEL(name, 1, result)
 
 /* Lane by lane, by a rule of differences.h: rarely hot. What is infinite stays. */
 #define KERNEL_LANES(name, rule)                                                       \

@@ -158,26 +158,18 @@ static void take_rows(fg_box *box, int ndim, int64_t first, int64_t count)
     box->d += (box->lo[0] - lo) * steps[0];
 }
 
-static const int64_t NOWHERE[MAX_NDIM] = {0};
-
-/* to += sign * from, a box within it. */
-static void add_box(const fg_box *to, const fg_box *from, int ndim, double sign)
+static void plus_row(double *to, const double *from, int64_t n, int64_t step)
 {
-    int64_t at[MAX_NDIM] = {0}, step[MAX_NDIM], own[MAX_NDIM];
-    box_steps(to, ndim, step);
-    box_steps(from, ndim, own);
-    const int last = ndim - 1;
-    do {
-        double *y = to->d;
-        const double *x = from->d;
-        for (int d = 0; d < ndim; d++) {
-            y += (from->lo[d] + at[d] - to->lo[d]) * step[d];
-            x += at[d] * own[d];
-        }
-        for (int64_t i = 0; i < from->n[last]; i++, y += LANES, x += own[last])
-            for (int v = 0; v < LANES; v += VEC_LEN)
-                vec_store(y + v, vec_load(y + v) + sign * vec_load(x + v));
-    } while (advance(from->n, last, -1, at));
+    for (int64_t i = 0; i < n; i++, to += LANES, from += step)
+        for (int v = 0; v < LANES; v += VEC_LEN)
+            vec_store(to + v, vec_load(to + v) + vec_load(from + v));
+}
+
+static void minus_row(double *to, const double *from, int64_t n, int64_t step)
+{
+    for (int64_t i = 0; i < n; i++, to += LANES, from += step)
+        for (int v = 0; v < LANES; v += VEC_LEN)
+            vec_store(to + v, vec_load(to + v) - vec_load(from + v));
 }
 
 /* A sum or difference of two perturbed operands, of which one has the box of the result:
@@ -207,8 +199,8 @@ static int add_smaller(const fg_program *g, fg_state *st, const fg_op *op, const
         copy(smaller.d, out->d, box_size(&smaller, ndim));
     }
     if (larger->d != out->d)
-        copy_into(out, larger, ndim, NOWHERE);
-    add_box(out, &smaller, ndim, op->code == FG_ADD ? 1.0 : -1.0);
+        into(out, larger, ndim, NOWHERE, copy_row);
+    into(out, &smaller, ndim, NOWHERE, op->code == FG_ADD ? plus_row : minus_row);
     return 1;
 }
 
@@ -252,7 +244,7 @@ static int run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
             grown.d = st->work + g->scratch[i];
             grown.window = 0;
             clear(grown.d, box_size(&grown, value->ndim));
-            copy_into(&grown, &box[i], value->ndim, NOWHERE);
+            into(&grown, &box[i], value->ndim, NOWHERE, copy_row);
             box[i] = grown;
         }
     }

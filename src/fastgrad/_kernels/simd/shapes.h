@@ -267,7 +267,7 @@ static int run_place(const fg_program *g, fg_state *st, const fg_op *op, fg_box 
         clear(out->d, size);
     for (int i = 0; i < op->n_in; i++)
         if (st->boxes[op->many[i]].live)
-            copy_into(out, &st->boxes[op->many[i]], ndim, op->ints + i * ndim);
+            into(out, &st->boxes[op->many[i]], ndim, op->ints + i * ndim, copy_row);
     return 1;
 }
 
