@@ -241,6 +241,7 @@ _ELSEWHERE = {
     "tol": "`rtol`, a difference that is too small to matter",
     "tolerance": "`rtol`, a difference that is too small to matter",
     "threshold": "`rtol`, a difference that is too small to matter",
+    "order": "left out: `check_hessian(grads, params, hess)` checks second derivatives",
     "raise_exception": "left out: `report.raise_if_wrong()` raises",
     "verbose": "`progress`, or left out: print the report",
     "gradients": "`grads`, or `jac` of a Jacobian",

@@ -12,17 +12,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
+from fastgrad.checking import ConstantLossError
 from fastgrad.checking import check_gradient as _check_gradient
 from fastgrad.interop.jax.loss import JaxLoss, in_parts, whole
+from fastgrad.interop.order import check_order, unless_constant, weights, with_second
 from fastgrad.reports import GradientReport
 
 __all__ = ["check_gradient", "check_grads"]
 
 
 def check_gradient(
-    loss: Callable[[Any], Any], params: Any, grads: Any = None, **options: Any
+    loss: Callable[[Any], Any],
+    params: Any,
+    grads: Any = None,
+    *,
+    order: int = 1,
+    **options: Any,
 ) -> GradientReport:
     """Check a gradient of JAX: of a function, a `custom_vjp`, a `custom_jvp`.
 
@@ -36,6 +42,8 @@ def check_gradient(
     grads : pytree or callable, optional
         The gradient in the structure of `params`, or a function of `params`, of complex
         ones dL/dRe - i dL/dIm, as JAX has it. By default ``jax.grad(loss)``.
+    order : {1, 2}
+        2: if ``jax.grad(loss)`` is correct its own gradient is checked, and reported.
     **options
         As for `fastgrad.check_gradient`: `rtol`, `step`, `coverage`, `engine`, ...
 
@@ -67,9 +75,31 @@ def check_gradient(
     >>> check_gradient(lambda x: square(x).sum(), jnp.array([1.0, 2.0])).verdict
     'wrong'
     """
+    order = check_order(order, grads)
     door = JaxLoss(loss, params)
     given = door.gradient if grads is None else door.named(grads)
-    return _check_gradient(door, door.arrays, given, **options)
+    report = _check_gradient(door, door.arrays, given, **options)
+    if order == 1:
+        return report
+    return with_second(report, lambda: _second(loss, params, options))
+
+
+def _second(
+    loss: Callable[[Any], Any], params: Any, options: dict[str, Any]
+) -> GradientReport | None:
+    """The report on the gradient of ``jax.grad(loss)``."""
+    f, (parts,) = _of_parts(loss, (params,))
+    weighted = _weighted(_slopes(lambda args: f(*args), jax.grad))
+
+    def slopes(params: Any) -> Any:
+        return weighted((params,))
+
+    slopes.__wrapped__ = loss  # type: ignore[attr-defined]
+    door = JaxLoss(slopes, parts)
+    return unless_constant(
+        lambda: _check_gradient(door, door.arrays, door.gradient, **options),
+        lambda: door.gradient(door.arrays),
+    )
 
 
 def check_grads(
@@ -127,15 +157,27 @@ def check_grads(
     for mode in modes:
         derivative = _DERIVATIVES[mode]
         door = JaxLoss(weighted, tuple(args), derivative)
-        report = _check_gradient(door, door.arrays, door.gradient, step=eps)
-        if any(_matters(entry, atol or 0.0, rtol or 0.0) for entry in report.wrong):
+        report = _report(door, eps)
+        wrong = report.wrong if report is not None else ()
+        if any(_matters(entry, atol or 0.0, rtol or 0.0) for entry in wrong):
             raise AssertionError(f"{mode} mode\n{report}")
-        if order > 1:
+        if order > 1 and report is not None:
             slopes = _slopes(weighted, derivative)
             check_grads(slopes, args, order - 1, modes, atol, rtol, eps)
 
 
 _DERIVATIVES: dict[str, Callable[..., Any]] = {"fwd": jax.jacfwd, "rev": jax.grad}
+
+
+def _report(door: JaxLoss, eps: float | None) -> GradientReport | None:
+    """The report; None for a constant."""
+    try:
+        return unless_constant(
+            lambda: _check_gradient(door, door.arrays, door.gradient, step=eps),
+            lambda: door.gradient(door.arrays),
+        )
+    except ConstantLossError as error:
+        raise AssertionError("the derivative of a constant must be zero") from error
 
 
 def _of_parts(
@@ -167,10 +209,9 @@ def _weighted(f: Callable[..., Any]) -> Callable[[Any], Any]:
     """The outputs of `f` as one number, with random weights."""
 
     def loss(args: Any) -> Any:
-        rng = np.random.default_rng(0)
         leaves = jax.tree_util.tree_leaves(f(*args))
-        weights = [rng.uniform(0.5, 1.5, jax.numpy.shape(leaf)) for leaf in leaves]
-        return sum((w * leaf).sum() for w, leaf in zip(weights, leaves, strict=True))
+        pairs = zip(weights(map(jax.numpy.shape, leaves)), leaves, strict=True)
+        return sum((w * leaf).sum() for w, leaf in pairs)
 
     return loss
 

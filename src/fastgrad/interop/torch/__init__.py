@@ -15,15 +15,21 @@ from typing import Any
 import torch
 
 from fastgrad.checking import check_gradient as _check_gradient
+from fastgrad.interop.order import check_order, unless_constant, with_second
 from fastgrad.interop.torch.gradchecks import gradcheck, gradgradcheck
-from fastgrad.interop.torch.loss import TorchLoss
+from fastgrad.interop.torch.loss import TorchLoss, weighted_gradient
 from fastgrad.reports import GradientReport
 
 __all__ = ["check_gradient", "gradcheck", "gradgradcheck"]
 
 
 def check_gradient(
-    loss: Callable[[Any], Any], params: Any, grads: Any = None, **options: Any
+    loss: Callable[[Any], Any],
+    params: Any,
+    grads: Any = None,
+    *,
+    order: int = 1,
+    **options: Any,
 ) -> GradientReport:
     """Check a gradient of torch: of a module, a function, a custom backward pass.
 
@@ -40,6 +46,8 @@ def check_gradient(
         The gradient in the structure of `params`, for a module a dict by the names of
         `named_parameters` or a list in their order; or a function of `params`. By
         default torch's own backward pass of `loss`.
+    order : {1, 2}
+        2: if torch's backward pass is correct its own is checked, and reported.
     **options
         As for `fastgrad.check_gradient`: `step`, `coverage`, `engine`, ...; `rtol` is
         1e-6 for torch's own backward pass.
@@ -80,11 +88,34 @@ def check_gradient(
     >>> check_gradient(lambda x: Square.apply(x).sum(), x).verdict
     'wrong'
     """
+    order = check_order(order, grads)
     if grads is None:
         # Some of torch's formulas have constants of float32, in float64 too.
         options.setdefault("rtol", 1e-6)
+    report = _checked(loss, params, grads, options)
+    if order == 1:
+        return report
+    return with_second(report, lambda: _second(loss, params, options))
+
+
+def _checked(
+    loss: Callable[[Any], Any], params: Any, grads: Any, options: dict[str, Any]
+) -> GradientReport:
     with torch.random.fork_rng(), TorchLoss(loss, params) as door:
         given = door.gradient if grads is None else door.named(grads)
         report = _check_gradient(door, door.arrays, given, **options)
     unused = [f"`{name}` is not used by the loss" for name in door.unused]
     return dataclasses.replace(report, notes=(*report.notes, *unused))
+
+
+def _second(
+    loss: Callable[[Any], Any], params: Any, options: dict[str, Any]
+) -> GradientReport | None:
+    """The report on torch's backward pass of its own backward pass."""
+    slopes = weighted_gradient(loss)
+
+    def gradient() -> Any:
+        with torch.random.fork_rng(), TorchLoss(slopes, params) as door:
+            return door.gradient()
+
+    return unless_constant(lambda: _checked(slopes, params, None, options), gradient)

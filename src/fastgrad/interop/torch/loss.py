@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fastgrad.interop.order import weights
 from fastgrad.interop.torch.recording import Recorder
 from fastgrad.params import matching, named_leaves, rebuild
 
@@ -236,6 +237,32 @@ class TorchLoss:
             return torch.func.functional_call(call, given, ())
         leaves = dict(named_leaves(self.params)) | tensors
         return self.loss(rebuild(self.params, iter(leaves.values())))
+
+
+def weighted_gradient(loss: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The gradient of a loss as one number, its entries weighted at random."""
+
+    def slopes(params: Any) -> Any:
+        tensors = list(_parameters(params).values())
+        with torch.enable_grad():
+            found = torch.autograd.grad(
+                loss(params), tensors, create_graph=True, allow_unused=True
+            )
+            grads = [
+                torch.view_as_real(grad.resolve_conj()) if grad.is_complex() else grad
+                for grad in found
+                if grad is not None
+            ]
+            by = weights(tuple(grad.shape) for grad in grads)
+            terms = [
+                (torch.from_numpy(w).to(grad) * grad).sum()
+                for w, grad in zip(by, grads, strict=True)
+            ]
+            # A gradient that is constant is one of zero, not none.
+            return sum(terms, sum((0 * torch.real(x)).sum() for x in tensors))
+
+    slopes.__wrapped__ = loss  # type: ignore[attr-defined]
+    return slopes
 
 
 class _Call(torch.nn.Module):
