@@ -94,9 +94,9 @@ class FlatFunction:
     ) -> None:
         self.fun = function("fun", fun)
         self.args, self.kwargs = further_arguments(args, kwargs)
+        x = x if is_nest(x) else _array(x)
         pairs = [is_complex(leaf) for _, leaf in _leaves(x)]
-        # What complex numbers are made of again.
-        self._x = (x if is_nest(x) else np.asarray(x)) if any(pairs) else None
+        self._x = x if any(pairs) else None  # what pairs are made complex numbers like
         self.nest: Nest | None = None
         if is_nest(x):
             arrays = (leaf for _, leaf in _leaves(x, pairs))
@@ -286,11 +286,9 @@ def _size(leaves: list[Leaf]) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in leaves)
 
 
-def as_point(x: Any) -> AnyArray:
+def as_point(x: AnyArray) -> AnyArray:
     """Return a point as a finite array of floats, a complex one by parts."""
-    point = _array(x)
-    if is_complex(point):
-        point = parts(point)
+    point = parts(x) if is_complex(x) else x
     if point.dtype.kind in "iub":
         point = point.astype(np.float64)
     if point.dtype.kind != "f":
