@@ -57,7 +57,8 @@ OPERATIONS = [
     lambda x, y, k: np.exp(-x * x),
     lambda x, y, k: np.maximum(x, 0.1 * k),
     lambda x, y, k: np.abs(x) + k,
-    lambda x, y, k: np.where(x > 0.05 * k, x, 0.3 * x),
+    # Away from the bounds of the maxima: what equals one does but for rounding.
+    lambda x, y, k: np.where(x > 0.05 * k + 0.0137, x, 0.3 * x),
     lambda x, y, k: x * x - k,
     lambda x, y, k: x / (1 + x * x),
     lambda x, y, k: x.T,
