@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ class Replayer:
         out: int,
         scratch: Sequence[int],
         work_size: int,
+        calls: dict[int, Callable[[list[NDArray[np.float64]]], NDArray[np.float64]]],
         num_threads: int,
     ) -> None: ...
     def run(

@@ -50,6 +50,8 @@ cdef extern from "replay.h":
         int64_t scratch[3]
         const fg_value *values
         const fg_op *ops
+        void (*call)(void *, void *, int) noexcept nogil
+        void *caller
     ctypedef struct fg_state:
         fg_box *boxes
         double *work
@@ -152,12 +154,19 @@ cdef void seed_entries(const fg_value *value, fg_box *box, double *work, int64_t
         box.d[rest * LANES + l] = delta[l]
 
 
+cdef void call_python(void *caller, void *state, int number) noexcept with gil:
+    (<Replayer> caller).call(<fg_state *> state, number)
+
+
 cdef class Replayer:
     """A program packed for the kernels, with workspaces for `num_threads` threads.
 
     values: (shape, value at theta as contiguous float64, slot in the workspace) each;
     ops: (code, numbers of the inputs, number of the output, int64 parameters, float64
     data, whether the terms of a smooth function are kept) each.
+    calls: by the number of an operation that only Python can evaluate, what does: it
+    takes the changes of the inputs, each of shape (..., BUNDLE), and returns those of the
+    elements of the result.
 
     Threads may share one: a call has the workspaces to itself, others wait.
     """
@@ -168,9 +177,10 @@ cdef class Replayer:
     cdef fg_state *states
     cdef readonly int num_threads
     cdef list keep
-    cdef object work, lock
+    cdef object work, lock, error
+    cdef dict calls
 
-    def __cinit__(self, values, ops, int out, scratch, int64_t work_size,
+    def __cinit__(self, values, ops, int out, scratch, int64_t work_size, calls,
                   int num_threads):
         cdef int i, d
         cdef const double[::1] base
@@ -183,7 +193,10 @@ cdef class Replayer:
         self.states = <fg_state *> calloc(num_threads, sizeof(fg_state))
         if not (self.values and self.ops and self.states):
             raise MemoryError
+        if calls and num_threads > 1:
+            raise ValueError("`num_threads` must be 1 where only Python can evaluate.")
         self.keep = []
+        self.calls = calls
         self.lock = threading.Lock()
         for i, (shape, array, slot) in enumerate(values):
             # What came from another process may lie at any address.
@@ -222,6 +235,8 @@ cdef class Replayer:
             self.program.scratch[i] = scratch[i]
         self.program.values = self.values
         self.program.ops = self.ops
+        self.program.call = call_python
+        self.program.caller = <void *> self
         for i in range(len(ops)):
             fg_pick_replay().prepare(&self.program, i)
         self.num_threads = num_threads
@@ -261,6 +276,7 @@ cdef class Replayer:
                 self.run_bundle(&self.states[threadid()], value[b], first_entry[b],
                                 start[b], start[b + 1] - start[b], &index[0], &delta[0],
                                 &out[0], &crossed[0])
+            self.raise_error()
 
     cdef void run_bundle(self, fg_state *state, int value, int64_t first, int64_t start,
                          int64_t n, const int64_t *index, const double *delta, double *out,
@@ -312,6 +328,7 @@ cdef class Replayer:
                             lanes[l] = direction[i] * times[l]
             with nogil:
                 fg_pick_replay().run(&self.program, state, 0)
+            self.raise_error()
             box = &state.boxes[self.program.out]
             return np.array([box.d[l] if box.live else 0.0 for l in range(t.shape[1])])
 
@@ -351,6 +368,42 @@ cdef class Replayer:
                          &zeros[0], index.shape[0])
             fg_pick_replay().run(&self.program, state, 1)
             return [self.extent(state, i) for i in range(self.program.n_values)], state.cost
+
+    # ---- operations that only Python can evaluate
+
+    cdef void call(self, fg_state *state, int number):
+        """One of them, unless another was interrupted."""
+        cdef fg_op *op = &self.ops[number]
+        result = self.view(&state.boxes[op.out], (self.values[op.out].size, LANES))
+        result[...] = 0.0
+        if self.error is None:
+            try:
+                changes = [self.changes(state, op.many[i]) for i in range(op.n_in)]
+                result[...] = self.calls[number](changes)
+            except BaseException as error:
+                self.error = error
+
+    cdef raise_error(self):
+        """What was raised in a call, where it may be raised."""
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+    cdef changes(self, fg_state *state, int number):
+        """The lanes of all of a value."""
+        cdef fg_box *box = &state.boxes[number]
+        cdef fg_value *value = &self.values[number]
+        lanes = np.zeros([*[value.shape[d] for d in range(value.ndim)], LANES])
+        if box.live:
+            start, length = self.extent(state, number)
+            window = tuple([slice(i, i + n) for i, n in zip(start, length)])
+            lanes[window] = self.view(box, (*length, LANES))
+        return lanes
+
+    cdef view(self, fg_box *box, shape):
+        """The lanes of a box, where they are in the workspace of the only thread."""
+        cdef int64_t start = box.d - self.states[0].work
+        return self.work[start:][:np.prod(shape)].reshape(shape)
 
     cdef extent(self, fg_state *state, int number):
         """The (start, length) of a box; None where there is none."""

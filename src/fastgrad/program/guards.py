@@ -14,6 +14,7 @@ import numpy as np
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives.calls import call_of
 from fastgrad.program.primitives.reductions import max_
 from fastgrad.program.primitives.ufuncs import elementwise, number
 
@@ -21,11 +22,12 @@ from fastgrad.program.primitives.ufuncs import elementwise, number
 def departure(guards: Sequence[Node], opaque: Sequence[Node]) -> Node | None:
     """0 where the program applies.
 
-    NaN where a guard gives way, infinite where a call is reached that only Python can
-    make; None where it applies everywhere.
+    NaN where a guard gives way, infinite where a call is reached whose result decides
+    more than numbers; None where it applies everywhere.
     """
     result = graph.constant(0.0)
-    given = dict.fromkeys(x for node in opaque for x in node.inputs if x.active)
+    deciding = [node for node in opaque if call_of(node).decides]
+    given = dict.fromkeys(x for node in deciding for x in node.inputs if x.active)
     for values, otherwise in ((given, math.inf), (guards, math.nan)):
         changed = _any_changed([node for node in values if node.value.size])
         if changed is not None:

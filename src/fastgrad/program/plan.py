@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastgrad._kernels import _bundles
 from fastgrad._kernels._replay import BUNDLE, CODES, MAX_AXES, Replayer
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
+from fastgrad.program.primitives.calls import call_of
 from fastgrad.program.primitives.matrices import LINEAR
 
 #: Entries of a line that are further from each other are not bundled: the box around
@@ -108,12 +110,12 @@ def assign_slots(
 
 
 def packed_nodes(nodes: Sequence[Node]) -> list[Node]:
-    """What the kernels compute: all that is active, but for what only Python can."""
-    return [n for n in nodes if n.active and n.op not in ("parameter", "opaque")]
+    """What the kernels compute: all that is active."""
+    return [n for n in nodes if n.active and n.op != "parameter"]
 
 
 #: What a `Replayer` takes, but for the number of threads.
-Packed = tuple[list[Any], list[Any], int, list[int], int]
+Packed = tuple[list[Any], list[Any], int, list[int], int, dict[int, Any]]
 
 
 def packed(nodes: Sequence[Node], result: Node) -> Packed:
@@ -136,7 +138,19 @@ def packed(nodes: Sequence[Node], result: Node) -> Packed:
     ]
     widest = max((_scratch(node) for node in nodes if node.active), default=0)
     scratch = [end + i * widest * BUNDLE for i in range(3)]
-    return values, operations, number[result], scratch, end + 3 * widest * BUNDLE
+    room = end + 3 * widest * BUNDLE
+    return values, operations, number[result], scratch, room, _calls(nodes)
+
+
+def _calls(nodes: Sequence[Node]) -> dict[int, Any]:
+    """What evaluates the lanes of operations that only Python can."""
+    return {
+        i: partial(
+            call_of(node).differences, [x.value for x in node.inputs], node.value
+        )
+        for i, node in enumerate(packed_nodes(nodes))
+        if node.op == "opaque"
+    }
 
 
 def _moved_once(nodes: Sequence[Node]) -> set[Node]:

@@ -58,7 +58,7 @@ class Program:
     guards : list of Node
         Values that decided where the loss went: it goes there as long as they stay.
     opaque : list of Node
-        Calls of functions that nobody knows: only the loss itself can evaluate them.
+        Calls of functions that nobody knows: lanes that reach them make them.
     value : float
         The loss at the traced parameters.
     """
@@ -141,8 +141,8 @@ class Program:
         -------
         difference : float64 array of shape (n,)
             J(theta + delta[k] e_index[k]) - J(theta); NaN where a guard gives way,
-            infinite where an opaque operation is reached: there the loss itself has to
-            be asked.
+            infinite where an opaque operation is reached whose result decides more
+            than numbers: there the loss itself has to be asked.
         crossed : bool array of shape (n,)
             Whether a maximum, abs, where, ... was on another side than at theta.
         """
@@ -187,11 +187,12 @@ class Program:
         done = np.concatenate([[0.0], np.cumsum(work[block])])
         threads = resolve_num_threads(num_threads)
         threads = min(threads, 1 + int(done[-1] / _WORK_PER_THREAD))
+        threads = 1 if self._calls_python else threads
         replayer = self.replayer(threads)
         bundles = (start, value, first_entry, index, delta, out, crossed.view(np.uint8))
         for first, last, seconds in self._slices(done, threads):
             run = partial(replayer.run, *bundles, first, last, num_threads=threads)
-            interruptibly(run, seconds)
+            self._run(run, seconds)
             if progress is not None:
                 progress(int(start[last]), n)
         if by_order is None:
@@ -200,6 +201,14 @@ class Program:
         difference[by_order] = out
         sides[by_order] = crossed
         return difference, sides
+
+    def _run(self, run: Callable[[], Any], seconds: float) -> Any:
+        """Run kernels for so long; calls of Python can be interrupted anyhow."""
+        return run() if self._calls_python else interruptibly(run, seconds)
+
+    @cached_property
+    def _calls_python(self) -> bool:
+        return any(node.op == "opaque" and node.active for node in self.nodes)
 
     def _slices(
         self, done: NDArray[np.float64], threads: int
@@ -246,7 +255,7 @@ class Program:
         for i in range(0, t.shape[-1], BUNDLE):
             lanes = np.ascontiguousarray(times[blocks, i : i + BUNDLE])
             run = partial(replayer.run_along, directions, lanes)
-            parts.append(interruptibly(run, seconds))
+            parts.append(self._run(run, seconds))
         difference = np.concatenate(parts) if parts else np.empty(0)
         if self._departure is not None:
             difference += self._departure.along(direction, t)

@@ -1,5 +1,7 @@
 """Functions that nobody knows and that write into arrays they are given."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,151 @@ def test_what_a_call_writes_is_a_result_of_it(loss):
     wrong = right * [1, 1, 1, 1.01]
     report = fg.check_gradient(loss, X, wrong)
     assert (report.engine, report.verdict) == ("compiled", "wrong")
+
+
+# ---- lanes that reach a call ---------------------------------------------------------
+
+MATRIX = np.random.default_rng(1).normal(size=(6, 4))
+
+
+def calls_of(library, count=6):
+    """A loss with a call in the middle, and how often each of the two was called."""
+    counts = {"loss": 0, "library": 0}
+    namespace = {"np": np, "library": library, "counts": counts}
+    source = (
+        "def counted(*args):\n    counts['library'] += 1\n    return library(*args)"
+    )
+    exec(compile(source, "<frozen library>", "exec"), namespace)
+    counted = namespace["counted"]
+
+    def loss(p):
+        counts["loss"] += 1
+        found = counted(np.tanh(MATRIX[:count] @ p["W"]), p["b"])
+        return np.sum(np.exp(found)) + np.sum(p["V"] ** 2)
+
+    return loss, counts
+
+
+def parameters(rng):
+    return {
+        "W": rng.normal(size=(4, 3)),
+        "b": rng.normal(size=3),
+        "V": rng.normal(size=40),
+    }
+
+
+LIBRARIES = {
+    "array": lambda x, b: np.linalg.norm(x + b, axis=1),
+    "number": lambda x, b: float(np.linalg.svd(x + b, compute_uv=False)[0]),
+    "several": lambda x, b: {"sum": float(x.sum()), "rows": (x @ b, b * 2)}["rows"][0],
+}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_lane_makes_the_call_and_goes_on(name):
+    loss, counts = calls_of(LIBRARIES[name])
+    params = parameters(np.random.default_rng(2))
+    program = fg.trace(loss, params)
+    counts.update(loss=0, library=0)
+    index = np.arange(program.nest.size)
+    delta = np.linspace(0.01, 0.3, len(index))
+    found, _ = program.at_entries(index, delta)
+    reached = params["W"].size + params["b"].size
+    assert counts == {"loss": 0, "library": reached}
+    theta = program.nest.join(program.nest.leaves)
+    for i, d, difference in zip(index, delta, found, strict=True):
+        moved = theta.copy()
+        moved[i] += d
+        expected = loss(program.nest.unvector(moved)) - program.value
+        np.testing.assert_allclose(difference, expected, rtol=1e-9, atol=1e-13)
+    along = program.along(np.ones(len(index)), np.array([0.1, -0.2]))
+    expected = [
+        loss(program.nest.unvector(theta + t)) - program.value for t in (0.1, -0.2)
+    ]
+    np.testing.assert_allclose(along, expected, rtol=1e-9)
+
+
+def test_how_often_the_loss_is_called_does_not_depend_on_how_many_reach_a_call():
+    counted = []
+    for columns in (2, 40):
+        library = LIBRARIES["array"]
+        loss, counts = calls_of(library)
+        rng = np.random.default_rng(3)
+        params = parameters(rng) | {
+            "W": rng.normal(size=(4, columns)),
+            "b": np.ones(columns),
+        }
+        right = fg.trace(loss, params).gradient()
+        counts.update(loss=0)
+        report = fg.check_gradient(loss, params, right)
+        assert (report.engine, report.verdict) == ("compiled", "correct")
+        wrong = right | {"W": right["W"] * 1.01}
+        assert fg.check_gradient(loss, params, wrong).verdict == "wrong"
+        counted.append(counts["loss"])
+    assert abs(counted[0] - counted[1]) < 20
+
+
+def test_a_lane_in_which_a_call_fails_is_the_loss_itself():
+    def library(x, b):
+        if (b > 0.5).any():
+            raise ValueError("out of its domain")
+        return x @ b
+
+    loss, _ = calls_of(library)
+    params = parameters(np.random.default_rng(4)) | {"b": np.full(3, 0.45)}
+    program = fg.trace(loss, params)
+    b = program.nest.offsets[program.nest.names.index("b")]
+    found, _ = program.at_entries(np.array([b, b]), np.array([0.01, 0.1]))
+    assert np.isfinite(found[0])
+    assert np.isnan(found[1])
+
+
+def test_a_call_that_decides_more_than_numbers_is_left_to_the_loss():
+    library = {"np": np}
+    source = "def chosen(x):\n    return int(np.sum(x) > 0), x * 2"
+    exec(compile(source, "<frozen library>", "exec"), library)
+
+    def loss(x):
+        which, twice = library["chosen"](x)
+        return np.sum(twice**2) if which else np.sum(twice)
+
+    x = np.full(3, 0.1)
+    program = fg.trace(loss, x)
+    assert not np.isfinite(program.at_entries(np.array([0]), np.array([-1.0]))[0]).any()
+    assert fg.check_gradient(loss, x, 8 * x).verdict == "correct"
+    assert fg.check_gradient(loss, x, 8.1 * x).verdict == "wrong"
+
+
+def test_an_interrupt_in_a_call_comes_through():
+    armed = []
+
+    def library(x, b):
+        if armed:
+            raise KeyboardInterrupt
+        return x @ b
+
+    loss, _ = calls_of(library)
+    program = fg.trace(loss, parameters(np.random.default_rng(6)))
+    everything = np.arange(program.nest.size), np.full(program.nest.size, 0.01)
+    before, _ = program.at_entries(*everything)
+    armed.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        program.at_entries(*everything)
+    armed.clear()
+    np.testing.assert_array_equal(program.at_entries(*everything)[0], before)
+
+
+def test_elsewhere_a_call_is_left_to_the_loss():
+    loss, _ = calls_of(LIBRARIES["array"])
+    program = fg.trace(loss, parameters(np.random.default_rng(7)))
+    sent = pickle.loads(pickle.dumps(program))
+    everything = np.arange(program.nest.size), np.full(program.nest.size, 0.01)
+    here, there = program.at_entries(*everything)[0], sent.at_entries(*everything)[0]
+    reached = program.nest.size - 40
+    assert np.isfinite(there).sum() == 40
+    finite = np.isfinite(there)
+    np.testing.assert_array_equal(there[finite], here[finite])
+    assert (~finite).sum() == reached
 
 
 def test_a_buffer_that_is_kept_holds_what_an_ordinary_call_leaves():

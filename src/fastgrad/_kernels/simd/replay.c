@@ -264,6 +264,24 @@ static int run_elementwise(const fg_program *g, fg_state *st, const fg_op *op,
     return 1;
 }
 
+/* ---- what only the caller can evaluate ------------------------------------------- */
+
+/* Of a call of Python in one lane, in multiply-adds. */
+#define CALL_COST 2e4
+
+/* Any change of an argument may change all of the result. */
+static int run_opaque(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,
+                      int measure)
+{
+    const fg_value *target = &g->values[op->out];
+    for (int d = 0; d < target->ndim; d++)
+        out->lo[d] = 0, out->n[d] = target->shape[d];
+    st->cost += CALL_COST;
+    if (!measure)
+        g->call(g->caller, st, (int)(op - g->ops));
+    return 1;
+}
+
 /* ---- the program ----------------------------------------------------------------- */
 
 /* What has no elements is unperturbed, so no box is ever empty. */

@@ -74,7 +74,8 @@
     X(ARGSORT, argsort, run_argsort, 4) X(TAKE_ALONG, take_along, run_take_along, 4) \
     X(SOLVE, solve, run_solve, 1) X(DET, det, run_determinant, 1) \
     X(LOGABSDET, logabsdet, run_determinant, 1) \
-    X(SIGNDET, signdet, run_determinant, 1) X(CHOLESKY, cholesky, run_cholesky, 1)
+    X(SIGNDET, signdet, run_determinant, 1) X(CHOLESKY, cholesky, run_cholesky, 1) \
+    X(OPAQUE, opaque, run_opaque, 1)
 
 #define FG_CODE(code, name, kernel, cost) FG_##code,
 enum fg_code { FG_SMOOTH(FG_CODE) FG_ELEMENTWISE(FG_CODE) FG_OTHERS(FG_CODE) FG_N_CODES };
@@ -113,6 +114,9 @@ typedef struct {
     int64_t scratch[3];  /* room for operands brought to a common box, ..., as slots */
     const fg_value *values;
     const fg_op *ops;
+    /* Evaluates the lanes of operation `op`, which only the caller can. */
+    void (*call)(void *caller, void *state, int op);
+    void *caller;
 } fg_program;
 
 /* One thread's state. */

@@ -6,6 +6,7 @@ gradient never does. How a perturbation spreads and what it does is in
 ``_kernels/simd``, under the same names.
 """
 
+from fastgrad.program.primitives.calls import OPAQUE
 from fastgrad.program.primitives.contractions import (
     CONTRACTION,
     REDUCTIONS,
@@ -15,14 +16,6 @@ from fastgrad.program.primitives.elementwise import ELEMENTWISE
 from fastgrad.program.primitives.matrices import LINEAR
 from fastgrad.program.primitives.moves import SHAPE, SORTING, place, view_of
 from fastgrad.program.primitives.primitive import Primitive, unbroadcast
-
-#: ints are (the call,), see `trace.opaque`.
-OPAQUE = {
-    "opaque": Primitive(
-        lambda inputs, ints: ints[0].evaluate(inputs),  # type: ignore[attr-defined]
-        lambda g, out, inputs, ints: ints[0].derivative(g, inputs),  # type: ignore[attr-defined]
-    )
-}
 
 PRIMITIVES: dict[str, Primitive] = {
     **OPAQUE,

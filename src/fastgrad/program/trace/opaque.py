@@ -1,13 +1,14 @@
 """Functions that nobody knows, as operations of the program.
 
 Such an operation has a value at theta. Where nothing that it was given is perturbed,
-that is its value; a lane in which it is goes to the user's loss. Its derivative, which
-naming a bug needs, is measured by differences of that function alone.
+that is its value; a lane in which it is calls it anew, or, where it returns more than
+floating point numbers, is left to the loss itself. Its derivative, which naming a bug
+needs, is measured by differences of that function alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fastgrad._arrays import Array
 from fastgrad.program import graph
 from fastgrad.program.graph import Node, TraceError
 from fastgrad.program.primitives import shapes
+from fastgrad.program.primitives.calls import OpaqueCall
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.templates import (
@@ -30,52 +32,6 @@ from fastgrad.program.trace.templates import (
 from fastgrad.program.trace.traced import Traced
 
 _FLOAT = np.dtype(float)
-
-
-class OpaqueCall(int):
-    """The call behind an opaque operation, among whose integers it is.
-
-    An integer that is zero, whatever is called: two traces of a loss agree in it.
-    """
-
-    function: Callable[[Sequence[Array]], Array]
-    traced: list[bool]
-    size: int
-
-    def __new__(  # noqa: D102
-        cls, function: Callable[[Sequence[Array]], Array], traced: list[bool], size: int
-    ) -> OpaqueCall:
-        made = super().__new__(cls, 0)
-        made.function = function
-        made.traced = traced
-        made.size = size
-        return made
-
-    def evaluate(self, inputs: Sequence[Array]) -> Array:
-        """All the floating point numbers it returns, in a row; nan where it fails.
-
-        A mistake that is tried may take it out of its domain.
-        """
-        try:
-            return self.function(inputs)
-        except Exception:
-            return np.full(self.size, np.nan)
-
-    def derivative(self, g: Array, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """The vector-Jacobian product, by central differences."""
-        found = [np.zeros(x.shape) for x in inputs]
-        moved = [x.copy() for x in inputs]
-        used = g != 0  # a result that nothing uses may be infinite
-        for total, x, active in zip(found, moved, self.traced, strict=True):
-            for i in range(x.size if active else 0):
-                before = x.flat[i]
-                h = np.cbrt(np.finfo(float).eps) * max(abs(before), 1.0)
-                sides = []
-                for x.flat[i] in (before + h, before - h):
-                    sides.append(self.evaluate(moved)[used])
-                x.flat[i] = before
-                total.flat[i] = g[used] @ (sides[0] - sides[1]) / (2 * h)
-        return tuple(found)
 
 
 def call_opaque(
@@ -128,11 +84,10 @@ def call_opaque(
         return _in_a_row(_parts((result, [after[i] for i in changed]), name))
 
     row = _in_a_row(parts)
-    call = OpaqueCall(evaluated, [x.active for x in inputs], row.size)
+    decides = _is_discrete((result, written))
+    call = OpaqueCall(evaluated, [x.active for x in inputs], row.size, decides=decides)
     node = graph.apply("opaque", inputs, (call,), label=name, value=row)
     recording.opaque.append(node)
-    if _is_discrete((result, written)):
-        recording.guards.append(node)  # another number may mean another program
     returned, written = _put_together(shape, node, parts)
     for i, new in zip(changed, written, strict=True):
         target = found[i]
