@@ -18,7 +18,7 @@ class Replayer:
     num_threads: int
     def __init__(
         self,
-        values: Sequence[tuple[tuple[int, ...], NDArray[np.float64], int]],
+        values: Sequence[tuple[tuple[int, ...], NDArray[np.float64] | None, int]],
         ops: Sequence[
             tuple[int, Sequence[int], int, Sequence[int], NDArray[np.float64], bool]
         ],
@@ -27,6 +27,9 @@ class Replayer:
         work_size: int,
         calls: dict[int, Callable[[list[NDArray[np.float64]]], NDArray[np.float64]]],
         num_threads: int,
+    ) -> None: ...
+    def show(
+        self, values: Sequence[tuple[int, NDArray[np.float64] | None]], first: int
     ) -> None: ...
     def run(
         self,

@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+import math
 import threading
 from mmap import mmap
 
@@ -161,7 +162,8 @@ cdef void call_python(void *caller, void *state, int number) noexcept with gil:
 cdef class Replayer:
     """A program packed for the kernels, with workspaces for `num_threads` threads.
 
-    values: (shape, value at theta as contiguous float64, slot in the workspace) each;
+    values: (shape, value at theta as contiguous float64 or None, slot in the workspace)
+    each, of which those without a value are shown before they are read;
     ops: (code, numbers of the inputs, number of the output, int64 parameters, float64
     data, whether the terms of a smooth function are kept) each.
     calls: by the number of an operation that only Python can evaluate, what does: it
@@ -177,7 +179,7 @@ cdef class Replayer:
     cdef fg_state *states
     cdef readonly int num_threads
     cdef list keep
-    cdef object work, lock, error
+    cdef object work, lock, shown, error
     cdef dict calls
 
     def __cinit__(self, values, ops, int out, scratch, int64_t work_size, calls,
@@ -199,13 +201,14 @@ cdef class Replayer:
         self.calls = calls
         self.lock = threading.Lock()
         for i, (shape, array, slot) in enumerate(values):
-            # What came from another process may lie at any address.
-            base = np.require(array.reshape(-1), requirements="A")
-            self.keep.append(base)
             self.values[i].ndim = len(shape)
-            self.values[i].size = base.shape[0]
-            self.values[i].base = &base[0] if base.shape[0] else NULL
+            self.values[i].size = math.prod(shape)
             self.values[i].slot = slot
+            if array is not None and array.size:
+                # What came from another process may lie at any address.
+                base = np.require(array.reshape(-1), requirements="A")
+                self.keep.append(base)
+                self.values[i].base = &base[0]
             stride = 1
             for d in reversed(range(len(shape))):
                 self.values[i].shape[d] = shape[d]
@@ -258,6 +261,19 @@ cdef class Replayer:
         free(self.states)
         free(self.values)
         free(self.ops)
+
+    def show(self, values, int64_t first):
+        """Give values at theta from their element `first` on: (number, array) pairs.
+
+        None takes them away. They are to be read nowhere else.
+        """
+        cdef const double[::1] base
+        cdef int number
+        with self.lock:
+            for number, array in values:
+                base = array
+                self.values[number].base = NULL if base is None else &base[0] - first
+            self.shown = [array for _, array in values]
 
     def run(self, const int64_t[::1] start, const int32_t[::1] value,
             const int64_t[::1] first_entry, const int64_t[::1] index,

@@ -295,7 +295,7 @@ def _with_costs(
 ) -> GradientReport:
     """Return the report with what the check has cost, and what would have cost less."""
     notes = report.notes
-    if losses.grads is not None and losses.engine in ("python", "workers"):
+    if losses.returns_grads and losses.engine in ("python", "workers"):
         notes = (*notes, _BOTH)
     if elsewhere := getattr(losses, "elsewhere", 0):
         notes = (*notes, f"the program was replayed by {elsewhere} workers")
@@ -318,7 +318,7 @@ def _say_how_long(losses: Losses, entries: int, method: str) -> None:
     cheaper.append('`coverage="locate"` looks along random directions')
     if losses.engine == "python":
         cheaper.append("`workers=` takes an executor")
-        if losses.grads is not None:
+        if losses.returns_grads:
             cheaper.append("a `loss` that does not compute its gradient too")
     losses.progress.plan(
         evaluations_of(method) * entries,

@@ -51,8 +51,8 @@ class Losses(abc.ABC):
         The first that did not come through.
     loss : callable
         The user's function, as it was given.
-    grads : nest or None
-        What a loss that returns ``(loss, grads)`` returned as grads at theta.
+    returns_grads : bool
+        Whether the function returns ``(loss, grads)``.
     reduction : Reduction
         How what the function returns is read.
     program : Program or None
@@ -72,7 +72,7 @@ class Losses(abc.ABC):
     noise: float = float("nan")
     bounded = False
     responds: bool = False
-    grads: Any = None
+    returns_grads: bool = False
     fallback: str | None = None
     num_threads: int = 1
     lenient: bool = False
@@ -215,8 +215,8 @@ class Substitute(Losses):
         self.here = here
         self.loss, self.reduction = here.loss, here.reduction
         self.nest, self.progress = here.nest, here.progress
-        self.theta, self.base, self.grads = here.theta, here.base, here.grads
-        self.responds = here.responds
+        self.theta, self.base = here.theta, here.base
+        self.returns_grads, self.responds = here.returns_grads, here.responds
         self.evaluations = here.evaluations
         self._generator = here._generator
 

@@ -13,8 +13,8 @@ from fastgrad.program import (
     Program,
 )
 
-#: Parameters that are moved at once in the kernels: lanes of all of them take eight
-#: times their memory.
+#: Elements of an array that are moved at once in the kernels: lanes of all of them take
+#: eight times their memory.
 MANY = 2**19
 
 
@@ -42,6 +42,8 @@ class CompiledLosses(Substitute):
         Workers that replay it; 0 where this process does.
     seconds_of_function : float
         That the function took for one of them, when it was compared with the program.
+    moves_all : bool
+        Whether the kernels may move all parameters at once.
     """
 
     engine = "compiled"
@@ -60,6 +62,7 @@ class CompiledLosses(Substitute):
         self.python_operations = program.python_operations
         self.rounding = program.rounding
         self.num_threads = resolve_num_threads(num_threads)
+        self.moves_all = program.widest <= MANY
 
     def reads(self, index: Index) -> Flags:
         """See `Losses.reads`; of an embedding, few rows."""
@@ -96,10 +99,10 @@ class CompiledLosses(Substitute):
         return difference, crossed
 
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
-        """See `Losses.along`; by the function where there are very many parameters."""
+        """See `Losses.along`; by the function where arrays are very large."""
         t = np.atleast_1d(np.asarray(t, dtype=np.float64))
         self.evaluations += len(t)
-        if self._gone or self.nest.size > MANY:
+        if self._gone or not self.moves_all:
             return self.here.along(direction, t)
         self.progress.advance(len(t))
         direction = np.asarray(direction, dtype=np.float64)
@@ -139,7 +142,7 @@ class CompiledLosses(Substitute):
 
     def let_go(self) -> None:
         """See `Losses.let_go`; what is asked for afterwards is left to the function."""
-        if self.nest.size > MANY:
+        if not self.moves_all:
             self._gone = True
             self.program = self.replay = None  # type: ignore[assignment]
 

@@ -85,7 +85,7 @@ def _proved(
         _refuse_other(trace, recorded.nodes, beside, python)
     finally:
         python.restore()
-    if python.nest.size > MANY:
+    if max(node.size for node in recorded.nodes) > MANY:
         gc.collect()  # what a trace recorded refers to itself, and is as large
     program = program_of(python.loss, python.nest, recorded)
     compiled = CompiledLosses(python, program, num_threads)
@@ -175,6 +175,8 @@ def _move_next(python: Losses, size: float) -> None:
 _SIZES = (1.0, 1e-2, 1e-4)
 #: Of all values inside the function, that may add up.
 _ROUNDINGS = 16
+#: Blocks of which an entry is moved, where not all entries can be.
+_BLOCKS = 16
 #: Entries of a block that say how large its entries are.
 _SAMPLE = 2**17
 
@@ -186,14 +188,20 @@ def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> No
     direction = rng.uniform(-2, 2, nest.size)
     for leaf, part in zip(nest.leaves, nest.split(direction), strict=True):
         part *= size * _typical(leaf)
-    direction = -python.within(-python.within(direction))  # both ways
+    for _ in range(2):  # both ways
+        direction = python.within(direction)
+        np.negative(direction, out=direction)
     entry = rng.integers(nest.size, size=3)
+    if not compiled.moves_all:
+        entry = np.append(entry, _one_of_each(nest.offsets, rng))
     moved = python.representable(entry, python.theta[entry] + direction[entry])
     began = time.thread_time()  # not what other processes take
     expected = [*python.at_entries(entry, moved)[0]]
     compiled.seconds_of_function = (time.thread_time() - began) / len(entry)
+    if not compiled.moves_all:
+        del direction, leaf, part  # as large as the parameters
     got = [*compiled.at_entries(entry, moved)[0]]
-    if nest.size <= MANY:
+    if compiled.moves_all:
         times = _all_and_each(nest.offsets)
         for t in times.T:
             expected += [*python.along(_each_times(t, direction, nest), 1.0)]
@@ -203,6 +211,13 @@ def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> No
     compiled.responds = any(expected)
     for a, b in zip(got, expected, strict=True):
         _compare("at perturbed parameters", a, b, compiled)
+
+
+def _one_of_each(offsets: Index, rng: np.random.Generator) -> Index:
+    """Return an entry of each block, or of some."""
+    blocks = rng.permutation(np.flatnonzero(np.diff(offsets)))[:_BLOCKS]
+    entries: Index = rng.integers(offsets[blocks], offsets[blocks + 1])
+    return entries
 
 
 def _all_and_each(offsets: Index) -> NDArray[np.float64]:

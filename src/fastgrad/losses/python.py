@@ -34,7 +34,7 @@ class PythonLosses(Losses):
         self.theta.flags.writeable = False
         self._saved = self.nest.snapshot(self.theta)
         result = self.evaluate()
-        self.grads = grads_of(result)
+        self.returns_grads = grads_of(result) is not None
         self._base = self.reduction.at_theta(result)
         self.base = self.reduction.combine(self._base)
 
@@ -79,8 +79,10 @@ class PythonLosses(Losses):
                 # What shares memory is moved by the steps of all that do.
                 kept = self.nest.snapshot() if self.nest.shared else None
                 try:
-                    result = self.loss(self.nest.structure)
-                    out[k] = self.reduction.difference(result, self._base)
+                    # Not held: gradients that come with it are as large as theta.
+                    out[k] = self.reduction.difference(
+                        self.loss(self.nest.structure), self._base
+                    )
                 except Exception as error:
                     if not self._forgives(error):
                         raise
@@ -152,6 +154,7 @@ class PythonLosses(Losses):
                     out.append(float(result) - number)
                 else:
                     out.append(difference(result, base))
+                    result = None  # gradients may have come with it
                 flat[entry] = before
                 advance()
         except BaseException as error:

@@ -12,6 +12,7 @@ import numpy as np
 from fastgrad._arrays import Array
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
+from fastgrad.program.windows import in_pieces
 
 #: What a node sends to its inputs: (node, gradient of its output) -> one per input.
 Rule = Callable[[Node, Array], Sequence[Any]]
@@ -51,8 +52,13 @@ def backward(
 
     Only what is still to be handed on is kept.
     """
-    rules = rules or {}
-    gradients: dict[Node, Array] = {result: np.ones(())}
+    yield from _handed_on(nodes, {result: np.ones(())}, rules or {})
+
+
+def _handed_on(
+    nodes: Sequence[Node], gradients: dict[Node, Array], rules: Mapping[Node, Rule]
+) -> Iterator[tuple[Node, Array]]:
+    """See `backward`, from the gradients of several nodes."""
     for node in reversed(nodes):
         if node not in gradients:
             continue
@@ -93,14 +99,34 @@ def rounding_of(
             last.append(node)
         if rounded(node) or not behind.isdisjoint(node.inputs):
             behind.add(node)
-    total = 0.0
+    rules: dict[Node, Rule] = dict.fromkeys(last, _stop)
+    local = [node for node in nodes if node.local]
+    squares = 0.0
     with np.errstate(all="ignore"):
-        for node, g in backward(nodes, result, dict.fromkeys(last, _stop)):
-            if rounded(node):
-                effect = np.multiply(g, node.value, out=np.empty(node.shape))
-                np.copyto(effect, 0.0, where=~np.isfinite(effect))
-                total += float(np.vdot(effect, effect))
-    return float(np.finfo(np.float64).eps * np.sqrt(total))
+        stops = {**rules, **dict.fromkeys(local, _stop)}
+        come: dict[Node, Array] = {}
+        for node, g in backward(nodes, result, stops):
+            if node.local:
+                come[node] = g
+            elif rounded(node):
+                squares += _square(g, node.value)
+        for pieces, start, stop in in_pieces(local):
+            there = {
+                pieces[node]: np.ravel(g.flat[start:stop])
+                for node, g in come.items()
+                if node in pieces
+            }
+            own = {pieces[node]: _stop for node in last if node in pieces}
+            for node, g in _handed_on(list(pieces.values()), there, own):
+                squares += _square(g, node.value) if rounded(node) else 0.0
+    return float(np.finfo(np.float64).eps * np.sqrt(squares))
+
+
+def _square(g: Array, value: Array) -> float:
+    """The square of what an ulp of each value does to the loss, but for the ulp."""
+    effect = np.multiply(g, value, out=np.empty(value.shape))
+    np.copyto(effect, 0.0, where=~np.isfinite(effect))
+    return float(np.vdot(effect, effect))
 
 
 def _stop(node: Node, _: Array) -> Sequence[None]:

@@ -4,10 +4,11 @@ import contextlib
 import functools
 import inspect
 import linecache
+import math
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -155,26 +156,109 @@ class TraceError(Exception):
         super().__init__(f"{self.source}: {reason}" + (f" ({code})" if code else ""))
 
 
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class Node:
-    """One array of a program."""
+#: Elements of an array that is not kept where its value can be computed again.
+LARGE = 1 << 16
 
-    #: A primitive of `ops.PRIMITIVES`, "parameter" or "constant".
-    op: str
-    inputs: tuple["Node", ...]
-    ints: tuple[int, ...]
-    #: Its value at theta, contiguous float64.
-    value: NDArray[np.float64]
-    #: As the user wrote it, e.g. "np.tanh"; the block's name for a parameter.
-    label: str
-    source: Source
-    #: Whether it depends on a parameter.
-    active: bool = field(default=True)
+
+class Node:
+    """One array of a program.
+
+    Attributes
+    ----------
+    op : str
+        A primitive of `ops.PRIMITIVES`, "parameter" or "constant".
+    inputs : tuple of Node
+    ints, shape : tuple of int
+    label : str
+        As the user wrote it, e.g. "np.tanh"; the block's name for a parameter.
+    source : Source
+    active : bool
+        Whether it depends on a parameter.
+    local : bool
+        Whether it is large, and an entry of a parameter moves one element of it, in the
+        same place.
+    """
+
+    __slots__ = (
+        *("op", "inputs", "ints", "shape", "label", "source", "active", "local"),
+        *("_value", "__weakref__"),
+    )
+
+    def __init__(
+        self,
+        op: str,
+        inputs: tuple["Node", ...],
+        ints: tuple[int, ...],
+        value: NDArray[np.float64],
+        label: str,
+        source: Source,
+        active: bool = True,
+    ) -> None:
+        self.op, self.inputs, self.ints = op, inputs, ints
+        self.shape = value.shape
+        self._value: NDArray[np.float64] | None = value
+        self.label, self.source, self.active = label, source, active
+        self.local = (
+            value.size >= LARGE
+            and active
+            and op in ops.ELEMENTWISE
+            and all([_stays(x, value.size) for x in inputs if x.active])
+        )
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return self.value.shape
+    def value(self) -> NDArray[np.float64]:
+        """Its value at theta, contiguous; computed again where it was let go."""
+        return _computed(self) if self._value is None else self._value
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def let_go(self) -> None:
+        """Free the value, if it is local."""
+        if self.local:
+            self._value = None
+
+    def remember(self) -> None:
+        """Keep the value from now on."""
+        self._value = self.value
+
+
+def _stays(x: Node, size: int) -> bool:
+    """Whether an elementwise operation with so many elements leaves those of `x`."""
+    return (x.local or x.op == "parameter") and x.size == size
+
+
+def _computed(node: Node) -> NDArray[np.float64]:
+    """The value of a node that has none, by those of the nodes before it."""
+    order = topological(node, through=lambda x: x._value is None)
+    last = {x: k for k, one in enumerate(order) for x in one.inputs}
+    found: dict[Node, NDArray[np.float64]] = {}
+    for k, one in enumerate(order):
+        found[one] = value_of(one, [known(x, found) for x in one.inputs])
+        for x in one.inputs:
+            if last[x] == k:
+                found.pop(x, None)
+    return found[node]
+
+
+def known(x: Node, found: Mapping[Node, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The value that was found for a node, or its own."""
+    value = found.get(x)
+    return x.value if value is None else value
+
+
+def value_of(node: Node, inputs: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """What an operation makes of other inputs."""
+    with np.errstate(all="ignore"):
+        value = ops.PRIMITIVES[node.op].evaluate(inputs, node.ints)
+    return np.ascontiguousarray(value, dtype=np.float64)
 
 
 def constant(value: Any, *, own: bool = False) -> Node:
@@ -236,8 +320,13 @@ def _evaluated(op: str, values: list[Any], ints: Sequence[int]) -> Any:
         return ops.PRIMITIVES[op].evaluate(values, ints)
 
 
-def topological(*results: Node) -> list[Node]:
-    """Every node that these depend on, inputs before outputs."""
+def topological(
+    *results: Node, through: Callable[[Node], bool] = lambda node: True
+) -> list[Node]:
+    """Every node that these depend on, inputs before outputs.
+
+    Only nodes that may be gone `through`, where that is asked for.
+    """
     order: list[Node] = []
     seen: set[Node] = set()
     for result in results:
@@ -248,7 +337,7 @@ def topological(*results: Node) -> list[Node]:
         while stack:
             node, inputs = stack[-1]
             for x in inputs:
-                if x not in seen:
+                if x not in seen and through(x):
                     seen.add(x)
                     stack.append((x, iter(x.inputs)))
                     break
@@ -278,16 +367,16 @@ def view(
 
 def transpose(x: Node, axes: Sequence[int], label: str) -> Node:
     """`x` with its axes in another order."""
-    if list(axes) == list(range(x.value.ndim)):
+    if list(axes) == list(range(x.ndim)):
         return x
     moves = [k for axis in axes for k in (axis, 1)]
     shape = tuple(x.shape[axis] for axis in axes)
-    return view(x, [0] * x.value.ndim, moves, shape, label)
+    return view(x, [0] * x.ndim, moves, shape, label)
 
 
 def expand(x: Node, axes: Sequence[int], label: str) -> Node:
     """`x` with axes of length 1 inserted at positions `axes` of the result."""
-    ndim = x.value.ndim + len(axes)
+    ndim = x.ndim + len(axes)
     shape = [1] * ndim
     kept = [d for d in range(ndim) if d not in axes]
     for axis, d in enumerate(kept):
@@ -300,12 +389,12 @@ def broadcast_to(x: Node, shape: tuple[int, ...], label: str) -> Node:
     if x.shape == shape:
         return x
     np.broadcast_shapes(x.shape, shape)
-    lead = len(shape) - x.value.ndim
+    lead = len(shape) - x.ndim
     moves: list[int] = []
     for d in range(len(shape)):
         stretched = d < lead or x.shape[d - lead] != shape[d]
         moves += [-1, 0] if stretched else [d - lead, 1]
-    return view(x, [0] * x.value.ndim, moves, shape, label)
+    return view(x, [0] * x.ndim, moves, shape, label)
 
 
 def reshape(x: Node, shape: tuple[int, ...], label: str) -> Node:

@@ -29,7 +29,7 @@ def departure(guards: Sequence[Node], opaque: Sequence[Node]) -> Node | None:
     deciding = [node for node in opaque if call_of(node).decides]
     given = dict.fromkeys(x for node in deciding for x in node.inputs if x.active)
     for values, otherwise in ((given, math.inf), (guards, math.nan)):
-        changed = _any_changed([node for node in values if node.value.size])
+        changed = _any_changed([node for node in values if node.size])
         if changed is not None:
             result = elementwise(
                 "where", changed, number(otherwise), result, label="guard"
@@ -40,8 +40,8 @@ def departure(guards: Sequence[Node], opaque: Sequence[Node]) -> Node | None:
 def _any_changed(nodes: Sequence[Node]) -> Node | None:
     if not nodes:
         return None
-    rows = [graph.reshape(node, (node.value.size,), "guard") for node in nodes]
-    ends = np.cumsum([0, *(row.value.size for row in rows)])
+    rows = [graph.reshape(node, (node.size,), "guard") for node in nodes]
+    ends = np.cumsum([0, *(row.size for row in rows)])
     row = rows[0]
     if len(rows) > 1:
         row = graph.place(

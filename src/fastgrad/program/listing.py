@@ -66,9 +66,9 @@ def _reach(program: Program) -> Iterator[tuple[str, ...]]:
 
 def _spread(program: Program, parameter: Node) -> str:
     """Return what moving one entry in the middle of a parameter changes."""
-    if not parameter.value.size:
+    if not parameter.size:
         return "nothing"
-    middle = np.array([parameter.value.size // 2], dtype=np.int64)
+    middle = np.array([parameter.size // 2], dtype=np.int64)
     boxes, cost = program.replayer(1).spread(program.number[parameter], middle)
     reached = [
         f"%{i} {_shape(box[1])}"

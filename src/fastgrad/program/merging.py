@@ -77,7 +77,7 @@ class _Merger:
             if not node.inputs or not node.active:
                 level[node] = 0
                 self._add(node, [node])
-            elif node.op in _MOVES and node.value.size <= _LARGE:
+            elif node.op in _MOVES and node.size <= _LARGE:
                 level[node] = below
                 moved[below].append(node)
             else:
@@ -93,7 +93,7 @@ class _Merger:
 
     def _add(self, source: Node, members: Sequence[Node]) -> None:
         for i, node in enumerate(members):
-            self._place[node] = len(self.sources), i * node.value.size
+            self._place[node] = len(self.sources), i * node.size
         self.sources.append(source)
 
     def elements(self, node: Node) -> Elements:
@@ -101,7 +101,7 @@ class _Merger:
         if node in self._elements:
             return self._elements[node]
         source, start = self._place[node]
-        at = np.arange(start, start + node.value.size).reshape(node.shape)
+        at = np.arange(start, start + node.size).reshape(node.shape)
         return np.full(node.shape, source, dtype=np.int32), at
 
     def _move(self, node: Node) -> None:
@@ -115,7 +115,7 @@ class _Merger:
             self._place[node] = of[0], of[1] + ahead
             return
         owner, at = (_picked(node, part) for part in self.elements(node.inputs[0]))
-        if node.value.size == 1:
+        if node.size == 1:
             self._place[node] = owner.item(), at.item()
         else:
             self._elements[node] = owner, at
@@ -123,9 +123,9 @@ class _Merger:
     def _placed(self, node: Node) -> Elements:
         """Into a constant, which is what no input covers."""
         owner = np.full(node.shape, len(self.sources), dtype=np.int32)
-        at = np.arange(node.value.size).reshape(node.shape)
+        at = np.arange(node.size).reshape(node.shape)
         self.sources.append(graph.constant(node.value))
-        numbers = all([x.value.size == 1 and x in self._place for x in node.inputs])
+        numbers = all([x.size == 1 and x in self._place for x in node.inputs])
         if numbers and node.ints:
             offsets = np.reshape(node.ints, (len(node.inputs), -1))
             owner[*offsets.T], at[*offsets.T] = self._starts(node.inputs)
@@ -133,7 +133,7 @@ class _Merger:
         values = [x.value for x in node.inputs]
         for x, window in zip(
             node.inputs,
-            moves.windows(values, node.ints, node.value.ndim),
+            moves.windows(values, node.ints, node.ndim),
             strict=True,
         ):
             owner[window], at[window] = self.elements(x)
@@ -160,9 +160,9 @@ class _Merger:
         if None not in places:
             source, start = places[0]  # type: ignore[misc]
             whole = self.sources[source]
-            size = nodes[0].value.size
+            size = nodes[0].size
             expected = [(source, start + i * size) for i in range(len(nodes))]
-            if places == expected and whole.value.size == len(nodes) * size:
+            if places == expected and whole.size == len(nodes) * size:
                 return graph.reshape(whole, shape, nodes[0].label)
             sources, starts = self._starts(nodes)
             owner = np.repeat(sources.astype(np.int32), size).reshape(shape)
@@ -179,7 +179,7 @@ class _Merger:
         """The same for operations that may be one."""
         if node in self._sums:
             return len(self._sums[node]), node.source.site, node.shape
-        if node.op not in _BATCHED or node.value.ndim + 1 >= graph.MAX_NDIM:
+        if node.op not in _BATCHED or node.ndim + 1 >= graph.MAX_NDIM:
             return id(node)
         inputs = tuple(x.shape for x in node.inputs)
         return node.op, node.ints, node.source.site, node.label, node.shape, inputs
@@ -191,10 +191,10 @@ class _Merger:
         row = graph.reshape(self._stacked([x for x, _ in terms]), shape, one.label)
         signs = np.array([sign for _, sign in terms])
         if (signs < 0).any():
-            signs = signs.reshape(*shape[:2], *[1] * one.value.ndim)
+            signs = signs.reshape(*shape[:2], *[1] * one.ndim)
             inputs = [row, graph.constant(signs)]
             row = graph.apply("multiply", inputs, label=one.label)
-        ints = (0, 1, *[0] * one.value.ndim)
+        ints = (0, 1, *[0] * one.ndim)
         total = graph.apply("sum", [row], ints, label=one.label)
         shape = total.shape if len(group) > 1 else one.shape
         return graph.reshape(total, shape, one.label)
@@ -271,7 +271,7 @@ def _ahead(node: Node) -> int | None:
     for d in range(len(shape) - 1, 0, -1):
         strides[d - 1] = strides[d] * shape[d]
     expected = 1
-    for d in range(node.value.ndim - 1, -1, -1):
+    for d in range(node.ndim - 1, -1, -1):
         n, axis, step = node.shape[d], *ints[len(shape) + 2 * d :][:2]
         if n != 1 and (axis < 0 or step * strides[axis] != expected):
             return None
@@ -292,7 +292,7 @@ def _picked(node: Node, part: NDArray[Any]) -> NDArray[Any]:
 
 
 def _elementwise(one: Node, inputs: list[Node], stacked: list[bool]) -> Node:
-    ndim = one.value.ndim
+    ndim = one.ndim
     aligned = []
     for x, lead in zip(inputs, stacked, strict=True):
         if lead:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,9 +22,6 @@ from fastgrad.program.primitives.matrices import LINEAR
 #: Entries of a line that are further from each other are not bundled: the box around
 #: them would be mostly empty.
 _APART = 64
-
-#: Elements whose terms (see `simd/smooth.h`) are kept anyhow.
-_MANY_TERMS = 1 << 16
 
 
 def windows_of(nodes: Sequence[Node], result: Node) -> set[Node]:
@@ -53,7 +50,7 @@ _ANY_STEP = {*ops.ELEMENTWISE, "contract", "view"}
 
 
 def _takes_each_once(view: Node) -> bool:
-    moves = view.ints[view.inputs[0].value.ndim :]  # per axis: along which, how far
+    moves = view.ints[view.inputs[0].ndim :]  # per axis: along which, how far
     along = zip(moves[::2], moves[1::2], view.shape, strict=True)
     moved = [(axis, step) for axis, step, length in along if length > 1]
     axes = {axis for axis, _ in moved}
@@ -94,7 +91,7 @@ def assign_slots(
             slots[node] = slots[same[0]]
             ended.remove(same[0])
         else:
-            size = node.value.size * BUNDLE
+            size = node.size * BUNDLE
             fitting = [block for block in free if block[0] >= size]
             if fitting:
                 block = min(fitting)
@@ -105,7 +102,7 @@ def assign_slots(
             else:
                 slots[node] = end
                 end += size
-        free += [(x.value.size * BUNDLE, slots[x]) for x in ended]
+        free += [(x.size * BUNDLE, slots[x]) for x in ended]
     return slots, end
 
 
@@ -118,21 +115,26 @@ def packed_nodes(nodes: Sequence[Node]) -> list[Node]:
 Packed = tuple[list[Any], list[Any], int, list[int], int, dict[int, Any]]
 
 
-def packed(nodes: Sequence[Node], result: Node) -> Packed:
-    """Pack a graph for the kernels; `nodes` in topological order."""
+def packed(nodes: Sequence[Node], result: Node, shown: Collection[Node] = ()) -> Packed:
+    """Pack a graph for the kernels; `nodes` in topological order.
+
+    The values of those that are `shown` later are left out.
+    """
     windows = windows_of(nodes, result)
     slots, end = assign_slots(nodes, result, windows)
     number = {node: i for i, node in enumerate(nodes)}
-    values = [(node.shape, node.value, slots.get(node, 0)) for node in nodes]
-    once = _moved_once(nodes)
+    values = [
+        (node.shape, None if node in shown else node.value, slots.get(node, 0))
+        for node in nodes
+    ]
     operations = [
         (
             CODES[node.op],
             [number[x] for x in node.inputs],
             number[node],
             (*node.ints, int(node in windows)),
-            ops.PRIMITIVES[node.op].prepare([x.value for x in node.inputs]),
-            node not in once or node.value.size <= _MANY_TERMS,
+            _prepared(node),
+            not node.local,  # of which terms serve few bundles, and take much memory
         )
         for node in packed_nodes(nodes)
     ]
@@ -153,31 +155,19 @@ def _calls(nodes: Sequence[Node]) -> dict[int, Any]:
     }
 
 
-def _moved_once(nodes: Sequence[Node]) -> set[Node]:
-    """Return the nodes in which an entry of a parameter moves one element.
-
-    What a function wants to know of an element at theta serves few bundles there, and
-    takes more memory than the parameters.
-    """
-    once: set[Node] = set()
-    for node in nodes:
-        moved = [x for x in node.inputs if x.active]
-        if node.op == "parameter" or (
-            node.op in ops.ELEMENTWISE
-            and all(x in once and x.value.size == node.value.size for x in moved)
-        ):
-            once.add(node)
-    return once
+def _prepared(node: Node) -> NDArray[np.float64]:
+    prepare = ops.PRIMITIVES[node.op].prepare
+    return np.empty(0) if prepare is None else prepare([x.value for x in node.inputs])
 
 
 def _scratch(node: Node) -> int:
     """Room that an operation needs beside its operands and result, in elements."""
     if node.op in ops.ELEMENTWISE and len(node.inputs) > 1:
-        return max(x.value.size for x in node.inputs)
+        return max(x.size for x in node.inputs)
     if node.op in LINEAR:
-        return node.inputs[0].shape[-1] ** 2
+        return math.prod(node.inputs[0].shape[-2:])
     if node.op in ("max", "prod"):
-        return node.inputs[0].value.size // max(node.value.size, 1)
+        return node.inputs[0].size // max(node.size, 1)
     return node.shape[node.ints[0]] if node.op == "argsort" else 0
 
 

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from fastgrad.program.listing import listing
 from fastgrad.program.merging import merged
 from fastgrad.program.read_set import read_set
 from fastgrad.program.trace.tracing import Graph
+from fastgrad.program.windows import Windows, looked_at
 
 #: Most operations a program may have; beyond, Python is as good.
 MAX_OPERATIONS = 200_000
@@ -76,6 +78,14 @@ class Program:
         self._departure: Program | None = None
         if leaves is not None:
             self._departure = Program(nest, Graph(graph.parameters, leaves))
+        shown = looked_at(self.nodes, self.result)
+        self._windows = Windows(self.nodes, shown, self.parameters)
+        self._turn = Lock()  # of those who show values to the kernels
+        for node in self.nodes:
+            if node in self._windows.shown:
+                node.let_go()
+            elif node.local:
+                node.remember()
 
     @property
     def value(self) -> float:
@@ -86,6 +96,11 @@ class Program:
     def operations(self) -> list[Node]:
         """The nodes that compute something, in order."""
         return [n for n in self.nodes if n.active and n.op != "parameter"]
+
+    def remember(self) -> None:
+        """Keep all values, as who looks at all of them again and again needs them."""
+        for node in self.nodes:
+            node.remember()
 
     # ---- replay
 
@@ -99,7 +114,7 @@ class Program:
 
     @cached_property
     def _packed(self) -> plan.Packed:
-        return plan.packed(self.nodes, self.result)
+        return plan.packed(self.nodes, self.result, self._windows.shown)
 
     @cached_property
     def orders(self) -> list[plan.BundleOrder]:
@@ -107,8 +122,8 @@ class Program:
         replayer = self.replayer(1)
         return [
             plan.choose_order(replayer, self.number[p], p.shape)
-            if p.value.size
-            else plan.BundleOrder(p.shape, tuple(range(p.value.ndim)), 0, 0.0)
+            if p.size
+            else plan.BundleOrder(p.shape, tuple(range(p.ndim)), 0, 0.0)
             for p in self.parameters
         ]
 
@@ -156,9 +171,34 @@ class Program:
                     index[here], delta[here], num_threads=num_threads, progress=progress
                 )
             return difference, crossed
-        difference, crossed = self._replay(index, delta, num_threads, progress)
+        difference, crossed = self._shown(index, delta, num_threads, progress)
         if self._departure is not None:
-            difference += self._departure._replay(index, delta, num_threads, None)[0]
+            difference += self._departure._shown(index, delta, num_threads, None)[0]
+        return difference, crossed
+
+    def _shown(
+        self,
+        index: NDArray[np.int64],
+        delta: NDArray[np.float64],
+        num_threads: int | None,
+        progress: Progress | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """See `at_entries`, wherever the program applies; window by window."""
+        if not self._windows.shown:
+            return self._replay(index, delta, num_threads, progress)
+        n, done = len(index), 0
+        difference, crossed = np.empty(n), np.empty(n, dtype=bool)
+        with self._turn:
+            for part, values, first in self._windows.parts(index):
+                numbered = [
+                    (self.number[node], value) for node, value in values.items()
+                ]
+                self.replayer(resolve_num_threads(num_threads)).show(numbered, first)
+                own = self._replay(index[part], delta[part], num_threads, None)
+                difference[part], crossed[part] = own
+                done += len(part)
+                if progress is not None:
+                    progress(done, n)
         return difference, crossed
 
     @cached_property
@@ -174,7 +214,7 @@ class Program:
         num_threads: int | None,
         progress: Progress | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """See `at_entries`, wherever the program applies."""
+        """See `_shown`, where the kernels have all values that they read."""
         by_order, start, block = self._bundles.make(index)
         n = len(index)
         delta = np.ascontiguousarray(delta, dtype=np.float64)
@@ -252,10 +292,14 @@ class Program:
         replayer = self.replayer(1)
         seconds = BUNDLE * self.full_cost / self._rate
         parts = []
-        for i in range(0, t.shape[-1], BUNDLE):
-            lanes = np.ascontiguousarray(times[blocks, i : i + BUNDLE])
-            run = partial(replayer.run_along, directions, lanes)
-            parts.append(self._run(run, seconds))
+        with self._turn:
+            whole = self._windows.everything()
+            replayer.show([(self.number[x], v.ravel()) for x, v in whole.items()], 0)
+            for i in range(0, t.shape[-1], BUNDLE):
+                lanes = np.ascontiguousarray(times[blocks, i : i + BUNDLE])
+                run = partial(replayer.run_along, directions, lanes)
+                parts.append(self._run(run, seconds))
+            replayer.show([(self.number[x], None) for x in whole], 0)
         difference = np.concatenate(parts) if parts else np.empty(0)
         if self._departure is not None:
             difference += self._departure.along(direction, t)
@@ -266,6 +310,11 @@ class Program:
         """Multiply-adds of a whole forward pass."""
         numbers = [self.number[p] for p in self.parameters]
         return float(self.replayer(1).full_cost(numbers))
+
+    @cached_property
+    def widest(self) -> int:
+        """Elements of the largest array that moves."""
+        return max((node.size for node in self.nodes if node.active), default=0)
 
     @cached_property
     def work(self) -> float:

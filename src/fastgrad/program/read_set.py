@@ -61,6 +61,6 @@ def _read(
     parameter: Node, all_of_it: bool, count: NDArray[np.float64] | None
 ) -> NDArray[np.bool_]:
     if count is None:
-        return np.full(parameter.value.size, all_of_it)
+        return np.full(parameter.size, all_of_it)
     read: NDArray[np.bool_] = np.ravel(count) > 0
     return read

@@ -219,7 +219,7 @@ def _worse(a: Verdict, b: Verdict) -> Verdict:
 def _source_of_gradients(grads: Any, losses: Losses) -> Callable[[], list[AnyArray]]:
     """Return a function that computes the gradients afresh, at theta, as copies."""
     nest = losses.nest
-    if grads is None and losses.grads is None:
+    if grads is None and not losses.returns_grads:
         raise TypeError(
             "`grads` must be given, as `loss` does not return (loss, grads)."
         )

@@ -46,11 +46,14 @@ def explained(
         return report
     from fastgrad.causes import name_causes  # where nothing is wrong, not even loaded
 
+    program = as_program(losses)
+    if program is not None:
+        program.remember()
     causes = name_causes(
         losses.nest,
         losses.theta,
         _measured(losses, gradient, entries),
-        program=as_program(losses),
+        program=program,
         elsewhere=_elsewhere(losses, grads) if callable(grads) else None,
         seconds=seconds,
     )

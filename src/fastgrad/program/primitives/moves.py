@@ -44,8 +44,8 @@ def _view_derivative(
 def _take_derivative(
     g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
 ) -> tuple[Array]:
-    rows = np.arange(inputs[0].size).reshape(inputs[0].shape)
-    source = rows[np.asarray(ints[1:], dtype=np.intp)]
+    row = math.prod(inputs[0].shape[1:])
+    source = np.add.outer(row * np.asarray(ints[1:], dtype=np.intp), np.arange(row))
     return (_scattered(g, source, inputs[0].shape),)
 
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from fastgrad._arrays import Array
 
 #: derivative(g, out, inputs, ints): the gradient with respect to each input.
@@ -27,7 +25,7 @@ class Primitive:
     #: Whether its result is a truth value.
     truth: bool = False
     #: What the lane kernel wants to know about theta, from the inputs there.
-    prepare: Callable[[Sequence[Array]], Array] = lambda inputs: np.empty(0)
+    prepare: Callable[[Sequence[Array]], Array] | None = None
 
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:

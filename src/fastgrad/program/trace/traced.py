@@ -63,6 +63,11 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
         self._trace = graph.current_trace.get()
         self._array: NDArray[Any] | None = None
 
+    def __del__(self) -> None:
+        """Free what the loss itself would have freed."""
+        if self._memory is None:
+            self._node.let_go()
+
     @property
     def node(self) -> Node:
         """What it holds now."""
@@ -130,17 +135,17 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
-        return self._node.value.shape
+        return self._node.shape
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self._node.value.ndim
+        return self._node.ndim
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self._node.value.size
+        return self._node.size
 
     @property
     def nbytes(self) -> int:
@@ -273,7 +278,7 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
                 return Traced(node, self.dtype, self._memory, positions)
             return Traced(node, self.dtype)
         node = shapes.index(self.node, key, "[...]")
-        if node.value.ndim and basic:
+        if node.ndim and basic:
             return self.view(node, lambda positions: positions[key])
         return Traced(node, self.dtype)
 
@@ -282,15 +287,15 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
             self._data("writing")[plain(key)] = plain(value)
             return
         new = node_of(value)
-        if type(key) is Traced and key.dtype.kind == "b" and not new.value.ndim:
+        if type(key) is Traced and key.dtype.kind == "b" and not new.ndim:
             mask = key.node
-            if mask.value.ndim < self.ndim:
-                mask = graph.expand(mask, range(mask.value.ndim, self.ndim), "[...] =")
+            if mask.ndim < self.ndim:
+                mask = graph.expand(mask, range(mask.ndim, self.ndim), "[...] =")
             self.overwrite(ufuncs.where(mask, new, self.node, label="[...] ="))
             return
         positions = self.positions[settled_key(key)]
         shape = np.shape(positions)
-        extra = new.value.ndim - len(shape)
+        extra = new.ndim - len(shape)
         if extra > 0:
             new = graph.reshape(new, new.shape[extra:], "[...] =")
         new = graph.broadcast_to(new, shape, "[...] =")
