@@ -143,7 +143,8 @@ def audit_gradients(grads: Any, losses: Losses) -> tuple[list[AnyArray], list[Fi
     Parameters
     ----------
     grads : nest of arrays, callable or None
-        As given to `check_gradient`; None takes what the loss returns.
+        As given to `check_gradient`, or a copy of that; None takes what the loss
+        returns.
     losses : Losses
         Of the loss.
 
@@ -230,8 +231,8 @@ def _source_of_gradients(grads: Any, losses: Losses) -> Callable[[], list[AnyArr
         elif callable(grads):
             losses.evaluate()
             structure = _call_gradients(grads, nest)
-        else:
-            structure = grads
+        else:  # nobody else's
+            return nest.flatten(grads, "grads")
         return [array.copy() for array in nest.flatten(structure, "grads")]
 
     return compute

@@ -78,9 +78,10 @@ class Scale:
 
     def __getitem__(self, index: Index | slice) -> Array:
         if isinstance(index, slice):
-            scale = np.ones(len(self._theta))
-            self.stretch(scale)
-            return scale[index]
+            start, stop, step = index.indices(len(self._theta))
+            scale = np.ones(max(stop - start, 0))
+            self.stretch(scale, start)
+            return scale[::step]
         block = Owner(self._offsets)[index]
         size = np.maximum(np.abs(self._theta[index]), self._least[block])
         zero = size == 0
@@ -88,14 +89,15 @@ class Scale:
             size[zero] = self._of_zero[block[zero]]
         return size
 
-    def stretch(self, direction: Array) -> None:
-        """Multiply every entry of a direction by its scale, in place."""
+    def stretch(self, direction: Array, begin: int = 0) -> None:
+        """Multiply a direction by the scales from entry `begin` on, in place."""
+        end = begin + len(direction)
         for b, (start, stop) in enumerate(itertools.pairwise(self._offsets.tolist())):
-            for first in range(start, stop, _PIECE):
-                here = slice(first, min(first + _PIECE, stop))
+            for first in range(max(start, begin), min(stop, end), _PIECE):
+                here = slice(first, min(first + _PIECE, stop, end))
                 size = np.maximum(np.abs(self._theta[here]), self._least[b])
                 size[size == 0] = self._of_zero[b]
-                direction[here] *= size
+                direction[here.start - begin : here.stop - begin] *= size
 
 
 class Given:

@@ -32,13 +32,14 @@ from fastgrad.checking.differences import (
     ladder,
     noise_along,
 )
-from fastgrad.checking.judgement import Gradient, Verdicts, judge
+from fastgrad.checking.judgement import PIECE, Gradient, Verdicts, judge
 from fastgrad.losses import Losses
 
 _DIRECTIONS = 2  # per block, at least
 # Of the step at which noise and curvature balance, if both are of the usual size.
 _RUNGS = RATIO ** np.arange(2.0, -3.0, -1.0)
 _ENOUGH = 32  # wrong entries of a block; it is wrong throughout
+_TYPICAL = 2**14  # entries of a block that say how large their scales are
 UNLUCKY = 0.1  # |u| of an entry is larger in one of two directions, 99 times of 100
 
 
@@ -192,18 +193,20 @@ class _Probe:
     def turn(self) -> None:
         """Take another direction."""
         self.u = self.rng.standard_normal(self.stop - self.start)
-        self.u *= self.scale
+        self._scale.stretch(self.u, self.start)
 
     @property
-    def scale(self) -> Array:
-        """The scale of each entry of the block."""
-        return self._scale[self.start : self.stop]
+    def scale(self) -> float:
+        """The typical scale of an entry of the block."""
+        some = np.arange(self.start, self.stop, 1 + len(self.u) // _TYPICAL)
+        return float(np.median(self._scale[some]))
 
     def terms(self, low: int = 0, high: int | None = None) -> Array:
         """Return those of g.u on entries low to high of the block."""
         g = self.gradient[low:high]
+        terms: Array = np.where(np.isfinite(g), g, 0)
         with np.errstate(all="ignore"):
-            terms: Array = np.where(np.isfinite(g), g, 0) * self.u[low:high]
+            terms *= self.u[low:high]
         return terms
 
     def calibrate(self) -> tuple[float, float]:
@@ -252,10 +255,14 @@ class _Probe:
 
 def norm(terms: Array) -> float:
     """Return the norm; squares may overflow where it does not."""
-    largest = float(np.abs(terms).max(initial=0.0))
+    largest = float(max(terms.max(initial=0.0), -terms.min(initial=0.0)))
     if largest == 0 or not np.isfinite(largest):
         return largest
-    return largest * float(np.linalg.norm(terms / largest))
+    squares = 0.0
+    for start in range(0, len(terms), PIECE):
+        share = terms[start : start + PIECE] / largest
+        squares += float(share @ share)
+    return largest * float(np.sqrt(squares))
 
 
 def _search(probe: _Probe) -> Search:
@@ -264,7 +271,7 @@ def _search(probe: _Probe) -> Search:
     if n == 0:
         return Search([], [], 0.0, 0.0)
     first, error = probe.calibrate()
-    size, scale = norm(probe.terms()), float(np.median(probe.scale))
+    size, scale = norm(probe.terms()), probe.scale
     search = Search([first], [probe.expected()], error, size, scale, probe.step)
     while len(search.mismatch) < _DIRECTIONS and not search.differs:
         probe.turn()

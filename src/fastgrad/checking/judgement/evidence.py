@@ -79,8 +79,9 @@ class Gradient:
             max(map(_precision, pair), key=_RTOL.__getitem__)
             for pair in zip(leaves, leaves if params is None else params, strict=True)
         ]
+        rows = [np.asarray(leaf, np.float64).ravel() for leaf in leaves]
         return cls(
-            np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in leaves]),
+            rows[0] if len(rows) == 1 else np.concatenate(rows),
             np.array([np.finfo(dtype).eps for dtype in dtypes], dtype=np.float64),
             np.array([_RTOL[dtype] if rtol is None else rtol for dtype in dtypes]),
             rtol is None,
