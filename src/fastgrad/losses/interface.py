@@ -13,7 +13,7 @@ from fastgrad.losses.reduction import Reduction
 from fastgrad.params import Nest, Vector
 
 # What a loss raises outside its domain (LinAlgError is a ValueError).
-OUTSIDE = (ArithmeticError, ValueError)
+OUTSIDE = (ArithmeticError, ValueError, IndexError)
 
 # How a note on an exception that the user's loss raised begins.
 OF_LOSS = "fastgrad: while evaluating `loss`"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastgrad.checking.judgement.turns import count_turns
+from fastgrad.checking.judgement.turns import TooManyTurnsError, count_turns
 
 
 def while_true(n):
@@ -99,3 +99,24 @@ def test_a_loop_decides_when_to_end_or_runs_through_something(function, decides)
     """`continue` and branches do not end it, `break` and `return` do."""
     loops = [loop for loop in count_turns(function, 3) if loop.start >= 0]
     assert [loop.decides for loop in loops] == decides
+
+
+def by_compiled_code(n):
+    return sorted(range(n), key=lambda k: -k)
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_calls_back_are_turns(n):
+    """As often as what is not Python calls a function, at one place."""
+    [turns] = [
+        turns
+        for loop, turns in count_turns(by_compiled_code, n).items()
+        if loop.start < -1
+    ]
+    assert turns == {n: 1}
+
+
+def test_a_function_that_takes_too_long_is_ended():
+    """However often it would go on."""
+    with pytest.raises(TooManyTurnsError):
+        count_turns(while_true, 10**9, most=1000)

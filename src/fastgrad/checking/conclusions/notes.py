@@ -136,7 +136,7 @@ def _silent(block: Block) -> str:
 
 def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator[str]:
     """Yield which entries are undecided, why, and what would help."""
-    entries, jump = found.open, found.jump
+    entries, jump, rough = found.open, found.jump, found.rough
     undecided = entries.kind == UNDECIDED
     nowhere = undecided & ~np.isfinite(entries.numerical)
     if nowhere.any():
@@ -161,8 +161,18 @@ def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator
         yield (
             f"undecided: {_named(losses, entries, rest)}. The loss is rough below h = "
             f"{jump.distance:.1e} of the parameters: there {jump.line} runs another "
-            f"number of times, and the loss jumps by {jump.size:.1e}. Tighten the "
-            "tolerance of that iteration, or fix its number of steps"
+            f"number of times, the loss jumps by {jump.size:.1e} and its slope changes "
+            f"by {jump.share:.1%}. Tighten the tolerance of that iteration, or fix its "
+            "number of steps"
+        )
+    elif rough is not None:
+        yield (
+            f"undecided: {_named(losses, entries, rest)}. The loss is rough: over "
+            f"steps of {losses.nest.label(rough.entry)} from {rough.up_to:.1e} to "
+            f"{rough.below:.1e} it has the slope that the gradient says, over smaller "
+            "ones another, there and nearby. A table, rounding, a threshold or a "
+            "tolerance inside does that: make it finer, or take the gradient of what "
+            "is computed"
         )
     else:
         yield from _hidden(losses, entries, calibration, rest)

@@ -6,7 +6,8 @@
   it is one of the `suspects`, which are tried again.
 - What looks like an error and is none: `ties` of several kinks, `zeros` and what is
   small, losses too `steep` for the steps, terms lost in `cancellation`, the `condition`
-  of a matrix, `solvers` that stop early, which the `turns` of their loops show.
+  of a matrix, `solvers` that stop early, which the `turns` of their loops show,
+  `roughness` that only small steps see.
 """
 
 from fastgrad.checking.judgement.condition import rounding_of_inverses

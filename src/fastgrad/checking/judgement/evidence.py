@@ -107,18 +107,36 @@ class Jump:
         From theta, in units of the direction.
     size : float
         Of the jump of the loss.
+    share : float
+        Of the slope, by which it changes there.
     line : str
         That runs another number of times, as ``file.py, line 12``.
     """
 
     distance: float
     size: float
+    share: float
     line: str
 
-    @property
-    def slope(self) -> float:
-        """By how much slopes along the direction may be off."""
-        return 2 * self.size / self.distance
+    def slack(self, slope: float) -> float:
+        """Return by how much a slope along the direction may be off."""
+        return max(2 * self.size / self.distance, self.share * slope)
+
+
+class Rough(NamedTuple):
+    """Over which steps the loss is smooth, and has the slope that a gradient says.
+
+    Attributes
+    ----------
+    entry : int
+        Moved by these steps.
+    below, up_to : float
+        Over smaller steps than `below` it is another loss.
+    """
+
+    entry: int
+    below: float
+    up_to: float
 
 
 @dataclass(slots=True)
@@ -328,6 +346,8 @@ class Verdicts:
         Entries of which nothing is verified, and that are not simply zero.
     jump : Jump or None
         Of a loss that iterates until something is small.
+    rough : Rough or None
+        Of a loss that is another one over small steps than over larger ones.
     condition : float or None
         Of a matrix that the loss inverts, if that leaves entries open.
     zero : ndarray of bool, shape (number of blocks,)
@@ -346,6 +366,7 @@ class Verdicts:
     controls: Judgement
     open: Judgement
     jump: Jump | None
+    rough: Rough | None
     condition: float | None
     zero: Flags
     ladders: Ladders
@@ -372,6 +393,7 @@ class Verdicts:
             self.controls,
             self.open,
             self.jump,
+            self.rough,
             self.condition,
             self.zero,
             self.ladders,

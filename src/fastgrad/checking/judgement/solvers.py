@@ -4,15 +4,18 @@ What they compute jumps wherever the number of iterations changes, and between t
 its slope is not that of the function meant, which a gradient by the implicit function
 theorem has. Differences with small steps measure that other slope to many digits.
 
-How many turns each loop takes tells, or how often a function calls itself. Where that
-changes along a line through theta, the loss jumps by the error the solver allows
-itself, and its slope is off by about that over the distance between two jumps. A branch
-that is taken once more or less is no solver: the loss may jump there, as at a cutoff,
-but its slope here is its own.
+How many turns each loop takes tells, or how often a function calls itself, or is called
+back. Where that changes along a line through theta, the loss jumps by the error the
+solver allows itself, and its slope is off by about that over the distance between two
+jumps; or, where steps adapt, by what it changes by there or is uneven by on the way. A
+branch that is taken once more or less is no solver: the loss may jump there, as at a
+cutoff, but its slope here is its own.
 """
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +24,20 @@ from fastgrad.checking.judgement.evidence import UNDECIDED, WRONG, Judgement, Ju
 from fastgrad.checking.judgement.turns import Loop, Turns, count_turns
 from fastgrad.losses import Losses
 
-# Of the scale: how far from theta another number of iterations is looked for.
+# Of the scale: how far from theta another number of iterations is looked for; further
+# where that leads away from zero.
 _REACH = 2.0 ** -np.array([8.0, 5.0, 3.0, 2.0, 1.0])
-_HALVINGS = 40
-_SHARE = 0.01  # of the largest change: adaptive steps change the slope without a jump
+_FURTHER = np.array([1.0, 2.0, 4.0])
+_HALVINGS = 30
+_BESIDE = 2.0**-12  # how far from a jump slopes are measured
+# Where else, over which distance, and what is smooth: a polynomial of this degree.
+_PLACES = 0.5 * np.cos(np.pi * (np.arange(24) + 0.5) / 24)
+_FINE = 2.0**-18
+_DEGREE = 6
 _PLAUSIBLE = 0.2  # of the largest change: what is off by more is no tolerance
 _TRIED = 3  # entries along which a jump is looked for
 _SECONDS = 0.2  # a loss that takes longer is not watched line by line
+_LONGER = 10.0  # times what it takes at theta: then it may never end
 
 
 def excuse_solver(
@@ -41,7 +51,7 @@ def excuse_solver(
         Of the loss, if there is such a solver.
     """
     effect = entries.size * entries.unit
-    largest = np.max(effect, initial=0.0, where=np.isfinite(effect))
+    largest = float(np.max(effect, initial=0.0, where=np.isfinite(effect)))
     off = entries.off * entries.unit
     wrong = np.flatnonzero((entries.kind == WRONG) & (off <= _PLAUSIBLE * largest))
     if wrong.size == 0 or not _quick(losses):
@@ -50,9 +60,9 @@ def excuse_solver(
     jumps = list(_jumps(losses, entries, nearest, rng))
     if not jumps:
         return None
-    slack = max(_SHARE * largest, *(jump.slope for jump in jumps))
+    slack = max(jump.slack(largest) for jump in jumps)
     entries.kind[wrong[off[wrong] <= slack]] = UNDECIDED
-    return max(jumps, key=lambda jump: jump.size)
+    return max(jumps, key=lambda jump: jump.slack(largest))
 
 
 def _jumps(
@@ -69,9 +79,7 @@ def _jumps(
         alone[entries.index[k]] = entries.unit[k]
         directions.insert(0, alone)
     for direction in directions:
-        jump = find_jump(losses, direction)
-        if jump is not None:
-            yield jump
+        yield from find_jumps(losses, direction)
 
 
 def _quick(losses: Losses) -> bool:
@@ -84,14 +92,26 @@ def _quick(losses: Losses) -> bool:
     return time.perf_counter() - started < _SECONDS
 
 
-def find_jump(losses: Losses, direction: Array) -> Jump | None:
-    """Return the next jump along a direction that another number of turns explains."""
+def find_jumps(losses: Losses, direction: Array) -> list[Jump]:
+    """Return the next jumps to both sides that another number of turns explains."""
     here = _run(losses, direction, 0.0)
-    for reach in _REACH:
-        for sign in (1.0, -1.0):
-            loop = _changed(losses, here, _run(losses, direction, sign * reach))
-            if loop is not None:
-                return _bisect(losses, direction, here, sign * reach, loop)
+    outward = 1.0 if direction @ losses.theta >= 0 else -1.0
+    reaches = outward * np.concatenate([_REACH, _FURTHER]), -outward * _REACH
+    found = [_next_jump(losses, direction, here, reach) for reach in reaches]
+    jumps = [jump for jump in found if jump is not None]
+    uneven = _unevenness(losses, direction) if jumps else 0.0
+    return [replace(jump, share=max(jump.share, uneven)) for jump in jumps]
+
+
+def _next_jump(
+    losses: Losses, direction: Array, here: Turns, reach: Array
+) -> Jump | None:
+    """Return the first jump that is come upon at some distances."""
+    most = _LONGER * here.events
+    for far in reach.tolist():
+        loop = _changed(losses, here, _run(losses, direction, far, most))
+        if loop is not None:
+            return _bisect(losses, direction, here, far, loop)
     return None
 
 
@@ -99,26 +119,64 @@ def _bisect(
     losses: Losses, direction: Array, here: Turns, far: float, loop: Loop
 ) -> Jump | None:
     """Return the jump between theta and where `loop` takes more or fewer turns."""
-    near = 0.0
+    near, most = 0.0, _LONGER * here.events
     for _ in range(_HALVINGS):
         middle = (near + far) / 2
-        if _run(losses, direction, middle)[loop] == here[loop]:
+        if _run(losses, direction, middle, most)[loop] == here[loop]:
             near = middle
         else:
             far = middle
-    function = getattr(losses, "here", losses)  # the jump is of the function itself
-    one, other = (
-        float(function.along(losses.within(t * direction), 1.0)[0]) for t in (near, far)
+    size, share = _change(losses, direction, near, far)
+    where = _place(losses, here, loop)
+    return Jump(abs(far), size, share, where) if np.isfinite(size) else None
+
+
+def _change(
+    losses: Losses, direction: Array, near: float, far: float
+) -> tuple[float, float]:
+    """Return by how much the loss jumps there, and which share of its slope changes."""
+    side = np.sign(far)
+    points = [near - side * _BESIDE, near, far, far + side * _BESIDE]
+    before, one, other, after = _rises(losses, direction, points)
+    ahead, behind = _rises(losses, direction, [_BESIDE, -_BESIDE])
+    with np.errstate(all="ignore"):
+        slopes = np.array([one - before, after - other, (ahead - behind) / 2])
+        share = abs(slopes[0] - slopes[1]) / np.abs(slopes).max()
+    return abs(other - one), float(share) if np.isfinite(share) else 0.0
+
+
+def _unevenness(losses: Losses, direction: Array) -> float:
+    """Return which share of the slope is no smooth function along a direction."""
+    ahead, behind = (
+        _rises(losses, direction, _PLACES + step) for step in (_FINE, -_FINE)
     )
-    size = abs(other - one)
+    known = np.isfinite(ahead) & np.isfinite(behind)
+    if np.count_nonzero(known) <= 2 * _DEGREE:
+        return 0.0
+    slopes, places = (ahead - behind)[known], _PLACES[known]
+    smooth = np.polynomial.Chebyshev.fit(places, slopes, _DEGREE)
+    largest = float(np.abs(slopes).max())
+    return (
+        2 * float(np.abs(slopes - smooth(places)).max()) / largest if largest else 0.0
+    )
+
+
+def _rises(losses: Losses, direction: Array, points: Any) -> Array:
+    """Return J(theta + t * direction) - J(theta) of the function itself."""
+    function = getattr(losses, "here", losses)
+    rises = [function.along(losses.within(t * direction), 1.0)[0] for t in points]
+    return np.array(rises, dtype=np.float64)
+
+
+def _place(losses: Losses, here: Turns, loop: Loop) -> str:
+    """Return the line of a loop, or that of the loss which calls it."""
     file, line = _file_of(losses), loop.line
-    if file != loop.file and here.lines[loop]:  # where the loss calls it
+    if file != loop.file and here.lines[loop]:
         line = here.lines[loop]
     else:
         file = loop.file
     name = file.replace("\\", "/").rsplit("/", 1)[-1]
-    where = f"{name}, line {line}"
-    return Jump(abs(far), size, where) if np.isfinite(size) else None
+    return f"{name}, line {line}"
 
 
 def _file_of(losses: Losses) -> str:
@@ -145,7 +203,7 @@ def _changed(losses: Losses, here: Turns, there: Turns) -> Loop | None:
     return min(changed, key=lambda loop: loop.file != file, default=None)
 
 
-def _run(losses: Losses, direction: Array, t: float) -> Turns:
+def _run(losses: Losses, direction: Array, t: float, most: float = np.inf) -> Turns:
     """Return the turns of the loops of the loss at theta + t * direction."""
     nest = losses.nest
     saved = nest.snapshot()
@@ -156,8 +214,8 @@ def _run(losses: Losses, direction: Array, t: float) -> Turns:
         losses.confine()
         losses.evaluations += 1
         with np.errstate(all="ignore"):
-            return count_turns(losses.loss, nest.structure)
-    except Exception:  # not defined there
+            return count_turns(losses.loss, nest.structure, most)
+    except Exception:  # not defined there, or endless
         return Turns()
     finally:
         nest.restore(saved)

@@ -142,9 +142,8 @@ def _ladder_verdict(
     index, noise = entries.index[which], calibration.noise[entries.block[which]]
     scale = binary(calibration.scale[index])[:, None]
     pairs = entry_pairs(losses, index, scale * RUNGS)
-    if calibration.method != "exact":
-        own = calibration.scale[index]
-        noise = np.fmax(noise, 2 * noise_of_stairs(losses, index, own, pairs))
+    own = calibration.scale[index]
+    noise = np.fmax(noise, 2 * noise_of_stairs(losses, index, own, pairs))
     slopes = ladder(pairs, noise)
     if calibration.method == "exact":
         slopes = sharpened(losses, index, slopes, calibration.scale[index])

@@ -1,27 +1,37 @@
 """How many turns the loops of a function take.
 
 Counted while it runs: each time a jump backwards reaches the beginning of a loop, once
-for each time the loop is begun. A function that calls itself is a loop, too.
+for each time the loop is begun. A function that calls itself is a loop, too, and so is
+one that is not Python's and calls back, as compiled solvers and integrators do.
 """
 
 import dis
 import functools
 import gc
+import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import CO_GENERATOR
 from types import CodeType, FrameType
 from typing import Any
 
 _JUMPS = {*dis.hasjrel, *dis.hasjabs}
 _YIELD = dis.opmap["YIELD_VALUE"]
 _RETURNS = {"RETURN_VALUE", "RETURN_CONST"}
+_RECURSION, _CALLBACK = -1, -2
+
+
+class TooManyTurnsError(Exception):
+    """A function that takes much longer than was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Where a loop begins: its file, line, and instruction (-1: a recursion).
+    """Where a loop begins: its file, line, and instruction.
+
+    That is negative for what is no loop of Python's: a recursion, or what calls back.
 
     Attributes
     ----------
@@ -42,15 +52,25 @@ class Turns(defaultdict[Loop, Counter[int]]):
     ----------
     lines : dict of Loop to int
         The last line of the function's own file before the loop ended.
+    events : int
+        How long it took.
     """
 
     def __init__(self) -> None:
         super().__init__(Counter)
         self.lines: dict[Loop, int] = {}
+        self.events = 0
 
 
-def count_turns(function: Callable[[Any], Any], argument: Any) -> Turns:
-    """Call a function and return the turns of all loops in Python that this ran.
+def count_turns(
+    function: Callable[[Any], Any], argument: Any, most: float = math.inf
+) -> Turns:
+    """Call a function and return the turns of all loops that this ran.
+
+    Raises
+    ------
+    TooManyTurnsError
+        After more than so many events: the function may never end.
 
     Examples
     --------
@@ -63,7 +83,8 @@ def count_turns(function: Callable[[Any], Any], argument: Any) -> Turns:
     loop Counter({3: 1})
     """
     file = getattr(getattr(function, "__code__", None), "co_filename", "")
-    counting, before, collecting = _Counting(file), sys.gettrace(), gc.isenabled()
+    counting, before = _Counting(file, most), sys.gettrace()
+    collecting = gc.isenabled()
     gc.disable()  # callbacks of the collector are not the function
     try:
         sys.settrace(counting.enter)
@@ -78,23 +99,27 @@ def count_turns(function: Callable[[Any], Any], argument: Any) -> Turns:
 class _Counting:
     """A trace function, and what it has counted."""
 
-    def __init__(self, file: str) -> None:
-        self.turns = Turns()
+    def __init__(self, file: str, most: float) -> None:
+        self.turns, self._most = Turns(), most
         self._file, self._line = file, 0
         self._depth: Counter[CodeType] = Counter()
         self._calls: Counter[CodeType] = Counter()
         self._paused: dict[FrameType, Counter[Loop]] = {}
+        self._called_back: dict[FrameType | None, tuple[Loop, int]] = {}
 
     def enter(self, frame: FrameType, event: str, _: Any) -> Any:
         """Follow a call, or a generator that goes on."""
         code = frame.f_code
         self._depth[code] += 1
         self._calls[code] += 1
+        if not code.co_flags & CO_GENERATOR:
+            self._note_call(frame.f_back)
         loops, running = _loops(code), self._paused.pop(frame, Counter[Loop]())
         own = code.co_filename == self._file
 
         def follow(frame: FrameType, event: str, _: Any) -> Any:
             at = frame.f_lasti
+            self._note_event(frame)
             if event == "line":
                 self._line = frame.f_lineno if own else self._line
                 for loop, first, last in loops:
@@ -114,10 +139,28 @@ class _Counting:
 
         return follow
 
+    def _note_call(self, caller: FrameType | None) -> None:
+        """Count a call; another one of an instruction that has not ended is a turn."""
+        if caller is not None:
+            code, at = caller.f_code, _CALLBACK - caller.f_lasti
+            loop, turns = Loop(code.co_filename, caller.f_lineno, at), 0
+            if caller in self._called_back and self._called_back[caller][0] == loop:
+                turns = self._called_back[caller][1]
+            self._called_back[caller] = loop, turns + 1
+
+    def _note_event(self, frame: FrameType) -> None:
+        """Note that a function goes on: what it has called is done."""
+        self.turns.events += 1
+        if self.turns.events > self._most:
+            raise TooManyTurnsError
+        loop, turns = self._called_back.pop(frame, (None, 0))
+        if loop is not None and turns > 1:
+            self._ended(loop, turns)
+
     def _leave(self, code: CodeType) -> None:
         self._depth[code] -= 1
         if self._depth[code] == 0:
-            itself = Loop(code.co_filename, code.co_firstlineno, -1)
+            itself = Loop(code.co_filename, code.co_firstlineno, _RECURSION)
             self._ended(itself, self._calls.pop(code))
 
     def _ended(self, loop: Loop, turns: int) -> None:

@@ -35,12 +35,14 @@ from fastgrad.checking.judgement.evidence import (
     Judgement,
     Jump,
     Ladders,
+    Rough,
     Verdicts,
     allowances,
     classify,
     joined,
     take,
 )
+from fastgrad.checking.judgement.roughness import excuse_roughness
 from fastgrad.checking.judgement.solvers import excuse_solver
 from fastgrad.checking.judgement.steep import look_closer
 from fastgrad.checking.judgement.suspects import try_again
@@ -87,6 +89,7 @@ def judge(
         excuse_cancellation(losses, gradient, entries, rng)
         kept.conditions.append(excuse_condition(losses, entries))
         kept.jumps.append(excuse_solver(losses, entries, rng))
+        kept.rough.append(excuse_roughness(losses, calibration, entries))
         leave_open(entries, kept.effects)
         kept.add_examples(entries)
         if calibration.fixed is not None:  # report what that step gives
@@ -119,6 +122,7 @@ class _Kept:
         self.controls: list[Judgement] = []
         self.open: list[Judgement] = []
         self.jumps: list[Jump | None] = []
+        self.rough: list[Rough | None] = []
         self.conditions: list[float | None] = []
         self.ladders: list[Ladders] = []
         self._excused, self._excuses = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
@@ -160,6 +164,9 @@ class _Kept:
             open=joined(self.open),
             jump=max(
                 filter(None, self.jumps), key=lambda jump: jump.size, default=None
+            ),
+            rough=max(
+                filter(None, self.rough), key=lambda rough: rough.below, default=None
             ),
             condition=max(filter(None, self.conditions), default=None),
             zero=np.zeros(len(self.gradient.eps), dtype=bool),

@@ -1,0 +1,136 @@
+"""Losses that are rough: smooth as larger steps see them, something else to small ones.
+
+A table that is interpolated, a threshold on samples, rounding or a tolerance inside:
+the slope over tiny steps is that of one step of a staircase, however well it is known.
+It refutes a gradient only if the scales around agree with it. Where the quotients over
+a range of larger steps agree with the gradient instead, to both sides, and small steps
+contradict larger ones elsewhere too, the entry is left open. A kink or a dead zone does
+that at one place alone, and excuses nothing.
+"""
+
+import numpy as np
+
+from fastgrad.checking.differences import (
+    Array,
+    Calibration,
+    Index,
+    Pairs,
+    binary,
+    entry_pairs,
+)
+from fastgrad.checking.judgement.evidence import (
+    UNDECIDED,
+    WRONG,
+    Judgement,
+    Rough,
+    take,
+)
+from fastgrad.losses import Losses
+
+_RATIO = 4.0
+_STEPS = _RATIO ** -np.arange(-0.5, 25.5)  # of the scale
+_FIRST = 16.0 ** -np.arange(4.0)  # one of these has to see what the gradient says
+_RANGE = 2  # extrapolated slopes in turn that have to agree with the gradient
+_AGREED = 0.25  # of the discrepancy
+_PLACES = np.array([-0.9, -0.7, -0.5, -0.3, 0.4, 0.6, 0.8, 1.0])  # of the range
+_ROUGH = 4  # of them, at least, where small steps contradict larger ones
+_FEW = 6  # entries looked at before the rest
+
+
+def excuse_roughness(
+    losses: Losses, calibration: Calibration, entries: Judgement
+) -> Rough | None:
+    """Leave open what larger steps agree with, where the loss is rough.
+
+    Eight evaluations each, and 84 for each that one of them agrees with; if none of a
+    few is excused, the rest is not looked at.
+
+    Returns
+    -------
+    Rough or None
+        What there is to say of such a loss.
+    """
+    wrong = np.flatnonzero((entries.kind == WRONG) & np.isfinite(entries.off))
+    wrong = wrong[np.argsort(-(entries.off * entries.unit)[wrong], kind="stable")]
+    few = np.unique(np.linspace(0, wrong.size - 1, min(_FEW, wrong.size)).astype(int))
+    found = _excused(losses, calibration, entries, wrong[few])
+    if not found:
+        return None
+    found += _excused(losses, calibration, entries, np.delete(wrong, few))
+    return max(found, key=lambda rough: rough.below)
+
+
+def _excused(
+    losses: Losses, calibration: Calibration, entries: Judgement, which: Index
+) -> list[Rough]:
+    """Leave some entries open; return over which steps each is another loss."""
+    index = entries.index[which]
+    first = entry_pairs(
+        losses, index, binary(calibration.scale[index])[:, None] * _FIRST
+    )
+    with np.errstate(all="ignore"):
+        off = np.abs(first.central - entries.analytic[which, None])
+        which = which[(off <= entries.off[which, None] / 2).any(axis=1)]
+    part = take(entries, which)
+    scale = binary(calibration.scale[part.index])[:, None]
+    pairs = entry_pairs(losses, part.index, scale * _STEPS)
+    steps = pairs.span / 2
+    found = []
+    last_agreed = _agreed(pairs, part)
+    for k in np.flatnonzero(last_agreed).tolist():
+        last = int(last_agreed[k])
+        small = last + 1 + _first_like(pairs.central[k, last + 1 :], part, k)
+        far, middle, near = steps[k, [last - _RANGE, last, small]].tolist()
+        if _is_rough(losses, part.index[k], float(part.off[k]), far, middle, near):
+            entries.kind[which[k]] = UNDECIDED
+            found.append(Rough(int(part.index[k]), middle, far))
+    return found
+
+
+def _first_like(slopes: Array, part: Judgement, k: int) -> int:
+    """Return a step that sees the slope measured, as all smaller ones may."""
+    with np.errstate(all="ignore"):
+        like = np.abs(slopes - part.numerical[k]) <= _AGREED * part.off[k]
+    first = int(np.argmax(np.append(like[:-1], True)))
+    return min(first + 1, len(slopes) - 1)  # the first may be a whole step of a stair
+
+
+def _agreed(pairs: Pairs, part: Judgement) -> Index:
+    """Return the last step of a range that agrees with the gradient, or zero.
+
+    Where the slopes to both sides come together, too, as they do not around a kink.
+    """
+    with np.errstate(all="ignore"):
+        slopes, jump, gap = pairs.central, pairs.jump, part.off[:, None]
+        square = _RATIO**2
+        better = (square * slopes[:, 1:] - slopes[:, :-1]) / (square - 1)
+        kink = (_RATIO * jump[:, 1:] - jump[:, :-1]) / (_RATIO - 1)
+        near = np.abs(better - part.analytic[:, None]) <= _AGREED * gap
+        near &= np.abs(kink) <= 2 * _AGREED * gap
+    run = np.zeros(len(near), dtype=np.int64)
+    last = np.zeros(len(near), dtype=np.int64)
+    for k in range(near.shape[1] - 1):  # a step is left to contradict it
+        going = (last == 0) | (last == k)
+        run = np.where(near[:, k], run + 1, 0)
+        last = np.where(going & (run >= _RANGE), k + 1, last)
+    return last
+
+
+def _is_rough(
+    losses: Losses, entry: int, gap: float, far: float, middle: float, small: float
+) -> bool:
+    """Whether small steps contradict larger ones at most places within a distance."""
+    places = losses.theta[entry] + far * _PLACES
+    moves = np.array([middle, -middle, small, -small])
+    value = (places[:, None] + moves).ravel()
+    index = np.full(value.size, entry)
+    value = losses.representable(index, value)
+    with np.errstate(all="ignore"):
+        rises = losses.at_entries(index, value)[0].reshape(-1, 4)
+        points = value.reshape(-1, 4)
+        wide, close = (
+            (rises[:, k] - rises[:, k + 1]) / (points[:, k] - points[:, k + 1])
+            for k in (0, 2)
+        )
+        apart = np.abs(wide - close) > _AGREED * gap
+    return int(np.count_nonzero(apart)) >= _ROUGH

@@ -1,0 +1,142 @@
+"""Losses that small steps see as another function than larger ones do."""
+
+import math
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+RNG = np.random.default_rng(0)
+UNIFORM, NORMAL = RNG.random(20_000), RNG.standard_normal(20_000)
+GRID = np.linspace(-10, 10, 20_001)
+SINES = np.sin(GRID)
+
+
+def rounded(p):
+    return np.sum(np.sin(np.round(1.7 * p, 3)) * p)
+
+
+def rounded_in_python(p):
+    return float(np.sum([round(math.sin(x), 5) * x for x in p]))
+
+
+def printed(p):
+    return float(f"{math.sin(p[0]) * p[1]:.6g}")
+
+
+def quantized(p):
+    return float(np.sum(np.floor(255 * np.tanh(p)) / 255))
+
+
+def looked_up(p):
+    return float(np.sum(SINES[np.searchsorted(GRID, p)] * [1.0, 2.0]))
+
+
+def cast(p):
+    return float(np.sum(np.sin(p.astype(np.float32).astype(np.float64)) * p))
+
+
+def below_a_threshold(p):
+    return np.mean(p[0] > NORMAL) * p[1]
+
+
+def accepted(p):
+    keep = np.exp(-p[0] * NORMAL**2) > UNIFORM
+    return np.mean(keep * NORMAL**2) * p[1]
+
+
+def rippled(p):
+    value = np.sum(np.sin(p))
+    return float(value + 1e-9 * np.sin(1e13 * value))
+
+
+def gradient_of_samples(p):
+    """Of the expected share below the threshold; of the other, that of the samples."""
+    density = np.exp(-(p[0] ** 2) / 2) / np.sqrt(2 * np.pi)
+    return np.array([p[1] * density, np.mean(p[0] > NORMAL)])
+
+
+def gradient_of_acceptance(p):
+    kept = np.exp(-p[0] * NORMAL**2)
+    by_share = np.mean(NORMAL**2 * (kept > UNIFORM))
+    return np.array([-p[1] * np.mean(NORMAL**4 * kept), by_share])
+
+
+ROUGH = {
+    rounded: lambda p: np.sin(1.7 * p) + 1.7 * p * np.cos(1.7 * p),
+    rounded_in_python: lambda p: np.sin(p) + p * np.cos(p),
+    printed: lambda p: np.array([np.cos(p[0]) * p[1], np.sin(p[0])]),
+    quantized: lambda p: 1 / np.cosh(p) ** 2,
+    looked_up: lambda p: np.cos(p) * [1.0, 2.0],
+    cast: lambda p: np.sin(p) + p * np.cos(p),
+    below_a_threshold: gradient_of_samples,
+    accepted: gradient_of_acceptance,
+    rippled: np.cos,
+}
+POINTS = [[0.7, 1.3], [1.9, 0.4], [0.83, 2.9]]
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("loss", ROUGH, ids=lambda loss: loss.__name__)
+def test_the_slope_that_larger_steps_see_is_not_wrong(loss, engine):
+    """Nor is half of it correct; a note says what would help."""
+    for point in map(np.array, POINTS):
+        right = ROUGH[loss](point)
+        report = fg.check_gradient(loss, point, right, engine=engine)
+        assert report.verdict != "wrong", report
+        if report.verdict == "undecided":
+            assert any(note.startswith("undecided: params[") for note in report.notes)
+        half = right * [0.5, 1.0]
+        report = fg.check_gradient(loss, point, half, engine=engine)
+        assert report.verdict != "correct"
+
+
+def dead_zone(x):
+    return np.sum(np.sign(x) * np.maximum(np.abs(x) - 1e-4, 0))
+
+
+def kinked_nearby(x):
+    return np.sum(np.abs(x - 1e-6))
+
+
+def with_a_jump(x):
+    return np.sum(np.exp(x) + 1e-3 * (x > 1e-5))
+
+
+LOCAL = {
+    dead_zone: (0.0, 1.0),
+    kinked_nearby: (-1.0, 0.0),
+    with_a_jump: (1.0, 1.01),
+}
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("loss", LOCAL, ids=lambda loss: loss.__name__)
+def test_what_is_rough_at_one_place_alone_excuses_nothing(loss, engine):
+    """There the loss has its own slope, whatever larger steps make of it."""
+    x = np.array([0.0, 1.1, -0.8, 0.6])
+    slopes = {
+        dead_zone: np.ones(4),
+        kinked_nearby: np.sign(x - 1e-6),
+        with_a_jump: np.exp(x),
+    }[loss]
+    right, other = LOCAL[loss]
+    slopes[0] = right
+    assert fg.check_gradient(loss, x, slopes, engine=engine).verdict == "correct"
+    slopes[0] = other
+    assert fg.check_gradient(loss, x, slopes, engine=engine).verdict == "wrong"
+
+
+@pytest.mark.parametrize("factor", [0.98, 1.02, 2.0])
+def test_a_smooth_loss_is_not_rough(factor):
+    """However curved it is, and wherever quotients happen to say what is wrong."""
+    x = np.linspace(0.5, 2.5, 9)
+    for loss, slope in [
+        (lambda x: np.sum(x**3), 3 * x**2),
+        (lambda x: np.sum(np.tanh(8 * (x - 1.5))), 8 / np.cosh(8 * (x - 1.5)) ** 2),
+        (lambda x: np.sum(np.log(x - 0.4)), 1 / (x - 0.4)),
+    ]:
+        report = fg.check_gradient(loss, x, factor * slope, engine="python")
+        seen = np.count_nonzero(np.abs(slope) > 1e-9)
+        assert len(report.wrong) == seen
