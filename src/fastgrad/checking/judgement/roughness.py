@@ -10,10 +10,9 @@ that at one place alone, and excuses nothing.
 
 import numpy as np
 
+from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import (
-    Array,
     Calibration,
-    Index,
     Pairs,
     binary,
     entry_pairs,
