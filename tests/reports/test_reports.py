@@ -268,9 +268,9 @@ def test_wrong_entries_are_made_when_looked_at():
     entries = Entries(
         ("W", "c"),
         ((3, 4), ()),
-        np.array([0, 1, 0]),
-        np.array([7, 0, 11]),
-        np.arange(9.0).reshape(3, 3),
+        np.array([2, 7, 11, 12]),
+        np.array([1, 3, 2]),
+        tuple(np.array([[9, 0, 2, 1], [9, 3, 5, 4], [9, 6, 8, 7.0]])),
     )
     expected = [
         Entry("W", (1, 3), 0.0, 3.0, 6.0),

@@ -1,6 +1,6 @@
 """What is known about a wrong gradient, block by block, and when a guess matches it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ _ROUNDINGS, _EQUAL = 32, 1e-9
 _FEW, _MANY = 3, 1000
 
 
+_PIECE = 2**15  # entries that are compared at once
 _MOST_COUNTED = 1e12  # of things that are counted
 #: Factors for which no loss need have a reason.
 _USUAL = [(2.0, "2"), (0.5, "1/2"), (1.0, "1"), (3.0, "3"), (1 / 3, "1/3")]
@@ -106,30 +107,51 @@ class Block:
         Relative to `guess`. A guess that the error bars cannot tell from the right
         gradient is none.
         """
-        with np.errstate(all="ignore"):
-            left = np.abs(self.given - guess)[self.known]
-            size = np.abs(np.broadcast_to(guess, self.given.shape))[self.known]
-            limit = np.maximum(self.bar[self.known], self._rounding(size))
-            error = np.abs(self.off)[self.known]
-        enough = left.size >= min(_FEW, self.given.size)
-        if not enough or not left.size or not (left <= limit).all():
+        guess = np.broadcast_to(guess, self.given.shape)
+        sizes = (np.abs(one[known]) for one, known in pieces(guess, self.known))
+        largest = max((float(size.max(initial=0.0)) for size in sizes), default=0.0)
+        parts = self.given, guess, self.right, self.bar, self.known
+        count, most, squares = 0, 0.0, np.zeros(3)
+        for given, guessed, right, bar, known in pieces(*parts):
+            with np.errstate(all="ignore"):
+                left = np.abs(given - guessed)[known]
+                rounding = self._rounding(np.abs(guessed[known]), largest)
+                limit = np.maximum(bar[known], rounding)
+                error = (given - right)[known]
+            if not (left <= limit).all():
+                return None
+            count += left.size
+            most = max(most, float(left.max(initial=0.0)))
+            squares += [part @ part for part in (left, limit, error)]
+        if not count or count < min(_FEW, self.given.size):
             return None
-        if np.linalg.norm(left) > _LEFT * np.linalg.norm(error):
+        left_over, allowed, whole = np.sqrt(squares)
+        if left_over > _LEFT * whole or allowed > 0.3 * whole:
             return None
-        if np.linalg.norm(limit) > 0.3 * np.linalg.norm(error):
-            return None
-        largest = float(size.max())
-        return float(left.max()) / largest if largest else 0.0
+        return most / largest if largest else 0.0
 
     def agrees(self, given: Any) -> bool:
         """Whether another gradient is right, as far as can be told."""
         with np.errstate(all="ignore"):
             off = np.abs(given - self.right)
-            limit = np.maximum(self.bar, self._rounding(np.abs(self.right)))
+            size = np.abs(self.right)
+            rounding = self._rounding(size, size.max(initial=0.0))
+            limit = np.maximum(self.bar, rounding)
         return bool(self.known.any() and (off <= limit)[self.known].all())
 
-    def _rounding(self, size: Array) -> Any:
-        return _ROUNDINGS * self.eps * size.max(initial=0.0) + _EQUAL * size
+    def _rounding(self, size: Array, largest: float) -> Array:
+        return _ROUNDINGS * self.eps * largest + _EQUAL * size
+
+
+def pieces(*arrays: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield arrays of one shape part by part, as views, along their longest axis."""
+    arrays = tuple(map(np.atleast_1d, arrays))
+    shape = arrays[0].shape
+    axis = int(np.argmax(shape))
+    turned = [np.moveaxis(array, axis, 0) for array in arrays]
+    step = max(1, _PIECE * shape[axis] // max(1, arrays[0].size))
+    for start in range(0, shape[axis], step):
+        yield tuple(array[start : start + step] for array in turned)
 
 
 @dataclass
@@ -289,7 +311,8 @@ def gather(
         own = _program_gradient(nest, reverse)
         exact = _agrees(own[known], measured.numerical[known], bar[known])
         if exact:
-            right, bar, known = own, np.zeros_like(own), measured.smooth
+            right, known = own, measured.smooth
+            bar = np.broadcast_to(0.0, own.shape)  # which takes no memory
     vectors = (theta, measured.given, right, bar, known, measured.wrong)
     blocks = []
     for b, parts in enumerate(zip(*map(nest.split, vectors), strict=True)):
@@ -308,7 +331,10 @@ def gather(
             _is_factor(reverse, b),
         )
         largest = np.max(np.abs(block.right), initial=0, where=block.known)
-        block.bar = block.bar + block.relative_bar * largest
+        rounding = block.relative_bar * largest
+        block.bar = (
+            np.broadcast_to(rounding, bars.shape) if exact else block.bar + rounding
+        )
         blocks.append(block)
     evidence = Evidence(blocks, _counts(reverse, nest), _penalties(reverse), exact)
     if exact:

@@ -93,17 +93,17 @@ class View:
                 self.weights.append(np.stack(rows))
                 self.due.append(due.ravel())
         self.is_uniform = len(set(self.shapes)) == 1
-        self._stacked = np.stack(self.weights) if self.is_uniform else None
+        self._stacked = _stacked(self.weights) if self.is_uniform else None
         if self.nodes:
-            self._norms = np.stack([np.linalg.norm(w, axis=1) for w in self.weights])
+            self._norms = np.stack([_lengths(w) for w in self.weights])
             self.right, self.sizes = self.weighed(self.due)
 
     def weighed(self, arrays: Sequence[Array]) -> tuple[Array, Array]:
         """The dot products with an array for each turn, and how large they may be."""
         if self._stacked is not None:
-            stacked = np.array(arrays)
+            stacked = _stacked(arrays)
             totals = np.matmul(self._stacked, stacked[:, :, None])[:, :, 0]
-            lengths = np.sqrt(np.einsum("ij,ij->i", stacked, stacked))
+            lengths = _lengths(stacked)
         else:
             totals = np.stack(
                 [w @ a for w, a in zip(self.weights, arrays, strict=True)]
@@ -192,6 +192,17 @@ class View:
         for one in found:
             if one is not None and one != (0, shape[axis]):
                 yield one
+
+
+def _stacked(arrays: Sequence[Array]) -> Array:
+    """Arrays of one shape one after the other; a view of one alone."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+
+
+def _lengths(rows: Array) -> Array:
+    """The norm of each row."""
+    lengths: Array = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return lengths
 
 
 @cache

@@ -1,13 +1,15 @@
 """Entries of a gradient that are wrong, and a sequence of very many of them."""
 
+import math
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import overload
+from dataclasses import dataclass, replace
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arrays import Array, Index
 from fastgrad.params import entry_name
 
 
@@ -65,6 +67,9 @@ class Ladder:
     slope: NDArray[np.float64]
 
 
+_AT_ONCE = 2**12  # entries that are made together
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Entries(Sequence[Entry]):
     """Wrong entries, each made when it is looked at: there may be very many.
@@ -73,45 +78,49 @@ class Entries(Sequence[Entry]):
     ----------
     names, shapes : tuple
         Of the blocks.
-    block, place : ndarray of int64, shape (n,)
-        The block of each entry, and its place there in C order.
-    numbers : ndarray of float64, shape (3, n)
-        Analytic, numerical, error bar.
+    checked : sequence of int
+        Entries that were checked, counted through all blocks in C order.
+    order : ndarray of int64, shape (n,)
+        Which of these are wrong.
+    numbers : tuple of ndarray of float64
+        Analytic, numerical, error bar of those that were checked.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
-    block: NDArray[np.int64]
-    place: NDArray[np.int64]
-    numbers: NDArray[np.float64]
+    checked: Any
+    order: Index
+    numbers: tuple[Array, Array, Array]
 
     def __len__(self) -> int:
-        return len(self.block)
+        return len(self.order)
 
     @overload
     def __getitem__(self, which: int) -> Entry: ...
     @overload
     def __getitem__(self, which: slice) -> "Entries": ...
     def __getitem__(self, which: int | slice) -> "Entry | Entries":
-        block, place = self.block[which], self.place[which]
-        numbers = self.numbers[:, which]
+        order = self.order[which]
         if isinstance(which, slice):
-            return Entries(self.names, self.shapes, block, place, numbers)
-        name, shape = self.names[block], self.shapes[block]
-        where = tuple(int(i) for i in np.unravel_index(place, shape))
-        return Entry(name, where, *numbers.tolist())
+            return replace(self, order=order)
+        [entry] = self._made(np.array([order]))
+        return entry
 
     def __iter__(self) -> Iterator[Entry]:
-        where: list[tuple[int, ...]] = [()] * len(self)
-        for b in np.unique(self.block).tolist():
-            here = np.flatnonzero(self.block == b)
-            axes = np.unravel_index(self.place[here], self.shapes[b] or (1,))
-            found = zip(*(axis.tolist() for axis in axes), strict=True)
-            for k, index in zip(here.tolist(), found, strict=True):
-                where[k] = index if self.shapes[b] else ()
-        every = zip(self.block.tolist(), where, self.numbers.T.tolist(), strict=True)
-        for b, index, numbers in every:
-            yield Entry(self.names[b], index, *numbers)
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self._made(self.order[start : start + _AT_ONCE])
+
+    def _made(self, order: Index) -> list[Entry]:
+        """Return some of the entries."""
+        offsets = np.cumsum([0, *map(math.prod, self.shapes)])
+        index = np.asarray(self.checked[order])
+        block = np.searchsorted(offsets, index, side="right") - 1
+        places = zip(block.tolist(), (index - offsets[block]).tolist(), strict=True)
+        numbers = zip(*(part[order].tolist() for part in self.numbers), strict=True)
+        return [
+            Entry(self.names[b], _unraveled(place, self.shapes[b]), *of)
+            for (b, place), of in zip(places, numbers, strict=True)
+        ]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, tuple | list | Entries):
@@ -123,3 +132,12 @@ class Entries(Sequence[Entry]):
 
     def __repr__(self) -> str:
         return f"<{len(self):,} wrong entries, the worst first: {list(self[:3])}>"
+
+
+def _unraveled(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the index at a place in C order."""
+    index: list[int] = []
+    for length in reversed(shape):
+        place, at = divmod(place, length)
+        index.append(at)
+    return tuple(reversed(index))

@@ -120,19 +120,19 @@ def _blocks(
 def wrong_entries(losses: Losses, entries: Verdicts) -> Entries:
     """Return all wrong entries, the worst first."""
     wrong = np.flatnonzero(entries.kind == WRONG)
+    off = entries.numerical[wrong]
     with np.errstate(all="ignore"):
-        off = np.abs(entries.analytic[wrong] - entries.numerical[wrong])
-    order = wrong[np.argsort(-np.where(np.isfinite(off), off, np.inf), kind="stable")]
-    nest, index = losses.nest, entries.index[order]
-    block = np.asarray(nest.block_of(index))
+        off -= entries.analytic[wrong]
+    np.abs(off, out=off)
+    off[~np.isfinite(off)] = np.inf
+    order = np.argsort(np.negative(off, out=off), kind="stable")
+    del off  # there may be as many as parameters
     return Entries(
-        tuple(nest.names),
-        tuple(nest.shapes),
-        block,
-        index - nest.offsets[block],
-        np.stack(
-            [entries.analytic[order], entries.numerical[order], entries.error[order]]
-        ),
+        tuple(losses.nest.names),
+        tuple(losses.nest.shapes),
+        entries.index,
+        wrong[order],
+        (entries.analytic, entries.numerical, entries.error),
     )
 
 

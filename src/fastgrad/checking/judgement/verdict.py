@@ -30,6 +30,7 @@ from fastgrad.checking.judgement.evidence import (
     PIECE,
     UNDECIDED,
     UNOBSERVABLE,
+    WRONG,
     Effects,
     Gradient,
     Judgement,
@@ -139,7 +140,8 @@ class _Kept:
         here = places(self.index, entries.index)
         self.numerical[here], self.error[here] = entries.numerical, entries.error
         self.kind[here] = entries.kind
-        more = np.flatnonzero(entries.tolerance != usual)
+        excused = (entries.tolerance != usual) & (entries.kind != WRONG)
+        more = np.flatnonzero(excused)
         self._excused.append(here[more])
         self._excuses.append(entries.tolerance[more])
 
