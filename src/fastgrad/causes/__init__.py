@@ -404,6 +404,8 @@ def _told(budget: Budget) -> str:
     told = ""
     if budget.is_spent:
         told += f"; not all mistakes were tried in {budget.seconds:.0f} s"
+    if budget.is_starved:
+        told += "; not all mistakes were tried: memory ran out"
     if budget.failures:
         told += "; the search failed, which is a bug of fastgrad, not of the gradient: "
         told += join(budget.failures)

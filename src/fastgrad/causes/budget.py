@@ -22,13 +22,14 @@ class Budget:
     Attributes
     ----------
     seconds : float
-    is_spent : bool
+    is_spent, is_starved : bool
+        Whether the time was over, and whether memory ran out.
     failures : list of str
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.is_spent = False
+        self.is_spent = self.is_starved = False
         self.failures: list[str] = []
         self._end = time.thread_time() + seconds
 
@@ -54,6 +55,8 @@ class Budget:
             search()
         except SpentError:
             pass
+        except MemoryError:
+            self.is_starved = True
         except Exception as error:
             if STRICT:
                 raise

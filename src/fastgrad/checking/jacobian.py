@@ -219,12 +219,13 @@ def checked(
     rng = problem.rng()
     random = random_outputs(problem.outputs)
     notes = problem.add_strays() if random is None else []
-    analytic = np.append(analytic, np.zeros(len(problem.row) - len(analytic)))
-    order = problem.sort()
-    gradient = Gradient.of([analytic[order]], rtol)
+    strays = len(problem.row) - len(analytic)
+    analytic = np.append(analytic, np.zeros(strays)) if strays else analytic
+    analytic = analytic[problem.sort()]
+    gradient = Gradient.of([analytic], rtol)
     entries = problem.entries()
     if random is not None:
-        report = problem.relabel(unchecked(entries, [analytic[order]], [random]))
+        report = problem.relabel(unchecked(entries, [analytic], [random]))
         calls = problem.outputs.evaluations
         return dataclasses.replace(report, subject="Jacobian", evaluations=calls)
     blocks = len(entries.nest.names)
@@ -250,5 +251,7 @@ def checked(
 
 def _scale(found: Verdicts | Judgement, units: Array, *further: str) -> None:
     """Bring what was found in units of the outputs' noise to those of the Jacobian."""
-    for field in ("analytic", "numerical", "error", "tolerance", *further):
-        setattr(found, field, getattr(found, field) * units)
+    found.tolerance = found.tolerance * units
+    for field in ("analytic", "numerical", "error", *further):
+        values = getattr(found, field)
+        np.multiply(values, units, out=values)

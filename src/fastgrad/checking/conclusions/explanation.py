@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arrays import Array
+from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import Finding
 from fastgrad.checking.judgement import KINK, WRONG, Gradient, Verdicts
 from fastgrad.losses import Losses, as_program
-from fastgrad.reports import GradientReport
+from fastgrad.reports import Cause, GradientReport
 
 # Findings after which the numbers of one call say nothing.
 _OF_CALLS = {"accumulation", "stale", "nondeterministic"}
+
+# Bytes for each parameter, and each number that the loss computes: of a search.
+_SEARCH, _SEARCH_OF_VALUES = 8 * 30, 8 * 7
 
 _EXPLAINED = 1e-6  # of each derivative: a mistake explains so many digits
 
@@ -44,12 +48,35 @@ def explained(
     known = {finding.cause.code for finding in findings}
     if report.verdict != "wrong" or known & _OF_CALLS:
         return report
+    try:
+        causes = _named(losses, gradient, entries, grads, seconds)
+    except MemoryError as error:
+        blocks = tuple(b.name for b in report.blocks if b.verdict == "wrong")
+        why = str(error) or "memory ran out"
+        causes = (Cause("unknown", blocks, f"the cause was not looked for: {why}"),)
+    causes = tuple(cause for cause in causes if cause.code not in known)
+    return dataclasses.replace(report, causes=causes)
+
+
+def _named(
+    losses: Losses,
+    gradient: Gradient,
+    entries: Verdicts,
+    grads: Any,
+    seconds: float,
+) -> tuple[Cause, ...]:
+    """Return the causes; MemoryError before it is looked for what takes too much."""
     from fastgrad.causes import name_causes  # where nothing is wrong, not even loaded
 
     program = as_program(losses)
+    needed = _SEARCH * losses.nest.size
+    if program is not None:
+        needed += _SEARCH_OF_VALUES * sum(node.size for node in program.operations)
+    instead = "a smaller model of the same code has the same mistake"
+    refuse_too_large(needed, "looking for it", instead)
     if program is not None:
         program.remember()
-    causes = name_causes(
+    return name_causes(
         losses.nest,
         losses.theta,
         _measured(losses, gradient, entries),
@@ -57,8 +84,6 @@ def explained(
         elsewhere=_elsewhere(losses, grads) if callable(grads) else None,
         seconds=seconds,
     )
-    causes = tuple(cause for cause in causes if cause.code not in known)
-    return dataclasses.replace(report, causes=causes)
 
 
 def _measured(losses: Losses, gradient: Gradient, entries: Verdicts) -> Any:
@@ -66,6 +91,8 @@ def _measured(losses: Losses, gradient: Gradient, entries: Verdicts) -> Any:
     from fastgrad.causes import Measured
 
     def whole(values: Any, otherwise: Any) -> Any:
+        if len(entries.index) == losses.nest.size:
+            return values
         result = np.full(losses.nest.size, otherwise)
         result[entries.index] = values
         return result

@@ -17,7 +17,7 @@ from fastgrad.checking.jacobians.outputs import Outputs
 from fastgrad.losses import Losses, Progress
 from fastgrad.params import Nest, Vector
 
-_BATCH = 2**22  # numbers in the points that are held at once
+_BATCH = 2**19  # numbers in the points that are held at once
 _KEPT = 4  # numbers of the outputs for each entry
 
 

@@ -1,7 +1,7 @@
 """A function, its point, and the entries of its Jacobian."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypedDict
 
@@ -211,6 +211,8 @@ class Problem:
             from scipy.sparse import csr_array
 
             return csr_array((entries, (self.row, self.column)), shape=self.shape)
+        if self.sparsity is None and not self.flat.nested:  # row by row
+            return entries.reshape(self.shape)
         matrix = np.zeros(self.shape)
         matrix[self.row, self.column] = entries
         return matrix
@@ -241,7 +243,7 @@ class Problem:
         given = report.numerical, report.analytic, report.error
         fields: dict[str, Any] = {
             "gradients": tuple(
-                self.arranged(np.concatenate([part.ravel() for part in nest.values()]))
+                self.arranged(_in_a_row([part.ravel() for part in nest.values()]))
                 for nest in given
             )
         }
@@ -350,6 +352,10 @@ class Problem:
             raise ValueError(
                 f"`{self.given}` must have shape {self.shape}, got {matrix.shape}."
             )
+
+
+def _in_a_row(parts: Sequence[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _of_one(fun: Callable[..., Any]) -> Callable[..., Any]:
