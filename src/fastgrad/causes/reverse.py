@@ -277,7 +277,7 @@ class Reverse:
             return total
         # The others are linear, or need no more than half of the digits.
         ends = [
-            _evaluate(
+            evaluate(
                 node, tuple(_moved_along(x, tangents.get(x), step) for x in node.inputs)
             )
             for step in (_STEP, -_STEP)
@@ -292,7 +292,7 @@ class Reverse:
             if node in values or inputs != node.inputs:
                 value = values.get(node)
                 if value is None:
-                    value = _evaluate(node, inputs)
+                    value = evaluate(node, inputs)
                 moved[node] = Node(
                     node.op, inputs, node.ints, value, node.label, node.source
                 )
@@ -377,7 +377,7 @@ def einsum(a: Array, la: list[int], b: Array, lb: list[int], out: list[int]) -> 
     return np.asarray(np.einsum(*operands, optimize=optimize))
 
 
-def _evaluate(node: Node, inputs: Sequence[Node]) -> Array:
+def evaluate(node: Node, inputs: Sequence[Node]) -> Array:
     """The operation's value at other inputs."""
     values = [x.value for x in inputs]
     if node.op == "view":

@@ -37,7 +37,7 @@ from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.opaque import call_opaque
 from fastgrad.program.trace.packages import Packages
 from fastgrad.program.trace.traced import Traced
-from fastgrad.program.trace.tracing import Graph, trace_graph
+from fastgrad.program.trace.tracing import Graph, trace_blocks, trace_graph
 
 __all__ = [
     "Complex",
@@ -65,5 +65,6 @@ __all__ = [
     "program_of",
     "spoken",
     "topological",
+    "trace_blocks",
     "trace_graph",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,8 @@ def trace_graph(
         Node("parameter", (), (), value, name, source)
         for name, value in zip(nest.names, nest.split(theta), strict=True)
     ]
-    given = loss, nest, parameters, reduction, source
+    scalar = partial(_scalar, reduction=reduction, source=source)
+    given = loss, nest, parameters, source, scalar
     packages = packages or Packages()
     recording = Recording(rewritten, sharing=sharing, packages=packages)
     node = _recorded(recording, *given)
@@ -87,15 +89,44 @@ def trace_graph(
     return Graph(parameters, node, guards, recording.opaque)
 
 
+def trace_blocks(function: Callable[[Any], Any], nest: Nest) -> list[Node]:
+    """Record a function that returns what is built like its parameters: a gradient.
+
+    Returns
+    -------
+    list of Node
+        One for each block; all that is computed is behind them.
+    """
+    source = graph.defining_line(function)
+    parameters = [
+        Node("parameter", (), (), np.array(leaf, np.float64), name, source)
+        for name, leaf in zip(nest.names, nest.leaves, strict=True)
+    ]
+
+    def blocks(recording: Recording, result: Any) -> list[Node]:
+        return [_node(recording, x) for x, _ in nest.members(result, "grads")]
+
+    recording = Recording(rewritten)
+    found: list[Node] = _recorded(recording, function, nest, parameters, source, blocks)
+    return found
+
+
+def _node(recording: Recording, value: Any) -> Node:
+    """The node of a result, traced or not."""
+    if isinstance(value, np.ndarray):
+        value = recording.lift(value)
+    return value.node if isinstance(value, Traced) else graph.constant(value)
+
+
 def _recorded(
     recording: Recording,
-    loss: Callable[[Any], Any],
+    function: Callable[[Any], Any],
     nest: Nest,
     parameters: Sequence[Node],
-    reduction: str | None,
     source: Source,
-) -> Node:
-    """The node of the loss; TraceError for what it raises (but for lack of memory)."""
+    outcome: Callable[[Recording, Any], Any],
+) -> Any:
+    """What comes of its result; TraceError for what it raises (but lack of memory)."""
     token = graph.current_trace.set(recording)
     try:
         traced = [
@@ -103,9 +134,9 @@ def _recorded(
             for node, leaf in zip(parameters, nest.leaves, strict=True)
         ]
         with np.errstate(all="ignore"):
-            result = _result(recording, loss, nest.rebuild(traced))
+            result = _result(recording, function, nest.rebuild(traced))
         recording.source = source
-        node = _scalar(recording, result, reduction, source)
+        found = outcome(recording, result)
     except (TraceError, MemoryError):
         raise
     except Exception as error:
@@ -117,7 +148,7 @@ def _recorded(
         recording.kept.settle()
     if recording.refused:
         raise TraceError(*recording.refused[-1])
-    return node
+    return found
 
 
 def _result(recording: Recording, loss: Any, params: Any) -> Any:

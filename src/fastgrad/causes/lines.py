@@ -1,0 +1,355 @@
+"""Where in the user's own gradient code a gradient goes wrong.
+
+The code is traced as the loss is: a program whose results are the blocks. Its values
+are right if they are values of the loss's program, or gradients there. The first of the
+others that, replaced by such a right one, makes wrong blocks right bounds the mistake:
+it is in what led there from right values. That is shown, not supposed: all that follows
+is computed anew.
+
+Which replacements are worth that, a projection tells: the blocks are nearly always
+linear in such a value, so how a weighted sum of them would change is a dot product.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.causes.budget import Budget, SpentError
+from fastgrad.causes.evidence import Evidence
+from fastgrad.causes.known import Known, same
+from fastgrad.causes.reverse import Reverse, evaluate
+from fastgrad.params import Nest
+from fastgrad.program import (
+    Node,
+    Source,
+    TraceError,
+    derivative,
+    topological,
+    trace_blocks,
+)
+
+Array = NDArray[np.float64]
+
+_CLOSE = 1e-7  # of the parts of a projection, which cancel
+_GIVEN = 1e-5  # of the largest entry, which may be in float32
+_SHOWN = 4  # lines
+#: Elements of a program, beyond which its values are not compared.
+_LARGEST = 1 << 22
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a mistake is, in the user's code.
+
+    Attributes
+    ----------
+    blocks : frozenset of int
+        That are right if what comes out of there is.
+    lines : tuple of Source
+        One of which is wrong; none if what comes in should be something else.
+    since : tuple of Source
+        The other lines, on which right gradients that go in are made.
+    constants : bool
+        Whether arrays go in that are not computed from parameters, nor in the loss.
+    """
+
+    blocks: frozenset[int]
+    lines: tuple[Source, ...]
+    since: tuple[Source, ...]
+    constants: bool = False
+
+    @property
+    def text(self) -> str:
+        """What to say of it."""
+        if not self.lines:
+            before = _listed(self.since)
+            return f"behind {before} of your gradient code, whose value is right"
+        text = f"in {_listed(self.lines)} of your gradient code"
+        if len(self.lines) == 1:
+            text += f", `{self.lines[0].code}`"
+        if self.since:
+            text += f", or on the way there from {_listed(self.since)}"
+        return text + ", or in a constant array that goes in" * self.constants
+
+
+def _listed(lines: Iterable[Source]) -> str:
+    numbers = sorted({line.line for line in lines})
+    if len(numbers) > _SHOWN:
+        return f"lines {numbers[0]} to {numbers[-1]}"
+    if len(numbers) > 1:
+        return f"lines {', '.join(map(str, numbers[:-1]))} or {numbers[-1]}"
+    return f"line {numbers[0]}"
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Right values in place of those of some nodes."""
+
+    nodes: Sequence[Node]
+    moved: Mapping[Node, Node]
+    blocks: tuple[int, ...]
+
+
+class Backward:
+    """The user's gradient code as a program.
+
+    Parameters
+    ----------
+    results : sequence of Node
+        One for each block.
+    right : sequence of ndarray
+        What they should be.
+    known : Known
+    budget : Budget
+    """
+
+    def __init__(
+        self,
+        results: Sequence[Node],
+        right: Sequence[Array],
+        known: Known,
+        budget: Budget,
+    ) -> None:
+        self.results, self.right = list(results), list(right)
+        self.known, self.budget = known, budget
+        self.wrong = [b for b, x in enumerate(right) if not same(results[b].value, x)]
+        self.nodes = [n for n in topological(*results) if n.active and n.inputs]
+        rng = np.random.default_rng(0)
+        self.weights = [rng.standard_normal(x.shape) for x in right]
+
+    def due(self, b: int) -> float:
+        """How a weighted sum of a block is to change."""
+        return float(np.vdot(self.weights[b], self.right[b] - self.results[b].value))
+
+    def sweep(self, blocks: Iterable[int], stop: Iterable[Node]) -> dict[Node, Array]:
+        """What weighs each value in the weighted sum of blocks.
+
+        Where several are replaced at once, a change does not go on through any.
+        """
+        ends, found = set(stop), dict[Node, Array]()
+        for b in blocks:
+            result, weight = self.results[b], self.weights[b]
+            found[result] = found[result] + weight if result in found else weight
+        for node in reversed(self.nodes):
+            if node not in found or node in ends:
+                continue
+            self.budget.check()
+            for x, part in zip(node.inputs, derivative(node, found[node]), strict=True):
+                if x.active and part is not None:
+                    part = np.broadcast_to(part, x.shape)
+                    found[x] = found[x] + part if x in found else part
+        return found
+
+    def replaced(self, values: Mapping[Node, Array]) -> dict[Node, Node]:
+        """What becomes of the nodes if these have other values."""
+        moved: dict[Node, Node] = {}
+        for node in self.nodes:
+            if node in values:
+                moved[node] = _with(node, (), values[node])
+            elif any(x in moved for x in node.inputs):
+                self.budget.check()
+                inputs = tuple(moved.get(x, x) for x in node.inputs)
+                moved[node] = _with(node, inputs, evaluate(node, inputs))
+        return moved
+
+    def repaired(self, moved: Mapping[Node, Node]) -> tuple[int, ...]:
+        """The wrong blocks that are right then; none if a right one is not."""
+        found = []
+        for b, result in enumerate(self.results):
+            if result in moved:
+                right = same(moved[result].value, self.right[b])
+                if b not in self.wrong and not right:
+                    return ()
+                if b in self.wrong and right:
+                    found.append(b)
+        return tuple(found)
+
+    # ---- repairs
+
+    def place(self) -> tuple[Place, "Backward"]:
+        """Where the first mistake is, and what is left without it."""
+        repair = self.repair()
+        place = self.located(repair)
+        results = [repair.moved.get(r, r) for r in self.results]
+        return place, Backward(results, self.right, self.known, self.budget)
+
+    def repair(self) -> Repair:
+        """The first one that makes all wrong blocks right; else, most.
+
+        The last resort is the right block itself.
+        """
+        ways = [(self.wrong, True), (self.wrong, False)]
+        ways += [([b], True) for b in self.wrong if len(self.wrong) > 1]
+        best: Repair | None = None
+        for blocks, strange in ways:
+            if best is None or len(best.blocks) < len(blocks):
+                for repair in self.repairs(blocks, strange):
+                    if best is None or len(repair.blocks) > len(best.blocks):
+                        best = repair
+                    if set(repair.blocks) >= set(blocks):
+                        break
+        if best is None:
+            b = self.wrong[0]
+            result = self.results[b]
+            moved = {result: _with(result, (), self.right[b])}
+            best = Repair([result], moved, (b,))
+        return best
+
+    def repairs(self, blocks: Sequence[int], strange: bool) -> Iterator[Repair]:
+        """Values that, replaced, make blocks right, in the order of the code.
+
+        `strange` ones, that are not known; else those that are right, elsewhere.
+        """
+        whole = self.sweep(blocks, ())
+        due = sum(map(self.due, blocks))
+        for node in self.nodes:
+            if node in whole and (node in self.known) != strange:
+                for value in self.known.fitting(node.value, whole[node], due, _CLOSE):
+                    yield from self._tried([node], [value])
+        for nodes in self._loops():
+            if any((n in self.known) != strange for n in nodes):
+                choices = self.known.loops([n.shape for n in nodes])
+                cut = self.sweep(blocks, nodes) if choices else {}
+                for values in choices:
+                    parts = [
+                        float(np.vdot(cut[n], value - n.value))
+                        for n, value in zip(nodes, values, strict=True)
+                        if n in cut
+                    ]
+                    if abs(sum(parts) - due) <= _CLOSE * sum(map(abs, parts)):
+                        yield from self._tried(nodes, values)
+
+    def _tried(
+        self, nodes: Sequence[Node], values: Sequence[Array]
+    ) -> Iterator[Repair]:
+        moved = self.replaced(dict(zip(nodes, values, strict=True)))
+        if blocks := self.repaired(moved):
+            yield Repair(nodes, moved, blocks)
+
+    def _loops(self) -> Iterator[list[Node]]:
+        """Operations that are the same piece of code, run again in a loop or a call."""
+        seen = set()
+        for key in (_turn, _line):
+            groups: dict[Any, list[Node]] = defaultdict(list)
+            for node in self.nodes:
+                groups[key(node)].append(node)
+            for group in groups.values():
+                # The first or the last turn may be another thing.
+                for nodes in (group, group[1:], group[:-1]):
+                    if len(nodes) > 1 and tuple(nodes) not in seen:
+                        seen.add(tuple(nodes))
+                        yield nodes
+
+    # ---- lines
+
+    def located(self, repair: Repair) -> Place:
+        """The lines that lead to a repair, and where what is right goes in.
+
+        Right is what is known once the others are replaced.
+        """
+        own = set(repair.nodes)
+        seen = {n for n in own if n not in self.known or n in self.results}
+        right, constants, stack = own - seen, False, list(seen)
+        while stack:
+            for x in stack.pop().inputs:
+                if not x.active:
+                    constants |= x.value.size > 1 and not self.known.has(x.value)
+                elif not x.inputs or x in own or repair.moved.get(x, x) in self.known:
+                    right.add(x)
+                elif x not in seen:
+                    seen.add(x)
+                    stack.append(x)
+        lines = _of_lines(n for n in (*self.nodes, *repair.nodes) if n in seen)
+        since = _of_lines(
+            n
+            for n in self.nodes
+            if n in right and (not seen or self.known.is_passed_back(n))
+        )
+        if lines:
+            first = min(lines)
+            near = {*lines, first - 1} if len(lines) == 1 else set(lines)
+            since = {k: line for k, line in since.items() if k not in near}
+        blocks = frozenset(repair.blocks)
+        return Place(blocks, tuple(lines.values()), tuple(since.values()), constants)
+
+
+def _of_lines(nodes: Iterable[Node]) -> dict[int, Source]:
+    return {n.source.line: n.source for n in nodes}
+
+
+def _turn(node: Node) -> Any:
+    return node.source.site, node.op, node.label
+
+
+def _line(node: Node) -> Any:
+    return node.source, node.op, node.label
+
+
+def _with(node: Node, inputs: tuple[Node, ...], value: Array) -> Node:
+    return Node(node.op, inputs, node.ints, value, node.label, node.source)
+
+
+def places(
+    grads: Callable[[Any], Any],
+    nest: Nest,
+    evidence: Evidence,
+    reverse: Reverse,
+    budget: Budget,
+) -> list[Place]:
+    """Return where in the user's gradient code mistakes are; empty if it is not traced.
+
+    Parameters
+    ----------
+    grads : callable
+    nest : Nest
+    evidence : Evidence
+        Exact.
+    reverse : Reverse
+    budget : Budget
+    """
+    found: list[Place] = []
+
+    def search() -> None:
+        results = trace_blocks(grads, nest)
+        if sum(n.value.size for n in topological(*results)) > _LARGEST:
+            return
+        blocks = zip(results, evidence.blocks, strict=True)
+        if all(
+            r.shape == x.given.shape and _agree(r.value, x.given) for r, x in blocks
+        ):
+            right = [block.right for block in evidence.blocks]
+            backward = Backward(results, right, Known(reverse), budget)
+            while backward.wrong:
+                place, backward = backward.place()
+                found.append(place)
+
+    with suppress(TraceError, SpentError):
+        search()
+    return _united(found)
+
+
+def _agree(traced: Array, given: Array) -> bool:
+    """Whether the program computes what the code gave."""
+    limit = _GIVEN * np.abs(given).max(initial=0)
+    return bool((np.abs(traced - given) <= limit).all())
+
+
+def _united(places: Iterable[Place]) -> list[Place]:
+    """The places, those on the same lines as one."""
+    united: dict[Any, Place] = {}
+    for one in places:
+        key = one.lines or one.since
+        if other := united.get(key):
+            one = Place(
+                one.blocks | other.blocks,
+                one.lines,
+                tuple(dict.fromkeys(one.since + other.since)),
+                one.constants or other.constants,
+            )
+        united[key] = one
+    return list(united.values())
