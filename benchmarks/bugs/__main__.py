@@ -117,11 +117,11 @@ def check(case):
     name_causes, seconds = causes.name_causes, [0.0]
 
     def timed(*args, **kwargs):
-        started = time.perf_counter()
+        started = time.thread_time()
         try:
             return name_causes(*args, **kwargs)
         finally:
-            seconds[0] = time.perf_counter() - started
+            seconds[0] = time.thread_time() - started
 
     causes.name_causes = timed
     try:
@@ -141,6 +141,14 @@ class Grade:
     given: bool
     right: bool
     naming: float
+
+    @property
+    def is_one(self):
+        """Whether one line is told, by its code."""
+        message = self.report.causes[0].message
+        told = re.search(r"the mistake is in line \d+ of your", message)
+        vague = ("on the way", "constant array", "behind")
+        return bool(told) and not any(words in message for words in vague)
 
     @property
     def named(self):
@@ -170,26 +178,78 @@ def grade(mutant):
 
 
 def located(mutant, report, case, blocks):
-    """Whether a place is told, and whether all that is told of it is true.
+    """Whether a place is told, and whether what is told of it is true.
 
-    A line of the user's backward code; a line of the forward code, or a bound to it;
-    the blocks, where the mistake is at no operation.
+    Lines of the user's gradient code; a line of the forward code, or a bound to it; the
+    blocks, where the mistake is at no operation.
     """
-    told = []
-    for cause in report.causes[:1]:
-        for line in re.findall(r"line (\d+) of your backward", cause.message):
-            told.append(abs(int(line) - mutant.line) <= mutant.source.count("\\\n"))
-        for line in re.findall(r"at or behind line (\d+)", cause.message):
-            told.append(not mutant.marks or behind(mutant, case, int(line)))
-        if not told and cause.source_line and cause.code != "unknown":
-            told.append(not mutant.marks or mutant.marked(cause.source_line))
-        if not told and re.search("what comes down to .* is wrong", cause.message):
-            told.append(True)  # of the operation at its line, or of one that uses it
-        if not told and cause.source_line:
-            told.append(True)
-        if not told and not mutant.marks and cause.code != "unknown":
-            told.append(blocks)
-    return bool(told), bool(told) and all(told)
+    if not report.causes:
+        return False, False
+    cause = report.causes[0]
+    if "the mistake is" in cause.message:
+        told = cause.message.split("the mistake is")[1].split("; ")[0]
+        return True, any(
+            at(mutant, case, place)
+            for place in re.split(" and in (?=line)| and in or ", told)
+        )
+    if bounds := re.findall(r"at or behind line (\d+)", cause.message):
+        line = int(bounds[0])
+        return True, not mutant.marks or behind(mutant, case, line)
+    if cause.source_line and cause.code != "unknown":
+        return True, not mutant.marks or mutant.marked(cause.source_line)
+    if cause.source_line:  # what comes down there is wrong, or right: operations' words
+        return True, True
+    return cause.code != "unknown" and not mutant.marks, blocks
+
+
+def at(mutant, case, place):
+    """Whether the mutant's line is one of those told, or ran on the way to them."""
+    place, _, way = place.partition(", or on the way there from ")
+    if "constant array" in place + way:
+        return True
+    numbers = [
+        [int(n) for n in re.findall(r"\d+", of)]
+        for of in (
+            re.sub(r"`.*`", "", place).partition("of your")[0],
+            way.partition("(for")[0],
+        )
+    ]
+    lines, since = numbers
+    if " to " in place.partition("of your")[0]:
+        lines = range(lines[0], lines[-1] + 1)
+    ran = executed(case)
+    if "behind line" in place:
+        return any(mutant.line in ran[ran.index(n) :] for n in lines if n in ran)
+    if mutant.line in lines:
+        return True
+    if "behind it" in place + way and mutant.line in ran[ran.index(lines[-1]) :]:
+        return True
+    for k, line in enumerate(ran):
+        if line in since:
+            on = [j for j in range(k, len(ran)) if ran[j] in lines][:1]
+            if on and mutant.line in ran[k : on[0] + 1]:
+                return True
+    return False
+
+
+def executed(case):
+    """The lines of a model that its gradient runs, in order."""
+    _, params, grads = case
+    file, ran = grads.__code__.co_filename, []
+
+    def trace(frame, event, _):
+        if frame.f_code.co_filename != file:
+            return None
+        if event in ("line", "return"):
+            ran.append(frame.f_lineno)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        grads(params)
+    finally:
+        sys.settrace(None)
+    return ran
 
 
 def behind(mutant, case, line):
@@ -233,6 +293,7 @@ def table(grades):
             *(share(count[outcome], n) for outcome in OUTCOMES[:-1]),
             share(sum(g.given for g in some), n),
             share(sum(g.right for g in some), n),
+            share(sum(g.right and g.is_one for g in some), n),
         ]
         yield "| " + " | ".join(cells) + " |"
 

@@ -13,12 +13,15 @@
 - `probes`: an edit projected on the error, a dot product; `search`: all edits at all
   sites, and what becomes of those that pass; `words` for them.
 - `points`: a second point, which refutes coincidences. `budget`: when to stop.
+- `lines`: where in the user's gradient code the mistake is, by what is `known` there.
 
 A cause is named when doing the mistake to the right gradient gives the gradient under
 test, within the error bars, in whole blocks. Nothing that merely looks alike is named.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +30,7 @@ from fastgrad.causes.blocks import block_edits
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.edits import LEVELS
 from fastgrad.causes.evidence import Block, Evidence, Guess, Measured, gather, join
+from fastgrad.causes.lines import Place, locate
 from fastgrad.causes.places import whereabouts
 from fastgrad.causes.points import Elsewhere, SecondPoint
 from fastgrad.causes.reverse import Reverse
@@ -40,6 +44,7 @@ _STEP = 1e-3  # relative, to the second point
 _PLAIN, _FEW_LEVELS = 6.0, 2  # bits of what is hardly chance; levels to look beside it
 _BEHIND = 6.0  # bits of a block that is to have another mistake besides
 _NEAR = 5.0  # in bits: as plausible as the best
+_LOCATING = 0.25  # of the time
 _SHOWN = 3  # guesses about the same blocks that cannot be told apart
 _FEW_DIGITS = 1e-6  # of the gradient: more than differences and float32 are off by
 _COMMON = 0.25  # of the entries: so many are off where it is by rounding
@@ -52,6 +57,7 @@ def name_causes(
     *,
     program: Program | None = None,
     elsewhere: Elsewhere | None = None,
+    grads: Callable[[Any], Any] | None = None,
     seconds: float = 2.0,
 ) -> tuple[Cause, ...]:
     """Return why a gradient is wrong, what explains most first.
@@ -69,6 +75,8 @@ def name_causes(
     elsewhere : callable, optional
         Of a shift of the parameters: other parameters and the gradient under test
         there, or None.
+    grads : callable, optional
+        The user's code that computes it.
     seconds : float
         How long to look for it, on this thread's clock.
 
@@ -83,7 +91,8 @@ def name_causes(
     budget, found = Budget(seconds), []
 
     def search() -> None:
-        found.extend(_found(nest, theta, measured, program, elsewhere, budget))
+        given = nest, theta, measured, program, elsewhere, grads
+        found.extend(_found(*given, budget))
 
     with np.errstate(all="ignore"):
         budget.attempt(search)
@@ -101,15 +110,35 @@ def _found(
     measured: Measured,
     program: Program | None,
     elsewhere: Elsewhere | None,
+    grads: Callable[[Any], Any] | None,
     budget: Budget,
 ) -> list[Cause]:
     reverse = _reversed(program, budget)
     evidence = gather(nest, theta, measured, reverse)
+    located: list[Place] = []
+    if grads is not None and reverse is not None and evidence.exact:
+        part = Budget(budget.seconds * _LOCATING)
+        located = locate(grads, nest, evidence, reverse, part)
     second = _second_point(nest, theta, evidence, reverse, elsewhere)
     guesses = _guesses(evidence, reverse, budget)
     if second is not None:
         guesses = second.stale() + second.confirmed(guesses, budget)
-    return _causes(evidence, guesses, reverse, budget)
+    causes = _causes(evidence, guesses, reverse, budget)
+    return [_located(cause, evidence, located) for cause in causes]
+
+
+def _located(cause: Cause, evidence: Evidence, located: list[Place]) -> Cause:
+    """The cause with where its mistake is in the user's gradient code."""
+    names = [block.name for block in evidence.blocks]
+    texts = []
+    for place in located:
+        blocks = [name for b, name in enumerate(names) if b in place.blocks]
+        if of := [name for name in blocks if name in cause.blocks]:
+            whole = len(of) == len(cause.blocks)
+            texts.append(place.text + ("" if whole else f" (for {join(of)})"))
+    if not texts:
+        return cause
+    return replace(cause, message=f"{cause.message}; the mistake is {join(texts)}")
 
 
 def _second_point(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.budget import Budget
 from fastgrad.causes.reverse import Reverse, elementwise
 from fastgrad.program import Node
 
@@ -22,12 +23,14 @@ class Known:
     Parameters
     ----------
     reverse : Reverse
+    budget : Budget
     """
 
-    def __init__(self, reverse: Reverse) -> None:
+    def __init__(self, reverse: Reverse, budget: Budget) -> None:
         self._loops: dict[int, list[list[Array]]] = defaultdict(list)
         of_size: dict[int, list[Array]] = defaultdict(list)
         for group in reverse.groups:
+            budget.check()
             for turns in zip(*(_arrays(reverse, n) for n in group), strict=False):
                 self._loops[len(group)] += [list(turns), list(turns[::-1])]
                 for array in turns:

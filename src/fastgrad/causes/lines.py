@@ -56,24 +56,28 @@ class Place:
         The other lines, on which right gradients that go in are made.
     constants : bool
         Whether arrays go in that are not computed from parameters, nor in the loss.
+    behind : bool
+        Whether what the lines give is right, but not as the block that it is.
     """
 
     blocks: frozenset[int]
     lines: tuple[Source, ...]
     since: tuple[Source, ...]
     constants: bool = False
+    behind: bool = False
 
     @property
     def text(self) -> str:
         """What to say of it."""
         if not self.lines:
-            before = _listed(self.since)
-            return f"behind {before} of your gradient code, whose value is right"
+            what = f"{_listed(self.since)} of your gradient code"
+            return f"in or behind {what}, whose value is right, but not where it goes"
         text = f"in {_listed(self.lines)} of your gradient code"
         if len(self.lines) == 1:
             text += f", `{self.lines[0].code}`"
         if self.since:
             text += f", or on the way there from {_listed(self.since)}"
+        text += ", or behind it" * self.behind
         return text + ", or in a constant array that goes in" * self.constants
 
 
@@ -117,7 +121,11 @@ class Backward:
     ) -> None:
         self.results, self.right = list(results), list(right)
         self.known, self.budget = known, budget
-        self.wrong = [b for b, x in enumerate(right) if not same(results[b].value, x)]
+        self.wrong = [
+            b
+            for b, x in enumerate(right)
+            if results[b].active and not same(results[b].value, x)
+        ]
         self.nodes = [n for n in topological(*results) if n.active and n.inputs]
         rng = np.random.default_rng(0)
         self.weights = [rng.standard_normal(x.shape) for x in right]
@@ -179,26 +187,22 @@ class Backward:
         return place, Backward(results, self.right, self.known, self.budget)
 
     def repair(self) -> Repair:
-        """The first one that makes all wrong blocks right; else, most.
+        """The first one that makes all wrong blocks right.
 
-        The last resort is the right block itself.
+        If there is none, that of the block about which most can be told.
         """
-        ways = [(self.wrong, True), (self.wrong, False)]
-        ways += [([b], True) for b in self.wrong if len(self.wrong) > 1]
-        best: Repair | None = None
-        for blocks, strange in ways:
-            if best is None or len(best.blocks) < len(blocks):
-                for repair in self.repairs(blocks, strange):
-                    if best is None or len(repair.blocks) > len(best.blocks):
-                        best = repair
-                    if set(repair.blocks) >= set(blocks):
-                        break
-        if best is None:
-            b = self.wrong[0]
-            result = self.results[b]
-            moved = {result: _with(result, (), self.right[b])}
-            best = Repair([result], moved, (b,))
-        return best
+        for strange in (True, False):
+            for repair in self.repairs(self.wrong, strange):
+                if len(repair.blocks) == len(self.wrong):
+                    return repair
+        each = [self._of_block(b) for b in self.wrong]
+        return min(each, key=lambda r: (-len(r.blocks), len(self.located(r).lines)))
+
+    def _of_block(self, b: int) -> Repair:
+        """The first one that makes a block right: in the end, itself."""
+        result = self.results[b]
+        last = Repair([result], {result: _with(result, (), self.right[b])}, (b,))
+        return next(self.repairs([b], True), last)
 
     def repairs(self, blocks: Sequence[int], strange: bool) -> Iterator[Repair]:
         """Values that, replaced, make blocks right, in the order of the code.
@@ -256,7 +260,9 @@ class Backward:
         seen = {n for n in own if n not in self.known or n in self.results}
         right, constants, stack = own - seen, False, list(seen)
         while stack:
-            for x in stack.pop().inputs:
+            node = stack.pop()
+            constants |= node.op == "place"  # into what was there
+            for x in node.inputs:
                 if not x.active:
                     constants |= x.value.size > 1 and not self.known.has(x.value)
                 elif not x.inputs or x in own or repair.moved.get(x, x) in self.known:
@@ -275,7 +281,9 @@ class Backward:
             near = {*lines, first - 1} if len(lines) == 1 else set(lines)
             since = {k: line for k, line in since.items() if k not in near}
         blocks = frozenset(repair.blocks)
-        return Place(blocks, tuple(lines.values()), tuple(since.values()), constants)
+        behind = any(n in self.known and n in self.results for n in own)
+        given = tuple(lines.values()), tuple(since.values())
+        return Place(blocks, *given, constants, behind)
 
 
 def _of_lines(nodes: Iterable[Node]) -> dict[int, Source]:
@@ -294,7 +302,7 @@ def _with(node: Node, inputs: tuple[Node, ...], value: Array) -> Node:
     return Node(node.op, inputs, node.ints, value, node.label, node.source)
 
 
-def places(
+def locate(
     grads: Callable[[Any], Any],
     nest: Nest,
     evidence: Evidence,
@@ -323,7 +331,7 @@ def places(
             r.shape == x.given.shape and _agree(r.value, x.given) for r, x in blocks
         ):
             right = [block.right for block in evidence.blocks]
-            backward = Backward(results, right, Known(reverse), budget)
+            backward = Backward(results, right, Known(reverse, budget), budget)
             while backward.wrong:
                 place, backward = backward.place()
                 found.append(place)
@@ -350,6 +358,7 @@ def _united(places: Iterable[Place]) -> list[Place]:
                 one.lines,
                 tuple(dict.fromkeys(one.since + other.since)),
                 one.constants or other.constants,
+                one.behind or other.behind,
             )
         united[key] = one
     return list(united.values())

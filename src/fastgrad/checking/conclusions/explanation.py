@@ -82,6 +82,7 @@ def _named(
         _measured(losses, gradient, entries),
         program=program,
         elsewhere=_elsewhere(losses, grads) if callable(grads) else None,
+        grads=grads if callable(grads) else None,
         seconds=seconds,
     )
 
