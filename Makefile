@@ -20,7 +20,7 @@ test: $(VENV)/tools
 TORCH ?= torch
 test-interop: $(VENV)/tools
 	$(BIN)/pip install --quiet '$(TORCH)' expecttest "$$(echo $(VENV)/wheel/*.whl)[torch,jax]"
-	$(BIN)/python -m pytest tests/interop
+	$(BIN)/python -m pytest tests/interop tests/test_features.py
 
 # The C kernels on aarch64, emulated: gcc-aarch64-linux-gnu and qemu-user must be there.
 arm:
