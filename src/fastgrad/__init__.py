@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         check_variations,
         layer_loss,
         numerical_gradient,
+        numerical_hessian,
         numerical_jacobian,
     )
     from fastgrad.initializers import critical_init, gain

@@ -227,3 +227,12 @@ def test_causes_are_named_from_the_lines_of_the_gradient(wrong, code, line):
     assert cause.blocks == ("hessian",)
     assert "grads" not in cause.message
     assert line is None or line in cause.source_line
+
+
+@pytest.mark.parametrize("fun", [_nested_loss, _nested_gradient])
+def test_coverage(fun):
+    """So many entries of each block; there is no search."""
+    report = fg.check_hessian(fun, NEST, _nested_hessian, coverage=1)
+    assert [block.checked for block in report.blocks] == [1] * len(report.blocks)
+    with pytest.raises(ValueError, match='`coverage` must be "full" or the number'):
+        fg.check_hessian(fun, NEST, _nested_hessian, coverage="locate")

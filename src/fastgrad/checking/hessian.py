@@ -154,6 +154,7 @@ def check_hessian(
     *,
     hvp: Callable[..., Any] | None = None,
     rtol: float | None = None,
+    coverage: str | int = "full",
     **options: Unpack[Options],
 ) -> GradientReport:
     """Check a Hessian against differences of the gradient, or of the loss alone.
@@ -173,7 +174,7 @@ def check_hessian(
         What else `grad` takes.
     hvp : callable, optional
         Instead of `hess`: ``hvp(x, u)`` returns the Hessian times u.
-    rtol, method, step, sparsity, bounds, workers, seed
+    rtol, coverage, method, step, sparsity, bounds, workers, seed
         As for `check_jacobian`.
 
     Returns
@@ -213,7 +214,7 @@ def check_hessian(
     problem = Problem(grad, x, ("hess", "hessian"), **options)
     analytic = problem.analytic(hess, None, hvp)
     matrix = problem.matrix(analytic)
-    report = checked(problem, analytic, rtol)
+    report = checked(problem, analytic, rtol, coverage)
     if not of_loss and not is_nest(x):
         report = with_causes(report, grad, x, matrix, further, "hess")
     notes = report.notes

@@ -193,10 +193,6 @@ def check_jacobian(
     3
     """
     started = time.perf_counter()
-    coverage = check_coverage(coverage)
-    if coverage == "locate":
-        must = 'be "full" or the number of entries of each block'
-        raise refusal(ValueError, "coverage", must, coverage)
     problem = Problem(fun, x, **options)
     analytic = problem.analytic(jac, vjp, jvp)
     report = checked(problem, analytic, rtol, coverage)
@@ -216,6 +212,10 @@ def checked(
 ) -> GradientReport:
     """Return the report on the entries of a Jacobian; those outside a pattern, too."""
     check_rtol(rtol)
+    coverage = check_coverage(coverage)
+    if coverage == "locate":
+        must = 'be "full" or the number of entries of each block'
+        raise refusal(ValueError, "coverage", must, coverage)
     rng = problem.rng()
     random = random_outputs(problem.outputs)
     notes = problem.add_strays() if random is None else []
