@@ -117,8 +117,9 @@ class Outputs:
         points = ((x + k * step).astype(self.x.dtype) for k in times)
         return self.at(points, len(times))
 
+    @cached_property
     def scale(self) -> Array:
-        """Return the size of a change of each input that matters."""
+        """The size of a change of each input that matters."""
         return Scale(self._flat(), np.array([0, self.x.size]))[:]
 
     def inward(self) -> Array:
@@ -137,7 +138,7 @@ class Outputs:
 
         Three points so close that the outputs are straight lines but for their noise.
         """
-        step = binary(self.eps**0.5 * self.scale())
+        step = binary(self.eps**0.5 * self.scale)
         step = np.minimum(step, self.room() / 2) * self.inward()
         with np.errstate(all="ignore"):
             one, two = self.along(step, [1.0, 2.0]) - self.at_x
@@ -201,7 +202,7 @@ def quick_slopes(
     if not level <= _LOUD * outputs.eps:
         return None
     order = 1 / 3 if method == "central" else 1 / 2
-    steps = binary(level**order * outputs.scale())
+    steps = binary(level**order * outputs.scale)
     value, bent = _measured(outputs, steps, row, column, group, method)
     if bent.any():
         steps = np.where(bent, steps / _FINER, 0.0)

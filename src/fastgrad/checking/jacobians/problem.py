@@ -323,7 +323,7 @@ class Problem:
         relative = level ** (1 / (order + 1))
         if self.step is not None:
             steps = self.step[np.arange(self.shape[1])]
-            relative = float(np.median(steps / self.outputs.scale()))
+            relative = float(np.median(steps / self.outputs.scale))
         accuracy = max(relative**order, level / relative)
         return Probe(self.outputs, level, accuracy, self.seed)
 
