@@ -52,7 +52,7 @@ class Probe:
         self.outputs, self.level, self.accuracy = outputs, level, accuracy
         self.rng = np.random.default_rng(seed)
         self.step = float(binary(np.array(level ** (1 / 3))))
-        self.scale = outputs.scale()
+        self.scale = outputs.scale
         self.limit = np.zeros(outputs.at_x.size)
 
     def find(self, row: Index, column: Index, value: Array) -> Stray | None:
