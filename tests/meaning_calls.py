@@ -1,6 +1,7 @@
 """How to call the functions of the table that take particular arguments."""
 
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 
 import numpy as np
 from scipy import sparse, stats
@@ -9,9 +10,15 @@ from fastgrad.program.primitives.meanings.densities import CONTINUOUS, DISCRETE
 
 RNG = np.random.default_rng(23)
 POOL = ThreadPoolExecutor(1)
+THREADS = ThreadPool(1)
 POINTS = np.sort(RNG.normal(size=6))
 HEIGHTS = RNG.normal(size=6)
 BINS = np.array([0, 3, 1, 3, 2, 0, 3])
+
+
+def seen(z):
+    """A real number that shows both parts of a complex one."""
+    return z.real + 2.0 * z.imag
 
 
 def normal(rng, shape):
@@ -260,11 +267,35 @@ CALLS = {
         (lambda f, a: f(ARROW.tocsc(), a), (9, 1)),
         (lambda f, a: f(ARROW.tocsc(), a), (9, 2)),
     ],
+    **{
+        f"cmath.{name}": [
+            (lambda f, a: seen(f(a[0] + 1j * a[1])), (2,)),
+            (lambda f, a: seen(f(a[0] * a[1] - 2.0)), (2,)),
+        ]
+        for name in (
+            *("exp", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "log"),
+            *("log10", "phase"),
+        )
+    },
+    "builtins.complex": [(lambda f, a: seen(f(a[0], a[1])), (2,))],
+    "cmath.polar": [(lambda f, a: sum(f(a[0] + 1j * a[1])), (2,))],
+    "cmath.rect": [(lambda f, a: seen(f(a[0], a[1])), (2,))],
     "concurrent.futures.Executor.map": [
         (lambda f, a, b: sum(f(POOL, np.multiply, a, b)), (4,), (4,))
     ],
     "concurrent.futures.ThreadPoolExecutor.submit": [
         (lambda f, a: f(POOL, np.sum, a, axis=0).result(), (4, 2))
+    ],
+    "concurrent.futures.as_completed": [
+        (lambda f, a: sum(x.result() for x in f([POOL.submit(np.sin, a)])), (4,))
+    ],
+    "multiprocessing.pool.Pool.map": [(lambda f, a: sum(f(THREADS, np.sin, a)), (4,))],
+    "multiprocessing.pool.Pool.imap": [(lambda f, a: sum(f(THREADS, np.sin, a)), (4,))],
+    "multiprocessing.pool.Pool.starmap": [
+        (lambda f, a, b: sum(f(THREADS, np.multiply, [(a, b), (b, b)])), (4,), (4,))
+    ],
+    "multiprocessing.pool.Pool.apply": [
+        (lambda f, a: f(THREADS, np.sum, (a,), {"axis": 0}), (4, 2))
     ],
     **{
         f"scipy.sparse.{kind}_array.multiply": [

@@ -167,17 +167,24 @@ _TRIED = 16
 def pays(compiled: CompiledLosses) -> bool:
     """Whether checking every entry by the program is the cheaper way.
 
-    Measured at a few entries, each a bundle of its own: a program of many small
-    operations, or one that leaves most entries to the function, can take longer than
-    the function does.
+    A program of many small operations, or one that leaves most entries to the function,
+    can take longer than the function does. Calls of Python that do are left to it.
     """
+    size, function = compiled.nest.size, compiled.seconds_of_function
+    bundle, kept = _measured(compiled)
+    if compiled.program.opaque and bundle > function:
+        compiled.program = compiled.replay = compiled.program.leaving_calls()
+        bundle, kept = _measured(compiled)
+    bundles = sum(order.bundles for order in compiled.program.orders)
+    return bundles * bundle - 2 * size * kept * function <= _TRIFLE
+
+
+def _measured(compiled: CompiledLosses) -> tuple[float, float]:
+    """Seconds of a bundle of one entry; the share of entries that the program keeps."""
     theta, size = compiled.theta, compiled.nest.size
     entry = np.random.default_rng(2).integers(size, size=min(size, _TRIED))
-    began = time.thread_time()
     delta = 1e-4 * (np.abs(theta[entry]) + 1)
+    began = time.thread_time()
     difference, _ = compiled.program.at_entries(entry, delta, num_threads=1)
-    bundle = (time.thread_time() - began) / len(entry)
-    bundles = sum(order.bundles for order in compiled.program.orders)
-    kept = float(np.mean(np.isfinite(difference)))
-    saved = 2 * size * kept * compiled.seconds_of_function
-    return bundles * bundle - saved <= _TRIFLE
+    seconds = time.thread_time() - began
+    return seconds / len(entry), float(np.mean(np.isfinite(difference)))

@@ -90,12 +90,14 @@ def rounding_of(
 
     An ulp of each value that a function rounds, brought to the loss through its
     derivative there. The kernels round relative to the differences themselves. Where
-    all values are `rounded`, it is what the function's own differences round by.
+    all values are `rounded`, it is what the function's own differences round by. What
+    comes before an opaque operation, whose derivative would take many calls, is left
+    out.
     """
     behind: set[Node] = set()
     last = []
     for node in nodes:
-        if behind.isdisjoint(node.inputs):
+        if node.op == "opaque" or behind.isdisjoint(node.inputs):
             last.append(node)
         if rounded(node) or not behind.isdisjoint(node.inputs):
             behind.add(node)

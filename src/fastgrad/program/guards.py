@@ -14,7 +14,7 @@ import numpy as np
 
 from fastgrad.program import graph
 from fastgrad.program.graph import Node
-from fastgrad.program.primitives.calls import call_of
+from fastgrad.program.primitives.calls import is_left
 from fastgrad.program.primitives.reductions import max_
 from fastgrad.program.primitives.ufuncs import elementwise, number
 
@@ -26,8 +26,8 @@ def departure(guards: Sequence[Node], opaque: Sequence[Node]) -> Node | None:
     more than numbers; None where it applies everywhere.
     """
     result = graph.constant(0.0)
-    deciding = [node for node in opaque if call_of(node).decides]
-    given = dict.fromkeys(x for node in deciding for x in node.inputs if x.active)
+    left = filter(is_left, opaque)
+    given = dict.fromkeys(x for node in left for x in node.inputs if x.active)
     for values, otherwise in ((given, math.inf), (guards, math.nan)):
         changed = _any_changed([node for node in values if node.size])
         if changed is not None:

@@ -16,7 +16,7 @@ from fastgrad._kernels import _bundles
 from fastgrad._kernels._replay import BUNDLE, CODES, MAX_AXES, Replayer
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
-from fastgrad.program.primitives.calls import call_of
+from fastgrad.program.primitives.calls import call_of, is_left
 from fastgrad.program.primitives.matrices import LINEAR
 
 #: Entries of a line that are further from each other are not bundled: the box around
@@ -107,8 +107,8 @@ def assign_slots(
 
 
 def packed_nodes(nodes: Sequence[Node]) -> list[Node]:
-    """What the kernels compute: all that is active."""
-    return [n for n in nodes if n.active and n.op != "parameter"]
+    """What the kernels compute: what is active and not left to the loss."""
+    return [n for n in nodes if n.active and n.op != "parameter" and not is_left(n)]
 
 
 #: What a `Replayer` takes, but for the number of threads.

@@ -22,6 +22,7 @@ from fastgrad.program.graph import Node, TraceError, defining_line, topological
 from fastgrad.program.guards import departure
 from fastgrad.program.listing import listing
 from fastgrad.program.merging import merged
+from fastgrad.program.primitives.calls import call_of
 from fastgrad.program.read_set import read_set
 from fastgrad.program.trace.tracing import Graph
 from fastgrad.program.windows import Windows, looked_at
@@ -248,7 +249,14 @@ class Program:
 
     @cached_property
     def _calls_python(self) -> bool:
-        return any(node.op == "opaque" and node.active for node in self.nodes)
+        return any(n.op == "opaque" for n in plan.packed_nodes(self.nodes))
+
+    def leaving_calls(self) -> Program:
+        """The same, with the lanes that reach an opaque operation left to the loss."""
+        for node in self.opaque:
+            call_of(node).decides = True
+        graph = Graph(self.parameters, self.result, self.guards, self.opaque)
+        return Program(self.nest, graph)
 
     def _slices(
         self, done: NDArray[np.float64], threads: int

@@ -189,10 +189,11 @@ def test_how_often_the_loss_is_called_does_not_depend_on_how_many_reach_a_call()
         }
         right = fg.trace(loss, params).gradient()
         counts.update(loss=0)
-        report = fg.check_gradient(loss, params, right)
-        assert (report.engine, report.verdict) == ("compiled", "correct")
+        report = fg.check_gradient(loss, params, right, engine="compiled")
+        assert report.verdict == "correct"
         wrong = right | {"W": right["W"] * 1.01}
-        assert fg.check_gradient(loss, params, wrong).verdict == "wrong"
+        report = fg.check_gradient(loss, params, wrong, engine="compiled")
+        assert report.verdict == "wrong"
         counted.append(counts["loss"])
     assert abs(counted[0] - counted[1]) < 20
 

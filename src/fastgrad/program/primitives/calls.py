@@ -116,6 +116,11 @@ def call_of(node: Any) -> OpaqueCall:
     return call
 
 
+def is_left(node: Any) -> bool:
+    """Whether lanes that reach a node are left to the loss."""
+    return node.op == "opaque" and call_of(node).decides
+
+
 #: ints are (the call,).
 OPAQUE = {
     "opaque": Primitive(

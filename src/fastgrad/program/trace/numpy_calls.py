@@ -41,17 +41,11 @@ _FILL: dict[Any, float | None] = {
     np.ones_like: 1.0,
     np.full_like: None,
 }
-_ABOUT: dict[Any, Callable[[Any], Any]] = {
-    np.shape: lambda x: x.shape,
-    np.ndim: lambda x: x.ndim,
-    np.size: lambda x: x.size,
-    np.iscomplexobj: lambda x: False,
-    np.isrealobj: lambda x: True,
-    np.isscalar: lambda x: not x.ndim,
-    np.diag_indices_from: lambda x: np.diag_indices_from(np.empty(x.shape)),
-    np.tril_indices_from: lambda x: np.tril_indices_from(np.empty(x.shape)),
-    np.triu_indices_from: lambda x: np.triu_indices_from(np.empty(x.shape)),
-}
+#: What they say depends on the shape of their first argument.
+_ABOUT = frozenset(
+    [np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj]
+    + [np.diag_indices_from, np.tril_indices_from, np.triu_indices_from]
+)
 #: ufuncs of whole numbers that give whole numbers.
 _WHOLE = frozenset(
     ["add", "subtract", "multiply", "negative", "maximum", "minimum", "absolute"]
@@ -207,7 +201,9 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     if complexes.concerns(function, args):
         return complexes.call(function, *args, **kwargs)
     if function in _ABOUT:
-        return _ABOUT[function](*(asarray(x) for x in args))
+        args, named = (args, kwargs) if args else _by_position(function, kwargs)
+        like = np.broadcast_to(0.0, asarray(args[0]).shape)
+        return function(like, *args[1:], **named)
     if function in _FILL:
         return _fresh(function, *args, **kwargs)
     out = _given_out(kwargs)

@@ -21,7 +21,7 @@ from fastgrad.program.trace import calls, python_functions
 from fastgrad.program.trace.complexes import Complex, is_complex, is_live
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.neutral import is_foreign
-from fastgrad.program.trace.recording import Recording
+from fastgrad.program.trace.recording import Recording, record
 from fastgrad.program.trace.traced import (
     Traced,
     any_live,
@@ -111,7 +111,9 @@ def item(recording: Recording, site: Any, of: Any, key: Any) -> Any:
     if kind is np.ndarray:
         of = recording.lift(of)
         if type(of) is np.ndarray:
-            return of[key if is_settled(key) else _settled(recording, site, key)]
+            key = key if is_settled(key) else _settled(recording, site, key)
+            found = of[key]
+            return record(of, key) if type(found) is np.void else found
         kind = Traced
     recording.locate(site)
     if kind is Foreign:
@@ -176,6 +178,8 @@ def set_item(recording: Recording, site: Any, of: Any, key: Any, value: Any) -> 
 
 def _write(recording: Recording, of: Any, key: Any, value: Any) -> None:
     """Into an array of the user, which becomes a traced one if the value is."""
+    if type(key) is str:  # a field
+        of, key = of[key], Ellipsis
     value = recording.lifted(value)
     target = recording.lift(of)
     if of.dtype.kind == "O" and target is of:

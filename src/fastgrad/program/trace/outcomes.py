@@ -91,7 +91,11 @@ def _guarded(condition: Any) -> None:
 def _array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     if np.shape(a1) != np.shape(a2):
         return False
-    return _all(np.equal(a1, a2))
+    a1, a2 = asarray(a1), asarray(a2)
+    equal = a1 == a2
+    if equal_nan:
+        equal = np.logical_or(equal, np.logical_and(a1 != a1, a2 != a2))
+    return _all(equal)
 
 
 OUTCOMES: dict[Any, Callable[..., Any]] = {

@@ -50,6 +50,7 @@ ABOUT: dict[Any, Callable[..., Any]] = {
     builtins.type: _type,
     builtins.len: len,
     builtins.id: id,
+    np.isscalar: lambda x: np.isscalar(x) or (isinstance(x, Traced) and not x.ndim),
     builtins.print: lambda *args, **kwargs: print(*map(_shown, args), **kwargs),
 }
 

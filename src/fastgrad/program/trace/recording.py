@@ -164,6 +164,8 @@ class Recording:
         """What to iterate over: what is written to an array, later turns see."""
         if type(x) is not np.ndarray:
             return x
+        if x.dtype.names is not None and x.ndim == 1:
+            return (record(x, i) for i in range(len(x)))
         lifted = self.lift(x)
         if lifted is x and x.ndim == 1 and x.flags.writeable:
             return (number(self.lift(x)[i]) for i in range(len(x)))
@@ -223,6 +225,13 @@ class Recording:
             memory = Memory(graph.constant(plain, own=True), plain=plain)
             self._memories[id(root)] = root, memory, dtype
         return self._memories[id(root)][1]
+
+
+def record(structures: NDArray[Any], key: Any) -> NDArray[Any]:
+    """One structure of an array, whose fields can be views: NumPy's own is a scalar."""
+    key = key if isinstance(key, tuple) else (key,)
+    found: NDArray[Any] = structures[(*key, ...)]
+    return found
 
 
 def _element(dtype: np.dtype[Any]) -> np.dtype[Any] | None:

@@ -64,7 +64,7 @@ def fromfunction(function, shape, *, dtype=float, **kwargs):
 @means("numpy.fromiter")
 def fromiter(iter, dtype=None, count: int = -1):
     elements = list(iter)
-    return asarray(elements if count < 0 else elements[:count])
+    return asarray(elements if count < 0 else elements[:count], dtype)
 
 
 @means("numpy.ndenumerate")
@@ -73,10 +73,62 @@ def ndenumerate(arr):
 
 
 @means("numpy.nditer")
-def nditer(op):
-    if not isinstance(op, (list, tuple)):
-        return iter(np.ravel(op))
-    return zip(*map(np.ravel, broadcast_arrays(*op)), strict=True)
+def nditer(op, flags=()):
+    if isinstance(op, (list, tuple)):
+        if flags:
+            return NotImplemented
+        return zip(*map(np.ravel, broadcast_arrays(*op)), strict=True)
+    known = {"multi_index", "c_index", "refs_ok", "zerosize_ok"}
+    return Walk(op) if known.issuperset(flags) else NotImplemented
+
+
+class Walk:
+    """The elements of an array one after the other, and where they are."""
+
+    def __init__(self, array):
+        self._array = array
+        self._places = list(np.ndindex(array.shape))
+        self._begun = False
+        self.index = 0
+
+    @property
+    def multi_index(self):
+        """The index of the element."""
+        return self._places[self.index]
+
+    @property
+    def finished(self):
+        """Whether there is no element any more."""
+        return self.index >= len(self._places)
+
+    @property
+    def value(self):
+        """The element."""
+        return self._array[self.multi_index]
+
+    def __getitem__(self, operand):
+        return (self.value,)[operand]
+
+    def iternext(self):
+        """Go on; whether there is another element."""
+        self.index += 1
+        return not self.finished
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.index += self._begun
+        self._begun = True
+        if self.finished:
+            raise StopIteration
+        return self.value
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
 
 
 @means("numpy.astype")
@@ -232,6 +284,8 @@ def logspace(
 @means("numpy.geomspace")
 def geomspace(start, stop, num: int = 50, endpoint=True, dtype=None, axis: int = 0):
     """Of positive numbers."""
+    if not (np.all(asarray(start) > 0) and np.all(asarray(stop) > 0)):
+        return NotImplemented
     logs = linspace(np.log(start), np.log(stop), num, endpoint, axis=axis)
     return np.exp(logs)
 

@@ -14,7 +14,9 @@ from fastgrad.program.primitives.meanings.registry import means
 
 @means("numpy.diff")
 def diff(a, n: int = 1, axis: int = -1, prepend=None, append=None):
-    ends = [x for x in (prepend, a, append) if x is not None]
+    if not n:
+        return a
+    ends = [x for x in (prepend, a, append) if x is not None and x is not np._NoValue]
     a = np.moveaxis(_extended(ends, axis) if len(ends) > 1 else asarray(a), axis, -1)
     for _ in range(n):
         a = a[..., 1:] - a[..., :-1]
@@ -40,6 +42,8 @@ def ediff1d(ary, to_end=None, to_begin=None):
 def gradient(f, *varargs, axis=None, edge_order: int = 1):
     """Central differences inside, one-sided ones at the ends."""
     f = asarray(f)
+    if edge_order not in (1, 2) or f.ndim == 0:
+        return NotImplemented
     single = isinstance(axis, int)
     axes = normalized_axes(axis, f.ndim)
     spacings = (

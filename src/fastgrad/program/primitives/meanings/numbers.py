@@ -200,6 +200,37 @@ def prod(iterable, *, start=1):
     return functools.reduce(lambda x, y: x * y, iterable, start)
 
 
+# ---- the module cmath ---------------------------------------------------------------
+
+
+def _of_complex(function):
+    """A function of complex numbers, which real ones are too."""
+    return lambda x: function(_number(x) + 0j)
+
+
+for _name in ("exp", "sqrt", "sin", "cos", "sinh", "cosh", "tanh"):
+    means(f"cmath.{_name}")(_of_complex(getattr(np, _name)))
+means("cmath.phase")(_of_complex(np.angle))
+means("cmath.polar")(_of_complex(lambda z: (np.abs(z), np.angle(z))))
+means("cmath.tan")(_of_complex(lambda z: np.sin(z) / np.cos(z)))
+
+
+@means("cmath.log")
+def complex_log(x, base=None):
+    found = np.log(_number(x) + 0j)
+    return found if base is None else found / complex_log(base)
+
+
+@means("cmath.log10")
+def complex_log10(x):
+    return np.log(_number(x) + 0j) / math.log(10)
+
+
+@means("cmath.rect")
+def rect(r, phi):
+    return r * (np.cos(phi) + 1j * np.sin(phi))
+
+
 # ---- builtins -----------------------------------------------------------------------
 
 
@@ -224,6 +255,11 @@ def _extreme(ufunc):
 
 means("builtins.max")(_extreme(np.maximum))
 means("builtins.min")(_extreme(np.minimum))
+
+
+@means("builtins.complex")
+def complex_(real=0.0, imag=0.0):
+    return _number(real) + 1j * _number(imag)
 
 
 @means("builtins.round")

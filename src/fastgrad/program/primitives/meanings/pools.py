@@ -19,3 +19,28 @@ def submit(self, fn, /, *args, **kwargs):
     done: Future[Any] = Future()
     done.set_result(fn(*args, **kwargs))
     return done
+
+
+@means("concurrent.futures.as_completed")
+def as_completed(fs, timeout=None):
+    return iter(list(fs))
+
+
+@means("multiprocessing.pool.Pool.map")
+def pool_map(self, func, iterable, chunksize=None):
+    return [func(x) for x in iterable]
+
+
+@means("multiprocessing.pool.Pool.imap")
+def imap(self, func, iterable, chunksize=1):
+    return iter([func(x) for x in iterable])
+
+
+@means("multiprocessing.pool.Pool.starmap")
+def starmap(self, func, iterable, chunksize=None):
+    return [func(*x) for x in iterable]
+
+
+@means("multiprocessing.pool.Pool.apply")
+def apply(self, func, args=(), kwds=None):
+    return func(*args, **(kwds or {}))

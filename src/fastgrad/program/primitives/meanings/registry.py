@@ -62,8 +62,12 @@ def _spoken(name: str, meaning: Meaning) -> Meaning:
     if "._" in name:  # which calls the meaning of a public one
         return meaning
 
+    sums_in = None if name in _CONVERTING else _place_of_dtype(meaning)
+
     @functools.wraps(meaning)
     def speak(*args: Any, **kwargs: Any) -> Any:
+        if sums_in is not None and not _is_floating(sums_in, args, kwargs):
+            return NotImplemented
         with graph.spoken(label):
             try:
                 return meaning(*args, **kwargs)
@@ -73,6 +77,26 @@ def _spoken(name: str, meaning: Meaning) -> Meaning:
                 return NotImplemented
 
     return speak
+
+
+#: What converts to the `dtype` it is given; others add up in it, which programs do in
+#: double precision.
+_CONVERTING = frozenset(
+    [f"numpy.{to}array" for to in ("", "as", "asany", "ascontiguous", "asfortran")]
+    + ["numpy.asarray_chkfinite", "numpy.astype", "numpy.full", "numpy.fromiter"]
+    + ["numpy.fromfunction"]
+)
+
+
+def _place_of_dtype(meaning: Meaning) -> int | None:
+    """The position of the argument of this name; None where there is none."""
+    names = list(inspect.signature(meaning).parameters)
+    return names.index("dtype") if "dtype" in names else None
+
+
+def _is_floating(place: int, args: Any, kwargs: Any) -> bool:
+    dtype = args[place] if place < len(args) else kwargs.get("dtype")
+    return dtype in (None, np._NoValue) or np.dtype(dtype).kind == "f"
 
 
 def _takes(meaning: Meaning, args: Any, kwargs: Any) -> bool:

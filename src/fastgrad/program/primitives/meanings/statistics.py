@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -55,6 +56,7 @@ def var(
 
 
 @means("numpy.std")
+@functools.wraps(var)
 def std(a, *args, **kwargs):
     return np.sqrt(var(a, *args, **kwargs))
 
