@@ -153,9 +153,7 @@ def check_variations(
     """
     started = time.perf_counter()
     if grads is not None and not callable(grads):
-        must = (
-            "be a function of the parameters and the data, as it is called with others"
-        )
+        must = "be a function of parameters and data, as it is called with others"
         raise refusal(TypeError, "grads", must, grads)
     wanted = _chosen(variations)
     function("loss", loss)
@@ -163,14 +161,8 @@ def check_variations(
     nest = Nest(params)
     samples = Samples(nest, data, axis, per_sample)
     rng = generator("seed", seed)
-    options = {
-        "rtol": rtol,
-        "coverage": coverage,
-        "reduction": reduction,
-        "engine": engine,
-        "num_threads": num_threads,
-        "seed": seed,
-    }
+    options = dict(rtol=rtol, coverage=coverage, reduction=reduction, seed=seed)
+    options |= dict(engine=engine, num_threads=num_threads)
     with ExitStack() as stack:
         stack.callback(GlobalGenerator().put_back)
         stack.enter_context(_restored(nest))
@@ -181,12 +173,9 @@ def check_variations(
             if case.name in wanted:
                 found.append(_run(loss, grads, nest, case, options))
         identities: tuple[Identity, ...] = ()
-        codes = {cause.code for cause in first.causes}
-        if not (codes & _NO_FUNCTION or nest.shared):
-            with (
-                unchanged(samples.arguments.data),
-                Function(loss, grads, samples, rtol=rtol, reduction=reduction) as f,
-            ):
+        if not ({cause.code for cause in first.causes} & _NO_FUNCTION or nest.shared):
+            function_of = Function(loss, grads, samples, rtol=rtol, reduction=reduction)
+            with unchanged(samples.arguments.data), function_of as f:
                 identities = find_identities(f, rng)
     seconds = time.perf_counter() - started
     return VariationReport(tuple(found), identities, seconds)

@@ -58,8 +58,7 @@ class CallbackLosses(Losses):
         self, index: ArrayLike, value: ArrayLike
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
-        index, value = as_entries(index, value)
-        self.progress.expect(len(index))
+        index, value = self._expected(index, value)
         self._refuse_outside(index)
 
         def run(batch: slice, out: Vector) -> None:

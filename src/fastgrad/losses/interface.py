@@ -128,6 +128,12 @@ class Losses(abc.ABC):
         """Return for each entry whether the loss may depend on it at all."""
         return np.ones(len(index), dtype=bool)
 
+    def _expected(self, index: ArrayLike, value: ArrayLike) -> tuple[Index, Vector]:
+        """Return entry numbers and values as vectors; that many losses are to come."""
+        index, value = as_entries(index, value)
+        self.progress.expect(len(index))
+        return index, value
+
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """Return `value` as the dtypes of the entries `index` store it."""
         index, value = as_entries(index, value)

@@ -53,8 +53,7 @@ class PythonLosses(Losses):
         self, index: ArrayLike, value: ArrayLike
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
-        index, value = as_entries(index, value)
-        self.progress.expect(len(index))
+        index, value = self._expected(index, value)
         out = np.empty(len(index))
         for block, here in self.nest.by_block(index):
             for start in range(0, len(here), _PIECE):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgrad._arrays import AnyArray, Flags
-from fastgrad.losses.interface import Losses, add_note, as_entries, refuse_shared
+from fastgrad.losses.interface import Losses, add_note, refuse_shared
 from fastgrad.params import Vector
 
 _STACK_BYTES = 2**24  # of stacked parameters in one call
@@ -48,8 +48,7 @@ class VectorizedLosses(Losses):
         self, index: ArrayLike, value: ArrayLike
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
-        index, value = as_entries(index, value)
-        self.progress.expect(len(index))
+        index, value = self._expected(index, value)
         out = np.empty(len(index))
         for chunk in self._chunks(len(index)):
             here, new = index[chunk], value[chunk]

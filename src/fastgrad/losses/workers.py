@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastgrad._arrays import Flags, Index
 from fastgrad.losses.crew import Crew
-from fastgrad.losses.interface import Losses, Substitute, as_entries
+from fastgrad.losses.interface import Losses, Substitute
 from fastgrad.losses.progress import Progress
 from fastgrad.params import Nest, Vector
 from fastgrad.program import Program
@@ -52,8 +52,7 @@ class WorkersLosses(Substitute):
         self, index: ArrayLike, value: ArrayLike
     ) -> tuple[Vector, Flags | None]:
         """See `Losses.at_entries`."""
-        index, value = as_entries(index, value)
-        self.progress.expect(len(index))
+        index, value = self._expected(index, value)
         chunks = self._crew.chunks(len(index))
         tasks = (_task(c, index[c], value[c], self.lenient) for c in chunks)
         difference = self._gathered(_at_entries, tasks)

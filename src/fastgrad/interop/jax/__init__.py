@@ -2,7 +2,7 @@
 
 - `check_gradient`: as `fastgrad.check_gradient`, of JAX arrays.
 - `check_grads`: with the arguments of `jax.test_util.check_grads`; raises as that does.
-- `jaxpr`, `lax`: how a JAX function becomes a compiled program.
+- `jaxpr`, `lax`, `indexing`: how a JAX function becomes a compiled program.
 - `loss`: parameters in float64 while they are checked.
 """
 

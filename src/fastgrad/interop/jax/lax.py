@@ -13,13 +13,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from fastgrad.interop.jax.indexing import INDEXING
 from fastgrad.interop.meanings import (
     Unasked,
-    add_at,
     convolve,
     dilated,
     padded,
-    put,
     sigmoid,
     special,
     windows,
@@ -43,7 +42,7 @@ _HOW = frozenset(
 
 def parameters(equation):
     """Return the parameters of an equation that say what to compute."""
-    if equation.primitive.name in _WHOLE:
+    if equation.primitive.name in INDEXING:
         return {"equation": equation}
     return {k: v for k, v in equation.params.items() if k not in _HOW}
 
@@ -257,66 +256,6 @@ def _top_k(x, k: int, **options):
     ]
 
 
-# ---- reading and writing at indices: JAX itself says where ---------------------------
-
-
-def _constants(equation, given: Sequence[Any]):
-    if not all(isinstance(x, np.ndarray) for x in given):
-        name = equation.primitive.name
-        raise TypeError(f"jax.{name} at places that depend on the parameters")
-
-
-def _gathered(x, *indices, equation):
-    """Read places: what the operation does to the numbers of the places."""
-    _constants(equation, indices)
-    places = np.arange(1.0, 1 + math.prod(np.shape(x))).reshape(np.shape(x))
-    found = np.asarray(equation.primitive.bind(places, *indices, **equation.params))
-    outside = ~(found >= 1)
-    flat = np.ravel(x)[np.where(outside, 1, found).astype(np.intp) - 1]
-    return np.where(outside, found, flat) if outside.any() else flat
-
-
-def _written(x, *rest, equation):
-    """Write into places: what the operation does to the numbers of the updates."""
-    new, indices = _updates(equation, rest)
-    numbers = np.arange(1.0, 1 + math.prod(np.shape(new))).reshape(np.shape(new))
-    nothing = np.zeros(np.shape(x))
-    which = np.asarray(_apply(equation, nothing, numbers, indices))
-    places = np.flatnonzero(which)
-    source = which.ravel()[places].astype(np.intp) - 1
-    return put(x, places, np.ravel(new)[source])
-
-
-def _added(x, *rest, equation):
-    """Add to places: each update goes where its derivative comes from."""
-    new, indices = _updates(equation, rest)
-    nothing, zeros = np.zeros(np.shape(x)), np.zeros(np.shape(new))
-    numbers = np.arange(1.0, 1 + nothing.size).reshape(nothing.shape)
-    _, back = jax.vjp(lambda u: _apply(equation, nothing, u, indices), zeros)
-    places = np.asarray(back(numbers)[0]).ravel().astype(np.intp)
-    inside = np.flatnonzero(places)
-    return add_at(x, places[inside] - 1, np.ravel(new)[inside])
-
-
-def _updates(equation, rest: Sequence[Any]):
-    if equation.primitive.name == "dynamic_update_slice":
-        new, indices = rest[0], rest[1:]
-    else:
-        indices, new = rest[:1], rest[1]
-    _constants(equation, indices)
-    return new, indices
-
-
-def _apply(equation, x, new, indices: Sequence[Any]):
-    whole = equation.primitive.name == "dynamic_update_slice"
-    given = (x, new, *indices) if whole else (x, *indices, new)
-    return equation.primitive.bind(*given, **equation.params)
-
-
-_WHOLE = frozenset(
-    ["gather", "dynamic_slice", "scatter", "scatter-add", "dynamic_update_slice"]
-)
-
 _SAME_NAME = (
     *("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "exp2", "expm1", "log"),
     *("log1p", "sqrt", "cbrt", "abs", "sign", "floor", "ceil", "square"),
@@ -407,9 +346,5 @@ LAX: dict[str, Callable[..., Any]] = {
     "rev": lambda x, dimensions: np.flip(x, tuple(dimensions)),
     "sort": _sort,
     "top_k": _top_k,
-    "gather": _gathered,
-    "dynamic_slice": _gathered,
-    "scatter": _written,
-    "dynamic_update_slice": _written,
-    "scatter-add": _added,
+    **INDEXING,
 }

@@ -22,7 +22,7 @@ from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.meanings.products import contraction
 from fastgrad.program.trace import fourier
 from fastgrad.program.trace.foreign import Foreign
-from fastgrad.program.trace.traced import Traced, is_basic
+from fastgrad.program.trace.traced import Traced, any_live, is_basic
 
 _FLOAT = np.dtype(float)
 
@@ -172,9 +172,7 @@ def call_ufunc(
 
 def is_live(x: Any) -> bool:
     """Whether something of the trace going on is among these values."""
-    if isinstance(x, (list, tuple)):
-        return any(map(is_live, x))
-    return type(x) in _RECORDING and x.live
+    return any_live(x, _RECORDING)
 
 
 def _plain(x: Any) -> Any:

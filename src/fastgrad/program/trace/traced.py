@@ -11,7 +11,7 @@ From then on they act as the plain arrays that an ordinary call would have left 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -364,11 +364,14 @@ def number(x: Any) -> Any:
     return x
 
 
-def any_live(x: Any) -> bool:
+_TRACED = frozenset([Traced])
+
+
+def any_live(x: Any, kinds: Collection[type] = _TRACED) -> bool:
     """Whether an array of the trace going on is among these arguments."""
     if isinstance(x, (tuple, list)):
-        return any(map(any_live, x))
-    return type(x) is Traced and x.live
+        return any(any_live(y, kinds) for y in x)
+    return type(x) in kinds and x.live
 
 
 def plain(x: Any) -> Any:
