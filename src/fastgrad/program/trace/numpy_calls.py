@@ -108,7 +108,7 @@ OPERANDS = frozenset([Traced, float, int, np.float64, np.int64])
 #: ufuncs of one result that are no compositions, with their labels.
 _PRIMITIVES = {
     ufunc: f"np.{name}"
-    for name, ufunc in vars(np).items()
+    for name, ufunc in list(vars(np).items())  # some are made when asked for
     if isinstance(ufunc, np.ufunc) and name in ufuncs.KNOWN
     if meaning_of(ufunc) is None
 }
