@@ -3,7 +3,8 @@
 - `primitives`: the operations, each once, and functions in their terms.
 - `graph`: recording them, with the user's source line.
 - `trace`: what turns the user's code into them.
-- `plan`: memory and bundles for the kernels in ``_kernels/_replay``.
+- `plan`: memory and bundles for the kernels in ``_kernels/_replay``; `windows` of
+  values that are not kept.
 - `trace.agreement`: what two traces of one loss must have in common.
 - `merging`: loops over single numbers as operations on arrays.
 - `guards`: where a program does not apply; `read_set`: what it reads at all.
