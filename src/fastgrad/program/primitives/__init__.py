@@ -4,7 +4,7 @@ From the bottom up:
 
 - `primitive`: what every operation has: its value, its derivative, the ufuncs it is.
   `elementwise`, `contractions`, `moves`, `matrices` declare them, under the names of
-  their kernels; `ops` is the table of all.
+  their kernels, `calls` what only Python can evaluate; `ops` is the table of all.
 - `table`: functions of nodes that stand for NumPy's. `ufuncs`, `reductions`,
   `products`, `shapes`, `sorting`, `linear` declare them; `functions` is their door.
 - `meanings`: everything else that NumPy, SciPy and `math` have, in plain NumPy.

@@ -4,9 +4,9 @@ The loss is run once, its own functions rewritten, with arrays that record.
 
 From source to code: `definitions` finds the source of a function, `rewriting` makes
 operations of it calls of `sites`, which hand them to `objects` (attributes, items,
-writing) and `calls` (what is called, decided by what it is). `packages` are followed as
-the user's own code is, as far as that goes; `neutral` functions take arrays as any
-other objects.
+writing) and `calls` (what is called, decided by what it is: of `libraries` once for
+all). `packages` are followed as the user's own code is, as far as that goes; `neutral`
+functions take arrays as any other objects.
 
 From operations to nodes: `traced` is the array that records, `complexes` pairs of them,
 `memory` what arrays share. `numpy_calls` has NumPy's functions, of which `fourier` and
