@@ -332,7 +332,9 @@ def _is_rounded(block: Block) -> bool:
     """Whether a block is right to as many digits as differences or float32 have."""
     off, size = np.abs(block.off[block.wrong]), np.abs(block.right[block.wrong])
     of_each = bool((off <= _FEW_DIGITS * size).all())
-    typical = float(np.sqrt(np.mean(block.right[block.known] ** 2)))
+    largest = float(np.max(size)) or 1.0  # squares must neither vanish nor overflow
+    with np.errstate(over="ignore"):
+        typical = np.sqrt(np.mean((block.right[block.known] / largest) ** 2)) * largest
     common = block.wrong.mean() >= _COMMON and off.max() <= _FEW_DIGITS * typical
     return of_each or bool(common)
 
@@ -343,7 +345,8 @@ def _rounded(evidence: Evidence, some: set[int]) -> Cause:
     off = np.concatenate([block.off[block.wrong] for block in blocks])
     right = np.concatenate([block.right[block.wrong] for block in blocks])
     whole = np.concatenate([block.right[block.known] for block in blocks])
-    digits = int(-np.log10(np.linalg.norm(off) / np.linalg.norm(whole)))
+    unit = np.max(np.abs(whole))  # squares must neither vanish nor overflow
+    digits = int(-np.log10(np.linalg.norm(off / unit) / np.linalg.norm(whole / unit)))
     enough = 10.0 ** np.ceil(np.log10(np.max(np.abs(off / right))))
     names = tuple(block.name for block in blocks)
     message = (

@@ -16,7 +16,7 @@ from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences.noise import measure_noise, noise_along, pooled
 from fastgrad.checking.differences.pairs import KAPPA, RATIO, RUNGS, Pairs, entry_pairs
 from fastgrad.checking.differences.scales import Owner, Scale, binary
-from fastgrad.checking.differences.stairs import noise_of_stairs
+from fastgrad.checking.differences.stairs import noise_of_stairs, shared_stairs
 from fastgrad.checking.differences.tables import rounding_of
 from fastgrad.losses import Losses
 
@@ -92,7 +92,7 @@ class _Search:
         noise = np.fmax(pooled(noise, owner, blocks), rounding_of(self.losses))
         pairs = entry_pairs(self.losses, self.index[some], own[:, None] * _WIDTHS)
         stairs = noise_of_stairs(self.losses, self.index[some], own, pairs)
-        np.maximum.at(noise, owner, 2 * stairs)
+        noise = np.fmax(noise, shared_stairs(stairs, owner, blocks))
         change = np.fmax(np.abs(pairs.plus), np.abs(pairs.minus))[:, 0] / _WIDTHS[0]
         size = np.zeros(blocks)
         np.fmax.at(size, owner, np.where(np.isfinite(change), change, 0.0))

@@ -22,7 +22,7 @@ from fastgrad.checking.differences.pairs import (
     entry_pairs,
 )
 from fastgrad.checking.differences.scales import Given, Owner, Scale, Step, binary
-from fastgrad.checking.differences.stairs import noise_of_stairs
+from fastgrad.checking.differences.stairs import noise_of_stairs, shared_stairs
 from fastgrad.checking.differences.tables import (
     ROUNDED,
     ecnoise,
@@ -129,7 +129,8 @@ def calibrate(
     steps = own[:, None] * RUNGS if given is None else _fixed_rungs(given, index)
     pairs = entry_pairs(losses, index, steps)
     if given is None:
-        np.maximum.at(noise, owner, 2 * noise_of_stairs(losses, index, own, pairs))
+        stairs = noise_of_stairs(losses, index, own, pairs)
+        noise = np.maximum(noise, shared_stairs(stairs, owner, blocks))
     of = (pairs, own, noise[owner], owner, blocks, method, given is None)
     relative, truncation = _compare_rungs(*of)
     return Calibration(
@@ -186,16 +187,19 @@ def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
     for spacing in _WIDE:
         if todo.size == 0:
             break
-        bound, found, _ = _noise_at(losses, index[todo], scale[todo], spacing)
+        bound, found, _ = _noise_at(losses, index[todo], scale[todo], spacing, far=True)
         noise[todo] = np.minimum(noise[todo], bound)
         todo = todo[~found]
     return noise
 
 
 def _noise_at(
-    losses: Losses, index: Index, scale: Array, spacing: float
+    losses: Losses, index: Index, scale: Array, spacing: float, *, far: bool = False
 ) -> tuple[Array, Flags, Flags]:
-    """Return a bound by seven points, whether it is the noise, if they are even."""
+    """Return a bound by seven points, whether it is the noise, if they are even.
+
+    What responds from afar only says nothing unless it is noise or stairs all over.
+    """
     at = np.repeat(index, _POINTS)
     gap = binary(scale, np.full(len(index), spacing))
     grid = gap[:, None] * (np.arange(_POINTS) - _POINTS // 2)
@@ -206,6 +210,12 @@ def _noise_at(
         bound, found = ecnoise(change)
         bent, beside = _bent_once(change, abs(losses.base))
         bound = np.where(bent & np.isfinite(bound), beside, bound)
+        if far:
+            steps = np.diff(change, axis=1)
+            several = np.count_nonzero(steps, axis=1) > 1  # one may be all there is
+            seen = several & np.isfinite(quantum_of(steps))
+            found &= np.count_nonzero(steps == 0, axis=1) < 2  # dead on one side alone
+            bound = np.where(found | seen, bound, np.inf)
     off = np.abs(stored - value).reshape(grid.shape)
     even = np.all(off < 0.01 * gap[:, None], axis=1)
     bound = np.where(even & np.isfinite(bound), bound, np.inf)

@@ -59,3 +59,14 @@ def _height(losses: Losses, index: Index, pairs: Pairs) -> Array:
         few = np.isfinite(own) & ((steps > 0).sum(axis=1) <= _FEW)
     height[which[few]] = own[few]
     return height
+
+
+def shared_stairs(noise: Array, owner: Index, blocks: int) -> Array:
+    """Return the noise that stairs make in each block: of most of its samples.
+
+    One that is dead between two jumps looks as if it stood on a step.
+    """
+    shared = np.zeros(blocks)
+    for b in np.unique(owner):
+        shared[b] = 2 * np.median(noise[owner == b])
+    return shared
