@@ -284,8 +284,6 @@ def _compiled(python: Losses, engine: str, num_threads: int) -> Losses:
         python.fallback = OUT_OF_MEMORY
     finally:
         python.restore()
-    # A model may keep values of its last call for its backward pass: those of theta.
-    python.evaluate()
     losses.evaluations = max(python.evaluations, losses.evaluations)
     return losses
 

@@ -178,7 +178,7 @@ _ROUNDINGS = 16
 #: Blocks of which an entry is moved, where not all entries can be.
 _BLOCKS = 16
 #: Entries of a block that say how large its entries are.
-_SAMPLE = 2**17
+_SAMPLE = 2**14
 
 
 def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> None:
@@ -240,7 +240,8 @@ def _each_times(t: Vector, direction: Vector, nest: Nest) -> Vector:
 
 def _typical(leaf: NDArray[Any]) -> float:
     """Root mean square, of a sample of many entries; 1 where that is zero."""
-    some = np.abs(leaf.flat[:: max(1, leaf.size // _SAMPLE)], dtype=float)
+    flat = leaf.reshape(-1) if leaf.flags.c_contiguous else leaf.flat
+    some = np.abs(flat[:: leaf.size // _SAMPLE | 1], dtype=float)  # odd, as no row
     largest = float(some.max(initial=0.0)) or 1.0  # squares may overflow
     squares = np.square(some / largest)
     return float(np.sqrt(np.mean(squares)) * largest or 1.0) if some.size else 1.0

@@ -195,6 +195,8 @@ def _move(leaf: AnyArray, time: float, step: AnyArray) -> None:
 
 def _is_moved(leaf: AnyArray, saved: AnyArray, step: AnyArray, time: float) -> bool:
     """Whether `_move` would make an array of what is saved."""
+    if not step.any():
+        return np.array_equal(leaf, saved)
     for piece, before, steps in _pieces(leaf, saved, step):
         moved = before.copy()
         np.add(moved, time * steps, out=moved, casting="same_kind")

@@ -33,7 +33,7 @@ MAX_OPERATIONS = 200_000
 #: has to be started.
 _SLICE_SECONDS = 0.015
 #: Multiply-adds a second, if it goes badly.
-_SLOWEST = 2e7
+_SLOWEST = 2e8
 #: Of finding the boxes of a bundle and calling the kernels, in multiply-adds.
 _BUNDLE_COST = 400.0
 #: Multiply-adds that keep a thread busy for longer than it takes to wake it.

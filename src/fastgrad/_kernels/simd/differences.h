@@ -39,11 +39,17 @@ static double log_ratio(double x, double d, double y)
 
 /* ---- exponentials and powers ------------------------------------------------------- */
 
-/* With e^x in place of e^(x + d) - 1 for large d, and where e^x is no normal number. */
+/* Numbers below have few digits, if any. Their roots have all. */
+#define LEAST 1e-290
+static double times_square(double x, double root) { return root * x * root; }
+
+/* Where d is large, or e^x overflows, the values themselves. */
 static double exp_difference(double x, double d, double f0)
 {
-    if (fabs(d) < 700.0 && f0 > 1e-290 && f0 < INFINITY)
+    if (fabs(d) < 700.0 && f0 > LEAST && f0 < INFINITY)
         return f0 * expm1(d);
+    if (fabs(d) < 700.0 && f0 <= LEAST)
+        return times_square(expm1(d), exp(0.5 * x));
     if (isinf(x))
         return 0.0; /* it is where it was */
     const moved y = move(x, d);
@@ -58,8 +64,11 @@ static double expm1_difference(double x, double d, double f0)
 
 static double exp2_difference(double x, double d, double f0)
 {
-    if (fabs(d) < 1000.0 && f0 > 1e-290 && f0 < INFINITY)
-        return f0 * (fabs(d) < 1.0 ? expm1(d * LN2) : exp2(d) - 1.0);
+    const double growth = fabs(d) < 1.0 ? expm1(d * LN2) : exp2(d) - 1.0;
+    if (fabs(d) < 1000.0 && f0 > LEAST && f0 < INFINITY)
+        return f0 * growth;
+    if (fabs(d) < 1000.0 && f0 <= LEAST)
+        return times_square(growth, exp2(0.5 * x));
     const moved y = move(x, d);
     const double f = exp2(y.value);
     return (f < INFINITY ? f + f * (y.rest * LN2) : f) - f0;
@@ -70,8 +79,10 @@ static double power_difference(double x, double y, double dx, double dy, double 
 {
     const moved u = move(x, dx), v = move(y, dy);
     const double change = v.value * log_ratio(x, dx, u.value) + (dy == 0.0 ? 0.0 : dy * log(x));
-    if (fabs(change) < 1.0 && f0 != 0.0 && fabs(f0) < INFINITY)
+    if (fabs(change) < 1.0 && fabs(f0) > LEAST && fabs(f0) < INFINITY)
         return f0 * expm1(change);
+    if (fabs(change) < 1.0 && fabs(f0) <= LEAST)
+        return copysign(1.0, f0) * times_square(expm1(change), pow(fabs(x), 0.5 * y));
     const double f = pow(u.value, v.value), log_f = v.value * (u.rest / u.value)
                      + (v.rest == 0.0 ? 0.0 : v.rest * log(u.value));
     return (fabs(log_f) < 1.0 && fabs(f) < INFINITY ? f + f * log_f : f) - f0;
@@ -104,12 +115,20 @@ static double share(double x, double y)
     return e < INFINITY ? 1.0 / (1.0 + (e + e * gap.rest)) : exp(-gap.value) * (1.0 - gap.rest);
 }
 
+static double times_share(double times, double x, double y)
+{
+    const moved gap = move(x, -y);
+    if (gap.value > -600.0)
+        return times * share(x, y);
+    return times_square(times, exp(0.5 * gap.value)) * (1.0 + gap.rest);
+}
+
 static double logaddexp_difference(double x, double y, double dx, double dy, double f0)
 {
     if (x == -INFINITY && y == -INFINITY && dx < INFINITY && dy < INFINITY)
         return 0.0; /* so is the sum then */
-    const double p = share(x, y), q = share(y, x);
-    const double change = p * expm1(dx) + q * expm1(dy), ratio = p * exp(dx) + q * exp(dy);
+    const double change = times_share(expm1(dx), x, y) + times_share(expm1(dy), y, x);
+    const double ratio = times_share(exp(dx), x, y) + times_share(exp(dy), y, x);
     if (change > -0.5 && change < INFINITY)
         return log1p(change);
     if (ratio > 1e-290 && ratio < INFINITY)
@@ -245,12 +264,25 @@ static const double WEIGHTS[N_NODES] = {0x1.e539ec36e038cp-4, 0x1.ea1da25ae415bp
 /* On steps of up to this over 1 + |x| the rule has all its digits. */
 #define ERF_STEP 0.2
 
-/* 2 / sqrt(pi) e^(-x^2), with the low half of x^2 (Veltkamp, Dekker). */
-static double bell(double x)
+/* What x * x takes from x^2 (Veltkamp, Dekker). */
+static double rest_of_square(double x)
 {
     const double t = x * 134217729.0, high = t - (t - x), low = x - high, square = x * x;
-    const double rest = ((high * high - square) + 2.0 * high * low) + low * low;
-    return TWO_OVER_SQRT_PI * exp(-square) * (1.0 - rest);
+    return ((high * high - square) + 2.0 * high * low) + low * low;
+}
+
+/* 2 / sqrt(pi) e^(-x^2) */
+static double bell(double x)
+{
+    return TWO_OVER_SQRT_PI * exp(-(x * x)) * (1.0 - rest_of_square(x));
+}
+
+static double times_bell(double times, double x)
+{
+    if (x * x < 600.0)
+        return times * bell(x);
+    times *= TWO_OVER_SQRT_PI * (1.0 - rest_of_square(x));
+    return times_square(times, exp(-0.5 * (x * x)));
 }
 
 /* The integral of the bell from x to x + d, in steps; across many steps the values are
@@ -276,7 +308,7 @@ static double erf_difference(double x, double d, double f0)
             sum += WEIGHTS[k] * exp(-at * (2.0 * x + at));
         }
     }
-    return bell(x) * (d / steps) * sum;
+    return times_bell((d / steps) * sum, x);
 }
 
 static double erfc_difference(double x, double d, double f0)

@@ -187,7 +187,8 @@ def _smooth(entries: Verdicts) -> Iterator[tuple[Array, Array]]:
     """Yield both derivatives of what has them, piece by piece."""
     for piece in entries.pieces():
         smooth = (piece.kind != KINK) & np.isfinite(piece.numerical)
-        yield piece.analytic[smooth], piece.numerical[smooth]
+        which = slice(None) if smooth.all() else smooth
+        yield piece.analytic[which], piece.numerical[which]
 
 
 def detection_limit(entries: Verdicts) -> float:
