@@ -74,7 +74,7 @@ def program_at(op, shape, p):
     return Program(nest, Graph(parameters, loss, [], []))
 
 
-@pytest.mark.parametrize("op", CODES)
+@pytest.mark.parametrize("op", sorted({*CODES} - {"opaque"}))  # Python computes it
 def test_no_extent_is_too_short(op):
     p = np.array([1.3, 1.7] if op == "arccosh" else [0.3, 0.6])
     for shape in SHAPES:
