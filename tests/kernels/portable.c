@@ -3,7 +3,10 @@
  * `make arm` compiles it, and them, for aarch64. Differences are compared with long double
  * (113 bits there), products with exact integers, random words with published ones. The lines
  * that it prints are bits that must be the same on every machine. Status 1: something is off. */
+#include "affine.h"
 #include "batchnorm.h"
+#include "householder.h"
+#include "moments.h"
 #include "philox.h"
 #include "replay.h"
 
@@ -169,6 +172,82 @@ static void test_sums(void)
     print_bits("sums", out, sizeof out);
 }
 
+static void test_scaling(void)
+{
+    enum { N = 301 };
+    static double x[N], a[N], b[N], c[N], out[N];
+    for (int i = 0; i < N; i++) {
+        x[i] = (i * 7919 % 1009) / 1009.0, a[i] = 0.25 + i / 700.0;
+        b[i] = 1.5 + i / 300.0, c[i] = 4 - i / 500.0;
+    }
+    for (int divides = 0; divides < 2; divides++) {
+        affine_base.row(x, out, N, a, b, divides ? NULL : c, 0);
+        for (int i = 0; i < N; i++) {
+            const long double moved = (long double)x[i] - a[i];
+            const long double wanted = divides ? moved / b[i] : moved * b[i] + c[i];
+            expect(fabsl(out[i] - wanted) <= 1e-15L, "scaling", out[i], (double)wanted);
+        }
+        print_bits(divides ? "divided" : "scaled", out, sizeof out);
+    }
+}
+
+static void test_moments(void)
+{
+    enum { ROWS = 700, COLUMNS = 24 };
+    static double x[ROWS * COLUMNS], state[2][STATE_ROWS * COLUMNS], workspace[WORKSPACE];
+    unsigned char infinite[COLUMNS] = {0};
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        x[i] = 3 + (i * 7919 % 1009) / 1009.0;
+    const rows_view view = {(char *)x, 0, COLUMNS * 8, 8, ROWS, 0};
+    const block all = {0, ROWS, 0, COLUMNS};
+    moments_base.chunks(&view, NULL, &all, workspace, state[0], COLUMNS, infinite);
+    for (int j = 0; j < COLUMNS; j += LANES)
+        moments_base.merge(state[0] + j, COLUMNS, state[1] + j, COLUMNS);
+    for (int j = 0; j < COLUMNS; j++) {
+        long double mean = 0, squares = 0;
+        for (int i = 0; i < ROWS; i++)
+            mean += (long double)x[i * COLUMNS + j] / ROWS;
+        for (int i = 0; i < ROWS; i++)
+            squares += (x[i * COLUMNS + j] - mean) * (x[i * COLUMNS + j] - mean);
+        const double *found = state[0] + j;
+        expect(fabsl(found[MEAN * COLUMNS] - mean) <= 1e-15L * mean, "mean",
+               found[MEAN * COLUMNS], (double)mean);
+        expect(fabsl(found[SQUARES * COLUMNS] - squares) <= 1e-13L * squares, "squares",
+               found[SQUARES * COLUMNS], (double)squares);
+    }
+    print_bits("moments", state[0], sizeof state[0]);
+}
+
+/* Columns of a product of reflections, as _householder.pyx makes them. */
+static void test_reflections(void)
+{
+    enum { ROWS = 70, COLUMNS = 2 * HOUSEHOLDER_BLOCK, PART = ROWS * HOUSEHOLDER_BLOCK };
+    static double v[2][PART], u[2][HOUSEHOLDER_BLOCK * HOUSEHOLDER_BLOCK], q[2][PART];
+    double sign[2][HOUSEHOLDER_BLOCK];
+    for (int b = 0; b < 2; b++) {
+        const ptrdiff_t first = b * HOUSEHOLDER_BLOCK;
+        for (int i = 0; i < PART; i++)
+            v[b][i] = (i * 7919 % 1009) / 1009.0 - 0.5 + b / 7.0;
+        householder_table_base.prepare(v[b], ROWS, first, COLUMNS - first, u[b], sign[b]);
+    }
+    for (int panel = 0; panel < 2; panel++) {
+        for (int j = 0; j < HOUSEHOLDER_BLOCK; j++)
+            q[panel][(panel * HOUSEHOLDER_BLOCK + j) * HOUSEHOLDER_BLOCK + j] = sign[panel][j];
+        for (int b = panel; b >= 0; b--)
+            householder_table_base.apply(v[b], u[b], ROWS, b * HOUSEHOLDER_BLOCK, q[panel]);
+    }
+    for (int i = 0; i < COLUMNS; i++)
+        for (int j = 0; j < COLUMNS; j++) {
+            const double *x = q[i / HOUSEHOLDER_BLOCK] + i % HOUSEHOLDER_BLOCK;
+            const double *y = q[j / HOUSEHOLDER_BLOCK] + j % HOUSEHOLDER_BLOCK;
+            double product = 0;
+            for (int r = 0; r < ROWS; r++)
+                product += x[r * HOUSEHOLDER_BLOCK] * y[r * HOUSEHOLDER_BLOCK];
+            expect(fabs(product - (i == j)) <= 1e-14, "orthonormal", product, i == j);
+        }
+    print_bits("reflections", q, sizeof q);
+}
+
 int main(void)
 {
     test_differences();
@@ -178,5 +257,8 @@ int main(void)
                 test_product(p, k, q);
     test_random_words();
     test_sums();
+    test_scaling();
+    test_moments();
+    test_reflections();
     return failures > 0;
 }
