@@ -65,6 +65,7 @@ def test_a_program(method, monkeypatch):
         num_threads = 64
         spread = program.replayer(1).spread
         full_cost = program.replayer(1).full_cost
+        show = program.replayer(1).show
 
     setattr(Kernels, method, staticmethod(stuck))
     assert program.orders

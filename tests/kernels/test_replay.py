@@ -111,3 +111,34 @@ def test_what_is_chosen_by_a_function_is_chosen_at_its_values(name, choice):
     got = fg.numerical_gradient(loss, x, engine="compiled")
     expected = fg.numerical_gradient(loss, x, engine="python", step=1e-6)
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+AXES = {"rows": (1,), "columns": (0,), "windows": (1, 3), "all": (0, 1, 2, 3)}
+
+
+@pytest.mark.parametrize("axes", AXES.values(), ids=AXES)
+@pytest.mark.parametrize("many", [False, True], ids=["one moves", "many move"])
+def test_a_maximum_and_its_winners_are_those_of_numpy(axes, many):
+    """In integers, where nothing rounds: ties, new winners, winners that fall behind."""
+    rng = np.random.default_rng(5)
+    shape = (3, 2, 4, 3)
+    A = rng.integers(-2, 3, (72, 72)) if many else np.eye(72)
+    p = rng.integers(-3, 4, 72).astype(float)
+
+    def largest(p):
+        return (A @ p).reshape(shape).max(axis=axes)
+
+    weights = rng.integers(1, 9, largest(p).shape)
+    program = fg.trace(lambda p: np.sum(weights * largest(p)), p)
+    entry = np.repeat(np.arange(72), 16)
+    delta = rng.integers(-5, 6, entry.size).astype(float)
+    difference, crossed = program.at_entries(entry, delta)
+
+    def winners(p):
+        return (A @ p).reshape(shape) == np.expand_dims(largest(p), axes)
+
+    for k, (i, d) in enumerate(zip(entry, delta, strict=True)):
+        moved = p.copy()
+        moved[i] += d
+        assert difference[k] == np.sum(weights * (largest(moved) - largest(p)))
+        assert crossed[k] == (winners(moved) != winners(p)).any()

@@ -100,6 +100,35 @@ INLINE vd from_largest(double x0, double f0, vd dx)
     return (from + dx) - to;
 }
 
+/* Where one member alone is the largest at theta, and no lane of another comes up to it, the
+ * largest changes as that one does. Whether that is so. */
+INLINE int keeps_winner(const member *members, int64_t n, const double *base,
+                        const double *lanes, double f0, double *out)
+{
+    int64_t winner = 0, winners = 0;
+    for (int64_t k = 0; k < n; k++) {
+        const int wins = base[members[k].base] == f0;
+        winner = wins ? k : winner;
+        winners += wins;
+    }
+    if (winners != 1)
+        return 0;
+    const double *own = lanes_of(&members[winner], lanes);
+    vec_flags reached = {0};
+    for (int64_t k = 0; k < n; k++) {
+        const double x0 = k == winner ? -INFINITY : base[members[k].base];
+        const double *d = lanes_of(&members[k], lanes);
+        for (int v = 0; v < N_VECS; v++)
+            reached = vec_note_not_below(reached, (x0 + vec_load(d + v * VEC_LEN)) - f0,
+                                         vec_load(own + v * VEC_LEN));
+    }
+    if (vec_any_noted(reached))
+        return 0;
+    for (int v = 0; v < N_VECS; v++)
+        vec_store(out + v * VEC_LEN, vec_load(own + v * VEC_LEN));
+    return 1;
+}
+
 /* A lane is on another side than theta unless the same elements win. */
 static void max_element(const member *members, int64_t n, const double *base,
                         const double *lanes, double f0, double *out, int64_t *crossed)
@@ -158,23 +187,31 @@ static void run_fold(const fg_program *g, fg_state *st, const fg_op *op, const f
     member *members = (member *)(st->work + g->scratch[0]);
     const int64_t n = find_members(op, value, box, members);
     box_steps(box, value->ndim, steps);
-    for (int d = 0; d < value->ndim; d++)
+    int last = -1; /* of the axes that are kept */
+    int64_t kept[MAX_NDIM] = {0};
+    for (int d = 0, k = 0; d < value->ndim; d++) {
         shape[d] = op->ints[d] ? 1 : box->n[d];
+        if (!op->ints[d])
+            kept[last = d] = target->stride[k++];
+    }
     double *y = out->d;
     do {
         const double *base = value->base, *lanes = box->d, *f0 = target->base;
-        for (int d = 0, k = 0; d < value->ndim; d++)
+        for (int d = 0; d < value->ndim; d++)
             if (!op->ints[d]) {
                 base += (box->lo[d] + at[d]) * value->stride[d];
                 lanes += at[d] * steps[d];
-                f0 += (box->lo[d] + at[d]) * target->stride[k++];
+                f0 += (box->lo[d] + at[d]) * kept[d];
             }
-        if (op->code == FG_MAX)
-            max_element(members, n, base, lanes, *f0, y, st->crossed);
-        else
-            prod_element(members, n, base, lanes, y);
-        y += LANES;
-    } while (advance(shape, value->ndim, -1, at));
+        for (int64_t i = last < 0 ? 1 : box->n[last]; i > 0; i--, y += LANES) {
+            if (op->code == FG_PROD)
+                prod_element(members, n, base, lanes, y);
+            else if (!keeps_winner(members, n, base, lanes, *f0, y))
+                max_element(members, n, base, lanes, *f0, y, st->crossed);
+            if (last >= 0)
+                base += value->stride[last], lanes += steps[last], f0 += kept[last];
+        }
+    } while (advance(shape, value->ndim, last, at));
 }
 
 static int run_reduction(const fg_program *g, fg_state *st, const fg_op *op, fg_box *out,

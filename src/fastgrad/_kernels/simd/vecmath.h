@@ -88,6 +88,12 @@ INLINE vec_flags vec_note_reached(vec_flags flags, vd d, double gap)
                                      _CMP_NLT_UQ);
     return flags;
 }
+/* Lanes noted so far, and those where x is not below y. */
+INLINE vec_flags vec_note_not_below(vec_flags flags, vd x, vd y)
+{
+    flags.bits |= _mm512_cmp_pd_mask((__m512d)x, (__m512d)y, _CMP_NLT_UQ);
+    return flags;
+}
 INLINE int vec_any_noted(vec_flags flags) { return flags.bits != 0; }
 INLINE vd vec_if_positive(double x, vd d)
 {
@@ -104,6 +110,11 @@ INLINE vi vec_noted(vec_flags flags) { return flags.bits; }
 INLINE vec_flags vec_note_reached(vec_flags flags, vd d, double gap)
 {
     flags.bits |= ~(vec_abs(d) < fabs(gap));
+    return flags;
+}
+INLINE vec_flags vec_note_not_below(vec_flags flags, vd x, vd y)
+{
+    flags.bits |= ~(x < y);
     return flags;
 }
 INLINE int vec_any_noted(vec_flags flags) { return vec_any(flags.bits); }
