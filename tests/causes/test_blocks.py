@@ -39,8 +39,6 @@ DERIVATIVES = {
     "sigmoid(theta)": 1 / (2 + np.exp(THETA) + np.exp(-THETA)),
     "softplus(theta)": 1 / (1 + np.exp(-THETA)),
     "tanh(theta)": 1 / np.cosh(THETA) ** 2,
-    "sin(theta)": np.cos(THETA),
-    "sqrt(theta**2 + 1)": THETA / np.sqrt(THETA**2 + 1),
 }
 
 
@@ -82,7 +80,6 @@ def test_the_gradient_by_another_variable(phi, width, traceable):
         lambda g: g.T,
         lambda g: np.roll(g, 2, 0),
         lambda g: g[:, ::-1],
-        lambda g: g[[2, 0, 1, 3]],
         lambda g: g.ravel("F").reshape(4, 4),
     ],
 )
@@ -107,29 +104,6 @@ def test_the_formula_of_an_arrangement_undoes_it(shape):
             np.testing.assert_array_equal(result, x, err_msg=one.how)
             undone += 1
     assert undone >= 5
-
-
-@pytest.mark.parametrize("factors", [(2, 3), (0.5, 1), (-1, 7.7), (1, 1 / 6)])
-@pytest.mark.parametrize("traceable", [True, False])
-def test_parts_of_a_flat_vector_have_factors_of_their_own(factors, traceable):
-    theta, x = RNG.normal(size=14), RNG.normal(size=(4, 5))
-
-    def flat(p):
-        return np.sum(np.tanh(p[:8].reshape(2, 4) @ x)) + np.sum(np.sin(p[8:]))
-
-    right = fg.trace(flat, theta).gradient()
-    wrong = right * np.repeat(factors, (8, 6))
-    function = flat if traceable else without_source(flat)
-    cause = fg.check_gradient(function, theta, wrong).causes[0]
-    assert cause.code != "unknown"
-    if traceable:
-        return
-    mended = wrong.copy()
-    for start, stop, factor in re.findall(
-        r"`grads\[(\d+):(\d+)\] / ([^`]*)`", cause.message
-    ):
-        mended[int(start) : int(stop)] /= float(factor)
-    np.testing.assert_allclose(mended, right, rtol=1e-6)
 
 
 def test_one_array_under_two_names_wants_the_sum():

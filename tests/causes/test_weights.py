@@ -110,27 +110,6 @@ def test_a_jacobian_that_cross_entropy_cancels_is_named(loss, again):
     assert "softmax" in cause.message
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        lambda z: np.exp(z),
-        lambda z: (z > 0) * 1.0,
-        lambda z: np.log(1 / (1 + np.exp(-z))),
-        lambda z: z,
-    ],
-)
-def test_another_probability_of_two_classes_is_named(other):
-    y, w = Y[:, 0], {"w": W["W"][:, 0], "b": np.array([0.3, 0.0])}
-    a = X[:, :2] - 1
-
-    def loss(p):
-        q = 1 / (1 + np.exp(-(X @ p["w"] + a @ p["b"])))
-        return -np.mean(y * np.log(q) + (1 - y) * np.log(1 - q))
-
-    d = (other(X @ w["w"] + a @ w["b"]) - y) / len(X)
-    named(loss, w, {"w": X.T @ d, "b": a.T @ d}, "local_derivative")
-
-
 def test_a_softmax_over_the_other_axis_is_named_in_attention():
     v = RNG.normal(size=(9, 2))
     k = RNG.normal(size=(9, 4))
@@ -215,53 +194,7 @@ def test_other_responsibilities_of_a_mixture_are_named(change, weight, code):
     named(mixture, MEANS, {"mean": d}, code)
 
 
-CHAIN = {
-    "W": RNG.normal(size=(4, 3)),
-    "T": RNG.normal(size=(3, 3)),
-    "start": RNG.normal(size=3),
-}
-
-
-def chain(p):
-    emission = X @ p["W"]
-    alpha = p["start"] + emission[0]
-    for t in range(1, len(X)):
-        alpha = log_sum_exp(alpha[:, None] + p["T"], axis=0) + emission[t]
-    return log_sum_exp(alpha, axis=0)
-
-
-def forward_backward(emitted=1.0, turned=False):
-    emission, t_ = X @ CHAIN["W"], CHAIN["T"]
-    alphas = [CHAIN["start"] + emission[0]]
-    for e in emission[1:]:
-        alphas.append(log_sum_exp(alphas[-1][:, None] + t_, axis=0) + e)
-    log_z = log_sum_exp(alphas[-1], axis=0)
-    beta, dt, marginals = np.zeros(3), np.zeros((3, 3)), []
-    for t in reversed(range(len(X))):
-        probability = np.exp(alphas[t] + beta - log_z)
-        marginals.insert(0, probability)
-        if t:
-            ahead = beta + emitted * emission[t]
-            dt += np.exp(alphas[t - 1][:, None] + t_ + ahead - log_z)
-            beta = log_sum_exp((t_.T if turned else t_) + ahead, axis=1)
-    return {"W": X.T @ np.array(marginals), "T": dt, "start": marginals[0]}
-
-
-def test_forward_and_backward_messages_give_the_gradient():
-    assert fg.check_gradient(chain, CHAIN, forward_backward()).verdict == "correct"
-
-
-@pytest.mark.parametrize(
-    ("mistake", "code", "words", "blocks"),
-    [
-        ({"emitted": 0.0}, "local_derivative", "left out", {"W", "T", "start"}),
-        ({"turned": True}, "layout", "transposed", {"W", "T", "start"}),
-    ],
-)
-def test_wrong_messages_of_a_chain_are_named(mistake, code, words, blocks):
-    cause = top(chain, CHAIN, forward_backward(**mistake))
-    assert (cause.code, set(cause.blocks)) == (code, blocks)
-    assert words in cause.message
+TABLE = RNG.normal(size=(3, 3))
 
 
 def test_exchanged_indices_are_named():
@@ -271,5 +204,5 @@ def test_exchanged_indices_are_named():
         return np.sum(np.sin(p["T"][i, j]))
 
     d = np.zeros((3, 3))
-    np.add.at(d, (j, i), np.cos(CHAIN["T"][i, j]))
-    named(loss, {"T": CHAIN["T"]}, {"T": d}, "layout")
+    np.add.at(d, (j, i), np.cos(TABLE[i, j]))
+    named(loss, {"T": TABLE}, {"T": d}, "layout")

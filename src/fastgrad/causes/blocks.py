@@ -1,13 +1,17 @@
 """Edits of a block's whole gradient, tried one by one: no program is needed."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from fastgrad.causes import numbers, places
+from fastgrad.causes import numbers
+from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.evidence import Block, Evidence, Guess, merge
-from fastgrad.causes.signatures import Kind
+from fastgrad.causes.evidence import Block, Evidence, Guess, fit, join, merge
+from fastgrad.causes.numbers import Edit, Kind
+
+_SOME = 64  # entries that are compared before all are
 
 
 def block_edits(evidence: Evidence, budget: Budget) -> list[Guess]:
@@ -15,32 +19,126 @@ def block_edits(evidence: Evidence, budget: Budget) -> list[Guess]:
     found: list[Guess] = []
     for b in evidence.wrong:
         block = evidence.blocks[b]
+        kinds = (numbers.known_penalty, _partial) if evidence.is_single else _KINDS
         if not np.isfinite(block.given).all():
-            kinds: tuple[Kind, ...] = (numbers.nonfinite,)
-        elif evidence.is_single:
-            kinds = (numbers.known_penalty, places.partial)
-        else:
-            kinds = (*numbers.KINDS, *places.KINDS)
+            kinds = (numbers.nonfinite,)
         for kind in kinds:
             budget.collect(_first(evidence, b, block, kind), found)
     found = merge(found)
-    for several in (numbers.clipped_by_norm, places.shared):
+    for several in (numbers.clipped_by_norm, _shared):
         budget.collect(several(evidence), found)
     return found
 
 
 def _first(evidence: Evidence, b: int, block: Block, kind: Kind) -> Iterator[Guess]:
     """The first edit of a kind that fits."""
-    for edit in kind(evidence, block):
-        residual = float("nan") if edit.made is None else block.residual(edit.made)
+    for code, text, made, undo, bits, key, factor in kind(evidence, block):
+        residual = float("nan") if made is None else block.residual(made)
         if residual is not None:
-            yield Guess(
-                edit.code,
-                {b: residual},
-                edit.text,
-                edit.undo,
-                5 * (edit.cost - 2.4),
-                key=edit.text if edit.key is None else edit.key,
-                factor=edit.factor,
-            )
+            key = text if key is None else key
+            yield Guess(code, {b: residual}, text, undo, bits, key, factor=factor)
             return
+
+
+# ---- right numbers in the wrong places -----------------------------------------------
+
+
+def _misarranged(evidence: Evidence, block: Block) -> Iterator[Edit]:
+    """The gradient as a whole transposed, moved, cut, summed."""
+    if block.given.size < 3:
+        return
+    at = np.random.default_rng(0).integers(block.given.size, size=_SOME)
+    given, bar = block.given.flat[at], block.bar.flat[at]
+    checked = block.known.flat[at]
+    for one in arrangements(block.given.shape, parts=False):
+        made = one.turn(block.right)
+        near = np.abs(made.flat[at] - given) <= bar + 1e-6 * np.abs(given)
+        if near[checked].all():
+            undo = f"`{one.undo}`" if one.undo else "give each entry its own"
+            text = f"the gradient is {one.how}".rstrip(",")
+            yield Edit(one.code, text, made, undo, -1.5)
+
+
+def _of_another_block(evidence: Evidence, block: Block) -> Iterator[Edit]:
+    for source in evidence.blocks:
+        if source is block or source.right.size != block.given.size:
+            continue
+        for turned in (source.right, source.right.T) if block.given.size > 1 else ():
+            text = f"{block.name} holds the gradient of {source.name}"
+            made = turned.reshape(block.given.shape)
+            undo = "return each gradient under its own name"
+            yield Edit("layout", text, made, undo, -3, "another block")
+
+
+def _conjugate(evidence: Evidence, block: Block) -> Iterator[Edit]:
+    """Imaginary parts negated, real parts right: in the last axis, or as two blocks."""
+    shape = block.given.shape
+    if shape and shape[-1] == 2 and block.given.size > 2:
+        text = "the second of each pair is negated: a conjugate is missing"
+        made, undo = block.right * np.array([1.0, -1.0]), "`grads * [1, -1]`"
+        yield Edit("conjugate", text, made, undo, -4.5)
+    imaginary = block.name.split(".")[-1].lower().strip("_")
+    if imaginary in ("im", "imag", "imaginary") or imaginary.endswith("_im"):
+        text = "the imaginary part is negated: a conjugate is missing"
+        yield Edit("conjugate", text, -block.right, "`-grads`", -4.5)
+
+
+def _partial(evidence: Evidence, block: Block) -> Iterator[Edit]:
+    """One entry wrong; or some rows (columns, ...) zero or scaled; right elsewhere."""
+    wrong, where = block.wrong & block.known, whereabouts(block)
+    if block.given.size < 3 or where is None:
+        return
+    undo = "look at what sets it"
+    if int(wrong.sum()) == 1:
+        yield Edit("partial", f"one entry is wrong, {where}", None, undo, 3)
+        return
+    c = fit(block.given[wrong], block.right[wrong])
+    k = float(c[0]) if c is not None else 0.0
+    zero = not np.any(block.given[wrong])
+    how = "zero" if zero else f"{k:.6g} times what it should be"
+    text = f"the gradient is {how} {where}, and right elsewhere"
+    made = np.where(wrong, k * block.right, block.right)
+    yield Edit("partial", text, made, undo, 8 if zero else 10)
+
+
+def whereabouts(block: Block) -> str | None:
+    """Where in a block it is wrong, if that is one entry or a few rows or columns."""
+    wrong = block.wrong & block.known
+    count = int(wrong.sum())
+    if count == 0 or count > 0.55 * wrong.size:
+        return None
+    where = np.argwhere(wrong)
+    if count == 1:
+        return f"at {where[0].tolist()}"
+    region = [np.unique(column) for column in where.T]
+    full = [len(r) == n for r, n in zip(region, wrong.shape, strict=True)]
+    whole = int(np.prod([len(r) for r in region])) == count
+    if whole and sum(full) == len(full) - 1:
+        axis = full.index(False)
+        shown = ", ".join(map(str, region[axis][:6].tolist()))
+        return f"at index {shown}{', ...' * (len(region[axis]) > 6)} of axis {axis}"
+    return None
+
+
+def _shared(evidence: Evidence) -> Iterator[Guess]:
+    """Arrays under several names, each with the gradient of some of its uses."""
+    alike: dict[Any, list[int]] = {}
+    for b, block in enumerate(evidence.blocks):
+        alike.setdefault((block.theta.shape, block.theta.tobytes()), []).append(b)
+    for names in alike.values():
+        some = [evidence.blocks[b] for b in names]
+        total = np.sum([block.given for block in some], axis=0)
+        if len(some) > 1 and some[0].is_wrong and all(x.agrees(total) for x in some):
+            text = f"{join([block.name for block in some])} are one array, and each "
+            text += "has the gradient of some of its uses: their sum is right"
+            known, undo = dict.fromkeys(names, 0.0), "give the sum under each name"
+            yield Guess("accumulation", known, text, undo, -7.0)
+
+
+_KINDS: tuple[Kind, ...] = (
+    *numbers.KINDS,
+    _misarranged,
+    _of_another_block,
+    _conjugate,
+    _partial,
+)

@@ -1,15 +1,15 @@
 """What is known about a wrong gradient, block by block, and when a guess matches it."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.counts import counts_of, is_plain, name_of, penalties_of
 from fastgrad.causes.reverse import Reverse, stretched
 from fastgrad.params import Nest
-from fastgrad.program import Node
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -23,9 +23,6 @@ _FEW, _MANY = 3, 1000
 
 
 _PIECE = 2**15  # entries that are compared at once
-_MOST_COUNTED = 1e12  # of things that are counted
-#: Factors for which no loss need have a reason.
-_USUAL = [(2.0, "2"), (0.5, "1/2"), (1.0, "1"), (3.0, "3"), (1 / 3, "1/3")]
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,7 @@ class Block:
     eps : float
         Rounding unit of the gradient under test.
     spread : tuple of int
-        Axis lengths over which the program repeats this block; () if it does not.
-    is_factor : bool
-        Whether all that the program does with it is to multiply.
+        How often, and over axes of what lengths, the program uses this block.
     """
 
     name: str
@@ -84,7 +79,6 @@ class Block:
     wrong: Flags
     eps: float
     spread: tuple[int, ...] = ()
-    is_factor: bool = False
 
     @property
     def off(self) -> Array:
@@ -217,14 +211,6 @@ class Evidence:
     penalties: list[float] = field(default_factory=list)
     exact: bool = False
 
-    def gathered(self, changed: dict[int, "Block"]) -> "Evidence":
-        """The same with other blocks in some places, and nothing else wrong."""
-        blocks = [
-            changed.get(b, replace(block, wrong=np.zeros_like(block.wrong)))
-            for b, block in enumerate(self.blocks)
-        ]
-        return replace(self, blocks=blocks)
-
     @property
     def wrong(self) -> list[int]:
         """Numbers of the wrong blocks."""
@@ -255,42 +241,13 @@ class Evidence:
         whole = float(np.sum(sizes))
         return float(sum(sizes[b] for b in blocks)) / whole if whole else 0.0
 
-    def factor(self, k: float, tolerance: float = 1e-6) -> str | None:
+    def factor(self, k: float) -> str | None:
         """Return what a factor equals, None if nothing known."""
-        if not np.isfinite(k) or k == 0:
-            return None
-        size = abs(k)
-        known = [*_USUAL, *self._derived()]
-        for value, name in known:
-            if abs(size - value) <= tolerance * value:
-                return name if k > 0 else f"-{name}"
-        return None
+        return name_of(k, self.counts)
 
-    def is_plain(self, k: float, tolerance: float = 1e-6) -> bool:
+    def is_plain(self, k: float) -> bool:
         """Whether a factor is 1/2, 2 or one of the counts or its inverse."""
-        known = [2.0, *self.counts]
-        return any(
-            abs(abs(k) - value) <= tolerance * value
-            for n in known
-            if n
-            for value in (n, 1 / n)
-        )
-
-    def _derived(self) -> Iterable[tuple[float, str]]:
-        for n, name in self.counts.items():
-            yield n, name
-            if n and n != 1:
-                yield 1 / n, f"1 / {name}"
-        for n, name in self.counts.items():
-            if 1 < n < _MOST_COUNTED and n == round(n):
-                yield n / (n - 1), f"n / (n - 1) for n = {name}"
-                yield (n - 1) / n, f"(n - 1) / n for n = {name}"
-                yield n**0.5, f"the root of {name}"
-                yield n**-0.5, f"1 / the root of {name}"
-                yield n / 2, f"{name}, halved"
-                yield 2 / n, f"2 / {name}"
-                yield n**2, f"the square of {name}"
-                yield n**-2, f"1 / the square of {name}"
+        return is_plain(k, self.counts)
 
 
 def _are_equal(values: Array) -> bool:
@@ -318,25 +275,16 @@ def gather(
     for b, parts in enumerate(zip(*map(nest.split, vectors), strict=True)):
         at, given, rightly, bars, seen, wrong = parts
         eps, spread = float(measured.eps[b]), _spread(reverse, b)
-        block = Block(
-            nest.names[b],
-            at,
-            given,
-            rightly,
-            bars,
-            seen,
-            wrong,
-            eps,
-            spread,
-            _is_factor(reverse, b),
-        )
+        name = nest.names[b]
+        block = Block(name, at, given, rightly, bars, seen, wrong, eps, spread)
         largest = np.max(np.abs(block.right), initial=0, where=block.known)
         rounding = block.relative_bar * largest
         block.bar = (
             np.broadcast_to(rounding, bars.shape) if exact else block.bar + rounding
         )
         blocks.append(block)
-    evidence = Evidence(blocks, _counts(reverse, nest), _penalties(reverse), exact)
+    counts, penalties = counts_of(reverse, nest), penalties_of(reverse)
+    evidence = Evidence(blocks, counts, penalties, exact)
     if exact:
         _add_unseen(evidence, nest.split(np.isnan(measured.numerical)))
     return evidence
@@ -362,89 +310,21 @@ def _program_gradient(nest: Nest, reverse: Reverse) -> Array:
 
 
 def _spread(reverse: Reverse | None, b: int) -> tuple[int, ...]:
-    """Over how many places the program repeats block `b`, one number per axis."""
+    """In how many operations block `b` is used, and over what axes it is repeated."""
     if reverse is None:
         return ()
-    return _repeated(reverse, reverse.program.parameters[b])
-
-
-def _is_factor(reverse: Reverse | None, b: int) -> bool:
-    if reverse is None:
-        return False
-    users = reverse.users.get(reverse.program.parameters[b], [])
-    return bool(users) and all(user.op == "multiply" for user, _ in users)
-
-
-def _repeated(reverse: Reverse, x: Node) -> tuple[int, ...]:
-    for node, i in reverse.users.get(x, ()):
-        axes = stretched(node, i)
-        if axes:
-            return tuple(node.shape[d] for d in axes)
-        if node.value.size == x.value.size and node.op in ("reshape", "view"):
-            return _repeated(reverse, node)
-    return ()
-
-
-def _penalties(reverse: Reverse | None) -> list[float]:
-    """The c of gradients c * theta that parameters get from some of their uses."""
-    found = set()
-    if reverse is None:
-        return []
-    for p in reverse.program.parameters:
-        for user, i in reverse.users.get(p, ()):
-            part = reverse.part(user, i)
-            on = part != 0
-            if on.sum() > 1 and (p.value[on] != 0).all():
-                c = part[on] / p.value[on]
-                if np.ptp(c) <= 1e-12 * np.abs(c).max():
-                    found.add(float(c.flat[0]))
-    return sorted(found)
-
-
-def _counts(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
-    """Numbers that a factor may equal: axis lengths and constants of the loss."""
-    counts: dict[float, str] = {}
-    if reverse is None:
-        for name, shape in zip(nest.names, nest.shapes, strict=True):
-            for axis, n in enumerate(shape):
-                counts.setdefault(float(n), f"{n}, axis {axis} of {name}")
-        counts = {float(n): f"{n}" for n in range(2, 4097)} | counts
-        return {
-            n: name
-            for n, name in counts.items()
-            if np.isfinite(n) and n not in (0.0, 1.0, 2.0)
-        }
-    for n in _batch_sizes(reverse, nest):
-        counts[float(n)] = f"the batch size, {n}"
-    for node in reverse.nodes:
-        for x in node.inputs:
-            if not x.active and x.value.ndim == 0:
-                c = float(abs(x.value))
-                counts.setdefault(c, f"{c:.6g}, a constant in {x.source}")
-    for node in reverse.nodes:
-        for axis, n in enumerate(node.shape):
-            counts.setdefault(float(n), f"{n}, axis {axis} of {node.label}")
-        counts.setdefault(
-            float(node.value.size), f"{node.value.size}, all of {node.label}"
-        )
-    return {
-        n: name
-        for n, name in counts.items()
-        if np.isfinite(n) and n not in (0.0, 1.0, 2.0)
+    x = reverse.program.parameters[b]
+    while [n.op for n, _ in reverse.users.get(x, ())] in (["reshape"], ["view"]):
+        user, i = reverse.users[x][0]
+        if stretched(user, i) or user.value.size != x.value.size:
+            break
+        x = user
+    users = reverse.users.get(x, [])
+    ways = {
+        (n.source.site, n.label, tuple(n.shape[d] for d in stretched(n, i)))
+        for n, i in users
     }
-
-
-def _batch_sizes(reverse: Reverse, nest: Nest) -> set[int]:
-    """The one length that all arrays of data have in common, and no parameter has."""
-    data = [
-        set(x.shape)
-        for node in reverse.nodes
-        for x in node.inputs
-        if not x.active and x.value.size > 1
-    ]
-    own = {1, *(n for shape in nest.shapes for n in shape)}
-    common = set.intersection(*data) - own if data else set()
-    return common if len(common) == 1 else set()
+    return (len(users), *min(ways)[-1]) if len(ways) == 1 else ()
 
 
 def fit(target: Array, *terms: Array) -> Array | None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.arrangements import unflattened
-from fastgrad.causes.reverse import Reverse, elementwise, stretched
+from fastgrad.causes.reverse import elementwise, stretched
 from fastgrad.causes.sites import New, Site
 from fastgrad.program import Node, ops
 
@@ -23,11 +23,11 @@ Rule = Callable[[Array, Index, Array], None]
 Move = tuple[str, str, New]
 
 
-def index_edits(reverse: Reverse, site: Site) -> Iterator[Move]:
+def index_edits(site: Site) -> Iterator[Move]:
     """Yield the edits of where an operation sends its gradient."""
     group, op = site.nodes, site.node.op
     if op == "take":
-        yield from _taken(reverse, group)
+        yield from _taken(group)
     elif op == "place":
         yield from _padded(site)
     elif op == "view":
@@ -78,16 +78,12 @@ _REPEATED: tuple[tuple[str, Rule], ...] = (
 _ORDERS: tuple[tuple[str, str, Callable[[Index, int], Index]], ...] = (
     ("layout", "sorted", lambda index, n: np.sort(index)),
     ("layout", "in reverse order", lambda index, n: index[::-1]),
-    ("layout", "each other's next", lambda index, n: np.roll(index, -1)),
-    ("layout", "each other's previous", lambda index, n: np.roll(index, 1)),
     ("geometry", "one too large", lambda index, n: index + 1),
     ("geometry", "one too small", lambda index, n: index - 1),
-    ("geometry", "one too large, going round,", lambda index, n: (index + 1) % n),
-    ("geometry", "one too small, going round,", lambda index, n: (index - 1) % n),
 )
 
 
-def _taken(reverse: Reverse, group: list[Node]) -> Iterator[Move]:
+def _taken(group: list[Node]) -> Iterator[Move]:
     """Rows taken several times receive several gradients, to be added."""
 
     def by(rule: Rule) -> New:
@@ -98,46 +94,11 @@ def _taken(reverse: Reverse, group: list[Node]) -> Iterator[Move]:
 
         return part
 
-    def row_by_row(total: Array, index: Index, g: Array) -> None:
-        n = _rows(reverse, group[0])
-        for some, part in zip(np.split(index, n), np.split(g, n), strict=True):
-            own = np.zeros_like(total)
-            own[some] = part
-            total += own
-
-    text = "of indices repeated in a row of {op} only one counts"
-    for how, rule in (*_REPEATED, (text, row_by_row)):
+    for how, rule in _REPEATED:
         yield "duplicate_index", how, by(rule)
-    for code, how, order in (*_ORDERS, *_labels(group[0])):
-        text = f"the indices by which {{op}} takes its rows are {how}".rstrip(",")
-        yield code, f"{text} on the way back", by(_reordered(order))
-
-
-def _rows(reverse: Reverse, node: Node) -> int:
-    """How many rows the array of indices has."""
-    users = [u for u, _ in reverse.users[node] if u.op == "reshape"]
-    tail = node.inputs[0].value.ndim - 1
-    lead = users[0].shape[: users[0].value.ndim - tail] if users else ()
-    return lead[0] if len(lead) > 1 else 1
-
-
-def _labels(node: Node) -> Iterator[tuple[str, str, Callable[[Index, int], Index]]]:
-    """The same orders of labels, where one entry of each row is taken by its label."""
-    x, index = node.inputs[0], np.asarray(node.ints[1:])
-    if (
-        x.op not in ("reshape", "view")
-        or not x.inputs[0].value.ndim
-        or x.value.ndim > 1
-    ):
-        return
-    width = x.inputs[0].shape[-1]
-    if np.array_equal(index // width, np.arange(len(index))):
-        for code, how, order in _ORDERS:
-
-            def labels(index: Index, n: int, order: Any = order) -> Index:
-                return np.asarray(index // width * width + order(index % width, width))
-
-            yield code, f"labels {how}", labels
+    for code, how, order in _ORDERS:
+        text = f"the indices by which {{op}} takes its rows are {how} on the way back"
+        yield code, text, by(_reordered(order))
 
 
 # ---- paddings and sums ---------------------------------------------------------------

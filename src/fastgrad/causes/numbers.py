@@ -1,17 +1,48 @@
-"""Mistakes that show in the numbers alone: a factor, a penalty, a rounding, a clip.
+"""What may have become of a gradient, by the numbers: a factor, a penalty, a rounding.
 
-An edit says what the right gradient of a block has become; it is a guess if that is the
-gradient under test, to within the error bars. Where its advice has a formula, in
-`grads` and `theta`, that gives the right gradient back.
+An edit says what the right gradient has become; it is a guess if that is the gradient
+under test, within the error bars. Where its advice has a formula, in `grads` and
+`theta`, that gives the right gradient back.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join
-from fastgrad.causes.signatures import Edit, Kind
+from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit
+
+
+class Edit(NamedTuple):
+    """What may have become of a block's gradient.
+
+    ``made`` is the gradient that the mistake gives, None where that has been compared;
+    ``bits`` how far-fetched it is. Edits of one code and key in several blocks are one
+    mistake; ``factor`` is what the block is multiplied by, if that is all.
+    """
+
+    code: str
+    text: str
+    made: Any
+    undo: str
+    bits: float
+    key: Any = None
+    factor: float | None = None
+
+
+Kind = Callable[[Evidence, Block], Iterator[Edit]]
+
+
+def _fitted(block: Block, target: Array, *terms: Array) -> list[float] | None:
+    """What the terms are multiplied by in a sum that is nearly the target."""
+    known = block.known
+    found = fit(target[known], *(np.asarray(t)[known] for t in terms))
+    if found is None:
+        return None
+    left = target[known] - sum(c * t[known] for c, t in zip(found, terms, strict=True))
+    size = np.linalg.norm(target[known])
+    return found.tolist() if np.linalg.norm(left) <= 1e-3 * size else None
 
 
 def nonfinite(evidence: Evidence, block: Block) -> Iterator[Edit]:
@@ -20,10 +51,10 @@ def nonfinite(evidence: Evidence, block: Block) -> Iterator[Edit]:
     kind = "nan" if np.isnan(block.given).any() else "infinite"
     text = (
         f"{bad:,} of {block.given.size:,} entries are {kind}, where the loss and its "
-        "numerical gradient are finite"
     )
     undo = "look for 0 / 0, 0 * inf, or the logarithm or root of zero"
-    yield Edit("nonfinite", text, None, undo, 0, kind)
+    text += "numerical gradient are finite"
+    yield Edit("nonfinite", text, None, undo, -12, kind)
 
 
 # ---- factors -------------------------------------------------------------------------
@@ -34,7 +65,7 @@ def _zero(evidence: Evidence, block: Block) -> Iterator[Edit]:
     rounded = bool(np.any(block.given))
     text = "the gradient is zero throughout" + (", to rounding" if rounded else "")
     undo = "no gradient is ever passed back to it, or it is never written"
-    yield Edit("zero", text, 0.0, undo, 4.2 if rounded else 1, "nothing")
+    yield Edit("zero", text, 0.0, undo, 9 if rounded else -7, "nothing")
 
 
 def _penalty_only(evidence: Evidence, block: Block) -> Iterator[Edit]:
@@ -43,19 +74,10 @@ def _penalty_only(evidence: Evidence, block: Block) -> Iterator[Edit]:
         return
     text = f"only {c[0]:.4g} times the parameters is left, as from a penalty"
     undo = "no gradient of the data is passed back to it"
-    trivial = np.ptp(block.theta) <= 1e-9 * np.abs(block.theta).max()
-    cost = 3.5 if trivial else 1.5
-    yield Edit("zero", text, c[0] * block.theta, undo, cost, "nothing")
-
-
-def _fitted(block: Block, target: Array, *terms: Array) -> list[float] | None:
-    known = block.known
-    found = fit(target[known], *(np.asarray(t)[known] for t in terms))
-    if found is None:
-        return None
-    left = target[known] - sum(c * t[known] for c, t in zip(found, terms, strict=True))
-    size = np.linalg.norm(target[known])
-    return found.tolist() if np.linalg.norm(left) <= 1e-3 * size else None
+    plain = any(abs(c[0] / known - 1) < 1e-6 for known in evidence.penalties)
+    yield Edit(
+        "zero", text, c[0] * block.theta, undo, -4.5 if plain else 5.5, "nothing"
+    )
 
 
 def _scale(evidence: Evidence, block: Block) -> Iterator[Edit]:
@@ -63,31 +85,35 @@ def _scale(evidence: Evidence, block: Block) -> Iterator[Edit]:
     if k is None or abs(k[0] - 1) < 1e-9:
         return
     if abs(k[0] - 1) < 1e-6:
-        text = f"`grads / {k[0]:.12g}` matches: it agrees to about "
-        text += f"{-np.log10(abs(k[0] - 1)):.0f} digits"
+        digits = -np.log10(abs(k[0] - 1))
+        text = f"`grads / {k[0]:.12g}` matches: it agrees to about {digits:.0f} digits"
         undo = "look for a constant of float32, or of few digits"
-        yield Edit("precision", text, k[0] * block.right, undo, 1, k[0])
+        yield Edit("precision", text, k[0] * block.right, undo, -7, k[0])
         return
     name = evidence.factor(k[0])
     if int((block.right[block.known] != 0).sum()) > 1 or name is not None:
-        yield _scaled(evidence, block, k[0], name)
+        yield _times(evidence, block, k[0], name)
 
 
-def _scaled(evidence: Evidence, block: Block, factor: float, name: str | None) -> Edit:
+def _times(evidence: Evidence, block: Block, factor: float, name: str | None) -> Edit:
     made = factor * block.right
     if abs(factor + 1) < 1e-6:
         text = "the sign is wrong: minus the gradient matches"
-        return Edit("sign", text, made, "`-grads`", 2, factor=-1.0)
-    count = int(np.prod(block.spread))
-    if not block.spread or abs(factor * count - 1) > 1e-6:
-        count = round(1 / factor) if _only_biases(evidence, factor) else 0
-    if count:
+        return Edit("sign", text, made, "`-grads`", -2, factor=-1.0)
+    counts = {
+        int(np.prod(some))
+        for n in range(1, len(block.spread) + 1)
+        for some in combinations(block.spread, n)
+    }
+    count = round(1 / factor) if 0 < factor < 1 else 0
+    if (
+        abs(factor * count - 1) < 1e-6
+        and count > 1
+        and (count in counts or _only_biases(evidence, factor))
+    ):
         text = f"the gradient is averaged over the {count} uses of each entry, not "
-        text += "summed"
-        cost = 2 if block.spread else 2.4
-        return Edit(
-            "reduction", text, made, f"sum, or `grads * {count}`", cost, "averaged"
-        )
+        undo = f"sum, or `grads * {count}`"
+        return Edit("reduction", text + "summed", made, undo, -2, "averaged")
     what = f", a factor of {name}" if name else ""
     undo = f"grads / {_number(factor)}"
     words = f"divide by {_number(factor)}"
@@ -95,9 +121,9 @@ def _scaled(evidence: Evidence, block: Block, factor: float, name: str | None) -
         undo = f"grads * {_number(1 / factor)}"
         words = f"multiply by {_number(1 / factor)}"
     several = int((block.right[block.known] != 0).sum()) > 1
-    cost = 2.5 if name and (several or evidence.is_plain(factor)) else 4.5
+    bits = 0.5 if name and (several or evidence.is_plain(factor)) else 10.5
     text, key = f"`{undo}` matches{what}", round(factor, 9)
-    return Edit("scale", text, made, words, cost, key, factor)
+    return Edit("scale", text, made, words, bits, key, factor)
 
 
 def _only_biases(evidence: Evidence, factor: float) -> bool:
@@ -114,37 +140,12 @@ def _number(x: float) -> str:
     return f"{x:.0f}" if abs(x - round(x)) < 1e-7 * abs(x) else f"{x:.12g}"
 
 
-def _by_pieces(evidence: Evidence, block: Block) -> Iterator[Edit]:
-    """A factor of its own for each of a few pieces of a vector of parameters."""
-    on = np.flatnonzero(block.known & (block.right != 0))
-    if block.given.ndim != 1 or on.size < 6:
-        return
-    ratio = block.given[on] / block.right[on]
-    starts = np.flatnonzero(
-        np.abs(np.diff(ratio)) > 1e-6 * np.abs(ratio).max(initial=0)
-    )
-    bounds = [0, *(starts + 1).tolist(), on.size]
-    if not 2 <= len(bounds) - 1 <= on.size // 3 or min(np.diff(bounds)) < 2:
-        return
-    made, said = block.right.copy(), []
-    for first, last in pairwise(bounds):
-        factor = float(np.median(ratio[first:last]))
-        piece = slice(int(on[first]), int(on[last - 1]) + 1)
-        made[piece] *= factor
-        if abs(factor - 1) > 1e-6 and factor:
-            said.append(f"`grads[{piece.start}:{piece.stop}] / {_number(factor)}`")
-        elif not factor:
-            said.append(f"what is zero at {piece.start}:{piece.stop}")
-    text = f"{join(said)} match: parts of the vector are off by factors of their own"
-    yield Edit("scale", text, made, "look at each part by itself", 3.5)
-
-
 # ---- penalties -----------------------------------------------------------------------
 
 _COMPARE = "compare the penalty in the loss with the one in the gradient"
 
 
-def _regularization(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
     """Off by a multiple of theta; of its sign; of a constant and theta."""
     theta, one = block.theta, np.ones_like(block.theta)
     forms: dict[str, tuple[Array, ...]] = {
@@ -155,10 +156,8 @@ def _regularization(evidence: Evidence, block: Block) -> Iterator[Edit]:
         "1": (one,),
     }
     for name, terms in forms.items():
-        if block.given.size < len(terms) + 2:
-            continue
         c = _fitted(block, block.off, *terms)
-        if c is None:
+        if c is None or block.given.size < len(terms) + 2:
             continue
         parts = [ci * term for ci, term in zip(c, terms, strict=True)]
         smallest = min(float(np.abs(part).max()) for part in parts)
@@ -172,45 +171,21 @@ def _regularization(evidence: Evidence, block: Block) -> Iterator[Edit]:
             for ci, term in zip(c, name.split(", "), strict=True)
         )
         text = f"the error is a multiple of {name}: a penalty on the parameters is "
-        cost = 2.2 + (len(terms) - 1) + 0.5 * trivial
+        bits = -1 + 5 * (len(terms) - 1) + 2.5 * trivial
         made, undo = block.right + sum(parts), f"`grads {sum_}`; {_COMPARE}"
-        yield Edit("regularization", text + sign, made, undo, cost, (name, sign))
+        yield Edit("regularization", text + sign, made, undo, bits, (name, sign))
 
 
 def known_penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
-    """Off by what the loss has as a penalty elsewhere, be it in one entry only."""
+    """Yield that it is off by a penalty of the loss, be it in some entries only."""
     off = block.wrong & block.known
     for c in evidence.penalties:
         for factor in (1.0, -1.0, 0.5, -0.5):
-            for of, term in (("parameter", block.theta), ("number 1", 1.0)):
-                if of == "parameter" or factor == 1:
-                    sign = "missing or too small" if factor < 0 else "applied to it too"
-                    text = (
-                        f"the error is {factor * c:.6g} times the {of}, and the loss "
-                        f"has a penalty with {c:.6g}: it is {sign}"
-                    )
-                    made = block.right + np.where(off, factor * c * term, 0.0)
-                    key = (factor, c, of)
-                    yield Edit("regularization", text, made, _COMPARE, 2.8, key)
-        for shift in (1, -1) if block.theta.ndim == 1 and off.sum() > 2 else ():
-            other = np.roll(block.theta, shift)
-            made = block.right + np.where(off, c * (other - block.theta), 0.0)
-            text = f"each entry has the penalty of the one {shift} place further"
-            yield Edit("regularization", text, made, _COMPARE, 2.8)
-
-
-def _penalty_on_some(evidence: Evidence, block: Block) -> Iterator[Edit]:
-    """Off by plus or minus one multiple of theta, on a few entries."""
-    off = block.wrong & block.known & (block.theta != 0)
-    if int(off.sum()) < 2 or off.all() or (block.wrong & ~off).any():
-        return
-    c = block.off[off] / block.theta[off]
-    size = float(np.median(np.abs(c)))
-    made = block.right.copy()
-    made[off] += size * np.sign(c) * block.theta[off]
-    text = f"{int(off.sum())} entries are off by {size:.6g} times the parameter: the "
-    text += "penalty is applied to the wrong ones"
-    yield Edit("regularization", text, made, _COMPARE, 3)
+            sign = "missing or too small" if factor < 0 else "applied to it too"
+            text = f"the error is {factor * c:.6g} times the parameter, and the loss "
+            text += f"has a penalty with {c:.6g}: it is {sign}"
+            made = block.right + np.where(off, factor * c * block.theta, 0.0)
+            yield Edit("regularization", text, made, _COMPARE, 2, (factor, c))
 
 
 def _scale_beside_penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
@@ -222,11 +197,11 @@ def _scale_beside_penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
         return
     if abs(c[1]) * np.abs(block.theta).max() <= block.bar.max():
         return
-    edit = _scaled(evidence, block, c[0], evidence.factor(c[0]))
+    edit = _times(evidence, block, c[0], evidence.factor(c[0]))
     text = edit.text.replace("grads", f"(grads - {c[1]:.6g} * theta)")
     text += f" for the data's part, beside a penalty of {c[1] / (1 - c[0]):.6g}"
     made = edit.made + c[1] * block.theta
-    yield edit._replace(text=text, made=made, cost=edit.cost + 0.2, factor=None)
+    yield edit._replace(text=text, made=made, bits=edit.bits + 1, factor=None)
 
 
 # ---- rounding, clipping, another variable --------------------------------------------
@@ -253,71 +228,62 @@ _FORMATS: dict[str, tuple[Callable[[Array], Array], float]] = {
 def _precision(evidence: Evidence, block: Block) -> Iterator[Edit]:
     given, right = block.given, block.right
     for name, (rounded, ulp) in _FORMATS.items():
-        with np.errstate(over="ignore"):
-            exact = np.array_equal(rounded(given), given)
+        exact = np.array_equal(rounded(given), given)
         if not exact or given.size < 3 or not np.any(given):
             continue
         step = 2 * (np.abs(right) * ulp + 6e-8 * (name == "float16")) + block.bar
         close = np.abs(block.off) <= step if ulp else given == rounded(right)
         if close[block.known].all():
             text = f"every entry is exactly representable in {name}, and off by no "
+            text += "more than that rounding"
             undo = "keep the gradient in the precision of the parameters"
-            yield Edit(
-                "precision", text + "more than that rounding", None, undo, 2, name
-            )
+            yield Edit("precision", text, None, undo, -2, name)
 
 
-_CLIPPED = "check the gradient before clipping it"
+_UNCLIPPED = "check the gradient before clipping it"
 
 
 def _clipped(evidence: Evidence, block: Block) -> Iterator[Edit]:
-    size = np.abs(block.given)
-    limit = float(size.max(initial=0))
-    at_limit = size >= limit * (1 - 1e-12)
-    if limit <= block.bar.max(initial=0) or at_limit.sum() < 2:
-        return
-    # What is clipped has lost its differences.
-    lost = np.ptp(np.abs(block.right)[at_limit])
-    cost = 1.5 if lost > 1e-9 * limit else 4.0
-    text = f"entries are clipped to {limit:.6g}"
-    made = np.clip(block.right, -limit, limit)
-    yield Edit("clipped", text, made, _CLIPPED, cost, round(limit, 12))
-
-
-def _clipped_along(evidence: Evidence, block: Block) -> Iterator[Edit]:
-    """Each row, column, ... scaled down to one norm."""
-    for axis in range(block.given.ndim if block.given.ndim > 1 else 0):
-        others = tuple(d for d in range(block.given.ndim) if d != axis)
-        norm = np.sqrt(np.sum(block.right**2, axis=others, keepdims=True))
-        limit = float(np.sqrt(np.sum(block.given**2, axis=others)).max())
-        clipped = norm > limit * (1 + 1e-9)
-        if clipped.sum() > 1 and limit > block.bar.max(initial=0):
-            text = f"the norms along axis {axis} are clipped to {limit:.6g}"
-            made = block.right * np.where(clipped, limit / norm, 1.0)
-            yield Edit("clipped", text, made, _CLIPPED, 1.5, (axis, round(limit, 12)))
+    """Entries, or rows (columns, ...), scaled down to one size."""
+    every = tuple(range(block.given.ndim))
+    rows = [(d,) for d in every] if len(every) > 1 else []
+    for kept in (every, *rows):
+        over = tuple(d for d in every if d not in kept)
+        size, had = (
+            np.sqrt(np.sum(x**2, axis=over, keepdims=True))
+            for x in (block.given, block.right)
+        )
+        limit = float(size.max(initial=0))
+        there = size >= limit * (1 - 1e-9)
+        if limit <= block.bar.max(initial=0) or there.sum() < 2:
+            continue
+        what = f"the norms along axis {kept[0]}" if over else "entries"
+        # What is clipped has lost its differences.
+        lost = np.ptp(had[there]) > 1e-9 * limit
+        made = block.right * np.where(had > limit, limit / had, 1.0)
+        text, key = f"{what} are clipped to {limit:.6g}", (over, round(limit, 12))
+        yield Edit("clipped", text, made, _UNCLIPPED, -4.5 if lost else 8, key)
 
 
 def clipped_by_norm(evidence: Evidence) -> Iterator[Guess]:
-    """The whole gradient scaled down to a norm that is a round number."""
+    """Yield the whole gradient scaled down to a norm that is a round number."""
     blocks = [(b, evidence.blocks[b]) for b in evidence.wrong]
     groups = [blocks, *([pair] for pair in blocks)] if len(blocks) > 1 else [blocks]
     for group in groups:
         given = np.concatenate([block.given.ravel() for _, block in group])
         right = np.concatenate([block.right.ravel() for _, block in group])
-        if given.size < 2 or not np.isfinite(given).all() or not right.any():
-            continue
         norm = float(np.linalg.norm(given))
-        if not norm or abs(norm / float(f"{norm:.2g}") - 1) > 1e-9:
+        if given.size < 2 or not np.isfinite(norm) or not norm or not right.any():
             continue
         k = norm / float(np.linalg.norm(right))
         left = {b: block.residual(k * block.right) for b, block in group}
-        if all(r is not None for r in left.values()):
+        is_round = abs(norm / float(f"{norm:.2g}") - 1) <= 1e-9
+        if is_round and all(r is not None for r in left.values()):
             text = f"the gradient is scaled to the norm {norm:.6g}"
             known = {b: r or 0.0 for b, r in left.items()}
             # Of equal numbers the norm is often a round one.
-            equal = np.ptp(np.abs(given)) <= 1e-9 * norm
-            cost = 4.5 if equal or evidence.factor(k) else 1.5
-            yield Guess("clipped", known, text, _CLIPPED, bits=5 * (cost - 2.4))
+            equal = np.ptp(np.abs(given)) <= 1e-9 * norm or evidence.factor(k)
+            yield Guess("clipped", known, text, _UNCLIPPED, 10.5 if equal else -4.5)
             return
 
 
@@ -337,31 +303,26 @@ _CHAINS: dict[str, tuple[str, Callable[[Array], Array]]] = {
     ),
     "softplus(theta)": ("/ (1 + np.exp(-theta))", lambda t: 1 + np.exp(-t)),
     "tanh(theta)": ("/ np.cosh(theta)**2", lambda t: np.cosh(t) ** 2),
-    "sin(theta)": ("* np.cos(theta)", lambda t: 1 / np.cos(t)),
-    "sqrt(theta**2 + 1)": (
-        "* theta / np.sqrt(theta**2 + 1)",
-        lambda t: np.sqrt(t * t + 1) / t,
-    ),
 }
 
 
 def _reparametrized(evidence: Evidence, block: Block) -> Iterator[Edit]:
     trivial = np.ptp(block.theta) <= 1e-9 * np.abs(block.theta).max(initial=0)
-    # What a product does with it may be read either way.
-    cost = 3.9 if block.is_factor or trivial else 2.4
+    bits = 7.5 if trivial else 0.0
     for scaled in (False, True):
         for name, (undo, slope) in _CHAINS.items():
             text = f"the gradient is that with respect to {name}, not theta"
-            with np.errstate(all="ignore"):
-                chain = block.right * slope(block.theta)
+            chain = block.right * slope(block.theta)
             c = fit(block.given[block.known], chain[block.known]) if scaled else None
             if not scaled:
-                yield Edit("reparametrized", text, chain, f"`grads {undo}`", cost, name)
-            elif c is not None and block.given.size > 2:  # bounds have a width, too
+                yield Edit("reparametrized", text, chain, f"`grads {undo}`", bits, name)
+            elif (
+                c is not None and c[0] and block.given.size > 2
+            ):  # bounds have a width, too
                 k = float(c[0])
                 text, undo = f"{text}, times {k:.6g}", f"`grads {undo} / {_number(k)}`"
                 key = (name, round(k, 9))
-                yield Edit("reparametrized", text, k * chain, undo, cost + 1.1, key)
+                yield Edit("reparametrized", text, k * chain, undo, bits + 5.5, key)
 
 
 KINDS: tuple[Kind, ...] = (
@@ -369,12 +330,9 @@ KINDS: tuple[Kind, ...] = (
     _penalty_only,
     _scale,
     _scale_beside_penalty,
-    _by_pieces,
-    _regularization,
-    _penalty_on_some,
+    _penalty,
     known_penalty,
     _precision,
     _clipped,
-    _clipped_along,
     _reparametrized,
 )

@@ -6,16 +6,15 @@ those of the turn before and after.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.patterns import miscounted
-from fastgrad.causes.reverse import Reverse, elementwise
+from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.sites import Site
-from fastgrad.program import Node, ops
+from fastgrad.program import Node
 
 Array = NDArray[np.float64]
 _STEPS = 4  # between values that are mixed up
@@ -32,12 +31,12 @@ class Other(NamedTuple):
     arrays: tuple[Array, ...]
     what: str = ""
 
-
-def substitutes(reverse: Reverse, site: Site) -> Iterator[tuple[Any, ...]]:
-    """Yield code, words and what stands at a site instead of what is due."""
-    if reverse.pool is None:
-        reverse.pool = Pool(reverse)
-    yield from reverse.pool.substitutes(site)
+    def __str__(self) -> str:
+        node = self.node
+        name = f"{node.label} ({node.source})" if node.inputs else node.label
+        if node.op == "constant":
+            name = f"a constant array of shape {node.shape}"
+        return f"the gradient of {name}" if self.is_gradient else f"{name} {self.what}"
 
 
 class Pool:
@@ -84,137 +83,70 @@ class Pool:
                 for shifted in (parts, [*parts[1:], nothing], [nothing, *parts[:-1]]):
                     yield Other(x, True, tuple(shifted))
 
-    def of(self, shapes: _Shapes) -> Iterator[Other]:
+    def _of(self, shapes: _Shapes) -> Iterator[Other]:
         """Yield what has these shapes; what has the shape of each turn, too."""
-        near = sorted(self._by_shape[shapes], key=lambda o: "turn" not in o.what)
-        yield from near
+        yield from sorted(self._by_shape[shapes], key=lambda o: "turn" not in o.what)
         if len(shapes) > 1 and len(set(shapes)) == 1:
             for other in self._by_shape[shapes[:1]]:
                 if other.node.op in ("constant", "parameter"):
                     yield other._replace(arrays=other.arrays * len(shapes))
 
-    def substitutes(self, site: Site) -> Iterator[tuple[Any, ...]]:
+    def symbols(self, site: Site) -> Iterator[tuple[str, str, dict[Node, Array]]]:
+        """Yield words, a symbol of an operation's rule, and what stands for it."""
+        rules = site.rules or {}
+        for name, shape in {
+            t.name: t.shape for _, t in rules[site.node].sent.parts() if not t.function
+        }.items():
+            for other in self._of((shape,) * len(rules)) if name not in "g" else ():
+                text = f"the derivative of {{op}} uses {other}".rstrip()
+                put = dict(zip(rules, other.arrays, strict=True))
+                yield f"{text} where {name} is due", name, put
+
+    def substitutes(self, site: Site) -> Iterator[tuple[str, str, dict[Node, Array]]]:
         """Yield code, words and what stands at a site instead of what is due."""
-        reverse = self._reverse
-        if site.rules is not None:
-            yield from self._of_symbols(site)
-            return
-        due = [site.due(n, reverse.gradient[n]) for n in site.nodes]
-        for other in self.of(_shapes(due)):
-            code, text = _said(reverse, site, other)
-            put = dict(zip(site.nodes, other.arrays, strict=True))
-            free = "" if site.role == "operand" else "factor"
-            # Most unlikely are values that have nothing to do with each other.
-            odd = {"layout": 4.0, "upstream": 2.0}.get(code, 0.0)
-            yield code, text, _constantly(put), free, odd
+        due = [site.due(n, self._reverse.gradient[n]) for n in site.nodes]
+        for other in self._of(_shapes(due)):
+            said = self._said(site, other)
+            if said is not None:
+                yield *said, dict(zip(site.nodes, other.arrays, strict=True))
 
-    def _of_symbols(self, site: Site) -> Iterator[tuple[Any, ...]]:
-        """Another array in place of a symbol; for an input, the value follows."""
-        assert site.rules is not None
-        first = site.rules[site.node]
-        symbols = {t.name: t.value for _, t in first.sent.parts() if not t.function}
-        for name, value in symbols.items():
-            own = name == "y" and elementwise(site.node) and not first.name
-            if name == "g" or own or not value.ndim:
-                continue
-            for other in self.of((value.shape,) * len(site.nodes)):
-                put = dict(zip(site.nodes, other.arrays, strict=True))
-                new = partial(_expressed, site.rules, name, put)
-                text = (
-                    f"the derivative of {{op}} uses {_what(other)} where {name} is due"
+    def _said(self, site: Site, other: Other) -> tuple[str, str] | None:
+        if site.role == "operand":
+            late = other.what.startswith("of the turn")
+            text = f"the derivative of {{op}} uses {other}"
+            text = f"{text.rstrip()} where its other operand is due"
+            return "stale" if late else "local_derivative", text
+        if not other.is_gradient:
+            text = f"{{op}} is handed {other}"
+            return "upstream", f"{text.rstrip()} in place of the gradient from above"
+        return self._relation(site.node, other)
+
+    def _relation(self, node: Node, other: Other) -> tuple[str, str] | None:
+        """What it means that the gradient of a value nearby is taken for a node's."""
+        text = f"{other} is used where that of {{op}} is due"
+        between = self._way(node, other.node) or self._way(other.node, node)
+        if between is None or len([n for n in between if n.op not in _IDENTITIES]) > 1:
+            return None
+        if all(n.op in _IDENTITIES for n in between):
+            return "accumulation", f"{text}: not all that uses it is counted"
+        return "local_derivative", text
+
+    def _way(self, node: Node, above: Node) -> list[Node] | None:
+        """The operations from a value up to another one, if they are few."""
+        ways: list[list[Node]] = [[node]]
+        for _ in range(_STEPS):
+            ways = [
+                [*way, user]
+                for way in ways
+                for user in dict.fromkeys(
+                    u for u, _ in self._reverse.users.get(way[-1], ())
                 )
-                yield "local_derivative", text, new
-        if first.name or first.i is None or not elementwise(site.node):
-            return
-        for name, j in [("its value", -1), *((n, k) for k, n in enumerate(_ORDINALS))]:
-            if j >= len(site.node.inputs) or not site.node.value.ndim:
-                continue
-            for other in self.of((site.node.shape,) * len(site.nodes)):
-                put = dict(zip(site.nodes, other.arrays, strict=True))
-                text = f"the derivative of {{op}} uses {_what(other)} for {name}"
-                yield "local_derivative", text, partial(_reread, first.i, j, put)
+            ]
+            for way in ways:
+                if way[-1] is above:
+                    return way[1:]
+        return None
 
 
-#: Names of the inputs of operations.
-_ORDINALS = ("its first operand", "its second operand", "its third operand")
-
-
-def _expressed(
-    rules: Any, name: str, put: dict[Node, Array], n: Node, g: Array
-) -> Array:
-    return np.asarray(rules[n].sent.compute({"g": g, name: put[n]}))
-
-
-def _reread(i: int, j: int, put: dict[Node, Array], n: Node, g: Array) -> Any:
-    """What input `i` receives if input `j` were another array; the value, if -1."""
-    primitive = ops.PRIMITIVES[n.op]
-    inputs = [np.broadcast_to(x.value, n.shape) for x in n.inputs]
-    out = put[n]
-    if j >= 0:
-        inputs[j] = put[n]
-        out = primitive.evaluate(inputs, n.ints)
-    return primitive.derivative(g, out, inputs, n.ints)[i]
-
-
-def _constantly(put: dict[Node, Array]) -> Any:
-    return lambda n, g: put[n]
-
-
-def _shapes(arrays: Sequence[Array]) -> _Shapes:
+def _shapes(arrays: Sequence[Any]) -> _Shapes:
     return tuple(a.shape for a in arrays)
-
-
-# ---- words ---------------------------------------------------------------------------
-
-
-def _said(reverse: Reverse, site: Site, other: Other) -> tuple[str, str]:
-    what = _what(other)
-    if site.role == "operand":
-        late = other.what.startswith("of the turn")
-        text = f"the derivative of {{op}} uses {what} where its other operand is due"
-        return "stale" if late else "local_derivative", text
-    if not other.is_gradient:
-        text = f"{{op}} is handed {what} in place of the gradient from above"
-        return "upstream", text
-    text = f"{what} is used where that of {{op}} is due"
-    return _relation(reverse, site.node, other.node, text)
-
-
-def _relation(reverse: Reverse, node: Node, other: Node, text: str) -> tuple[str, str]:
-    """What it means that the gradient of another value is taken for that of a node."""
-    between = _way(reverse, node, other) or _way(reverse, other, node)
-    if between is None or len([n for n in between if n.op not in _IDENTITIES]) > 1:
-        return "layout", text
-    if all(n.op in _IDENTITIES for n in between):
-        return "accumulation", f"{text}: not all that uses it is counted"
-    return "local_derivative", text
-
-
-def _way(reverse: Reverse, node: Node, above: Node) -> list[Node] | None:
-    """The operations from a value up to another one, if they are few."""
-    ways: list[list[Node]] = [[node]]
-    for _ in range(_STEPS):
-        ways = [
-            [*way, user]
-            for way in ways
-            for user in dict.fromkeys(u for u, _ in reverse.users.get(way[-1], ()))
-        ]
-        for way in ways:
-            if way[-1] is above:
-                return way[1:]
-    return None
-
-
-def _what(other: Other) -> str:
-    node = other.node
-    if other.is_gradient:
-        return f"the gradient of {_name(node)}"
-    return f"{_name(node)} {other.what}".strip()
-
-
-def _name(node: Node) -> str:
-    if node.op == "parameter":
-        return node.label
-    if node.op == "constant":
-        return f"a constant array of shape {node.shape}"
-    return f"{node.label} ({node.source})".replace("{", "(").replace("}", ")")

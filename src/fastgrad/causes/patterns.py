@@ -1,22 +1,16 @@
 """Patterns in a program: what is several operations here and one for the user."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.reverse import Reverse, elementwise, stretched
-from fastgrad.program import Node, ops
+from fastgrad.causes.reverse import elementwise, stretched
+from fastgrad.program import Node
 
 Array = NDArray[np.float64]
-_TERMS = ("add", "subtract", "view", "reshape")
 _LOCAL = ("sum", "view", "reshape")
-
-
-def is_one(node: Node) -> bool:
-    """Whether it is the constant 1."""
-    return not node.active and bool((node.value == 1).all())
 
 
 def plain(node: Node) -> Node:
@@ -33,10 +27,6 @@ def miscounted(node: Node) -> Iterator[tuple[str, Array]]:
         part = sign * np.broadcast_to(term.value, node.shape)
         yield f"without {name}", node.value - part
         yield f"with the wrong sign for {name}", node.value - 2 * part
-        if not term.active and term.value.size > 1:
-            with np.errstate(all="ignore"):
-                yield "with the data's exp", node.value + np.exp(part) - part
-                yield "with the data's logarithm", node.value + np.log(part) - part
 
 
 def _terms(node: Node, depth: int = 3) -> list[tuple[Node, int]]:
@@ -58,25 +48,18 @@ def sigmoid_input(node: Node) -> Node | None:
     """The x of 1 / (1 + exp(-x))."""
     if node.op == "reciprocal":
         total = node.inputs[0]
-    elif node.op == "divide" and is_one(node.inputs[0]):
+    elif node.op == "divide" and _is_one(node.inputs[0]):
         total = node.inputs[1]
     else:
         return None
-    if total.op != "add" or not any(is_one(x) for x in total.inputs):
+    if total.op != "add" or not any(_is_one(x) for x in total.inputs):
         return None
     e = next((x for x in total.inputs if x.op == "exp"), None)
     return e.inputs[0].inputs[0] if e and e.inputs[0].op == "negative" else None
 
 
-def argument(node: Node) -> Node | None:
-    """The x of a function of one value that is not trivial."""
-    sigmoid = sigmoid_input(node)
-    if sigmoid is not None:
-        return sigmoid
-    trivial = node.op in ("negative", "abs", "square", "reciprocal")
-    if trivial or not elementwise(node) or len(node.inputs) != 1:
-        return None
-    return None if ops.PRIMITIVES[node.op].steps else node.inputs[0]
+def _is_one(node: Node) -> bool:
+    return not node.active and bool((node.value == 1).all())
 
 
 # ---- sums of exponentials ------------------------------------------------------------
@@ -91,19 +74,6 @@ def scores_of(x: Node) -> Node:
     """The x of x - max(x)."""
     shifted = x.op == "subtract" and plain(x.inputs[1]).op == "max"
     return x.inputs[0] if shifted else x
-
-
-def is_exponentiated(reverse: Reverse, node: Node) -> bool:
-    """Whether a value goes, as a term, into a log-sum-exp."""
-    for _ in range(8):
-        users = [u for u, _ in reverse.users.get(node, ()) if u.op != "max"]
-        if len(users) != 1 or users[0].op not in (*_TERMS, "exp"):
-            return False
-        (node,) = users
-        if node.op == "exp":
-            above = [u.op for u, _ in reverse.users[node]]
-            return above == ["sum"]
-    return False
 
 
 # ---- normalisations ------------------------------------------------------------------
@@ -135,25 +105,13 @@ def is_statistic(node: Node, i: int) -> bool:
     return any(_local(n) & beside for n in sums)
 
 
-@dataclass
-class Normalization:
+class Normalization(NamedTuple):
     """``n = c / s`` (or ``c * inverse``), ``c`` being x or x minus its mean.
 
-    Attributes
-    ----------
-    node : Node
-        The n.
-    x : Node
-    axes : tuple of int
-        Over which the statistics are taken.
-    centred, mean : bool
-        Whether a mean is subtracted; whether the deviation is of a mean of squares, not
-        of their sum.
-    inverse : ndarray
-        1 / deviation.
+    ``axes`` are those of the statistics; ``centred``: whether a mean is subtracted;
+    ``mean``: whether the deviation is of a mean of squares, not of their sum.
     """
 
-    node: Node
     x: Node
     axes: tuple[int, ...]
     centred: bool
@@ -176,6 +134,4 @@ def normalization(node: Node) -> Normalization | None:
     with np.errstate(all="ignore"):
         inverse = s.value if node.op == "multiply" else 1 / s.value
     mean = bool((np.sum(node.value**2, axis=axes) > 1 + 1e-9).any())
-    return Normalization(
-        node, c.inputs[0] if centred else c, axes, centred, mean, inverse
-    )
+    return Normalization(c.inputs[0] if centred else c, axes, centred, mean, inverse)

@@ -20,7 +20,7 @@ from fastgrad.program import Node
 CLOSE = 1e-6  # of the terms of a dot product, what they must agree to
 #: What shapes that do not fit raise: nobody's code.
 NOBODYS = (ValueError, IndexError, TypeError, np.linalg.LinAlgError)
-_LEADS = 8  # places of equal sums, of which a part may begin at any
+_LONG = 256  # axes of which parts are looked for
 
 
 class Probes:
@@ -176,22 +176,24 @@ class View:
     def parts(self, axis: int) -> Iterator[tuple[int, int]]:
         """Yield the longest part of an axis to which what stands there may be cut."""
         shape, seen = self.shapes[0], self.probes.seen
-        others = tuple(d for d in range(len(shape)) if d != axis)
+        if shape[axis] > _LONG:
+            return
+        others = tuple(d + 1 for d in range(len(shape)) if d != axis)
         pairs = zip(self.weights, self.due, strict=True)
         terms = np.sum([w * a for w, a in pairs], axis=0)
-        along = terms.reshape(-1, *shape).sum(axis=tuple(d + 1 for d in others))
-        sums = np.concatenate([np.zeros((len(along), 1)), along.cumsum(axis=1)], axis=1)
-        size = self.sizes.sum(axis=0).reshape(seen.shape)
-        near = CLOSE * (size + np.abs(seen))
+        along = terms.reshape(-1, *shape).sum(axis=others).cumsum(axis=1)
+        sums = np.pad(along, ((0, 0), (1, 0))).reshape(*seen.shape, -1)
+        near = CLOSE * (self.sizes.sum(axis=0).reshape(seen.shape) + np.abs(seen))
         kept = self.right.sum(axis=0).reshape(seen.shape) + seen
-        found = set()
-        for some, step, close in zip(
-            sums.reshape(*seen.shape, -1), kept, near, strict=True
-        ):
-            found.add(_range(some, step, close))
-        for one in found:
-            if one is not None and one != (0, shape[axis]):
-                yield one
+        for some, step, close in zip(sums, kept, near, strict=True):
+            off = some[:, None, :] - some[:, :, None] - step[:, None, None]
+            fits = (np.abs(off) <= close[:, None, None]).all(axis=0)
+            starts, stops = np.nonzero(np.triu(fits, 1))
+            if starts.size:
+                longest = int(np.argmax(stops - starts))
+                one = int(starts[longest]), int(stops[longest])
+                if one != (0, shape[axis]):
+                    yield one
 
 
 def _stacked(arrays: Sequence[Array]) -> Array:
@@ -217,27 +219,3 @@ def _turns(count: int) -> tuple[Array, list[str]]:
         rows += list(np.eye(count))
         words += [f", in turn {k} of the loop" for k in range(count)]
     return np.array(rows, dtype=float), words
-
-
-def _range(sums: Array, kept: Array, near: Array) -> tuple[int, int] | None:
-    """The longest part whose running sums grow by what is kept, all of them.
-
-    By search in the sorted sums, so that no pairs of places are kept in memory.
-    """
-    order = np.argsort(sums[0], kind="stable")
-    ordered, stops = sums[0][order], np.arange(len(order))
-    first = np.searchsorted(ordered, sums[0] - kept[0] - near[0])
-    last = np.searchsorted(ordered, sums[0] - kept[0] + near[0], side="right")
-    best: tuple[int, int] | None = None
-    for k in range(_LEADS):
-        some = stops[first + k < last]
-        starts = order[first[some] + k]
-        fits = starts < some
-        for s, step, close in zip(sums, kept, near, strict=True):
-            fits &= np.abs(s[some] - s[starts] - step) <= close
-        if fits.any():
-            i = int(np.argmax(np.where(fits, some - starts, 0)))
-            found = int(starts[i]), int(some[i])
-            if best is None or found[1] - found[0] > best[1] - best[0]:
-                best = found
-    return best

@@ -20,7 +20,6 @@ from fastgrad.program import Node, Program, backpropagate, derivative, ops
 
 Array = NDArray[np.float64]
 
-
 #: What an edited operation sends beyond what is right: of it and what comes down.
 Extra = Callable[[Node, Array], Iterable[tuple[Node, Any]]]
 
@@ -30,17 +29,14 @@ _NEUTRAL = 1e-12  # of what comes down: a maximum whose gradient cancels
 
 
 class Reverse:
-    """A program with its right gradient at every value.
+    """A program with its right ``gradient`` at every value.
 
-    Attributes
-    ----------
-    nodes : list of Node
-        That depend on parameters and on which the loss depends, inputs first.
-    gradient : dict of Node to ndarray
+    Its ``nodes`` depend on parameters, and the loss on them; inputs come first.
     """
 
     def __init__(self, program: Program, budget: Budget) -> None:
         self.program, self.budget = program, budget
+        self._slopes: dict[Node, list[tuple[Array, bool] | None]] = {}
         with np.errstate(all="ignore"):
             self.gradient = backpropagate(
                 program.nodes, program.result, dict.fromkeys(program.nodes, self.send)
@@ -49,13 +45,8 @@ class Reverse:
         self.number = {node: i for i, node in enumerate(self.nodes)}
         self._parts: dict[Node, list[Any]] = {}
         self.pool: Any = None  # of arrays, once they are looked for
-        self._updated: dict[Node, dict[Node, Array]] = {}
 
     # ---- derivatives
-
-    @cached_property
-    def _slopes(self) -> dict[Node, list[tuple[Array, bool] | None]]:
-        return {}
 
     def send(self, node: Node, g: Array) -> list[Any]:
         """What the node sends to its inputs; None for constants."""
@@ -131,6 +122,17 @@ class Reverse:
             key = (node.source.site, *kind, depth[node])
             groups[key].append(node)
         return list(groups.values())
+
+    @cached_property
+    def helpers(self) -> list[list[Node]]:
+        """Operations that are one line of a function, called from several places."""
+        lines: dict[Any, list[list[Node]]] = defaultdict(list)
+        for group in self.groups:
+            first = group[0]
+            lines[first.source, first.op, first.label, len(group)].append(group)
+        several = [groups for groups in lines.values() if len(groups) > 1]
+        joined = ([n for group in groups for n in group] for groups in several)
+        return [nodes for nodes in joined if _are_alike(nodes)]
 
     @cached_property
     def reached(self) -> dict[Node, int]:
@@ -237,7 +239,8 @@ class Reverse:
         other.gradient = {
             n: g + change[n] if n in change else g for n, g in self.gradient.items()
         }
-        other._parts, other._updated, other.pool = {}, {}, None
+        other._parts, other.pool = {}, None
+        other.__dict__.pop("updated", None)
         return other
 
     def tangents(self, direction: Mapping[Node, Array]) -> dict[Node, Array]:
@@ -251,12 +254,11 @@ class Reverse:
                     tangents[node] = self._pushed(node, tangents)
         return tangents
 
-    def updated(self, parameter: Node) -> dict[Node, Array]:
+    @cached_property
+    def updated(self) -> dict[Node, dict[Node, Array]]:
         """How values move when a parameter moves along its own right gradient."""
-        if parameter not in self._updated:
-            direction = {parameter: self.gradient[parameter]}
-            self._updated[parameter] = self.tangents(direction)
-        return self._updated[parameter]
+        usable = [p for p in self.program.parameters if p in self.gradient]
+        return {p: self.tangents({p: self.gradient[p]}) for p in usable}
 
     def _pushed(self, node: Node, tangents: Mapping[Node, Array]) -> Array:
         """The tangent of a node from those of its inputs; zero where there is none."""
@@ -297,6 +299,12 @@ class Reverse:
                     node.op, inputs, node.ints, value, node.label, node.source
                 )
         return moved
+
+
+def _are_alike(nodes: Sequence[Node]) -> bool:
+    """Whether operations have as many axes, and depend on parameters by the same."""
+    ways = {(n.value.ndim, *(x.active for x in n.inputs)) for n in nodes}
+    return len(ways) == 1 and len({n.source.site for n in nodes}) == len(nodes)
 
 
 def elementwise(node: Node) -> bool:
@@ -360,10 +368,10 @@ def product_part(node: Node, i: int, g: Array, other: Array) -> Array:
 
 
 def _contraction(node: Node, g: Array) -> list[Any]:
-    x, y, out = labels(node.ints)
+    others = (node.inputs[1].value, node.inputs[0].value)
     return [
-        einsum(g, out, node.inputs[1].value, y, x) if node.inputs[0].active else None,
-        einsum(g, out, node.inputs[0].value, x, y) if node.inputs[1].active else None,
+        product_part(node, i, g, other) if node.inputs[i].active else None
+        for i, other in enumerate(others)
     ]
 
 

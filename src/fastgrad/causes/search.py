@@ -4,8 +4,7 @@ Every edit is first projected on the error (`probes`). Almost none passes by cha
 what passes is propagated and compared with the error block by block.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,52 +13,21 @@ from fastgrad.causes.arrangements import cut
 from fastgrad.causes.combinations import Combinations, both
 from fastgrad.causes.compounds import compounds
 from fastgrad.causes.edits import LEVELS, Edit
-from fastgrad.causes.evidence import Array, Evidence
+from fastgrad.causes.evidence import Array, Evidence, Guess
 from fastgrad.causes.probes import NOBODYS, Probes, View
 from fastgrad.causes.reverse import Extra, Reverse
 from fastgrad.causes.sites import Site, independent, sites
 from fastgrad.causes.words import factor_words, part_words
 from fastgrad.program import Node, ops
 
-_ENTRIES = 3  # that a coincidence is not to explain
 _NAMED, _UNNAMED = 2.0, 9.0  # bits of a factor
 _ODD = 9.0  # bits from which on a match is only taken for want of another
 _KEPT = (0.0, -1.0, 2.0, 0.5)  # times what is due, in all turns of a loop
 _PARTS, _COMPOUND = 2, 2  # levels
 _PAIR = 8.0  # bits of two edits at once
 _LOOSE = 12  # edits of a site in a loop that are propagated
-
-
-@dataclass
-class Match:
-    """Edits that explain the error, wholly or in some blocks.
-
-    Attributes
-    ----------
-    code, text : str
-        The cause code, and what is wrong, `{op}` standing for the operation.
-    node : Node
-        The operation.
-    bits : float
-        Length of the description.
-    edited : dict of Node to Extra
-    explained : dict of int to float
-        Blocks that it explains, and the residual in each.
-    against : int
-        Blocks that it changes otherwise.
-    entries, fewest : int
-        How many it explains, and how many it is to.
-    """
-
-    code: str
-    text: str
-    node: Node
-    bits: float = 0.0
-    edited: dict[Node, Extra] = field(default_factory=dict)
-    explained: dict[int, float] = field(default_factory=dict)
-    against: int = 0
-    entries: int = 0
-    fewest: int = 1
+_NUMBER = 3  # entries that a number which follows from the error explains anyway
+_DIGITS = 10.0  # bits of a description that one number explained may pay for
 
 
 class Search:
@@ -73,6 +41,10 @@ class Search:
         How many levels of edits to look for: the first ones are the plainest.
     only : dict of int to set of str, optional
         The words of edits to look for, by the numbers of their operations.
+
+    Attributes
+    ----------
+    found : list of Guess
     """
 
     def __init__(
@@ -85,22 +57,23 @@ class Search:
         self.evidence, self.reverse = evidence, reverse
         self.levels, self.only, self._wanted = levels, only, set[str]()
         self.wrong = sum(1 << b for b in evidence.wrong)
-        self.found: list[Match] = []
+        self.found: list[Guess] = []
 
     def run(self) -> None:
         """Look for what explains all that is wrong; else for what explains a block."""
         blocks, wrong = range(len(self.evidence.blocks)), self.evidence.wrong
-        self._over([blocks], self.wrong)
-        if not self._explained() and self.levels > _PARTS:
-            self._several()
-        if not self._explained() and len(wrong) > 1:
-            self._over([[b] for b in wrong], 0)
+        with np.errstate(all="ignore"):
+            self._over([blocks], self.wrong)
+            if not self._explained() and self.levels > _PARTS:
+                self._several()
+            if not self._explained() and len(wrong) > 1:
+                self._over([[b] for b in wrong], 0)
 
     def _explained(self) -> bool:
         """Whether all that is wrong is explained, and not by something odd only."""
         wrong = set(self.evidence.wrong)
         return any(
-            m.bits < _ODD and not m.against and wrong <= set(m.explained)
+            m.bits < _ODD and not m.against and wrong <= set(m.blocks)
             for m in self.found
         )
 
@@ -112,16 +85,10 @@ class Search:
         """Look for the plainer kinds of edits everywhere, before the odder ones."""
         self.probes = Probes(self.evidence, self.reverse, sets)
         for level in range(self.levels):
-            for group in reversed(self.reverse.groups):
+            for group in self._groups():
                 reach = 0
                 for node in group:
                     reach |= self.reverse.reached[node]
-                if self.only is not None:
-                    numbers = map(self.reverse.number.__getitem__, group)
-                    found = [self.only.get(k, set()) for k in numbers]
-                    self._wanted = set().union(*found)
-                    if not self._wanted:
-                        continue
                 if reach & self.wrong and reach & wrong == wrong:
                     for site in sites(self.reverse, group):
                         self._at(site, level)
@@ -130,99 +97,120 @@ class Search:
             if self._explained() and self.only is None:
                 return
 
+    def _groups(self) -> Iterator[list[Node]]:
+        """Operations to look at, nearest to the loss first."""
+        for group in [*self.reverse.helpers, *reversed(self.reverse.groups)]:
+            numbers = map(self.reverse.number.__getitem__, group)
+            if self.only is not None:
+                self._wanted = set().union(*(self.only.get(k, ()) for k in numbers))
+            if self.only is None or self._wanted:
+                yield group
+
     def _at(self, site: Site, level: int) -> None:
         kinds = LEVELS[level].get(site.role, ())
         if not kinds and level not in (0, _PARTS):
             return
-        with np.errstate(all="ignore"):
-            view = View(self.probes, self.reverse, site)
-            if not view.nodes:
-                return
-            self.loose = len(site.nodes) > 1 and not independent(self.reverse, site)
-            if not level and site.role == "sent":
-                self._factors(site, view)
-            if level == _PARTS and view.is_uniform:
-                self._parts(site, view)
-            for kind in kinds:
-                for k, edit in enumerate(kind(self.reverse, site)):
-                    if not self._wants(edit.text):
-                        continue
-                    bits = 2.0 * level + float(np.log2(2 + k)) + edit.odd
-                    try:
-                        self._try(site, edit, view, bits, k)
-                    except NOBODYS:
-                        continue
+        view = View(self.probes, self.reverse, site)
+        if not view.nodes:
+            return
+        self.loose = len(site.nodes) > 1 and not independent(self.reverse, site)
+        self.helper = len({n.source.site for n in site.nodes}) > 1
+        if not level and site.role == "sent":
+            self._factors(site, view)
+        if level == _PARTS and view.is_uniform and not self.helper:
+            self._parts(site, view)
+        for kind in kinds:
+            for k, edit in enumerate(kind(self.reverse, site)):
+                if not self._wants(edit.text):
+                    continue
+                bits = 2.0 * level + float(np.log2(2 + k)) + edit.odd
+                try:
+                    self._try(site, edit._replace(odd=bits), view, k)
+                except NOBODYS:
+                    continue
 
     # ---- edits that give an array --------------------------------------------------
 
-    def _try(self, site: Site, edit: Edit, view: View, bits: float, k: int) -> None:
+    def _try(self, site: Site, edit: Edit, view: View, k: int) -> None:
         self.reverse.budget.check()
         if self.loose and k < _LOOSE and len(self.probes.seen) == 1:
-            self._confirm(site, edit, site.nodes, 1.0, bits)
+            self._confirm(site, edit, site.nodes)
         made = view.made(self.reverse, edit.new)
         tried: set[Any] = set()
         for which, some, factor in view.fitting(made, edit.free):
-            if (self.loose and not which) or (which, factor) in tried:
+            odd = self.helper if which else self.loose
+            if odd or (which, factor) in tried:
                 continue
             tried.add((which, factor))
             nodes = [view.nodes[j] for j in some] if which else site.nodes
-            more = bits + np.log2(1 + len(view.nodes)) * bool(which)
-            self._confirm(site, edit, nodes, factor, more, which)
+            self._times(site, edit, nodes, factor, which)
+
+    def _times(
+        self, site: Site, edit: Edit, nodes: Sequence[Node], factor: float, which: str
+    ) -> None:
+        """An edit, and what stands there is multiplied by a number."""
+        if edit.free == "step":
+
+            def step(n: Node, g: Array) -> Any:
+                return site.due(n, g) + factor * edit.new(n, g)
+
+            self._confirm(site, edit._replace(new=step), nodes, which, _NUMBER)
+        elif factor == 1:
+            self._confirm(site, edit, nodes, which)
+        else:
+            name = self.evidence.factor(factor)
+            text = f"{edit.text}, and it is multiplied by {factor:.6g}"
+
+            def new(n: Node, g: Array) -> Any:
+                return factor * edit.new(n, g)
+
+            bits = edit.odd + (_NAMED if name else _UNNAMED)
+            scaled = edit._replace(text=text, new=new, odd=bits)
+            if name or edit.free != "named":
+                self._confirm(site, scaled, nodes, which, 0 if name else _NUMBER)
 
     def _confirm(
         self,
         site: Site,
         edit: Edit,
         nodes: Sequence[Node],
-        factor: float,
-        bits: float,
         which: str = "",
+        fitted: int = 0,
     ) -> None:
-        """Propagate an edit and compare it block by block."""
+        """Propagate an edit, in some turns of a loop, and compare it."""
+        bits = edit.odd + float(np.log2(1 + len(site.nodes))) * bool(which)
+        edited = dict.fromkeys(nodes, site.sends(edit.new))
+        self._compare(edit.code, edit.text + which, bits, nodes[0], edited, fitted)
 
-        def new(n: Node, g: Array) -> Any:
-            made = edit.new(n, g)
-            if edit.free == "step":
-                return site.due(n, g) + factor * made
-            return made if factor == 1 else factor * made
-
-        match = Match(edit.code, edit.text, nodes[0], bits)
-        match.edited = dict.fromkeys(nodes, site.sends(new))
-        if edit.free == "step":
-            match.fewest = _ENTRIES + 2
-        if factor != 1 and edit.free != "step":
-            name = self.evidence.factor(factor)
-            match.bits += _NAMED if name else _UNNAMED
-            match.text += f", and it is multiplied by {factor:.6g}"
-            if name is None and edit.free == "named":
-                return
-            match.fewest = 1 if name else _ENTRIES + 2
-        match.text += which
-        self._propagate(match)
-
-    def _propagate(self, match: Match) -> None:
-        """Compare what the edits change with the error, block by block."""
-        with np.errstate(all="ignore"):
-            change = self.reverse.change(match.edited)
-            compare(self.evidence, self.reverse, change, match)
-        enough = match.explained and match.entries >= match.fewest
-        if enough and match.against <= len(match.explained) + 1:
-            self.found.append(match)
+    def _compare(
+        self,
+        code: str,
+        text: str,
+        bits: float,
+        node: Node,
+        edited: Mapping[Node, Extra],
+        fitted: int = 0,
+    ) -> None:
+        """Compare what edits change with the error, block by block."""
+        change = self.reverse.change(edited)
+        explained, against, entries = compared(self.evidence, self.reverse, change)
+        enough = entries > fitted + bits / _DIGITS
+        if explained and enough and against <= len(explained) + 1:
+            guess = Guess(code, explained, text, bits=bits, node=node, against=against)
+            guess.edited = dict(edited)
+            self.found.append(guess)
 
     # ---- edits of several operations -----------------------------------------------
 
     def _compounds(self, group: list[Node]) -> None:
-        with np.errstate(all="ignore"):
-            for k, (code, text, edited) in enumerate(compounds(self.reverse, group)):
-                self.reverse.budget.check()
-                if not self._wants(text):
-                    continue
-                try:
-                    if self.probes.agree(*self._projected(edited)):
-                        bits = 2.0 * _COMPOUND + float(np.log2(2 + k))
-                        self._propagate(Match(code, text, group[0], bits, edited))
-                except NOBODYS:
-                    continue
+        for k, (code, text, edited) in enumerate(compounds(self.reverse, group)):
+            self.reverse.budget.check()
+            try:
+                if self._wants(text) and self.probes.agree(*self._projected(edited)):
+                    bits = 2.0 * _COMPOUND + float(np.log2(2 + k))
+                    self._compare(code, text, bits, group[0], edited)
+            except NOBODYS:
+                continue
 
     def _projected(self, edited: Mapping[Node, Extra]) -> tuple[Array, Array]:
         """What these operations send more, along the directions of the probes."""
@@ -242,27 +230,24 @@ class Search:
         return total, size
 
     def _several(self) -> None:
-        """Two mistakes at once, and uses of a value that are off by numbers."""
+        """Two mistakes at once."""
         several = Combinations(self.evidence, self.reverse)
-        with np.errstate(all="ignore"):
-            for code, text, node, edited in several.uses():
-                self._propagate(Match(code, text, node, _PAIR, edited))
+        for one, two in several.pairs():
+            edited = both(one.edited(self.reverse), two.edited(self.reverse))
+            node = two.site.node
+            second = two.text.replace("{op}", f"{node.label} ({node.source})")
+            text = f"{one.text}; and {second}"
+            self._compare(one.code, text, _PAIR, one.site.node, edited)
             if self._explained():
                 return
-            for one, two in several.pairs():
-                edited = both(one.edited(self.reverse), two.edited(self.reverse))
-                second = two.text.replace("{op}", _said(two.site.node))
-                match = Match(one.code, f"{one.text}; and {second}", one.site.node)
-                match.bits, match.edited = _PAIR, edited
-                self._propagate(match)
-                if self._explained():
-                    return
 
     # ---- factors and parts ---------------------------------------------------------
 
     def _factors(self, site: Site, view: View) -> None:
         """What is sent to one input, multiplied by a number."""
         for which, some, kept in view.factors():
+            if self.helper and which:
+                continue
             nodes = [view.nodes[j] for j in some] if which else site.nodes
             self._scaled(site, nodes, kept, which)
         if self.loose and len(self.probes.seen) == 1:
@@ -278,54 +263,52 @@ class Search:
         code, text, odd = factor_words(self.evidence, self.reverse, site, kept)
         if not self._wants(text):
             return
-        more = odd + (np.log2(1 + len(site.nodes)) if which else 0.0)
-        edited = dict.fromkeys(nodes, site.sends(new))
-        match = Match(code, text + which, nodes[0], more, edited)
-        if kept and self.evidence.factor(kept) is None:
-            match.fewest = _ENTRIES
-        self._propagate(match)
-        blocks = self.evidence.blocks
-        if not kept and not any(np.any(blocks[b].given) for b in match.explained):
-            match.code, match.bits = "zero", min(match.bits, 1.5)
+        count, blocks = len(self.found), self.evidence.blocks
+        fitted = _NUMBER - 1 if kept and self.evidence.factor(kept) is None else 0
+        self._confirm(site, Edit(code, text, new, odd=odd), nodes, which, fitted)
+        for guess in self.found[count:]:
+            if not kept and not any(np.any(blocks[b].given) for b in guess.blocks):
+                guess.code, guess.bits = "zero", min(guess.bits, 1.5)
 
     def _parts(self, site: Site, view: View) -> None:
         """What stands there, only in a contiguous part of an axis."""
         for axis, n in enumerate(view.shapes[0]):
             for start, stop in view.parts(axis) if n > 1 else ():
                 code, text = part_words(site, axis, start, stop)
+                place = axis, start, stop
 
-                def new(
-                    n: Node,
-                    g: Array,
-                    axis: int = axis,
-                    start: int = start,
-                    stop: int = stop,
-                ) -> Array:
-                    return cut(np.asarray(site.due(n, g)), axis, start, stop)
+                def new(n: Node, g: Array, place: Any = place) -> Array:
+                    return cut(np.asarray(site.due(n, g)), *place)
 
                 bits = 2.0 * _PARTS + float(np.log2(n * (n + 1) / 2))
-                self._confirm(site, Edit(code, text, new), site.nodes, 1.0, bits)
+                self._confirm(site, Edit(code, text, new, odd=bits), site.nodes)
 
 
-def compare(
-    evidence: Evidence, reverse: Reverse, change: Mapping[Node, Array], match: Match
-) -> None:
-    """Tell which blocks a change explains, and how many it contradicts."""
+def compared(
+    evidence: Evidence, reverse: Reverse, change: Mapping[Node, Array]
+) -> tuple[dict[int, float], int, int]:
+    """Return which blocks a change explains, how many not, how many numbers it does."""
+    explained: dict[int, float] = {}
+    against = entries = 0
     for b, p in enumerate(reverse.program.parameters):
         block, moved = evidence.blocks[b], change.get(p)
         if moved is None or not np.any(moved):
             continue
         if not block.is_wrong:
             close = np.abs(moved) <= 3 * block.bar
-            match.against += 2 * (not bool(close[block.known].all()))
+            against += 2 * (not bool(close[block.known].all()))
             continue
         residual = block.residual(block.right + moved)
         if residual is None:
-            match.against += 1
+            against += 1
         else:
-            match.explained[b] = residual
-            match.entries += int(np.count_nonzero(moved))
+            explained[b] = residual
+            entries += _distinct(moved)
+    return explained, against, entries
 
 
-def _said(node: Node) -> str:
-    return f"{node.label} ({node.source})".replace("{", "(").replace("}", ")")
+def _distinct(moved: Array) -> int:
+    """How many different numbers a change consists of, besides zero."""
+    some = moved[moved != 0]
+    scaled = some / float(np.abs(some).max())
+    return int(np.unique(np.round(scaled, 9)).size)

@@ -25,7 +25,8 @@ def part_words(site: Site, axis: int, start: int, stop: int) -> tuple[str, str]:
     """What it is called that an array counts in a part of an axis only."""
     one = stop == start + 1
     where = str(start) if one else f"{start}:{stop}"
-    code = "partial" if one else "geometry"
+    rows = axis == 0 and site.node.value.ndim > 1
+    code = "partial" if one or rows else "geometry"
     repeated = site.i is not None and stretched(site.node, site.i)
     if one and repeated and site.role != "sent":
         code = "reduction"
@@ -42,16 +43,15 @@ def factor_words(
     what = f"its {_ordinal(i)} operand" if len(node.inputs) > 1 else "its input"
     if is_statistic(node, i):
         return _of_statistic(node, i, kept)
+    if _is_term(reverse, node, x):
+        text = "a term of the derivative of {op} is "
+        if kept == 0:
+            return "local_derivative", f"{text}left out", 1.0
+        return "local_derivative", f"{text}multiplied by {kept:.6g}", 9.0
     if kept == 0:
         if node.op in _BRANCHES:
             text = f"{{op}} passes no gradient to {what}"
             return "local_derivative", text, 1.0
-        if _is_term(reverse, node, x):
-            return (
-                "local_derivative",
-                "a term of the derivative of {op} is left out",
-                1.0,
-            )
         text = f"the gradient that {{op}} sends to {what} is not added"
         return "accumulation", text, 1.5 if several else 6.0
     if abs(kept + 1) < 1e-6:

@@ -1,0 +1,107 @@
+"""Numbers that a factor may equal, and that penalties multiply parameters by."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from fastgrad.causes.reverse import Reverse
+from fastgrad.params import Nest
+
+_MOST_COUNTED = 1e12  # of things that are counted
+#: Factors for which no loss need have a reason.
+_USUAL = [(2.0, "2"), (0.5, "1/2"), (1.0, "1"), (3.0, "3"), (1 / 3, "1/3")]
+_USUAL += [(1.5, "3/2"), (2 / 3, "2/3")]
+
+
+def name_of(factor: float, counts: Mapping[float, str]) -> str | None:
+    """Return what a factor equals, None if nothing known."""
+    if not np.isfinite(factor) or factor == 0:
+        return None
+    size = abs(factor)
+    for value, name in (*_USUAL, *_derived(counts)):
+        if abs(size - value) <= 1e-6 * value:
+            return name if factor > 0 else f"-{name}"
+    return None
+
+
+def is_plain(factor: float, counts: Mapping[float, str]) -> bool:
+    """Whether a factor is 1/2, 2 or one of the counts or its inverse."""
+    known = [value for n in (2.0, *counts) for value in (n, 1 / n)]
+    return any(abs(abs(factor) - value) <= 1e-6 * value for value in known)
+
+
+def _derived(counts: Mapping[float, str]) -> Iterator[tuple[float, str]]:
+    for n, name in counts.items():
+        yield n, name
+        yield 1 / n, f"1 / {name}"
+    for n, name in counts.items():
+        if 1 < n < _MOST_COUNTED and n == round(n):
+            yield n / (n - 1), f"n / (n - 1) for n = {name}"
+            yield (n - 1) / n, f"(n - 1) / n for n = {name}"
+            yield n**0.5, f"the root of {name}"
+            yield n**-0.5, f"1 / the root of {name}"
+            yield n / 2, f"{name}, halved"
+            yield 2 / n, f"2 / {name}"
+            yield n**2, f"the square of {name}"
+            yield n**-2, f"1 / the square of {name}"
+
+
+def counts_of(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
+    """Return axis lengths and constants of the loss, and what they are."""
+    found = _of_parameters(nest) if reverse is None else _of_program(reverse, nest)
+    counts: dict[float, str] = {}
+    for n, name in found:
+        if np.isfinite(n) and n not in (0.0, 1.0, 2.0):
+            counts.setdefault(float(n), name)
+    return counts
+
+
+def _of_parameters(nest: Nest) -> Iterator[tuple[float, str]]:
+    for name, shape in zip(nest.names, nest.shapes, strict=True):
+        for axis, n in enumerate(shape):
+            yield n, f"{n}, axis {axis} of {name}"
+    for n in range(2, 4097):
+        yield n, f"{n}"
+
+
+def _of_program(reverse: Reverse, nest: Nest) -> Iterator[tuple[float, str]]:
+    for n in _batch_sizes(reverse, nest):
+        yield n, f"the batch size, {n}"
+    for node in reverse.nodes:
+        for x in node.inputs:
+            if not x.active and x.value.ndim == 0:
+                c = float(abs(x.value))
+                yield c, f"{c:.6g}, a constant in {x.source}"
+    for node in reverse.nodes:
+        for axis, n in enumerate(node.shape):
+            yield n, f"{n}, axis {axis} of {node.label}"
+        yield node.value.size, f"{node.value.size}, all of {node.label}"
+
+
+def _batch_sizes(reverse: Reverse, nest: Nest) -> set[int]:
+    """The one length that all arrays of data have in common, and no parameter has."""
+    data = [
+        set(x.shape)
+        for node in reverse.nodes
+        for x in node.inputs
+        if not x.active and x.value.size > 1
+    ]
+    own = {1, *(n for shape in nest.shapes for n in shape)}
+    common = set.intersection(*data) - own if data else set()
+    return common if len(common) == 1 else set()
+
+
+def penalties_of(reverse: Reverse | None) -> list[float]:
+    """Return the c of gradients c * theta that parameters get from some uses."""
+    found: set[float] = set()
+    if reverse is None:
+        return []
+    for p in reverse.program.parameters:
+        for user, i in reverse.users.get(p, ()):
+            part = reverse.part(user, i)
+            on = part != 0
+            if on.sum() > 1 and (p.value[on] != 0).all():
+                c = part[on] / p.value[on]
+                if np.ptp(c) <= 1e-12 * np.abs(c).max():
+                    found.add(float(c.flat[0]))
+    return sorted(found)
