@@ -193,6 +193,22 @@ def test_what_is_missing_is_behind_a_right_value():
     assert f"in or behind line {line} of your gradient code" in cause.message
 
 
+def test_the_line_of_a_loss_that_returns_its_gradient_too():
+    def both(p):
+        return mlp_loss(p), functional(p, ["weights"])
+
+    (cause,) = fg.check_gradient(both, MLP).causes
+    assert f"line {line_of('weights')} of your gradient code" in cause.message
+
+
+def test_the_line_of_code_with_further_arguments():
+    def loss(p, bugs):
+        return mlp_loss(p)
+
+    (cause,) = fg.check_gradient(loss, MLP, functional, args=(["bias"],)).causes
+    assert f"line {line_of('bias')} of your gradient code" in cause.message
+
+
 def test_code_that_cannot_be_read_is_not_blamed():
     report = fg.check_gradient(mlp_loss, MLP, functional(MLP, ["slope"]))
     assert "of your gradient code" not in report.causes[0].message

@@ -22,7 +22,6 @@ test, within the error bars, in whole blocks. Nothing that merely looks alike is
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +51,7 @@ def name_causes(
     *,
     program: Program | None = None,
     elsewhere: Elsewhere | None = None,
-    grads: Callable[[Any], Any] | None = None,
+    traced: Callable[[Nest], list[Node]] | None = None,
     seconds: float = 2.0,
 ) -> tuple[Cause, ...]:
     """Return why a gradient is wrong, what explains most first.
@@ -70,8 +69,8 @@ def name_causes(
     elsewhere : callable, optional
         Of a shift of the parameters: other parameters and the gradient under test
         there, or None.
-    grads : callable, optional
-        The user's code that computes it.
+    traced : callable, optional
+        Traces the user's code that computes it.
     seconds : float
         How long to look for it, on this thread's clock.
 
@@ -86,7 +85,7 @@ def name_causes(
     budget, found = Budget(seconds), []
 
     def search() -> None:
-        given = nest, theta, measured, program, elsewhere, grads
+        given = nest, theta, measured, program, elsewhere, traced
         found.extend(_found(*given, budget))
 
     with np.errstate(all="ignore"):
@@ -105,15 +104,15 @@ def _found(
     measured: Measured,
     program: Program | None,
     elsewhere: Elsewhere | None,
-    grads: Callable[[Any], Any] | None,
+    traced: Callable[[Nest], list[Node]] | None,
     budget: Budget,
 ) -> list[Cause]:
     reverse = _reversed(program, budget)
     evidence = gather(nest, theta, measured, reverse)
     located: list[Place] = []
-    if grads is not None and reverse is not None and evidence.exact:
+    if traced is not None and reverse is not None and evidence.exact:
         part = Budget(budget.seconds * _LOCATING)
-        located = locate(grads, nest, evidence, reverse, part)
+        located = locate(traced, nest, evidence, reverse, part)
     second = _second_point(nest, theta, evidence, reverse, elsewhere)
     guesses = guess(evidence, reverse, budget)
     if second is not None:

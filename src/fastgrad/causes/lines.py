@@ -30,7 +30,6 @@ from fastgrad.program import (
     TraceError,
     derivative,
     topological,
-    trace_blocks,
 )
 
 Array = NDArray[np.float64]
@@ -303,7 +302,7 @@ def _with(node: Node, inputs: tuple[Node, ...], value: Array) -> Node:
 
 
 def locate(
-    grads: Callable[[Any], Any],
+    traced: Callable[[Nest], list[Node]],
     nest: Nest,
     evidence: Evidence,
     reverse: Reverse,
@@ -313,7 +312,8 @@ def locate(
 
     Parameters
     ----------
-    grads : callable
+    traced : callable
+        Returns the nodes of the gradient's blocks; TraceError if it cannot be traced.
     nest : Nest
     evidence : Evidence
         Exact.
@@ -323,8 +323,8 @@ def locate(
     found: list[Place] = []
 
     def search() -> None:
-        results = trace_blocks(grads, nest)
-        if sum(n.value.size for n in topological(*results)) > _LARGEST:
+        results = traced(nest)
+        if sum(n.size for n in topological(*results)) > _LARGEST:
             return
         blocks = zip(results, evidence.blocks, strict=True)
         if all(

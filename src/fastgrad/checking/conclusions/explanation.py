@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from fastgrad._arrays import Array
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import Finding
 from fastgrad.checking.judgement import KINK, WRONG, Gradient, Verdicts
-from fastgrad.losses import Losses, as_program
+from fastgrad.losses import Losses, as_program, grads_of
+from fastgrad.params import Nest
+from fastgrad.program import Node, trace_blocks
 from fastgrad.reports import Cause, GradientReport
 
 # Findings after which the numbers of one call say nothing.
@@ -82,8 +85,17 @@ def _named(
         _measured(losses, gradient, entries),
         program=program,
         elsewhere=_elsewhere(losses, grads) if callable(grads) else None,
-        grads=grads if callable(grads) else None,
+        traced=_code(losses, grads),
         seconds=seconds,
+    )
+
+
+def _code(losses: Losses, grads: Any) -> Callable[[Nest], list[Node]] | None:
+    """Return what traces the user's gradient code, if there is any."""
+    if callable(grads):
+        return partial(trace_blocks, grads, lambda result: result)
+    return (
+        partial(trace_blocks, losses.loss, grads_of) if losses.returns_grads else None
     )
 
 

@@ -89,8 +89,12 @@ def trace_graph(
     return Graph(parameters, node, guards, recording.opaque)
 
 
-def trace_blocks(function: Callable[[Any], Any], nest: Nest) -> list[Node]:
+def trace_blocks(
+    function: Callable[[Any], Any], chosen: Callable[[Any], Any], nest: Nest
+) -> list[Node]:
     """Record a function that returns what is built like its parameters: a gradient.
+
+    Of what it returns, that is what is `chosen`.
 
     Returns
     -------
@@ -104,7 +108,8 @@ def trace_blocks(function: Callable[[Any], Any], nest: Nest) -> list[Node]:
     ]
 
     def blocks(recording: Recording, result: Any) -> list[Node]:
-        return [_node(recording, x) for x, _ in nest.members(result, "grads")]
+        members = nest.members(chosen(result), "grads")
+        return [_node(recording, x) for x, _ in members]
 
     recording = Recording(rewritten)
     found: list[Node] = _recorded(recording, function, nest, parameters, source, blocks)
