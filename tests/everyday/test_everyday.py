@@ -10,12 +10,22 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from everyday import corners, courses, hands, libraries, patterns, science, trades
+from everyday import (
+    corners,
+    courses,
+    crafts,
+    hands,
+    libraries,
+    patterns,
+    science,
+    trades,
+)
 from fastgrad.params.nest import Nest
 
+MODULES = corners, courses, crafts, hands, libraries, patterns, science, trades
 LOSSES = {
     f"{module.__name__.rpartition('.')[2]}.{name}": make
-    for module in (corners, courses, hands, libraries, patterns, science, trades)
+    for module in MODULES
     for name, make in inspect.getmembers(module, inspect.isfunction)
     if make.__module__ == module.__name__ and not inspect.signature(make).parameters
 }
