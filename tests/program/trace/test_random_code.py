@@ -53,7 +53,7 @@ scalar = st.deferred(
         scalar.map("max({}, 0.1)".format),
         scalar.map("math.exp(-abs({}))".format),
         scalar.map("(lambda x: x * 0.5)({})".format),
-        scalar.map("({0} if {0} > 0.05 else -0.2)".format),
+        scalar.map("(q if (q := {}) > 0.05 else -0.2)".format),
     )
 )
 vector = st.sampled_from(
