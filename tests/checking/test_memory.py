@@ -42,7 +42,7 @@ def test_pieces_do_not_matter(coverage, rng, monkeypatch):
         )
 
     whole = report()
-    for size in (1, 13, 250):
+    for size in (13, 250) if coverage == "full" else (1, 5):
         monkeypatch.setattr(evidence, "PIECE", size)
         monkeypatch.setattr(verdict, "PIECE", size)
         parts = report()

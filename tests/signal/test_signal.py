@@ -411,14 +411,10 @@ def test_the_jacobian_needs_a_chain_of_dense_layers():
 # ---- verdicts -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "seed"),
-    [(name, 0) for name in HEALTHY]
-    + [(name, 1) for name in HEALTHY if name != "orthogonal linear 1000"],
-)
-def test_healthy_references_raise_no_alarm(name, seed):
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_references_raise_no_alarm(name):
     """benchmarks/signals.py does 100 seeds of each."""
-    report = fg.diagnose_signal(*HEALTHY[name](seed))
+    report = fg.diagnose_signal(*HEALTHY[name](0))
     assert report.verdict == "healthy", report
     assert report.ok
     assert report.first_layer is report.cause is report.fix is None

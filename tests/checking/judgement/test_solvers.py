@@ -46,7 +46,7 @@ def decay(p, tolerance):
 SOLVERS = {
     "fixed point": (fixed_point, 0.7, [1e-3, 1e-5, 1e-7]),
     "newton": (newton, 2.3, [1e-1, 1e-3, 1e-5]),
-    "power iteration": (largest_eigenvalue, 0.4, [1e-2, 1e-4, 1e-6]),
+    "power iteration": (largest_eigenvalue, 0.4, [1e-2, 1e-5]),
     "integrator": (decay, 0.8, [1e-2, 1e-3, 1e-4]),
 }
 
