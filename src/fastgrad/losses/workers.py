@@ -69,6 +69,12 @@ class WorkersLosses(Substitute):
         tasks = (_task(c, direction, t[c], self.lenient) for c in chunks)
         return self._gathered(_along, tasks)
 
+    def imaginary(self, index: ArrayLike, h: ArrayLike) -> Vector:
+        """See `Losses.imaginary`."""
+        index, h = as_entries(index, h)
+        chunks = self._crew.chunks(len(index))
+        return self._gathered(_imaginary, (_task(c, index[c], h[c]) for c in chunks))
+
     def _gathered(self, work: Any, tasks: Any) -> Vector:
         parts = [np.empty(0)]
         for part, evaluations in self._crew.run(work, tasks):
@@ -156,6 +162,10 @@ def _along(
 ) -> tuple[Vector, int]:
     losses.lenient = lenient
     return losses.along(direction, t), _counted(losses)
+
+
+def _imaginary(losses: Losses, index: Index, h: Vector) -> tuple[Vector, int]:
+    return losses.imaginary(index, h), _counted(losses)
 
 
 def _counted(losses: Losses) -> int:

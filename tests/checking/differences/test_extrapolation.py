@@ -3,6 +3,8 @@
 import importlib.util
 import math
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -253,3 +255,33 @@ def test_what_a_loss_keeps_is_of_real_parameters():
 
     fg.numerical_gradient(loss, np.array([0.3, -0.4]), engine="python")
     assert kept[0].dtype == np.float64
+
+
+def test_threads_leave_the_filters_of_warnings_alone():
+    before = list(warnings.filters)
+    x = np.array([0.3, -0.4])
+
+    def slope(_):
+        return fg.numerical_jacobian(np.sin, x)
+
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(slope, range(64)):
+            np.testing.assert_allclose(found, np.diag(np.cos(x)), rtol=1e-14)
+    assert warnings.filters == before
+
+
+@pytest.mark.parametrize("size", [1, 5, 70])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_workers_give_the_same_bits(name, size):
+    f, _ = FUNCTIONS[name]
+    x = np.random.default_rng(size).normal(size=size)
+
+    def loss(x):
+        return np.sum(f(x))
+
+    with ThreadPoolExecutor(2) as pool:
+        there = fg.numerical_gradient(loss, x, workers=pool, engine="workers")
+        matrix = fg.numerical_jacobian(f, x, workers=pool)
+    here = fg.numerical_gradient(loss, x, engine="python")
+    np.testing.assert_array_equal(there, here)
+    np.testing.assert_array_equal(matrix, fg.numerical_jacobian(f, x))

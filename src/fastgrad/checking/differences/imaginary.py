@@ -7,6 +7,7 @@ is taken only where real differences, within their error bars, say the same of e
 entry.
 """
 
+import threading
 import warnings
 
 import numpy as np
@@ -16,6 +17,11 @@ from fastgrad.losses import Losses
 
 STEP = 1e-30
 _ROOM = 8.0  # error bars: some are too narrow, and what they hide is no more than that
+
+
+#: Filters of warnings are those of all threads.
+_TURN = threading.RLock()
+_PATIENCE = 10.0  # seconds
 
 
 def imaginary_slopes(losses: Losses, index: Index) -> Array | None:
@@ -28,14 +34,25 @@ def imaginary_slopes(losses: Losses, index: Index) -> Array | None:
         return None
     h = np.full(len(index), STEP)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            first = losses.imaginary(index[:1], h[:1])
-        rest = losses.imaginary(index[1:], h[1:])
+        found = _without_warnings(losses, index[:1], h[:1])
+        if len(index) > 1:
+            found = np.append(found, losses.imaginary(index[1:], h[1:]))
     except Exception:  # whatever it is that cannot be computed
         return None
-    slopes: Array = np.concatenate([first, rest]) / h
+    slopes: Array = found / h
     return slopes
+
+
+def _without_warnings(losses: Losses, index: Index, h: Array) -> Array:
+    """Return imaginary parts; raise where one is discarded on the way."""
+    if not _TURN.acquire(timeout=_PATIENCE):
+        raise TimeoutError
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            return losses.imaginary(index, h)
+    finally:
+        _TURN.release()
 
 
 def is_borne_out(slopes: Array, value: Array, error: Array) -> bool:

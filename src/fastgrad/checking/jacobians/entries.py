@@ -89,10 +89,11 @@ class Entries(Losses):
         out = np.empty(len(index))
         order = np.argsort(call, kind="stable")
         edges = np.searchsorted(call[order], np.arange(len(points) + 1))
-        for k, point in enumerate(points):
+        imaginary = self.outputs.imaginary(points)
+        for k, outputs in enumerate(imaginary):
             mine = order[edges[k] : edges[k + 1]]
             own = index[mine]
-            out[mine] = self.outputs.imaginary(*point)[self.row[own]] / self.units[own]
+            out[mine] = outputs[self.row[own]] / self.units[own]
         return out
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:

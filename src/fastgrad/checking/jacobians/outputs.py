@@ -147,18 +147,18 @@ class Outputs:
         known = relative[~np.isnan(relative)]
         return max(self.eps, float(np.quantile(known, 0.75)) if known.size else 0.0)
 
-    def imaginary(self, columns: Any, h: Any) -> Array:
-        """Return the imaginary parts of the outputs at x + ih, of some inputs."""
-        self.evaluations += 1
-        point = self.x.astype(np.complex128)
-        point.reshape(-1)[columns] += 1j * h
-        outputs = np.asarray(self.fun(point)).ravel()
-        if outputs.dtype.kind != "c":
-            raise TypeError(
-                '`method="complex"` needs a `fun` that computes with the complex array '
-                f"it is given and returns complex numbers, got {outputs.dtype}."
-            )
-        return outputs.imag.astype(np.float64)
+    def imaginary(self, points: list[tuple[Any, Any]]) -> Array:
+        """Return the imaginary parts of the outputs at x + ih, shape (k, m).
+
+        `points` are the inputs that are moved, and their h.
+        """
+        self.evaluations += len(points)
+        content = self.fun, self.x
+        if self.workers is None:
+            return np.array(_imaginary_at(content, points))
+        chunks = self._crew.chunks(len(points))
+        tasks = ((c.stop - c.start, (points[c],)) for c in chunks)
+        return np.concatenate(list(self._crew.run(_imaginary_at, tasks)))
 
     def moved(self, columns: Any, values: Any) -> NDArray[Any]:
         """Return the point with some inputs at these values."""
@@ -348,4 +348,24 @@ def _outputs_at(
         point = x.copy()
         point.reshape(-1)[columns] = values
         results.append(_outputs_moved(fun, x, point).copy())
+    return results
+
+
+def _imaginary_at(
+    content: tuple[Callable[[NDArray[Any]], Any], NDArray[Any]],
+    points: list[tuple[Index, Array]],
+) -> list[Array]:
+    """Return the imaginary parts of the outputs with some inputs moved by ih."""
+    fun, x = content
+    results = []
+    for columns, h in points:
+        point = x.astype(np.complex128)
+        point.reshape(-1)[columns] += 1j * h
+        outputs = np.asarray(fun(point)).ravel()
+        if outputs.dtype.kind != "c":
+            raise TypeError(
+                '`method="complex"` needs a `fun` that computes with the complex array '
+                f"it is given and returns complex numbers, got {outputs.dtype}."
+            )
+        results.append(outputs.imag.astype(np.float64))
     return results

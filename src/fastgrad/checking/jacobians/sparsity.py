@@ -23,8 +23,7 @@ def is_sparse(matrix: Any) -> bool:
 def pattern(sparsity: Any, m: int, n: int) -> tuple[Index, Index]:
     """Return rows and columns of the entries that may differ from zero, row by row."""
     if sparsity is None:
-        row, column = np.divmod(np.arange(m * n), n)
-        return row, column
+        return np.repeat(np.arange(m), n), np.tile(np.arange(n), m)
     if np.shape(sparsity) != (m, n):
         raise ValueError(
             f"`sparsity` must have shape {(m, n)}, got {np.shape(sparsity)}."
