@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastgrad._arrays import Flags, Index
 from fastgrad.losses.crew import Crew
-from fastgrad.losses.interface import Losses, Substitute
+from fastgrad.losses.interface import Losses, Substitute, as_entries
 from fastgrad.losses.progress import Progress
 from fastgrad.params import Nest, Vector
 from fastgrad.program import Program
