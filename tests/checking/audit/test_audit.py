@@ -315,3 +315,44 @@ def test_noise_from_call_to_call_can_be_allowed(noise, factor, rng):
             loss, W, return_error=True, nondet_rtol=20 * noise
         )
         assert (np.abs(found - grads(W) / factor) <= error + 9 * noise).all()
+
+
+class Previous:
+    """A loss that adds how far the parameters are from those of the call before."""
+
+    def __init__(self, share):
+        self.share, self.before = share, None
+
+    def __call__(self, p):
+        before, self.before = self.before, p.copy()
+        moved = 0.0 if before is None else np.sum(np.abs(p - before))
+        return float(np.sum(p**2) + self.share * moved)
+
+
+class Warm:
+    """A solver that starts where it ended before, and stops early."""
+
+    def __init__(self, steps):
+        self.steps, self.root = steps, 1.0
+
+    def __call__(self, p):
+        for _ in range(self.steps):
+            self.root = (self.root + p[0] / self.root) / 2
+        return float(self.root)
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize(
+    "make", [lambda: Previous(1e-3), lambda: Previous(10), lambda: Warm(1)]
+)
+def test_a_loss_that_remembers_where_it_was_called(make, engine):
+    """At theta alone it repeats itself: only after a call elsewhere it does not."""
+    loss, p = make(), np.array([0.7, -1.2])
+    loss(p)
+    again = loss(p)
+    for _ in range(60):
+        again = loss(p)
+    assert loss(p) == again
+    report = fg.check_gradient(loss, p, 2 * p, engine=engine)
+    assert report.verdict == "undecided"
+    assert [cause.code for cause in report.causes] == ["nondeterministic"]

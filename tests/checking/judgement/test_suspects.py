@@ -200,3 +200,37 @@ def test_minima_flatter_than_a_square(name, engine):
     right, wrong = verdicts(loss, x, np.zeros(x.size), np.full(x.size, 0.1), engine)
     assert right != "wrong"
     assert wrong == "wrong"
+
+
+def steep_places(share):
+    """A block of which a share lies so close to square roots that steps are too wide.
+
+    The gradient of the others is 1 % off.
+    """
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.5, 1.5, 1500)
+    near, root = rng.random(1500) < share, x - 10.0 ** rng.uniform(-6, -4.5, 1500)
+
+    def loss(x):
+        return np.sum(np.where(near, np.sqrt(np.abs(x - root)), x**2))
+
+    right = np.where(near, 0.5 / np.sqrt(x - root), 2 * x)
+    return loss, x, right, near
+
+
+def test_where_others_clear_up_all_suspects_are_tried_again():
+    """One in five does: every wrong entry is accused, and no right one."""
+    loss, x, right, near = steep_places(0.2)
+    grads = np.where(near, right, 1.01 * right)
+    report = fg.check_gradient(loss, x, grads, engine="python")
+    assert {entry.index[0] for entry in report.wrong} == set(np.flatnonzero(~near))
+    assert fg.check_gradient(loss, x, right, engine="python").verdict == "correct"
+
+
+def test_a_block_that_is_wrong_throughout_is_not_tried_entry_by_entry():
+    """One in twenty clears up: that would take twenty evaluations of each."""
+    loss, x, right, near = steep_places(0.05)
+    grads = np.where(near, right, 1.01 * right)
+    report = fg.check_gradient(loss, x, grads, engine="python")
+    assert report.verdict == "wrong"
+    assert report.evaluations < 5 * x.size

@@ -115,3 +115,21 @@ def test_directions_see_errors_at_the_stated_limit():
         wrong[seed] += limit
         missed += check(wrong, seed).verdict == "correct"
     assert missed <= 1
+
+
+def test_in_low_precision_no_more_than_a_tenth_of_the_usual_is_hidden():
+    """What larger entries are known to is asked of those, too."""
+    hidden = small = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        c, x = rng.normal(size=(2, 60))
+
+        def loss(x, c=c):
+            return float(np.float32(100 * np.sum(c * np.sin(x)) + 3e4))
+
+        right = 100 * c * np.cos(x)
+        report = fg.check_gradient(loss, x, right, engine="python")
+        assert report.verdict == "correct"
+        hidden += report.blocks[0].unobservable
+        small += np.count_nonzero(np.abs(right) < 0.12 * np.sqrt(np.mean(right**2)))
+    assert 0 < hidden <= small

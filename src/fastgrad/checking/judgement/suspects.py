@@ -71,15 +71,16 @@ def try_again(
     before = [
         (entries.numerical[few].copy(), entries.error[few].copy()) for few in first
     ]
+    outside = [_outside(take(entries, few)) for few in first]
     ladders = _ladder_verdict(losses, calibration, entries, np.concatenate(first))
     second = []
-    for group, few, seen in zip(groups, first, before, strict=True):
+    for group, few, seen, out in zip(groups, first, before, outside, strict=True):
         rest = group[_FIRST_ROUND:]
-        settled = (entries.kind[few] != WRONG) & ~_unsettled(entries)[few]
+        cleared = out & (entries.kind[few] != WRONG) & (entries.kind[few] != UNDECIDED)
         many = rest.size > _MANY * np.count_nonzero(
             entries.block == entries.block[few[0]]
         )
-        if many and settled.mean() < _WORTHWHILE:
+        if many and cleared.mean() < _WORTHWHILE:
             unclear = _explained_by_kink(entries, rest)
             _judge_by_example(entries, few, seen, rest[~unclear])
             rest = rest[unclear]
