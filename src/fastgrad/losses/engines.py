@@ -27,6 +27,7 @@ from fastgrad.losses.program import (
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.proof import compile_losses
 from fastgrad.losses.python import PythonLosses
+from fastgrad.losses.remedies import remedy
 from fastgrad.losses.vectorized import VectorizedLosses
 from fastgrad.losses.workers import SentProgram, WorkersLosses
 from fastgrad.params import Nest, claimed, limits
@@ -274,9 +275,10 @@ def _compiled(python: Losses, engine: str, num_threads: int) -> Losses:
     except TraceError as error:
         if engine == "compiled":
             raise ValueError(
-                f'`engine="compiled"` needs a loss that can be traced: {error}.'
+                f'`engine="compiled"` needs a loss that can be traced: {error}. '
+                f"Instead: {remedy(error.reason)}."
             ) from error
-        python.fallback = str(error)
+        python.fallback = f"{error}; instead: {remedy(error.reason)}"
         losses = batched_losses(python)
     except MemoryError:
         if engine == "compiled":
