@@ -50,6 +50,8 @@ def excuse_roughness(
         What there is to say of such a loss.
     """
     wrong = np.flatnonzero((entries.kind == WRONG) & np.isfinite(entries.off))
+    if wrong.size == 0:
+        return None
     wrong = wrong[np.argsort(-(entries.off * entries.unit)[wrong], kind="stable")]
     few = np.unique(np.linspace(0, wrong.size - 1, min(_FEW, wrong.size)).astype(int))
     found = _excused(losses, calibration, entries, wrong[few])
