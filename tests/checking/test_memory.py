@@ -1,15 +1,18 @@
 """Memory: what is kept, what cannot fit, and what happens when there is none left."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastgrad as fg
 from fastgrad import _memory
+from fastgrad.checking import check
 from fastgrad.checking.judgement import evidence, verdict
 from fastgrad.program.program import Program
 
@@ -267,3 +270,86 @@ def test_pieces_of_a_jacobian_move_no_column_twice(factor, rng, monkeypatch):
     found = fg.numerical_jacobian(fun, x, **options)
     assert len(calls) <= at_once + 100
     np.testing.assert_array_equal(found[0], whole[0])
+
+
+def benchmark():
+    """The losses whose memory is measured."""
+    path = Path(__file__).parents[2] / "benchmarks" / "memory.py"
+    spec = importlib.util.spec_from_file_location("fastgrad_memory", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+LOSSES = benchmark()
+SIZE = 2 * 10**5
+
+
+@pytest.fixture
+def as_if_larger(monkeypatch):
+    """What is done where there are a million parameters, in pieces as much smaller."""
+    for module in ("program", "proof"):
+        monkeypatch.setattr(f"fastgrad.losses.{module}.MANY", 2**16)
+    for module in ("judgement.evidence", "judgement.verdict", "directions.agreement"):
+        monkeypatch.setattr(f"fastgrad.checking.{module}.PIECE", 2**12)
+    monkeypatch.setattr("fastgrad.checking.differences.scales._PIECE", 2**12)
+    monkeypatch.setattr("fastgrad.program.windows._TOGETHER", 2**12)
+
+
+def peak(check, *arguments, **options):
+    """The report, and the most memory in numbers of 8 bytes for each in `SIZE`."""
+    tracemalloc.start()
+    try:
+        report = check(*arguments, **options)
+        return report, tracemalloc.get_traced_memory()[1] / 8 / SIZE
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("coverage", ["full", 100, "locate"])
+@pytest.mark.parametrize("make", LOSSES.LOSSES, ids=lambda make: make.__name__)
+@pytest.mark.usefixtures("as_if_larger")
+def test_bounds_of_memory(make, coverage):
+    """Whatever the loss does with its parameters; the plan is not far from it."""
+    loss, params, grads = make(SIZE)
+    fg.check_gradient(np.sum, np.ones(3), np.ones(3))  # modules are no arrays
+    report, numbers = peak(fg.check_gradient, loss, params, grads, coverage=coverage)
+    numbers /= LOSSES.UNITS.get(make, 1.0)
+    planned = check.planned(SIZE, coverage) / 8 / SIZE
+    assert report.verdict != "wrong"
+    assert numbers < 8.0
+    if make not in LOSSES.UNITS:
+        assert planned / 1.5 < numbers < planned * 1.5
+
+
+@pytest.mark.parametrize(
+    ("make", "most"), [("doubled", 28.0), ("negated", 36.0), ("jacobian", 24.0)]
+)
+@pytest.mark.usefixtures("as_if_larger")
+def test_bounds_of_what_takes_more(make, most):
+    """A search for causes, and the entries of a Jacobian."""
+    function, params, derivative = getattr(LOSSES, make)(SIZE // 4)
+    check = fg.check_jacobian if make == "jacobian" else fg.check_gradient
+    _, numbers = peak(check, function, params, derivative)
+    assert 4 * numbers < most
+
+
+def test_causes_that_cannot_be_looked_for(rng, monkeypatch):
+    """The verdict stands; the report says what looking for them takes."""
+    loss, params, grads = network(rng)
+    wrong = grads(params)
+    wrong["W"] *= 2
+    monkeypatch.setattr("fastgrad.checking.conclusions.explanation._SEARCH", 1e18)
+    [cause] = fg.check_gradient(loss, params, wrong).causes
+    assert cause.code == "unknown"
+    assert cause.blocks == ("W",)
+    assert "GB are free" in cause.message
+    monkeypatch.undo()
+
+    def starved(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("fastgrad.causes.gather", starved)
+    [cause] = fg.check_gradient(loss, params, wrong).causes
+    assert cause.code == "unknown"
+    assert "memory ran out" in cause.message

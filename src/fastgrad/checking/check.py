@@ -49,7 +49,7 @@ from fastgrad.reports import GradientReport
 
 # Bytes for each entry: what is found about it, and its share of the gradient and of the
 # report.
-_KEPT, _KEPT_ALWAYS = 48, 32
+_KEPT, _KEPT_ALWAYS = 52, 44
 
 _BOTH = (
     "each evaluation computed the gradient too, as `loss` returns both: one that "
@@ -329,6 +329,14 @@ def _say_how_long(losses: Losses, entries: int, method: str) -> None:
 def _refuse_too_large(losses: Losses, coverage: str | int) -> None:
     """Raise MemoryError before anything is measured that cannot be kept."""
     size = losses.nest.size
-    kept = _KEPT if coverage == "full" else _KEPT_ALWAYS
     instead = "pass `coverage=100`, or check block by block"
-    refuse_too_large(float(kept) * size, f"a check of {size:,} entries", instead)
+    what = f"a check of {size:,} entries"
+    refuse_too_large(planned(size, coverage), what, instead)
+
+
+def planned(size: int, coverage: str | int) -> float:
+    """Return the bytes that a check of so many parameters takes beside these.
+
+    Where the loss computes fewer numbers than there are parameters.
+    """
+    return float(size) * (_KEPT if coverage == "full" else _KEPT_ALWAYS)

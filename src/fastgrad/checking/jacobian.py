@@ -196,8 +196,7 @@ def check_jacobian(
     """
     started = time.perf_counter()
     problem = Problem(fun, x, **options)
-    analytic = problem.analytic(jac, vjp, jvp)
-    report = checked(problem, analytic, rtol, coverage)
+    report = checked(problem, problem.analytic(jac, vjp, jvp), rtol, coverage)
     if vjp is not None and jvp is not None:
         apart = disagreement(problem.flat, problem.outputs, vjp, jvp, problem.rng())
         if apart is not None:
@@ -230,6 +229,7 @@ def checked(
         report = problem.relabel(unchecked(entries, [analytic], [random]))
         calls = problem.outputs.evaluations
         return dataclasses.replace(report, subject="Jacobian", evaluations=calls)
+    del analytic  # one of several arrays as large as the Jacobian
     blocks = len(entries.nest.names)
     gradient = Gradient(
         gradient.value / entries.units,
@@ -240,6 +240,7 @@ def checked(
     calibration = calibrate(entries, rng, method=problem.method, step=steps)
     index = np.asarray(covered(entries, coverage, gradient, rng))
     found = judge(entries, calibration, gradient, index, rng)
+    entries.let_go()
     _scale(found, entries.units[index])
     _scale(found.open, entries.units[found.open.index], "floor")
     report = problem.relabel(summarize(entries, found, calibration))

@@ -62,7 +62,7 @@ class CompiledLosses(Substitute):
         self.python_operations = program.python_operations
         self.rounding = program.rounding
         self.num_threads = resolve_num_threads(num_threads)
-        self.moves_all = program.widest <= MANY
+        self.moves_all = max(self.nest.size, program.widest) <= MANY
 
     def reads(self, index: Index) -> Flags:
         """See `Losses.reads`; of an embedding, few rows."""

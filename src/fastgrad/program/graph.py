@@ -157,7 +157,7 @@ class TraceError(Exception):
 
 
 #: Elements of an array that is not kept where its value can be computed again.
-LARGE = 1 << 16
+LARGE = 1 << 14
 
 
 class Node:

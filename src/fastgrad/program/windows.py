@@ -105,11 +105,14 @@ class Windows:
     def __init__(
         self, nodes: Sequence[Node], shown: Sequence[Node], parameters: Sequence[Node]
     ) -> None:
-        sizes = [p.size for p in parameters]
-        self._offsets = np.cumsum([0, *sizes])
+        self._offsets = np.cumsum([0, *(p.size for p in parameters)])
         self._shapes = [p.shape for p in parameters]
         self.shown = list(shown)
-        self._of = [_read_with(p, nodes, set(shown)) for p in parameters]
+        sizes = {node.size for node in shown}
+        self._of = [
+            _read_with(p, nodes, set(shown)) if p.size in sizes else []
+            for p in parameters
+        ]
 
     def parts(self, index: Index) -> Iterator[tuple[Index, dict[Node, Array], int]]:
         """Yield which requests go together, the values they need, and from where."""

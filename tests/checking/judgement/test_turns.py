@@ -1,5 +1,9 @@
 """Turns of loops, counted, whatever branches are taken in them."""
 
+import gc
+import weakref
+
+import numpy as np
 import pytest
 
 from fastgrad.checking.judgement.turns import TooManyTurnsError, count_turns
@@ -120,3 +124,25 @@ def test_a_function_that_takes_too_long_is_ended():
     """However often it would go on."""
     with pytest.raises(TooManyTurnsError):
         count_turns(while_true, 10**9, most=1000)
+
+
+def test_arrays_of_what_was_counted_are_let_go():
+    """Though the functions that held them called others, and one has not ended."""
+    made = []
+
+    def rows(n):
+        array = np.arange(3.0)
+        made.append(weakref.ref(array))
+        yield from array[:n]
+
+    def calls(n):
+        array = np.ones(n)
+        made.append(weakref.ref(array))
+        return next(rows(n)) + sum(map(abs, array))
+
+    gc.disable()
+    try:
+        count_turns(calls, 3)
+        assert [one() for one in made] == [None, None]
+    finally:
+        gc.enable()

@@ -82,6 +82,10 @@ class Entries(Losses):
         """Return nan: entries of different outputs cannot be moved together."""
         return np.full(np.size(t), np.nan)
 
+    def let_go(self) -> None:
+        """See `Losses.let_go`."""
+        self._kept.clear()
+
     def imaginary(self, index: ArrayLike, h: ArrayLike) -> Vector:
         """See `Losses.imaginary`; one evaluation per group of columns and h."""
         index, h = np.asarray(index), np.asarray(h)

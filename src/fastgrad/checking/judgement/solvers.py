@@ -69,16 +69,11 @@ def _jumps(
     losses: Losses, entries: Judgement, which: Index, rng: np.random.Generator
 ) -> Iterator[Jump]:
     """Yield the jumps along some entries, and along all entries at once."""
-    everywhere = np.zeros(losses.nest.size)
-    everywhere[entries.index] = entries.unit * rng.choice(
-        [-1.0, 1.0], len(entries.unit)
-    )
-    directions = [everywhere]
-    for k in which:
-        alone = np.zeros(losses.nest.size)
-        alone[entries.index[k]] = entries.unit[k]
-        directions.insert(0, alone)
-    for direction in directions:
+    everywhere = entries.unit * rng.choice([-1.0, 1.0], len(entries.unit))
+    alone = [(entries.index[k], entries.unit[k]) for k in which[::-1]]
+    for index, move in (*alone, (entries.index, everywhere)):
+        direction = np.zeros(losses.nest.size)
+        direction[index] = move
         yield from find_jumps(losses, direction)
 
 

@@ -91,6 +91,7 @@ def count_turns(
         function(argument)
     finally:
         sys.settrace(before)
+        counting.let_go()
         if collecting:
             gc.enable()
     return counting.turns
@@ -138,6 +139,11 @@ class _Counting:
             return follow
 
         return follow
+
+    def let_go(self) -> None:
+        """Forget frames: they hold all arrays of the functions that run in them."""
+        self._paused.clear()
+        self._called_back.clear()
 
     def _note_call(self, caller: FrameType | None) -> None:
         """Count a call; another one of an instruction that has not ended is a turn."""
