@@ -73,6 +73,9 @@ class Curvatures:
             with np.errstate(invalid="ignore"):
                 enough = np.fmax(error[open_] - rest, _GOOD * np.abs(value[open_]))
                 goes_on = ~(np.isfinite(error[open_]) & (rest <= enough))
+                # Finer steps have more noise than what is known is off by.
+                area = self.unit[i[open_]] * self.unit[j[open_]]
+                goes_on &= KAPPA * self.noise / times[-1] ** 2 / area < error[open_]
             open_, table = open_[goes_on], table[goes_on]
             if open_.size == 0:
                 break
