@@ -7,7 +7,7 @@ differences, by fastgrad, by fastgrad without its compiled engine, by SciPy
 (`approx_derivative`, 3-point), jacobi and numdifftools, each as its documentation calls
 it. The error is the largest of any entry, relative to the largest derivative; beside it
 stands how often the function was called. Each is held to three times the best of the
-other packages. With --held-out: twenty further problems, which nothing was tuned on.
+other packages. With --held-out: twenty further problems, written afterwards.
 """
 
 import argparse
