@@ -1,5 +1,6 @@
 """What measured slopes make of the entries of a gradient.
 
+- `gradient`: the one under test.
 - `evidence`: what is known about each entry, and what it is called for that; the
   `tolerances` that the arithmetic of a gradient has.
 - `verdict`: the rounds of judging. Inside its bar an entry is correct at once; outside
@@ -18,13 +19,12 @@ from fastgrad.checking.judgement.evidence import (
     UNDECIDED,
     UNOBSERVABLE,
     WRONG,
-    Gradient,
     Judgement,
     Verdicts,
-    check_rtol,
     classify,
     take,
 )
+from fastgrad.checking.judgement.gradient import Gradient, check_rtol
 from fastgrad.checking.judgement.steep import steps_for, too_wide
 from fastgrad.checking.judgement.verdict import judge
 

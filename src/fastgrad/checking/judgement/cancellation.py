@@ -12,11 +12,11 @@ from fastgrad.checking.judgement.evidence import (
     UNDECIDED,
     UNOBSERVABLE,
     WRONG,
-    Gradient,
     Judgement,
     classify,
     take,
 )
+from fastgrad.checking.judgement.gradient import Gradient
 from fastgrad.losses import Losses
 
 _TINY = 1e-12  # changes of the loss that may be the rounding of the gradient

@@ -11,7 +11,8 @@ import numpy as np
 
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import Calibration
-from fastgrad.checking.judgement.evidence import Effects, Gradient, allowances
+from fastgrad.checking.judgement.evidence import Effects, allowances
+from fastgrad.checking.judgement.gradient import Gradient
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

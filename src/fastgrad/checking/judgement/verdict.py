@@ -32,7 +32,6 @@ from fastgrad.checking.judgement.evidence import (
     UNOBSERVABLE,
     WRONG,
     Effects,
-    Gradient,
     Judgement,
     Jump,
     Ladders,
@@ -43,6 +42,7 @@ from fastgrad.checking.judgement.evidence import (
     joined,
     take,
 )
+from fastgrad.checking.judgement.gradient import Gradient
 from fastgrad.checking.judgement.roughness import excuse_roughness
 from fastgrad.checking.judgement.solvers import excuse_solver
 from fastgrad.checking.judgement.steep import look_closer

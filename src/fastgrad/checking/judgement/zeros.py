@@ -17,10 +17,10 @@ from fastgrad.checking.judgement.evidence import (
     UNDECIDED,
     UNOBSERVABLE,
     Effects,
-    Gradient,
     Judgement,
     Verdicts,
 )
+from fastgrad.checking.judgement.gradient import Gradient
 
 _LOOKED_AT = 64  # entries; they have to agree
 
