@@ -19,7 +19,8 @@ None of them knows another; `engines` chooses. Where one wraps another it gets i
 hands tasks to workers.
 
 `reduction` reads what a loss returns, `progress` says how long it takes, and
-`randomness` gives NumPy's generator back as it was.
+`randomness` gives NumPy's generator back as it was. `remedies` are what to write
+instead of what cannot be traced.
 
 The user's arrays are moved in place where they are moved at all, for a loss may read
 them wherever they are kept. They are bit for bit what they were after every exit. While
