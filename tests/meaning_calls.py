@@ -277,6 +277,13 @@ CALLS = {
             *("log10", "phase"),
         )
     },
+    **{
+        f"numpy.{name}.reduceat": [
+            (lambda f, a: f(a, [0, 3, 1, 4]), (6,)),
+            (lambda f, a: f(a, np.array([1, 3]), axis=1), (2, 5)),
+        ]
+        for name in ("add", "multiply", "maximum", "minimum")
+    },
     "builtins.complex": [(lambda f, a: seen(f(a[0], a[1])), (2,))],
     "cmath.polar": [(lambda f, a: sum(f(a[0] + 1j * a[1])), (2,))],
     "cmath.rect": [(lambda f, a: seen(f(a[0], a[1])), (2,))],

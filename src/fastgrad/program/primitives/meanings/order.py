@@ -126,6 +126,25 @@ def _running(ufunc, neutral: float):
     return accumulate
 
 
+def _in_ranges(ufunc):
+    """Of each range up to the next index; the element there if that is less."""
+
+    def reduceat(array, indices, axis: int = 0, dtype=None, out=None):
+        if is_traced(indices):
+            return NotImplemented
+        x = np.moveaxis(asarray(array), axis, 0)
+        ends = [*indices[1:], len(x)]
+        rows = [
+            ufunc.reduce(x[first:end], axis=0) if first < end else x[first]
+            for first, end in zip(indices, ends, strict=True)
+        ]
+        return np.moveaxis(np.stack(rows), 0, axis)
+
+    return reduceat
+
+
+for _ufunc in (np.add, np.multiply, np.maximum, np.minimum):
+    means(f"numpy.{_ufunc.__name__}.reduceat")(_in_ranges(_ufunc))
 means("numpy.maximum.accumulate")(_running(np.maximum, -np.inf))
 means("numpy.minimum.accumulate")(_running(np.minimum, np.inf))
 means("numpy.logaddexp.accumulate")(_running(np.logaddexp, -np.inf))
