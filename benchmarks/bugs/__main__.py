@@ -199,7 +199,8 @@ def located(mutant, report, case, blocks):
         return True, not mutant.marks or mutant.marked(cause.source_line)
     if cause.source_line:  # what comes down there is wrong, or right: operations' words
         return True, True
-    return cause.code != "unknown" and not mutant.marks, blocks
+    given = cause.code != "unknown" and not mutant.marks
+    return given, given and blocks
 
 
 def at(mutant, case, place):
@@ -272,15 +273,8 @@ def table(grades):
     kinds = collections.defaultdict(list)
     for one in grades:
         kinds[one.mutant.kind].append(one)
-    head = (
-        "kind",
-        "mutants",
-        "detected",
-        "blocks",
-        *OUTCOMES[:-1],
-        "located",
-        "rightly",
-    )
+    head = ("kind", "mutants", "detected", "blocks", *OUTCOMES[:-1])
+    head = (*head, "located", "rightly", "to one line")
     yield "| " + " | ".join(head) + " |"
     yield "|---" * len(head) + "|"
     for kind, some in [*sorted(kinds.items()), ("all", grades)]:
