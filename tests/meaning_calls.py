@@ -241,6 +241,10 @@ CALLS = {
         (lambda f, a: f(a + a.T - 2 * np.diag(np.diag(a))), (4, 4)),
     ],
     "scipy.stats.iqr": [(lambda f, a: f(a), (7,)), (lambda f, a: f(a, axis=0), (5, 2))],
+    "scipy.stats.pmean": [
+        (lambda f, a: f(a**2 + 0.5, 3, axis=0), (3, 4)),
+        (lambda f, a: f(a**2 + 0.5, -0.5, axis=1, keepdims=True), (3, 4)),
+    ],
     "scipy.stats.trim_mean": [
         (lambda f, a: f(a, 0.2), (6, 2)),
         (lambda f, a: f(a, 0.25, axis=1), (2, 9)),

@@ -42,6 +42,13 @@ def hmean(a, axis=0, *, keepdims=False):
     return 1.0 / np.mean(1.0 / asarray(a), axis, keepdims=keepdims)
 
 
+@means("scipy.stats.pmean")
+def pmean(a, p, *, axis=0, keepdims=False):
+    if is_traced(p) or not p:
+        return NotImplemented
+    return np.mean(asarray(a) ** p, axis, keepdims=keepdims) ** (1.0 / p)
+
+
 @means("scipy.stats.moment")
 def moment(a, order=1, axis=0, *, center=None):
     if is_traced(order) or np.ndim(order):
