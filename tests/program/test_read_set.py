@@ -82,3 +82,14 @@ def test_rows_that_are_not_read_cost_nothing_and_are_checked():
     report = fg.check_gradient(loss, params, truth)
     assert report.verdict == "wrong"
     assert "[400, 3]" in str(report)
+
+
+@pytest.mark.parametrize("row", range(7))
+def test_bundles_cost_what_they_do_where_an_entry_is_read(row):
+    """Not what they cost at an entry that has no effect: threads would have nothing."""
+
+    def loss(p):
+        return np.sum(np.exp(np.outer(np.tanh(p["E"][row]), np.ones(50))))
+
+    [of_rows, of_others] = fg.trace(loss, PARAMS).orders
+    assert of_rows.cost > 50 > of_others.cost

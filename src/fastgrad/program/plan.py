@@ -198,6 +198,11 @@ class BundleOrder:
         axes = tuple(at[self.axes.index(d)] for d in range(len(self.shape)))
         return np.asarray(np.ravel_multi_index(axes, self.shape))
 
+    def position(self, entry: int) -> int:
+        """Where in the bundling order an entry stands."""
+        at = np.unravel_index(entry, self.shape) if self.shape else ()
+        return sum(int(i) * step for i, step in zip(at, self.steps, strict=True))
+
     @property
     def moved(self) -> tuple[int, ...]:
         """The shape with its axes in the bundling order."""
@@ -209,10 +214,16 @@ class BundleOrder:
         return math.prod(self.shape) // max(self.line, 1) * -(-self.line // BUNDLE)
 
 
-def choose_order(replayer: Replayer, value: int, shape: tuple[int, ...]) -> BundleOrder:
-    """The cheapest order, by the cost of a bundle in the middle of the block."""
+def choose_order(
+    replayer: Replayer, value: int, shape: tuple[int, ...], read: NDArray[np.bool_]
+) -> BundleOrder:
+    """The cheapest order, by the cost of a bundle in the middle of what is read."""
     ndim = len(shape)
-    size = math.prod(shape)
+    if not read.any():
+        read = np.ones_like(read)
+    half = read.size // 2
+    rest = read[half:]
+    middle = int(half + rest.argmax() if rest.any() else read.argmax())
     if ndim <= 4:
         candidates = list(
             itertools.chain.from_iterable(
@@ -226,11 +237,14 @@ def choose_order(replayer: Replayer, value: int, shape: tuple[int, ...]) -> Bund
         free = tuple(d for d in range(ndim) if d not in fixed)
         line = math.prod(shape[d] for d in free)
         axes = fixed + free
-        middle = size // max(line, 1) // 2 * line
-        count = min(BUNDLE, line)
-        entry = np.arange(middle, middle + count)
+        order = BundleOrder(shape, axes, line, 0.0)
+        at = order.position(middle)
+        end = at - at % line + line
+        first = min(at, end - min(BUNDLE, line))
+        entry = np.arange(first, min(first + _APART * BUNDLE, end))
         if ndim:
-            entry = BundleOrder(shape, axes, line, 0.0).entries(entry)
+            entry = order.entries(entry)
+        entry = entry[read[entry]][:BUNDLE]
         _, cost = replayer.spread(value, entry.astype(np.int64))
         order = BundleOrder(shape, axes, line, cost)
         # A fixed price per bundle: finding the boxes, calling the kernels.

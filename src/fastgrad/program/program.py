@@ -122,10 +122,10 @@ class Program:
         """How the entries of each block are bundled."""
         replayer = self.replayer(1)
         return [
-            plan.choose_order(replayer, self.number[p], p.shape)
+            plan.choose_order(replayer, self.number[p], p.shape, read.reshape(-1))
             if p.size
             else plan.BundleOrder(p.shape, tuple(range(p.ndim)), 0, 0.0)
-            for p in self.parameters
+            for p, read in zip(self.parameters, self.nest.split(self.read), strict=True)
         ]
 
     @cached_property
