@@ -272,10 +272,10 @@ def clipped_by_norm(evidence: Evidence) -> Iterator[Guess]:
     for group in groups:
         given = np.concatenate([block.given.ravel() for _, block in group])
         right = np.concatenate([block.right.ravel() for _, block in group])
-        norm = float(np.linalg.norm(given))
-        if given.size < 2 or not np.isfinite(norm) or not norm or not right.any():
+        norm, size = (float(np.linalg.norm(x)) for x in (given, right))
+        if given.size < 2 or not np.isfinite(norm) or not norm or not size:
             continue
-        k = norm / float(np.linalg.norm(right))
+        k = norm / size
         left = {b: block.residual(k * block.right) for b, block in group}
         is_round = abs(norm / float(f"{norm:.2g}") - 1) <= 1e-9
         if is_round and all(r is not None for r in left.values()):

@@ -138,7 +138,7 @@ def _change(
     with np.errstate(all="ignore"):
         slopes = np.array([one - before, after - other, (ahead - behind) / 2])
         share = abs(slopes[0] - slopes[1]) / np.abs(slopes).max()
-    return abs(other - one), float(share) if np.isfinite(share) else 0.0
+    return float(abs(other - one)), float(share) if np.isfinite(share) else 0.0
 
 
 def _unevenness(losses: Losses, direction: Array) -> float:
@@ -181,7 +181,7 @@ def _file_of(losses: Losses) -> str:
 
 
 def _changed(losses: Losses, here: Turns, there: Turns) -> Loop | None:
-    """Return a loop that takes several turns at both, and not equally many.
+    """Return a loop that takes turns at both, several at one, and not equally many.
 
     In the file of the loss, if there is one. Where a loop is only begun more or less
     often, a branch around it is what changed; and what runs through a list that has
@@ -190,7 +190,7 @@ def _changed(losses: Losses, here: Turns, there: Turns) -> Loop | None:
     changed = []
     for loop, turns in here.items():
         others = there[loop]
-        several = max(turns, default=0) > 1 and max(others, default=0) > 1
+        several = bool(turns) and bool(others) and max(*turns, *others) > 1
         as_often = turns.total() == others.total()
         several &= loop.decides
         if several and (turns != others if as_often else set(turns) != set(others)):

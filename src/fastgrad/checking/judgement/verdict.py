@@ -17,6 +17,7 @@ from fastgrad.checking.differences import (
     binary,
     entry_pairs,
     exact_slopes,
+    noise_of_stairs,
     places,
     plain,
     sharpened,
@@ -251,3 +252,12 @@ def _look_around(losses: Losses, entries: Judgement, scale: Array) -> None:
     pairs = entry_pairs(losses, entries.index[flat], step)
     around = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
     entries.response[flat] = np.fmax(entries.response[flat], around)
+    _doubt_stairs(losses, entries, flat[(around > 0) & (entries.numerical[flat] == 0)])
+
+
+def _doubt_stairs(losses: Losses, entries: Judgement, flat: Index) -> None:
+    """Doubt slopes of zero of what stands on a step of a staircase."""
+    index, scale = entries.index[flat], entries.unit[flat]
+    pairs = entry_pairs(losses, index, binary(scale)[:, None] * RUNGS)
+    on_step = flat[noise_of_stairs(losses, index, scale, pairs) > 0]
+    entries.error[on_step] = entries.response[on_step]
