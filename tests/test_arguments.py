@@ -127,7 +127,7 @@ CALLS = {
     "check_hessian": (
         fg.check_hessian, {"grad": grads, "x": W, "hess": 2 * np.eye(3)},
         {"grad": "callable", "hess": "grads", **pick(MORE, "args", "kwargs", "bounds"),
-         **pick(CHECK, "rtol", "method", "step", "vectorized", "workers", "seed")},
+         **pick(CHECK, "rtol", "method", "step", "coverage", "vectorized", "workers", "seed")},
     ),
     "numerical_hessian": (
         fg.numerical_hessian, {"loss": loss, "params": W},
