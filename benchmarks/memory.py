@@ -4,7 +4,7 @@ The peak resident size of a process of its own, less that before the check. Wher
 loss computes more numbers than there are parameters, the unit is 8 bytes for each of
 those; for a Jacobian, 8 bytes for each of its entries.
 
-    python benchmarks/memory.py           # about half a minute
+    python benchmarks/memory.py           # about a minute
     python benchmarks/memory.py chain     # losses whose names begin so
 """
 
@@ -64,6 +64,13 @@ def negated(size):
     """The same, with a gradient of the other sign."""
     loss, w, g = function(size)
     return loss, w, -g
+
+
+def scattered(size):
+    """The same, with two entries that are wrong."""
+    loss, w, g = function(size)
+    g[[3, size // 2]] += 1.0
+    return loss, w, g
 
 
 def products(size):
@@ -147,7 +154,7 @@ LOSSES = [given, network, both, function, single, products, chain, ten_blocks]
 LOSSES += [embedding, convolution, batch]
 CASES = [
     *((loss, 10**6, cover) for loss in LOSSES for cover in ("full", "100", "locate")),
-    *((loss, 10**6, "full") for loss in (doubled, negated, jacobian)),
+    *((loss, 10**6, "full") for loss in (doubled, negated, scattered, jacobian)),
     *((given, 10**7, coverage) for coverage in ("100", "locate")),
 ]
 # Numbers that the loss computes, or the Jacobian has, for each that is in `size`.
