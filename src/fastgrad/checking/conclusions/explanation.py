@@ -20,7 +20,7 @@ from fastgrad.reports import Cause, GradientReport
 _OF_CALLS = {"accumulation", "stale", "nondeterministic"}
 
 # Bytes for each parameter, and each number that the loss computes: of a search.
-_SEARCH, _SEARCH_OF_VALUES = 8 * 30, 8 * 7
+_SEARCH, _SEARCH_OF_VALUES = 8 * 40, 8 * 12
 
 _EXPLAINED = 1e-6  # of each derivative: a mistake explains so many digits
 
