@@ -12,8 +12,8 @@ from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.losses.reduction import Reduction
 from fastgrad.params import Nest, Vector
 
-# What a loss raises outside its domain (LinAlgError is a ValueError).
-OUTSIDE = (ArithmeticError, ValueError, IndexError)
+# What a loss raises or asserts outside its domain (LinAlgError is a ValueError).
+OUTSIDE = (ArithmeticError, AssertionError, IndexError, ValueError)
 
 # How a note on an exception that the user's loss raised begins.
 OF_LOSS = "fastgrad: while evaluating `loss`"
