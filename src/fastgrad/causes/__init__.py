@@ -58,9 +58,7 @@ def name_causes(
 
     Parameters
     ----------
-    nest : Nest
-        The parameters' structure.
-    theta : ndarray of float64, shape (P,)
+    nest, theta : Nest, ndarray of float64 of shape (P,)
         The parameters.
     measured : Measured
         The gradient under test, beside the numerical one.
