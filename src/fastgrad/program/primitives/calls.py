@@ -80,7 +80,8 @@ class OpaqueCall(int):
             moved = [change[..., lane] for change in changes]
             if any(map(np.any, moved)):
                 there = [x + d for x, d in zip(inputs, moved, strict=True)]
-                difference[:] = self._at(there) - value
+                with np.errstate(invalid="ignore"):  # both may be infinite
+                    difference[:] = self._at(there) - value
         return found
 
     def _at(self, inputs: Sequence[Array]) -> Array:
