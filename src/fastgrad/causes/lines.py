@@ -275,10 +275,7 @@ class Backward:
             for n in self.nodes
             if n in right and (not seen or self.known.is_passed_back(n))
         )
-        if lines:
-            first = min(lines)
-            near = {*lines, first - 1} if len(lines) == 1 else set(lines)
-            since = {k: line for k, line in since.items() if k not in near}
+        since = {k: line for k, line in since.items() if k not in lines}
         blocks = frozenset(repair.blocks)
         behind = any(n in self.known and n in self.results for n in own)
         given = tuple(lines.values()), tuple(since.values())
