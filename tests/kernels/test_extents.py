@@ -6,7 +6,7 @@ import pytest
 import fastgrad as fg
 from fastgrad._kernels._replay import CODES
 from fastgrad.params.nest import Nest
-from fastgrad.program import Program, graph
+from fastgrad.program import Program, graph, sources
 from fastgrad.program.primitives import ops
 from fastgrad.program.primitives.matrices import LINEAR
 from fastgrad.program.trace.tracing import Graph
@@ -61,7 +61,9 @@ def program_at(op, shape, p):
     """sum(op(x, y)) + p[0] p[1], x and y of `shape` being multiples of p[0] and p[1]."""
     nest = Nest({"a": p[:1], "b": p[1:]})
     parameters = [
-        graph.Node("parameter", (), (), p[i : i + 1].copy(), name, graph.calling_line())
+        graph.Node(
+            "parameter", (), (), p[i : i + 1].copy(), name, sources.calling_line()
+        )
         for i, name in enumerate("ab")
     ]
     rng = np.random.default_rng(7)

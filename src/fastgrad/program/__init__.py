@@ -1,7 +1,7 @@
 """Traced programs: an ordinary NumPy loss as a list of array operations.
 
 - `primitives`: the operations, each once, and functions in their terms.
-- `graph`: recording them, with the user's source line.
+- `sources`: the lines of the user's code. `graph`: recording operations, each with its line.
 - `trace`: what turns the user's code into them.
 - `plan`: memory and bundles for the kernels in ``_kernels/_replay``; `windows` of
   values that are not kept.
@@ -13,20 +13,19 @@
 """
 
 from fastgrad.program.gradient import backpropagate, derivative
-from fastgrad.program.graph import (
-    Node,
+from fastgrad.program.graph import Node, topological
+from fastgrad.program.primitives import ops
+from fastgrad.program.primitives.meanings import meaning_of
+from fastgrad.program.primitives.primitive import Primitive
+from fastgrad.program.program import Program, program_of
+from fastgrad.program.sources import (
     Source,
     TraceError,
     calling_line,
     current_trace,
     defining_line,
     spoken,
-    topological,
 )
-from fastgrad.program.primitives import ops
-from fastgrad.program.primitives.meanings import meaning_of
-from fastgrad.program.primitives.primitive import Primitive
-from fastgrad.program.program import Program, program_of
 from fastgrad.program.trace.agreement import (
     Line,
     first_call_of_more,

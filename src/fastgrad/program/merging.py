@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.program import graph
+from fastgrad.program import graph, sources
 from fastgrad.program.graph import Node, topological
 from fastgrad.program.primitives import moves
 from fastgrad.program.primitives.elementwise import ELEMENTWISE
@@ -201,7 +201,7 @@ class _Merger:
 
     def _make(self, group: Sequence[Node]) -> None:
         one = group[0]
-        with graph.spoken(one.label, one.source):
+        with sources.spoken(one.label, one.source):
             if one in self._sums:
                 self._add(self._sum(group), group)
                 return

@@ -18,12 +18,13 @@ from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.params import Nest
 from fastgrad.program import plan
 from fastgrad.program.gradient import backpropagate, computes, rounding_of
-from fastgrad.program.graph import Node, TraceError, defining_line, topological
+from fastgrad.program.graph import Node, topological
 from fastgrad.program.guards import departure
 from fastgrad.program.listing import listing
 from fastgrad.program.merging import merged
 from fastgrad.program.primitives.calls import call_of
 from fastgrad.program.read_set import read_set
+from fastgrad.program.sources import TraceError, defining_line
 from fastgrad.program.trace.tracing import Graph
 from fastgrad.program.windows import Windows, looked_at
 

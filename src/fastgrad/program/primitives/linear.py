@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastgrad.program import graph
-from fastgrad.program.graph import Node, TraceError
+from fastgrad.program.graph import Node
 from fastgrad.program.primitives import matrices
 from fastgrad.program.primitives.table import stands_for
+from fastgrad.program.sources import TraceError
 
 _SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
 

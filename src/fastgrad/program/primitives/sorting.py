@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from fastgrad.program import graph
-from fastgrad.program.graph import Node, TraceError
+from fastgrad.program.graph import Node
 from fastgrad.program.primitives.reductions import normalize_axes
 from fastgrad.program.primitives.shapes import ravel, rearranging
 from fastgrad.program.primitives.table import stands_for
+from fastgrad.program.sources import TraceError
 
 
 def _along(x: Node, axis: int | None, label: str) -> tuple[Node, int]:

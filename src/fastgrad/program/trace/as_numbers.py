@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.program import graph
+from fastgrad.program import sources
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ufuncs
 
@@ -101,7 +101,7 @@ class AsNumbers:
 
 def decided(node: Node) -> NDArray[np.float64]:
     """The value at theta, which the loss acts on."""
-    recording = graph.current_trace.get()
+    recording = sources.current_trace.get()
     recording.guards.append(node)
     return node.value
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.graph import TraceError
+from fastgrad.program.sources import TraceError
 from fastgrad.program.trace import python_functions
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.definitions import is_users

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.lib.stride_tricks import sliding_window_view
 
-from fastgrad.program import graph
-from fastgrad.program.graph import TraceError
+from fastgrad.program import graph, sources
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.meanings.products import contraction
+from fastgrad.program.sources import TraceError
 from fastgrad.program.trace import fourier
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.traced import Traced, any_live, is_basic
@@ -129,7 +129,7 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     values = [*args, *kwargs.values()]
     if not any(map(is_live, values)):
         return function(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
-    with graph.spoken(label_of(function)):
+    with sources.spoken(label_of(function)):
         if function in _MULTILINEAR:
             return _multilinear(function, _MULTILINEAR[function], args, kwargs)
         if function in FUNCTIONS:
@@ -157,7 +157,7 @@ def call_ufunc(
         (target,) = out if isinstance(out, tuple) else (out,)
         result = call_ufunc(ufunc, method, *inputs, **kwargs)
         if isinstance(target, np.ndarray):
-            target = graph.current_trace.get().promote(target)
+            target = sources.current_trace.get().promote(target)
         if not isinstance(target, Complex):
             raise TraceError(f"np.{ufunc.__name__} with `out=` of real numbers")
         target[...] = result

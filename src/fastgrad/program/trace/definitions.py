@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
 
-from fastgrad.program import graph
+from fastgrad.program import sources
 
 _Function: Any = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _STDLIB = tuple(
@@ -50,7 +50,7 @@ def is_users(function: FunctionType) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _is_users_file(file: str) -> bool:
-    if graph.is_internal(file) or file.startswith("<frozen"):
+    if sources.is_internal(file) or file.startswith("<frozen"):
         return False
     package = package_of(file)
     if package is not None:

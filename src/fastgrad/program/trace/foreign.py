@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastgrad.program import graph
-from fastgrad.program.graph import Node, TraceError
+from fastgrad.program import sources
+from fastgrad.program.graph import Node
+from fastgrad.program.sources import TraceError
 
 
 class Foreign:
@@ -32,12 +33,12 @@ class Foreign:
         self.held = held
         self.template = template
         self.inputs = inputs
-        self._trace = graph.current_trace.get()
+        self._trace = sources.current_trace.get()
 
     @property
     def live(self) -> bool:
         """Whether the trace that made it is still going on."""
-        return self._trace is not None and self._trace is graph.current_trace.get()
+        return self._trace is not None and self._trace is sources.current_trace.get()
 
     def __getattr__(self, name: str) -> Any:
         if self.live:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.graph import TraceError
+from fastgrad.program.sources import TraceError
 
 #: The longest transform: two matrices of its square.
 _LONGEST = 2048

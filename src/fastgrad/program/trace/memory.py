@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.program import graph
-from fastgrad.program.graph import Node, TraceError
+from fastgrad.program.graph import Node
 from fastgrad.program.primitives import shapes
+from fastgrad.program.sources import TraceError
 
 Positions = NDArray[np.intp]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program import graph
-from fastgrad.program.graph import TraceError
+from fastgrad.program import graph, sources
 from fastgrad.program.primitives import functions, ufuncs
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.meanings.arrays import asarray
+from fastgrad.program.sources import TraceError
 from fastgrad.program.trace import complexes
 from fastgrad.program.trace.complexes import Complex, label_of
 from fastgrad.program.trace.outcomes import OUTCOMES
@@ -174,7 +174,7 @@ def stored(result: Any, out: Any, label: str) -> Any:
         return result
     target = out
     if isinstance(out, np.ndarray):
-        recording = graph.current_trace.get()
+        recording = sources.current_trace.get()
         target = recording.lift(out)
         if target is out:
             target = recording.promote(out)

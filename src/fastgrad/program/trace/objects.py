@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.graph import TraceError
 from fastgrad.program.primitives.meanings import meaning_of
+from fastgrad.program.sources import TraceError
 from fastgrad.program.trace import calls, python_functions
 from fastgrad.program.trace.complexes import Complex, is_complex, is_live
 from fastgrad.program.trace.foreign import Foreign

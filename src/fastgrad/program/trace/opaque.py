@@ -15,9 +15,10 @@ import numpy as np
 
 from fastgrad._arrays import Array
 from fastgrad.program import graph
-from fastgrad.program.graph import Node, TraceError
+from fastgrad.program.graph import Node
 from fastgrad.program.primitives import shapes
 from fastgrad.program.primitives.calls import OpaqueCall
+from fastgrad.program.sources import TraceError
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.templates import (

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program import graph
+from fastgrad.program import sources
 from fastgrad.program.primitives import reductions
 from fastgrad.program.primitives.meanings.arrays import asarray
 from fastgrad.program.trace.traced import Traced, any_live, node_of, settled_key
@@ -85,7 +85,7 @@ def _digitize(x: Any, bins: Any, right: bool = False) -> Any:
 
 def _guarded(condition: Any) -> None:
     if any_live(condition):
-        graph.current_trace.get().guards.append(condition.node)
+        sources.current_trace.get().guards.append(condition.node)
 
 
 def _array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:

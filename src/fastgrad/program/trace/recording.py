@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.program import graph
-from fastgrad.program.graph import Node, Source, TraceError
+from fastgrad.program import graph, sources
+from fastgrad.program.graph import Node
+from fastgrad.program.sources import Source, TraceError
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.kept import Kept
 from fastgrad.program.trace.libraries import Known, lasts
@@ -100,7 +101,7 @@ class Recording:
         except Exception:
             for x, length in zip(met, lengths, strict=True):
                 del x[length:]
-            with graph.outside():
+            with sources.outside():
                 self.kept.settle(kept)
             self.path = path
             raise

@@ -14,7 +14,7 @@ import weakref
 from types import CodeType, FunctionType
 from typing import Any
 
-from fastgrad.program.graph import Source, TraceError
+from fastgrad.program.sources import Source, TraceError
 from fastgrad.program.trace.definitions import code_of, definition_of
 from fastgrad.program.trace.sites import AUGMENTED, BINARY, COMPARE, UNARY, Site
 

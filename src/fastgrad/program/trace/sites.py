@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.graph import current_trace
+from fastgrad.program.sources import current_trace
 from fastgrad.program.trace import calls, objects
 from fastgrad.program.trace.numpy_calls import OPERANDS, elementwise
 from fastgrad.program.trace.traced import Traced, is_basic

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arrays import Array
-from fastgrad.program import graph
-from fastgrad.program.graph import Node, TraceError
+from fastgrad.program import graph, sources
+from fastgrad.program.graph import Node
+from fastgrad.program.sources import TraceError
 from fastgrad.program.trace.complexes import Complex, is_live
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.traced import Traced
@@ -231,7 +232,7 @@ def filled(x: Any, values: Sequence[Array], *, held: bool = False) -> Any:
 def called(given: Any) -> Any:
     """What a call, function, arguments and keywords, returns out of the trace."""
     function, args, kwargs = given
-    with graph.outside():
+    with sources.outside():
         return function(*args, **kwargs)
 
 

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-from fastgrad.program import graph
-from fastgrad.program.graph import Node, TraceError
+from fastgrad.program import graph, sources
+from fastgrad.program.graph import Node
 from fastgrad.program.primitives import shapes, sorting, ufuncs
 from fastgrad.program.primitives.meanings.arrays import asarray
+from fastgrad.program.sources import TraceError
 from fastgrad.program.trace.as_numbers import AsNumbers, decided
 from fastgrad.program.trace.memory import Memory, Positions
 
@@ -60,7 +61,7 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
         self._memory = memory
         self._version = 0 if memory is None else memory.version
         self._view = view
-        self._trace = graph.current_trace.get()
+        self._trace = sources.current_trace.get()
         self._array: NDArray[Any] | None = None
 
     def __del__(self) -> None:
@@ -81,7 +82,7 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
     @property
     def live(self) -> bool:
         """Whether the trace that made it is still going on."""
-        return self._trace is not None and self._trace is graph.current_trace.get()
+        return self._trace is not None and self._trace is sources.current_trace.get()
 
     # ---- memory
 

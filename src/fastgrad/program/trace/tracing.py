@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.params import Nest
-from fastgrad.program import graph
-from fastgrad.program.graph import Node, Source, TraceError, topological
+from fastgrad.program import graph, sources
+from fastgrad.program.graph import Node, topological
 from fastgrad.program.primitives import reductions
+from fastgrad.program.sources import Source, TraceError
 from fastgrad.program.trace import calls
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.foreign import Foreign
@@ -68,7 +69,7 @@ def trace_graph(
     writes into these.
     Traces of one loss share what they know of `packages`.
     """
-    source = graph.defining_line(loss)
+    source = sources.defining_line(loss)
     if theta is None:
         theta = nest.join(nest.leaves)
     parameters = [
@@ -101,7 +102,7 @@ def trace_blocks(
     list of Node
         One for each block; all that is computed is behind them.
     """
-    source = graph.defining_line(function)
+    source = sources.defining_line(function)
     parameters = [
         Node("parameter", (), (), np.array(leaf, np.float64), name, source)
         for name, leaf in zip(nest.names, nest.leaves, strict=True)
@@ -132,7 +133,7 @@ def _recorded(
     outcome: Callable[[Recording, Any], Any],
 ) -> Any:
     """What comes of its result; TraceError for what it raises (but lack of memory)."""
-    token = graph.current_trace.set(recording)
+    token = sources.current_trace.set(recording)
     try:
         traced = [
             recording.parameter(leaf, node)
@@ -145,11 +146,11 @@ def _recorded(
     except (TraceError, MemoryError):
         raise
     except Exception as error:
-        line = graph.raising_line(error)
+        line = sources.raising_line(error)
         reason = f"fails while traced: {type(error).__name__}: {error}"
         raise TraceError(reason, line) from error
     finally:
-        graph.current_trace.reset(token)
+        sources.current_trace.reset(token)
         recording.kept.settle()
     if recording.refused:
         raise TraceError(*recording.refused[-1])

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.graph import TraceError
 from fastgrad.program.primitives.meanings.arrays import asarray
+from fastgrad.program.sources import TraceError
 
 
 def vectorized(call: Any, of: Any, *args: Any, **kwargs: Any) -> Any:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program.graph import TraceError
 from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
 from fastgrad.program.primitives.meanings.registry import means
+from fastgrad.program.sources import TraceError
 
 #: The longest axis: a matrix of its square.
 _LONGEST = 2048

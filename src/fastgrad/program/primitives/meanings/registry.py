@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.program import graph
+from fastgrad.program import sources
 
 Meaning = Callable[..., Any]
 
@@ -68,7 +68,7 @@ def _spoken(name: str, meaning: Meaning) -> Meaning:
     def speak(*args: Any, **kwargs: Any) -> Any:
         if sums_in is not None and not _is_floating(sums_in, args, kwargs):
             return NotImplemented
-        with graph.spoken(label):
+        with sources.spoken(label):
             try:
                 return meaning(*args, **kwargs)
             except TypeError:

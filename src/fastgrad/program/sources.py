@@ -1,0 +1,149 @@
+"""Lines of the user's code: where an operation is called, a function begins, fails."""
+
+import contextlib
+import functools
+import inspect
+import linecache
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+_TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PACKAGES = (
+    _HOME + os.sep,
+    os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
+    contextlib.__file__,
+)
+#: The part of fastgrad that plays the user.
+_DEMO = os.path.join(_HOME, "demo", "")
+
+
+def is_internal(file: str) -> bool:
+    """Whether a file is fastgrad's or NumPy's."""
+    return file.startswith(_PACKAGES) and not file.startswith(_DEMO)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A line of the user's code."""
+
+    file: str
+    line: int
+    #: Which calls were running, to the instruction: the same for each turn of a loop,
+    #: different for two calls of a function or two operations on one line.
+    site: int = field(default=0, compare=False, repr=False)
+
+    @property
+    def code(self) -> str:
+        """The text of the line, if its file can be read."""
+        return linecache.getline(self.file, self.line).strip()
+
+    @property
+    def place(self) -> str:
+        """The file, or the cell of a notebook, ``Cell In[3]``."""
+        ipython = sys.modules.get("IPython")
+        shell = None if ipython is None else ipython.get_ipython()
+        cell = None if shell is None else shell.compile.format_code_name(self.file)
+        return self.file if cell is None else " ".join(cell)
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.place)}, line {self.line}"
+
+
+def calling_line(*packages: str) -> Source:
+    """The innermost line that is neither fastgrad's nor NumPy's, nor in `packages`."""
+    told = outermost.get()
+    if told is not None and told[1] is not None:
+        return told[1]
+    trace = current_trace.get()
+    if trace is not None and trace.source is not None:
+        source: Source = trace.source
+        return source
+    frame: FrameType | None = sys._getframe(1)
+    assert frame is not None
+    while frame.f_back is not None and (
+        is_internal(frame.f_code.co_filename)
+        or frame.f_code.co_filename.startswith(packages)
+    ):
+        frame = frame.f_back
+    file, line, site = frame.f_code.co_filename, frame.f_lineno, 0
+    # The user's own calls, out to where fastgrad called the loss.
+    while frame is not None and not frame.f_code.co_filename.startswith(_TRACER):
+        site = hash((site, frame.f_code.co_filename, frame.f_lineno, frame.f_lasti))
+        frame = frame.f_back
+    return Source(file, line, site)
+
+
+def defining_line(function: Any) -> Source:
+    """Where a function begins; the calling line for one that is not Python's."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    for candidate in (function, type(function).__call__):
+        code = getattr(inspect.unwrap(candidate), "__code__", None)
+        if code is not None:
+            return Source(code.co_filename, code.co_firstlineno)
+    return calling_line()
+
+
+def raising_line(error: BaseException) -> Source | None:
+    """The innermost such line in the traceback of an error."""
+    found, entry = None, error.__traceback__
+    while entry is not None:
+        file = entry.tb_frame.f_code.co_filename
+        if not is_internal(file):
+            found = Source(file, entry.tb_lineno)
+        entry = entry.tb_next
+    return found
+
+
+#: The trace that is going on, if any (`trace.recording.Recording`).
+current_trace: ContextVar[Any] = ContextVar("current_trace", default=None)
+#: What the user called, where that is one function made of several others, and where
+#: it was called, if the stack does not tell.
+outermost: ContextVar[tuple[str, Source | None] | None] = ContextVar(
+    "spoken", default=None
+)
+
+
+class spoken:
+    """Label what is recorded within with the outermost function's name and line."""
+
+    def __init__(self, label: str, source: Source | None = None) -> None:
+        self._told = outermost.get() or (label, source)
+
+    def __enter__(self) -> None:
+        self._token = outermost.set(self._told)
+
+    def __exit__(self, *error: object) -> None:
+        outermost.reset(self._token)
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Run something as if no trace was going on."""
+    token = current_trace.set(None)
+    try:
+        yield
+    finally:
+        current_trace.reset(token)
+
+
+class TraceError(Exception):
+    """A loss does something that cannot be traced; says what, and on which line."""
+
+    def __init__(self, reason: str, source: Source | None = None) -> None:
+        self.reason = reason
+        self.source = source or calling_line()
+        trace = current_trace.get()
+        if trace is not None:
+            trace.refused.append((self.reason, self.source))
+        code = self.source.code
+        super().__init__(f"{self.source}: {reason}" + (f" ({code})" if code else ""))
