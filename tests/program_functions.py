@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from fastgrad.losses.proof import program_of
 from fastgrad.params import Nest
-from fastgrad.program import program_of, trace_graph
+from fastgrad.program import trace_graph
 
 RNG = np.random.default_rng(17)
 K = RNG.normal(size=(4, 4)) + 1j * RNG.normal(size=(4, 4))

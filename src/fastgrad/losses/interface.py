@@ -12,8 +12,9 @@ from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.losses.reduction import Reduction
 from fastgrad.params import Nest, Vector
 
-# What a loss raises or asserts outside its domain (LinAlgError is a ValueError).
-OUTSIDE = (ArithmeticError, AssertionError, IndexError, ValueError)
+# What a loss raises outside its domain: LinAlgError is a ValueError, a warning is raised
+# where warnings are errors.
+OUTSIDE = (ArithmeticError, AssertionError, IndexError, ValueError, Warning)
 
 # How a note on an exception that the user's loss raised begins.
 OF_LOSS = "fastgrad: while evaluating `loss`"

@@ -23,15 +23,19 @@ from fastgrad.program import (
     Line,
     Node,
     Packages,
+    Program,
     TraceError,
     defining_line,
     first_call_of_more,
     first_constant_that_moved,
     first_other_operation,
+    merged,
     outline,
-    program_of,
     trace_graph,
 )
+
+#: Most operations a program may have; beyond, Python is as good.
+MAX_OPERATIONS = 200_000
 
 
 def compile_losses(
@@ -69,6 +73,15 @@ def compile_losses(
             raise
         packages.called = True  # something got past the trace in one
         return _proved(trace, python, num_threads, sharing=sharing)
+
+
+def program_of(loss: Any, nest: Nest, recorded: Graph) -> Program:
+    """The program of a loss that was recorded, its loops at once where possible."""
+    program = Program(nest, merged(recorded))
+    if len(program.nodes) > MAX_OPERATIONS:
+        reason = f"has {len(program.nodes):,} operations"
+        raise TraceError(reason, defining_line(loss))
+    return program
 
 
 def _proved(

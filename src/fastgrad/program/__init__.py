@@ -1,7 +1,8 @@
 """Traced programs: an ordinary NumPy loss as a list of array operations.
 
 - `primitives`: the operations, each once, and functions in their terms.
-- `sources`: the lines of the user's code. `graph`: recording operations, each with its line.
+- `sources`: lines of the user's code.
+- `graph`: recording operations, each with its line.
 - `trace`: what turns the user's code into them.
 - `plan`: memory and bundles for the kernels in ``_kernels/_replay``; `windows` of
   values that are not kept.
@@ -14,10 +15,11 @@
 
 from fastgrad.program.gradient import backpropagate, derivative
 from fastgrad.program.graph import Node, topological
+from fastgrad.program.merging import merged
 from fastgrad.program.primitives import ops
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.primitive import Primitive
-from fastgrad.program.program import Program, program_of
+from fastgrad.program.program import Program
 from fastgrad.program.sources import (
     Source,
     TraceError,
@@ -60,9 +62,9 @@ __all__ = [
     "first_constant_that_moved",
     "first_other_operation",
     "meaning_of",
+    "merged",
     "ops",
     "outline",
-    "program_of",
     "spoken",
     "topological",
     "trace_blocks",

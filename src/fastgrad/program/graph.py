@@ -210,6 +210,12 @@ def topological(
     return order
 
 
+def in_order(parameters: Sequence[Node], result: Node) -> list[Node]:
+    """The parameters, used or not, then all that `result` comes from, inputs first."""
+    rest = [n for n in topological(result) if n.op != "parameter"]
+    return [*parameters, *rest]
+
+
 # ---- shape operations in terms of the primitives view, reshape, take, place ----------
 
 

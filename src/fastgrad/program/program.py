@@ -18,18 +18,14 @@ from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.params import Nest
 from fastgrad.program import plan
 from fastgrad.program.gradient import backpropagate, computes, rounding_of
-from fastgrad.program.graph import Node, topological
+from fastgrad.program.graph import Node, in_order, topological
 from fastgrad.program.guards import departure
 from fastgrad.program.listing import listing
-from fastgrad.program.merging import merged
 from fastgrad.program.primitives.calls import call_of
 from fastgrad.program.read_set import read_set
-from fastgrad.program.sources import TraceError, defining_line
 from fastgrad.program.trace.tracing import Graph
 from fastgrad.program.windows import Windows, looked_at
 
-#: Most operations a program may have; beyond, Python is as good.
-MAX_OPERATIONS = 200_000
 #: Wanted duration of one call into the kernels: Ctrl-C can wait so long, and no thread
 #: has to be started.
 _SLICE_SECONDS = 0.015
@@ -399,18 +395,3 @@ def _unpacked(nest: Nest, rows: Sequence[Any], ends: Sequence[Any]) -> Program:
         nodes.append(Node(op, tuple(nodes[i] for i in inputs), *rest))
     parameters, (result,), guards, opaque = ([nodes[i] for i in e] for e in ends)
     return Program(nest, Graph(parameters, result, guards, opaque))
-
-
-def program_of(loss: Any, nest: Nest, recorded: Graph) -> Program:
-    """The program of a loss that was recorded, its loops at once where possible."""
-    program = Program(nest, merged(recorded))
-    if len(program.nodes) > MAX_OPERATIONS:
-        reason = f"has {len(program.nodes):,} operations"
-        raise TraceError(reason, defining_line(loss))
-    return program
-
-
-def in_order(parameters: Sequence[Node], result: Node) -> list[Node]:
-    """The parameters, used or not, then all that `result` comes from, inputs first."""
-    rest = [n for n in topological(result) if n.op != "parameter"]
-    return [*parameters, *rest]

@@ -6,7 +6,6 @@ Either NumPy hands the call over, by its protocols, or rewritten code does.
 from __future__ import annotations
 
 import inspect
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.meanings.arrays import asarray
 from fastgrad.program.sources import TraceError
 from fastgrad.program.trace import complexes
-from fastgrad.program.trace.complexes import Complex, label_of
+from fastgrad.program.trace.complexes import label_of
 from fastgrad.program.trace.outcomes import OUTCOMES
 from fastgrad.program.trace.traced import Traced, any_live, node_of, plain
 
@@ -320,94 +319,3 @@ def _fresh(
     if not node.active:
         full = graph.constant(full.value)
     return Traced(full, np.dtype(kwargs.get("dtype") or like.dtype))
-
-
-# ---- methods and operators -----------------------------------------------------------
-
-
-def _method(function: Any) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return call(function, self, *args, **kwargs)
-
-    method.__doc__ = f"As `numpy.{function.__name__}`."
-    return method
-
-
-def _shape_method(function: Any) -> Callable[..., Any]:
-    """Transpose and reshape take their shape as one tuple or as several numbers."""
-
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if len(args) > 1 or (args and not isinstance(args[0], (tuple, list))):
-            args = (args,) if args != (None,) else ()
-        return call(function, self, *args, **kwargs)
-
-    method.__doc__ = f"As `numpy.{function.__name__}`."
-    return method
-
-
-def _fill(self: Any, value: Any) -> None:
-    """As `numpy.ndarray.fill`."""
-    self[...] = value
-
-
-def _sort(self: Any, axis: int = -1, **kwargs: Any) -> None:
-    """As `numpy.ndarray.sort`."""
-    self[...] = call(np.sort, self, axis, **kwargs)
-
-
-_METHODS: dict[str, Callable[..., Any]] = {
-    **{
-        name: _method(getattr(np, name))
-        for name in (
-            *("sum", "mean", "max", "min", "prod", "var", "std", "cumsum", "cumprod"),
-            *("argsort", "dot", "ravel", "swapaxes", "squeeze", "take", "repeat"),
-            *("diagonal", "trace", "clip", "copy", "round", "conjugate"),
-            *("any", "all", "argmax", "argmin", "nonzero", "searchsorted", "compress"),
-        )
-    },
-    "conj": _method(np.conjugate),
-    # of sparse matrices that are traced as dense ones
-    **{
-        f"to{kind}": lambda self, *args, **kwargs: self
-        for kind in (
-            *("array", "dense", "csr", "csc", "coo", "lil", "dia", "bsr", "dok"),
-        )
-    },
-    "multiply": _method(np.multiply),
-    "flatten": lambda self, *order: call(np.copy, call(np.ravel, self, *order)),
-    "fill": _fill,
-    "sort": _sort,
-    "reshape": _shape_method(np.reshape),
-    "transpose": _shape_method(np.transpose),
-}
-
-
-def _in_place(symbol: str) -> Callable[..., Any]:
-    operation = getattr(operator, f"__{symbol}__")
-
-    def method(self: Traced, other: Any) -> Any:
-        result = operation(self, other)
-        if not self.live or not self.ndim:  # NumPy's scalars do not change
-            return result
-        if result.shape != self.shape:
-            raise TraceError("an in-place operation that changes the shape")
-        self.overwrite(result.node)
-        return self
-
-    return method
-
-
-def _install() -> None:
-    """Give the arrays their methods."""
-    Traced.call, Traced.call_ufunc = staticmethod(call), staticmethod(call_ufunc)
-    for name, method in _METHODS.items():
-        for owner in (Traced, Complex):
-            setattr(owner, name, method)
-    for name in (
-        *("add", "sub", "mul", "truediv", "pow", "matmul", "mod", "floordiv"),
-        *("and", "or", "xor"),
-    ):
-        setattr(Traced, f"__i{name}__", _in_place(name))
-
-
-_install()

@@ -15,7 +15,7 @@ from fastgrad.program import graph, sources
 from fastgrad.program.graph import Node, topological
 from fastgrad.program.primitives import reductions
 from fastgrad.program.sources import Source, TraceError
-from fastgrad.program.trace import calls
+from fastgrad.program.trace import calls, methods
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.opaque import call_opaque
@@ -23,6 +23,8 @@ from fastgrad.program.trace.packages import Packages
 from fastgrad.program.trace.recording import Recording
 from fastgrad.program.trace.rewriting import rewritten
 from fastgrad.program.trace.traced import Traced
+
+methods.install()
 
 
 @dataclass(frozen=True)
