@@ -12,8 +12,8 @@ from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.losses.reduction import Reduction
 from fastgrad.params import Nest, Vector
 
-# What a loss raises outside its domain: LinAlgError is a ValueError, a warning is raised
-# where warnings are errors.
+# What a loss raises outside its domain: LinAlgError is a ValueError, a warning where
+# warnings are errors.
 OUTSIDE = (ArithmeticError, AssertionError, IndexError, ValueError, Warning)
 
 # How a note on an exception that the user's loss raised begins.
