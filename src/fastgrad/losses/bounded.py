@@ -86,7 +86,7 @@ class BoundedLosses(Substitute):
     def _is_inside(self, move: Vector) -> bool:
         return np.array_equal(self.within(move), move)
 
-    def reads(self, index: Index) -> Flags:
+    def reads(self, index: Index | slice) -> Flags:
         """See `Losses.reads`."""
         return self.here.reads(index)
 

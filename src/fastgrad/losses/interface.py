@@ -125,9 +125,9 @@ class Losses(abc.ABC):
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
         """Return J(theta + t[k] * direction) - J(theta) for each k."""
 
-    def reads(self, index: Index) -> Flags:
+    def reads(self, index: Index | slice) -> Flags:
         """Return for each entry whether the loss may depend on it at all."""
-        return np.ones(len(index), dtype=bool)
+        return np.broadcast_to(True, self.theta[index].shape)
 
     def _expected(self, index: ArrayLike, value: ArrayLike) -> tuple[Index, Vector]:
         """Return entry numbers and values as vectors; that many losses are to come."""

@@ -64,7 +64,7 @@ class CompiledLosses(Substitute):
         self.num_threads = resolve_num_threads(num_threads)
         self.moves_all = max(self.nest.size, program.widest) <= MANY
 
-    def reads(self, index: Index) -> Flags:
+    def reads(self, index: Index | slice) -> Flags:
         """See `Losses.reads`; of an embedding, few rows."""
         return super().reads(index) if self._gone else self.program.read[index]
 

@@ -48,7 +48,7 @@ def exact_bars(
     """
     steps = binary(scale[:, None], np.array([_WIDER, FINE]))
     pairs = entry_pairs(losses, index, steps)
-    smooth = ~known.kink
+    smooth = ~known.kink & losses.reads(index)
     if pairs.crossed is not None:
         smooth &= ~pairs.crossed.any(axis=1)
     if not smooth.any():

@@ -7,6 +7,7 @@ fast the slope changes. Both are measured here, on a few entries of each block.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -113,8 +114,8 @@ def calibrate(
     """
     offsets = losses.nest.offsets
     block, scale = Owner(offsets), Scale(losses.theta, offsets)
-    index = _sample(offsets, rng)
-    if method == "central" and step is None and losses.engine == "compiled":
+    index = _sample(losses, rng)
+    if method == "central" and step is None and _forms_differences(losses):
         exact = _calibrate_exact(losses, index, scale, block)
         if exact is not None:
             return exact
@@ -137,6 +138,12 @@ def calibrate(
         *(scale, Step(scale, block, relative, given), noise, truncation, block),
         *(method, _curvature(pairs, own), abs(losses.base), step),
     )
+
+
+def _forms_differences(losses: Losses) -> bool:
+    """Whether differences are formed operation by operation, from start to end."""
+    calls = getattr(losses, "python_operations", ())  # whose results are subtracted
+    return losses.engine == "compiled" and not calls
 
 
 def _calibrate_exact(
@@ -269,8 +276,12 @@ def _coarseness(losses: Losses, direction: Array) -> float:
     return ROUNDED * quantum if quantum > 1e4 * usual else usual
 
 
-def _sample(offsets: Index, rng: np.random.Generator) -> Index:
-    """Pick a few entries of each block, in order; a budget keeps them few in all."""
+def _sample(losses: Losses, rng: np.random.Generator) -> Index:
+    """Pick a few entries of each block, in order; a budget keeps them few in all.
+
+    Of what is read at all: the rest says nothing about the loss.
+    """
+    offsets = losses.nest.offsets
     sizes = np.diff(offsets)
     budget = max(12, int(offsets[-1]) // 250)
     wanted = np.minimum(np.clip(-(-sizes // 25), 2, _SAMPLES), sizes)
@@ -280,11 +291,19 @@ def _sample(offsets: Index, rng: np.random.Generator) -> Index:
         first = rng.permutation(np.flatnonzero(wanted))[:budget]
         wanted[np.setdiff1d(np.arange(len(sizes)), first)] = 0
     chosen = [
-        start + np.sort(rng.choice(size, count, replace=False))
-        for start, size, count in zip(offsets, sizes, wanted, strict=False)
+        start + np.sort(_pick(losses.reads(slice(start, stop)), count, rng))
+        for (start, stop), count in zip(pairwise(offsets), wanted, strict=True)
         if count
     ]
     return np.concatenate(chosen).astype(np.int64)
+
+
+def _pick(read: Flags, count: int, rng: np.random.Generator) -> Index:
+    """Pick some of what is read; of all, where nothing is."""
+    if read.all() or not read.any():
+        return rng.choice(len(read), count, replace=False)
+    some = np.flatnonzero(read)
+    return rng.choice(some, min(count, len(some)), replace=False)
 
 
 def pooled(noise: Array, owner: Index, blocks: int) -> Array:
