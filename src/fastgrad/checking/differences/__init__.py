@@ -41,6 +41,7 @@ from fastgrad.checking.differences.scales import (
     Scale,
     Step,
     binary,
+    keeping_sign,
     places,
 )
 from fastgrad.checking.differences.slopes import (
@@ -85,6 +86,7 @@ __all__ = [
     "exact_slopes",
     "fit_slopes",
     "has_one_course",
+    "keeping_sign",
     "ladder",
     "noise_along",
     "noise_of_stairs",

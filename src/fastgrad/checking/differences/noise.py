@@ -22,7 +22,14 @@ from fastgrad.checking.differences.pairs import (
     Pairs,
     entry_pairs,
 )
-from fastgrad.checking.differences.scales import Given, Owner, Scale, Step, binary
+from fastgrad.checking.differences.scales import (
+    Given,
+    Owner,
+    Scale,
+    Step,
+    binary,
+    keeping_sign,
+)
 from fastgrad.checking.differences.stairs import noise_of_stairs, shared_stairs
 from fastgrad.checking.differences.tables import (
     ROUNDED,
@@ -267,6 +274,8 @@ def _coarseness(losses: Losses, direction: Array) -> float:
     """
     try:
         with np.errstate(all="ignore"):
+            sized = keeping_sign(np.abs(direction), losses.theta, 1.0)
+            direction = np.copysign(sized, direction)
             change = np.diff(losses.along(direction, np.linspace(-1, 1, _POINTS)))
     except Exception:  # the loss cannot be computed that far away
         change = np.zeros(_POINTS - 1)

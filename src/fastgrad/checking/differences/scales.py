@@ -186,6 +186,16 @@ class Owner:
         return block
 
 
+def keeping_sign(scale: Array, theta: Array, times: float) -> Array:
+    """Return scales, shrunk so that no entry changes its sign so many times as far.
+
+    Beyond zero a loss may be another, or never return: a loop that ends for positive
+    numbers alone. An entry that is zero has no sign to keep.
+    """
+    own = np.abs(theta)
+    return np.where(own > 0, np.minimum(scale, 0.95 / times * own), scale)
+
+
 def binary(size: Array, relative: Array | float = 1.0) -> Array:
     """Return `relative * size` as powers of two, so that theta +- h is exact."""
     part, power = np.frexp(relative * size)

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences.pairs import Pairs, entry_pairs
+from fastgrad.checking.differences.scales import keeping_sign
 from fastgrad.checking.differences.tables import ROUNDED
 from fastgrad.losses import Losses
 
@@ -38,7 +39,8 @@ def noise_of_stairs(losses: Losses, index: Index, scale: Array, pairs: Pairs) ->
     near = lost & seen
     noise[near] = _height(losses, index[near], pairs[near])
     far = np.flatnonzero(lost & ~seen)
-    wide = entry_pairs(losses, index[far], scale[far, None] * _WIDE)
+    reach = keeping_sign(scale[far], losses.theta[index[far]], _WIDE[0])
+    wide = entry_pairs(losses, index[far], reach[:, None] * _WIDE)
     noise[far] = _height(losses, index[far], wide)
     return ROUNDED * noise
 

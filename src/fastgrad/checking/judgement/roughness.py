@@ -16,6 +16,7 @@ from fastgrad.checking.differences import (
     Pairs,
     binary,
     entry_pairs,
+    keeping_sign,
 )
 from fastgrad.checking.judgement.evidence import (
     UNDECIDED,
@@ -27,7 +28,8 @@ from fastgrad.checking.judgement.evidence import (
 from fastgrad.losses import Losses
 
 _RATIO = 4.0
-_STEPS = _RATIO ** -np.arange(-0.5, 25.5)  # of the scale
+_STEPS = _RATIO ** -np.arange(-0.5, 25.5)  # of the scale, as far as signs allow
+_FARTHEST = 4.0  # in scales: the largest step and a place, rounded to powers of two
 _FIRST = 16.0 ** -np.arange(4.0)  # one of these has to see what the gradient says
 _RANGE = 2  # extrapolated slopes in turn that have to agree with the gradient
 _AGREED = 0.25  # of the discrepancy
@@ -66,15 +68,15 @@ def _excused(
 ) -> list[Rough]:
     """Leave some entries open; return over which steps each is another loss."""
     index = entries.index[which]
-    first = entry_pairs(
-        losses, index, binary(calibration.scale[index])[:, None] * _FIRST
-    )
+    scale = keeping_sign(calibration.scale[index], losses.theta[index], _FARTHEST)
+    scale = binary(scale)
+    first = entry_pairs(losses, index, scale[:, None] * _FIRST)
     with np.errstate(all="ignore"):
         off = np.abs(first.central - entries.analytic[which, None])
-        which = which[(off <= entries.off[which, None] / 2).any(axis=1)]
+        near = (off <= entries.off[which, None] / 2).any(axis=1)
+    which = which[near]
     part = take(entries, which)
-    scale = binary(calibration.scale[part.index])[:, None]
-    pairs = entry_pairs(losses, part.index, scale * _STEPS)
+    pairs = entry_pairs(losses, part.index, scale[near, None] * _STEPS)
     steps = pairs.span / 2
     found = []
     last_agreed = _agreed(pairs, part)

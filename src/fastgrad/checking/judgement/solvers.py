@@ -90,9 +90,10 @@ def _quick(losses: Losses) -> bool:
 def find_jumps(losses: Losses, direction: Array) -> list[Jump]:
     """Return the next jumps to both sides that another number of turns explains."""
     here = _run(losses, direction, 0.0)
-    away = np.sign(direction) @ np.sign(losses.theta)  # of zero, for most entries
-    outward = 1.0 if away >= 0 else -1.0
-    reaches = outward * np.concatenate([_REACH, _FURTHER]), -outward * _REACH
+    away = np.sign(direction) * np.sign(losses.theta)  # from zero
+    outward = 1.0 if away.sum() >= 0 else -1.0
+    further = _FURTHER if (outward * away >= 0).all() else _FURTHER[:0]
+    reaches = outward * np.concatenate([_REACH, further]), -outward * _REACH
     found = [_next_jump(losses, direction, here, reach) for reach in reaches]
     jumps = [jump for jump in found if jump is not None]
     uneven = _unevenness(losses, direction) if jumps else 0.0

@@ -18,6 +18,7 @@ from fastgrad.checking.differences import (
     binary,
     entry_pairs,
     fit_slopes,
+    keeping_sign,
     ladder,
     noise_of_stairs,
     sharpened,
@@ -42,6 +43,7 @@ _MANY = 0.1  # of a block: fewer suspects are all tried again
 _CHUNK = 2048
 _VISIBLE = 0.1  # of an entry: more noise than that at smaller steps hides it there too
 _UNRESOLVED = 100.0  # times the noise: slopes that scatter so much are not at rest yet
+_BY_CHANCE = 0.25  # of what is typical: a smaller entry is moved as the others are
 _SHARP = 0.1  # of the slope: a change this large over one step may be a kink
 
 
@@ -192,7 +194,11 @@ def _look_far(
     losses: Losses, entries: Judgement, which: Index, scale: Array, noise: Array
 ) -> None:
     """Try large steps where noise hides the slope at small ones."""
-    pairs = entry_pairs(losses, entries.index[which], scale * FAR)
+    index, scale = entries.index[which], scale[:, 0]
+    x = losses.theta[index]
+    reach = keeping_sign(scale, x, FAR[0])
+    reach = np.where(np.abs(x) < _BY_CHANCE * scale, scale / FAR[0], reach)
+    pairs = entry_pairs(losses, index, reach[:, None] * FAR)
     value, error = fit_slopes(pairs, noise)
     with np.errstate(all="ignore"):
         apart = np.abs(value - entries.numerical[which])
