@@ -15,6 +15,7 @@ from fastgrad.checking.differences import (
     evaluations_of,
     slopes_of,
 )
+from fastgrad.checking.judgement import InnerRounding
 from fastgrad.losses import Options, make_losses
 
 
@@ -113,10 +114,14 @@ def numerical_gradient(
         refuse_random(losses)
         given, few = Given.of(losses.nest, step), len(index) <= FEW
         slopes = slopes_of(losses, index, method, given, return_error, rng, few)
+        error = slopes.error
+        if return_error and step is None:
+            own = np.asarray(index)
+            error = error + InnerRounding(losses).bars(own, slopes.value, error)
         losses.let_go()
         if losses.raised is not None and not np.isfinite(slopes.value).any():
             raise losses.raised  # nothing at all is known
     unvector = losses.nest.unvector
     if return_error:
-        return unvector(slopes.value), unvector(slopes.error)
+        return unvector(slopes.value), unvector(error)
     return unvector(slopes.value)

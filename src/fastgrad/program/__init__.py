@@ -9,7 +9,7 @@
 - `trace.agreement`: what two traces of one loss must have in common.
 - `merging`: loops over single numbers as operations on arrays.
 - `guards`: where a program does not apply; `read_set`: what it reads at all.
-- `gradient`: reverse mode, for names of causes.
+- `gradient`: reverse mode, for names of causes; `rounding`: what that moves it by.
 - `program`: `Program`, which replays and differentiates; `listing` prints it.
 """
 
@@ -20,6 +20,7 @@ from fastgrad.program.primitives import ops
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.primitive import Primitive
 from fastgrad.program.program import Program
+from fastgrad.program.rounding import spread_of_gradient
 from fastgrad.program.sources import (
     Source,
     TraceError,
@@ -66,6 +67,7 @@ __all__ = [
     "ops",
     "outline",
     "spoken",
+    "spread_of_gradient",
     "topological",
     "trace_blocks",
     "trace_graph",

@@ -157,6 +157,12 @@ def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator
             f"condition {found.condition:.0e}: rounding may be off by as much as the "
             "gradient is. Scale it, or add to its diagonal"
         )
+    elif found.cancels is not None:
+        yield (
+            f"undecided: {_named(losses, entries, rest)}. Terms of the loss cancel in "
+            f"{found.cancels}: what rounding leaves of them has another slope. Write "
+            "it so that nothing cancels (log1p, expm1, logaddexp), or check elsewhere"
+        )
     elif jump is not None:
         yield (
             f"undecided: {_named(losses, entries, rest)}. The loss is rough below h = "

@@ -6,9 +6,9 @@
 - `verdict`: the rounds of judging. Inside its bar an entry is correct at once; outside
   it is one of the `suspects`, which are tried again.
 - What looks like an error and is none: `ties` of several kinks, `zeros` and what is
-  small, losses too `steep` for the steps, terms lost in `cancellation`, the `condition`
-  of a matrix, `solvers` that stop early, which the `turns` of their loops show,
-  `roughness` that only small steps see.
+  small, losses too `steep` for the steps, the `inner_rounding` of a loss, terms lost in
+  `cancellation` in the gradient, the `condition` of a matrix, `solvers` that stop
+  early, which the `turns` of their loops show, `roughness` that only small steps see.
 """
 
 from fastgrad.checking.judgement.condition import rounding_of_inverses
@@ -25,6 +25,7 @@ from fastgrad.checking.judgement.evidence import (
     take,
 )
 from fastgrad.checking.judgement.gradient import Gradient, check_rtol
+from fastgrad.checking.judgement.inner_rounding import InnerRounding
 from fastgrad.checking.judgement.steep import steps_for, too_wide
 from fastgrad.checking.judgement.verdict import judge
 
@@ -36,6 +37,7 @@ __all__ = [
     "UNOBSERVABLE",
     "WRONG",
     "Gradient",
+    "InnerRounding",
     "Judgement",
     "Verdicts",
     "check_rtol",

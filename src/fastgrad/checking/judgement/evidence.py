@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences import EPS, RUNGS, Calibration
 from fastgrad.checking.judgement.gradient import Gradient
+from fastgrad.program import Source
 
 Kinds = NDArray[np.uint8]
 
@@ -280,6 +281,8 @@ class Verdicts:
         Of a loss that is another one over small steps than over larger ones.
     condition : float or None
         Of a matrix that the loss inverts, if that leaves entries open.
+    cancels : Source or None
+        Where terms of the loss cancel, if that leaves entries open.
     zero : ndarray of bool, shape (number of blocks,)
         Whether all entries of a block were measured, and are zero.
     ladders : Ladders
@@ -298,6 +301,7 @@ class Verdicts:
     jump: Jump | None
     rough: Rough | None
     condition: float | None
+    cancels: Source | None
     zero: Flags
     ladders: Ladders
 
@@ -325,6 +329,7 @@ class Verdicts:
             self.jump,
             self.rough,
             self.condition,
+            self.cancels,
             self.zero,
             self.ladders,
         )

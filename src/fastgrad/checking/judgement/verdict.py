@@ -6,6 +6,7 @@ directions through all such entries, too.
 """
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 
@@ -44,6 +45,7 @@ from fastgrad.checking.judgement.evidence import (
     take,
 )
 from fastgrad.checking.judgement.gradient import Gradient
+from fastgrad.checking.judgement.inner_rounding import InnerRounding
 from fastgrad.checking.judgement.roughness import excuse_roughness
 from fastgrad.checking.judgement.solvers import excuse_solver
 from fastgrad.checking.judgement.steep import look_closer
@@ -79,7 +81,7 @@ def judge(
     -------
     Verdicts
     """
-    kept = _Kept(gradient, calibration, index)
+    kept, inner = _Kept(gradient, calibration, index), InnerRounding(losses)
     for start in range(0, max(1, len(index)), PIECE):
         own = np.asarray(index[start : start + PIECE], dtype=np.int64)
         own = own[losses.reads(own) | (gradient.value[own] != 0)]
@@ -88,6 +90,7 @@ def judge(
         measured, usual = entries.numerical.copy(), entries.tolerance.copy()
         kept.ladders.append(try_again(losses, calibration, entries, rng))
         look_closer(losses, calibration, entries)
+        inner.excuse(entries)
         excuse_cancellation(losses, gradient, entries, rng)
         kept.conditions.append(excuse_condition(losses, entries))
         kept.jumps.append(excuse_solver(losses, entries, rng))
@@ -104,7 +107,7 @@ def judge(
     kept.kind[places(index, tied.index)] = tied.kind
     if losses.raised is not None and not np.isfinite(kept.error).any():
         raise losses.raised  # nothing at all is known
-    found = kept.verdicts()
+    found = replace(kept.verdicts(), cancels=inner.line)
     find_zeros(found, losses.nest.offsets, gradient, calibration)
     return found
 
@@ -172,6 +175,7 @@ class _Kept:
                 filter(None, self.rough), key=lambda rough: rough.below, default=None
             ),
             condition=max(filter(None, self.conditions), default=None),
+            cancels=None,
             zero=np.zeros(len(self.gradient.eps), dtype=bool),
             ladders=Ladders(*map(np.concatenate, zip(*self.ladders, strict=True))),
         )

@@ -1,0 +1,127 @@
+"""How far the rounding inside a program moves its gradient: stochastic arithmetic.
+
+Differences are formed from the values that NumPy rounded at theta. Where terms of the
+loss cancel, as in 1 - sigmoid(30), such a value is off by much of itself, and so is the
+slope, however exactly differences are formed. Here all values are rounded up or down by
+an ulp, in a forward pass, and reverse mode runs on what comes of that. How far several
+gradients spread is what rounding may have done to one (CESTAC, Vignes 1993).
+
+A value is rounded by its bits: what is equal stays equal, and ties remain. Sums and
+products of whole numbers are exact, and stay.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fastgrad._arrays import Array
+from fastgrad.params import Nest
+from fastgrad.program.gradient import Rule, backpropagate, computes
+from fastgrad.program.graph import Node, value_of
+from fastgrad.program.primitives import ops
+from fastgrad.program.program import Program
+from fastgrad.program.sources import Source
+
+_SAMPLES = 4
+_LARGEST = 1 << 22  # numbers that a program computes: a second copy has to fit
+_AMPLIFIED = 1e3  # ulp: by so much a value is off only where terms cancel
+_EPS = float(np.finfo(np.float64).eps)
+_ARITHMETIC = frozenset(
+    ["add", "subtract", "multiply", "divide", "square", "sum", "cumsum", "cumprod"]
+    + ["contract", "solve", "det", "logabsdet", "cholesky"]
+)
+
+
+def spread_of_gradient(program: Program) -> tuple[Array, Array, Source | None]:
+    """Return the gradient, by how much rounding may move it, and where terms cancel.
+
+    Cost: five forward and reverse passes. Zeros for programs that are too large for
+    that or make calls, whose derivatives take many calls.
+    """
+    spread = np.zeros(program.nest.size)
+    if program.opaque or sum(node.size for node in program.nodes) > _LARGEST:
+        return spread, spread, None
+    rng = np.random.default_rng(0)
+    worst, line = _AMPLIFIED, None
+    with np.errstate(all="ignore"):
+        nest, result = program.nest, program.result
+        plain = _gradient(nest, program.nodes, program.parameters, result)
+        for odd in rng.integers(1 << 62, size=_SAMPLES, dtype=np.uint64) | np.uint64(1):
+            other, rules = _rounded(program.nodes, odd)
+            parameters, copies = (
+                [other[p] for p in program.parameters],
+                [*other.values()],
+            )
+            moved = _gradient(nest, copies, parameters, other[result], rules)
+            spread = np.fmax(spread, np.abs(moved - plain))
+            for node in filter(computes, program.nodes):
+                ulps = np.abs(other[node].value - node.value) / np.abs(node.value)
+                most = np.max(ulps, initial=0.0, where=np.isfinite(ulps)) / _EPS
+                if most > worst and node.op in _ARITHMETIC:
+                    worst, line = most, node.source
+    return plain, spread, line
+
+
+def _gradient(
+    nest: Nest,
+    nodes: Sequence[Node],
+    parameters: Sequence[Node],
+    result: Node,
+    rules: Mapping[Node, Rule] | None = None,
+) -> Array:
+    found = backpropagate(nodes, result, rules)
+    return nest.join([found.get(p, np.zeros(p.shape)) for p in parameters])
+
+
+def _rounded(
+    nodes: Sequence[Node], odd: np.uint64
+) -> tuple[dict[Node, Node], dict[Node, Rule]]:
+    """The program with every value rounded by what its bits are to an odd number.
+
+    And the derivatives of its functions, which kernels take from their arguments: 1 -
+    t**2 of a tanh has all its digits, whatever rounding leaves of 1 - t.
+    """
+    copies: dict[Node, Node] = {}
+    rules: dict[Node, Rule] = {}
+    for node in nodes:
+        if not computes(node):
+            copies[node] = node
+            continue
+        inputs = tuple(copies[x] for x in node.inputs)
+        value = plain = _moved(node, [x.value for x in inputs])
+        if _is_inexact(node):
+            up = (value.view(np.uint64) * odd) >> np.uint64(63)
+            value = np.asarray(value * (1 + _EPS * (2.0 * up - 1)))
+        copy = Node(node.op, inputs, node.ints, value, node.label, node.source)
+        copies[node] = copy
+        if ops.PRIMITIVES[node.op].inexact:
+            rules[copy] = partial(_derivative, plain)
+    return copies, rules
+
+
+def _moved(node: Node, inputs: Sequence[Array]) -> Array:
+    """The value of an operation where its inputs have moved."""
+    if node.op == "view":
+        return np.array(ops.view_of(inputs[0], node.ints, node.shape))
+    if node.op == "place":
+        return ops.place(inputs, node.ints, node.value)
+    if node.op == "reshape":
+        return inputs[0].reshape(node.shape)
+    return value_of(node, inputs).reshape(node.shape)
+
+
+def _derivative(out: Array, node: Node, g: Array) -> Sequence[Any]:
+    inputs = [x.value for x in node.inputs]
+    return ops.PRIMITIVES[node.op].derivative(g, out, inputs, node.ints)
+
+
+def _is_inexact(node: Node) -> bool:
+    if node.op in _ARITHMETIC:
+        return not all(_is_whole(x.value) for x in node.inputs)
+    return ops.PRIMITIVES[node.op].inexact
+
+
+def _is_whole(x: Array) -> bool:
+    return bool((x == np.rint(x)).all())

@@ -1,0 +1,97 @@
+"""Losses in which terms cancel: right gradients, derived by hand or by mpmath."""
+
+import mpmath
+import numpy as np
+import pytest
+from scipy.special import erf, ndtr
+
+import fastgrad as fg
+
+
+def by_mpmath(function):
+    def grads(w):
+        with mpmath.workdps(60):
+            return np.array([float(mpmath.diff(function, mpmath.mpf(x))) for x in w])
+
+    return grads
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+CASES = {
+    "complement of a sigmoid": (
+        lambda w: -np.log(1 - sigmoid(w)).sum(), sigmoid, [25, 28, 30, 32, 34, 36],
+    ),
+    "complement of a tanh": (
+        lambda w: np.log(1 - np.tanh(w)).sum(), lambda w: -(1 + np.tanh(w)), [12, 15, 17],
+    ),
+    "complement of an error function": (
+        lambda w: np.log(1 - erf(w)).sum(),
+        by_mpmath(lambda x: mpmath.log(mpmath.erfc(x))), [4, 5, 5.7],
+    ),
+    "mass of an interval": (
+        lambda w: -np.log(ndtr(w + 0.5) - ndtr(w)).sum(),
+        by_mpmath(lambda x: -mpmath.log(mpmath.ncdf(x + 0.5) - mpmath.ncdf(x))), [5, 7],
+    ),
+    "exponential less one": (
+        lambda w: ((np.exp(w) - 1) / w).sum(),
+        by_mpmath(lambda x: mpmath.expm1(x) / x), [1e-4, 1e-6, 1e-9, 1e-12, 1e-17],
+    ),
+    "one less a cosine": (
+        lambda w: ((1 - np.cos(w)) / w**2).sum(),
+        by_mpmath(lambda x: (1 - mpmath.cos(x)) / x**2), [1e-2, 1e-3, 1e-6],
+    ),
+    "one more and less": (
+        lambda w: np.log((w + 1) - 1).sum(), lambda w: 1 / w, [1e-8, 1e-10, 1e-13],
+    ),
+    "one less an exponential": (
+        lambda w: np.log(1 - np.exp(-w)).sum(),
+        lambda w: 1 / np.expm1(w), [1e-8, 1e-10, 1e-13],
+    ),
+    "angle of a cosine": (
+        lambda w: np.arccos(1 - w).sum(),
+        lambda w: 1 / np.sqrt(w * (2 - w)), [1e-8, 1e-10, 1e-13],
+    ),
+    "variance by moments": (
+        lambda w: np.mean((1e6 * w) ** 2) - np.mean(1e6 * w) ** 2,
+        lambda w: 1e12 * (w - w.mean()), [1.0, 1.000001],
+    ),
+}  # fmt: skip
+POINTS = [(name, point) for name, (_, _, points) in CASES.items() for point in points]
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize(("name", "point"), POINTS)
+def test_a_right_gradient_is_never_wrong(name, point, engine):
+    loss, grads, _ = CASES[name]
+    w = np.array([point, 0.3])
+    assert fg.check_gradient(loss, w, grads, engine=engine).verdict != "wrong"
+
+
+@pytest.mark.parametrize(("name", "point"), [p for p in POINTS if p[1] != 1e-13])
+def test_bars_cover_what_rounding_does(name, point):
+    loss, grads, _ = CASES[name]
+    w = np.array([point, 0.3])
+    slope, error = fg.numerical_gradient(loss, w, return_error=True)
+    off = np.abs(slope - grads(w))
+    assert (off <= 2 * error + 1e-9 * np.abs(grads(w))).all()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_entry_that_does_not_cancel_is_still_checked(name):
+    loss, grads, points = CASES[name]
+    w = np.array([points[0], 0.3])
+    wrong = grads(w) * [1, 1.01]
+    assert not fg.check_gradient(loss, w, wrong).ok
+
+
+def test_the_line_is_told():
+    def loss(w):
+        rest = 1 - sigmoid(w)
+        return -np.log(rest).sum()
+
+    report = fg.check_gradient(loss, np.array([34.0, 0.3]), sigmoid)
+    assert report.verdict == "undecided"
+    assert "cancel in test_inner_rounding.py, line" in str(report)
