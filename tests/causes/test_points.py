@@ -88,3 +88,48 @@ def test_one_entry_that_is_a_round_number_is_no_clip(value, at):
     wrong[at] = value
     _, codes = said(LOSSES["sines"][0], theta, wrong)
     assert "clipped" not in codes
+
+
+class Stateful:
+    """A model whose backward pass reads what the last forward pass has left."""
+
+    def __init__(self, rng):
+        self.X, self.Y = rng.normal(size=(20, 3)), rng.normal(size=(20, 3))
+        self.params = {"w": rng.normal(size=(3, 3)), "b": np.zeros(3)}
+
+    def loss(self):
+        self.error = self.X @ self.params["w"] + self.params["b"] - self.Y
+        return np.mean(self.error**2)
+
+    def backward(self):
+        error = 2 * self.error / self.error.size
+        return {"w": self.X.T @ error, "b": error.sum(axis=0)}
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        np.transpose,
+        np.negative,
+        lambda g: 1.001 * g,
+        lambda g: g[::-1].copy(),
+        lambda g: g * np.where(np.arange(9).reshape(3, 3) == 4, -1, 1),
+    ],
+    ids=["transposed", "negated", "x1.001", "reversed", "one sign"],
+)
+def test_a_model_that_keeps_its_forward_pass_has_the_same_causes(mistake, rng):
+    model = Stateful(rng)
+
+    def kept(_):
+        grads = model.backward()
+        return grads | {"w": mistake(grads["w"])}
+
+    def computed_anew(params):
+        model.loss()
+        return kept(params)
+
+    causes = [
+        fg.check_gradient(lambda _: model.loss(), model.params, grads).causes
+        for grads in (kept, computed_anew)
+    ]
+    assert causes[0][0].code == causes[1][0].code != "unknown"

@@ -136,6 +136,8 @@ def _elsewhere(
                 leaf += part.astype(leaf.dtype)
             losses.confine()
             theta = np.concatenate([np.ravel(leaf) for leaf in nest.leaves])
+            if callable(losses.loss):  # what it keeps, the gradient may read
+                losses.loss(nest.structure)
             there = nest.vector(grads(nest.structure), "grads")
             return theta.astype(np.float64), there
         except Exception:  # the user's function need not be defined there

@@ -232,6 +232,9 @@ def _data_axes(
     if not isinstance(axis, tuple | list):
         axis = integer("axis", axis)
         leaves = [value for *_, value in walk(data)]
+        arrays = [x for x in leaves if isinstance(x, np.ndarray) and x.ndim]
+        if arrays and not any(_has_axis(array, axis) for array in arrays):
+            raise refusal(ValueError, "axis", "be an axis of an array in `data`", axis)
         return [axis if _has_axis(value, axis) else None for value in leaves]
     if len(axis) != len(data):
         raise ValueError(
