@@ -48,7 +48,8 @@ class InnerRounding:
 
     def excuse(self, entries: Judgement) -> None:
         """Widen the bars of entries that are about to be called wrong."""
-        wrong = np.flatnonzero((entries.kind == WRONG) & np.isfinite(entries.off))
+        smooth = np.isfinite(entries.off) & (entries.bend == 0)
+        wrong = np.flatnonzero((entries.kind == WRONG) & smooth)
         if wrong.size == 0:
             return
         part = take(entries, wrong)
