@@ -102,27 +102,46 @@ class Block:
         gradient is none.
         """
         guess = np.broadcast_to(guess, self.given.shape)
-        sizes = (np.abs(one[known]) for one, known in pieces(guess, self.known))
-        largest = max((float(size.max(initial=0.0)) for size in sizes), default=0.0)
+        largest, rightly, unit = (
+            self._largest(one) for one in (guess, self.right, self.off)
+        )
+        if not (np.isfinite(largest) and 0 < unit < np.inf):
+            return None
+        # The roundings of a gradient that is smaller throughout are smaller, too.
+        spared = self.relative_bar * max(0.0, rightly - largest)
         parts = self.given, guess, self.right, self.bar, self.known
         count, most, squares = 0, 0.0, np.zeros(3)
         for given, guessed, right, bar, known in pieces(*parts):
             with np.errstate(all="ignore"):
                 left = np.abs(given - guessed)[known]
                 rounding = self._rounding(np.abs(guessed[known]), largest)
-                limit = np.maximum(bar[known], rounding)
+                limit = np.maximum(bar[known] - spared, rounding)
                 error = (given - right)[known]
             if not (left <= limit).all():
                 return None
             count += left.size
             most = max(most, float(left.max(initial=0.0)))
-            squares += [part @ part for part in (left, limit, error)]
+            shares = (part / unit for part in (left, limit, error))  # none overflows
+            squares += [share @ share for share in shares]
         if not count or count < min(_FEW, self.given.size):
             return None
         left_over, allowed, whole = np.sqrt(squares)
         if left_over > _LEFT * whole or allowed > 0.3 * whole:
             return None
         return most / largest if largest else 0.0
+
+    def undone(self, guess: Array, factor: Array) -> bool:
+        """Whether the gradient divided by these factors is right in every entry."""
+        with np.errstate(all="ignore"):
+            left, size = np.abs(self.given - guess), np.abs(guess)
+            rounding = self._rounding(size, self._largest(guess))
+            off = left > self.bar * np.abs(factor) + rounding
+        return not (off & self.known).any()
+
+    def _largest(self, values: Any) -> float:
+        """The largest size where the right one is known; nan if one is not a number."""
+        sizes = [np.abs(one[known]) for one, known in pieces(values, self.known)]
+        return float(np.max([size.max(initial=0.0) for size in sizes], initial=0.0))
 
     def agrees(self, given: Any) -> bool:
         """Whether another gradient is right, as far as can be told."""
@@ -329,15 +348,23 @@ def _spread(reverse: Reverse | None, b: int) -> tuple[int, ...]:
 
 def fit(target: Array, *terms: Array) -> Array | None:
     """Least-squares coefficients of `terms`; None if they are too alike."""
-    columns = [np.ravel(term) for term in terms]
+    units = [float(np.max(np.abs(part), initial=0.0)) for part in (target, *terms)]
+    if not all(np.isfinite(unit) and unit > 0 for unit in units):
+        return None
+    target, *columns = (
+        np.ravel(part / unit)
+        for part, unit in zip((target, *terms), units, strict=True)
+    )
     sizes = [float(np.linalg.norm(column)) for column in columns]
     if target.size < len(terms) or not all(np.isfinite(s) and s > 0 for s in sizes):
         return None
     matrix = np.stack([c / s for c, s in zip(columns, sizes, strict=True)], axis=1)
     if np.linalg.cond(matrix) > 1e7:
         return None
-    found = np.linalg.lstsq(matrix, np.ravel(target), rcond=None)[0]
-    return np.asarray(found / np.array(sizes))
+    found = np.linalg.lstsq(matrix, target, rcond=None)[0]
+    with np.errstate(all="ignore"):
+        scaled: Array = found / np.array(sizes) * (units[0] / np.array(units[1:]))
+    return scaled if np.isfinite(scaled).all() else None
 
 
 def join(names: Sequence[str]) -> str:

@@ -312,7 +312,13 @@ def _reparametrized(evidence: Evidence, block: Block) -> Iterator[Edit]:
     for scaled in (False, True):
         for name, (undo, slope) in _CHAINS.items():
             text = f"the gradient is that with respect to {name}, not theta"
-            chain = block.right * slope(block.theta)
+            slopes = slope(block.theta)
+            constant = np.ptp(slopes) <= 1e-9 * np.abs(slopes).max(initial=0)
+            if constant and (scaled or not trivial):
+                continue  # a factor, and nothing else
+            chain = block.right * slopes
+            if not scaled and not block.undone(chain, slopes):
+                continue
             c = fit(block.given[block.known], chain[block.known]) if scaled else None
             if not scaled:
                 yield Edit("reparametrized", text, chain, f"`grads {undo}`", bits, name)
