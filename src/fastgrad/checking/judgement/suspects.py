@@ -25,6 +25,7 @@ from fastgrad.checking.differences import (
 )
 from fastgrad.checking.judgement.evidence import (
     CORRECT,
+    DECISIVE,
     KINK,
     UNDECIDED,
     WRONG,
@@ -147,28 +148,41 @@ def _ladder_verdict(
     pairs = entry_pairs(losses, index, scale * RUNGS)
     own = calibration.scale[index]
     noise = np.fmax(noise, 2 * noise_of_stairs(losses, index, own, pairs))
+    exact = calibration.method == "exact"
     slopes = ladder(pairs, noise)
-    if calibration.method == "exact":
-        slopes = sharpened(losses, index, slopes, calibration.scale[index])
-    _judge_by(slopes, entries, which)
+    if exact:
+        slopes = sharpened(losses, index, slopes, own)
+    _judge_by(slopes, entries, which, noise)
     near = _hidden_nearby(entries, which, slopes, noise, scale[:, 0])
     if near.any():
-        closer = entry_pairs(losses, index[near], scale[near] * CLOSER)
+        some, size = index[near], np.abs(losses.theta[index[near]])
+        closer = entry_pairs(losses, some, scale[near] * CLOSER)
         slopes = ladder(pairs[near].joined(closer), noise[near])
-        if calibration.method == "exact":
-            some = index[near]
-            slopes = sharpened(losses, some, slopes, calibration.scale[some])
-        _judge_by(slopes, entries, which[near])
+        if exact:
+            slopes = sharpened(losses, some, slopes, own[near])
+        _judge_by(slopes, entries, which[near], noise[near])
+        small = (size > 0) & (size < scale[near, 0] * RUNGS[-1])
+        small &= _unsettled(take(entries, which[near]))
+        if small.any():  # far smaller than usual in its block: on its own scale
+            some, size = some[small], size[small]
+            pairs_there = entry_pairs(losses, some, binary(size)[:, None] * RUNGS)
+            there = np.flatnonzero(near)[small]
+            slopes = ladder(pairs_there, noise[there])
+            _judge_by(slopes, entries, which[there], noise[there])
     noisy = _unsettled(take(entries, which)) & (entries.kind[which] != WRONG)
     if noisy.any():
         _look_far(losses, entries, which[noisy], scale[noisy], noise[noisy])
     return Ladders(index, pairs.span / 2, pairs.central)
 
 
-def _judge_by(slopes: Slopes, entries: Judgement, which: Index) -> None:
+def _judge_by(slopes: Slopes, entries: Judgement, which: Index, noise: Array) -> None:
+    """Judge by slopes; leave open what is no more than where they began to change."""
     better = _outside(take(entries, which)) | slopes.kink
     _adopt(entries, which, slopes, better | (slopes.error < entries.error[which]))
-    entries.kind[which] = _with_kinks(take(entries, which), slopes)
+    kind = _with_kinks(take(entries, which), slopes)
+    restless = _is_restless(take(entries, which), slopes, noise) & (kind != WRONG)
+    entries.error[which[restless]] = np.inf
+    entries.kind[which] = np.where(restless, UNDECIDED, kind)
     entries.bend[which] = np.where(slopes.kink, slopes.right - slopes.left, 0.0)
 
 
@@ -188,6 +202,13 @@ def _hidden_nearby(
         vague &= part.kind != CORRECT
         near: Flags = (slopes.kink | vague) & (bar < _VISIBLE * steepest)
     return near
+
+
+def _is_restless(entries: Judgement, slopes: Slopes, noise: Array) -> Flags:
+    """Whether slopes still change at the finest steps, by more than noise explains."""
+    with np.errstate(all="ignore"):
+        restless: Flags = (slopes.noise > _UNRESOLVED * noise) & ~slopes.kink
+        return restless & ~(entries.error <= DECISIVE * entries.size)
 
 
 def _look_far(

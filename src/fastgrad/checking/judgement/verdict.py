@@ -55,6 +55,7 @@ from fastgrad.checking.judgement.tolerances import Tolerances
 from fastgrad.checking.judgement.zeros import find_zeros, leave_open
 from fastgrad.losses import Losses
 
+_FEW = 64  # zeros looked at before the rest
 _SHOWN = 2**10  # entries left open of a piece, to be named in the report
 
 
@@ -256,12 +257,19 @@ def _look_around(losses: Losses, entries: Judgement, scale: Array) -> None:
     pairs = entry_pairs(losses, entries.index[flat], step)
     around = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
     entries.response[flat] = np.fmax(entries.response[flat], around)
-    _doubt_stairs(losses, entries, flat[(around > 0) & (entries.numerical[flat] == 0)])
+    still = flat[entries.numerical[flat] == 0]
+    if _doubt_stairs(losses, entries, still[:_FEW]):
+        _doubt_stairs(losses, entries, still[_FEW:])
 
 
-def _doubt_stairs(losses: Losses, entries: Judgement, flat: Index) -> None:
-    """Doubt slopes of zero of what stands on a step of a staircase."""
+def _doubt_stairs(losses: Losses, entries: Judgement, flat: Index) -> bool:
+    """Doubt slopes of zero of what stands on a step of a staircase; say if any does."""
     index, scale = entries.index[flat], entries.unit[flat]
     pairs = entry_pairs(losses, index, binary(scale)[:, None] * RUNGS)
-    on_step = flat[noise_of_stairs(losses, index, scale, pairs) > 0]
-    entries.error[on_step] = entries.response[on_step]
+    on_step = noise_of_stairs(losses, index, scale, pairs) > 0
+    doubted, index, scale = flat[on_step], index[on_step], scale[on_step]
+    wide = entry_pairs(losses, index, binary(scale))
+    slope = np.fmax(np.abs(wide.forward), np.abs(wide.backward))
+    entries.response[doubted] = np.fmax(entries.response[doubted], slope)
+    entries.error[doubted] = entries.response[doubted]
+    return bool(doubted.size)
