@@ -182,3 +182,12 @@ def test_workers_of_xdist_share_the_cores():
     alone = threads(1)
     assert threads(2) == max(1, alone // 2)
     assert threads(1000) == 1
+
+
+@pytest.mark.parametrize(
+    "option", ["coverage=0", "coverage=-1", "coverage=ful", "seed=-3", "seed=x"]
+)
+def test_bad_options_are_refused_at_the_start(pytester, option):
+    result = pytester.runpytest_subprocess(f"--fastgrad-{option}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--fastgrad-{option.split('=')[0]}: must be *"])

@@ -4,6 +4,7 @@ A failed ``assert report.ok`` (or ``assert report``, or ``report.raise_if_wrong(
 shows the report, its verdict and cause in the short summary and in JUnit files too.
 """
 
+import argparse
 import ast
 import textwrap
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -32,14 +33,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--fastgrad-seed",
         metavar="N",
-        type=int,
+        type=_seed,
         default=0,
         help="seed of everything random in the checks (default: 0)",
     )
 
 
 def _coverage(text: str) -> str | int:
-    return int(text) if text.isdigit() else text
+    if text in ("full", "locate") or (text.isdigit() and int(text) > 0):
+        return int(text) if text.isdigit() else text
+    raise argparse.ArgumentTypeError(
+        f'must be "full", "locate" or a positive integer, got {text!r}'
+    )
+
+
+def _seed(text: str) -> int:
+    if text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be an integer from 0 on, got {text!r}")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
