@@ -92,6 +92,8 @@ def _parts(name: str, names: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(path: Path) -> ModuleType:
     """Return the module in a file, which may import its neighbours."""
+    if path.is_dir():
+        raise TargetError(f"{path} is a directory: name a file of Python in it.")
     if not path.is_file():
         raise TargetError(f"there is no file {path}.")
     name = f"_checked_{path.stem}"  # not the stem: the file may be called random.py

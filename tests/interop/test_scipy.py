@@ -197,3 +197,10 @@ def test_bad_arguments():
         check_grad(_vector, _jacobian, X[:2], 1.0, direction="random")
     with pytest.raises(TypeError, match="`func` must be callable"):
         check_grad(3, so.rosen_der, X)
+
+
+@pytest.mark.parametrize(("func", "grad"), [(None, np.cos), (np.sum, None)])
+def test_what_cannot_be_called_is_named(func, grad):
+    name = "func" if func is None else "grad"
+    with pytest.raises(TypeError, match=f"`{name}` must be callable"):
+        check_grad(func, grad, [1.0, 2.0])

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastgrad._arguments import function
 from fastgrad._arrays import AnyArray
 from fastgrad.checking import (
     check_gradient,
@@ -92,6 +93,9 @@ def check_grad(
     wrong
     """
     x = np.array(x0, dtype=_float(x0))
+    function("func", func)
+    if grad is not True:  # `func` returns both
+        function("grad", grad)
     value, slope = _of_args(func, grad, args)
     if direction == "random":
         value, slope, x = _along(value, slope, x, seed if rng is None else rng)

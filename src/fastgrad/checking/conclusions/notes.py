@@ -164,12 +164,13 @@ def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator
             "it so that nothing cancels (log1p, expm1, logaddexp), or check elsewhere"
         )
     elif jump is not None:
+        changes = jump.share >= 5e-4  # what is shown as zero is no reason
+        slope = f" and its slope changes by {jump.share:.1%}" if changes else ""
         yield (
             f"undecided: {_named(losses, entries, rest)}. The loss is rough below h = "
             f"{jump.distance:.1e} of the parameters: there {jump.line} runs another "
-            f"number of times, the loss jumps by {jump.size:.1e} and its slope changes "
-            f"by {jump.share:.1%}. Tighten the tolerance of that iteration, or fix its "
-            "number of steps"
+            f"number of times, and the loss jumps by {jump.size:.1e}{slope}. "
+            "Tighten the tolerance of that iteration, or fix its number of steps"
         )
     elif rough is not None:
         yield (
