@@ -70,6 +70,7 @@ def test_a_program(method, monkeypatch):
     setattr(Kernels, method, staticmethod(stuck))
     assert program.orders
     monkeypatch.setattr(program, "_replayer", Kernels)
+    monkeypatch.setattr(program, "_rate", 1e5)  # a slow machine
     calls = {
         "run": lambda: program.at_entries(np.arange(w.size), np.ones(w.size)),
         "run_along": lambda: program.along(np.ones(w.size), np.ones(3)),
