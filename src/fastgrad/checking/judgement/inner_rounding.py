@@ -47,7 +47,7 @@ class InnerRounding:
         return np.where(rounded, bar, 0.0)
 
     def excuse(self, entries: Judgement) -> None:
-        """Widen the bars of entries that are about to be called wrong."""
+        """Widen the bars of entries about to be called wrong, where that excuses them."""
         smooth = np.isfinite(entries.off) & (entries.bend == 0)
         wrong = np.flatnonzero((entries.kind == WRONG) & smooth)
         if wrong.size == 0:
@@ -55,6 +55,8 @@ class InnerRounding:
         part = take(entries, wrong)
         part.error += self.bars(part.index, part.numerical, part.error)
         part.kind = classify(part)
-        entries.error[wrong], entries.kind[wrong] = part.error, part.kind
-        if (part.kind != WRONG).any():
+        excused = part.kind != WRONG
+        entries.error[wrong[excused]] = part.error[excused]
+        entries.kind[wrong[excused]] = part.kind[excused]
+        if excused.any():
             self.line = self._found[-1]
