@@ -47,7 +47,7 @@ class InnerRounding:
         return np.where(rounded, bar, 0.0)
 
     def excuse(self, entries: Judgement) -> None:
-        """Widen the bars of entries about to be called wrong, where that excuses them."""
+        """Widen the bars of entries about to be called wrong, if that excuses them."""
         smooth = np.isfinite(entries.off) & (entries.bend == 0)
         wrong = np.flatnonzero((entries.kind == WRONG) & smooth)
         if wrong.size == 0:
