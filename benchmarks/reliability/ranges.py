@@ -32,7 +32,7 @@ def drawn(seed):
             shrunk = [1 + (x[0] - 1) * tests.RNG.uniform(0.7, 1.0, len(x[0]))]
         some = tests.RNG.choice(len(x[0]), 25, replace=False)
         x = tuple(a[some] for a in shrunk)
-        tests.FUNCTIONS[name] = function, x
+        tests.FUNCTIONS[name] = tests.EVERYWHERE[name] = function, x
         tests.CHANGES[name] = tests.changes(x)
     return tests
 
