@@ -6,6 +6,7 @@ shows the report, its verdict and cause in the short summary and in JUnit files 
 
 import argparse
 import ast
+import contextlib
 import textwrap
 from collections.abc import Callable, Generator, Iterable, Iterator
 from importlib import metadata
@@ -129,7 +130,8 @@ def _asserted(error: "pytest.ExceptionInfo[BaseException]") -> "Iterator[Report]
     variables = {**entry.frame.f_globals, **entry.frame.f_locals}
     # What pytest's rewritten assertion kept of a call, and what has a name.
     names = [name for name in entry.frame.f_locals if name.startswith("@py_assert")]
-    names += _names(str(entry.statement))
+    with contextlib.suppress(SyntaxError):  # what failed need not be in a Python file
+        names += _names(str(entry.statement))
     seen: list[Any] = []
     for name in names:
         for value in _members(variables.get(name)):
