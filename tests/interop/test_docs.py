@@ -15,7 +15,7 @@ def test_the_code_of_a_page_runs(page):
     text = path.read_text()
     blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.M | re.S))
     assert len(blocks) >= 3
-    names = {"__name__": page}
+    names = {"__name__": f"page_on_{page}"}
     for block in blocks:
         # The lines of the page itself, so that what is named can be found there.
         before = "\n" * text.count("\n", 0, block.start(1))
