@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.counts import counts_of, is_plain, name_of, penalties_of
 from fastgrad.causes.reverse import Reverse, stretched
 from fastgrad.params import Nest
+from fastgrad.program import leaves
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -325,7 +326,7 @@ def _add_unseen(evidence: Evidence, unseen: list[Flags]) -> None:
 
 def _program_gradient(nest: Nest, reverse: Reverse) -> Array:
     found, parameters = reverse.gradient, reverse.program.parameters
-    return nest.join([found.get(p, np.zeros(p.shape)) for p in parameters])
+    return nest.join(leaves(found, parameters))
 
 
 def _spread(reverse: Reverse | None, b: int) -> tuple[int, ...]:

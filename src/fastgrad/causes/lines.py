@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.budget import Budget, SpentError
 from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.known import Known, same
-from fastgrad.causes.reverse import Reverse, evaluate
+from fastgrad.causes.reverse import Reverse
 from fastgrad.params import Nest
 from fastgrad.program import (
     Node,
@@ -30,6 +30,7 @@ from fastgrad.program import (
     TraceError,
     derivative,
     topological,
+    value_of,
 )
 
 Array = NDArray[np.float64]
@@ -157,11 +158,12 @@ class Backward:
         moved: dict[Node, Node] = {}
         for node in self.nodes:
             if node in values:
-                moved[node] = _with(node, (), values[node])
+                moved[node] = node.replaced((), values[node])
             elif any(x in moved for x in node.inputs):
                 self.budget.check()
                 inputs = tuple(moved.get(x, x) for x in node.inputs)
-                moved[node] = _with(node, inputs, evaluate(node, inputs))
+                value = value_of(node, [x.value for x in inputs])
+                moved[node] = node.replaced(inputs, value)
         return moved
 
     def repaired(self, moved: Mapping[Node, Node]) -> tuple[int, ...]:
@@ -200,7 +202,7 @@ class Backward:
     def _of_block(self, b: int) -> Repair:
         """The first one that makes a block right: in the end, itself."""
         result = self.results[b]
-        last = Repair([result], {result: _with(result, (), self.right[b])}, (b,))
+        last = Repair([result], {result: result.replaced((), self.right[b])}, (b,))
         return next(self.repairs([b], True), last)
 
     def repairs(self, blocks: Sequence[int], strange: bool) -> Iterator[Repair]:
@@ -292,10 +294,6 @@ def _turn(node: Node) -> Any:
 
 def _line(node: Node) -> Any:
     return node.source, node.op, node.label
-
-
-def _with(node: Node, inputs: tuple[Node, ...], value: Array) -> Node:
-    return Node(node.op, inputs, node.ints, value, node.label, node.source)
 
 
 def locate(

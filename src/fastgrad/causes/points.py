@@ -19,6 +19,7 @@ from fastgrad.causes.evidence import Array, Block, Evidence, Guess, join
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.search import Search
 from fastgrad.params import Nest
+from fastgrad.program import leaves
 
 _WRONG = 1e-6  # of the entry, or of the largest, that is no rounding
 
@@ -59,10 +60,9 @@ class SecondPoint:
         self.evidence = replace(evidence, blocks=list(self._blocks(evidence)))
 
     def _blocks(self, evidence: Evidence) -> Iterator[Block]:
-        gradient = self.reverse.gradient
-        for b, p in enumerate(self.reverse.program.parameters):
+        parameters = self.reverse.program.parameters
+        for b, right in enumerate(leaves(self.reverse.gradient, parameters)):
             block = evidence.blocks[b]
-            right = gradient.get(p, np.zeros(p.shape))
             scale = float(np.abs(right).max(initial=0, where=block.known))
             bar = np.full(right.shape, block.relative_bar * scale)
             off = np.abs(self.given[b] - right)

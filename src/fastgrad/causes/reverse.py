@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
-from fastgrad.program import Node, Program, backpropagate, derivative, ops
+from fastgrad.program import (
+    Node,
+    Program,
+    backpropagate,
+    derivative,
+    ops,
+    value_of,
+)
 
 Array = NDArray[np.float64]
 
@@ -279,9 +286,7 @@ class Reverse:
             return total
         # The others are linear, or need no more than half of the digits.
         ends = [
-            evaluate(
-                node, tuple(_moved_along(x, tangents.get(x), step) for x in node.inputs)
-            )
+            value_of(node, [_along(x, tangents.get(x), step) for x in node.inputs])
             for step in (_STEP, -_STEP)
         ]
         return np.asarray((ends[0] - ends[1]) / (2 * _STEP))
@@ -294,10 +299,8 @@ class Reverse:
             if node in values or inputs != node.inputs:
                 value = values.get(node)
                 if value is None:
-                    value = evaluate(node, inputs)
-                moved[node] = Node(
-                    node.op, inputs, node.ints, value, node.label, node.source
-                )
+                    value = value_of(node, [x.value for x in inputs])
+                moved[node] = node.replaced(inputs, value)
         return moved
 
 
@@ -330,11 +333,8 @@ def stretched(node: Node, i: int) -> tuple[int, ...]:
     )
 
 
-def _moved_along(node: Node, tangent: Array | None, step: float) -> Node:
-    if tangent is None:
-        return node
-    value = node.value + step * tangent
-    return Node(node.op, node.inputs, node.ints, value, node.label, node.source)
+def _along(node: Node, tangent: Array | None, step: float) -> Array:
+    return node.value if tangent is None else node.value + step * tangent
 
 
 def _times(g: Array, slope: Array, finite: bool) -> Any:
@@ -383,16 +383,3 @@ def einsum(a: Array, la: list[int], b: Array, lb: list[int], out: list[int]) -> 
     optimize = math.prod(sizes.values()) > _SMALL
     operands: list[Any] = [a, la, b, lb, out]
     return np.asarray(np.einsum(*operands, optimize=optimize))
-
-
-def evaluate(node: Node, inputs: Sequence[Node]) -> Array:
-    """The operation's value at other inputs."""
-    values = [x.value for x in inputs]
-    if node.op == "view":
-        return np.array(ops.view_of(values[0], node.ints, node.shape))
-    if node.op == "reshape":
-        return values[0].reshape(node.shape)
-    if node.op == "place":
-        return ops.place(values, node.ints, node.value)
-    with np.errstate(all="ignore"):
-        return np.asarray(ops.PRIMITIVES[node.op].evaluate(values, node.ints))

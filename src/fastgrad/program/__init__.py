@@ -13,8 +13,8 @@
 - `program`: `Program`, which replays and differentiates; `listing` prints it.
 """
 
-from fastgrad.program.gradient import backpropagate, derivative
-from fastgrad.program.graph import Node, topological
+from fastgrad.program.gradient import backpropagate, derivative, leaves
+from fastgrad.program.graph import Node, topological, value_of
 from fastgrad.program.merging import merged
 from fastgrad.program.primitives import ops
 from fastgrad.program.primitives.meanings import meaning_of
@@ -62,6 +62,7 @@ __all__ = [
     "first_call_of_more",
     "first_constant_that_moved",
     "first_other_operation",
+    "leaves",
     "meaning_of",
     "merged",
     "ops",
@@ -71,4 +72,5 @@ __all__ = [
     "topological",
     "trace_blocks",
     "trace_graph",
+    "value_of",
 ]

@@ -18,10 +18,13 @@ from fastgrad.program.windows import in_pieces
 Rule = Callable[[Node, Array], Sequence[Any]]
 
 
-def derivative(node: Node, g: Array) -> Sequence[Any]:
-    """The vector-Jacobian product of one operation, one array per input."""
-    inputs = [x.value for x in node.inputs]
-    return ops.PRIMITIVES[node.op].derivative(g, node.value, inputs, node.ints)
+def derivative(node: Node, g: Array, out: Array | None = None) -> Sequence[Any]:
+    """The vector-Jacobian product of one operation, one array per input.
+
+    With `out` for its value, where that is given.
+    """
+    inputs, out = [x.value for x in node.inputs], node.value if out is None else out
+    return ops.PRIMITIVES[node.op].derivative(g, out, inputs, node.ints)
 
 
 def backpropagate(
@@ -41,6 +44,11 @@ def backpropagate(
         Instead of `derivative`, for some nodes.
     """
     return dict(backward(nodes, result, rules))
+
+
+def leaves(found: Mapping[Node, Array], parameters: Sequence[Node]) -> list[Array]:
+    """The gradients found of the parameters: zero of those that nothing depends on."""
+    return [found.get(p, np.zeros(p.shape)) for p in parameters]
 
 
 def backward(

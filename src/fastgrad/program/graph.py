@@ -92,6 +92,12 @@ class Node:
         """Keep the value from now on."""
         self._value = self.value
 
+    def replaced(
+        self, inputs: tuple["Node", ...], value: NDArray[np.float64]
+    ) -> "Node":
+        """The same operation of other inputs, with another value."""
+        return Node(self.op, inputs, self.ints, value, self.label, self.source)
+
 
 def _stays(x: Node, size: int) -> bool:
     """Whether an elementwise operation with so many elements leaves those of `x`."""
@@ -118,10 +124,20 @@ def known(x: Node, found: Mapping[Node, NDArray[np.float64]]) -> NDArray[np.floa
 
 
 def value_of(node: Node, inputs: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """What an operation makes of other inputs."""
-    with np.errstate(all="ignore"):
-        value = ops.PRIMITIVES[node.op].evaluate(inputs, node.ints)
-    return np.ascontiguousarray(value, dtype=np.float64)
+    """What an operation makes of other inputs, contiguous.
+
+    Of the same shapes, unless it is elementwise.
+    """
+    if node.op == "view":
+        value = ops.view_of(inputs[0], node.ints, node.shape)
+    elif node.op == "reshape":
+        value = inputs[0].reshape(node.shape)
+    elif node.op == "place":  # what lies between the inputs is in the value
+        value = ops.place(inputs, node.ints, node.value)
+    else:
+        with np.errstate(all="ignore"):
+            value = ops.PRIMITIVES[node.op].evaluate(inputs, node.ints)
+    return np.asarray(value, dtype=np.float64, order="C")
 
 
 def constant(value: Any, *, own: bool = False) -> Node:

@@ -17,7 +17,7 @@ from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.params import Nest
 from fastgrad.program import plan
-from fastgrad.program.gradient import backpropagate, computes, rounding_of
+from fastgrad.program.gradient import backpropagate, computes, leaves, rounding_of
 from fastgrad.program.graph import Node, in_order, topological
 from fastgrad.program.guards import departure
 from fastgrad.program.listing import listing
@@ -356,8 +356,7 @@ class Program:
         array([2., 6.])
         """
         found = backpropagate(self.nodes, self.result)
-        leaves = [found.get(p, np.zeros(p.shape)) for p in self.parameters]
-        return self.nest.unvector(self.nest.join(leaves))
+        return self.nest.unvector(self.nest.join(leaves(found, self.parameters)))
 
     def __reduce__(self) -> Any:
         """Say how it is made again: from a flat list, for a graph may be very deep."""

@@ -10,15 +10,13 @@ A value is rounded by its bits: what is equal stays equal, and ties remain. Sums
 products of whole numbers are exact, and stay.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from fastgrad._arrays import Array
-from fastgrad.params import Nest
-from fastgrad.program.gradient import Rule, backpropagate, computes
+from fastgrad.program.gradient import Rule, backpropagate, computes, derivative, leaves
 from fastgrad.program.graph import Node, value_of
 from fastgrad.program.primitives import ops
 from fastgrad.program.program import Program
@@ -46,33 +44,20 @@ def spread_of_gradient(program: Program) -> tuple[Array, Array, Source | None]:
     rng = np.random.default_rng(0)
     worst, line = _AMPLIFIED, None
     with np.errstate(all="ignore"):
-        nest, result = program.nest, program.result
-        plain = _gradient(nest, program.nodes, program.parameters, result)
+        found = backpropagate(program.nodes, program.result)
+        plain = program.nest.join(leaves(found, program.parameters))
         for odd in rng.integers(1 << 62, size=_SAMPLES, dtype=np.uint64) | np.uint64(1):
             other, rules = _rounded(program.nodes, odd)
-            parameters, copies = (
-                [other[p] for p in program.parameters],
-                [*other.values()],
-            )
-            moved = _gradient(nest, copies, parameters, other[result], rules)
-            spread = np.fmax(spread, np.abs(moved - plain))
+            parameters = [other[p] for p in program.parameters]
+            moved = backpropagate(list(other.values()), other[program.result], rules)
+            off = np.abs(program.nest.join(leaves(moved, parameters)) - plain)
+            spread = np.fmax(spread, off)
             for node in filter(computes, program.nodes):
                 ulps = np.abs(other[node].value - node.value) / np.abs(node.value)
                 most = np.max(ulps, initial=0.0, where=np.isfinite(ulps)) / _EPS
                 if most > worst and node.op in _ARITHMETIC:
                     worst, line = most, node.source
     return plain, spread, line
-
-
-def _gradient(
-    nest: Nest,
-    nodes: Sequence[Node],
-    parameters: Sequence[Node],
-    result: Node,
-    rules: Mapping[Node, Rule] | None = None,
-) -> Array:
-    found = backpropagate(nodes, result, rules)
-    return nest.join([found.get(p, np.zeros(p.shape)) for p in parameters])
 
 
 def _rounded(
@@ -90,31 +75,14 @@ def _rounded(
             copies[node] = node
             continue
         inputs = tuple(copies[x] for x in node.inputs)
-        value = plain = _moved(node, [x.value for x in inputs])
+        value = exact = value_of(node, [x.value for x in inputs])
         if _is_inexact(node):
             up = (value.view(np.uint64) * odd) >> np.uint64(63)
             value = np.asarray(value * (1 + _EPS * (2.0 * up - 1)))
-        copy = Node(node.op, inputs, node.ints, value, node.label, node.source)
-        copies[node] = copy
+        copies[node] = node.replaced(inputs, value)
         if ops.PRIMITIVES[node.op].inexact:
-            rules[copy] = partial(_derivative, plain)
+            rules[copies[node]] = partial(derivative, out=exact)
     return copies, rules
-
-
-def _moved(node: Node, inputs: Sequence[Array]) -> Array:
-    """The value of an operation where its inputs have moved."""
-    if node.op == "view":
-        return np.array(ops.view_of(inputs[0], node.ints, node.shape))
-    if node.op == "place":
-        return ops.place(inputs, node.ints, node.value)
-    if node.op == "reshape":
-        return inputs[0].reshape(node.shape)
-    return value_of(node, inputs).reshape(node.shape)
-
-
-def _derivative(out: Array, node: Node, g: Array) -> Sequence[Any]:
-    inputs = [x.value for x in node.inputs]
-    return ops.PRIMITIVES[node.op].derivative(g, out, inputs, node.ints)
 
 
 def _is_inexact(node: Node) -> bool:
