@@ -36,7 +36,8 @@ def described(value: Any) -> str:
     if isinstance(value, np.dtype):
         return str(value)
     if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape} and dtype {value.dtype}"
+        what = "an array" if type(value) is np.ndarray else f"a {type(value).__name__}"
+        return f"{what} of shape {value.shape} and dtype {value.dtype}"
     if value is not None and not isinstance(value, _WRITTEN):
         return type(value).__name__
     written = repr(value)

@@ -333,8 +333,7 @@ def _as_leaf(value: Any, label: str) -> AnyArray:
         raise refusal(TypeError, label, must, value, _instead(value))
     if isinstance(value, np.ma.MaskedArray | np.matrix):
         hint = ": write np.asarray(...), or `.filled(...)` of what is masked"
-        kind = "np.matrix" if isinstance(value, np.matrix) else "masked array"
-        raise TypeError(f"`{label}` must be a plain array, got a {kind}{hint}.")
+        raise refusal(TypeError, label, "be a plain array", value, hint)
     array = value if isinstance(value, np.ndarray) else np.array(value)
     if array.dtype.type not in _DTYPES:
         must = "be float16, float32 or float64"
