@@ -87,6 +87,38 @@ def test_an_entry_that_does_not_cancel_is_still_checked(name):
     assert not fg.check_gradient(loss, w, wrong).ok
 
 
+@pytest.mark.parametrize("name", [n for n in CASES if CASES[n][2][0] > 1e-5])
+def test_what_rounding_does_not_reach_is_not_excused(name):
+    """At these points it reaches a ten-thousandth at most."""
+    loss, grads, points = CASES[name]
+    w = np.array([points[0], 0.3])
+    report = fg.check_gradient(loss, w, grads(w) * [1.01, 1])
+    assert [entry.index for entry in report.wrong] == [(0,)]
+
+
+def test_a_slope_that_larger_steps_measure_is_not_excused():
+    """That of the program is another there, and spreads by thousands of it."""
+
+    def loss(w):
+        value = np.sum(np.tanh(w))
+        return value + 1e-9 * np.sin(1e13 * value)
+
+    w = np.array([0.3, -0.8, 1.1])
+    report = fg.check_gradient(loss, w, 1.5 * (1 - np.tanh(w) ** 2))
+    assert len(report.wrong) == 3
+
+
+def test_counts_are_exact():
+    """Whichever way a sum of ones was rounded, a branch on it would be another."""
+
+    def loss(w):
+        enough = np.sum(w > 0) >= 3
+        return np.sum(np.where(enough, w, 5 * w) ** 2)
+
+    w = np.array([1.5, 2.5, 3.5])
+    assert len(fg.check_gradient(loss, w, 2.02 * w).wrong) == 3
+
+
 def test_the_line_is_told():
     def loss(w):
         rest = 1 - sigmoid(w)
