@@ -304,7 +304,7 @@ def _with_costs(
         notes=notes,
         evaluations=losses.evaluations,
         guarded=getattr(losses, "guarded", 0),
-        python_operations=getattr(losses, "python_operations", ()),
+        python_operations=losses.python_operations,
         seconds=time.perf_counter() - started,
     )
 

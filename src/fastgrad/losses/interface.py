@@ -58,6 +58,8 @@ class Losses(abc.ABC):
         How what the function returns is read.
     program : Program or None
         The loss traced, where it could be: it names causes, whatever the engine.
+    python_operations : tuple of str
+        Calls of the program that only Python can make, see `Program`.
     fallback : str or None
         Why a faster engine was not used: the line and the reason.
     num_threads : int
@@ -79,6 +81,7 @@ class Losses(abc.ABC):
     lenient: bool = False
     raised: Exception | None = None
     program: Any = None
+    python_operations: tuple[str, ...] = ()
 
     def __init__(
         self, loss: Any, nest: Nest, progress: Progress, reduction: str | None = None

@@ -34,8 +34,6 @@ class CompiledLosses(Substitute):
     ----------
     guarded : int
         Evaluations by the function because a branch, a mask, ... had another outcome.
-    python_operations : tuple of str
-        Calls that only Python can make, see `Program`.
     replay : Replay
         What is asked for losses: the program, here or elsewhere.
     elsewhere : int

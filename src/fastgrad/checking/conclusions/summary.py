@@ -47,7 +47,7 @@ def summarize(
         gradients=_gradients(losses, entries),
         evaluations=losses.evaluations,
         engine=losses.engine,
-        threads=getattr(losses, "num_threads", 1),
+        threads=losses.num_threads,
         method=calibration.method,
         step=None if calibration.fixed is None else calibration.fixed.asked,
         fallback=losses.fallback,

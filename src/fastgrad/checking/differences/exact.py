@@ -117,7 +117,7 @@ def has_one_course(losses: Losses) -> bool:
     Then rounding of the gradient is of the order of its largest terms, times the
     condition of what it inverts.
     """
-    program = getattr(losses, "program", None)
+    program = losses.program
     if program is None:
         return False
     return not program.guards and not program.python_operations

@@ -150,7 +150,7 @@ def calibrate(
 
 def _forms_differences(losses: Losses) -> bool:
     """Whether differences are formed operation by operation, from start to end."""
-    calls = getattr(losses, "python_operations", ())  # whose results are subtracted
+    calls = losses.python_operations  # whose results are subtracted
     return losses.engine == "compiled" and not calls
 
 
