@@ -369,7 +369,7 @@ def _cause(func: Any, inputs: tuple[Any, ...], error: GradcheckError) -> str:
         return ""
     return "".join(
         f"cause: {cause.message}\n{cause.source_line or ''}\n"
-        for cause in report.causes[:1]
+        for cause in report.causes
     )
 
 
