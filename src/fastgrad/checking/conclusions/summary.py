@@ -42,16 +42,10 @@ def summarize(
         verdict=_overall(entries, blocks),
         relative_error=relative_error(entries),
         blocks=Blocks(blocks),
-        wrong=wrong_entries(losses, entries),
         ladders=_ladders(losses, entries),
-        gradients=_gradients(losses, entries),
-        evaluations=losses.evaluations,
-        engine=losses.engine,
-        threads=losses.num_threads,
-        method=calibration.method,
         step=None if calibration.fixed is None else calibration.fixed.asked,
-        fallback=losses.fallback,
         notes=tuple(notes(losses, blocks, entries, calibration)),
+        **_of_both(losses, entries, calibration),
     )
 
 
@@ -75,15 +69,24 @@ def summarize_search(
         verdict=verdict,
         relative_error=searched_error(searches),
         blocks=Blocks(blocks),
-        wrong=wrong_entries(losses, entries),
-        gradients=_gradients(losses, entries),
-        evaluations=losses.evaluations,
-        engine=losses.engine,
-        threads=losses.num_threads,
-        method=calibration.method,
-        fallback=losses.fallback,
         notes=tuple(_search_notes(blocks, searches)),
+        **_of_both(losses, entries, calibration),
     )
+
+
+def _of_both(
+    losses: Losses, entries: Verdicts, calibration: Calibration
+) -> dict[str, Any]:
+    """What the two kinds of report have alike."""
+    return {
+        "wrong": wrong_entries(losses, entries),
+        "gradients": _gradients(losses, entries),
+        "evaluations": losses.evaluations,
+        "engine": losses.engine,
+        "threads": losses.num_threads,
+        "method": calibration.method,
+        "fallback": losses.fallback,
+    }
 
 
 def _blocks(

@@ -10,21 +10,19 @@ from numpy.typing import NDArray
 from fastgrad.program import sources
 from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ufuncs
+from fastgrad.program.trace.axes import Axes
 
 _FLOAT = np.dtype(float)
 _BOOL = np.dtype(bool)
 
 
-class AsNumbers:
+class AsNumbers(Axes):
     """An array that records, asked for its elements as truth values and integers."""
 
     # Of the array itself.
     node: Any
     dtype: np.dtype[Any]
     live: Any
-    ndim: Any
-    size: Any
-    shape: Any
     _data: Any
     __slots__ = ()
 

@@ -21,13 +21,14 @@ from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.meanings.products import contraction
 from fastgrad.program.sources import TraceError
 from fastgrad.program.trace import fourier
+from fastgrad.program.trace.axes import Axes
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.traced import Traced, any_live, is_basic
 
 _FLOAT = np.dtype(float)
 
 
-class Complex(NDArrayOperatorsMixin):
+class Complex(Axes, NDArrayOperatorsMixin):
     """A complex array whose parts may be traced; real and imaginary part broadcast."""
 
     is_traced = True
@@ -46,26 +47,6 @@ class Complex(NDArrayOperatorsMixin):
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
         return np.shape(self.real)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-    @property
-    def T(self) -> Any:
-        """The transpose, not conjugated."""
-        return np.transpose(self)
-
-    @property
-    def mT(self) -> Any:
-        """The transpose of the last two axes, not conjugated."""
-        return np.swapaxes(self, -1, -2)
 
     def __len__(self) -> int:
         return len(self.real)

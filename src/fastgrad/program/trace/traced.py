@@ -139,16 +139,6 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
         return self._node.shape
 
     @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self._node.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self._node.size
-
-    @property
     def nbytes(self) -> int:
         """Bytes of the elements."""
         return self.size * self.dtype.itemsize
@@ -172,16 +162,6 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
     def device(self) -> str:
         """As `numpy.ndarray.device`."""
         return "cpu"
-
-    @property
-    def T(self) -> Any:
-        """The transpose."""
-        return np.transpose(self)
-
-    @property
-    def mT(self) -> Any:
-        """The transpose of the last two axes."""
-        return np.swapaxes(self, -1, -2)
 
     @property
     def real(self) -> Traced:
