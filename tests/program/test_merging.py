@@ -85,7 +85,42 @@ def rows_and_columns(p):
     )
 
 
+def forward_of_a_chain(p):
+    """Sums of few terms, each begun at zero."""
+    reached = list(p["start"])
+    for _ in range(6):
+        new = []
+        for s in range(4):
+            total = 0.0
+            for r in range(4):
+                total += reached[r] * p["A"][r, s]
+            new.append(total)
+        scale = sum(new)
+        reached = [x / scale for x in new]
+    return sum(x * x for x in reached)
+
+
+def chain_of_differences(p):
+    """What a loop takes away from something else than zero."""
+    rest = [p["A"][0, s] - 1.5 for s in range(4)]
+    for _ in range(5):
+        for s in range(4):
+            for r in range(3):
+                rest[s] -= p["start"][r] * rest[s - 1]
+    return sum(x * x for x in rest)
+
+
 LOSSES = {
+    "forward_of_a_chain": (
+        forward_of_a_chain,
+        {"start": RNG.uniform(size=4), "A": RNG.uniform(size=(4, 4))},
+        70,
+    ),
+    "chain_of_differences": (
+        chain_of_differences,
+        {"start": RNG.uniform(size=4), "A": RNG.uniform(size=(4, 4))},
+        200,
+    ),
     "conv_in_loops": (conv_in_loops, CONV, 12),
     "conv_in_seven_loops": (conv_in_seven_loops, CONV, 18),
     "masked": (masked, {"x": RNG.normal(size=(9, 9))}, 20),

@@ -25,10 +25,11 @@ from fastgrad.program.trace.tracing import Graph
 
 #: Fewer operations are left as they are, and so are values with more elements.
 _FEW, _LARGE = 64, 1 << 14
-#: A sum of fewer terms stays as it was taken.
-_TERMS = 8
-#: Fewer operations must be left than this share.
-_SHARE = 0.8
+#: A sum of fewer terms stays as it was taken, written in a row or added up in a loop.
+_TERMS, _TURNS = 8, 3
+#: Fewer operations must be left than this share; and what else than moves comes to less
+#: than that, for what is merged has to be gathered.
+_SHARE, _GROUPS = 0.8, 0.5
 _MOVES = frozenset(["view", "reshape", "take", "place"])
 #: Where the elements of a value are: in which result, and at which place of it.
 Elements = tuple[NDArray[np.int32], NDArray[np.intp]]
@@ -36,12 +37,13 @@ Elements = tuple[NDArray[np.int32], NDArray[np.intp]]
 
 def merged(recorded: Graph) -> Graph:
     """The same loss, what a loop does in its turns done at once where possible."""
-    ends = [recorded.result, *recorded.guards, *recorded.opaque]
-    nodes = topological(*ends)
-    count = sum(n.active and bool(n.inputs) for n in nodes)
+    count = sum(n.active and bool(n.inputs) for n in recorded.nodes)
     if count < _FEW:
         return recorded
-    merger = _Merger(nodes, ends)
+    merger = _Merger(recorded)
+    if merger.operations > _GROUPS * count:
+        return recorded
+    merger.make()
     guards = dict.fromkeys(g for n in recorded.guards for g in merger.guards(n))
     result = Graph(
         recorded.parameters,
@@ -55,21 +57,29 @@ def merged(recorded: Graph) -> Graph:
 
 
 class _Merger:
-    """Makes the operations of a graph anew, level by level."""
+    """Makes the operations of a graph anew, level by level.
 
-    def __init__(self, nodes: Sequence[Node], ends: Sequence[Node]) -> None:
+    Attributes
+    ----------
+    sources : list of Node
+        What has been made so far.
+    operations : int
+        How many operations there will be, but for moves.
+    """
+
+    def __init__(self, recorded: Graph) -> None:
         self.sources: list[Node] = []
         # Of what lies in a row: its source, and where in it it begins; of others, moved
         # from here and there: Elements.
         self._place: dict[Node, tuple[int, int]] = {}
         self._elements: dict[Node, Elements] = {}
-        level: dict[Node, int] = {}
-        groups: dict[int, dict[Any, list[Node]]] = defaultdict(
+        self._groups: dict[int, dict[Any, list[Node]]] = defaultdict(
             lambda: defaultdict(list)
         )
-        moved: dict[int, list[Node]] = defaultdict(list)
-        self._sums, within = _running_sums(nodes, ends)
-        for node in nodes:
+        self._moved: dict[int, list[Node]] = defaultdict(list)
+        level: dict[Node, int] = {}
+        self._sums, within = _running_sums(recorded)
+        for node in recorded.nodes:
             if node in within:
                 continue
             terms = [x for x, _ in self._sums.get(node, ())] or node.inputs
@@ -79,14 +89,19 @@ class _Merger:
                 self._add(node, [node])
             elif node.op in _MOVES and node.size <= _LARGE:
                 level[node] = below
-                moved[below].append(node)
+                self._moved[below].append(node)
             else:
                 level[node] = below + 1
-                groups[below + 1][self._key(node)].append(node)
-        for depth in range(max(level.values(), default=0) + 1):
-            for group in groups[depth].values():
+                self._groups[below + 1][self._key(node)].append(node)
+        self._depth = max(level.values(), default=0)
+        self.operations = sum(map(len, self._groups.values()))
+
+    def make(self) -> None:
+        """Make all that the graph computes."""
+        for depth in range(self._depth + 1):
+            for group in self._groups[depth].values():
                 self._make(group)
-            for node in moved[depth]:
+            for node in self._moved[depth]:
                 self._move(node)
 
     # ---- where values are
@@ -230,17 +245,17 @@ class _Merger:
 
 
 def _running_sums(
-    nodes: Sequence[Node], ends: Sequence[Node]
+    recorded: Graph,
 ) -> tuple[dict[Node, list[tuple[Node, float]]], set[Node]]:
     """Sums taken term by term: by the last of their nodes, terms and signs; the others.
 
     As of ``total += x`` in a loop, where nothing else sees what total is in between.
     """
-    uses = Counter(x for node in nodes for x in node.inputs)
-    uses.update(ends)
+    uses = Counter(x for node in recorded.nodes for x in node.inputs)
+    uses.update([recorded.result, *recorded.guards, *recorded.opaque])
     sums: dict[Node, list[tuple[Node, float]]] = {}
     members: dict[Node, list[Node]] = {}
-    for node in nodes:
+    for node in recorded.nodes:
         if node.op not in ("add", "subtract") or not node.active:
             continue
         if any(x.shape != node.shape for x in node.inputs):
@@ -254,9 +269,22 @@ def _running_sums(
             members[node].append(before)
             sums[node].append(term)
         else:
-            sums[node], members[node] = [(x, 1.0), (y, sign)], []
-    long = {node: terms for node, terms in sums.items() if len(terms) >= _TERMS}
+            begun = [] if _is_zero(x) else [(x, 1.0)]  # total = 0
+            sums[node], members[node] = [*begun, (y, sign)], []
+    long = {
+        node: terms
+        for node, terms in sums.items()
+        if len(terms) >= (_TURNS if _in_a_loop([node, *members[node]]) else _TERMS)
+    }
     return long, {node for last in long for node in members[last]}
+
+
+def _is_zero(node: Node) -> bool:
+    return not node.active and not node.value.any()
+
+
+def _in_a_loop(additions: Sequence[Node]) -> bool:
+    return len({node.source.site for node in additions}) == 1
 
 
 def _ahead(node: Node) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class Graph:
     guards: list[Node] = field(default_factory=list)
     opaque: list[Node] = field(default_factory=list)
 
-    @property
+    @cached_property
     def nodes(self) -> list[Node]:
         """The parameters, then all that is computed from them, inputs first."""
         rest = topological(self.result, *self.guards, *self.opaque)
