@@ -90,27 +90,35 @@ static void scalar_tile_narrow(int np, int64_t nk, const double *s, int64_t sp,
     scalar_tile_rows(np, 1, nk, s, sp, sk, l, lq, lk, o, op, oq, accumulate);
 }
 
-/* O[p, q] (+)= s[p] l[q]: bound by the stores, so write along the shorter stride. */
-static void outer_product(int64_t np, int64_t nq, const double *s, int64_t sp,
-                          const double *l, int64_t lq, double *o, int64_t op, int64_t oq,
-                          int accumulate)
+/* O[i] (+)= s[i] l[i], a step of zero having one of them stay in its register. */
+INLINE void product_row(int64_t n, const double *s, const int64_t s_step, const double *l,
+                        const int64_t l_step, double *o, int64_t o_step, const int accumulate)
 {
-    const int rows_outside = oq <= op;
-    const int64_t n1 = rows_outside ? np : nq, n2 = rows_outside ? nq : np;
-    const int64_t s1 = rows_outside ? sp : 0, s2 = rows_outside ? 0 : sp;
-    const int64_t l1 = rows_outside ? 0 : lq, l2 = rows_outside ? lq : 0;
-    const int64_t o1 = rows_outside ? op : oq, o2 = rows_outside ? oq : op;
-    for (int64_t i = 0; i < n1; i++)
-        for (int64_t j = 0; j < n2; j++) {
-            const vd scalar = vec_splat(s[i * s1 + j * s2]);
-            for (int v = 0; v < LANE_VECS; v++) {
-                double *at = o + i * o1 + j * o2 + v * VEC_LEN;
-                vd product = scalar * vec_load(l + i * l1 + j * l2 + v * VEC_LEN);
-                if (accumulate)
-                    product += vec_load(at);
-                vec_store(at, product);
-            }
+    vd scalar = vec_splat(s[0]), x[LANE_VECS];
+    for (int v = 0; v < LANE_VECS; v++)
+        x[v] = vec_load(l + v * VEC_LEN);
+    for (int64_t i = 0; i < n; i++, s += s_step, l += l_step, o += o_step)
+        for (int v = 0; v < LANE_VECS; v++) {
+            scalar = s_step ? vec_splat(s[0]) : scalar;
+            x[v] = l_step ? vec_load(l + v * VEC_LEN) : x[v];
+            vd product = scalar * x[v];
+            if (accumulate)
+                product += vec_load(o + v * VEC_LEN);
+            vec_store(o + v * VEC_LEN, product);
         }
+}
+
+/* O[p, q] (+)= s[p] l[q]: bound by the stores, so write along the shorter stride. */
+INLINE void outer_product(int64_t np, int64_t nq, const double *s, int64_t sp,
+                          const double *l, int64_t lq, double *o, int64_t op, int64_t oq,
+                          const int accumulate)
+{
+    if (oq <= op)
+        for (int64_t p = 0; p < np; p++)
+            product_row(nq, s + p * sp, 0, l, lq, o + p * op, oq, accumulate);
+    else
+        for (int64_t q = 0; q < nq; q++)
+            product_row(np, s, sp, l + q * lq, 0, o + q * oq, op, accumulate);
 }
 
 static void scalar_product(int64_t np, int64_t nq, int64_t nk, const double *s,
@@ -118,7 +126,10 @@ static void scalar_product(int64_t np, int64_t nq, int64_t nk, const double *s,
                            int64_t lk, double *o, int64_t op, int64_t oq, int accumulate)
 {
     if (nk == 1) {
-        outer_product(np, nq, s, sp, l, lq, o, op, oq, accumulate);
+        if (accumulate)
+            outer_product(np, nq, s, sp, l, lq, o, op, oq, 1);
+        else
+            outer_product(np, nq, s, sp, l, lq, o, op, oq, 0);
         return;
     }
     /* rows in equal blocks: 10 is one block of 10, 16 is 8 + 8 */

@@ -198,30 +198,42 @@ KERNEL_WINNER(lanes_minimum, vec_smaller)
         for (int v = 0; v < N_VECS; v++)                                               \
             *(vi *)(crossed + v * VEC_LEN) |= vec_noted(cross[v]);                     \
     }                                                                                  \
-    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
-                     int64_t *crossed)                                                 \
+    INLINE void name##_steps(int64_t n, operand a, operand b, at_theta f, double *out, \
+                             int64_t *crossed)                                         \
     {                                                                                  \
         enum { AT_ONCE = MAX_BLOCK / N_VECS };                                         \
-        const operand a = in[0], b = in[1];                                            \
+        const operand in[] = {a, b};                                                   \
         int64_t i = 0;                                                                 \
         for (; i + AT_ONCE <= n; i += AT_ONCE) {                                       \
             vd d[MAX_BLOCK];                                                           \
-            vec_flags reached = {};                                                    \
+            vi reached = {0};                                                          \
             _Pragma("GCC unroll 4") for (int j = 0; j < MAX_BLOCK; j++)                \
             {                                                                          \
                 const int64_t e = i + j / N_VECS;                                      \
-                const double gap0 = a.base[e * a.base_step] - b.base[e * b.base_step]; \
+                const vd gap0 = vec_splat(a.base[e * a.base_step])                     \
+                                - vec_splat(b.base[e * b.base_step]);                  \
                 d[j] = vec_load(a.d + e * a.step + j % N_VECS * VEC_LEN);              \
-                reached = vec_note_reached(reached, d[j], gap0);                       \
+                reached |= vec_reached(d[j], gap0);                                    \
                 d[j] = vec_if_positive(sign gap0, d[j]);                               \
             }                                                                          \
-            if (vec_any_noted(reached))                                                \
+            if (vec_any_negative(reached))                                             \
                 name##_each(i, i + AT_ONCE, in, f, out, crossed);                      \
             else                                                                       \
                 _Pragma("GCC unroll 4") for (int j = 0; j < MAX_BLOCK; j++)            \
                     vec_store(out + i * LANES + j * VEC_LEN, d[j]);                    \
         }                                                                              \
         name##_each(i, n, in, f, out, crossed);                                        \
+    }                                                                                  \
+    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+                     int64_t *crossed)                                                 \
+    {                                                                                  \
+        operand a = in[0], b = in[1];                                                  \
+        if (a.step == LANES && a.base_step == 1 && b.base_step == 0) {                 \
+            a.step = LANES, a.base_step = 1, b.base_step = 0;                          \
+            name##_steps(n, a, b, f, out, crossed);                                    \
+        } else {                                                                       \
+            name##_steps(n, a, b, f, out, crossed);                                    \
+        }                                                                              \
     }
 KERNEL_WINNER_1(lanes_maximum_1, vec_larger, +)
 KERNEL_WINNER_1(lanes_minimum_1, vec_smaller, -)

@@ -317,7 +317,7 @@ static void run_operation(const fg_program *g, fg_state *st, const fg_op *op, in
 
 /* Doubles of a strip of rows: few enough for the near caches, and so many that finding its
  * boxes costs little beside it. */
-#define STRIP 8192
+#define STRIP 16384
 
 /* Whether an operation works in place on the result of the one before, and on nothing else
  * that is perturbed. */

@@ -255,26 +255,29 @@ SMOOTH(smooth_logaddexp, 2, logaddexp_terms, rule_logaddexp,
 /* ---- tanh x = (1 - u) / (1 + u) with u = e^(-2x), for x >= 0; else mirrored -------------------
  *
  * With p = e^(-2d) - 1 and w = u / (1 + u) the difference is -2 w p / (1 + u) / (1 + w p).
- * a is w, b is -2 w / (1 + u) with the sign of x. */
+ * a is w, b is 4 w / (1 + u), which is 1 - f0^2: of tiny d it is b d (1 - f0 d). */
 
 static terms tanh_terms(double x, double y, double f0)
 {
     const double u = exp(-2.0 * fabs(x)), w = u / (1.0 + u);
-    return (terms){fabs(x) <= 340.0 ? 340.0 : NEVER, w, copysign(2.0 * w / (1.0 + u), -x)};
+    return (terms){fabs(x) <= 340.0 ? 340.0 : NEVER, w, 4.0 * w / (1.0 + u)};
 }
 INLINE void rule_tanh(block *b, const int n)
 {
-    vd q[MAX_BLOCK];
-    EACH b->d[i] *= (vd)((vi)vec_splat(2.0) | ((vi)b->b[i] & INT64_MIN));
+    vd q[MAX_BLOCK], minus[MAX_BLOCK];
     const int how = vec_near_zero(b->d, n);
-    if (how) {
+    if (how == VERY_NEAR) {
+        EACH q[i] = b->b[i] * b->d[i];
+        EACH b->d[i] = q[i] - q[i] * (b->f[i] * b->d[i]);
+        return;
+    }
+    EACH minus[i] = (vd)(((vi)b->f[i] & INT64_MIN) ^ (vi)vec_splat(-1.0));
+    EACH b->d[i] *= 2.0 * minus[i];
+    EACH b->b[i] *= 0.5 * minus[i];
+    if (how == NEAR) {
         vec_expm1_near_zero(b->d, how, n);
         EACH q[i] = b->a[i] * b->d[i];
-        EACH b->d[i] *= b->b[i];
-        if (how == VERY_NEAR)
-            EACH b->d[i] -= b->d[i] * q[i];
-        else
-            EACH b->d[i] *= (1.0 - q[i]) + (1.0 - q[i]) * (q[i] * q[i]);
+        EACH b->d[i] *= b->b[i] * ((1.0 - q[i]) + (1.0 - q[i]) * (q[i] * q[i]));
         return;
     }
     vec_expm1(b->d, n);

@@ -81,13 +81,15 @@ INLINE vec_flags vec_note_sides(vec_flags flags, vd gap, double gap0)
     return flags;
 }
 INLINE vi vec_noted(vec_flags flags) { return (vi)_mm512_movm_epi64(flags.bits); }
-/* Lanes noted so far, and those where |d| is not less than |gap|. */
-INLINE vec_flags vec_note_reached(vec_flags flags, vd d, double gap)
+/* Negative where |d| is not less than |gap|. (Masks would wait for each other: signs, of NaN
+ * too, say it as well.) */
+INLINE vi vec_reached(vd d, vd gap)
 {
-    flags.bits |= _mm512_cmp_pd_mask((__m512d)vec_abs(d), _mm512_set1_pd(fabs(gap)),
-                                     _CMP_NLT_UQ);
-    return flags;
+    return (vi)((vd)((vi)d | INT64_MIN) - (vd)((vi)gap | INT64_MIN)) - 1;
 }
+INLINE int vec_any_negative(vi x) { return _mm512_movepi64_mask((__m512i)x) != 0; }
+/* d where x, which is not zero, is positive, else zero. */
+INLINE vd vec_if_positive(vd x, vd d) { return (vd)((vi)d & ~((vi)x >> 63)); }
 /* Lanes noted so far, and those where x is not below y. */
 INLINE vec_flags vec_note_not_below(vec_flags flags, vd x, vd y)
 {
@@ -95,10 +97,6 @@ INLINE vec_flags vec_note_not_below(vec_flags flags, vd x, vd y)
     return flags;
 }
 INLINE int vec_any_noted(vec_flags flags) { return flags.bits != 0; }
-INLINE vd vec_if_positive(double x, vd d)
-{
-    return (vd)_mm512_maskz_mov_pd((__mmask8)-(x > 0.0), (__m512d)d);
-}
 #else
 typedef struct { vi bits; } vec_flags;
 INLINE vec_flags vec_note_sides(vec_flags flags, vd gap, double gap0)
@@ -107,22 +105,15 @@ INLINE vec_flags vec_note_sides(vec_flags flags, vd gap, double gap0)
     return flags;
 }
 INLINE vi vec_noted(vec_flags flags) { return flags.bits; }
-INLINE vec_flags vec_note_reached(vec_flags flags, vd d, double gap)
-{
-    flags.bits |= ~(vec_abs(d) < fabs(gap));
-    return flags;
-}
+INLINE vi vec_reached(vd d, vd gap) { return ~(vec_abs(d) < vec_abs(gap)); }
+INLINE int vec_any_negative(vi x) { return vec_any(x); }
+INLINE vd vec_if_positive(vd x, vd d) { return (vd)((vi)d & (x > 0.0)); }
 INLINE vec_flags vec_note_not_below(vec_flags flags, vd x, vd y)
 {
     flags.bits |= ~(x < y);
     return flags;
 }
 INLINE int vec_any_noted(vec_flags flags) { return vec_any(flags.bits); }
-/* d where x is positive, else zero. */
-INLINE vd vec_if_positive(double x, vd d)
-{
-    return (vd)((vi)d & -(int64_t)(x > 0.0));
-}
 #endif
 /* y, but x where x is NaN */
 INLINE vd vec_keep_nan(vd x, vd y)
