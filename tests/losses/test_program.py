@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 
 import fastgrad as fg
 
@@ -61,3 +62,43 @@ def test_opaque_calls_are_listed_and_only_where_reached():
     report = fg.check_gradient(loss, params, wrong)
     assert report.causes[0].code == "local_derivative"
     assert "np.tanh" in report.causes[0].message
+
+
+def swing(p):
+    """A loop over numbers, whose trace takes many times what a call does."""
+    x, v = p["start"][0], p["start"][1]
+    try:
+        for _ in range(60):
+            x, v = x + 0.05 * v, v - 0.05 * (p["k"] * math.sin(x) + p["c"] * v)
+    except Exception:  # of the loss's own, as for a step too far
+        return 0.0
+    return x * x + v
+
+
+SWING = {"start": np.array([0.4, -0.2]), "k": np.array(1.3), "c": np.array(0.1)}
+
+
+def test_a_trace_that_takes_longer_than_the_whole_check_is_left(monkeypatch):
+    right = fg.trace(swing, SWING).gradient()
+    monkeypatch.setattr("fastgrad.losses.worth._TIMES", 0)
+    monkeypatch.setattr("fastgrad.losses.worth._MARGIN", 0)
+    report = fg.check_gradient(swing, SWING, right)
+    assert (report.engine, report.verdict) == ("python", "correct")
+    assert report.fallback is None
+    assert fg.check_gradient(swing, SWING, right, engine="compiled").ok
+    wrong = {**right, "c": -right["c"]}
+    report = fg.check_gradient(swing, SWING, wrong)
+    assert (report.engine, report.verdict) == ("python", "wrong")
+    assert report.causes[0].code == "sign"
+    monkeypatch.setattr("fastgrad.losses.engines._OF_A_CAUSE", 0)
+    assert fg.check_gradient(swing, SWING, wrong).verdict == "wrong"
+
+
+def test_a_trace_that_takes_too_much_memory_is_left(monkeypatch):
+    right = fg.trace(swing, SWING).gradient()
+    monkeypatch.setattr("fastgrad.program.trace.recording.MOST", 300)
+    report = fg.check_gradient(swing, SWING, right)
+    assert (report.engine, report.verdict) == ("python", "correct")
+    assert "takes more than 300 operations" in report.fallback
+    with pytest.raises(ValueError, match="more than 300 operations"):
+        fg.check_gradient(swing, SWING, right, engine="compiled")

@@ -13,8 +13,9 @@ it and never see how the loss is computed. There are five ways, one class each:
 `workers`       the same in the workers of an executor
 =============== ================================================================
 
-None of them knows another; `engines` chooses. Where one wraps another it gets it as a
-`Losses`: a program has to give `proof` that it is the function it was traced from,
+None of them knows another; `engines` chooses, a program where it is `worth` making one.
+Where one wraps another it gets it as a `Losses`: a program has to give `proof` that it
+is the function it was traced from,
 `bounded` losses stay between bounds, `batched` ones come from another framework. `crew`
 hands tasks to workers.
 

@@ -29,6 +29,7 @@ class BoundedLosses(Substitute):
     evaluations, raised = _of_here("evaluations"), _of_here("raised")
     fallback, program = _of_here("fallback"), _of_here("program")
     python_operations = _of_here("python_operations")
+    untraceable = _of_here("untraceable")
     rounding, num_threads = _of_here("rounding"), _of_here("num_threads")
 
     def __init__(self, here: Losses, lower: Vector, upper: Vector) -> None:

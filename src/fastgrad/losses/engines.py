@@ -1,6 +1,6 @@
 """Which way a loss is computed: the one asked for, or the fastest that works."""
 
-import time
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,22 +19,22 @@ from fastgrad.losses.batched import batched_losses
 from fastgrad.losses.bounded import BoundedLosses
 from fastgrad.losses.callback import CallbackLosses
 from fastgrad.losses.interface import Losses, refuse_shared
-from fastgrad.losses.program import (
-    OUT_OF_MEMORY,
-    CompiledLosses,
-    pays,
-)
+from fastgrad.losses.program import OUT_OF_MEMORY, CompiledLosses
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.proof import compile_losses
 from fastgrad.losses.python import PythonLosses
 from fastgrad.losses.remedies import remedy
 from fastgrad.losses.vectorized import VectorizedLosses
 from fastgrad.losses.workers import SentProgram, WorkersLosses
+from fastgrad.losses.worth import patience, pays
 from fastgrad.params import Nest, claimed, limits
-from fastgrad.program import Program, TraceError
+from fastgrad.program import Program, TakesTooLong, TraceError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+#: Seconds that one trace may take if it is made to name a cause.
+_OF_A_CAUSE = 0.5
 
 _ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
 
@@ -200,19 +200,25 @@ def trace(
 def as_program(losses: Losses) -> Program | None:
     """Return the loss as a program: traced for the purpose where none is at hand.
 
-    None where it cannot be traced, or is not a function of this process.
+    None where it cannot be traced, not within a time that a cause is worth, or is not a
+    function of this process.
     """
-    if losses.program is not None or losses.fallback is not None:
+    if losses.program is not None or losses.fallback is not None or losses.untraceable:
         return losses.program  # type: ignore[no-any-return]
     function = losses.function or losses
     if function.engine != "python":
         return None
     try:
-        return compile_losses(function, 1).program
-    except TraceError:
+        seconds = max(patience(function), _OF_A_CAUSE)
+        program = compile_losses(function, 1, seconds=seconds).program
+    except (TraceError, TakesTooLong):
+        losses.untraceable = True
         return None
     finally:
         losses.restore()
+    if function is losses:
+        losses.program = program
+    return program
 
 
 def _make(
@@ -236,12 +242,10 @@ def _make(
         refuse_shared(nest, engine if workers is None else "workers")
     if engine == "vectorized":
         return bounded(VectorizedLosses(loss, nest, progress, reduction))
-    began = time.perf_counter()
     python = PythonLosses(loss, nest, progress, reduction)
     if workers is not None:
-        seconds = time.perf_counter() - began
         build = partial(PythonLosses, loss, reduction=reduction)
-        sent = bounded(WorkersLosses(python, build, workers, seconds))
+        sent = bounded(WorkersLosses(python, build, workers, python.seconds))
         if engine == "workers":
             return sent
         return bounded(_in_workers(bounded(python), sent, workers))
@@ -265,13 +269,16 @@ def _in_workers(python: Losses, sent: Losses, workers: "Executor") -> Losses:
 def _compiled(python: Losses, engine: str, num_threads: int) -> Losses:
     """Return the loss traced, or, where `engine` leaves the choice, as it is."""
     losses: Losses = python
+    seconds = patience(python) if engine == "auto" else math.inf
     try:
-        losses = compiled = compile_losses(python, num_threads)
+        losses = compiled = compile_losses(python, num_threads, seconds=seconds)
         if compiled.asks_the_function:
             compiled.here = batched_losses(python)
         if engine == "auto" and not pays(compiled):
             losses = compiled.here
             losses.program = compiled.program  # names causes nevertheless
+    except TakesTooLong:
+        losses = batched_losses(python)
     except TraceError as error:
         if engine == "compiled":
             raise ValueError(

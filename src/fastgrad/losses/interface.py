@@ -45,6 +45,8 @@ class Losses(abc.ABC):
         The standard deviation of differences, where that is known; nan otherwise.
     evaluations : int
         How many losses have been evaluated so far.
+    seconds : float
+        That the user's function took for one of them, the first.
     lenient : bool
         Whether a loss that raises at a perturbed point, as outside of its domain, is
         nan there. Otherwise, and at theta, its exception comes through.
@@ -58,6 +60,8 @@ class Losses(abc.ABC):
         How what the function returns is read.
     program : Program or None
         The loss traced, where it could be: it names causes, whatever the engine.
+    untraceable : bool
+        Whether that has been tried in vain.
     python_operations : tuple of str
         Calls of the program that only Python can make, see `Program`.
     fallback : str or None
@@ -70,6 +74,7 @@ class Losses(abc.ABC):
 
     engine: str
     base: float
+    seconds: float = 0.0
     rounding: float = 0.0
     nondet_rtol: float = 0.0
     noise: float = float("nan")
@@ -81,6 +86,7 @@ class Losses(abc.ABC):
     lenient: bool = False
     raised: Exception | None = None
     program: Any = None
+    untraceable: bool = False
     python_operations: tuple[str, ...] = ()
 
     def __init__(
@@ -225,7 +231,7 @@ class Substitute(Losses):
         self.here = here
         self.loss, self.reduction = here.loss, here.reduction
         self.nest, self.progress = here.nest, here.progress
-        self.theta, self.base = here.theta, here.base
+        self.theta, self.base, self.seconds = here.theta, here.base, here.seconds
         self.returns_grads, self.responds = here.returns_grads, here.responds
         self.evaluations = here.evaluations
         self._generator = here._generator

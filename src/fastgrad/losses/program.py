@@ -1,7 +1,5 @@
 """Losses from a traced program, once it has proved to be the user's function."""
 
-import time
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -155,34 +153,3 @@ class CompiledLosses(Substitute):
         if self.program.guards:
             self.guarded += int(np.isnan(difference[lost]).sum())
         return lost
-
-
-#: Seconds that a whole check may lose with a program.
-_TRIFLE = 3e-3
-_TRIED = 16
-
-
-def pays(compiled: CompiledLosses) -> bool:
-    """Whether checking every entry by the program is the cheaper way.
-
-    A program of many small operations, or one that leaves most entries to the function,
-    can take longer than the function does. Calls of Python that do are left to it.
-    """
-    size, function = compiled.nest.size, compiled.seconds_of_function
-    bundle, kept = _measured(compiled)
-    if compiled.program.opaque and bundle > function:
-        compiled.program = compiled.replay = compiled.program.leaving_calls()
-        bundle, kept = _measured(compiled)
-    bundles = sum(order.bundles for order in compiled.program.orders)
-    return bundles * bundle - 2 * size * kept * function <= _TRIFLE
-
-
-def _measured(compiled: CompiledLosses) -> tuple[float, float]:
-    """Seconds of a bundle of one entry; the share of entries that the program keeps."""
-    theta, size = compiled.theta, compiled.nest.size
-    entry = np.random.default_rng(2).integers(size, size=min(size, _TRIED))
-    delta = 1e-4 * (np.abs(theta[entry]) + 1)
-    began = time.thread_time()
-    difference, _ = compiled.program.at_entries(entry, delta, num_threads=1)
-    seconds = time.thread_time() - began
-    return seconds / len(entry), float(np.mean(np.isfinite(difference)))

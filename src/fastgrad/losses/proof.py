@@ -6,6 +6,7 @@ entries, it gives the values that the function gives.
 """
 
 import gc
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -39,7 +40,11 @@ MAX_OPERATIONS = 200_000
 
 
 def compile_losses(
-    python: Losses, num_threads: int | None, *, sharing: bool = True
+    python: Losses,
+    num_threads: int | None,
+    *,
+    sharing: bool = True,
+    seconds: float = math.inf,
 ) -> CompiledLosses:
     """Trace the loss and accept the program only if it is the function.
 
@@ -51,9 +56,13 @@ def compile_losses(
     sharing : bool
         The program may share large arrays with the loss: nobody writes into them as
         long as it is used.
+    seconds : float
+        That one trace may take.
 
     Raises
     ------
+    TakesTooLong
+        If a trace takes longer than that.
     TraceError
         If the loss cannot be traced, a constant of the program moves with the
         parameters, or program and function differ by more than rounding at theta or at
@@ -66,13 +75,14 @@ def compile_losses(
     packages = Packages()
     given = python.loss, python.nest, python.reduction.kind
     trace = partial(trace_graph, *given, packages=packages)
+    proved = partial(_proved, trace, python, num_threads, sharing, seconds)
     try:
-        return _proved(trace, python, num_threads, sharing=sharing)
+        return proved()
     except TraceError:
         if not packages.followed:
             raise
         packages.called = True  # something got past the trace in one
-        return _proved(trace, python, num_threads, sharing=sharing)
+        return proved()
 
 
 def program_of(loss: Any, nest: Nest, recorded: Graph) -> Program:
@@ -88,12 +98,12 @@ def _proved(
     trace: Callable[..., Graph],
     python: Losses,
     num_threads: int | None,
-    *,
     sharing: bool,
+    seconds: float,
 ) -> CompiledLosses:
     """The program of a trace, which has to be the function."""
     try:
-        beside = _traced_next(trace, python, _NEXT[0])
+        beside = _traced_next(partial(trace, seconds=seconds), python, _NEXT[0])
         recorded = trace(theta=python.theta, sharing=sharing)
         _refuse_other(trace, recorded.nodes, beside, python)
     finally:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,9 @@ class PythonLosses(Losses):
     def _open(self) -> None:
         self.theta.flags.writeable = False
         self._saved = self.nest.snapshot(self.theta)
+        began = perf_counter()
         result = self.evaluate()
+        self.seconds = perf_counter() - began
         self.returns_grads = grads_of(result) is not None
         self._base = self.reduction.at_theta(result)
         self.base = self.reduction.combine(self._base)

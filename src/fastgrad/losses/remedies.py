@@ -38,6 +38,7 @@ _REMEDIES = (
     ("more than its arguments", "pass what it reads as arguments, and keep no state"),
     ("traced program gives", "compute it from the argument alone, without a cache"),
     ("since it was made", "make a new object instead of changing one"),
+    ("operations", "compute with whole arrays, not number by number"),
     ("where it is not seen", "call it in the loss itself"),
     (
         "not known to the trace",

@@ -23,6 +23,7 @@ from fastgrad.program.program import Program
 from fastgrad.program.rounding import spread_of_gradient
 from fastgrad.program.sources import (
     Source,
+    TakesTooLong,
     TraceError,
     calling_line,
     current_trace,
@@ -51,6 +52,7 @@ __all__ = [
     "Primitive",
     "Program",
     "Source",
+    "TakesTooLong",
     "TraceError",
     "Traced",
     "backpropagate",

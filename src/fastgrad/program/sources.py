@@ -136,6 +136,10 @@ def outside() -> Iterator[None]:
         current_trace.reset(token)
 
 
+class TakesTooLong(BaseException):
+    """A trace takes longer than it is given; no exception for a loss to catch."""
+
+
 class TraceError(Exception):
     """A loss does something that cannot be traced; says what, and on which line."""
 

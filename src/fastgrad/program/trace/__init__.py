@@ -8,11 +8,12 @@ writing) and `calls` (what is called, decided by what it is: of `libraries` once
 all). `packages` are followed as the user's own code is, as far as that goes; `neutral`
 functions take arrays as any other objects.
 
-From operations to nodes: `traced` is the array that records, `complexes` pairs of them,
-`memory` what arrays share. `numpy_calls` has NumPy's functions, of which `fourier` and
-`vectorized` are two of their own, `methods` those of arrays, `python_functions`
-Python's own, `outcomes` and `as_numbers` what the loss acts on, `opaque` all others: by
-`templates` of their calls, and for `foreign` objects that they return.
+From operations to nodes: `traced` is the array that records, `axes` what follows from
+its shape, `complexes` pairs of them, `memory` what arrays share. `numpy_calls` has
+NumPy's functions, of which `fourier` and `vectorized` are two of their own, `methods`
+those of arrays, `python_functions` Python's own, `outcomes` and `as_numbers` what the
+loss acts on, `opaque` all others: by `templates` of their calls, and for `foreign`
+objects that they return.
 
 One trace: `recording` is what it has met, `kept` what it leaves behind in the user's
 objects, `tracing` its beginning and end, `agreement` what two of them have in common.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import operator
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from fastgrad.program import graph, sources
 from fastgrad.program.graph import Node
-from fastgrad.program.sources import Source, TraceError
+from fastgrad.program.sources import Source, TakesTooLong, TraceError
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.kept import Kept
 from fastgrad.program.trace.libraries import Known, lasts
@@ -27,6 +29,9 @@ from fastgrad.program.trace.traced import Traced, number
 _LEAVES = frozenset([Traced, float, int, str, bool, type(None)])
 #: Elements of a constant that is worth sharing.
 _LARGE = 1 << 16
+#: Most operations that are recorded, at about a kilobyte each; after how many of them
+#: it is looked at the clock.
+MOST, _LOOK = 2_000_000, 256
 
 
 @dataclass
@@ -53,6 +58,8 @@ class Recording:
         Whether large constants are the user's own arrays rather than copies.
     packages : Packages
         What is done with their functions.
+    seconds : float
+        Of the processor, that it may take.
     """
 
     rewritten: Callable[[FunctionType], FunctionType | None]
@@ -64,8 +71,10 @@ class Recording:
     kept: Kept = field(default_factory=Kept)
     sharing: bool = False
     packages: Packages = field(default_factory=Packages)
+    seconds: float = math.inf
 
     def __post_init__(self) -> None:
+        self._began, self._steps = time.thread_time(), 0
         self._sources: dict[tuple[Any, int], Source] = {}
         # Objects are known by their id, so all of them are held.
         self._memories: dict[int, tuple[NDArray[Any], Memory, np.dtype[Any]]] = {}
@@ -82,12 +91,22 @@ class Recording:
 
     def locate(self, site: Any) -> None:
         """What is recorded next comes from this place in the user's code."""
+        self._steps += 1
+        if not self._steps % _LOOK:
+            self._look()
         key = (site, self.path)
         source = self._sources.get(key)
         if source is None:
             source = Source(site.file, site.line, hash((site.number, self.path)))
             self._sources[key] = source
         self.source = source
+
+    def _look(self) -> None:
+        """Leave a trace that takes too long, or too much memory."""
+        if self._steps > MOST:
+            raise TraceError(f"takes more than {MOST:,} operations", self.source)
+        if time.thread_time() - self._began > self.seconds:
+            raise TakesTooLong
 
     @contextmanager
     def attempt(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -63,13 +64,15 @@ def trace_graph(
     *,
     sharing: bool = False,
     packages: Packages | None = None,
+    seconds: float = math.inf,
 ) -> Graph:
     """Record what a loss, called once, does with its parameters.
 
     Their nodes are views of `theta`, if they are at hand as one vector that stays.
     `sharing`, large constants are the user's own arrays, for as long as nobody else
     writes into these.
-    Traces of one loss share what they know of `packages`.
+    Traces of one loss share what they know of `packages`. One that takes longer than
+    `seconds` of the processor is left: `TakesTooLong`.
     """
     source = sources.defining_line(loss)
     if theta is None:
@@ -81,7 +84,9 @@ def trace_graph(
     scalar = partial(_scalar, reduction=reduction, source=source)
     given = loss, nest, parameters, source, scalar
     packages = packages or Packages()
-    recording = Recording(rewritten, sharing=sharing, packages=packages)
+    recording = Recording(
+        rewritten, sharing=sharing, packages=packages, seconds=seconds
+    )
     node = _recorded(recording, *given)
     if recording.wrote_shared:
         recording = Recording(rewritten, packages=packages)
@@ -145,8 +150,14 @@ def _recorded(
             result = _result(recording, function, nest.rebuild(traced))
         recording.source = source
         found = outcome(recording, result)
-    except (TraceError, MemoryError):
+    except MemoryError:
         raise
+    except TraceError as error:
+        own = error.reason, error.source
+        first = (recording.refused or [own])[0]  # which the loss may have caught
+        if first == own:
+            raise
+        raise TraceError(*first) from error
     except Exception as error:
         line = sources.raising_line(error)
         reason = f"fails while traced: {type(error).__name__}: {error}"
@@ -155,7 +166,7 @@ def _recorded(
         sources.current_trace.reset(token)
         recording.kept.settle()
     if recording.refused:
-        raise TraceError(*recording.refused[-1])
+        raise TraceError(*recording.refused[0])
     return found
 
 
