@@ -20,6 +20,7 @@ from isolation import outcomes
 PARTS = (
     "calls",
     "programs",
+    "gradients",
     "random_code",
     "right",
     "planted",

@@ -1,58 +1,163 @@
 """Mutation testing: rules and verdicts changed on purpose are to make tests fail.
 
-    python benchmarks/reliability/mutation.py [--count 200] [--seed 0] [--room causes]
+    python benchmarks/reliability/mutation.py record [TESTS ...]
+    python benchmarks/reliability/mutation.py ROOM ... [--count 200] [--seed 0] [--show]
 
-A mutant is a copy of the package with one expression or statement of one function
-changed, as in `mutants.py`. First the tests that mirror its module are run, then, if
-they pass, the whole suite. Survivors are printed: what they change is either without
-consequence, or a test is missing. Needs a Python in which fastgrad is installed from a
-wheel, not editable.
+`record` runs the tests once and writes down which of them executes which line, and how
+long each takes (`pip install coverage`). A mutant, one change of `changes.py`, is then
+made in a fork of a process that has collected all tests: functions get the mutated code
+and the tests that execute its line are run, the fastest first, until one fails. A fork
+that hangs or crashes has caught it, too. What survives is printed.
 """
 
 import argparse
 import ast
-import copy
+import contextlib
+import gc
+import importlib
+import json
 import os
+import pkgutil
 import random
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+import resource
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType, FunctionType
 
-import isolation  # noqa: F401  the way to the benchmarks
-import mutants
+import hypothesis
+import pytest
+from _pytest.runner import runtestprotocol
+from changes import Change, changes
 
 import fastgrad
 
-SOURCE = Path(fastgrad.__file__).parent
 ROOT = Path(__file__).parents[2]
-#: What holds the rules, and the tests that mirror it.
-ROOMS = {
-    "program/primitives": ["tests/program"],
-    "program/gradient.py": ["tests/program", "tests/causes"],
-    "causes": ["tests/causes"],
-    "checking": ["tests/checking"],
-    "params": ["tests/params", "tests/test_arguments.py"],
-    "_arguments.py": ["tests/test_arguments.py"],
-    "statistics": ["tests/statistics"],
-    "initializers": ["tests/initializers"],
-    "signal": ["tests/signal"],
-}
-#: A mutant that takes longer than the tests ever do is caught: it hangs.
-PATIENCE = 900
+SOURCE = Path(fastgrad.__file__).parent
+KEPT = ROOT / "build" / "mutation"
+#: What holds the rules, the causes and the validators.
+ROOMS = (
+    "program/primitives",
+    "program/gradient.py",
+    "_arguments.py",
+    "params",
+    "causes",
+    "checking",
+    "statistics",
+    "initializers",
+    "signal",
+)
+#: Seconds of tests for a mutant, those left aside are the slowest; bytes of a fork.
+PATIENCE, MEMORY = 60.0, 12 << 30
+#: Seconds of the slowest test, recorded or not.
+SLOWEST = 5.0
 
 
-@dataclass
-class Mutant:
-    module: Path
-    function: str
-    what: str
-    before: str
-    after: str
-    source: str
+# ---- tests ---------------------------------------------------------------------------
+
+
+class Tests:
+    """Collects as pytest does, and hands what was collected to a job."""
+
+    def __init__(self, job: Callable[[list[pytest.Item]], None]) -> None:
+        self.job = job
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Instead of running all tests."""
+        self.job(session.items)
+        return True
+
+
+def collected(tests: list[str], job: Callable[[list[pytest.Item]], None]) -> None:
+    """Do a job with the tests collected."""
+    hypothesis.settings.register_profile(
+        "mutation",
+        database=None,
+        deadline=None,
+        derandomize=True,
+        phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    )
+    hypothesis.settings.load_profile("mutation")
+    options = ["-qq", "-rN", "--no-header", "--tb=line", "-p", "no:cacheprovider"]
+    os.chdir(ROOT)
+    pytest.main([*options, *tests], plugins=[Tests(job)])
+
+
+def passes(item: pytest.Item, following: pytest.Item | None, seconds: float) -> bool:
+    """Run one test; the process ends if it takes much longer than it did."""
+    signal.setitimer(signal.ITIMER_REAL, 10 + 20 * seconds)
+    reports = runtestprotocol(item, nextitem=following, log=False)
+    return not any(report.failed for report in reports)
+
+
+def forked(work: Callable[[], None]) -> bool:
+    """Whether a piece of work ends, done in a fork."""
+    child = os.fork()
+    if not child:
+        os.setsid()
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    return status == 0
+
+
+def record(items: list[pytest.Item]) -> None:
+    """Run each test in a fork, and keep its seconds and the lines it executes."""
+    import coverage
+
+    KEPT.mkdir(parents=True, exist_ok=True)
+    log = KEPT / "seconds"
+    log.touch()
+
+    def note(item: pytest.Item, seconds: float, good: bool) -> None:
+        with log.open("a") as file:
+            print(json.dumps((item.nodeid, seconds, good)), file=file)
+
+    def work() -> None:
+        cover = coverage.Coverage(
+            str(KEPT / "lines"), source=[str(SOURCE)], config_file=False
+        )
+        cover.load()
+        cover.start()
+        for item, following in zip(left, [*left[1:], None], strict=True):
+            cover.switch_context(item.nodeid)
+            start = time.perf_counter()
+            good = passes(item, following, SLOWEST)
+            note(item, time.perf_counter() - start, good)
+        cover.stop()
+        cover.save()
+
+    def unknown() -> list[pytest.Item]:
+        done = {json.loads(line)[0] for line in log.read_text().splitlines()}
+        return [item for item in items if item.nodeid not in done]
+
+    while left := unknown():
+        if not forked(work):  # the next one hangs
+            note(unknown()[0], 0.0, False)
+
+
+def recorded() -> tuple[dict[str, float], dict[str, dict[int, list[str]]]]:
+    """Seconds of each test that passes, and the tests of each line of each file."""
+    import coverage
+
+    entries = map(json.loads, (KEPT / "seconds").read_text().splitlines())
+    seconds = {name: took for name, took, good in entries if good}
+    data = coverage.CoverageData(str(KEPT / "lines"))
+    data.read()
+    files = data.measured_files()
+    return seconds, {file: data.contexts_by_lineno(file) for file in files}
+
+
+# ---- mutants -------------------------------------------------------------------------
 
 
 def modules(room: str) -> list[Path]:
@@ -61,73 +166,119 @@ def modules(room: str) -> list[Path]:
     return sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
-def of_module(module: Path) -> Iterator[Mutant]:
-    """All mutants of the functions of a module."""
-    tree = ast.parse(module.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            bare = copy.deepcopy(node)
-            if ast.get_docstring(bare):
-                bare.body = bare.body[1:] or [ast.Pass()]
-            for what, before, after, mutated in mutants.mutants(bare, {}):
-                kept = node.body
-                node.body = mutated.body
-                source = ast.unparse(ast.fix_missing_locations(tree))
-                node.body = kept
-                yield Mutant(module, node.name, what, before, after, source)
+def functions() -> dict[CodeType, list[FunctionType]]:
+    """The functions there are in fastgrad, by their code."""
+    for module in pkgutil.walk_packages(fastgrad.__path__, "fastgrad."):
+        if not module.name.startswith(("fastgrad.interop", "fastgrad.__main__")):
+            importlib.import_module(module.name)
+    found = defaultdict(list)
+    for thing in gc.get_objects():
+        code = getattr(thing, "__code__", None)
+        if isinstance(code, CodeType) and code.co_filename.startswith(str(SOURCE)):
+            found[code].append(thing)
+    return found
 
 
-def drawn(room: str, count: int, chance: random.Random) -> list[Mutant]:
-    """Some mutants: a module by its length, then one of it."""
-    every = modules(room)
-    lengths = [path.stat().st_size for path in every]
-    chosen = chance.choices(every, lengths, k=count)
-    of = {module: list(of_module(module)) for module in dict.fromkeys(chosen)}
-    return [chance.choice(of[module]) for module in chosen if of[module]]
+def pairs(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
+    """Code of a module, and what it is in its mutant, where they differ."""
+    if old == new:
+        return
+    yield old, new
+    parts = [[c for c in x.co_consts if isinstance(c, CodeType)] for x in (old, new)]
+    if len(parts[0]) == len(parts[1]):
+        for one, other in zip(*parts, strict=True):
+            yield from pairs(one, other)
 
 
-def caught(mutant: Mutant, tests: list[str]) -> bool:
-    """Whether tests fail on the package with this mutant."""
-    with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / "fastgrad"
-        shutil.copytree(SOURCE, package)
-        (package / mutant.module.relative_to(SOURCE)).write_text(mutant.source)
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "auto"]
-        command += ["-p", "no:cacheprovider", *tests]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": folder},
-                capture_output=True,
-                timeout=PATIENCE,
+class Mutants:
+    """What to change in the functions of a module."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tree = ast.parse(path.read_text())
+        self.code = compile(self.tree, str(path), "exec", 0, True)
+        self.changes = changes(self.tree)
+
+    def made(self, change: Change, there: dict[CodeType, list[FunctionType]]) -> bool:
+        """Whether the functions could be given the mutated code."""
+        made = False
+        for old, new in pairs(self.code, change.compiled(self.tree, str(self.path))):
+            for function in there.get(old, ()):
+                try:
+                    function.__code__ = new
+                except ValueError:  # a closure that lacks a variable
+                    continue
+                made = True
+        return made
+
+
+def mutation(rooms: list[str], options: argparse.Namespace):
+    """The job that tries mutants of rooms."""
+    seconds, lines = recorded()
+
+    def job(items: list[pytest.Item]) -> None:
+        by_name = {item.nodeid: item for item in items}
+        there = functions()
+        gc.freeze()
+
+        def tests_of(mutants: Mutants, change: Change) -> list[str]:
+            found = lines.get(str(mutants.path), {})
+            names = found.get(change.line) or found.get(change.statement.lineno, [])
+            known = [name for name in names if name in seconds and name in by_name]
+            return sorted(known, key=seconds.__getitem__)
+
+        def survives(mutants: Mutants, change: Change, names: list[str]) -> bool:
+            def work() -> None:
+                if not mutants.made(change, there):
+                    os._exit(1)
+                run = [by_name[name] for name in names]
+                for item, following in zip(run, [*run[1:], None], strict=True):
+                    if not passes(item, following, seconds[item.nodeid]):
+                        os._exit(1)
+
+            return forked(work)
+
+        def report(room: str) -> None:
+            chance = random.Random(options.seed)
+            every = [(m, c) for m in map(Mutants, modules(room)) for c in m.changes]
+            drawn = chance.sample(every, min(options.count, len(every)))
+            survivors, start = 0, time.perf_counter()
+            for mutants, change in drawn:
+                names = tests_of(mutants, change)
+                total, run = 0.0, []
+                for name in names:
+                    total += seconds[name]
+                    if total < options.patience:
+                        run.append(name)
+                if survives(mutants, change, run):
+                    survivors += 1
+                    where = mutants.path.relative_to(SOURCE)
+                    print(f"    {where}:{change} [{len(run)}/{len(names)}]", flush=True)
+            caught = len(drawn) - survivors
+            took = time.perf_counter() - start
+            print(
+                f"| {room} | {len(every):,} | {len(drawn)} | {caught} "
+                f"| {100 * caught / len(drawn):.1f} % | {took:.0f} |",
+                flush=True,
             )
-        except subprocess.TimeoutExpired:
-            return True
-        return done.returncode != 0
+
+        for room in rooms:
+            report(room)
+
+    return job
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="+", help=f"record, or of {', '.join(ROOMS)}")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--room", choices=ROOMS, action="append")
+    parser.add_argument("--patience", type=float, default=PATIENCE)
     options = parser.parse_args()
-    chance = random.Random(options.seed)
-    rooms = options.room or list(ROOMS)
-    sizes = {r: sum(m.stat().st_size for m in modules(r)) for r in rooms}
-    print(f"{'room':24s}{'mutants':>8s}{'caught':>8s}{'by its own tests':>18s}")
-    for room in rooms:
-        count = max(3, round(options.count * sizes[room] / sum(sizes.values())))
-        found = drawn(room, count, chance)
-        own = [caught(mutant, ROOMS[room]) for mutant in found]
-        left = [m for m, done in zip(found, own, strict=True) if not done]
-        survivors = [m for m in left if not caught(m, ["tests"])]
-        numbers = f"{len(found):8d}{len(found) - len(survivors):8d}{sum(own):18d}"
-        print(f"{room:24s}{numbers}", flush=True)
-        for m in survivors:
-            where = f"{m.module.relative_to(SOURCE)}, {m.function}"
-            print(f"    {where}: {m.what}: {m.before}  ->  {m.after}", flush=True)
+    if options.what[0] == "record":
+        collected(options.what[1:], record)
+    else:
+        collected([], mutation(options.what, options))
 
 
 if __name__ == "__main__":

@@ -3,18 +3,26 @@
 A parallel check, then a fork, then a check in the child: OpenMP's threads do not
 survive a fork. The same with spawn and forkserver, in pools of processes and of
 threads, in threads on parameters of their own and on the same ones, and in joblib.
+A worker is killed meanwhile. Beside NumPy's BLAS no more threads run than there are
+cores.
 """
 
 import concurrent.futures
 import multiprocessing
+import os
+import random
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 
 import fastgrad as fg
 
 CLAIM = "checks in forks, spawned processes, threads and joblib end with the truth"
-CASES, SHORT = 100, 12
+CASES, SHORT = 100, 10
 
 
 def loss(p):
@@ -85,7 +93,9 @@ def in_threads_on_the_same(seed):
 def in_joblib(seed):
     import joblib
 
-    run = joblib.Parallel(n_jobs=2, prefer=["threads", "processes"][seed // 7 % 2])
+    run = joblib.Parallel(
+        n_jobs=2, prefer=["threads", "processes"][seed // len(WAYS) % 2]
+    )
     return all(run(joblib.delayed(check)(seed + k) for k in range(4)))
 
 
@@ -97,6 +107,67 @@ def beside_a_worker(seed):
         return fg.check_gradient(loss, params, right, workers=pool).ok
 
 
+def _slow_loss(p):
+    time.sleep(1e-3)
+    return loss(p)
+
+
+def beside_a_killed_worker(seed):
+    """Others take its place, and the parameters are as they were."""
+    rng = np.random.default_rng(seed)
+    params = {"W": rng.normal(size=(20, 30)) / 5, "x": rng.normal(size=30)}
+    before = {name: a.tobytes() for name, a in params.items()}
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+        victim = pool.submit(os.getpid).result()
+        late = threading.Timer(random.Random(seed).random(), os.kill, (victim, 9))
+        late.start()
+        right = fg.check_gradient(_slow_loss, params, grads(params), workers=pool)
+        late.join()
+    return right.ok and before == {name: a.tobytes() for name, a in params.items()}
+
+
+_LARGE = """
+import numpy as np, fastgrad as fg
+rng = np.random.default_rng(0)
+params = {"a": rng.normal(size=(200, 300)) / 20, "b": rng.normal(size=(80, 200)) / 20}
+X = rng.normal(size=(300, 64))
+loss = lambda p: np.sum(np.tanh(p["b"] @ np.tanh(p["a"] @ X)) ** 2)
+right = fg.trace(loss, params).gradient()
+print("ready", flush=True)
+print(fg.check_gradient(loss, params, right).ok)
+"""
+
+
+def with_blas(seed):
+    """Threads of NumPy's BLAS wait for a moment when they are done, no longer."""
+    cores = len(os.sched_getaffinity(0))
+    own = {"OPENBLAS_NUM_THREADS": str(cores), "OMP_NUM_THREADS": str(cores)}
+    with subprocess.Popen(
+        [sys.executable, "-c", _LARGE],
+        stdout=subprocess.PIPE,
+        env={**os.environ, **own},
+        text=True,
+    ) as process:
+        process.stdout.readline()
+        running = []
+        while process.poll() is None:
+            running.append(_running(process.pid))
+            time.sleep(0.002)
+        many = sum(count > cores for count in running)
+        return process.stdout.read() == "True\n" and many < len(running) / 5
+
+
+def _running(pid):
+    """The number of threads of a process that run, or would."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        states = [(task / "stat").read_text().rpartition(") ")[2][0] for task in tasks]
+    except OSError:  # one has ended
+        return 0
+    return states.count("R")
+
+
 WAYS = [
     in_process("fork"),
     in_process("spawn"),
@@ -106,6 +177,8 @@ WAYS = [
     in_threads_on_the_same,
     in_joblib,
     beside_a_worker,
+    beside_a_killed_worker,
+    with_blas,
 ]
 
 

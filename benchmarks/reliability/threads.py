@@ -7,10 +7,10 @@ from test_random import build
 
 import fastgrad as fg
 
-CLAIM = "the same bytes with 1 to 16 threads, 5 times each, while other threads work"
-CASES, SHORT = 80, 8
+CLAIM = "the same bytes with 1 to 16 threads, 100 times each, while other threads work"
+CASES, SHORT = 10, 1
 COUNTS = (1, 2, 3, 4, 7, 8, 16)
-REPEATS = 5
+REPEATS = 100
 
 
 def results(rng):
