@@ -201,7 +201,7 @@ def test_without_further_arguments_it_is_the_function_itself():
     ("args", "kwargs", "said"),
     [
         (3, None, "`args` must be a tuple, got int 3."),
-        ((), [1], "`kwargs` must be a dict with names as keys, got list [1]."),
+        ((), ["y"], "`kwargs` must be a dict with names as keys, got list ['y']."),
         ((), {1: 2}, "`kwargs` must be a dict with names as keys, got dict {1: 2}."),
     ],
 )

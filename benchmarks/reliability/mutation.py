@@ -53,6 +53,8 @@ ROOMS = (
 PATIENCE, MEMORY = 60.0, 12 << 30
 #: Seconds of the slowest test, recorded or not.
 SLOWEST = 5.0
+#: The status of a fork whose mutant is none.
+NOT_MADE = 2
 
 
 # ---- tests ---------------------------------------------------------------------------
@@ -92,8 +94,8 @@ def passes(item: pytest.Item, following: pytest.Item | None, seconds: float) -> 
     return not any(report.failed for report in reports)
 
 
-def forked(work: Callable[[], None]) -> bool:
-    """Whether a piece of work ends, done in a fork."""
+def forked(work: Callable[[], None]) -> int:
+    """Return the status that a piece of work ends with, done in a fork."""
     child = os.fork()
     if not child:
         os.setsid()
@@ -107,7 +109,7 @@ def forked(work: Callable[[], None]) -> bool:
     _, status = os.waitpid(child, 0)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    return status == 0
+    return os.waitstatus_to_exitcode(status)
 
 
 def record(items: list[pytest.Item]) -> None:
@@ -141,7 +143,7 @@ def record(items: list[pytest.Item]) -> None:
         return [item for item in items if item.nodeid not in done]
 
     while left := unknown():
-        if not forked(work):  # the next one hangs
+        if forked(work) != 0:  # the next one hangs
             note(unknown()[0], 0.0, False)
 
 
@@ -173,10 +175,13 @@ def functions() -> dict[CodeType, list[FunctionType]]:
             importlib.import_module(module.name)
     found = defaultdict(list)
     for thing in gc.get_objects():
-        code = getattr(thing, "__code__", None)
-        if isinstance(code, CodeType) and code.co_filename.startswith(str(SOURCE)):
-            found[code].append(thing)
+        if isinstance(thing, FunctionType) and _is_of_package(thing.__code__):
+            found[thing.__code__].append(thing)
     return found
+
+
+def _is_of_package(code: CodeType) -> bool:
+    return code.co_filename.startswith(str(SOURCE))
 
 
 def pairs(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
@@ -200,16 +205,14 @@ class Mutants:
         self.changes = changes(self.tree)
 
     def made(self, change: Change, there: dict[CodeType, list[FunctionType]]) -> bool:
-        """Whether the functions could be given the mutated code."""
-        made = False
+        """Whether the functions can be given the mutated code."""
         for old, new in pairs(self.code, change.compiled(self.tree, str(self.path))):
             for function in there.get(old, ()):
                 try:
                     function.__code__ = new
-                except ValueError:  # a closure that lacks a variable
-                    continue
-                made = True
-        return made
+                except ValueError:  # a closure, with a variable that it needs no more
+                    return False
+        return True
 
 
 def mutation(rooms: list[str], options: argparse.Namespace):
@@ -227,10 +230,10 @@ def mutation(rooms: list[str], options: argparse.Namespace):
             known = [name for name in names if name in seconds and name in by_name]
             return sorted(known, key=seconds.__getitem__)
 
-        def survives(mutants: Mutants, change: Change, names: list[str]) -> bool:
+        def outcome(mutants: Mutants, change: Change, names: list[str]) -> int:
             def work() -> None:
                 if not mutants.made(change, there):
-                    os._exit(1)
+                    os._exit(NOT_MADE)
                 run = [by_name[name] for name in names]
                 for item, following in zip(run, [*run[1:], None], strict=True):
                     if not passes(item, following, seconds[item.nodeid]):
@@ -242,7 +245,7 @@ def mutation(rooms: list[str], options: argparse.Namespace):
             chance = random.Random(options.seed)
             every = [(m, c) for m in map(Mutants, modules(room)) for c in m.changes]
             drawn = chance.sample(every, min(options.count, len(every)))
-            survivors, start = 0, time.perf_counter()
+            tried, survivors, start = 0, 0, time.perf_counter()
             for mutants, change in drawn:
                 names = tests_of(mutants, change)
                 total, run = 0.0, []
@@ -250,15 +253,17 @@ def mutation(rooms: list[str], options: argparse.Namespace):
                     total += seconds[name]
                     if total < options.patience:
                         run.append(name)
-                if survives(mutants, change, run):
+                found = outcome(mutants, change, run)
+                tried += found != NOT_MADE
+                if found == 0:
                     survivors += 1
                     where = mutants.path.relative_to(SOURCE)
                     print(f"    {where}:{change} [{len(run)}/{len(names)}]", flush=True)
-            caught = len(drawn) - survivors
+            caught = tried - survivors
             took = time.perf_counter() - start
             print(
-                f"| {room} | {len(every):,} | {len(drawn)} | {caught} "
-                f"| {100 * caught / len(drawn):.1f} % | {took:.0f} |",
+                f"| {room} | {len(every):,} | {tried} | {caught} "
+                f"| {100 * caught / tried:.1f} % | {took:.0f} |",
                 flush=True,
             )
 

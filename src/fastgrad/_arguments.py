@@ -26,7 +26,7 @@ def refusal(
 ) -> _Exception:
     """Return the exception that says what argument `name` must be, and what was got."""
     got = described(value)
-    if issubclass(kind, TypeError) and not (value is None or got[0].isalpha()):
+    if issubclass(kind, TypeError) and not got[0].isalpha():
         got = f"{type(value).__name__} {got}"
     return kind(f"`{name}` must {must}, got {got}{hint}.")
 
@@ -55,7 +55,7 @@ def integer(
     """
     kind = {None: "an integer", 0: "a non-negative integer"}
     try:
-        if isinstance(value, bool | np.bool_ | np.ndarray):
+        if isinstance(value, bool | np.ndarray):
             raise TypeError
         found = operator.index(value)
     except TypeError:
@@ -79,9 +79,9 @@ def number(
     most: float = math.inf,
 ) -> float:
     """Return a finite number, at least `least` or above `above`, at most `most`."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+    if isinstance(value, np.ndarray):
+        value = value[()]  # of a 0-d one, its number
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise refusal(TypeError, name, "be a number", value)
     try:
         found = float(value)

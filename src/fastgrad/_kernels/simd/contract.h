@@ -289,7 +289,7 @@ static int run_contract(const fg_program *g, fg_state *st, const fg_op *op, fg_b
         if (axes[3 * l + 2] == 0) {
             out->lo[0] = st->first, out->n[0] = st->count;
             for (int t = 0; t < 3; t++)
-                used[t] &= overlap(st->first, st->count, &lo[t][l], &n[t][l]);
+                used[t] = used[t] && overlap(st->first, st->count, &lo[t][l], &n[t][l]);
         }
     for (int t = 0; t < 3; t++)
         if (used[t]) {

@@ -201,7 +201,7 @@ INLINE void panel_pass(const panel *tiles, ptrdiff_t columns, int start, int sto
 INLINE int panel_sums(const panel *tiles, ptrdiff_t columns, const double *w, ptrdiff_t rows,
                       const totals *all, int masked, int single, sums *out)
 {
-    int count = (columns + LANES - 1) / LANES;
+    int count = (int)((columns + LANES - 1) / LANES);
     for (int t = 0; t < count; t++)
         out[t].pivot =
             tile_guess(tile_at(tiles, t * LANES, columns, single), tiles->pitch, rows, single);
@@ -418,7 +418,7 @@ static void columnwise(const rows_view *x, const double *w, const block *b, cons
 {
     sums s[TURN] = {0};
     for (ptrdiff_t j = 0; j < b->columns; j += LANES) {
-        int count = b->columns - j < LANES ? b->columns - j : LANES;
+        int count = b->columns - j < LANES ? (int)(b->columns - j) : LANES;
         for (int c = 0, masked = 0; c < count; c++)
             for (ptrdiff_t q = 0; q * CHUNK < b->rows; q++) {
                 block now = chunk_of(b, q);
