@@ -1,17 +1,19 @@
 """Derivatives from differences alone: how exact, and for how many evaluations.
 
-    python benchmarks/differentiators.py [--markdown] [--held-out]
+    python benchmarks/differentiators.py [--markdown] [--held-out | --further]
 
 Gradients, Jacobians and Hessians with closed forms, in conditions that are hard for
 differences, by fastgrad, by fastgrad without its compiled engine, by SciPy
 (`approx_derivative`, 3-point), jacobi and numdifftools, each as its documentation calls
 it. The error is the largest of any entry, relative to the largest derivative; beside it
 stands how often the function was called. Each is held to three times the best of the
-other packages. With --held-out: twenty further problems, written afterwards.
+other packages. With --held-out: twenty further problems, written afterwards; with
+--further: nineteen more, see `further_derivatives.py`.
 """
 
 import argparse
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -504,11 +506,20 @@ def best_of_others(name: str, errors: dict[str, float]) -> float:
     return float(np.nanmin([e for other, e in errors.items() if other not in same]))
 
 
+def _chosen(options: argparse.Namespace) -> Iterator[Problem]:
+    if not options.further:
+        return (held_out if options.held_out else problems)(options.seed)
+    import further_derivatives
+
+    return further_derivatives.problems(options.seed)  # type: ignore[no-any-return]
+
+
 def main() -> None:
     """Print the table, and how often each way is the best, but for a factor of 3."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--further", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     edge, gap, end = ("| ", " | ", " |\n") if options.markdown else ("", "  ", "\n")
@@ -523,7 +534,7 @@ def main() -> None:
         print("|---" * (1 + len(WAYS)) + "|")
     close = dict.fromkeys(WAYS, 0)
     count = 0
-    for p in (held_out if options.held_out else problems)(options.seed):
+    for p in _chosen(options):
         count += 1
         found = {name: measure(p, way) for name, way in WAYS.items()}
         errors = {name: error for name, (error, _) in found.items()}
@@ -540,4 +551,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.modules["differentiators"] = sys.modules["__main__"]
     main()

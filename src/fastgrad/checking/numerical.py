@@ -7,7 +7,7 @@ import numpy as np
 from fastgrad._arguments import flag, generator, public_with
 from fastgrad.checking.audit import refuse_random
 from fastgrad.checking.differences import (
-    FEW,
+    SEVERAL,
     Every,
     Given,
     check_method,
@@ -77,12 +77,13 @@ def numerical_gradient(
     -----
     Costs one evaluation of the loss per entry where it is compiled and its differences
     are exact (two of up to 64 entries), and some 30 for each of a few entries per
-    block. Otherwise seven of up to 64 entries: central differences at h, 2h and 4h,
-    extrapolated to sixth order, and a complex step, which is taken where it is within
-    the error bars of these for all entries; and six more for each time that h does not
-    suit the entry and becomes an eighth. Of more entries four, of which two are a
-    second step that tells whether the first suits the entry, and twenty where it does
-    not. Two for `step`, one for a forward or complex step, twenty for Ridders.
+    block. Otherwise, of up to 1024 entries, a complex step, and 16 to 50 evaluations
+    along two random directions, whose slopes have to bear it out. Where these do not,
+    eight: central differences at h, 2h, 3h and 4h, extrapolated to eighth order; and
+    eight more for each time that h does not suit the entry and becomes an eighth. Of
+    more entries four, of which two are a second step that tells whether the first suits
+    the entry, and twenty where it does not. Two for `step`, one for a forward or
+    complex step, twenty for Ridders.
 
     Examples
     --------
@@ -112,7 +113,7 @@ def numerical_gradient(
         )
         losses.forgive()
         refuse_random(losses)
-        given, few = Given.of(losses.nest, step), len(index) <= FEW
+        given, few = Given.of(losses.nest, step), len(index) <= SEVERAL
         slopes = slopes_of(losses, index, method, given, return_error, rng, few)
         error = slopes.error
         if return_error and step is None:

@@ -7,7 +7,7 @@
 - `imaginary`: the complex step, where real differences bear it out.
 - `curvatures`: second differences.
 - `exact`: one evaluation where a program knows differences to the last digits;
-  `extrapolation` of three steps; `fits` of many large ones where noise hides the slope
+  `extrapolation` of four steps; `fits` of many large ones where noise hides the slope
   at small ones.
 - `slopes`: of all entries, by one of these.
 """
@@ -20,6 +20,14 @@ from fastgrad.checking.differences.exact import (
     sharpened,
 )
 from fastgrad.checking.differences.fits import fit_slopes
+from fastgrad.checking.differences.imaginary import (
+    REACH,
+    STEP,
+    random_directions,
+    size_along,
+    slopes_along,
+    without_warnings,
+)
 from fastgrad.checking.differences.ladders import ladder
 from fastgrad.checking.differences.noise import Calibration, calibrate, noise_along
 from fastgrad.checking.differences.pairs import (
@@ -46,6 +54,7 @@ from fastgrad.checking.differences.scales import (
 )
 from fastgrad.checking.differences.slopes import (
     FEW,
+    SEVERAL,
     check_method,
     engine_for,
     evaluations_of,
@@ -65,7 +74,10 @@ __all__ = [
     "INVERTING",
     "KAPPA",
     "RATIO",
+    "REACH",
     "RUNGS",
+    "SEVERAL",
+    "STEP",
     "Calibration",
     "Curvatures",
     "Every",
@@ -92,8 +104,12 @@ __all__ = [
     "noise_of_stairs",
     "places",
     "plain",
+    "random_directions",
     "refuse_lost_step",
     "sharpened",
+    "size_along",
+    "slopes_along",
     "slopes_by",
     "slopes_of",
+    "without_warnings",
 ]

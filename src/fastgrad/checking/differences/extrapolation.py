@@ -1,11 +1,11 @@
-"""Slopes from three central differences, of sixth order: many digits, few evaluations.
+"""Slopes from four central differences, of eighth order: many digits, few evaluations.
 
-With steps h, 2h and 4h, (64 D(h) - 20 D(2h) + D(4h)) / 45 is off by 64 h^6 J^(7) / 7!.
-So the step may be so large that noise is divided by much of the entry itself: h is of
-the size of the relative noise to the power 1/7. How the three differences converge
-tells by how much the result may be off. Where that is more than the noise leaves, the
-steps are an eighth, until they suit the entry: curvature differs within a block, and
-kinks are close to some entries.
+With steps h, 2h, 3h, 4h, (56 D(h) - 28 D(2h) + 8 D(3h) - D(4h)) / 35 is off by
+h^8 J^(9) / 630. So the step may be so large that noise is divided by much of the entry
+itself: h is of the size of the relative noise to the power 1/9. How the differences
+converge tells by how much the result may be off. Where that is more than the noise
+leaves, the steps are an eighth, until they suit the entry: curvature differs within a
+block, and kinks are close to some entries.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from fastgrad.checking.differences.stairs import noise_of_stairs, shared_stairs
 from fastgrad.checking.differences.tables import rounding_of
 from fastgrad.losses import Losses
 
-_MULTIPLES = np.array([4.0, 2.0, 1.0])
-_GAIN = 1.5  # of the noise of D(h) in the result
+MULTIPLES = np.array([4.0, 3.0, 2.0, 1.0])
+_GAIN = 1.65  # of the noise of D(h) in the result
 _LARGEST, _SMALLEST = 2.0**-3, 2.0**-10  # of the scale, of the first h
 _LEVELS = 12  # an eighth each
-_WIDTHS = RUNGS[[0, 4, 9]]  # at which stairs are looked for
+WIDTHS = RUNGS[[0, 4, 9]]  # at which stairs are looked for
 _SAMPLES = 2  # of a block, at which noise is measured and the first step found
 _DOUBT = 32.0  # a series of falling terms has 4; where poles are near these oscillate
 _EVEN = 0.25  # second differences of smooth losses agree better than that
@@ -34,12 +34,12 @@ _GOOD = 1e-3  # of a slope: a wider bar is worth a ladder
 def extrapolated_slopes(
     losses: Losses, index: Index, rng: np.random.Generator
 ) -> tuple[Array, Array, Index]:
-    """Return slopes and their bars, infinite where no three steps agree.
+    """Return slopes and their bars, infinite where no four steps agree.
 
     And which of them may be known better by other ways.
 
-    Six evaluations for each entry that the steps of its block suit, and six more for
-    each time that they are too wide. Noise takes some seven at two entries a block.
+    Eight evaluations for each entry that the steps of its block suit, and eight more
+    for each time that they are too wide. Noise takes some seven at two entries a block.
     """
     search = _Search(losses, index, rng)
     blocks = np.unique(search.block)
@@ -90,14 +90,14 @@ class _Search:
         if lost.any():
             noise[lost] = noise_along(self.losses, scale, rng)
         noise = np.fmax(pooled(noise, owner, blocks), rounding_of(self.losses))
-        pairs = entry_pairs(self.losses, self.index[some], own[:, None] * _WIDTHS)
+        pairs = entry_pairs(self.losses, self.index[some], own[:, None] * WIDTHS)
         stairs = noise_of_stairs(self.losses, self.index[some], own, pairs)
         noise = np.fmax(noise, shared_stairs(stairs, owner, blocks))
-        change = np.fmax(np.abs(pairs.plus), np.abs(pairs.minus))[:, 0] / _WIDTHS[0]
+        change = np.fmax(np.abs(pairs.plus), np.abs(pairs.minus))[:, 0] / WIDTHS[0]
         size = np.zeros(blocks)
         np.fmax.at(size, owner, np.where(np.isfinite(change), change, 0.0))
         with np.errstate(all="ignore"):
-            step = np.where(size > 0, noise / size, 0.0) ** (1 / 7)
+            step = np.where(size > 0, noise / size, 1.0) ** (1 / 9)
         return noise, binary(np.clip(step, _SMALLEST, _LARGEST))
 
     def run(self, which: Index, level: Index) -> None:
@@ -107,9 +107,9 @@ class _Search:
                 return
             step = self.scale[which] * self.step[which] * RATIO ** -level.astype(float)
             pairs = entry_pairs(
-                self.losses, self.index[which], step[:, None] * _MULTIPLES
+                self.losses, self.index[which], step[:, None] * MULTIPLES
             )
-            found = _extrapolated(pairs, self.noise[which])
+            found = extrapolated(pairs, self.noise[which])
             # Nothing is seen any more on a step of a staircase.
             lost = (found.value == 0) & (np.nan_to_num(self.value[which]) != 0)
             better = ~lost & (found.error < self.error[which])
@@ -120,12 +120,16 @@ class _Search:
             self.settled[which] |= found.settled
             # At smaller steps noise alone would be more than what is known.
             vain = lost | found.settled | (RATIO * found.noise > self.error[which])
+            # What changes little, but is known less well, has noise that was not seen.
+            best, error = self.value[which], self.error[which]
+            off = np.fmax(np.abs(found.value - best), error)
+            vain |= (found.error > error) & (off <= _GOOD * np.abs(best))
             which, level = which[~vain], level[~vain] + 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Extrapolated:
-    """Slopes from three steps; `settled` where smaller ones would be no better."""
+class Extrapolated:
+    """Slopes from four steps; `settled` where smaller ones would be no better."""
 
     value: Array
     error: Array
@@ -133,40 +137,41 @@ class _Extrapolated:
     settled: Flags
 
 
-def _extrapolated(pairs: Pairs, noise: Array) -> _Extrapolated:
-    """Return what the differences at 4h, 2h and h make of the slope."""
+def extrapolated(pairs: Pairs, noise: Array) -> Extrapolated:
+    """Return what the differences at 4h, 3h, 2h and h make of the slope."""
     with np.errstate(all="ignore"):
         value, *odd = _limit(pairs.central)
-        bar = KAPPA * np.sqrt(2) * noise / pairs.span[:, 2] + pairs.rounding()[:, 2]
+        bar = KAPPA * np.sqrt(2) * noise / pairs.span[:, 3] + pairs.rounding()[:, 3]
         bar *= _GAIN
         # Terms may vanish by chance: those of second differences, or of other entries,
         # tell how they fall.
-        around = (pairs.plus + pairs.minus) / _MULTIPLES**2
-        _, *even = _limit(around / pairs.span[:, 2:])
-        second, fourth = np.fmax(odd, even)
-        share = fourth / np.fmax(second, bar)
+        around = (pairs.plus + pairs.minus) / MULTIPLES**2
+        _, *even = _limit(around / pairs.span[:, 3:])
+        fourth, sixth = np.fmax(odd, even)
+        share = sixth / np.fmax(fourth, bar)
         known = share[np.isfinite(share)]
         usual = float(np.quantile(known, 0.75)) if known.size else 1.0
-        fourth = np.fmax(fourth, usual * second)
-        truncation = fourth * np.minimum(1.0, _DOUBT * np.fmax(share, usual))
+        sixth = np.fmax(sixth, usual * fourth)
+        truncation = sixth * np.minimum(1.0, _DOUBT * np.fmax(share, usual))
         # Half the change of slope at a kink shrinks no further.
         apart = np.abs(np.diff(around, axis=1)).max(axis=1)
         allowed = _EVEN * np.abs(around).max(axis=1) + 2 * KAPPA * noise
-        truncation += np.where(apart > allowed, apart / pairs.span[:, 2], 0.0)
+        truncation += np.where(apart > allowed, apart / pairs.span[:, 3], 0.0)
         if pairs.crossed is not None:
             truncation[pairs.crossed.any(axis=1)] = np.inf
         error = bar + truncation
         error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
         settled = np.isfinite(error) & (truncation <= RATIO * bar)
-    return _Extrapolated(value, error, bar, settled)
+    return Extrapolated(value, error, bar, settled)
 
 
 def _limit(values: Array) -> tuple[Array, Array, Array]:
-    """Return the limit of values at 4h, 2h and h, and the errors of lower orders.
+    """Return the limit of values at 4h, 3h, 2h and h, and the errors of lower orders.
 
-    Of the value at h, and of what removes the second power.
+    Of what removes the second power, and of what removes the fourth as well.
     """
-    four, two, one = values.T
+    four, three, two, one = values.T
     better = (4 * one - two) / 3
-    best = (64 * one - 20 * two + four) / 45
-    return best, np.abs(better - one), np.abs(best - better)
+    best = (15 * one - 6 * two + three) / 10
+    limit = (56 * one - 28 * two + 8 * three - four) / 35
+    return limit, np.abs(best - better), np.abs(limit - best)

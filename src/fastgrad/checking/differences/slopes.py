@@ -6,18 +6,21 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import choice, refusal
-from fastgrad._arrays import Array, Index
+from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences.exact import exact_slopes
-from fastgrad.checking.differences.extrapolation import extrapolated_slopes
+from fastgrad.checking.differences.extrapolation import WIDTHS, extrapolated_slopes
 from fastgrad.checking.differences.imaginary import (
+    REACH,
     STEP,
     imaginary_slopes,
     is_borne_out,
+    random_directions,
+    slopes_along,
 )
 from fastgrad.checking.differences.ladders import ladder
 from fastgrad.checking.differences.noise import Calibration, calibrate
 from fastgrad.checking.differences.pairs import EPS, RUNGS, Slopes, entry_pairs
-from fastgrad.checking.differences.scales import Every, Given, binary
+from fastgrad.checking.differences.scales import Every, Given, Scale, binary
 from fastgrad.losses import Losses
 
 METHODS = ("auto", "central", "forward", "backward", "complex", "ridders")
@@ -25,6 +28,7 @@ METHODS = ("auto", "central", "forward", "backward", "complex", "ridders")
 _CHUNK = 4096  # entries whose ladders are held at once
 _PIECE = 2**15  # entries that are looked at at once
 FEW = 64  # entries: a second step each costs less than finding the first did
+SEVERAL = 1024  # entries: of more, two steps each are quicker than four
 
 
 def check_method(method: str, step: Any) -> str:
@@ -109,19 +113,24 @@ def slopes_of(
         refuse_lost_step(losses, index, step)
     if few and method == "central" and step is None:
         return _few(losses, np.asarray(index), rng)
+    chosen = method
     if method == "complex":
         measure = partial(complex_slopes, losses, step=step)
     elif step is not None and not with_error:
         measure = partial(_at_step, losses, method=method, step=step)
     else:
         known = calibrate(losses, rng, method=method, step=step)
-        way = {"ridders": ridders_slopes, "exact": _exactly}.get(known.method)
+        chosen = known.method
+        way = {"ridders": ridders_slopes, "exact": _exactly}.get(chosen)
         measure = partial(way or _with_error, losses, calibration=known)
     value = np.empty(len(index))
     error = np.empty(len(index) if with_error else 0)
     for start in range(0, len(index), _PIECE):  # all that is known takes memory
         here = slice(start, start + _PIECE)
-        found = measure(np.asarray(index[here]))
+        own = np.asarray(index[here])
+        found = measure(own)
+        if chosen in ("exact", "central") and step is None:
+            found = _asking_the_function(losses, own, found, rng)
         value[here] = found.value
         if with_error:
             error[here] = found.error
@@ -129,23 +138,51 @@ def slopes_of(
 
 
 def _few(losses: Losses, index: Index, rng: np.random.Generator) -> Slopes:
-    """Exact differences or a complex step, where borne out; else three, or a ladder."""
+    """Exact differences or a complex step, where borne out; else four, or a ladder."""
     if losses.engine == "compiled":
-        calibration = calibrate(losses, rng)
+        calibration, both_sides = calibrate(losses, rng), len(index) <= FEW
         if calibration.method == "exact":
-            return _exactly(losses, index, calibration, both_sides=True)
+            found = _exactly(losses, index, calibration, both_sides)
+            return _asking_the_function(losses, index, found, rng)
     # First: what the function keeps of its last call is to be of real parameters.
-    analytic = imaginary_slopes(losses, index)
+    analytic = imaginary_slopes(losses.imaginary, index)
+    if analytic is not None:
+        off = _off_along_directions(losses, analytic, rng)
+        if off is not None:
+            return plain(analytic, off + 64 * EPS * np.abs(analytic))
     value, error, again = extrapolated_slopes(losses, index, rng)
     if analytic is not None and is_borne_out(analytic, value, error):
         return plain(analytic, error + np.abs(analytic - value))
+    if again.size and losses.engine == "compiled" and losses.function is not None:
+        return _few(losses.function, index, rng)  # it takes no step for a kink
     if again.size:
         calibration = calibrate(losses, rng)
         better = ridders_slopes(losses, index[again], calibration)
-        closer = again[better.error < error[again]]
-        value[closer] = better.value[better.error < error[again]]
-        error[closer] = better.error[better.error < error[again]]
-    return plain(np.where(np.isfinite(error), value, np.nan), error)
+        closer = better.error < error[again]
+        value[again[closer]] = better.value[closer]
+        error[again[closer]] = better.error[closer]
+    found = plain(np.where(np.isfinite(error), value, np.nan), error)
+    return _asking_the_function(losses, index, found, rng)
+
+
+def _off_along_directions(
+    losses: Losses, slopes: Array, rng: np.random.Generator
+) -> Array | None:
+    """Return how far each slope may be off, if differences bear all of them out."""
+    if len(slopes) != len(losses.theta):  # a direction moves the others as well
+        return None
+    scale = Scale(losses.theta, losses.nest.offsets)[:]
+    eps = max(float(np.finfo(dtype).eps) for dtype in losses.nest.dtypes)
+    noise = np.array([max(eps * abs(losses.base), losses.rounding)])
+    off = 0.0
+    for direction in random_directions(scale, rng):
+        inward = losses.inward(direction, REACH)
+        along = slopes_along(inward, lambda d, t: losses.along(d, t)[:, None], noise)
+        here = along.off(slopes[None])
+        if here is None:
+            return None
+        off = max(off, float(here[0]))
+    return off / scale
 
 
 def _exactly(
@@ -163,6 +200,48 @@ def _exactly(
         better = ridders_slopes(losses, index[again], calibration)
         value[again], error[again] = better.value, better.error
     return plain(value, error)
+
+
+def _asking_the_function(
+    losses: Losses, index: Index, found: Slopes, rng: np.random.Generator
+) -> Slopes:
+    """Return the slopes, by the function where a program has none.
+
+    On a step of a staircase it is flat, though not further away, and it takes the edge
+    of every step for a kink.
+    """
+    function = losses.function
+    if function is None or losses.engine != "compiled":
+        return found
+    lost = np.flatnonzero(~np.isfinite(found.value))
+    flat = np.flatnonzero((found.value == 0) & losses.reads(index))
+    which = np.concatenate([lost, flat[_responds(losses, index[flat])]])
+    if which.size == 0:
+        return found
+    value, error = found.value.copy(), np.full(len(index), np.nan)
+    error[: len(found.error)] = found.error
+    better = _few(function, index[which], rng)
+    value[which], error[which] = better.value, better.error
+    return plain(value, error)
+
+
+def _responds(losses: Losses, flat: Index) -> Flags:
+    """Whether a loss that is flat at some entries is another further away.
+
+    On both sides, and not the same. If none of a few is, no further ones are asked.
+    """
+    scale = binary(Scale(losses.theta, losses.nest.offsets)[flat])
+    responds = np.zeros(len(flat), dtype=bool)
+    for some in (slice(FEW), slice(FEW, None)):
+        pairs = entry_pairs(losses, flat[some], scale[some, None] * WIDTHS)
+        both = (pairs.plus != 0) & (pairs.minus != 0) & (pairs.central != 0)
+        responds[some] = both.any(axis=1)
+        if not responds.any():
+            break
+    # Where most do the loss is a staircase, and the others on wider steps of it.
+    if responds.sum() > len(flat) / 2:
+        responds[:] = True
+    return responds
 
 
 def _at_step(losses: Losses, index: Index, method: str, step: Given) -> Slopes:

@@ -3,6 +3,8 @@
 - `problem`: a function and its point, whose nests `flattening` makes vectors.
 - `outputs`: the function called near the point; `entries` of its Jacobian as losses
   with parameters, for all that checks gradients.
+- `quick`: two evaluations a column; `analytic`: the complex step, where real
+  differences bear it out.
 - `sparsity`: columns measured together, and what `strays` from the pattern.
 - `products`: Jacobians that are given by products with vectors.
 """

@@ -12,14 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from fastgrad._arguments import refusal
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import Scale, binary
-from fastgrad.checking.jacobians.sparsity import members
 from fastgrad.losses import Crew
 from fastgrad.params import entry_name
 
-_BATCH = 2**16  # numbers of the outputs that are held at once
+BATCH = 2**16  # numbers of the outputs that are held at once
 _LOUD = 2.0**10  # roundings of the outputs: more is noise, and has to be measured
-_BENT = 1e-3  # of a difference: a change of slope that is worth a smaller step
-_FINER = 16.0
+_AFAR = 2.0**20  # times a step that every smooth output responds to
 
 
 class Outputs:
@@ -85,7 +83,7 @@ class Outputs:
         self, points: Iterator[NDArray[Any]], many: Callable[[NDArray[Any]], Any]
     ) -> Iterator[NDArray[Any]]:
         """Yield the outputs at the points, many of which are handed over at once."""
-        several = max(1, _BATCH // max(1, self.x.size, self.at_x.size))
+        several = max(1, BATCH // max(1, self.x.size, self.at_x.size))
         while chunk := list(itertools.islice(points, several)):
             rows = rows_of(many, np.stack(chunk))
             yield from map(partial(_outputs, np.asarray), rows)
@@ -133,8 +131,19 @@ class Outputs:
         room: Array = np.maximum(self.upper - x, x - self.lower)
         return room
 
+    def margin(self) -> Array:
+        """Return how far each input may be moved to both sides."""
+        x = self._flat()
+        margin: Array = np.minimum(self.upper - x, x - self.lower)
+        return margin
+
+    def rises(self, direction: Array, t: ArrayLike) -> Array:
+        """Return by how much the outputs at x + t[k] direction are above those at x."""
+        return self.along(direction, t) - self.at_x
+
+    @cached_property
     def noise_level(self) -> float:
-        """Return the noise of the outputs relative to them, from two evaluations.
+        """The noise of the outputs relative to them, from two evaluations or four.
 
         Three points so close that the outputs are straight lines but for their noise.
         """
@@ -144,8 +153,18 @@ class Outputs:
             one, two = self.along(step, [1.0, 2.0]) - self.at_x
             noise = np.abs(two - 2 * one) / 6**0.5
             relative = noise / np.fmax(np.abs(self.at_x), np.abs(one))
+            still = (one == 0) & (two == 0)
+            if still.any():
+                sides = self.along(step, [_AFAR, -_AFAR]) != self.at_x
+                if (still & sides.all(axis=0)).any():  # on a step of a staircase
+                    return float(self.eps**0.5)
         known = relative[~np.isnan(relative)]
         return max(self.eps, float(np.quantile(known, 0.75)) if known.size else 0.0)
+
+    @property
+    def loud(self) -> bool:
+        """Whether the outputs are noisier than rounding makes them."""
+        return not self.noise_level <= _LOUD * self.eps
 
     def imaginary(self, points: list[tuple[Any, Any]]) -> Array:
         """Return the imaginary parts of the outputs at x + ih, shape (k, m).
@@ -153,12 +172,25 @@ class Outputs:
         `points` are the inputs that are moved, and their h.
         """
         self.evaluations += len(points)
+        if self.many is not None:
+            return self._imaginary_stacked(points, self.many)
         content = self.fun, self.x
         if self.workers is None:
             return np.array(_imaginary_at(content, points))
         chunks = self._crew.chunks(len(points))
         tasks = ((c.stop - c.start, (points[c],)) for c in chunks)
         return np.concatenate(list(self._crew.run(_imaginary_at, tasks)))
+
+    def _imaginary_stacked(
+        self, points: list[tuple[Any, Any]], many: Callable[[NDArray[Any]], Any]
+    ) -> Array:
+        several = max(1, BATCH // max(1, self.x.size, self.at_x.size))
+        parts = [np.empty((0, self.at_x.size))]
+        for start in range(0, len(points), several):
+            some = points[start : start + several]
+            outputs = rows_of(many, np.stack([_shifted(self.x, *p) for p in some]))
+            parts.append(_imaginary_parts(outputs).reshape(len(some), -1))
+        return np.concatenate(parts)
 
     def moved(self, columns: Any, values: Any) -> NDArray[Any]:
         """Return the point with some inputs at these values."""
@@ -168,126 +200,6 @@ class Outputs:
 
     def _flat(self) -> Array:
         return self.x.ravel().astype(np.float64)
-
-
-def quick_slopes(
-    outputs: Outputs,
-    row: Index,
-    column: Index,
-    group: Index | None,
-    method: str,
-    step: Array | None,
-) -> Array | None:
-    """Return the entries of a Jacobian from two evaluations a column, or one forward.
-
-    The step follows from the noise of the outputs, which two evaluations show; columns
-    that bend more than suits it get a second, smaller one. Returns None where the
-    outputs are noisier than rounding makes them.
-
-    Parameters
-    ----------
-    outputs : Outputs
-    row, column : ndarray of int64
-        The entries.
-    group : ndarray of int64, shape (n,), or None
-        Columns that are moved together; None if each is moved alone, and the entries
-        are those of the whole matrix, row by row.
-    method : {"central", "forward", "backward"}
-    step : ndarray of float64, shape (n,), optional
-        Taken for each column, once.
-    """
-    if step is not None:
-        return _measured(outputs, step, row, column, group, method)[0]
-    level = outputs.noise_level()
-    if not level <= _LOUD * outputs.eps:
-        return None
-    order = 1 / 3 if method == "central" else 1 / 2
-    steps = binary(level**order * outputs.scale)
-    value, bent = _measured(outputs, steps, row, column, group, method)
-    if bent.any():
-        steps = np.where(bent, steps / _FINER, 0.0)
-        finer, _ = _measured(outputs, steps, row, column, group, method)
-        better = (_FINER**2 * finer - value) / (_FINER**2 - 1)
-        value = np.where(bent[column], better, value)
-    return value
-
-
-def _measured(
-    outputs: Outputs,
-    steps: Array,
-    row: Index,
-    column: Index,
-    group: Index | None,
-    method: str,
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Return the slopes of the entries, and who bends; nan for steps of 0."""
-    sides = _sides(outputs, steps, method)
-    if group is None:
-        return _by_column(outputs, sides, np.flatnonzero(steps))
-    moved = np.isin(group, group[steps > 0])
-    return _by_group(outputs, sides, np.where(moved, group, -1), row, column)
-
-
-def _sides(outputs: Outputs, step: Array, method: str) -> list[Array]:
-    """Return where each column is moved to: to both sides, or inward at a bound."""
-    x = outputs.x.ravel()
-    free = (x + step <= outputs.upper) & (x - step >= outputs.lower)
-    short = np.minimum(step, outputs.room() / 2) * outputs.inward()
-    moves = [np.where(free, step, short), np.where(free, -step, 2 * short)]
-    sides = {"forward": slice(1), "backward": slice(1, 2)}
-    return [x + move for move in moves[sides.get(method, slice(2))]]
-
-
-def _by_column(
-    outputs: Outputs, sides: list[Array], columns: Index
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Return the slopes, row by row, some columns measured; which of them bend."""
-    x = outputs.x.ravel()
-    matrix = np.full((x.size, outputs.at_x.size), np.nan)
-    bent = np.zeros(x.size, dtype=bool)
-    several = max(1, _BATCH // (len(sides) * max(1, outputs.at_x.size)))
-    for start in range(0, len(columns), several):
-        own = columns[start : start + several]
-        count = len(sides) * len(own)
-        points = (outputs.moved(j, side[j]) for side in sides for j in own.tolist())
-        rises = np.split(outputs.at(points, count) - outputs.at_x, len(sides))
-        offsets = [(side[own].astype(x.dtype) - x[own])[:, None] for side in sides]
-        matrix[own] = slopes(rises, offsets)
-        if len(sides) == 2:
-            bend, size = (np.abs(f(*rises)).max(axis=1) for f in (np.add, np.subtract))
-            bent[own] = bend > _BENT * size
-    return matrix.T.ravel(), bent
-
-
-def _by_group(
-    outputs: Outputs, sides: list[Array], group: Index, row: Index, column: Index
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Return the slopes of entries whose columns are moved in groups; who bends."""
-    x = outputs.x.ravel()
-    value, bent = np.full(len(row), np.nan), np.zeros(x.size, dtype=bool)
-    offset = [side.astype(x.dtype) - x for side in sides]
-    of_columns = dict(members(group))
-    for g, entries in members(group[column]):
-        own = of_columns[g]
-        points = (outputs.moved(own, side[own]) for side in sides)
-        rises = (outputs.at(points, len(sides)) - outputs.at_x)[:, row[entries]]
-        value[entries] = slopes(list(rises), [o[column[entries]] for o in offset])
-        if len(sides) == 2:
-            size = np.zeros((2, x.size))
-            np.maximum.at(size[0], column[entries], np.abs(rises[0] + rises[1]))
-            np.maximum.at(size[1], column[entries], np.abs(rises[0] - rises[1]))
-            bent |= size[0] > _BENT * size[1]
-    return value, bent
-
-
-def slopes(rises: list[Array], offsets: list[Array]) -> Array:
-    """Return the slope at 0: of the chord, or one-sided of the parabola through 0."""
-    with np.errstate(all="ignore"):
-        if len(rises) == 1:
-            return rises[0] / offsets[0]
-        (f, g), (s, t) = rises, offsets
-        curve = (f * (t / s) - g * (s / t)) / (t - s)
-        return np.where(s * t < 0, (f - g) / (s - t), curve)
 
 
 def _outputs(fun: Callable[[NDArray[Any]], Any], point: NDArray[Any]) -> NDArray[Any]:
@@ -357,15 +269,20 @@ def _imaginary_at(
 ) -> list[Array]:
     """Return the imaginary parts of the outputs with some inputs moved by ih."""
     fun, x = content
-    results = []
-    for columns, h in points:
-        point = x.astype(np.complex128)
-        point.reshape(-1)[columns] += 1j * h
-        outputs = np.asarray(fun(point)).ravel()
-        if outputs.dtype.kind != "c":
-            raise TypeError(
-                '`method="complex"` needs a `fun` that computes with the complex array '
-                f"it is given and returns complex numbers, got {outputs.dtype}."
-            )
-        results.append(outputs.imag.astype(np.float64))
-    return results
+    shifted = (_shifted(x, *point) for point in points)
+    return [_imaginary_parts(np.asarray(fun(point)).ravel()) for point in shifted]
+
+
+def _shifted(x: NDArray[Any], columns: Any, h: Any) -> NDArray[Any]:
+    point = x.astype(np.complex128)
+    point.reshape(-1)[columns] += 1j * h
+    return point
+
+
+def _imaginary_parts(outputs: NDArray[Any]) -> Array:
+    if outputs.dtype.kind != "c":
+        raise TypeError(
+            '`method="complex"` needs a `fun` that computes with the complex array it '
+            f"is given and returns complex numbers, got {outputs.dtype}."
+        )
+    return outputs.imag.astype(np.float64)

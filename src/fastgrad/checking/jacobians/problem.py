@@ -20,10 +20,12 @@ from fastgrad._arrays import Array, Index
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.differences import EPS, Given, check_method, slopes_of
 from fastgrad.checking.jacobians import sparsity as patterns
+from fastgrad.checking.jacobians.analytic import analytic_jacobian
 from fastgrad.checking.jacobians.entries import Entries
 from fastgrad.checking.jacobians.flattening import FlatFunction, is_nest
-from fastgrad.checking.jacobians.outputs import Outputs, quick_slopes, rows_of
+from fastgrad.checking.jacobians.outputs import Outputs, rows_of
 from fastgrad.checking.jacobians.products import entries_of_products
+from fastgrad.checking.jacobians.quick import quick_slopes
 from fastgrad.checking.jacobians.strays import Probe
 from fastgrad.params import Nest, limits
 from fastgrad.reports import Blocks, GradientReport
@@ -129,6 +131,25 @@ class Problem:
         steps = None if self.step is None else self.step[np.arange(self.shape[1])]
         method = "central" if self.method == "complex" else self.method
         return quick_slopes(self.outputs, *where, method, steps)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether steps are chosen here, as they suit central differences."""
+        return self.method == "central" and self.step is None
+
+    def by_complex_steps(self) -> tuple[Array, Array] | None:
+        """Return the entries, and their bars; None where there are no such steps.
+
+        See `analytic_jacobian`.
+        """
+        if not self.chooses or self.sparsity is not None or self.flat.is_complex:
+            return None
+        found = analytic_jacobian(self.outputs, self.rng())
+        if found is None:
+            return None
+        jacobian, row, column = found
+        bars = np.outer(row, column) + 64 * EPS * np.abs(jacobian)
+        return jacobian.ravel(), bars.ravel()
 
     def steps_of_entries(self) -> Given | None:
         """Return the steps of the entries, if they were asked for."""
@@ -318,7 +339,7 @@ class Problem:
         return value
 
     def _probe(self) -> Probe:
-        level = max(EPS, self.outputs.noise_level())
+        level = max(EPS, self.outputs.noise_level)
         order = 1.0 if self.method in ("forward", "backward") else 2.0
         relative = level ** (1 / (order + 1))
         if self.step is not None:

@@ -12,7 +12,8 @@ import numpy as np
 from fastgrad._arguments import Seed
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import binary
-from fastgrad.checking.jacobians.outputs import Outputs, slopes
+from fastgrad.checking.jacobians.outputs import Outputs
+from fastgrad.checking.jacobians.quick import slopes
 
 # |u| of an entry is smaller than this in one of 100 Gaussian directions.
 UNLUCKY = 0.0125
