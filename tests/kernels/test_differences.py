@@ -54,6 +54,7 @@ ONE = {
     "arctanh": (mpmath.atanh, INSIDE),
     "erf": (mpmath.erf, BELL),
     "erfc": (mpmath.erfc, BELL),
+    "ndtr": (mpmath.ncdf, BELL),
     "lgamma": (mpmath.loggamma, np.abs(LINE[:60])),
 }
 PAIR = (RNG.normal(size=50), np.r_[RNG.normal(size=30), signed(-6, 2.5, 20)])
@@ -85,6 +86,7 @@ TAILS = {
     "tanh": (near(320, 380) * RNG.choice([-1, 1], 40),),
     "erf": (near(24.5, 28.5) * RNG.choice([-1, 1], 40),),
     "erfc": (near(24.5, 28.5) * RNG.choice([-1, 1], 40),),
+    "ndtr": (near(5.0, 40.0) * RNG.choice([-1, 1], 40),),
     "arctan": (signed(100, 160, 40),),
     "power": (10.0 ** near(-107, -95), near(2.9, 3.1)),
     "logaddexp": (near(-400, -300), near(300, 400)),
@@ -212,6 +214,7 @@ def test_differences_are_right_to_a_few_ulp_of_themselves(name, at_every_level):
 NUMPY = {
     "erf": special.erf,
     "erfc": special.erfc,
+    "ndtr": special.ndtr,
     "lgamma": special.gammaln,
     "abs": np.abs,
 }

@@ -12,11 +12,12 @@ import math
 import operator
 import warnings
 
+import mpmath
 import numpy as np
 import pytest
 from meaning_calls import CALLS, DRAWS, MORE
 from program_functions import trace
-from scipy import sparse, stats
+from scipy import sparse, special, stats
 
 from fastgrad.program.primitives.functions import FUNCTIONS
 from fastgrad.program.primitives.meanings import MEANINGS, meaning_of
@@ -297,3 +298,31 @@ def test_operations_carry_the_name_of_the_function_that_the_user_called():
         "scipy.stats.norm.logpdf",
         "np.sum",
     }
+
+
+NORMAL = {
+    "ndtr": (special.ndtr, mpmath.ncdf),
+    "cdf": (stats.norm.cdf, mpmath.ncdf),
+    "sf": (stats.norm.sf, lambda x: mpmath.ncdf(-x)),
+    "log_ndtr": (special.log_ndtr, lambda x: mpmath.log(mpmath.ncdf(x))),
+    "logcdf": (stats.norm.logcdf, lambda x: mpmath.log(mpmath.ncdf(x))),
+    "logsf": (stats.norm.logsf, lambda x: mpmath.log(mpmath.ncdf(-x))),
+}
+
+
+@pytest.mark.parametrize("name", NORMAL)
+def test_the_normal_distribution_has_its_digits_in_both_tails(name):
+    """Whatever SciPy's own values lose there to the rounding of x / sqrt(2)."""
+    function, exact = NORMAL[name]
+    x = np.linspace(-36.3, 36.7, 13)
+    program = trace(lambda x: np.sum(function(x)), x)
+    with mpmath.workdps(620):
+        at = [mpmath.mpf(each) for each in x.tolist()]
+        values = [exact(each) for each in at]
+        for h in (1e-9, 1e-3, -1e-2):
+            expected = [
+                float(exact(each + mpmath.mpf(h)) - value)
+                for each, value in zip(at, values, strict=True)
+            ]
+            found, _ = program.at_entries(np.arange(x.size), np.full(x.size, h))
+            np.testing.assert_allclose(found, expected, rtol=8 * 2**-52)

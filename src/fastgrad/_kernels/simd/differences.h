@@ -16,6 +16,9 @@
 
 #define LN2 0x1.62e42fefa39efp-1
 #define TWO_OVER_SQRT_PI 0x1.20dd750429b6dp+0
+#define ONE_OVER_SQRT_2PI 0x1.9884533d43651p-2
+#define ROOT_HALF 0x1.6a09e667f3bcdp-1 /* and what that takes from sqrt(1 / 2) */
+#define REST_OF_ROOT_HALF -0x1.bdd3413b26456p-55
 
 /* x + d, and what rounding took from it. */
 typedef struct {
@@ -123,6 +126,12 @@ static double times_share(double times, double x, double y)
     return times_square(times, exp(0.5 * gap.value)) * (1.0 + gap.rest);
 }
 
+/* What log(e^high + e^low) is above high. */
+static double above_larger(double high, double low)
+{
+    return low == high ? LN2 : log1p(exp(low - high));
+}
+
 static double logaddexp_difference(double x, double y, double dx, double dy, double f0)
 {
     if (x == -INFINITY && y == -INFINITY && dx < INFINITY && dy < INFINITY)
@@ -133,8 +142,10 @@ static double logaddexp_difference(double x, double y, double dx, double dy, dou
         return log1p(change);
     if (ratio > 1e-290 && ratio < INFINITY)
         return log(ratio);
-    const double u = x + dx, v = y + dy, high = u > v ? u : v, low = u > v ? v : u;
-    return (low == high ? high + LN2 : high + log1p(exp(low - high))) - f0;
+    const double u = x + dx, v = y + dy;
+    const double high0 = x > y ? x : y, high = u > v ? u : v;
+    const double larger = (u > v) != (x > y) ? high - high0 : u > v ? dx : dy;
+    return larger + (above_larger(high, u > v ? v : u) - above_larger(high0, x > y ? y : x));
 }
 
 /* ---- circular functions -------------------------------------------------------------- */
@@ -277,38 +288,69 @@ static double bell(double x)
     return TWO_OVER_SQRT_PI * exp(-(x * x)) * (1.0 - rest_of_square(x));
 }
 
-static double times_bell(double times, double x)
+/* times e^(-k x^2), k a power of two. */
+static double times_bell(double times, double x, double k)
 {
-    if (x * x < 600.0)
-        return times * bell(x);
-    times *= TWO_OVER_SQRT_PI * (1.0 - rest_of_square(x));
-    return times_square(times, exp(-0.5 * (x * x)));
+    times *= 1.0 - k * rest_of_square(x);
+    if (k * (x * x) < 600.0)
+        return times * exp(-k * (x * x));
+    return times_square(times, exp(-0.5 * k * (x * x)));
 }
 
-/* The integral of the bell from x to x + d, in steps; across many steps the values are
- * far apart, those of erfc where both are on one side. */
-static double erf_difference(double x, double d, double f0)
+/* The integral of height e^(-k t^2) from x to x + d, in steps; NaN if these are many. */
+static double bell_integral(double height, double x, double d, double k)
 {
     const double size = fabs(x) > fabs(x + d) ? fabs(x) : fabs(x + d);
     const double steps = ceil(fabs(d) * (1.0 + size) / ERF_STEP);
-    if (!(steps <= 8.0)) {
-        const moved y = move(x, d);
-        const double correction = y.rest == 0.0 ? 0.0 : y.rest * bell(y.value);
-        if (x > 0.0 && y.value > 0.0)
-            return erfc(x) - (erfc(y.value) - correction);
-        if (x < 0.0 && y.value < 0.0)
-            return (erfc(-y.value) + correction) - erfc(-x);
-        return (erf(y.value) + correction) - erf(x);
-    }
+    if (!(steps <= 8.0))
+        return NAN;
     double sum = 0.0;
     for (double s = 0.0; s < steps; s++) {
         const double t = d * (s / steps);
-        for (int k = 0; k < N_NODES; k++) {
-            const double at = t + NODES[k] * (d / steps);
-            sum += WEIGHTS[k] * exp(-at * (2.0 * x + at));
+        for (int j = 0; j < N_NODES; j++) {
+            const double at = t + NODES[j] * (d / steps);
+            sum += WEIGHTS[j] * exp(-k * at * (2.0 * x + at));
         }
     }
-    return times_bell((d / steps) * sum, x);
+    return times_bell(height * (d / steps) * sum, x, k);
+}
+
+/* Across many steps the values are far apart, those of erfc where both are on one side. */
+static double erf_difference(double x, double d, double f0)
+{
+    const double near = bell_integral(TWO_OVER_SQRT_PI, x, d, 1.0);
+    if (near == near)
+        return near;
+    const moved y = move(x, d);
+    const double correction = y.rest == 0.0 ? 0.0 : y.rest * bell(y.value);
+    if (x > 0.0 && y.value > 0.0)
+        return erfc(x) - (erfc(y.value) - correction);
+    if (x < 0.0 && y.value < 0.0)
+        return (erfc(-y.value) + correction) - erfc(-x);
+    return (erf(y.value) + correction) - erf(x);
+}
+
+/* The normal distribution, by erfc of -x / sqrt(2) and of what rounding took from that. */
+static double normal_below(double x)
+{
+    const double t = -ROOT_HALF * x;
+    if (!(fabs(t) < 30.0))
+        return 0.5 * erfc(t);
+    const double rest = fma(-ROOT_HALF, x, -t) - REST_OF_ROOT_HALF * x;
+    return 0.5 * (erfc(t) - rest * bell(t));
+}
+
+static double ndtr_difference(double x, double d, double f0)
+{
+    const double near = bell_integral(ONE_OVER_SQRT_2PI, x, d, 0.5);
+    if (near == near)
+        return near;
+    const moved y = move(x, d);
+    const double correction =
+        y.rest == 0.0 ? 0.0 : times_bell(ONE_OVER_SQRT_2PI * y.rest, y.value, 0.5);
+    if (x > 0.0 && y.value > 0.0)
+        return normal_below(-x) - (normal_below(-y.value) - correction);
+    return (normal_below(y.value) + correction) - normal_below(x);
 }
 
 static double erfc_difference(double x, double d, double f0)

@@ -79,6 +79,7 @@ KERNEL_LANES(lanes_arcsinh, arcsinh_difference)
 KERNEL_LANES(lanes_arccosh, arccosh_difference)
 KERNEL_LANES(lanes_arctanh, arctanh_difference)
 KERNEL_LANES(lanes_lgamma, lgamma_difference)
+KERNEL_LANES(lanes_ndtr, ndtr_difference)
 KERNEL_LANES_2(lanes_arctan2, arctan2_difference)
 KERNEL_LANES_2(lanes_hypot, hypot_difference)
 
@@ -135,12 +136,17 @@ KERNEL_1(lanes_rint, vec_step_difference(vec_libm_rint(x), f0, &side))
 KERNEL_1(lanes_trunc, vec_step_difference(vec_libm_trunc(x), f0, &side))
 KERNEL_1(lanes_not, vec_outcome(x == 0.0, dx, dx, f0, &side))
 
-/* x - f0, nothing between equal infinities. (A branch on x == f0 would be mispredicted.) */
-static double gap(double x, double f0)
+/* x - f0 and what rounding took from it, nothing between equal infinities. (A branch on
+ * x == f0 would be mispredicted.) */
+static moved gap(double x, double f0)
 {
-    const double difference = x - f0;
-    return difference == difference || x != f0 ? difference : 0.0;
+    moved found = move(x, -f0);
+    found.value = found.value == found.value || x != f0 ? found.value : 0.0;
+    found.rest = found.rest == found.rest ? found.rest : 0.0;
+    return found;
 }
+/* What x + d is beyond f0. */
+INLINE vd vec_beyond(vd d, moved gap) { return (d + gap.value) + gap.rest; }
 
 /* max(x, y) - f0 = max(dx + (x0 - f0), dy + (y0 - f0)): exact where the winner stays,
  * since its own term is then dx + 0 or dy + 0; min likewise. The hottest of the kernels
@@ -155,10 +161,10 @@ static double gap(double x, double f0)
             const double x0 = a.base[i * a.base_step];                                 \
             const double y0 = b.base[i * b.base_step];                                 \
             const double f0 = f.value[i * f.step];                                     \
-            const double x1 = gap(x0, f0), y1 = gap(y0, f0);                           \
+            const moved x1 = gap(x0, f0), y1 = gap(y0, f0);                            \
             for (int v = 0; v < N_VECS; v++) {                                         \
-                const vd x = vec_load(a.d + i * a.step + v * VEC_LEN) + x1;            \
-                const vd y = vec_load(b.d + i * b.step + v * VEC_LEN) + y1;            \
+                const vd x = vec_beyond(vec_load(a.d + i * a.step + v * VEC_LEN), x1); \
+                const vd y = vec_beyond(vec_load(b.d + i * b.step + v * VEC_LEN), y1); \
                 vec_store(out + i * LANES + v * VEC_LEN,                               \
                           vec_keep_nan(x, winner(x, y)));                              \
                 cross[v] = vec_note_sides(cross[v], x - y, x0 - y0);                   \
@@ -187,10 +193,10 @@ KERNEL_WINNER(lanes_minimum, vec_smaller)
         for (int64_t i = first; i < end; i++) {                                        \
             const double x0 = a.base[i * a.base_step], y0 = b.base[i * b.base_step];   \
             const double f0 = f.value[i * f.step];                                     \
-            const double x1 = gap(x0, f0);                                             \
-            const vd y = vec_splat(gap(y0, f0));                                       \
+            const moved x1 = gap(x0, f0);                                              \
+            const vd y = vec_beyond(vec_splat(0.0), gap(y0, f0));                      \
             for (int v = 0; v < N_VECS; v++) {                                         \
-                const vd x = vec_load(a.d + i * a.step + v * VEC_LEN) + x1;            \
+                const vd x = vec_beyond(vec_load(a.d + i * a.step + v * VEC_LEN), x1); \
                 vec_store(out + i * LANES + v * VEC_LEN, winner(y, x));                \
                 cross[v] = vec_note_sides(cross[v], x - y, x0 - y0);                   \
             }                                                                          \

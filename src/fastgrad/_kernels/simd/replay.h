@@ -54,7 +54,8 @@
     X(COSH, cosh, lanes_cosh, 300) X(ARCSINH, arcsinh, lanes_arcsinh, 400) \
     X(ARCCOSH, arccosh, lanes_arccosh, 400) X(ARCTANH, arctanh, lanes_arctanh, 400) \
     X(EXP2, exp2, lanes_exp2, 100) X(CBRT, cbrt, lanes_cbrt, 300) \
-    X(LGAMMA, lgamma, lanes_lgamma, 2000) X(FLOOR, floor, lanes_floor, 3) \
+    X(LGAMMA, lgamma, lanes_lgamma, 2000) X(NDTR, ndtr, lanes_ndtr, 300) \
+    X(FLOOR, floor, lanes_floor, 3) \
     X(CEIL, ceil, lanes_ceil, 3) X(RINT, rint, lanes_rint, 3) \
     X(TRUNC, trunc, lanes_trunc, 3) X(NOT, not, lanes_not, 2) \
     X(ADD, add, lanes_add, 1) X(SUBTRACT, subtract, lanes_subtract, 1) \

@@ -7,6 +7,7 @@ one that it stands for; `also` are others.
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,29 @@ def _scipy_special(name: str) -> Callable[[Array], Array]:
 
 _digamma = _scipy_special("digamma")
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
+#: And what that takes from sqrt(1 / 2).
+_ROOT_HALF, _REST_OF_ROOT_HALF = math.sqrt(0.5), -4.833646656726457e-17
+
+
+def normal_below(x: float) -> float:
+    """The normal distribution, also far below zero.
+
+    There erfc of -x / sqrt(2) feels what rounding took from that.
+    """
+    t = -_ROOT_HALF * x
+    if not abs(t) < 30:
+        return 0.5 * math.erfc(t)
+    rest = float(-Fraction(_ROOT_HALF) * Fraction(x) - Fraction(t))
+    rest -= _REST_OF_ROOT_HALF * x
+    return 0.5 * (math.erfc(t) - rest * _TWO_OVER_SQRT_PI * math.exp(-t * t))
+
+
+def _ndtr(x: Array) -> Array:
+    out, x = np.array(_scipy_special("ndtr")(x)), np.asarray(x)
+    below = x < -1
+    out[below] = [normal_below(each) for each in x[below].tolist()]
+    return out
+
 
 # ---- of one number ------------------------------------------------------------------
 
@@ -125,6 +149,12 @@ _smooth(
     _scipy_special("erfc"),
     lambda out, x: -_TWO_OVER_SQRT_PI * np.exp(-(x**2)),
     also=["erfc", "erfc (vectorized)"],
+)
+_smooth(
+    "ndtr",
+    _ndtr,
+    lambda out, x: np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi),
+    also=["ndtr", "normal_below (vectorized)"],
 )
 _smooth(
     "lgamma",

@@ -158,7 +158,7 @@ for _name, _ufunc in {**{n: n for n in _SAME_NAME}, **_OTHER_NAME}.items():
     means(f"math.{_name}")(_as(getattr(np, _ufunc)))
 
 
-def _without_scipy(function):
+def without_scipy(function):
     """Of traced arrays a primitive, of others the values, as a function of arrays."""
     ufunc = np.frompyfunc(function, 1, 1)
     return lambda x: ufunc(x) if is_traced(x) else np.asarray(ufunc(x), dtype=float)
@@ -169,7 +169,7 @@ def _lgamma(x: float):
 
 
 _lgamma.__name__ = "lgamma"
-erf, erfc, lgamma = map(_without_scipy, (math.erf, math.erfc, _lgamma))
+erf, erfc, lgamma = map(without_scipy, (math.erf, math.erfc, _lgamma))
 for _name, _function in {"erf": erf, "erfc": erfc, "lgamma": lgamma}.items():
     means(f"math.{_name}")(_as(_function))
 

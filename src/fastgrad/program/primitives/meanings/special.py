@@ -10,9 +10,10 @@ import math
 
 import numpy as np
 
+from fastgrad.program.primitives.elementwise import normal_below
 from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
-from fastgrad.program.primitives.meanings.numbers import erfc
 from fastgrad.program.primitives.meanings.numbers import lgamma as gammaln
+from fastgrad.program.primitives.meanings.numbers import without_scipy
 from fastgrad.program.primitives.meanings.polynomials import horner
 from fastgrad.program.primitives.meanings.registry import means
 
@@ -163,10 +164,7 @@ def pseudo_huber(delta, r):
 # ---- the normal distribution --------------------------------------------------------
 
 
-@means("scipy.special.ndtr")
-def ndtr(x):
-    return 0.5 * erfc(-math.sqrt(0.5) * x)
-
+ndtr = without_scipy(normal_below)
 
 #: (2k - 1)!! with alternating signs, from the last to the first: A&S 26.2.12.
 _MILLS = [(-1) ** k * float(math.prod(range(1, 2 * k, 2))) for k in range(9, -1, -1)]
