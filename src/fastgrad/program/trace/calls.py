@@ -269,8 +269,10 @@ def _librarys(
         return _with_traced(recording, site, known, *recording.lifted((args, kwargs)))
     if function is copy.deepcopy:
         return copy.deepcopy(args[0], recording.copies())
-    if known.of_object is not None and not kwargs:
-        return known.of_object(recording, site, *args)
+    if known.of_object is not None:
+        result = known.of_object(recording, site, *args, **kwargs)
+        if result is not NotImplemented:
+            return result
     if known.about is not None:
         return known.about(*args, **kwargs)
     if known.lazy:

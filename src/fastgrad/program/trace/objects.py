@@ -10,7 +10,8 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from numbers import Rational
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,12 @@ from fastgrad.program.trace.complexes import Complex, is_complex, is_live
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.neutral import is_foreign
 from fastgrad.program.trace.recording import Recording, record
+from fastgrad.program.trace.special_methods import (
+    defined,
+    is_special,
+    shown,
+    special,
+)
 from fastgrad.program.trace.traced import (
     Traced,
     any_live,
@@ -33,29 +40,6 @@ from fastgrad.program.trace.traced import (
 
 _CONTAINERS = (list, dict, set)
 _NUMERIC = (np.generic, Complex, list, tuple)
-_SIMPLE = frozenset([list, tuple, dict, str, range, Traced, ModuleType, np.ndarray])
-
-
-def defined(recording: Recording, of: Any, name: str) -> Any:
-    """What the user's class of an object defines under a name, if anything."""
-    kind = type(of)
-    if kind in _SIMPLE:
-        return None
-    key = (kind, name)
-    if key not in recording.definitions:
-        found = inspect.getattr_static(kind, name, None)
-        recording.definitions[key] = found if _is_users(found) else None
-    return recording.definitions[key]
-
-
-def _is_users(found: Any) -> bool:
-    if isinstance(found, property):
-        found = found.fget
-    elif isinstance(found, functools.cached_property):
-        found = found.func
-    elif not isinstance(found, FunctionType):
-        found = inspect.getattr_static(type(found), "__get__", None)
-    return isinstance(found, FunctionType) and calls.is_users(found)
 
 
 # ---- attributes ----------------------------------------------------------------------
@@ -221,27 +205,6 @@ class Target:
 # ---- values --------------------------------------------------------------------------
 
 
-def iterate(recording: Recording, site: Any, of: Any) -> Any:
-    """``iter(of)``."""
-    if type(of) is np.ndarray:
-        return recording.turns(of)
-    if type(of) is Foreign:
-        return _elements(recording, site, of)
-    found = defined(recording, of, "__iter__")
-    if found is not None:
-        return calls.call(recording, site, found, (of,), {})
-    return of
-
-
-def _elements(recording: Recording, site: Any, of: Foreign) -> Any:
-    """What an object made of traced arrays gives when it is iterated over."""
-    whole = calls.call_opaque_at(recording, site, list, of)
-    if type(whole) is not Foreign:
-        return whole
-    at = functools.partial(calls.call_opaque_at, recording, site, operator.getitem)
-    return [at(whole, i) for i in range(len(whole.held))]
-
-
 def augment(recording: Recording, site: Any, symbol: str, x: Any, value: Any) -> Any:
     """``x += value``: what x is then, itself if it changes in place."""
     if type(x) is np.ndarray:
@@ -286,14 +249,15 @@ def mixed(
 ) -> Any:
     """An operator of a traced array and something that is no number."""
     if isinstance(x, str):
-        return operation(x, _shown(y))
+        return operation(x, shown(y))
     if Foreign in (type(x), type(y)):
         return calls.call_opaque_at(recording, site, operation, x, y)
+    if is_special(recording, operation.__name__, x, y):
+        return special(recording, site, operation.__name__, operation, x, y)
     for a, b in ((x, y), (y, x)):
         if type(a) is not np.ndarray and not isinstance(a, _NUMERIC):
-            found = defined(recording, a, f"__{operation.__name__.rstrip('_')}__")
-            if found is not None:
-                return special(recording, site, operation.__name__, operation, x, y)
+            if isinstance(a, Rational) and not b.ndim:  # as NumPy's scalars
+                return operation(*[float(z) if z is a else z for z in (x, y)])
             dense = recording.dense(a)
             if dense is not a:
                 meaning = meaning_of(operation)
@@ -304,43 +268,6 @@ def mixed(
             if is_foreign(type(a)) and type(a) is not Traced:
                 return calls.call_opaque_at(recording, site, operation, x, y)
     return operation(x, y)
-
-
-def special(
-    recording: Recording,
-    site: Any,
-    name: str,
-    operation: Callable[..., Any],
-    *operands: Any,
-) -> Any:
-    """An operator of objects: by the special method of the user's class, rewritten."""
-    x = operands[0]
-    if Foreign in map(type, operands):
-        return calls.call_opaque_at(recording, site, operation, *operands)
-    if name == "mod" and isinstance(x, str):
-        return operation(x, _shown(operands[1]))
-    word = name.rstrip("_")
-    found = defined(recording, x, f"__{word}__")
-    if found is not None:
-        result = calls.call(recording, site, found, operands, {})
-        if result is not NotImplemented:
-            return result
-    if len(operands) == 2:
-        found = defined(recording, operands[1], f"__r{word}__")
-        if found is not None and type(x) is not type(operands[1]):
-            result = calls.call(recording, site, found, operands[::-1], {})
-            if result is not NotImplemented:
-                return result
-    return operation(*operands)
-
-
-def _shown(x: Any) -> Any:
-    """Numbers for a text: those at theta."""
-    if isinstance(x, tuple):
-        return tuple(map(_shown, x))
-    if type(x) is Traced:
-        return x.node.value if x.ndim else float(x.node.value)
-    return x
 
 
 # ---- with ----------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def _shown(x: Any) -> Any:
     return str(x) if isinstance(x, (Traced, Complex)) else x
 
 
-#: Those that read and set attributes: what `objects` does instead.
+#: Those that look into objects: what is done instead, NotImplemented if nothing else.
 OF_OBJECTS: dict[Any, Callable[..., Any]] = {}
 
 # ---- with traced arguments -----------------------------------------------------------
@@ -83,10 +83,6 @@ def _map(call: Any, function: Any, *iterables: Any) -> Any:
 
 def _filter(call: Any, function: Any, iterable: Any) -> Any:
     return (x for x in iterable if (x if function is None else call(function, x)))
-
-
-def _reduce(call: Any, function: Any, iterable: Any, *initial: Any) -> Any:
-    return functools.reduce(lambda x, y: call(function, x, y), iterable, *initial)
 
 
 def _whole(function: Any) -> Callable[..., Any]:
@@ -121,7 +117,6 @@ MEANINGS: dict[Any, Callable[..., Any]] = {
     builtins.map: _map,
     builtins.filter: _filter,
     builtins.abs: lambda call, x: np.abs(x),
-    functools.reduce: _reduce,
     operator.index: lambda call, x: operator.index(x),
     operator.getitem: lambda call, x, key: x[key],
     math.floor: _whole(np.floor),

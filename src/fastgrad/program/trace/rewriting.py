@@ -237,7 +237,7 @@ class _Rewriter(ast.NodeTransformer):
     def _test(self, node: ast.expr) -> Any:
         """A condition: the user's own arrays, too, are asked for their truth."""
         new = self.visit(node)
-        if isinstance(node, (ast.Name, ast.Attribute)):
+        if isinstance(node, (ast.Name, ast.Attribute, ast.Call)):
             return self._at(node, "truth", new)
         return new
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.program.sources import current_trace
-from fastgrad.program.trace import calls, objects
+from fastgrad.program.trace import calls, objects, special_methods
 from fastgrad.program.trace.numpy_calls import OPERANDS, elementwise
 from fastgrad.program.trace.traced import Traced, is_basic
 
@@ -160,16 +160,25 @@ class Site:
         recording = current_trace.get()
         if recording is None:
             return of
-        return objects.iterate(recording, self, of)
+        return special_methods.iterate(recording, self, of)
 
     def unpack(self, of: Any, /) -> Any:
         """``a, b = of``."""
         recording = current_trace.get()
-        if recording is None or type(of) is not np.ndarray:
+        if recording is None:
             return of
-        return recording.lift(of)
+        if type(of) is np.ndarray:
+            return recording.lift(of)
+        return special_methods.iterate(recording, self, of)
 
-    truth = unpack
+    def truth(self, of: Any, /) -> Any:
+        """``if of``."""
+        recording = current_trace.get()
+        if recording is None or type(of) in _NUMBERS:
+            return of
+        if type(of) is np.ndarray:
+            return recording.lift(of)
+        return special_methods.truth(recording, self, of)
 
     def chain(self, left: Any, /, *rest: Any) -> Any:
         """``left < middle <= right``: names of comparisons, then what is compared."""
@@ -244,7 +253,7 @@ def _binary(name: str, ufunc: str) -> Callable[[Site, Any, Any], Any]:
             return objects.mixed(recording, self, operation, x, y)
         if of_x is np.ndarray and of_y is np.ndarray:
             return operation(x, y)
-        return objects.special(recording, self, name, operation, x, y)
+        return special_methods.special(recording, self, name, operation, x, y)
 
     binary.__doc__ = f"``operator.{name}``."
     return binary
@@ -257,9 +266,9 @@ def _unary(name: str) -> Callable[[Site, Any], Any]:
         recording = current_trace.get()
         if recording is None or type(x) in _NUMBERS:
             return operation(x)
-        x = self.unpack(x)
+        x = recording.lift(x) if type(x) is np.ndarray else x
         recording.locate(self)
-        return objects.special(recording, self, name, operation, x)
+        return special_methods.special(recording, self, name, operation, x)
 
     unary.__doc__ = f"``operator.{name}``."
     return unary
