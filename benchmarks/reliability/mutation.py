@@ -6,7 +6,8 @@
 `record` runs the tests once and writes down which of them executes which line, and how
 long each takes (`pip install coverage`). A mutant, one change of `changes.py`, is then
 made in a fork of a process that has collected all tests: functions get the mutated code
-and the tests that execute its line are run, the fastest first, until one fails. A fork
+and the tests that execute its line are run, those of its room and the fastest first,
+until one fails. A fork
 that hangs or crashes has caught it, too. What survives is printed.
 """
 
@@ -228,7 +229,13 @@ def mutation(rooms: list[str], options: argparse.Namespace):
             found = lines.get(str(mutants.path), {})
             names = found.get(change.line) or found.get(change.statement.lineno, [])
             known = [name for name in names if name in seconds and name in by_name]
-            return sorted(known, key=seconds.__getitem__)
+            own = mutants.path.relative_to(SOURCE).parts[:-1]
+
+            def order(name: str) -> tuple[int, float]:
+                there = Path(name).parts[1 : len(own) + 1]
+                return -len(os.path.commonprefix([own, there])), seconds[name]
+
+            return sorted(known, key=order)
 
         def outcome(mutants: Mutants, change: Change, names: list[str]) -> int:
             def work() -> None:

@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from fastgrad import gain
@@ -39,3 +41,14 @@ def test_gains_are_the_integrals(name):
     assert found.unit == pytest.approx(mean(lambda z: phi(z) ** 2, kinks) ** -0.5, 1e-9)
     backward = mean(lambda z: slope(z) ** 2, kinks) ** -0.5
     assert found.backward == pytest.approx(backward, 1e-8)
+
+
+@given(
+    st.floats(-40, 40), st.sampled_from([0.0, 0.01, -1.0]), st.sampled_from([1, 7.0])
+)
+def test_a_kink_is_found_wherever_it_is(kink, before, after):
+    """Where the function is zero around, too."""
+    phi = as_activation(
+        lambda x: np.where(x > kink, after * (x - kink), before * (x - kink))
+    )
+    np.testing.assert_allclose(phi.kinks, [kink], rtol=1e-8, atol=1e-8)

@@ -82,6 +82,8 @@ def test_rows_are_those_of_the_whole(scheme):
     part = scheme((3000, 7, 3), seed=4, name="E", rows=(1000, 2000))
     assert np.array_equal(part, whole[1000:2000])
     assert scheme((3000, 7, 3), rows=(5, 5)).shape == (0, 7, 3)
+    first = scheme([3000, 7, 3], seed=4, name="E", rows=[0, 2])
+    assert np.array_equal(first, whole[:2])
 
 
 @by_name
@@ -441,6 +443,8 @@ def test_delta_orthogonal_convolutions_keep_every_input_s_length():
     kernel = np.fft.fft2(w, s=(10, 10))
     y = np.fft.ifft2(np.einsum("oihw,ihw->ohw", kernel, np.fft.fft2(x))).real
     assert math.isclose(np.sum(y**2), np.sum(x**2), rel_tol=1e-12)
+    tap = init.delta_orthogonal((6, 4, 3), seed=2)[..., 1]
+    assert np.array_equal(tap, init.orthogonal((6, 4), seed=2))  # of one stream
     grouped = init.delta_orthogonal((6, 2, 5), seed=2, groups=2)
     assert np.count_nonzero(grouped) == 12
     for block in grouped.reshape(2, 3, 2, 5)[..., 2]:
@@ -611,12 +615,30 @@ def test_arguments_that_make_no_sense_are_refused(options, error, message):
         init.variance_scaling(**{"shape": (4, 3), **options})
 
 
+def test_the_least_bound_is_taken():
+    weights = init.truncated_normal((50, 50), std=1.0, bound=0.1)
+    assert np.abs(weights).max() <= 0.1 / init.truncated_std(0.1)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: init.truncated_normal(3, bound=0.0), "`bound` must be finite"),
         (lambda: init.truncated_normal(3, bound=math.inf), "`bound` must be finite"),
+        (
+            lambda: init.truncated_normal(3, bound=0.09),
+            "`bound` must be .* at least 0.1",
+        ),
         (lambda: init.truncated_normal(3, std=-1.0), "`std` must be finite"),
+        (lambda: init.initialize((4, -3)), "`shapes` must not have negative lengths"),
+        (
+            lambda: init.initialize({"W": (4, -3)}),
+            r'`shapes\["W"\]` must not have negative lengths',
+        ),
+        (
+            lambda: init.initialize({"b": (4,)}, num_threads=0),
+            "`num_threads` must be positive",
+        ),
         (lambda: init.orthogonal((3, 3), gain=math.nan), "`gain` must be finite"),
         (lambda: init.delta_orthogonal((3, 3)), "`shape` must have a spatial axis"),
         (

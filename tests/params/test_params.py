@@ -79,10 +79,33 @@ def test_vector_and_back(params):
     nest = Nest(params)
     vector = nest.vector(params)
     assert vector.tolist() == numbers
-    back = nest.unvector(vector)
+    back = nest.unvector(-vector)
     assert type(back) is (np.float64 if isinstance(params, float) else type(params))
-    assert flat(back) == numbers
+    assert flat(back) == [-x for x in numbers]
     assert Nest(back).names == nest.names
+
+
+def test_numbers_come_back_as_numbers():
+    """Whatever floats they are; arrays of no axes stay arrays."""
+    assert Nest(2.5).unvector(np.array([1.5])) == 1.5
+    params = {"a": 2.5, "b": np.float32(0.5), "c": np.array(1.0)}
+    nest = Nest(params)
+    assert [dtype.name for dtype in nest.dtypes] == ["float64", "float32", "float64"]
+    back = nest.unvector(np.array([1.0, 2.0, 3.0]))
+    assert [type(x) for x in back.values()] == [np.float64, np.float64, np.ndarray]
+
+
+@given(NESTS.filter(flat), st.lists(st.integers(0, 100)))
+def test_entries_by_block(params, index):
+    """Places in the list of each block's entries, in the order in which they stand."""
+    nest = Nest(params)
+    index = np.array([k % nest.size for k in index], dtype=np.int64)
+    found = [(block, here.tolist()) for block, here in nest.by_block(index)]
+    blocks = nest.block_of(index).tolist()
+    assert found == [
+        (b, [k for k, other in enumerate(blocks) if other == b])
+        for b in sorted(set(blocks))
+    ]
 
 
 @given(NESTS.filter(flat), st.data())
@@ -144,6 +167,15 @@ def test_floats_and_read_only_arrays_are_copied():
     assert nest.structure["number"] == 3.5
 
 
+def test_memory_that_overlaps_itself_is_copied():
+    """An entry moved in place would move another one."""
+    three = np.ones(3)
+    (leaf,) = Nest(np.lib.stride_tricks.as_strided(three, (2, 2), (8, 8))).leaves
+    leaf[0, 1] = 5.0
+    assert leaf.tolist() == [[1.0, 5.0], [1.0, 1.0]]
+    assert three.tolist() == [1.0, 1.0, 1.0]
+
+
 def test_read_only_mappings():
     """A mapping that is no dict is rebuilt as one where it has to be."""
     nest = Nest(MappingProxyType({"w": 1.0}))
@@ -172,6 +204,10 @@ def test_shared_memory_is_noticed():
         ({"W": [1.0, 2]}, TypeError, r'`params\["W"\]\[1\]` .* got int'),
         ({"W": None}, TypeError, "got None"),
         (Layer(np.ones(1), "relu"), TypeError, r"`params\.b` .* got str"),
+        ({"W": Layer}, TypeError, r'`params\["W"\]` .* got type\.$'),
+        ({"n": 2**53}, TypeError, rf"got int {2**53}: leave out what is not"),
+        ({"n": 2**53 - 1}, TypeError, rf"got int {2**53 - 1}: write {2**53 - 1}\.0"),
+        ({"s": 1j}, TypeError, r"got complex 1j\.$"),
         ({"W": np.array([[1, np.nan]])}, ValueError, r"finite, got nan at \[0, 1\]"),
         ({"W": np.inf}, ValueError, r"must be finite, got inf at \[\]"),
         ({}, ValueError, "at least one entry"),
@@ -197,11 +233,15 @@ def test_parameters_that_make_no_sense(params, error, message):
         ({"W": 1.0, "b": 1.0, "c": 1.0}, ValueError, "must have the keys of `params`"),
         ([np.ones((2, 3)), np.ones(2)], TypeError, "must be a dict, as `params`"),
         (None, TypeError, "must be a dict, as `params`, got NoneType"),
-        ({"W": None, "b": np.ones(2)}, TypeError, r'`grads\["W"\]` must be an array'),
+        (
+            {"W": None, "b": np.ones(2)},
+            TypeError,
+            r'`grads\["W"\]` must be an array, .*: where there is no gradient, give z',
+        ),
         (
             {"W": {"x": 1.0}, "b": np.ones(2)},
             TypeError,
-            "must be an array, .* got dict",
+            r"must be an array, .* got dict {'x': 1.0}\.$",
         ),
         ({"W": 1j * np.ones((2, 3)), "b": np.ones(2)}, TypeError, "got complex128"),
         ({"W": [[1.0], [1.0, 2.0]], "b": np.ones(2)}, TypeError, "got list"),
@@ -247,6 +287,25 @@ def test_wrong_number_of_members():
     """Lists must have as many members as the parameters'."""
     with pytest.raises(ValueError, match="must have 2 members, as `params`, got 3"):
         Nest((1.0, 2.0)).vector([1.0, 2.0, 3.0], "grads")
+
+
+def test_members_within_members_are_named():
+    """Both in the gradient and in the parameters."""
+    nest = Nest({"a": [np.ones(2), (1.0, 2.0)]})
+    words = r'`g\["a"\]\[1\]` must have 2 members, as `params\["a"\]\[1\]`, got 1'
+    with pytest.raises(ValueError, match=words):
+        nest.vector({"a": [np.ones(2), [1.0]]}, "g")
+
+
+def test_arrays_that_are_gone_are_noticed():
+    params = {"W": np.ones(2), "b": np.ones(1)}
+    nest = Nest(params)
+    saved = nest.snapshot()
+    for change in (lambda: params.pop("b"), lambda: params.update(c=1.0, b=np.ones(1))):
+        change()
+        assert nest.change_since(saved) == "put other arrays in their place"
+        nest.restore(saved)
+        assert nest.change_since(saved) is None
 
 
 def test_containers_are_put_back():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special
+from scipy import integrate, special, stats
 
 from fastgrad import initializers
 from fastgrad.initializers import activations, gains
@@ -167,6 +167,22 @@ def test_correlation_is_that_of_closed_forms(c, q):
     arc = math.sqrt(1 - c * c) + c * (math.pi - math.acos(c))
     relu = q * arc / (2 * math.pi)
     assert math.isclose(correlation("relu", c, q), relu, rel_tol=1e-9, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("c", [-0.7, 0.3, 0.99])
+@pytest.mark.parametrize("q", [1.0, 20.0])
+def test_correlation_of_a_kink_that_is_not_at_zero(c, q):
+    """Of max(x - 1, 0): y given x is normal, which leaves one integral."""
+    s = math.sqrt(q * (1 - c * c))
+
+    def integrand(x):
+        d = (c * x - 1) / s
+        inner = s * (stats.norm.pdf(d) + d * stats.norm.cdf(d))
+        return (x - 1) * inner * stats.norm.pdf(x, scale=math.sqrt(q))
+
+    right, _ = integrate.quad(integrand, 1, 12 * math.sqrt(q), epsabs=1e-13, limit=400)
+    found = correlation(lambda x: np.maximum(x - 1, 0), c, q)
+    assert math.isclose(found, right, rel_tol=1e-7, abs_tol=1e-11)
 
 
 def test_he_relu_correlations_tend_to_one():
@@ -520,6 +536,10 @@ def test_residual_scaling_by_the_growth_it_leaves():
     assert math.isclose(2**depth.log2_growth, 2.5937, rel_tol=1e-4)
     fixup = gains.residual_scale(16, "fixup", layers_per_block=3)
     assert fixup == (0.5, 0.0, 0.0)
+    # Of m layers L^(-1 / (2m - 2)), Zhang et al. (2019).
+    for layers, branch in ((2, 0.25), (5, 16**-0.125)):
+        scale = gains.residual_scale(16, "fixup", layers_per_block=layers)
+        assert scale == (branch, 0.0, 0.0)
     assert gains.residual_scale(16, "zero") == (1.0, 0.0, 0.0)
 
 

@@ -269,6 +269,14 @@ def test_without_affine_or_running_statistics(affine, tracked, rng):
     assert bn.cache.x.shape == x.shape  # inference leaves the batch of training
 
 
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_channels_are_where_they_are_said_to_be(axis, rng):
+    x = rng.standard_normal((6, 4, 4, 4)) * np.arange(1.0, 5) + 3
+    y = np.moveaxis(fg.BatchNorm(4, axis=axis, eps=0.0)(x), axis, -1).reshape(-1, 4)
+    np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-13)
+    np.testing.assert_allclose(y.var(axis=0), 1, rtol=1e-13)
+
+
 def test_inference_uses_running_statistics_and_changes_nothing(rng):
     bn = fg.BatchNorm(3)
     bn.gamma, bn.beta = np.array([1.0, 2.0, -1.0]), np.array([0.0, 1.0, 5.0])

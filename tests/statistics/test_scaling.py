@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+import re
 import tracemalloc
 import warnings
 from decimal import Decimal
@@ -295,6 +296,10 @@ def test_moments_of_other_features_do_not_add():
         ValueError, match=r"same features and ddof, got shapes \(2,\) and"
     ):
         fg.moments(np.ones((3, 2))) + fg.moments(np.ones((3, 4)))
+    with pytest.raises(
+        ValueError, match=r"same features and ddof, .* ddof \S+ and 1\."
+    ):
+        fg.moments(np.ones((3, 2))) + fg.moments(np.ones((3, 2)), ddof=1)
 
 
 def test_merged_scalers_are_the_scaler_of_all(rng):
@@ -304,6 +309,23 @@ def test_merged_scalers_are_the_scaler_of_all(rng):
     assert a.n_samples_seen_ == 5000
     for j in range(4):
         assert digits(a.scale_[j], exact_std(x[:, j])) >= 15
+
+
+def test_scalers_of_frames_merge_if_their_names_are_the_same(rng):
+    pandas = pytest.importorskip("pandas")
+    x = rng.standard_normal((40, 2))
+
+    def fitted(names):
+        return fg.StandardScaler().fit(pandas.DataFrame(x, columns=names))
+
+    assert fitted(["a", "b"]).merge(fitted(["a", "b"])).n_samples_seen_ == 80
+    for names, words in [
+        (["b", "a"], "must be in the same order"),
+        (["a", "c"], "unseen at fit time:\n- c\n.*yet now missing:\n- b\n$"),
+    ]:
+        with pytest.raises(ValueError, match=f"(?s){words}") as caught:
+            fitted(["a", "b"]).merge(fitted(names))
+        assert ("same order" in str(caught.value)) == (names == ["b", "a"])
 
 
 # moments(): axes, types, errors.
@@ -411,6 +433,13 @@ def test_infinities_are_reported_by_column(rng):
     for array in (x, np.asfortranarray(x)):
         with pytest.raises(ValueError, match=r"got infinity in columns 2, 17\."):
             fg.moments(array)
+    first = ", ".join(map(str, range(10)))
+    for columns, more in ((10, ""), (11, ", ...")):
+        bad = np.full((2, columns), np.inf)
+        with pytest.raises(
+            ValueError, match=rf"in columns {first}{re.escape(more)}\.$"
+        ):
+            fg.moments(bad)
 
 
 # The scaler.
@@ -427,6 +456,14 @@ def test_scikit_learns_estimator_checks(with_mean):
     failed = [r["check_name"] for r in results if r["status"] == "failed"]
     assert failed == []
     assert sum(r["status"] == "passed" for r in results) > 40
+
+
+def test_scikit_learn_is_told_what_is_kept():
+    pytest.importorskip("sklearn", minversion="1.6")
+    tags = fg.StandardScaler().__sklearn_tags__().transformer_tags
+    assert set(tags.preserves_dtype) == {"float32", "float64"}
+    names = fg.StandardScaler().fit(np.eye(2)).get_feature_names_out()
+    assert (names.tolist(), names.dtype) == (["x0", "x1"], np.dtype(object))
 
 
 def test_agrees_with_scikit_learn(rng):
@@ -530,6 +567,10 @@ def test_in_place_and_out(rng):
     overlapping = np.concatenate([kept, kept])
     scaler.transform(overlapping[:50], out=overlapping[1:51])
     np.testing.assert_array_equal(overlapping[1:51], z)
+    square = rng.standard_normal((6, 6))  # its transpose begins where it does
+    z = fg.StandardScaler().fit(square).transform(square)
+    fg.StandardScaler().fit(square).transform(square, out=square.T)
+    np.testing.assert_array_equal(square.T, z)
     with pytest.raises(ValueError, match=r"`out` must be an array of shape \(50, 3\)"):
         scaler.transform(kept, out=np.empty((50, 3), np.float32))
 
@@ -541,6 +582,10 @@ def test_read_only_memory_maps(tmp_path, rng):
     a, b = fg.StandardScaler(copy=False).fit(mapped), fg.StandardScaler().fit(x)
     assert state_bits(a) == state_bits(b)
     np.testing.assert_array_equal(a.transform(mapped), b.transform(x))
+    x.flags.writeable = False
+    z = a.transform(x)
+    assert z.flags.writeable
+    np.testing.assert_array_equal(x, np.load(tmp_path / "x.npy"))
 
 
 def test_a_generator_of_chunks_is_one_fit(rng):
@@ -556,6 +601,29 @@ def test_the_progress_bar_counts_chunks(capsys):
     pytest.importorskip("tqdm")
     fg.StandardScaler().fit((np.ones((4, 2)) * i for i in range(3)), progress=True)
     assert "3 chunks" in capsys.readouterr().err
+    scaler = fg.StandardScaler()
+    scaler.partial_fit(np.ones((4, 2)) * i for i in range(3))
+    scaler.partial_fit(np.ones((4, 2)))
+    assert not capsys.readouterr().err
+    assert (scaler.n_samples_seen_, scaler.n_samples_seen_.dtype.kind) == (16, "i")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32])
+def test_weights_go_with_their_rows_through_all_slabs(dtype, monkeypatch, rng):
+    """Where rows of weight zero are left out, and where types are converted."""
+    monkeypatch.setattr("fastgrad.statistics.tables._SLAB", 64)
+    monkeypatch.setattr("fastgrad.statistics.affine._SLAB", 64)
+    x = rng.integers(-50, 50, (101, 3)).astype(dtype)
+    z = fg.StandardScaler().fit_transform(x)
+    np.testing.assert_allclose(z, (x - x.mean(0)) / x.std(0), rtol=1e-13, atol=1e-13)
+    w = rng.integers(0, 4, 101)
+    found, right = (
+        fg.moments(x, weights=w),
+        exact_moments(np.repeat(x, w, axis=0)[:, 1]),
+    )
+    assert found.count[1] == np.count_nonzero(w)
+    assert digits(found.mean[1], right[0]) >= 15
+    np.testing.assert_array_equal(found.weight, w.sum())
 
 
 def test_memory_does_not_grow_with_the_rows(rng):
@@ -725,6 +793,22 @@ def test_sparse_statistics_are_those_of_the_dense(seed, layout, density, kind, w
     np.testing.assert_allclose(ours.inverse_transform(z).toarray(), x, rtol=1e-13)
 
 
+def test_sparse_matrices_of_repeated_entries_and_of_one_row():
+    """Entries in any order, which add up; the matrix itself stays as it is."""
+    from scipy import sparse
+
+    parts = np.array([1.0, 2.0, 5.0, 0.5]), np.array([2, 0, 0, 1]), np.array([0, 3, 4])
+    x = sparse.csc_array(parts, shape=(3, 2), copy=True)
+    dense = fg.StandardScaler(with_mean=False).fit(x.toarray())
+    ours = fg.StandardScaler(with_mean=False).fit(x)
+    np.testing.assert_allclose(ours.mean_, dense.mean_, rtol=1e-15)
+    np.testing.assert_allclose(ours.scale_, dense.scale_, rtol=1e-15)
+    for before, after in zip(parts, (x.data, x.indices, x.indptr), strict=True):
+        np.testing.assert_array_equal(after, before)
+    one = fg.StandardScaler(with_mean=False).fit(sparse.csr_array([[3.0, 0.0]]))
+    np.testing.assert_array_equal(one.mean_, [3.0, 0.0])
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
 def test_sparse_matrices_keep_their_type_and_may_be_overwritten(dtype, rng):
     from scipy import sparse
@@ -766,8 +850,10 @@ def test_notebooks_show_what_scikit_learn_shows():
 
 
 def test_not_fitted():
-    with pytest.raises(ValueError, match="is not fitted yet: call `fit` first"):
-        fg.StandardScaler().transform([[1.0]])
+    new = fg.StandardScaler()
+    for call in (new.transform, new.inverse_transform, new.drift):
+        with pytest.raises(ValueError, match="is not fitted yet: call `fit` first"):
+            call([[1.0]])
     assert not hasattr(fg.StandardScaler(), "mean_")
 
 

@@ -203,9 +203,13 @@ def _is_rough(
 ) -> NDArray[np.bool_]:
     """Whether the function on each panel is no polynomial of degree 15."""
     half = (right - left)[:, None] / 2
-    y = _values(activation, left[:, None] + half * (1 + NODES))
+    x = left[:, None] + half * (1 + NODES)
+    y = _values(activation, x)
     ends = _values(activation, np.stack([left, right], axis=1))
-    size = np.maximum(np.abs(y).max(axis=1), typical)
+    by_argument = np.abs(x).max(axis=1) * np.ptp(y, axis=1) / (right - left)
+    size = np.maximum.reduce(  # of what rounds: the value, and its argument
+        [np.abs(y).max(axis=1), by_argument, np.full(len(y), typical)]
+    )
     tail = np.abs(y @ _TO_COEFFICIENTS[-2:].T).max(axis=1)
     miss = np.abs(y @ _ENDS.T - ends).max(axis=1)
     rough: NDArray[np.bool_] = np.maximum(tail, miss) > 1e-12 * size
