@@ -53,6 +53,9 @@ _FUNCTIONS = {
 _SILENT = (ast.Raise, ast.Assert, ast.JoinedStr, ast.AnnAssign)
 
 
+_LENGTH = 120  # of what is shown of a statement
+
+
 @dataclass
 class Change:
     """What stands in one place of a tree, and what is to stand there instead."""
@@ -79,12 +82,12 @@ class Change:
             self._put(self.old)
 
     def __str__(self) -> str:
-        before = ast.unparse(self.statement).split("\n")[0]
-        self._put(self.new)
-        after = ast.unparse(self.statement).split("\n")[0]
+        shown = []
+        for node in (self.old, self.new):
+            self._put(node)
+            shown.append(ast.unparse(self.statement).split("\n")[0][:_LENGTH])
         self._put(self.old)
-        after = "" if self.old is self.statement else f"  ->  {after}"
-        return f"{self.line}, {self.function}: {self.what}: {before}{after}"
+        return f"{self.line}, {self.function}: {self.what}: {'  ->  '.join(shown)}"
 
     def _put(self, node: ast.AST) -> None:
         if isinstance(self.holder, list):

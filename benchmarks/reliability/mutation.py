@@ -27,6 +27,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import Any
 
 import hypothesis
 import pytest
@@ -113,11 +114,25 @@ def forked(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def record(items: list[pytest.Item]) -> None:
-    """Run each test in a fork, and keep its seconds and the lines it executes."""
+def record(tests: list[str]) -> None:
+    """Run each test in a fork, and keep its seconds and the lines it executes.
+
+    What is executed before, at import, is in a context without a name.
+    """
     import coverage
 
     KEPT.mkdir(parents=True, exist_ok=True)
+    cover = coverage.Coverage(
+        str(KEPT / "lines"), source=[str(SOURCE)], config_file=False
+    )
+    cover.load()
+    cover.start()
+    functions()
+    collected(tests, lambda items: run_all(items, cover))
+
+
+def run_all(items: list[pytest.Item], cover: Any) -> None:
+    """See `record`."""
     log = KEPT / "seconds"
     log.touch()
 
@@ -126,11 +141,6 @@ def record(items: list[pytest.Item]) -> None:
             print(json.dumps((item.nodeid, seconds, good)), file=file)
 
     def work() -> None:
-        cover = coverage.Coverage(
-            str(KEPT / "lines"), source=[str(SOURCE)], config_file=False
-        )
-        cover.load()
-        cover.start()
         for item, following in zip(left, [*left[1:], None], strict=True):
             cover.switch_context(item.nodeid)
             start = time.perf_counter()
@@ -225,17 +235,15 @@ def mutation(rooms: list[str], options: argparse.Namespace):
         there = functions()
         gc.freeze()
 
-        def tests_of(mutants: Mutants, change: Change) -> list[str]:
+        def tests_of(mutants: Mutants, change: Change) -> list[str] | None:
+            """Tests that run what is changed; None if importing alone does."""
             found = lines.get(str(mutants.path), {})
             names = found.get(change.line) or found.get(change.statement.lineno, [])
+            if names == [""]:
+                return None
             known = [name for name in names if name in seconds and name in by_name]
-            own = mutants.path.relative_to(SOURCE).parts[:-1]
-
-            def order(name: str) -> tuple[int, float]:
-                there = Path(name).parts[1 : len(own) + 1]
-                return -len(os.path.commonprefix([own, there])), seconds[name]
-
-            return sorted(known, key=order)
+            own = f"tests/{mutants.path.relative_to(SOURCE).parent}/"
+            return sorted(known, key=lambda x: (not x.startswith(own), seconds[x]))
 
         def outcome(mutants: Mutants, change: Change, names: list[str]) -> int:
             def work() -> None:
@@ -251,10 +259,10 @@ def mutation(rooms: list[str], options: argparse.Namespace):
         def report(room: str) -> None:
             chance = random.Random(options.seed)
             every = [(m, c) for m in map(Mutants, modules(room)) for c in m.changes]
+            every = [(*m, t) for m in every if (t := tests_of(*m)) is not None]
             drawn = chance.sample(every, min(options.count, len(every)))
             tried, survivors, start = 0, 0, time.perf_counter()
-            for mutants, change in drawn:
-                names = tests_of(mutants, change)
+            for mutants, change, names in drawn:
                 total, run = 0.0, []
                 for name in names:
                     total += seconds[name]
@@ -288,7 +296,7 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=PATIENCE)
     options = parser.parse_args()
     if options.what[0] == "record":
-        collected(options.what[1:], record)
+        record(options.what[1:])
     else:
         collected([], mutation(options.what, options))
 
