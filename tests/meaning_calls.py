@@ -168,6 +168,25 @@ MORE = {
     "scipy.special.log_ndtr": [(lambda f, a: f(40.0 * a), (9,))],
     "scipy.special.digamma": [(lambda f, a: f(5.0 * a), (9,))],
     "numpy.interp": [(lambda f, a: f(4.0 * a, POINTS, HEIGHTS, right=2.0), (9,))],
+    "numpy.linalg.norm": [(lambda f, a: a * f(np.where(a > 0.2, a, 0.0), 0), (6,))],
+    "numpy.correlate": [
+        (lambda f, a, b, mode=mode: f(a, b, mode), (3,), (6,))
+        for mode in ("full", "same", "valid")
+    ],
+    "numpy.logaddexp.reduce": [(lambda f, a: f(a, 1, keepdims=True), (2, 3))],
+    "numpy.isneginf": [(lambda f, a: a * f(np.where(a > 0.0, a, -np.inf)), (6,))],
+    "numpy.polynomial.polynomial.polyval": [
+        (lambda f, a, b: f(b, a), (3, 2), (4,)),
+        (lambda f, a, b: f(b, a, tensor=False), (3, 4), (4,)),
+    ],
+    "scipy.spatial.distance.cdist": [
+        (lambda f, a, b: f(a, b, "canberra"), (4, 3), (2, 3))
+    ],
+    "scipy.stats.moment": [(lambda f, a: f(a, [1, 2, 3]), (6,))],
+    "scipy.signal.lfilter": [
+        (lambda f, a: f([1.0, 0.5], np.append(2.0, a), POINTS), (2,)),
+        (lambda f, a: f(a, [2.0, 0.5], POINTS), (2,)),
+    ],
 }
 #: name -> (call(function, *arrays), shape of each array), ...
 CALLS = {

@@ -145,6 +145,13 @@ def flat(result):
     return np.concatenate([np.ravel(part) for part in parts])
 
 
+def shape_of(result):
+    """The shape of a result, or of each of its parts."""
+    if isinstance(result, (tuple, list)):
+        return [np.shape(part) for part in result]
+    return np.shape(result)
+
+
 def value_of(function, call, arrays):
     """What the function gives, or None where it takes no such arguments."""
     try:
@@ -158,11 +165,11 @@ def value_of(function, call, arrays):
 
 def agree(function, call, arrays, traced):
     """Compare where the arrays of `traced` are parameters; False if not covered."""
-    covered = True
+    covered, shape = True, None
 
     def loss_of(f):
         def loss(parameters):
-            nonlocal covered
+            nonlocal covered, shape
             given = list(arrays)
             for i, x in zip(traced, parameters, strict=True):
                 given[i] = x
@@ -170,6 +177,7 @@ def agree(function, call, arrays, traced):
             if result is NotImplemented:
                 covered = False
                 return np.sum(parameters[0])
+            shape = shape_of(result)
             row = flat(result)
             return np.sum(row * np.cos(np.arange(row.size)))
 
@@ -181,11 +189,12 @@ def agree(function, call, arrays, traced):
     program = trace(lambda p: loss_of(meaning)(p) + 0.0 * np.sum(p[0]), at)
     if not covered:
         return False
-    plain = loss_of(function)
+    plain, of_meaning = loss_of(function), shape
     result = flat(call(function, *arrays))
     size = 0.01 + np.abs(result.astype(float)).sum()
     eps = np.finfo(result.dtype if result.dtype.kind == "f" else float).eps
     assert abs(program.value - plain(at)) <= 1e3 * eps * size
+    assert of_meaning == shape
     rng = np.random.default_rng(5)
     directions = [rng.normal(size=x.shape) for x in at]
     along = np.concatenate([d.ravel() for d in directions])

@@ -32,10 +32,8 @@ def argsort(
     label: str,
 ) -> Node:
     """Stable whatever `kind`: equal elements leave open how they are ordered."""
-    shape = x.shape if axis is not None else (x.value.size,)
-    along, at = _along(x, axis if shape else None, label)
-    positions = graph.apply("argsort", [along], [at], label=label)
-    return graph.reshape(positions, shape, label)
+    along, at = _along(x, axis if x.shape else None, label)
+    return graph.apply("argsort", [along], [at], label=label)
 
 
 @stands_for(np.sort)

@@ -17,10 +17,7 @@ def is_traced(x):
     return bool(getattr(x, "live", False))
 
 
-@means(
-    *("numpy.asarray", "numpy.asanyarray", "numpy.ascontiguousarray"),
-    *("numpy.asfortranarray", "numpy.asarray_chkfinite"),
-)
+@means("numpy.asarray", "numpy.asanyarray", "numpy.asarray_chkfinite")
 def asarray(a, dtype=None, order=None):
     """Itself, or the stack of a sequence's elements."""
     if not is_traced(a):
@@ -28,6 +25,12 @@ def asarray(a, dtype=None, order=None):
     if isinstance(a, (list, tuple)):
         a = np.stack([asarray(x) for x in a])
     return a if dtype in (None, a.dtype) else a.astype(dtype)
+
+
+@means("numpy.ascontiguousarray", "numpy.asfortranarray")
+def in_order(a, dtype=None):
+    """The same, of one axis at least."""
+    return np.atleast_1d(asarray(a, dtype))
 
 
 @means("numpy.array")

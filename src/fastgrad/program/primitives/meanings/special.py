@@ -74,7 +74,7 @@ def exp10(x):
 def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
     if return_sign:
         return NotImplemented
-    a = asarray(a)
+    a = np.atleast_1d(asarray(a))
     top = np.max(a, axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
     terms = np.exp(a - top)

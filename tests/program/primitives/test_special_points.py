@@ -1,0 +1,58 @@
+"""Derivatives where formulas meet 0 / 0, log 0 or a factor of zero: in closed form."""
+
+import numpy as np
+import pytest
+from program_functions import trace
+from scipy import stats
+
+from fastgrad.program.primitives.meanings.densities import CONTINUOUS
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "by_x", "by_y"),
+    [
+        (0.0, 2.0, 0.0, 0.0),
+        (0.0, 1.0, 1.0, 0.0),
+        (0.0, 3.5, 0.0, 0.0),
+        (2.0, 0.0, 0.0, np.log(2.0)),
+        (2.0, 3.0, 12.0, 8.0 * np.log(2.0)),
+        (-2.0, 3.0, 12.0, 0.0),
+    ],
+)
+def test_powers(x, y, by_x, by_y):
+    params = [np.array([x]), np.array([y])]
+    found = trace(lambda p: np.sum(p[0] ** p[1]), params).gradient()
+    np.testing.assert_allclose(np.concatenate(found), [by_x, by_y], rtol=1e-14)
+
+
+def test_determinants_of_which_some_are_zero(rng):
+    """That of a matrix of rank n - 1 has a derivative, its adjugate transposed."""
+    a = rng.normal(size=(3, 3, 3))
+    a[1, 2] = a[1, 0] - 2.0 * a[1, 1]
+    found = trace(lambda w: np.sum(np.linalg.det(w)), a).gradient()
+    for matrix, slope in zip(a, found, strict=True):
+        np.testing.assert_allclose(slope, _cofactors(matrix), rtol=1e-10, atol=1e-12)
+
+
+def _cofactors(a):
+    rest = [[1, 2], [0, 2], [0, 1]]
+    minors = [[np.linalg.det(a[np.ix_(i, j)]) for j in rest] for i in rest]
+    return np.array(minors) * [[1, -1, 1], [-1, 1, -1], [1, -1, 1]]
+
+
+SHAPES = {"a": 1.3, "b": 2.1, "df": 3.2, "c": 1.7, "s": 0.6, "dfn": 4.0, "dfd": 5.0}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, d in CONTINUOUS.items() if np.isfinite(d.support).any()]
+)
+def test_densities_beyond_their_ends_are_flat(name):
+    """Zero, with a slope of zero; and what is inside is not disturbed by it."""
+    made = CONTINUOUS[name]
+    shapes = [SHAPES[shape] for shape in made.shapes]
+    low, high = made.support
+    z = np.array([low - 0.7, low + 0.4, high + 0.3 if np.isfinite(high) else low - 2.0])
+    pdf = getattr(stats, name).pdf
+    found = trace(lambda w: np.sum(pdf(w, *shapes)), z).gradient()
+    inside = (pdf(z[1] + 1e-6, *shapes) - pdf(z[1] - 1e-6, *shapes)) / 2e-6
+    np.testing.assert_allclose(found, [0.0, inside, 0.0], rtol=1e-6, atol=1e-9)
