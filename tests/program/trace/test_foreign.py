@@ -8,6 +8,8 @@ import fastgrad as fg
 spatial = pytest.importorskip("scipy.spatial")
 linalg = pytest.importorskip("scipy.sparse.linalg")
 sparse = pytest.importorskip("scipy.sparse")
+stats = pytest.importorskip("scipy.stats")
+interpolate = pytest.importorskip("scipy.interpolate")
 POINTS = np.random.default_rng(0).normal(size=(6, 3))
 TARGET = np.random.default_rng(1).normal(size=(6, 3))
 
@@ -127,3 +129,57 @@ def test_subclasses_of_arrays_keep_their_operators():
     report = fg.check_gradient(loss, x, right)
     assert (report.engine, report.verdict) == ("compiled", "correct")
     assert fg.check_gradient(loss, x, right * [1, 1.001]).verdict == "wrong"
+
+
+# ---- more than what stands for an object does ----------------------------------------
+
+AT = np.linspace(-1, 1, 5)
+COEFFICIENTS = np.array([0.3, -0.2, -0.5, 1.0])
+
+
+def powers(p):
+    return np.polynomial.Polynomial(p)
+
+
+def falling(p):
+    f = np.poly1d(p)
+    return (f * f + 2 * f - np.poly1d([1.0, 0.0]))(AT).sum() + f[0] * f.c[1] + f.order
+
+
+def spline(p):
+    return interpolate.CubicSpline(AT[:4], p)
+
+
+def normal(p):
+    return stats.norm(loc=p[0], scale=np.exp(p[1]))
+
+
+BEYOND = {
+    "product": lambda p: np.sum((powers(p) * powers(p))(AT)),
+    "of numbers": lambda p: np.sum((2 * powers(p) + 1 - p[0] * powers(p))(AT)),
+    "roots": lambda p: powers(p).roots().real.max() + powers(p).deriv().roots().real[0],
+    "falling": falling,
+    "attribute": lambda p: spline(p).c[0].sum() + spline(p).derivative().c[1, 0],
+    "moving points": lambda p: spline(p)(0.01 * p[0]) + spline(p).integrate(0.0, p[1]),
+    "moments": lambda p: (
+        normal(p).mean() * normal(p).std() + normal(p).interval(0.5)[0]
+    ),
+    "quantile": lambda p: normal(p).ppf(0.3) - normal(p).logpdf(AT).sum(),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_what_a_stand_in_does_not_do_its_object_does(name, monkeypatch):
+    # Why it is wrong takes longer to find than that it is.
+    monkeypatch.setattr("fastgrad.causes.name_causes", lambda *_, **__: ())
+    loss, p = BEYOND[name], COEFFICIENTS
+    program = fg.trace(loss, p.copy())
+    assert program.python_operations
+    slopes = [(loss(p + e) - loss(p - e)) / 2e-6 for e in 1e-6 * np.eye(4)]
+    np.testing.assert_allclose(program.gradient(), slopes, rtol=1e-6, atol=1e-8)
+    step = np.array([1e-3, -1e-3, 2e-3, 1e-3])
+    moved = program.along(step, [1.0])[0]
+    if np.isfinite(moved):
+        np.testing.assert_allclose(moved, loss(p + step) - loss(p), rtol=1e-7)
+    wrong = program.gradient() * [1, 1, 1, 1.1] + [0.1, 0, 0, 0]
+    assert fg.check_gradient(loss, p, wrong).verdict == "wrong"

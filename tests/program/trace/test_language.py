@@ -811,6 +811,13 @@ def view_of_a_copy_written_to(w):
     return first.sum() * w[0] + columns @ columns + table.sum()
 
 
+@case
+def views_by_name(w):
+    x = w * 1.0
+    x.view()[0] *= 3.0
+    return x.sum() + (w.view(np.float64) ** 2)[::-1] @ w.view(np.ndarray)
+
+
 #: Those that call something nobody knows.
 IN_PYTHON = {"stat", "numpy_poly", "np_matrix_things"}
 

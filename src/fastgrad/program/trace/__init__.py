@@ -13,7 +13,8 @@ its shape, `complexes` pairs of them, `memory` what arrays share. `numpy_calls` 
 NumPy's functions, of which `fourier` and `vectorized` are two of their own, `methods`
 those of arrays, `python_functions` Python's own, `outcomes` and `as_numbers` what the
 loss acts on, `opaque` all others: by `templates` of their calls, and for `foreign`
-objects that they return; `special_methods` are those of the user's objects.
+objects that they return. `stand_ins` of objects of libraries are exchanged for these,
+`special_methods` are those of the user's objects.
 
 One trace: `recording` is what it has met, `kept` what it leaves behind in the user's
 objects, `tracing` its beginning and end, `agreement` what two of them have in common.

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.program.primitives.meanings.registry import StandIn
 from fastgrad.program.sources import TraceError
 from fastgrad.program.trace import python_functions
 from fastgrad.program.trace.complexes import Complex
@@ -27,6 +28,7 @@ from fastgrad.program.trace.neutral import concerned
 from fastgrad.program.trace.opaque import call_opaque
 from fastgrad.program.trace.packages import enters
 from fastgrad.program.trace.recording import Recording
+from fastgrad.program.trace.stand_ins import itself, made
 from fastgrad.program.trace.templates import holds
 from fastgrad.program.trace.traced import Traced
 from fastgrad.program.trace.vectorized import vectorized
@@ -265,7 +267,7 @@ def _librarys(
             return _of_array(recording, site, lifted, function, *given)
         return function(*args, **kwargs)
     known = recording.known(function)
-    if isinstance(of, (Traced, Complex)):
+    if isinstance(of, (Traced, Complex, StandIn)):
         return _with_traced(recording, site, known, *recording.lifted((args, kwargs)))
     if function is copy.deepcopy:
         return copy.deepcopy(args[0], recording.copies())
@@ -304,7 +306,7 @@ def _with_traced(
     if site is not None:
         recording.locate(site)
     try:
-        return call_opaque(recording, function, args, kwargs)
+        return call_opaque(recording, itself(recording, function), args, kwargs)
     except TraceError as error:
         if isinstance(reason, TraceError):
             del recording.refused[refused:]
@@ -319,6 +321,8 @@ def _meant(
     of = getattr(function, "__self__", None)
     if isinstance(of, (Traced, Complex)):
         return function(*args, **kwargs)
+    if isinstance(of, StandIn):
+        return made(function(*args, **kwargs), function, args, kwargs)
     if known.own is not None:
         return known.own(functools.partial(_called, recording, site), *args, **kwargs)
     if known.writes and type(args[0]) is np.ndarray:
@@ -326,7 +330,7 @@ def _meant(
     if known.meaning is not None:
         result = _run(recording, known.meaning, args, kwargs)
         if result is not NotImplemented:
-            return result
+            return made(result, function, args, kwargs)
     if known.numpys is not None:
         return known.numpys(*args, **kwargs)
     dense = recording.dense(of)

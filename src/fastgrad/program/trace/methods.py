@@ -44,6 +44,15 @@ def _sort(self: Any, axis: int = -1, **kwargs: Any) -> None:
     self[...] = call(np.sort, self, axis, **kwargs)
 
 
+def _view(self: Any, dtype: Any = None, type: Any = np.ndarray) -> Any:
+    """As `numpy.ndarray.view`, of the same kind and dtype."""
+    if dtype is np.ndarray:
+        dtype = None
+    if type is not np.ndarray or not (dtype is None or np.dtype(dtype) == self.dtype):
+        raise TraceError(f".view() as another dtype or class than {self.dtype}")
+    return self[...]
+
+
 _METHODS: dict[str, Callable[..., Any]] = {
     **{
         name: _method(getattr(np, name))
@@ -66,6 +75,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "flatten": lambda self, *order: call(np.copy, call(np.ravel, self, *order)),
     "fill": _fill,
     "sort": _sort,
+    "view": _view,
     "reshape": _shape_method(np.reshape),
     "transpose": _shape_method(np.transpose),
 }

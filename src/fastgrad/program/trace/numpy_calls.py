@@ -278,9 +278,9 @@ def _by_position(function: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, 
 def _views(result: Any, whole: Traced, pick: Callable[[Any], Any]) -> Any:
     """Arrays that share their memory with the first argument."""
     if not isinstance(result, list):
-        return whole.view(result, pick)
+        return whole.showing(result, pick)
     return [
-        whole.view(node, lambda positions, i=i: pick(positions)[i])  # type: ignore[misc]
+        whole.showing(node, lambda positions, i=i: pick(positions)[i])  # type: ignore[misc]
         for i, node in enumerate(result)
     ]
 

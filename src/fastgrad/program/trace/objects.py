@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.program.primitives.meanings import meaning_of
+from fastgrad.program.primitives.meanings.registry import StandIn
 from fastgrad.program.sources import TraceError
 from fastgrad.program.trace import calls, python_functions
 from fastgrad.program.trace.complexes import Complex, is_complex, is_live
@@ -29,6 +30,7 @@ from fastgrad.program.trace.special_methods import (
     shown,
     special,
 )
+from fastgrad.program.trace.stand_ins import itself
 from fastgrad.program.trace.traced import (
     Traced,
     any_live,
@@ -63,6 +65,8 @@ def attribute(recording: Recording, site: Any, of: Any, name: str) -> Any:
     if name == "flat" and type(of) is np.ndarray:
         of = recording.lift(of)
     recording.locate(site)
+    if isinstance(of, StandIn) and not hasattr(of, name):
+        return attribute(recording, site, itself(recording, of), name)
     return getattr(of, name)
 
 
@@ -100,8 +104,9 @@ def item(recording: Recording, site: Any, of: Any, key: Any) -> Any:
             return record(of, key) if type(found) is np.void else found
         kind = Traced
     recording.locate(site)
-    if kind is Foreign:
-        return calls.call_opaque_at(recording, site, operator.getitem, of, key)
+    if kind is Foreign or isinstance(of, StandIn):
+        whole = itself(recording, of)
+        return calls.call_opaque_at(recording, site, operator.getitem, whole, key)
     if kind is Traced:
         return number(of[key if is_settled(key) else _key(recording, key)])
     found = defined(recording, of, "__getitem__")
@@ -248,6 +253,7 @@ def mixed(
     recording: Recording, site: Any, operation: Callable[..., Any], x: Any, y: Any
 ) -> Any:
     """An operator of a traced array and something that is no number."""
+    x, y = itself(recording, x), itself(recording, y)
     if isinstance(x, str):
         return operation(x, shown(y))
     if Foreign in (type(x), type(y)):

@@ -21,6 +21,7 @@ import numpy as np
 from fastgrad.program.trace import calls, python_functions
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.recording import Recording
+from fastgrad.program.trace.stand_ins import itself
 from fastgrad.program.trace.traced import Traced
 
 _SIMPLE = frozenset(
@@ -62,6 +63,7 @@ def special(
     *operands: Any,
 ) -> Any:
     """An operator of objects."""
+    operands = tuple([itself(recording, x) for x in operands])
     x = operands[0]
     if Foreign in map(type, operands):
         return calls.call_opaque_at(recording, site, operation, *operands)

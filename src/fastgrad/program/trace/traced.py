@@ -110,7 +110,7 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
         shown: Positions = self._view
         return shown
 
-    def view(self, node: Node, pick: Callable[[Positions], Positions]) -> Traced:
+    def showing(self, node: Node, pick: Callable[[Positions], Positions]) -> Traced:
         """An array that shares its memory, at the positions that `pick` picks."""
         if isinstance(self._view, tuple):
             _ = self.positions  # settles whether it is a view itself, or a copy
@@ -260,7 +260,7 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
             return Traced(node, self.dtype)
         node = shapes.index(self.node, key, "[...]")
         if node.ndim and basic:
-            return self.view(node, lambda positions: positions[key])
+            return self.showing(node, lambda positions: positions[key])
         return Traced(node, self.dtype)
 
     def __setitem__(self, key: Any, value: Any) -> None:

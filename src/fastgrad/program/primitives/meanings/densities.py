@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from fastgrad.program.primitives.meanings.arrays import asarray
 from fastgrad.program.primitives.meanings.numbers import erf, erfc
 from fastgrad.program.primitives.meanings.numbers import lgamma as gammaln
-from fastgrad.program.primitives.meanings.registry import MEANINGS, means
+from fastgrad.program.primitives.meanings.registry import MEANINGS, StandIn, means
 from fastgrad.program.primitives.meanings.special import (
     betaln,
     expit,
@@ -27,6 +26,13 @@ from fastgrad.program.primitives.meanings.special import (
 
 _LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 Formula = Callable[..., Any]
+
+
+class Frozen(StandIn):
+    """A distribution with all its parameters, and some of its methods."""
+
+    def __init__(self, **methods: Formula) -> None:
+        vars(self).update(methods)
 
 
 class Distribution(NamedTuple):
@@ -299,7 +305,7 @@ def freeze(self, *args, **kwds):
         for name, meaning in MEANINGS.items()
         if name.startswith(prefix)
     }
-    return SimpleNamespace(**methods) if methods else NotImplemented
+    return Frozen(**methods) if methods else NotImplemented
 
 
 # ---- of several variables -----------------------------------------------------------
@@ -334,7 +340,7 @@ def multivariate_normal_pdf(x, *args, **kwargs):
 
 @means(f"{_SEVERAL}.__call__")
 def freeze_normal(*args, **kwargs):
-    return SimpleNamespace(
+    return Frozen(
         logpdf=lambda x: MEANINGS[f"{_SEVERAL}.logpdf"](x, *args, **kwargs),
         pdf=lambda x: MEANINGS[f"{_SEVERAL}.pdf"](x, *args, **kwargs),
     )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
-from fastgrad.program.primitives.meanings.registry import means
+from fastgrad.program.primitives.meanings.registry import StandIn, means
 from fastgrad.program.sources import TraceError
 
 #: The longest axis: a matrix of its square.
@@ -93,7 +93,7 @@ def lstsq(a, b, rcond=None):
 # ---- interpolation: linear in the heights -------------------------------------------
 
 
-class _Interpolant:
+class _Interpolant(StandIn):
     """What interpolates traced heights: as of unit vectors, times the heights."""
 
     def __init__(self, of_units, heights):

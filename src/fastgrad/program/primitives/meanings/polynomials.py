@@ -13,7 +13,7 @@ import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import asarray
 from fastgrad.program.primitives.meanings.calculus import convolve
-from fastgrad.program.primitives.meanings.registry import means
+from fastgrad.program.primitives.meanings.registry import StandIn, means
 
 
 def horner(coefficients, x):
@@ -75,7 +75,7 @@ def polysub(a1, a2):
     return polyadd(a1, np.negative(asarray(a2)))
 
 
-class Polynomial:
+class Polynomial(StandIn):
     """What ``np.poly1d(c)`` and ``np.polynomial.Polynomial(c)`` are asked for."""
 
     def __init__(self, falling):

@@ -20,6 +20,18 @@ MEANINGS: dict[str, Meaning] = {}
 _ENDING: dict[str, list[str]] = {}
 
 
+class StandIn:
+    """What stands for an object of a library, and does some of what that does.
+
+    Attributes
+    ----------
+    made : (callable, tuple, dict)
+        What makes the object itself, and of what; given by the trace.
+    """
+
+    made: tuple[Any, Any, Any]
+
+
 def means(*names: str) -> Callable[[Meaning], Meaning]:
     """Declare that a function of traced arrays is what these functions mean.
 
