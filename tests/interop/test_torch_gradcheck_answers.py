@@ -125,6 +125,97 @@ def test_gradcheck(name, raise_exception):
     assert _answer(gradcheck, *CASES[name], **options) == theirs
 
 
+def _needs_gradient(saved, *gs):
+    if any(g is None for g in gs):
+        raise RuntimeError("undefined")
+    return 2 * sum(gs)
+
+
+class _Counting(torch.autograd.Function):
+    """Right but for a term that grows from call to call."""
+
+    calls = 0
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        _Counting.calls += 1
+        return 2 * g + 1e-9 * _Counting.calls * g
+
+
+#: Faults and oddities of a few numbers, which are looked at without torch's help.
+SMALL = {
+    "right": (torch.sin, _input(3)),
+    "two inputs": (torch.mul, (_input(2, 2), _input(2, 2))),
+    "two outputs": (lambda x: (x.sin(), x.exp().sum()), _input(3)),
+    "an unused input": (lambda x, y: x**2, (_input(3), _input(2))),
+    "a constant output": (
+        lambda x: (x.sin(), torch.ones(2, dtype=torch.float64)),
+        _input(3),
+    ),
+    "no output with a gradient": (lambda x: x.detach(), _input(3)),
+    "no outputs": (lambda x: x[:0], _input(3)),
+    "a list": (lambda x: [x.sin(), x.cos()], _input(3)),
+    "an integer beside it": (lambda x, k: x**k, (_input(3), 2)),
+    "in place": (_in_place, _input(3)),
+    "transposed": (torch.exp, _input(4, 2).detach().T.requires_grad_()),
+    "every other": (torch.exp, _input(6).detach()[::2].requires_grad_()),
+    "expanded": (lambda x: x * 2, _input(1).expand(3)),
+    "no leaf": (torch.sin, _input(3) * 1),
+    "single precision": (torch.sin, _input(3, dtype=torch.float32)),
+    "complex outputs": (lambda x: x + 1j * x**2, _input(3)),
+    "wrong in one entry": (
+        _function(lambda x: x * 2, lambda s, g: g * torch.tensor([2, 2, 2.1])),
+        _input(3),
+    ),
+    "of another shape": (
+        _function(lambda x: x * 2, lambda s, g: 2 * g[:1]),
+        _input(3),
+    ),
+    "of another dtype": (
+        _function(lambda x: x * 2, lambda s, g: (2 * g).float()),
+        _input(3),
+    ),
+    "not a number": (lambda x: x.sqrt(), -_input(3).abs().detach().requires_grad_()),
+    "another in every backward pass": (_Counting.apply, _input(3)),
+    "a constant is added": (
+        _function(lambda x: x * 2, lambda s, g: 2 * g + 1e-7),
+        _input(3),
+    ),
+    "raises in backward": (
+        _function(lambda x: x * 2, lambda s, g: (_ for _ in ()).throw(KeyError("k"))),
+        _input(3),
+    ),
+    "raises without a gradient": (
+        _function(lambda x: (x * 1, x * 2), _needs_gradient),
+        _input(3),
+    ),
+    "cannot be batched": (
+        _function(lambda x: x * 2, lambda s, g: torch.from_numpy(2 * g.numpy())),
+        _input(3),
+    ),
+    "random": (lambda x: x * torch.rand(3, dtype=torch.float64), _input(3)),
+    "a number": (torch.sin, _input()),
+    "nothing": (torch.sin, _input(0)),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("check_undefined_grad", [True, False])
+def test_of_few_numbers(name, check_undefined_grad):
+    options = {"check_undefined_grad": check_undefined_grad}
+    function, inputs = SMALL[name]
+    theirs = _answer(torch.autograd.gradcheck, function, inputs, **options)
+    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    before = [x.clone() if isinstance(x, torch.Tensor) else x for x in given]
+    assert _answer(gradcheck, function, inputs, **options) == theirs
+    for x, y in zip(given, before, strict=True):
+        assert x == y if isinstance(x, int) else torch.equal(x, y)
+
+
 SECOND = ["a list of inputs", "holomorphic", "not holomorphic", "conjugate missing"]
 
 
