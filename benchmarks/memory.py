@@ -73,6 +73,48 @@ def scattered(size):
     return loss, w, g
 
 
+def one_block(size):
+    """One of ten arrays with a gradient of the other sign."""
+    loss, w, g = ten_blocks(size)
+    return loss, w, {**g, "w7": -g["w7"]}
+
+
+def two_blocks(size):
+    """Two arrays, each with a mistake of its own."""
+    loss, w, g = ten_blocks(size)
+    return loss, w, {**g, "w2": 3 * g["w2"], "w7": g["w7"] + w["w7"]}
+
+
+def cross(size):
+    """The layer with few activations, without the derivative of the tanh."""
+    n = int(size**0.5)
+    w, X = rng.standard_normal((n, n)) / n**0.5, rng.standard_normal((n, 8))
+    return lambda w: np.sum(np.tanh(w @ X) ** 2), w, 2 * np.tanh(w @ X) @ X.T
+
+
+def rows(size):
+    """Rows of a table that are read, each counted once."""
+    loss, p, g = embedding(size)
+    return loss, p, {**g, "E": np.sign(g["E"]) * p["w"] ** 2}
+
+
+def layers(size):
+    """Three layers, of which the second is transposed."""
+    n = int((size / 3) ** 0.5)
+    p = {f"W{k}": rng.standard_normal((n, n)) / n**0.5 for k in range(3)}
+    X = rng.standard_normal((n, 8))
+
+    def loss(p):
+        return np.sum((p["W2"] @ np.tanh(p["W1"] @ np.tanh(p["W0"] @ X))) ** 2)
+
+    a = np.tanh(p["W0"] @ X)
+    b = np.tanh(p["W1"] @ a)
+    d = 2 * p["W2"] @ b
+    e = p["W2"].T @ d * (1 - b * b)
+    f = p["W1"].T @ e * (1 - a * a)
+    return loss, p, {"W0": f @ X.T, "W1": (e @ a.T).T.copy(), "W2": d @ b.T}
+
+
 def products(size):
     """Products with constants and with itself."""
     w, c = rng.standard_normal(size), rng.standard_normal(size)
@@ -152,10 +194,12 @@ def jacobian(size):
 
 LOSSES = [given, network, both, function, single, products, chain, ten_blocks]
 LOSSES += [embedding, convolution, batch]
+WRONG = [doubled, negated, scattered, one_block, two_blocks, cross, rows, layers]
 CASES = [
     *((loss, 10**6, cover) for loss in LOSSES for cover in ("full", "100", "locate")),
-    *((loss, 10**6, "full") for loss in (doubled, negated, scattered, jacobian)),
-    *((given, 10**7, coverage) for coverage in ("100", "locate")),
+    *((loss, 10**6, cover) for loss in WRONG for cover in ("full", "100", "locate")),
+    (jacobian, 10**6, "full"),
+    *((loss, 10**7, cover) for loss in (given, doubled) for cover in ("100", "locate")),
 ]
 # Numbers that the loss computes, or the Jacobian has, for each that is in `size`.
 UNITS = {batch: 3.0}

@@ -294,6 +294,11 @@ def as_if_larger(monkeypatch):
         monkeypatch.setattr(f"fastgrad.checking.{module}.PIECE", 2**12)
     monkeypatch.setattr("fastgrad.checking.differences.scales._PIECE", 2**12)
     monkeypatch.setattr("fastgrad.program.windows._TOGETHER", 2**12)
+    for name, value in {"MANY": 2**16, "ENTRIES": 2**12, "FEWEST": 2**8}.items():
+        monkeypatch.setattr(f"fastgrad.program.part.{name}", value)
+    monkeypatch.setattr("fastgrad.program.part.ALONG", 9)
+    monkeypatch.setattr("fastgrad.causes.evidence._PIECE", 2**12)
+    monkeypatch.setattr("fastgrad.causes.blocks._MANY", 2**12)
 
 
 def peak(check, *arguments, **options):
@@ -323,15 +328,29 @@ def test_bounds_of_memory(make, coverage):
 
 
 @pytest.mark.parametrize(
-    ("make", "most"), [("doubled", 28.0), ("negated", 36.0), ("jacobian", 24.0)]
+    ("name", "coverage"),
+    [("negated", "full"), ("scattered", "full"), ("cross", "locate")]
+    + [(name, 100) for name in ("one_block", "rows", "layers")],
 )
 @pytest.mark.usefixtures("as_if_larger")
-def test_bounds_of_what_takes_more(make, most):
-    """A search for causes, and the entries of a Jacobian."""
-    function, params, derivative = getattr(LOSSES, make)(SIZE // 4)
-    check = fg.check_jacobian if make == "jacobian" else fg.check_gradient
-    _, numbers = peak(check, function, params, derivative)
-    assert 4 * numbers < most
+def test_bounds_of_what_is_wrong(name, coverage, monkeypatch):
+    """A search for causes takes no more than the check."""
+    for module in ("evidence", "verdict"):  # each piece is tried again
+        monkeypatch.setattr(f"fastgrad.checking.judgement.{module}.PIECE", 2**14)
+    loss, params, grads = getattr(LOSSES, name)(SIZE)
+    fg.check_gradient(np.sum, np.ones(3), 2 * np.ones(3))  # modules are no arrays
+    report, numbers = peak(fg.check_gradient, loss, params, grads, coverage=coverage)
+    assert report.verdict == "wrong"
+    assert report.causes
+    assert numbers < 9.0  # of these one does not grow with the size
+
+
+@pytest.mark.usefixtures("as_if_larger")
+def test_bounds_of_a_jacobian():
+    """In numbers for each of its entries."""
+    function, x, derivative = LOSSES.jacobian(SIZE // 4)
+    _, numbers = peak(fg.check_jacobian, function, x, derivative)
+    assert 4 * numbers < 24.0
 
 
 def test_causes_that_cannot_be_looked_for(rng, monkeypatch):

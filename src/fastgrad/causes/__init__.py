@@ -1,6 +1,6 @@
 """Why a gradient is wrong: causes, ranked, each with its evidence.
 
-- `evidence`: a wrong gradient block by block, and when a guess matches it.
+- `measured`: what is given; `evidence`: it block by block, and when a guess matches.
 - `blocks`: edits of whole blocks, which need no program: `numbers` and places;
   `counts` for what a factor may be.
 - `reverse`: the reverse pass over the program, and how it changes under an edit.
@@ -27,14 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.evidence import Block, Evidence, Guess, Measured, gather, join
+from fastgrad.causes.evidence import Block, Evidence, Guess, gather, join
 from fastgrad.causes.lines import Place, locate
 from fastgrad.causes.location import name, proved
+from fastgrad.causes.measured import Measured, Whole
 from fastgrad.causes.points import Elsewhere, SecondPoint
 from fastgrad.causes.ranking import choose, guess, merged
 from fastgrad.causes.reverse import Reverse
 from fastgrad.params import Nest
-from fastgrad.program import Node, Program
+from fastgrad.program import Node, Part, Program
 from fastgrad.reports import Cause
 
 Array = NDArray[np.float64]
@@ -49,9 +50,10 @@ def name_causes(
     theta: Array,
     measured: Measured,
     *,
-    program: Program | None = None,
+    program: Program | Part | None = None,
     elsewhere: Elsewhere | None = None,
     traced: Callable[[Nest], list[Node]] | None = None,
+    everything: Whole | None = None,
     seconds: float = 2.0,
 ) -> tuple[Cause, ...]:
     """Return why a gradient is wrong, what explains most first.
@@ -62,13 +64,15 @@ def name_causes(
         The parameters.
     measured : Measured
         The gradient under test, beside the numerical one.
-    program : Program, optional
+    program : Program or Part, optional
         The traced loss.
     elsewhere : callable, optional
         Of a shift of the parameters: other parameters and the gradient under test
         there, or None.
     traced : callable, optional
         Traces the user's code that computes it.
+    everything : (Nest, ndarray, Measured), optional
+        Where the others are a part, all of the parameters and of the gradient.
     seconds : float
         How long to look for it, on this thread's clock.
 
@@ -83,7 +87,7 @@ def name_causes(
     budget, found = Budget(seconds), []
 
     def search() -> None:
-        given = nest, theta, measured, program, elsewhere, traced
+        given = nest, theta, measured, program, elsewhere, traced, everything
         found.extend(_found(*given, budget))
 
     with np.errstate(all="ignore"):
@@ -100,13 +104,14 @@ def _found(
     nest: Nest,
     theta: Array,
     measured: Measured,
-    program: Program | None,
+    program: Program | Part | None,
     elsewhere: Elsewhere | None,
     traced: Callable[[Nest], list[Node]] | None,
+    everything: Whole | None,
     budget: Budget,
 ) -> list[Cause]:
     reverse = _reversed(program, budget)
-    evidence = gather(nest, theta, measured, reverse)
+    evidence = gather(nest, theta, measured, reverse, everything)
     located: list[Place] = []
     if traced is not None and reverse is not None and evidence.exact:
         part = Budget(budget.seconds * _LOCATING)
@@ -152,7 +157,7 @@ def _second_point(
     return SecondPoint(nest, evidence, reverse, moved)
 
 
-def _reversed(program: Program | None, budget: Budget) -> Reverse | None:
+def _reversed(program: Program | Part | None, budget: Budget) -> Reverse | None:
     """The program in reverse, if it can be."""
     found: list[Reverse] = []
     if program is not None:

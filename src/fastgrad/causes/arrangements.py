@@ -22,13 +22,15 @@ class Arrangement(NamedTuple):
     """A way to misarrange an array.
 
     ``how`` is said of the array, as in "is rolled by 1 along axis 0"; ``undo`` is the
-    formula that gives `grads` back what it was, where there is one.
+    formula that gives `grads` back what it was, where there is one; ``commutes``
+    whether it is the same of every n-th row and column.
     """
 
     code: str
     how: str
     turn: Turn
     undo: str = ""
+    commutes: bool = False
 
 
 def arrangements(
@@ -156,7 +158,7 @@ def _of_square(a: int, b: int, ndim: int) -> Iterator[Arrangement]:
 
         undo = f"np.swapaxes(grads, {a}, {b})" if turn is _t else ""
         where = "" if ndim == 2 else f" in axes {a} and {b}"
-        yield Arrangement(code, how.rstrip(",") + where, turned, undo)
+        yield Arrangement(code, how.rstrip(",") + where, turned, undo, True)
 
 
 # ---- elements in another order -------------------------------------------------------

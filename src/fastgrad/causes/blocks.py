@@ -8,10 +8,11 @@ import numpy as np
 from fastgrad.causes import numbers
 from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.evidence import Block, Evidence, Guess, fit, join, merge
+from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join, merge
 from fastgrad.causes.numbers import Edit, Kind
 
 _SOME = 64  # entries that are compared before all are
+_MANY = 2**15  # entries that say by what factor they are off
 
 
 def block_edits(evidence: Evidence, budget: Budget) -> list[Guess]:
@@ -20,7 +21,7 @@ def block_edits(evidence: Evidence, budget: Budget) -> list[Guess]:
     for b in evidence.wrong:
         block = evidence.blocks[b]
         kinds = (numbers.known_penalty, _partial) if evidence.is_single else _KINDS
-        if not np.isfinite(block.given).all():
+        if not np.isfinite(block.everywhere.given).all():
             kinds = (numbers.nonfinite,)
         for kind in kinds:
             budget.collect(_first(evidence, b, block, kind), found)
@@ -32,6 +33,8 @@ def block_edits(evidence: Evidence, budget: Budget) -> list[Guess]:
 
 def _first(evidence: Evidence, b: int, block: Block, kind: Kind) -> Iterator[Guess]:
     """The first edit of a kind that fits."""
+    if kind in _OF_ALL:
+        block = block.everywhere
     for code, text, made, undo, bits, key, factor in kind(evidence, block):
         residual = float("nan") if made is None else block.residual(made)
         if residual is not None:
@@ -48,22 +51,32 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Edit]:
     if block.given.size < 3:
         return
     at = np.random.default_rng(0).integers(block.given.size, size=_SOME)
-    given, bar = block.given.flat[at], block.bar.flat[at]
-    checked = block.known.flat[at]
+    step = max(1, round((block.given.size / _MANY) ** (1 / block.given.ndim)))
+    rows = (slice(None, None, step),) * block.given.ndim
     for one in arrangements(block.given.shape, parts=False):
+        if one.commutes and not _is_near(block, one.turn(block.right[rows]), rows):
+            continue
         made = one.turn(block.right)
-        near = np.abs(made.flat[at] - given) <= bar + 1e-6 * np.abs(given)
-        if near[checked].all():
+        if _is_near(block, made.flat[at], np.unravel_index(at, block.given.shape)):
             undo = f"`{one.undo}`" if one.undo else "give each entry its own"
             text = f"the gradient is {one.how}".rstrip(",")
             yield Edit(one.code, text, made, undo, -1.5)
+        del made  # as large as the block
+
+
+def _is_near(block: Block, made: Array, at: Any) -> bool:
+    """Whether what is made of some entries is about what is given there."""
+    given = block.given[at]
+    near = np.abs(made - given) <= block.bar[at] + 1e-6 * np.abs(given)
+    return bool(near[block.known[at]].all())
 
 
 def _of_another_block(evidence: Evidence, block: Block) -> Iterator[Edit]:
     for source in evidence.blocks:
-        if source is block or source.right.size != block.given.size:
+        right = source.everywhere.right
+        if source.name == block.name or right.size != block.given.size:
             continue
-        for turned in (source.right, source.right.T) if block.given.size > 1 else ():
+        for turned in (right, right.T) if block.given.size > 1 else ():
             text = f"{block.name} holds the gradient of {source.name}"
             made = turned.reshape(block.given.shape)
             undo = "return each gradient under its own name"
@@ -92,7 +105,8 @@ def _partial(evidence: Evidence, block: Block) -> Iterator[Edit]:
     if int(wrong.sum()) == 1:
         yield Edit("partial", f"one entry is wrong, {where}", None, undo, 3)
         return
-    c = fit(block.given[wrong], block.right[wrong])
+    some = np.flatnonzero(wrong)[:_MANY]
+    c = fit(block.given.ravel()[some], block.right.ravel()[some])
     k = float(c[0]) if c is not None else 0.0
     zero = not np.any(block.given[wrong])
     how = "zero" if zero else f"{k:.6g} times what it should be"
@@ -107,10 +121,11 @@ def whereabouts(block: Block) -> str | None:
     count = int(wrong.sum())
     if count == 0 or count > 0.55 * wrong.size:
         return None
-    where = np.argwhere(wrong)
+    axes = range(wrong.ndim)
+    others = [tuple(k for k in axes if k != d) for d in axes]
+    region = [np.flatnonzero(wrong.any(axis=rest)) for rest in others]
     if count == 1:
-        return f"at {where[0].tolist()}"
-    region = [np.unique(column) for column in where.T]
+        return f"at {[int(r[0]) for r in region]}"
     full = [len(r) == n for r, n in zip(region, wrong.shape, strict=True)]
     whole = int(np.prod([len(r) for r in region])) == count
     if whole and sum(full) == len(full) - 1:
@@ -142,3 +157,8 @@ _KINDS: tuple[Kind, ...] = (
     _conjugate,
     _partial,
 )
+#: Those that a part of a block does not show.
+_OF_ALL: set[Kind] = {
+    *(numbers.nonfinite, numbers.clipped_rows),
+    *(_misarranged, _of_another_block, _partial),
+}

@@ -1,11 +1,12 @@
 """Numbers that a factor may equal, and that penalties multiply parameters by."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from fastgrad.causes.reverse import Reverse
 from fastgrad.params import Nest
+from fastgrad.program import Node, Part
 
 _MOST_COUNTED = 1e12  # of things that are counted
 #: Factors for which no loss need have a reason.
@@ -65,26 +66,30 @@ def _of_parameters(nest: Nest) -> Iterator[tuple[float, str]]:
 
 
 def _of_program(reverse: Reverse, nest: Nest) -> Iterator[tuple[float, str]]:
-    for n in _batch_sizes(reverse, nest):
+    program = reverse.program
+    nodes = reverse.nodes
+    if isinstance(program, Part):  # whose axes are shorter
+        nodes, nest = program.whole.operations, program.whole.nest
+    for n in _batch_sizes(nodes, nest):
         yield n, f"the batch size, {n}"
-    for node in reverse.nodes:
+    for node in nodes:
         for x in node.inputs:
-            if not x.active and x.value.ndim == 0:
+            if not x.active and not x.ndim:
                 c = float(abs(x.value))
                 yield c, f"{c:.6g}, a constant in {x.source}"
-    for node in reverse.nodes:
+    for node in nodes:
         for axis, n in enumerate(node.shape):
             yield n, f"{n}, axis {axis} of {node.label}"
-        yield node.value.size, f"{node.value.size}, all of {node.label}"
+        yield node.size, f"{node.size}, all of {node.label}"
 
 
-def _batch_sizes(reverse: Reverse, nest: Nest) -> set[int]:
+def _batch_sizes(nodes: Sequence[Node], nest: Nest) -> set[int]:
     """The one length that all arrays of data have in common, and no parameter has."""
     data = [
         set(x.shape)
-        for node in reverse.nodes
+        for node in nodes
         for x in node.inputs
-        if not x.active and x.value.size > 1
+        if not x.active and x.size > 1
     ]
     own = {1, *(n for shape in nest.shapes for n in shape)}
     common = set.intersection(*data) - own if data else set()

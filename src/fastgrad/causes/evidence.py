@@ -1,13 +1,14 @@
 """What is known about a wrong gradient, block by block, and when a guess matches it."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.counts import counts_of, is_plain, name_of, penalties_of
+from fastgrad.causes.measured import Measured, Whole
 from fastgrad.causes.reverse import Reverse, stretched
 from fastgrad.params import Nest
 from fastgrad.program import leaves
@@ -17,37 +18,14 @@ Flags = NDArray[np.bool_]
 
 #: A guess must leave less than this share of the discrepancy.
 _LEFT = 1e-3
-#: What two ways to compute one gradient may differ by: roundings, and relatively.
-_ROUNDINGS, _EQUAL = 32, 1e-9
+#: What two ways to compute one gradient may differ by: roundings, and relatively, by
+#: rules or by differences.
+_ROUNDINGS, _EQUAL, _MEASURED = 32, 1e-9, 3e-6
 #: Entries by which a guess about a block is known; and with which one stands alone.
 _FEW, _MANY = 3, 1000
 
 
 _PIECE = 2**15  # entries that are compared at once
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A gradient under test beside what was measured; one element for each entry.
-
-    Attributes
-    ----------
-    given : ndarray of float64
-        The gradient under test.
-    numerical, error : ndarray of float64
-        The derivatives measured, and their bars; nan and inf where they were not.
-    wrong, smooth : ndarray of bool
-        Whether an entry is wrong; whether it is not at a kink of the loss.
-    eps : ndarray of float64
-        Rounding unit of `given`, one element for each block.
-    """
-
-    given: Array
-    numerical: Array
-    error: Array
-    wrong: Flags
-    smooth: Flags
-    eps: Array
 
 
 @dataclass
@@ -69,6 +47,10 @@ class Block:
         Rounding unit of the gradient under test.
     spread : tuple of int
         How often, and over axes of what lengths, the program uses this block.
+    equal : float
+        What two ways to compute an entry may differ by, relatively.
+    whole : Block or None
+        All of it, as it was measured, where this is a part.
     """
 
     name: str
@@ -80,6 +62,13 @@ class Block:
     wrong: Flags
     eps: float
     spread: tuple[int, ...] = ()
+    equal: float = _EQUAL
+    whole: "Block | None" = None
+
+    @property
+    def everywhere(self) -> "Block":
+        """All of the block."""
+        return self.whole or self
 
     @property
     def off(self) -> Array:
@@ -103,9 +92,8 @@ class Block:
         gradient is none.
         """
         guess = np.broadcast_to(guess, self.given.shape)
-        largest, rightly, unit = (
-            self._largest(one) for one in (guess, self.right, self.off)
-        )
+        largest, rightly = self._largest(guess), self._largest(self.right)
+        unit = self._largest(self.given, self.right)
         if not (np.isfinite(largest) and 0 < unit < np.inf):
             return None
         # The roundings of a gradient that is smaller throughout are smaller, too.
@@ -139,9 +127,11 @@ class Block:
             off = left > self.bar * np.abs(factor) + rounding
         return not (off & self.known).any()
 
-    def _largest(self, values: Any) -> float:
-        """The largest size where the right one is known; nan if one is not a number."""
-        sizes = [np.abs(one[known]) for one, known in pieces(values, self.known)]
+    def _largest(self, *terms: Any) -> float:
+        """The largest size, or difference, where the right one is known; or nan."""
+        parts = pieces(self.known, *terms)
+        off = ((known, one - sum(other)) for known, one, *other in parts)
+        sizes = [np.abs(one[known]) for known, one in off]
         return float(np.max([size.max(initial=0.0) for size in sizes], initial=0.0))
 
     def agrees(self, given: Any) -> bool:
@@ -154,7 +144,7 @@ class Block:
         return bool(self.known.any() and (off <= limit)[self.known].all())
 
     def _rounding(self, size: Array, largest: float) -> Array:
-        return _ROUNDINGS * self.eps * largest + _EQUAL * size
+        return _ROUNDINGS * self.eps * largest + self.equal * size
 
 
 def pieces(*arrays: Any) -> Iterator[tuple[Any, ...]]:
@@ -239,8 +229,9 @@ class Evidence:
     @property
     def is_single(self) -> bool:
         """Whether one entry is wrong, and so many are right that it stands alone."""
-        wrong = sum(int(block.wrong.sum()) for block in self.blocks)
-        return wrong == 1 and sum(block.wrong.size for block in self.blocks) > _MANY
+        flags = [block.everywhere.wrong for block in self.blocks]
+        wrong = sum(map(np.count_nonzero, flags))
+        return wrong == 1 and sum(one.size for one in flags) > _MANY
 
     def better_point(self, blocks: Iterable[int]) -> str | None:
         """Return where mistakes in these blocks differ that here need not.
@@ -278,7 +269,11 @@ def _are_equal(values: Array) -> bool:
 
 
 def gather(
-    nest: Nest, theta: Array, measured: Measured, reverse: Reverse | None
+    nest: Nest,
+    theta: Array,
+    measured: Measured,
+    reverse: Reverse | None,
+    everything: Whole | None = None,
 ) -> Evidence:
     """Return the evidence, with the program's own gradient if it agrees."""
     known = np.isfinite(measured.numerical + measured.error) & measured.smooth
@@ -305,9 +300,25 @@ def gather(
         blocks.append(block)
     counts, penalties = counts_of(reverse, nest), penalties_of(reverse)
     evidence = Evidence(blocks, counts, penalties, exact)
+    if everything is not None:
+        for block, whole in zip(blocks, _whole(*everything), strict=True):
+            block.whole = whole
     if exact:
         _add_unseen(evidence, nest.split(np.isnan(measured.numerical)))
     return evidence
+
+
+def _whole(nest: Nest, theta: Array, measured: Measured) -> Iterator[Block]:
+    """All of each block, as it was measured: views."""
+    known = np.isfinite(measured.numerical)
+    known &= measured.smooth
+    of = (theta, measured.given, measured.numerical, measured.error)
+    vectors = (*of, known, measured.wrong)
+    parts = zip(*map(nest.split, vectors), strict=True)
+    for name, eps, one in zip(nest.names, measured.eps, parts, strict=True):
+        at, given, right, bar, seen, wrong = one
+        block = Block(name, at, given, right, bar, seen, wrong, float(eps))
+        yield replace(block, equal=_MEASURED)
 
 
 def _agrees(own: Array, numerical: Array, bar: Array) -> bool:

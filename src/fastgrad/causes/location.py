@@ -14,7 +14,7 @@ def proved(
     """Return what can be said for certain about wrong blocks, and the operation."""
     said = ""
     for block in (evidence.blocks[b] for b in wrong):
-        where = whereabouts(block)
+        where = whereabouts(block.everywhere)
         said += f"; {block.name} is wrong only {where}" if where else ""
     if reverse is None:
         return said, None

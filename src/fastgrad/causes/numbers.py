@@ -5,7 +5,7 @@ under test, within the error bars. Where its advice has a formula, in `grads` an
 `theta`, that gives the right gradient back.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -244,10 +244,19 @@ _UNCLIPPED = "check the gradient before clipping it"
 
 
 def _clipped(evidence: Evidence, block: Block) -> Iterator[Edit]:
-    """Entries, or rows (columns, ...), scaled down to one size."""
+    """Entries scaled down to one size."""
+    yield from _clipped_along(block, [tuple(range(block.given.ndim))])
+
+
+def clipped_rows(evidence: Evidence, block: Block) -> Iterator[Edit]:
+    """Yield that rows (columns, ...) are scaled down to one size."""
+    every = range(block.given.ndim)
+    yield from _clipped_along(block, [(d,) for d in every if len(every) > 1])
+
+
+def _clipped_along(block: Block, axes: Sequence[tuple[int, ...]]) -> Iterator[Edit]:
     every = tuple(range(block.given.ndim))
-    rows = [(d,) for d in every] if len(every) > 1 else []
-    for kept in (every, *rows):
+    for kept in axes:
         over = tuple(d for d in every if d not in kept)
         size, had = (
             np.sqrt(np.sum(x**2, axis=over, keepdims=True))
@@ -271,8 +280,9 @@ def clipped_by_norm(evidence: Evidence) -> Iterator[Guess]:
     groups = [blocks, *([pair] for pair in blocks)] if len(blocks) > 1 else [blocks]
     for group in groups:
         given = np.concatenate([block.given.ravel() for _, block in group])
-        right = np.concatenate([block.right.ravel() for _, block in group])
-        norm, size = (float(np.linalg.norm(x)) for x in (given, right))
+        whole = [block.everywhere for _, block in group]
+        norm = float(np.linalg.norm([np.linalg.norm(x.given) for x in whole]))
+        size = float(np.linalg.norm([np.linalg.norm(x.right) for x in whole]))
         if given.size < 2 or not np.isfinite(norm) or not norm or not size:
             continue
         k = norm / size
@@ -340,5 +350,6 @@ KINDS: tuple[Kind, ...] = (
     known_penalty,
     _precision,
     _clipped,
+    clipped_rows,
     _reparametrized,
 )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.budget import Budget
 from fastgrad.program import (
     Node,
+    Part,
     Program,
     backpropagate,
     derivative,
@@ -41,7 +42,7 @@ class Reverse:
     Its ``nodes`` depend on parameters, and the loss on them; inputs come first.
     """
 
-    def __init__(self, program: Program, budget: Budget) -> None:
+    def __init__(self, program: Program | Part, budget: Budget) -> None:
         self.program, self.budget = program, budget
         self._slopes: dict[Node, list[tuple[Array, bool] | None]] = {}
         with np.errstate(all="ignore"):
@@ -115,7 +116,7 @@ class Reverse:
         # One call of NumPy may make several operations of one kind.
         depth: dict[Node, int] = {}
         for node in self.nodes:
-            if not node.inputs:
+            if not node.inputs or not node.label:
                 continue
             depth[node] = max(
                 (

@@ -18,7 +18,7 @@ from fastgrad.causes.probes import NOBODYS, Probes, View
 from fastgrad.causes.reverse import Extra, Reverse
 from fastgrad.causes.sites import Site, independent, sites
 from fastgrad.causes.words import factor_words, part_words
-from fastgrad.program import Node, ops
+from fastgrad.program import Node, Part, ops
 
 _NAMED, _UNNAMED = 2.0, 9.0  # bits of a factor
 _ODD = 9.0  # bits from which on a match is only taken for want of another
@@ -272,8 +272,10 @@ class Search:
 
     def _parts(self, site: Site, view: View) -> None:
         """What stands there, only in a contiguous part of an axis."""
+        program = self.reverse.program
+        shorter = program.lengths if isinstance(program, Part) else set()
         for axis, n in enumerate(view.shapes[0]):
-            for start, stop in view.parts(axis) if n > 1 else ():
+            for start, stop in view.parts(axis) if n > 1 and n not in shorter else ():
                 code, text = part_words(site, axis, start, stop)
                 place = axis, start, stop
 

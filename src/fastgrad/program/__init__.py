@@ -9,13 +9,15 @@
 - `trace.agreement`: what two traces of one loss must have in common.
 - `merging`: loops over single numbers as operations on arrays.
 - `guards`: where a program does not apply; `read_set`: what it reads at all.
-- `gradient`: reverse mode, for names of causes; `rounding`: what that moves it by.
+- `gradient`: reverse mode, for names of causes; `rounding`: what that moves it by;
+  `part`: the same for some entries of many.
 - `program`: `Program`, which replays and differentiates; `listing` prints it.
 """
 
-from fastgrad.program.gradient import backpropagate, derivative, leaves
+from fastgrad.program.gradient import backpropagate, derivative, gradients, leaves
 from fastgrad.program.graph import Node, topological, value_of
 from fastgrad.program.merging import merged
+from fastgrad.program.part import MANY, Part, part_of
 from fastgrad.program.primitives import ops
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.primitive import Primitive
@@ -44,11 +46,13 @@ from fastgrad.program.trace.traced import Traced
 from fastgrad.program.trace.tracing import Graph, trace_blocks, trace_graph
 
 __all__ = [
+    "MANY",
     "Complex",
     "Graph",
     "Line",
     "Node",
     "Packages",
+    "Part",
     "Primitive",
     "Program",
     "Source",
@@ -64,11 +68,13 @@ __all__ = [
     "first_call_of_more",
     "first_constant_that_moved",
     "first_other_operation",
+    "gradients",
     "leaves",
     "meaning_of",
     "merged",
     "ops",
     "outline",
+    "part_of",
     "spoken",
     "spread_of_gradient",
     "topological",

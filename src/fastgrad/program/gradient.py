@@ -46,6 +46,18 @@ def backpropagate(
     return dict(backward(nodes, result, rules))
 
 
+def gradients(
+    nodes: Sequence[Node],
+    result: Node,
+    parameters: Sequence[Node],
+    rules: Mapping[Node, Rule] | None = None,
+) -> list[Array]:
+    """The gradient with respect to each parameter; no other is kept."""
+    own = set(parameters)
+    found = ((n, g) for n, g in backward(nodes, result, rules) if n in own)
+    return leaves(dict(found), parameters)
+
+
 def leaves(found: Mapping[Node, Array], parameters: Sequence[Node]) -> list[Array]:
     """The gradients found of the parameters: zero of those that nothing depends on."""
     return [found.get(p, np.zeros(p.shape)) for p in parameters]

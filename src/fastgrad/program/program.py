@@ -17,7 +17,7 @@ from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.params import Nest
 from fastgrad.program import plan
-from fastgrad.program.gradient import backpropagate, computes, leaves, rounding_of
+from fastgrad.program.gradient import computes, gradients, rounding_of
 from fastgrad.program.graph import Node, in_order, topological
 from fastgrad.program.guards import departure
 from fastgrad.program.listing import listing
@@ -355,8 +355,8 @@ class Program:
         >>> fg.trace(lambda x: (x**2).sum(), np.array([1.0, 3.0])).gradient()
         array([2., 6.])
         """
-        found = backpropagate(self.nodes, self.result)
-        return self.nest.unvector(self.nest.join(leaves(found, self.parameters)))
+        found = gradients(self.nodes, self.result, self.parameters)
+        return self.nest.unvector(self.nest.join(found))
 
     def __reduce__(self) -> Any:
         """Say how it is made again: from a flat list, for a graph may be very deep."""

@@ -12,12 +12,14 @@ products of whole numbers are exact, and stay.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from fastgrad._arrays import Array
-from fastgrad.program.gradient import Rule, backpropagate, computes, derivative, leaves
+from fastgrad.program.gradient import Rule, computes, derivative, gradients
 from fastgrad.program.graph import Node, value_of
+from fastgrad.program.part import Part
 from fastgrad.program.primitives import ops
 from fastgrad.program.program import Program
 from fastgrad.program.sources import Source
@@ -32,32 +34,37 @@ _ARITHMETIC = frozenset(
 )
 
 
-def spread_of_gradient(program: Program) -> tuple[Array, Array, Source | None]:
+def spread_of_gradient(program: Program | Part) -> tuple[Array, Array, Source | None]:
     """Return the gradient, by how much rounding may move it, and where terms cancel.
 
     Cost: five forward and reverse passes. Zeros for programs that are too large for
     that or make calls, whose derivatives take many calls.
     """
-    spread = np.zeros(program.nest.size)
+    nothing = np.broadcast_to(0.0, sum(p.size for p in program.parameters))
     if program.opaque or sum(node.size for node in program.nodes) > _LARGEST:
-        return spread, spread, None
+        return nothing, nothing, None
     rng = np.random.default_rng(0)
     worst, line = _AMPLIFIED, None
     with np.errstate(all="ignore"):
-        found = backpropagate(program.nodes, program.result)
-        plain = program.nest.join(leaves(found, program.parameters))
+        plain = _joined(program.nodes, program.result, program.parameters)
+        spread = nothing
         for odd in rng.integers(1 << 62, size=_SAMPLES, dtype=np.uint64) | np.uint64(1):
             other, rules = _rounded(program.nodes, odd)
             parameters = [other[p] for p in program.parameters]
-            moved = backpropagate(list(other.values()), other[program.result], rules)
-            off = np.abs(program.nest.join(leaves(moved, parameters)) - plain)
-            spread = np.fmax(spread, off)
+            nodes, result = list(other.values()), other[program.result]
+            moved = _joined(nodes, result, parameters, rules)
+            spread = np.fmax(spread, np.abs(moved - plain))
             for node in filter(computes, program.nodes):
                 ulps = np.abs(other[node].value - node.value) / np.abs(node.value)
                 most = np.max(ulps, initial=0.0, where=np.isfinite(ulps)) / _EPS
                 if most > worst and node.op in _ARITHMETIC:
                     worst, line = most, node.source
     return plain, spread, line
+
+
+def _joined(*program: Any) -> Array:
+    """The gradient as one vector."""
+    return np.concatenate([*map(np.ravel, gradients(*program))])
 
 
 def _rounded(

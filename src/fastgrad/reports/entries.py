@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arrays import Array, Index
+from fastgrad._arrays import Array
 from fastgrad.params import entry_name
 
 
@@ -80,7 +80,7 @@ class Entries(Sequence[Entry]):
         Of the blocks.
     checked : sequence of int
         Entries that were checked, counted through all blocks in C order.
-    order : ndarray of int64, shape (n,)
+    order : ndarray of integers, shape (n,)
         Which of these are wrong.
     numbers : tuple of ndarray of float64
         Analytic, numerical, error bar of those that were checked.
@@ -89,7 +89,7 @@ class Entries(Sequence[Entry]):
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     checked: Any
-    order: Index
+    order: NDArray[np.integer[Any]]
     numbers: tuple[Array, Array, Array]
 
     def __len__(self) -> int:
@@ -103,14 +103,14 @@ class Entries(Sequence[Entry]):
         order = self.order[which]
         if isinstance(which, slice):
             return replace(self, order=order)
-        [entry] = self._made(np.array([order]))
+        [entry] = self._made(np.atleast_1d(order))
         return entry
 
     def __iter__(self) -> Iterator[Entry]:
         for start in range(0, len(self), _AT_ONCE):
             yield from self._made(self.order[start : start + _AT_ONCE])
 
-    def _made(self, order: Index) -> list[Entry]:
+    def _made(self, order: NDArray[np.integer[Any]]) -> list[Entry]:
         """Return some of the entries."""
         offsets = np.cumsum([0, *map(math.prod, self.shapes)])
         index = np.asarray(self.checked[order])

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad._arrays import Array
+from fastgrad._arrays import Array, Flags, Index
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import Finding
+from fastgrad.checking.differences import places
 from fastgrad.checking.judgement import KINK, WRONG, Gradient, Verdicts
 from fastgrad.losses import Losses, as_program, grads_of
 from fastgrad.params import Nest
-from fastgrad.program import Node, trace_blocks
+from fastgrad.program import Node, Part, gradients, part_of, trace_blocks
 from fastgrad.reports import Cause, GradientReport
 
 # Findings after which the numbers of one call say nothing.
@@ -72,22 +73,29 @@ def _named(
     from fastgrad.causes import name_causes  # where nothing is wrong, not even loaded
 
     program = as_program(losses)
-    needed = _SEARCH * losses.nest.size
-    if program is not None:
-        needed += _SEARCH_OF_VALUES * sum(node.size for node in program.operations)
+    options: dict[str, Any] = {"program": program, "seconds": seconds}
+    part = None if program is None else part_of(program, _wrong(losses, entries))
+    nodes = () if program is None else (part or program).nodes
+    needed = float(_SEARCH) * (losses.nest.size if part is None else 0)
+    needed += _SEARCH_OF_VALUES * sum(node.size for node in nodes if node.active)
     instead = "a smaller model of the same code has the same mistake"
     refuse_too_large(needed, "looking for it", instead)
+    if part is not None:
+        index, values = part.index(), [p.value for p in part.parameters]
+        some = Nest(dict(zip(losses.nest.names, values, strict=True)))
+        everything = _everything(gradient, entries, part)
+        options["program"] = part
+        options["everything"] = losses.nest, losses.theta, everything
+        measured = _measured(gradient, entries, index)
+        return name_causes(some, losses.theta[index], measured, **options)
     if program is not None:
         program.remember()
-    return name_causes(
-        losses.nest,
-        losses.theta,
-        _measured(losses, gradient, entries),
-        program=program,
-        elsewhere=_elsewhere(losses, grads) if callable(grads) else None,
-        traced=_code(losses, grads),
-        seconds=seconds,
-    )
+    index = np.arange(losses.nest.size)
+    measured = _measured(gradient, entries, index)
+    if callable(grads):
+        options["elsewhere"] = _elsewhere(losses, grads)
+    options["traced"] = _code(losses, grads)
+    return name_causes(losses.nest, losses.theta, measured, **options)
 
 
 def _code(losses: Losses, grads: Any) -> Callable[[Nest], list[Node]] | None:
@@ -99,27 +107,55 @@ def _code(losses: Losses, grads: Any) -> Callable[[Nest], list[Node]] | None:
     )
 
 
-def _measured(losses: Losses, gradient: Gradient, entries: Verdicts) -> Any:
-    """Return what is known of every entry of the gradient."""
+def _measured(gradient: Gradient, entries: Verdicts, index: Index) -> Any:
+    """Return what is known of some entries of the gradient."""
     from fastgrad.causes import Measured
 
-    def whole(values: Any, otherwise: Any) -> Any:
-        if len(entries.index) == losses.nest.size:
-            return values
-        result = np.full(losses.nest.size, otherwise)
-        result[entries.index] = values
+    at = places(entries.index, index)
+    seen = at < len(entries.index)
+    seen[seen] = np.asarray(entries.index[at[seen]]) == index[seen]
+    at = at[seen]
+    # A mistake explains numbers to so many digits; the verdict may know more of them.
+    slack = np.fmax(entries.tolerance[at], _EXPLAINED * np.abs(entries.numerical[at]))
+
+    def known(values: Any, otherwise: Any) -> Any:
+        result = np.full(len(index), otherwise)
+        result[seen] = values
         return result
 
-    # A mistake explains numbers to so many digits; the verdict may know more of them.
-    slack = np.fmax(entries.tolerance[:], _EXPLAINED * np.abs(entries.numerical))
     return Measured(
-        gradient.value,
-        whole(entries.numerical, np.nan),
-        whole(entries.error + slack, np.inf),
-        whole(entries.kind == WRONG, False),
-        whole(entries.kind != KINK, True),
+        gradient.value[index],
+        known(entries.numerical[at], np.nan),
+        known(entries.error[at] + slack, np.inf),
+        known(entries.kind[at] == WRONG, False),
+        known(entries.kind[at] != KINK, True),
         gradient.eps,
     )
+
+
+def _everything(gradient: Gradient, entries: Verdicts, part: Part) -> Any:
+    """Return all that is measured; of few entries, what the program says of all."""
+    from fastgrad.causes import Measured
+
+    given, nest = gradient.value, part.whole.nest
+    if len(entries.index) == nest.size:
+        wrong, smooth = entries.kind == WRONG, entries.kind != KINK
+        numbers = entries.numerical, entries.error
+        return Measured(given, *numbers, wrong, smooth, gradient.eps)
+    program = part.whole
+    slopes = gradients(program.nodes, program.result, program.parameters)
+    right = nest.join(slopes)
+    with np.errstate(all="ignore"):
+        wrong = np.abs(given - right) > _EXPLAINED * np.abs(right)
+    nothing, all_of_it = (np.broadcast_to(x, nest.size) for x in (0.0, True))
+    return Measured(given, right, nothing, wrong, all_of_it, gradient.eps)
+
+
+def _wrong(losses: Losses, entries: Verdicts) -> Flags:
+    """Return for each entry of all parameters whether it is known to be wrong."""
+    wrong = np.zeros(losses.nest.size, dtype=bool)
+    wrong[entries.index[entries.kind == WRONG]] = True
+    return wrong
 
 
 def _elsewhere(

@@ -122,14 +122,16 @@ def _blocks(
 
 def wrong_entries(losses: Losses, entries: Verdicts) -> Entries:
     """Return all wrong entries, the worst first."""
-    wrong = np.flatnonzero(entries.kind == WRONG)
+    # There may be as many as parameters: none of these is kept longer than needed.
+    small: Any = np.int32 if len(entries.kind) < 2**31 else np.int64
+    wrong = np.flatnonzero(entries.kind == WRONG).astype(small)
     off = entries.numerical[wrong]
     with np.errstate(all="ignore"):
         off -= entries.analytic[wrong]
     np.abs(off, out=off)
     off[~np.isfinite(off)] = np.inf
     order = np.argsort(np.negative(off, out=off), kind="stable")
-    del off  # there may be as many as parameters
+    del off
     return Entries(
         tuple(losses.nest.names),
         tuple(losses.nest.shapes),

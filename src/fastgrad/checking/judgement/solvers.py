@@ -90,7 +90,8 @@ def _quick(losses: Losses) -> bool:
 def find_jumps(losses: Losses, direction: Array) -> list[Jump]:
     """Return the next jumps to both sides that another number of turns explains."""
     here = _run(losses, direction, 0.0)
-    away = np.sign(direction) * np.sign(losses.theta)  # from zero
+    moved = np.flatnonzero(direction)
+    away = np.sign(direction[moved]) * np.sign(losses.theta[moved])  # from zero
     outward = 1.0 if away.sum() >= 0 else -1.0
     further = _FURTHER if (outward * away >= 0).all() else _FURTHER[:0]
     reaches = outward * np.concatenate([_REACH, further]), -outward * _REACH
@@ -161,6 +162,8 @@ def _unevenness(losses: Losses, direction: Array) -> float:
 def _rises(losses: Losses, direction: Array, points: Any) -> Array:
     """Return J(theta + t * direction) - J(theta) of the function itself."""
     function = getattr(losses, "here", losses)
+    if not losses.bounded:
+        return function.along(direction, points)
     rises = [function.along(losses.within(t * direction), 1.0)[0] for t in points]
     return np.array(rises, dtype=np.float64)
 
@@ -200,15 +203,22 @@ def _changed(losses: Losses, here: Turns, there: Turns) -> Loop | None:
     return min(changed, key=lambda loop: loop.file != file, default=None)
 
 
+def _move(losses: Losses, direction: Array, t: float) -> None:
+    """Move the parameters to theta + t * direction, within bounds."""
+    if losses.bounded:
+        direction, t = losses.within(t * direction), 1.0
+    nest = losses.nest
+    for leaf, part in zip(nest.leaves, nest.split(direction), strict=True):
+        np.add(leaf, t * part, out=leaf, casting="same_kind")
+    losses.confine()
+
+
 def _run(losses: Losses, direction: Array, t: float, most: float = np.inf) -> Turns:
     """Return the turns of the loops of the loss at theta + t * direction."""
     nest = losses.nest
-    saved = nest.snapshot()
+    saved = nest.snapshot(losses.theta)
     try:
-        moves = nest.split(losses.within(t * direction))
-        for leaf, part in zip(nest.leaves, moves, strict=True):
-            np.add(leaf, part, out=leaf, casting="same_kind")
-        losses.confine()
+        _move(losses, direction, t)
         losses.evaluations += 1
         with np.errstate(all="ignore"):
             return count_turns(losses.loss, nest.structure, most)
