@@ -142,3 +142,19 @@ def test_a_maximum_and_its_winners_are_those_of_numpy(axes, many):
         moved[i] += d
         assert difference[k] == np.sum(weights * (largest(moved) - largest(p)))
         assert crossed[k] == (winners(moved) != winners(p)).any()
+
+
+def test_a_maximum_changes_hands_at_the_gap_and_not_before():
+    """To the last bit: beside half of the gap, and beside all of it."""
+    p = np.array([-0.5, 0.25])
+    program = fg.trace(lambda p: p.max(), p)
+    sizes = np.array([0.375, 0.75])
+    delta = np.concatenate([np.nextafter(sizes, 0), sizes, np.nextafter(sizes, 1)])
+    for i, sign in ((0, 1.0), (1, -1.0), (0, np.nan)):
+        moved = np.tile(p, (delta.size, 1))
+        moved[:, i] += sign * delta
+        entry = np.full(delta.size, i)
+        difference, crossed = program.at_entries(entry, sign * delta)
+        np.testing.assert_array_equal(difference, moved.max(axis=1) - 0.25)
+        if not np.isnan(sign):
+            np.testing.assert_array_equal(crossed, moved[:, 0] >= moved[:, 1])

@@ -198,6 +198,8 @@ SHAPES = {
     "transpose": lambda x: x.T, "transpose_axes": lambda x: x.transpose(2, 0, 1),
     "swapaxes": lambda x: x.swapaxes(0, 2), "moveaxis": lambda x: np.moveaxis(x, 0, -1),
     "reshape": lambda x: x.reshape(4, -1), "reshape_f": lambda x: np.reshape(x, (4, 6), order="F"),
+    "reshape_computed": lambda x: np.tanh(x).reshape(4, -1), "reshape_across": lambda x: np.sin(np.exp(x).reshape(8, 3)),
+    "reshape_back": lambda x: np.exp(np.exp(x[:, ::2]).reshape(4, 4).reshape(2, 8)), "reshape_kept": lambda x: (np.exp(x) @ x[0].T).reshape(9, -1) * 2.0,
     "ravel": np.ravel, "flatten": lambda x: x.flatten(), "slice": lambda x: x[1:, ::2, -1],
     "negative_step": lambda x: x[::-1, :, 3:0:-2], "newaxis": lambda x: x[None, ..., None, 2],
     "integer": lambda x: x[-1], "fancy": lambda x: x[:, [2, 0, 0]], "fancy_pair": lambda x: x[[0, 1, 1], :, [3, 0, 0]],

@@ -90,6 +90,7 @@ cdef extern from *:
     """
     const char *fg_names[1]
     enum: FG_N_CODES
+    enum: FG_MAX
     const char fg_kinds[1]
 
 #: The number of each operation the kernels know, by name.
@@ -227,7 +228,7 @@ cdef class Replayer:
             self.ops[i].out = target
             self.ops[i].ints = &ints[0]
             self.ops[i].data = &base[0]
-            if kept and fg_kinds[code] == 2:
+            if kept and (fg_kinds[code] == 2 or code == FG_MAX):
                 terms = np.empty(N_TERMS * self.values[target].size + 1)
                 self.keep.append(terms)
                 self.ops[i].terms = &terms[0]

@@ -64,7 +64,7 @@ def assign_slots(
 
     Linear scan: a slot is free again after the last use of its node or a window of it,
     and an elementwise operation takes over the slot of an input of its shape that it is
-    the last to use. Offsets and length are in doubles.
+    the last to use, as does a reshape. Offsets and length are in doubles.
     """
     owner: dict[Node, Node] = {}
     for node in nodes:
@@ -85,9 +85,8 @@ def assign_slots(
             if x.active and x.op != "parameter" and last_use[x] == i
         ]  # fmt: skip
         seen = {owner[x] for x in node.inputs if x in windows}
-        same = [x for x in ended if x.shape == node.shape and x not in seen]
-        # A reshape keeps the order of its elements; the others move them.
-        if same and node.op in ops.ELEMENTWISE:
+        same = [x for x in ended if _may_replace(node, x) and x not in seen]
+        if same:
             slots[node] = slots[same[0]]
             ended.remove(same[0])
         else:
@@ -104,6 +103,13 @@ def assign_slots(
                 end += size
         free += [(x.size * BUNDLE, slots[x]) for x in ended]
     return slots, end
+
+
+def _may_replace(node: Node, x: Node) -> bool:
+    """Whether the elements of a result may be where those of an input are."""
+    if node.op == "reshape":  # keeps their order; what else moves them does not
+        return True
+    return node.op in ops.ELEMENTWISE and x.shape == node.shape
 
 
 def packed_nodes(nodes: Sequence[Node]) -> list[Node]:
@@ -164,6 +170,8 @@ def _scratch(node: Node) -> int:
     """Room that an operation needs beside its operands and result, in elements."""
     if node.op in ops.ELEMENTWISE and len(node.inputs) > 1:
         return max(x.size for x in node.inputs)
+    if node.op == "reshape":
+        return node.size
     if node.op in LINEAR:
         return math.prod(node.inputs[0].shape[-2:])
     if node.op in ("max", "prod"):

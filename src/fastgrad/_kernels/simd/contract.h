@@ -27,9 +27,14 @@
 #endif
 #define LANE_VECS (LANES / VEC_LEN)
 
+/* A sum around that over k: its length, and the steps it makes in S and L. */
+typedef struct {
+    int64_t n, s, l;
+} sums;
+
 INLINE void scalar_tile(const int np, const int nq, int64_t nk, const double *s,
-                        int64_t sp, int64_t sk, const double *l, int64_t lq, int64_t lk,
-                        double *o, int64_t op, int64_t oq, int accumulate)
+                        int64_t sp, sums outer, int64_t sk, const double *l, int64_t lq,
+                        int64_t lk, double *o, int64_t op, int64_t oq, int accumulate)
 {
     vd acc[TILE_P][TILE_Q * LANE_VECS];
     for (int p = 0; p < np; p++)
@@ -37,19 +42,22 @@ INLINE void scalar_tile(const int np, const int nq, int64_t nk, const double *s,
             for (int v = 0; v < LANE_VECS; v++)
                 acc[p][q * LANE_VECS + v] =
                     vec_load(accumulate ? o + p * op + q * oq + v * VEC_LEN : ZEROS);
-    for (int64_t k = 0; k < nk; k++) {
-        vd x[TILE_Q * LANE_VECS];
+    for (int64_t i = 0; i < outer.n; i++) {
+        const double *scalars = s + i * outer.s, *lanes = l + i * outer.l;
+        for (int64_t k = 0; k < nk; k++, scalars += sk, lanes += lk) {
+            vd x[TILE_Q * LANE_VECS];
 #pragma GCC unroll 8
-        for (int q = 0; q < nq; q++)
+            for (int q = 0; q < nq; q++)
 #pragma GCC unroll 8
-            for (int v = 0; v < LANE_VECS; v++)
-                x[q * LANE_VECS + v] = vec_load(l + q * lq + k * lk + v * VEC_LEN);
+                for (int v = 0; v < LANE_VECS; v++)
+                    x[q * LANE_VECS + v] = vec_load(lanes + q * lq + v * VEC_LEN);
 #pragma GCC unroll 16
-        for (int p = 0; p < np; p++) {
-            const vd scalar = vec_splat(s[p * sp + k * sk]);
+            for (int p = 0; p < np; p++) {
+                const vd scalar = vec_splat(scalars[p * sp]);
 #pragma GCC unroll 8
-            for (int v = 0; v < nq * LANE_VECS; v++)
-                acc[p][v] += scalar * x[v];
+                for (int v = 0; v < nq * LANE_VECS; v++)
+                    acc[p][v] += scalar * x[v];
+            }
         }
     }
     for (int p = 0; p < np; p++)
@@ -62,12 +70,12 @@ INLINE void scalar_tile(const int np, const int nq, int64_t nk, const double *s,
 #define TILE_CASE(N)                                                                   \
     case N:                                                                            \
         if (N <= TILE_P)                                                               \
-            scalar_tile(N <= TILE_P ? N : 1, nq, nk, s, sp, sk, l, lq, lk, o, op, oq,  \
-                        accumulate);                                                   \
+            scalar_tile(N <= TILE_P ? N : 1, nq, nk, s, sp, outer, sk, l, lq, lk, o,   \
+                        op, oq, accumulate);                                           \
         break;
 INLINE void scalar_tile_rows(int np, const int nq, int64_t nk, const double *s,
-                             int64_t sp, int64_t sk, const double *l, int64_t lq,
-                             int64_t lk, double *o, int64_t op, int64_t oq,
+                             int64_t sp, sums outer, int64_t sk, const double *l,
+                             int64_t lq, int64_t lk, double *o, int64_t op, int64_t oq,
                              int accumulate)
 {
     switch (np) {
@@ -76,18 +84,18 @@ INLINE void scalar_tile_rows(int np, const int nq, int64_t nk, const double *s,
     }
 }
 
-static void scalar_tile_wide(int np, int64_t nk, const double *s, int64_t sp, int64_t sk,
-                             const double *l, int64_t lq, int64_t lk, double *o,
-                             int64_t op, int64_t oq, int accumulate)
+static void scalar_tile_wide(int np, int64_t nk, const double *s, int64_t sp, sums outer,
+                             int64_t sk, const double *l, int64_t lq, int64_t lk,
+                             double *o, int64_t op, int64_t oq, int accumulate)
 {
-    scalar_tile_rows(np, TILE_Q, nk, s, sp, sk, l, lq, lk, o, op, oq, accumulate);
+    scalar_tile_rows(np, TILE_Q, nk, s, sp, outer, sk, l, lq, lk, o, op, oq, accumulate);
 }
 
-static void scalar_tile_narrow(int np, int64_t nk, const double *s, int64_t sp,
+static void scalar_tile_narrow(int np, int64_t nk, const double *s, int64_t sp, sums outer,
                                int64_t sk, const double *l, int64_t lq, int64_t lk,
                                double *o, int64_t op, int64_t oq, int accumulate)
 {
-    scalar_tile_rows(np, 1, nk, s, sp, sk, l, lq, lk, o, op, oq, accumulate);
+    scalar_tile_rows(np, 1, nk, s, sp, outer, sk, l, lq, lk, o, op, oq, accumulate);
 }
 
 /* O[i] (+)= s[i] l[i], a step of zero having one of them stay in its register. */
@@ -121,11 +129,11 @@ INLINE void outer_product(int64_t np, int64_t nq, const double *s, int64_t sp,
             product_row(np, s, sp, l + q * lq, 0, o + q * oq, op, accumulate);
 }
 
-static void scalar_product(int64_t np, int64_t nq, int64_t nk, const double *s,
+__attribute__((noinline)) static void scalar_product(int64_t np, int64_t nq, sums outer, int64_t nk, const double *s,
                            int64_t sp, int64_t sk, const double *l, int64_t lq,
                            int64_t lk, double *o, int64_t op, int64_t oq, int accumulate)
 {
-    if (nk == 1) {
+    if (nk == 1 && outer.n == 1) {
         if (accumulate)
             outer_product(np, nq, s, sp, l, lq, o, op, oq, 1);
         else
@@ -139,7 +147,7 @@ static void scalar_product(int64_t np, int64_t nq, int64_t nk, const double *s,
         for (int64_t b = 0; b < blocks; b++) {
             const int64_t first = np * b / blocks, last = np * (b + 1) / blocks;
             (wide ? scalar_tile_wide : scalar_tile_narrow)(
-                (int)(last - first), nk, s + first * sp, sp, sk, l + q * lq, lq, lk,
+                (int)(last - first), nk, s + first * sp, sp, outer, sk, l + q * lq, lq, lk,
                 o + first * op + q * oq, op, oq, accumulate);
         }
         q += wide ? TILE_Q : 1;
@@ -221,9 +229,10 @@ static void contract_term(loop *loops, int n, const double *x, int x_is_lanes,
                           const double *y, double *o, int accumulate)
 {
     n = merge_loops(loops, n);
-    /* The longest loop of each role runs in the tile kernel, the others around it. */
+    /* The longest loop of each role runs in the tile kernel, of sums over scalars two; the
+     * others run around it. */
     loop inner[N_ROLES - 1] = {{1, 0, 0, 0}, {1, 0, 0, 0}, {1, 0, 0, 0}};
-    loop outer[MAX_LABELS];
+    loop outer[MAX_LABELS], second = {1, 0, 0, 0};
     int n_outer = 0;
     for (int i = 0; i < n; i++) {
         int role = loop_role(loops[i]);
@@ -232,14 +241,26 @@ static void contract_term(loop *loops, int n, const double *x, int x_is_lanes,
             spare = inner[role];
             inner[role] = loops[i];
         }
+        if (!x_is_lanes && loop_role(spare) == ROLE_K && spare.n > second.n) {
+            const loop longer = spare;
+            spare = second;
+            second = longer;
+        }
         if (spare.n > 1)
             outer[n_outer++] = spare;
     }
+    const sums around = {second.n, second.x, second.y};
     const loop p = inner[ROLE_P], q = inner[ROLE_Q], k = inner[ROLE_K];
     int64_t at[MAX_LABELS] = {0};
     for (;;) {
-        (x_is_lanes ? lane_product : scalar_product)(p.n, q.n, k.n, x, p.x, k.x, y, q.y,
-                                                     k.y, o, p.o, q.o, accumulate);
+        /* What is summed around the tile kernel is added to what it began with. */
+        int adds = accumulate;
+        for (int d = 0; d < n_outer; d++)
+            adds |= !outer[d].o && at[d];
+        if (x_is_lanes)
+            lane_product(p.n, q.n, k.n, x, p.x, k.x, y, q.y, k.y, o, p.o, q.o, adds);
+        else
+            scalar_product(p.n, q.n, around, k.n, x, p.x, k.x, y, q.y, k.y, o, p.o, q.o, adds);
         int d = n_outer - 1;
         for (; d >= 0; d--) {
             x += outer[d].x, y += outer[d].y, o += outer[d].o;
@@ -306,11 +327,8 @@ static int run_contract(const fg_program *g, fg_state *st, const fg_op *op, fg_b
     box_steps(a, va->ndim, step_a);
     box_steps(b, vb->ndim, step_b);
     box_steps(out, ndim, step_o);
-    /* Add into zeros where terms overlap or a sum runs outside the tile kernel. */
-    int n_summed = 0;
-    for (int l = 0; l < n_labels; l++)
-        n_summed += axes[3 * l + 2] < 0;
-    const int accumulate = (a->live && b->live) || n_summed > 1;
+    /* Add into zeros where terms overlap. */
+    const int accumulate = a->live && b->live;
     if (accumulate)
         clear(out->d, box_size(out, ndim));
 

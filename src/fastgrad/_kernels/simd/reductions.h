@@ -100,30 +100,60 @@ INLINE vd from_largest(double x0, double f0, vd dx)
     return (from + dx) - to;
 }
 
-/* Where one member alone is the largest at theta, and no lane of another comes up to it, the
- * largest changes as that one does. Whether that is so. */
-INLINE int keeps_winner(const member *members, int64_t n, const double *base,
-                        const double *lanes, double f0, double *out)
+/* What is known of each element of a maximum, its terms: which member alone is the largest at
+ * theta, and how far lanes may move without another coming up to it, zero if there is none. */
+typedef struct {
+    double winner, reach;
+} lead;
+
+static void prepare_max(const fg_op *op, const fg_value *value, const fg_value *target)
 {
-    int64_t winner = 0, winners = 0;
-    for (int64_t k = 0; k < n; k++) {
-        const int wins = base[members[k].base] == f0;
-        winner = wins ? k : winner;
-        winners += wins;
-    }
-    if (winners != 1)
+    const int last = value->ndim - 1;
+    int64_t at[MAX_NDIM] = {0}, kept[MAX_NDIM] = {0}, member[MAX_NDIM] = {0}, next = 1;
+    for (int d = last, k = target->ndim - 1; d >= 0; d--)
+        if (op->ints[d])
+            member[d] = next, next *= value->shape[d];
+        else
+            kept[d] = target->stride[k--];
+    lead *leads = (lead *)op->terms;
+    for (int64_t i = 0; i < target->size; i++)
+        leads[i] = (lead){-1.0, -INFINITY};
+    const double *x = value->base;
+    do {
+        int64_t element = 0, number = 0;
+        for (int d = 0; d < last; d++)
+            element += at[d] * kept[d], number += at[d] * member[d];
+        for (int64_t i = 0; i < value->shape[last]; i++, x++) {
+            lead *one = &leads[element + i * kept[last]];
+            if (*x != target->base[one - leads])
+                one->reach = *x > one->reach ? *x : one->reach;
+            else
+                one->winner = one->winner == -1.0 ? (double)(number + i * member[last]) : -2.0;
+        }
+    } while (advance(value->shape, value->ndim, last, at));
+    /* Both it and another may move, and the gap is rounded. */
+    for (int64_t i = 0; i < target->size; i++)
+        leads[i].reach = leads[i].winner < 0.0
+                             ? 0.0
+                             : (target->base[i] - leads[i].reach) * (0.5 - 0x1p-50);
+}
+
+/* Where no lane moves by more than the reach, the largest changes as its winner does. Whether
+ * that is so. */
+INLINE int keeps_winner(const member *members, int64_t n, const double *lanes, lead known,
+                        double *out)
+{
+    if (!(known.reach > 0.0))
         return 0;
-    const double *own = lanes_of(&members[winner], lanes);
-    vec_flags reached = {0};
+    vi reached = {0};
     for (int64_t k = 0; k < n; k++) {
-        const double x0 = k == winner ? -INFINITY : base[members[k].base];
         const double *d = lanes_of(&members[k], lanes);
         for (int v = 0; v < N_VECS; v++)
-            reached = vec_note_not_below(reached, (x0 + vec_load(d + v * VEC_LEN)) - f0,
-                                         vec_load(own + v * VEC_LEN));
+            reached |= vec_reached(vec_load(d + v * VEC_LEN), vec_splat(known.reach));
     }
-    if (vec_any_noted(reached))
+    if (vec_any_negative(reached))
         return 0;
+    const double *own = lanes_of(&members[(int64_t)known.winner], lanes);
     for (int v = 0; v < N_VECS; v++)
         vec_store(out + v * VEC_LEN, vec_load(own + v * VEC_LEN));
     return 1;
@@ -195,6 +225,7 @@ static void run_fold(const fg_program *g, fg_state *st, const fg_op *op, const f
             kept[last = d] = target->stride[k++];
     }
     double *y = out->d;
+    const lead *leads = (const lead *)op->terms;
     do {
         const double *base = value->base, *lanes = box->d, *f0 = target->base;
         for (int d = 0; d < value->ndim; d++)
@@ -206,7 +237,7 @@ static void run_fold(const fg_program *g, fg_state *st, const fg_op *op, const f
         for (int64_t i = last < 0 ? 1 : box->n[last]; i > 0; i--, y += LANES) {
             if (op->code == FG_PROD)
                 prod_element(members, n, base, lanes, y);
-            else if (!keeps_winner(members, n, base, lanes, *f0, y))
+            else if (!leads || !keeps_winner(members, n, lanes, leads[f0 - target->base], y))
                 max_element(members, n, base, lanes, *f0, y, st->crossed);
             if (last >= 0)
                 base += value->stride[last], lanes += steps[last], f0 += kept[last];

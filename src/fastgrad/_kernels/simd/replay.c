@@ -120,7 +120,11 @@ static void prepare(const fg_program *g, int number)
     fg_box box[3] = {{{0}}}, out = {{0}};
     for (int d = 0; d < target->ndim; d++)
         out.n[d] = target->shape[d];
-    if (target->size && op->terms)
+    if (!op->terms || !target->size)
+        return;
+    if (op->code == FG_MAX)
+        prepare_max(op, &g->values[op->in[0]], target);
+    else
         elementwise_box(g, op, NULL, OPERATIONS[op->code].prepare, order, box, &out, NULL);
 }
 

@@ -99,7 +99,8 @@ typedef struct {
     const int32_t *many;   /* the inputs of FG_PLACE, which may be more than three */
     const int64_t *ints;
     const double *data;    /* what a kernel wants to know about theta: factors of matrices */
-    double *terms;         /* and N_TERMS numbers for each element of a smooth function, or NULL */
+    double *terms;         /* and N_TERMS numbers for each element of a smooth function or a
+                            * maximum, or NULL */
 } fg_op;
 
 typedef struct {

@@ -204,7 +204,12 @@ static int run_reshape(const fg_program *g, fg_state *st, const fg_op *op, fg_bo
         if (out->d != box->d)
             copy(out->d, box->d, size);
     } else {
-        reshape_scatter(value, box, target, out, op->ints);
+        fg_box from = *box;
+        if (from.d == out->d) {
+            from.d = st->work + g->scratch[0];
+            copy(from.d, box->d, box_size(box, value->ndim));
+        }
+        reshape_scatter(value, &from, target, out, op->ints);
     }
     return 1;
 }

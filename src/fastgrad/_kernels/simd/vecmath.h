@@ -90,13 +90,6 @@ INLINE vi vec_reached(vd d, vd gap)
 INLINE int vec_any_negative(vi x) { return _mm512_movepi64_mask((__m512i)x) != 0; }
 /* d where x, which is not zero, is positive, else zero. */
 INLINE vd vec_if_positive(vd x, vd d) { return (vd)((vi)d & ~((vi)x >> 63)); }
-/* Lanes noted so far, and those where x is not below y. */
-INLINE vec_flags vec_note_not_below(vec_flags flags, vd x, vd y)
-{
-    flags.bits |= _mm512_cmp_pd_mask((__m512d)x, (__m512d)y, _CMP_NLT_UQ);
-    return flags;
-}
-INLINE int vec_any_noted(vec_flags flags) { return flags.bits != 0; }
 #else
 typedef struct { vi bits; } vec_flags;
 INLINE vec_flags vec_note_sides(vec_flags flags, vd gap, double gap0)
@@ -108,12 +101,6 @@ INLINE vi vec_noted(vec_flags flags) { return flags.bits; }
 INLINE vi vec_reached(vd d, vd gap) { return ~(vec_abs(d) < vec_abs(gap)); }
 INLINE int vec_any_negative(vi x) { return vec_any(x); }
 INLINE vd vec_if_positive(vd x, vd d) { return (vd)((vi)d & (x > 0.0)); }
-INLINE vec_flags vec_note_not_below(vec_flags flags, vd x, vd y)
-{
-    flags.bits |= ~(x < y);
-    return flags;
-}
-INLINE int vec_any_noted(vec_flags flags) { return vec_any(flags.bits); }
 #endif
 /* y, but x where x is NaN */
 INLINE vd vec_keep_nan(vd x, vd y)
