@@ -14,9 +14,10 @@
 
 /* x, y, z: values at the lanes; x0, y0, z0: at theta; dx, dy, dz: their differences */
 #define KERNEL(name, second, result)                                                   \
-    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+    static void name(int64_t n, const operand *in, const at_theta *at, double *out,        \
                      int64_t *crossed)                                                 \
     {                                                                                  \
+        const at_theta f = *at;                                                        \
         vi cross[N_VECS] = {{0}};                                                      \
         const operand a = in[0], b = in[second];                                       \
         for (int64_t i = 0; i < n; i++) {                                              \
@@ -41,9 +42,10 @@
 
 /* Lane by lane, by a rule of differences.h: rarely hot. What is infinite stays. */
 #define KERNEL_LANES(name, rule)                                                       \
-    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+    static void name(int64_t n, const operand *in, const at_theta *at, double *out,        \
                      int64_t *crossed)                                                 \
     {                                                                                  \
+        const at_theta f = *at;                                                        \
         for (int64_t i = 0; i < n; i++)                                                \
             for (int l = 0; l < LANES; l++) {                                          \
                 const double d = in[0].d[i * in[0].step + l];                          \
@@ -53,9 +55,10 @@
             }                                                                          \
     }
 #define KERNEL_LANES_2(name, rule)                                                     \
-    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+    static void name(int64_t n, const operand *in, const at_theta *at, double *out,        \
                      int64_t *crossed)                                                 \
     {                                                                                  \
+        const at_theta f = *at;                                                        \
         const operand a = in[0], b = in[1];                                            \
         for (int64_t i = 0; i < n; i++)                                                \
             for (int l = 0; l < LANES; l++) {                                          \
@@ -152,9 +155,10 @@ INLINE vd vec_beyond(vd d, moved gap) { return (d + gap.value) + gap.rest; }
  * since its own term is then dx + 0 or dy + 0; min likewise. The hottest of the kernels
  * that choose (ReLU), so what is the same for all lanes is computed once, as a number. */
 #define KERNEL_WINNER(name, winner)                                                    \
-    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+    static void name(int64_t n, const operand *in, const at_theta *at, double *out,        \
                      int64_t *crossed)                                                 \
     {                                                                                  \
+        const at_theta f = *at;                                                        \
         vec_flags cross[N_VECS] = {};                                                  \
         const operand a = in[0], b = in[1];                                            \
         for (int64_t i = 0; i < n; i++) {                                              \
@@ -230,9 +234,10 @@ KERNEL_WINNER(lanes_minimum, vec_smaller)
         }                                                                              \
         name##_each(i, n, in, f, out, crossed);                                        \
     }                                                                                  \
-    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+    static void name(int64_t n, const operand *in, const at_theta *at, double *out,        \
                      int64_t *crossed)                                                 \
     {                                                                                  \
+        const at_theta f = *at;                                                        \
         operand a = in[0], b = in[1];                                                  \
         if (a.step == LANES && a.base_step == 1 && b.base_step == 0) {                 \
             a.step = LANES, a.base_step = 1, b.base_step = 0;                          \
@@ -252,9 +257,10 @@ KERNEL_2(lanes_or, vec_outcome((x != 0.0) | (y != 0.0), dx, dy, f0, &side))
 /* y unperturbed: common, and no 0 * infinity where a mask is infinite. */
 KERNEL_2(lanes_multiply_1, dx * y0)
 
-static void lanes_where(int64_t n, const operand *in, at_theta f, double *out,
+static void lanes_where(int64_t n, const operand *in, const at_theta *at, double *out,
                      int64_t *crossed)
 {
+    const at_theta f = *at;
     vi cross[N_VECS] = {{0}};
     const operand c = in[0], a = in[1], b = in[2];
     for (int64_t i = 0; i < n; i++) {

@@ -4,8 +4,8 @@
 
 #include "operand.h"
 
-typedef void (*elementwise)(int64_t, const operand *, at_theta, double *, int64_t *);
-typedef void (*preparer)(int64_t, const operand *, at_theta);
+typedef void (*elementwise)(int64_t, const operand *, const at_theta *, double *, int64_t *);
+typedef void (*preparer)(int64_t, const operand *, const at_theta *);
 /* What runs an operation: finds the box of its result and, unless to `measure`, computes
  * it. Returns whether the result is perturbed. */
 typedef int (*runner)(const fg_program *, fg_state *, const fg_op *, fg_box *, int measure);

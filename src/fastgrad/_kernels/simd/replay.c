@@ -89,9 +89,9 @@ static void elementwise_box(const fg_program *g, const fg_op *op, elementwise ke
     double *to = out->d;
     for (;;) {
         if (kernel)
-            kernel(inner.n, in, result, to, crossed);
+            kernel(inner.n, in, &result, to, crossed);
         else
-            prepare(inner.n, in, result);
+            prepare(inner.n, in, &result);
         to += inner.n * LANES;
         int d = n_loops - 1;
         for (; d >= 0; d--) {
@@ -412,8 +412,8 @@ static void map(int code, int64_t n, const double *const x[3], const double *con
     for (int i = 0; i < 3; i++)
         in[i] = (operand){d[i], x[i], LANES, 1};
     if (OPERATIONS[code].prepare)
-        OPERATIONS[code].prepare(n, in, result);
-    OPERATIONS[code].kernel(n, in, result, out, crossed);
+        OPERATIONS[code].prepare(n, in, &result);
+    OPERATIONS[code].kernel(n, in, &result, out, crossed);
 }
 
 extern const fg_replay FG(fg_replay);

@@ -108,17 +108,19 @@ INLINE void store_block(const block *b, int64_t at, const operand *in, int n_in,
     {                                                                                  \
         return lane;                                                                   \
     }                                                                                  \
-    static void name##_terms(int64_t n, const operand *in, at_theta f)                 \
+    static void name##_terms(int64_t n, const operand *in, const at_theta *at)         \
     {                                                                                  \
+        const at_theta f = *at;                                                        \
         const operand first = in[0], last = in[n_in - 1];                              \
         for (int64_t i = 0; i < n; i++)                                                \
             *(terms *)(f.terms + i * f.step * N_TERMS) =                               \
                 prepare(first.base[i * first.base_step],                               \
                         last.base[i * last.base_step], f.value[i * f.step]);           \
     }                                                                                  \
-    static void name(int64_t n, const operand *in, at_theta f, double *out,            \
+    static void name(int64_t n, const operand *in, const at_theta *at, double *out,        \
                      int64_t *crossed)                                                 \
     {                                                                                  \
+        const at_theta f = *at;                                                        \
         int64_t i = 0;                                                                 \
         for (; i + BLOCK_ELEMENTS <= n; i += BLOCK_ELEMENTS) {                         \
             block b;                                                                   \
