@@ -262,22 +262,17 @@ class _Right:
 SEEN = [bug for bug in zoo.bugs(held_out=False)[::3] if bug.cause != "mutated"]
 #: Nothing that the numbers or the program could tell.
 UNKNOWN = {
-    "pull_of_active_triplets_only",
     "dilation_ignored",
-    "dropout_mask_redrawn",
     "exposure_not_logged",
     "extra_term_in_mean",
     "filtered_for_smoothed",
     "gamma_missing_in_row_sums",
     "hinge_true_class_assigned",
-    "inputs_in_another_order",
     "kernel_centered_in_backward",
     "layer_norm_keepdims_forgotten",
     "mean_of_means",
-    "output_gate_reads_previous_cell",
     "own_step_only",
     "padding_on_one_side",
-    "penalty_off_by_one",
     "perturbations_redrawn",
     "pool_windows_are_rows",
     "running_variance_in_backward",

@@ -14,7 +14,10 @@
   sites, and what becomes of those that pass; `words` for them.
 - `ranking`: what is shown of what was found; `location` where nothing was. `points`: a
   second point, which refutes coincidences. `budget`: when to stop.
-- `lines`: where in the user's gradient code the mistake is, by what is `known` there.
+- `lines`: where in the user's gradient code the mistake is, by what is `known` there;
+  `repairs`: which edit of it makes the gradient right. `rewrites` are those of one
+  operation, `substitutes` read something else, of all `readings`; `views` run the code
+  with an edit, and say what weighs in it.
 
 A cause is named when doing the mistake to the right gradient gives the gradient under
 test, within the error bars, in whole blocks. Nothing that merely looks alike is named.
@@ -28,11 +31,12 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.evidence import Block, Evidence, Guess, gather, join
-from fastgrad.causes.lines import Place, locate
+from fastgrad.causes.lines import Located, Place, locate
 from fastgrad.causes.location import name, proved
 from fastgrad.causes.measured import Measured, Whole
 from fastgrad.causes.points import Elsewhere, SecondPoint
 from fastgrad.causes.ranking import choose, guess, merged
+from fastgrad.causes.repairs import repairs
 from fastgrad.causes.reverse import Reverse
 from fastgrad.params import Nest
 from fastgrad.program import Node, Part, Program
@@ -40,7 +44,8 @@ from fastgrad.reports import Cause
 
 Array = NDArray[np.float64]
 _STEP = 1e-3  # relative, to the second point
-_LOCATING = 0.25  # of the time
+_LOCATING, _REPAIRING = 0.25, 0.4  # of the time
+_TOLD = "the mistake is"
 _FEW_DIGITS = 1e-6  # of the gradient: more than differences and float32 are off by
 _COMMON = 0.25  # of the entries: so many are off where it is by rounding
 
@@ -112,20 +117,27 @@ def _found(
 ) -> list[Cause]:
     reverse = _reversed(program, budget)
     evidence = gather(nest, theta, measured, reverse, everything)
-    located: list[Place] = []
+    located = Located()
     if traced is not None and reverse is not None and evidence.exact:
         part = Budget(budget.seconds * _LOCATING)
         located = locate(traced, nest, evidence, reverse, part)
     second = _second_point(nest, theta, evidence, reverse, elsewhere)
+    part = Budget(budget.seconds * _REPAIRING)
+    repaired = repairs(located, evidence, second, part)
+    budget.failures += part.failures
     guesses = guess(evidence, reverse, budget)
     if second is not None:
         guesses = second.stale() + second.confirmed(guesses, budget)
-    causes = _causes(evidence, guesses, reverse, budget)
-    return [_located(cause, evidence, located) for cause in causes]
+    if any(one.code == "conjugate" for one in guesses):  # which says more than a sign
+        repaired = [one for one in repaired if one.code != "sign"]
+    causes = _causes(evidence, guesses + repaired, reverse, budget)
+    return [_located(cause, evidence, located.places) for cause in causes]
 
 
 def _located(cause: Cause, evidence: Evidence, located: list[Place]) -> Cause:
     """The cause with where its mistake is in the user's gradient code."""
+    if _TOLD in cause.message:
+        return cause
     names = [block.name for block in evidence.blocks]
     texts = []
     for place in located:
@@ -135,7 +147,7 @@ def _located(cause: Cause, evidence: Evidence, located: list[Place]) -> Cause:
             texts.append(place.text + ("" if whole else f" (for {join(of)})"))
     if not texts:
         return cause
-    return replace(cause, message=f"{cause.message}; the mistake is {join(texts)}")
+    return replace(cause, message=f"{cause.message}; {_TOLD} {join(texts)}")
 
 
 def _second_point(
@@ -196,6 +208,8 @@ def _cause(evidence: Evidence, guess: Guess) -> Cause:
         message += f": {guess.advice}"
     if guess.rivals:
         message += f"; {_not_separated(evidence, guess)}"
+    if guess.place is not None:
+        message += f"; {_TOLD} {guess.place.text}"
     return Cause(guess.code, blocks, message, _line(node), residual)
 
 

@@ -182,6 +182,8 @@ class Guess:
         Blocks that it changes and that are not so.
     factor : float or None
         What the blocks are multiplied by, if that is all.
+    place : Place or None
+        Where the user's gradient code is wrong.
     edited : dict
         The operations that send something else, and what, if it is about some.
     rivals : list of str
@@ -197,6 +199,7 @@ class Guess:
     node: Any = None
     against: int = 0
     factor: float | None = None
+    place: Any = None
     edited: dict[Any, Any] = field(default_factory=dict)
     rivals: list[str] = field(default_factory=list)
 

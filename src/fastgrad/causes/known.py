@@ -27,6 +27,7 @@ class Known:
     """
 
     def __init__(self, reverse: Reverse, budget: Budget) -> None:
+        self.reverse = reverse
         self._loops: dict[int, list[list[Array]]] = defaultdict(list)
         of_size: dict[int, list[Array]] = defaultdict(list)
         for group in reverse.groups:

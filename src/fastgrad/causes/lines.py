@@ -13,7 +13,7 @@ linear in such a value, so how a weighted sum of them would change is a dot prod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,24 @@ class Repair:
     blocks: tuple[int, ...]
 
 
+@dataclass
+class Located:
+    """What is known of where the user's gradient code is wrong.
+
+    Attributes
+    ----------
+    backward : Backward or None
+        The code, if it can be traced.
+    repairs : list of Repair
+        Of one mistake after the other.
+    places : list of Place
+    """
+
+    backward: "Backward | None" = None
+    repairs: list[Repair] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+
+
 class Backward:
     """The user's gradient code as a program.
 
@@ -140,10 +158,14 @@ class Backward:
         Where several are replaced at once, a change does not go on through any.
         """
         ends, found = set(stop), dict[Node, Array]()
+        left = len(ends) or -1
         for b in blocks:
             result, weight = self.results[b], self.weights[b]
             found[result] = found[result] + weight if result in found else weight
         for node in reversed(self.nodes):
+            left -= node in ends
+            if not left:
+                break
             if node not in found or node in ends:
                 continue
             self.budget.check()
@@ -180,12 +202,10 @@ class Backward:
 
     # ---- repairs
 
-    def place(self) -> tuple[Place, "Backward"]:
-        """Where the first mistake is, and what is left without it."""
-        repair = self.repair()
-        place = self.located(repair)
+    def after(self, repair: Repair) -> "Backward":
+        """What is left without a mistake."""
         results = [repair.moved.get(r, r) for r in self.results]
-        return place, Backward(results, self.right, self.known, self.budget)
+        return Backward(results, self.right, self.known, self.budget)
 
     def repair(self) -> Repair:
         """The first one that makes all wrong blocks right.
@@ -238,17 +258,18 @@ class Backward:
 
     def _loops(self) -> Iterator[list[Node]]:
         """Operations that are the same piece of code, run again in a loop or a call."""
-        seen = set()
+        groups: dict[Any, list[Node]] = defaultdict(list)
         for key in (_turn, _line):
-            groups: dict[Any, list[Node]] = defaultdict(list)
             for node in self.nodes:
                 groups[key(node)].append(node)
+        seen = set()
+        # The first or the last turn may be another thing.
+        for start, stop in ((0, None), (1, None), (0, -1)):
             for group in groups.values():
-                # The first or the last turn may be another thing.
-                for nodes in (group, group[1:], group[:-1]):
-                    if len(nodes) > 1 and tuple(nodes) not in seen:
-                        seen.add(tuple(nodes))
-                        yield nodes
+                nodes = group[start:stop]
+                if len(nodes) > 1 and tuple(nodes) not in seen:
+                    seen.add(tuple(nodes))
+                    yield nodes
 
     # ---- lines
 
@@ -302,8 +323,8 @@ def locate(
     evidence: Evidence,
     reverse: Reverse,
     budget: Budget,
-) -> list[Place]:
-    """Return where in the user's gradient code mistakes are; empty if it is not traced.
+) -> Located:
+    """Return where in the user's gradient code mistakes are, if it can be traced.
 
     Parameters
     ----------
@@ -315,7 +336,7 @@ def locate(
     reverse : Reverse
     budget : Budget
     """
-    found: list[Place] = []
+    located = Located()
 
     def search() -> None:
         results = traced(nest)
@@ -327,13 +348,17 @@ def locate(
         ):
             right = [block.right for block in evidence.blocks]
             backward = Backward(results, right, Known(reverse, budget), budget)
-            while backward.wrong:
-                place, backward = backward.place()
-                found.append(place)
+            located.backward, left = backward, backward
+            while left.wrong:
+                repair = left.repair()
+                located.repairs.append(repair)
+                located.places.append(left.located(repair))
+                left = left.after(repair)
 
     with suppress(TraceError, SpentError):
         search()
-    return _united(found)
+    located.places = _united(located.places)
+    return located
 
 
 def _agree(traced: Array, given: Array) -> bool:

@@ -47,7 +47,7 @@ class SecondPoint:
         reverse: Reverse,
         moved: tuple[Array, Array],
     ) -> None:
-        self.first, self.number = evidence, reverse.number
+        self.first, self.number, self.names = evidence, reverse.number, nest.names
         self.theta, self.given = (nest.split(vector) for vector in moved)
         program = reverse.program
         nodes = reverse.moved(dict(zip(program.parameters, self.theta, strict=True)))

@@ -1,0 +1,282 @@
+"""Which edit of a line of the user's gradient code makes the gradient right.
+
+An edit is one of an expression: a sign, an operation, what it reads, a factor or a
+term that is missing. How it changes a weighted sum of what comes of the line is a dot
+product; what passes is done to the whole code, at both points, and compared with the
+gradient there: a repair is shown, not supposed.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.causes.budget import Budget
+from fastgrad.causes.evidence import Evidence, Guess
+from fastgrad.causes.known import Known
+from fastgrad.causes.lines import Backward, Located, Place, Repair
+from fastgrad.causes.points import SecondPoint
+from fastgrad.causes.probes import NOBODYS
+from fastgrad.causes.readings import Point, Readings
+from fastgrad.causes.rewrites import Edit, plain
+from fastgrad.causes.substitutes import Kind, Substitutes
+from fastgrad.causes.views import Code, View
+from fastgrad.program import Node, Source, topological, value_of
+
+Array = NDArray[np.float64]
+
+_ODD = 9.0  # bits from which on something plainer is looked for
+_BENT = 2.0  # bits of a sign within a function
+_ELSEWHERE = 4.0  # bits of an edit that is not where the mistake is bounded
+
+
+class Correction(NamedTuple):
+    """An edit that makes blocks right, and what is left of them."""
+
+    edit: Edit
+    line: Source
+    blocks: dict[int, float]
+    against: int
+
+
+class Search:
+    """All edits of all lines.
+
+    Parameters
+    ----------
+    code : Code
+    known : Known
+    evidence : Evidence
+    budget : Budget
+
+    Attributes
+    ----------
+    found : list of Correction
+    """
+
+    def __init__(
+        self, code: Code, known: Known, evidence: Evidence, budget: Budget
+    ) -> None:
+        self.code, self.known, self.budget = code, known, budget
+        self.groups = _groups(code)
+        self.readings = Readings(code.points[0], self.groups)
+        self.found: list[Correction] = []
+        self._other = other = Substitutes(evidence, known, self.readings)
+        self._kinds: list[Kind] = [self._plain, other.numbers, other.operands]
+        self._odder: list[Kind] = [other.factors, other.systems, other.terms]
+
+    def run(self, views: Sequence[View]) -> None:
+        """Look at the plainer kinds of edits everywhere before the odder ones.
+
+        Where a projection tells nothing, as in loops, edits are done: first to values
+        that are wrong and come from right ones.
+        """
+        wrong = [g for g in self.groups if self._may_be_wrong(g)]
+        first = [g for g in wrong if any(map(self._is_first, g))]
+        self._projected(self._kinds[:2], views, wrong)
+        self._directly([g for g in first if not self._feeds(g)])
+        self._projected(self._kinds[2:], views, wrong)
+        strange = [x for x in self.code.nodes if self._is_strange(x)]
+        for edit in self._other.data(strange):
+            self._try(edit, strange)
+        self._projected(self._odder, views, wrong)
+        self._directly([g for g in wrong if not all(n in self.known for n in g)])
+
+    def of_blocks(self, views: Sequence[View]) -> None:
+        """The same for single blocks, as far as projections tell."""
+        wrong = [g for g in self.groups if self._may_be_wrong(g)]
+        self._projected(self._kinds + self._odder, views, wrong)
+
+    def _may_be_wrong(self, group: Sequence[Node]) -> bool:
+        """Whether these are not just values of the forward pass."""
+        return any(n not in self.known or self.known.is_passed_back(n) for n in group)
+
+    def _is_strange(self, node: Node) -> bool:
+        """Whether it is an array that is given, and that the loss does not have."""
+        given = node.op == "constant" and node.size > 1
+        return given and bool(np.ptp(node.value)) and not self.known.has(node.value)
+
+    def _is_first(self, node: Node) -> bool:
+        return node not in self.known and all(x in self.known for x in node.inputs)
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether something plain explains all that is wrong."""
+        return any(
+            one.edit.bits < _ODD and self.code.wrong <= one.blocks.keys()
+            for one in self.found
+        )
+
+    def _projected(
+        self,
+        kinds: Sequence[Kind],
+        views: Sequence[View],
+        groups: Sequence[Sequence[Node]],
+    ) -> None:
+        """Try edits whose projection is what is due."""
+        for kind in kinds:
+            if self.is_explained:
+                return
+            for view in views:
+                for turns in self._turns(view, groups):
+                    self.budget.check()
+                    for edit in kind(view, turns):
+                        self._try(edit, turns)
+
+    def _turns(
+        self, view: View, groups: Sequence[Sequence[Node]]
+    ) -> Iterator[list[Node]]:
+        """Operations that weigh, whose turns do not feed each other."""
+        for group in groups:
+            turns = [n for n in group if n in view.weight]
+            if not turns or len(turns) < len(group) - 1:
+                continue
+            if view.is_local or not self._feeds(turns):
+                yield turns
+
+    def _feeds(self, turns: Sequence[Node]) -> bool:
+        """Whether what one of them gives goes into another one."""
+        if len(turns) == 1:
+            return False
+        behind = set(self.code.affected(turns))
+        return any(not behind.isdisjoint(n.inputs) for n in turns)
+
+    def _plain(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+        old = view.before(turns)
+        for edit in plain(turns[0], self.readings.name):
+            try:
+                if view.fits(view.after(turns, edit.new), old):
+                    yield edit
+            except NOBODYS:
+                continue
+
+    def _directly(self, groups: Sequence[Sequence[Node]]) -> None:
+        for group in groups:
+            for edit in plain(group[0], self.readings.name):
+                if self.is_explained:
+                    return
+                self._try(edit, group)
+
+    def _try(self, edit: Edit, turns: Sequence[Node]) -> None:
+        self.budget.check()
+        behind = self.code.affected(turns)
+        if len(turns) == 1 and not set(behind).isdisjoint(edit.nodes):
+            return
+        try:
+            blocks = self.code.repaired(edit, turns)
+        except NOBODYS:
+            return
+        if blocks:
+            if edit.code == "sign" and self.code.is_bent(turns):
+                bits = edit.bits + _BENT
+                edit = edit._replace(code="local_derivative", bits=bits)
+            # Of several mistakes those of the loss's program tell each other apart.
+            against = 2 * self.code.spoilt(turns, blocks)
+            self.found.append(Correction(edit, turns[0].source, blocks, against))
+
+
+def _groups(code: Code) -> list[list[Node]]:
+    """Operations that are one piece of code, run again in a loop or by a call.
+
+    Or those that lead to the same blocks.
+    """
+    found: dict[tuple[Node, ...], list[Node]] = {}
+    leads = code.leads
+    keys: list[Callable[[Node], Any]] = [
+        lambda n: n.source.site,
+        lambda n: n.source,
+        lambda n: (n.source.site, leads[n]),
+    ]
+    for key in keys:
+        alike: dict[Any, list[Node]] = defaultdict(list)
+        for n in code.nodes:
+            alike[(key(n), n.op, n.label) if n.inputs else n].append(n)
+        for some in alike.values():
+            found.setdefault(tuple(some), some)
+    return list(found.values())
+
+
+# ---- where to look -------------------------------------------------------------------
+
+
+def repairs(
+    located: Located, evidence: Evidence, second: SecondPoint | None, budget: Budget
+) -> list[Guess]:
+    """Return the edits of the user's gradient code that make it right.
+
+    Parameters
+    ----------
+    located : Located
+    evidence : Evidence
+    second : SecondPoint, optional
+    budget : Budget
+    """
+    backward = located.backward
+    if backward is None:
+        return []
+    values = {n: n.value for n in topological(*backward.results)}
+    first = Point(values, backward.known.reverse, backward.right)
+    code = Code(backward.results, [first], backward.wrong)
+    if second is not None:
+        code.points.append(_there(code, second))
+    search = Search(code, backward.known, evidence, budget)
+
+    def look() -> None:
+        views = [_behind(one, backward, code) for one in located.repairs[:1]]
+        whole = _whole(backward, code, backward.wrong)
+        search.run([*views, whole])
+        if not search.is_explained and len(backward.wrong) > 1:
+            each = [_whole(backward, code, [b]) for b in backward.wrong]
+            search.of_blocks(each)
+
+    budget.attempt(look)
+    return [_guess(one, located.places) for one in search.found]
+
+
+def _there(code: Code, second: SecondPoint) -> Point:
+    """The second point, with the values of the code there."""
+    named = dict(zip(second.names, second.theta, strict=True))
+    parameters = [n for n in code.nodes if n.op == "parameter"]
+    move = Edit("", "", 0.0, lambda node, v, p, k: named[node.label])
+    values = code.run(code.points[0], move, parameters)
+    right = [block.right for block in second.evidence.blocks]
+    return Point(values, second.reverse, right)
+
+
+def _whole(backward: Backward, code: Code, blocks: Sequence[int]) -> View:
+    """The code as it leads to blocks."""
+    results = backward.results
+    targets = {results[b]: (results[b].value, backward.right[b]) for b in blocks}
+    return View(code.nodes, code.points[0], targets)
+
+
+def _behind(repair: Repair, backward: Backward, code: Code) -> View:
+    """The code as it leads from right values to what stands for wrong ones."""
+    moved, known = repair.moved, backward.known
+    values = {n: moved.get(n, n).value for n in code.nodes}
+    targets = {
+        n: (value_of(n, [values[x] for x in n.inputs]), values[n]) for n in repair.nodes
+    }
+    point = code.points[0]._replace(values=values)
+    return View(code.nodes, point, targets, lambda n: moved.get(n, n) in known)
+
+
+def _guess(one: Correction, places: Sequence[Place]) -> Guess:
+    """What is said of a correction, and where."""
+    edit, blocks = one.edit, frozenset(one.blocks)
+    bounds = [p for p in places if p.blocks & blocks]
+    exact = any(one.line in p.lines for p in bounds)
+    within = exact or any(one.line in p.since for p in bounds) or not bounds
+    inserted = edit.inserted and not (exact and all(len(p.lines) == 1 for p in bounds))
+    place = Place(blocks, (one.line,), (), edit.given, inserted)
+    bits = edit.bits + _ELSEWHERE * (not within)
+    return Guess(
+        edit.code,
+        one.blocks,
+        edit.text,
+        bits=bits,
+        against=one.against,
+        place=place,
+    )

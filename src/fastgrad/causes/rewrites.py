@@ -1,0 +1,211 @@
+"""Edits of one operation of the user's gradient code that need no other array."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.causes.readings import Names, Point, given
+from fastgrad.program import Node, ops, value_of
+
+Array = NDArray[np.float64]
+New = Callable[[Node, list[Array], Point, int], Any]
+
+_CUTTING = ("minimum", "maximum", "np.clip", "builtins.min", "builtins.max")
+_SWAPPED = {
+    "add": "subtract",
+    "subtract": "add",
+    "multiply": "divide",
+    "divide": "multiply",
+    "sin": "cos",
+    "cos": "sin",
+    "maximum": "minimum",
+    "minimum": "maximum",
+}
+
+
+class Edit(NamedTuple):
+    """What an operation gives instead, of its inputs, in a turn of a loop.
+
+    Attributes
+    ----------
+    code, text : str
+    bits : float
+    new : callable
+    nodes : tuple of Node
+        What it reads besides.
+    given : bool
+        Whether an array that goes in may be wrong where it is made.
+    inserted : bool
+        Whether it may as well stand further on.
+    """
+
+    code: str
+    text: str
+    bits: float
+    new: New
+    nodes: tuple[Node, ...] = ()
+    given: bool = False
+    inserted: bool = False
+
+
+def plain(node: Node, name: Names) -> Iterator[Edit]:
+    """Yield the edits of an operation, the likelier ones first."""
+    if not node.inputs:
+        return
+    what = name(node)
+    yield Edit("sign", f"the sign of {what} is wrong", 1.5, _times(-1.0))
+    yield from _left_out(node, name)
+    yield from _swapped(node, name)
+    code = "regularization" if _is_penalty(node) else "scale"
+    for factor in (0.5, 2.0):
+        text = f"{what} is to be multiplied by {factor:.6g}"
+        yield Edit(code, text, 3.5, _times(factor))
+    if node.op == "sum":
+        yield from _summed(node, name)
+    yield from _arranged(node, name)
+
+
+def own(node: Node, inputs: list[Array]) -> Array:
+    """What the operation gives without an edit."""
+    return value_of(node, inputs) if node.inputs else node.value
+
+
+def goes(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Whether an array of one shape can be broadcast to another one."""
+    lead = len(large) - len(small)
+    pairs = zip(small, large[max(lead, 0) :], strict=False)
+    return lead >= 0 and all(a in (1, b) for a, b in pairs)
+
+
+def is_mask(value: Array) -> bool:
+    """Whether an array has one value besides zero."""
+    top, zeros = value.max(initial=0), value == 0
+    return bool(value.size > 1 and (zeros | (value == top)).all() and zeros.any())
+
+
+def _times(factor: float) -> New:
+    return lambda node, inputs, point, k: factor * own(node, inputs)
+
+
+def _is_penalty(node: Node) -> bool:
+    """Whether it is a parameter times a number."""
+    kinds = {x.op for x in node.inputs}
+    return node.op == "multiply" and kinds == {"parameter", "constant"}
+
+
+def _swapped(node: Node, name: Names) -> Iterator[Edit]:
+    op = _SWAPPED.get(node.op)
+    if op is not None:
+        code = "sign" if node.op in ("add", "subtract") else "local_derivative"
+        text = f"np.{op} is due in {name(node)}"
+        evaluate = ops.PRIMITIVES[op].evaluate
+        yield Edit(code, text, 3.0, lambda n, v, p, k: evaluate(v, n.ints))
+
+
+def _summed(node: Node, name: Names) -> Iterator[Edit]:
+    """A sum along another axis, instead or besides."""
+    shape = node.inputs[0].shape
+    for axis in range(len(shape)):
+        if shape[:axis] + shape[axis + 1 :] == node.shape and not node.ints[axis]:
+            text, what = f"the sum along axis {axis} is due", name(node)
+            instead = partial(_along, axis, 0)
+            yield Edit("reduction", f"{text} where {what} stands", 4.0, instead)
+            for sign, how in ((1, "added to"), (-1, "subtracted from")):
+                besides = partial(_along, axis, sign)
+                yield Edit("accumulation", f"{text}, {how} {what}", 5.0, besides)
+
+
+def _along(
+    axis: int, sign: int, node: Node, inputs: list[Array], point: Point, k: int
+) -> Array:
+    """A sum along an axis; with a sign, besides that which is there."""
+    total = np.sum(inputs[0], axis=axis)
+    return own(node, inputs) + sign * total if sign else np.asarray(total)
+
+
+# ---- calls that are not due ----------------------------------------------------------
+
+
+def _left_out(node: Node, name: Names) -> Iterator[Edit]:
+    """What a call is applied to is due, as it is."""
+    some = [*given(node, ())]
+    for i, (x, path) in enumerate(some):
+        if not goes(x.shape, node.shape) or node.op in ("place", "contract"):
+            continue
+        others = [y for y, other in some if other != path]
+        text = f"{name(x)} is due where {name(node)} stands"
+        bits = 2.5 + 0.5 * i + 4.0 * (not x.active and node.active)
+        yield Edit(_code_of_excess(node, x, others), text, bits, _at(path))
+
+
+def _at(path: tuple[int, ...]) -> New:
+    def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
+        for i in path:
+            node = node.inputs[i]
+        return point.values[node]
+
+    return new
+
+
+def _code_of_excess(node: Node, x: Node, others: Sequence[Node]) -> str:
+    if any(_cuts(n) for n in (node, *others)):
+        return "clipped"
+    if node.op in ("add", "subtract"):
+        return "stale" if x.op == "parameter" else "accumulation"
+    if node.op == "where":
+        return "mask"
+    if node.op in ("view", "reshape", "take"):
+        return "layout"
+    if node.op in ("multiply", "divide") and others:
+        if is_mask(others[0].value):
+            return "mask"
+        if not others[0].active and (others[0].value == 1).any():
+            return "scale" if others[0].size == 1 else "partial"
+        if others[0].size == 1 and x.size > 1:
+            return "clipped" if others[0].active else "scale"
+    return "local_derivative"
+
+
+def _cuts(node: Node) -> bool:
+    """Whether it is a bound, or something divided by one."""
+    some = (node, *node.inputs) if node.op == "divide" else (node,)
+    return any(n.op in _CUTTING or n.label in _CUTTING for n in some)
+
+
+# ---- elements that are to be elsewhere -----------------------------------------------
+
+
+def _arranged(node: Node, name: Names) -> Iterator[Edit]:
+    what, shape = name(node), node.shape
+    for i, x in enumerate(node.inputs):
+        if node.op == "contract" and x.ndim == 2 and x.shape[0] == x.shape[1] > 1:
+            text = f"{name(x)} is to be transposed"
+            yield Edit("layout", text, 2.5 + 0.5 * i, _turned(i))
+    if len(shape) > 1 and shape[-1] == shape[-2] > 1:
+        text = f"{what} is to be transposed"
+        yield Edit("layout", text, 4.0, _moved(lambda a: np.swapaxes(a, -1, -2)))
+    for axis, length in enumerate(shape):
+        for how, bits, move in _MOVES if length > 1 else ():
+            text = f"{what} is to be {how} along axis {axis}"
+            yield Edit("layout", text, bits, _moved(move, axis))
+
+
+_MOVES: tuple[tuple[str, float, Callable[..., Array]], ...] = (
+    ("reversed", 5.0, np.flip),
+    ("rolled by 1", 5.5, lambda a, axis: np.roll(a, 1, axis)),
+    ("rolled by -1", 5.5, lambda a, axis: np.roll(a, -1, axis)),
+)
+
+
+def _moved(move: Callable[..., Array], *axis: int) -> New:
+    return lambda node, inputs, point, k: move(own(node, inputs), *axis)
+
+
+def _turned(i: int) -> New:
+    def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
+        return value_of(node, [*inputs[:i], inputs[i].T, *inputs[i + 1 :]])
+
+    return new

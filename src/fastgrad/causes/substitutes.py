@@ -1,0 +1,307 @@
+"""Edits of the user's gradient code that read another array, or a number.
+
+What is due says which: of all arrays that may stand in a place, those whose dot product
+with what the place weighs is right.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.causes.evidence import Evidence
+from fastgrad.causes.known import Known, same
+from fastgrad.causes.probes import NOBODYS
+from fastgrad.causes.readings import BITS, Point, Reading, Readings, made
+from fastgrad.causes.rewrites import Edit, New, goes, is_mask, own
+from fastgrad.causes.views import View
+from fastgrad.program import Node, ops, value_of
+
+Array = NDArray[np.float64]
+
+_LINEAR = {"add", "subtract", "multiply", "negative", "contract", "sum", "view"}
+_LINEAR |= {"reshape", "place", "take", "cumsum"}
+_LEAST = 1e-9  # of a factor that is not zero
+_SURE = -2.0  # bits of a number of the loss that is missing
+_ARRAYS, _COMBINED = 6, 32  # that may be others at once; how many ways are tried
+
+
+class Substitutes:
+    """Edits at the turns of an operation, if they give what is due.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    known : Known
+    readings : Readings
+    """
+
+    def __init__(self, evidence: Evidence, known: Known, readings: Readings) -> None:
+        self.evidence, self.known = evidence, known
+        self.readings, self.name = readings, readings.name
+
+    # ---- numbers
+
+    def numbers(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+        """Yield the number that is multiplied by, or added, which follows."""
+        node, old = turns[0], view.before(turns)
+        if not node.inputs:
+            return
+        factor = 1 + view.due / old if old else 0.0
+        if abs(factor) > _LEAST:
+            yield self._factor(node, factor)
+        ones = sum(float(np.sum(view.weight[n])) for n in turns)
+        term = view.due / ones if ones else 0.0
+        if term and node.active:
+            yield from self._term(node, term)
+
+    def _factor(self, node: Node, factor: float) -> Edit:
+        known = self.evidence.factor(factor)
+        text = f"{self.name(node)} is to be multiplied by {factor:.6g}"
+        text += f", which is {known}" if known else ""
+        bits = 4.0 if known else 12.0
+        for i, x in enumerate(node.inputs):
+            if node.op in ("multiply", "divide") and not (x.active or x.value.ndim):
+                c = float(x.value)
+                due = c / factor if node.op == "divide" and i else c * factor
+                if due == 1 or self.evidence.factor(due):
+                    text, bits = f"{c:.6g} stands where {due:.6g} is due", 3.0
+        code = "reduction" if node.label.endswith("mean") else "scale"
+        return Edit(code, text, bits, _times(factor), inserted=bits > 3)
+
+    def _term(self, node: Node, term: float) -> Iterator[Edit]:
+        for x in node.inputs:
+            if node.op == "add" and not (x.active or x.value.ndim):
+                c = float(x.value)
+                if self.evidence.factor(c + term):
+                    text = f"{c:.6g} stands where {c + term:.6g} is due"
+                    yield Edit("scale", text, _SURE, _more(term))
+        if known := self.evidence.factor(term):
+            text = f"{term:.6g}, which is {known}, is to be added to {self.name(node)}"
+            yield Edit("accumulation", text, _SURE, _more(term), inserted=True)
+
+    # ---- other arrays
+
+    def operands(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+        """Yield what an operation may read instead."""
+        old, node = view.before(turns), turns[0]
+        for i, x in enumerate(node.inputs):
+            inputs = [n.inputs[i] for n in turns]
+            stack = self.readings.of(len(turns)).get(tuple(y.shape for y in inputs))
+            if stack is None or any(n not in view.parts for n in turns):
+                continue
+            parts = [view.parts[n][i] for n in turns]
+            linear = node.op in _LINEAR or (node.op == "divide" and not i)
+            if linear and all(part is not None for part in parts):
+                row = np.concatenate([np.ravel(part) for part in parts])
+                mine = np.concatenate([view.point.values[y].ravel() for y in inputs])
+                fits = view.fits(stack[1] @ row + (old - row @ mine), old)
+                chosen = [stack[0][k] for k in np.flatnonzero(fits)]
+            else:
+                chosen = [r for r in stack[0] if self._gives(view, turns, i, r, old)]
+            for reading in chosen:
+                if reading.role != "gradient":
+                    yield self._reads(i, x, reading)
+        if not node.inputs and len(turns) == 1:
+            yield from self._constants(node)
+
+    def _gives(
+        self, view: View, turns: Sequence[Node], i: int, reading: Reading, old: float
+    ) -> bool:
+        try:
+            return bool(view.fits(view.after(turns, _with(i, reading)), old))
+        except NOBODYS:
+            return False
+
+    def _constants(self, node: Node) -> Iterator[Edit]:
+        """Another array for one that is given, wherever it is read."""
+        some, _ = self.readings.of(1).get((node.shape,), ([], None))
+        for one in some if node.op == "constant" and node.size > 1 else ():
+            if one.role != "gradient":
+                text = f"{self.name(node)} stands where {one.name} is due"
+                code = self._code_of_other(node, one)
+                new = _chosen([one])
+                yield Edit(code, text, BITS[one.role], new, one.nodes, True)
+
+    def _reads(self, i: int, x: Node, reading: Reading) -> Edit:
+        name, code = self.name(x), self._code_of_other(x, reading)
+        text = f"{name} is used where {reading.name} is due"
+        bits = BITS[reading.role] + (name == reading.name)
+        return Edit(code, text, bits, _with(i, reading), reading.nodes, not x.active)
+
+    def _code_of_other(self, x: Node, reading: Reading) -> str:
+        """What it is called to read one array for another one."""
+        due = reading.of(self.readings.point, 0)
+        if is_mask(x.value) and is_mask(due) and not x.active:
+            return "mask"
+        if not x.active and x.size > 1 and not self.known.has(x.value):
+            return "stale"
+        whole = reading.nodes[0] if reading.nodes else None
+        if whole is not None and _plain(whole) is _plain(x):
+            return "layout"
+        again = whole is None or whole.source.site == x.source.site
+        if reading.made in (made(x), made(_plain(x))) and reading.made and again:
+            return "stale"
+        return _moved(x.value, due) or "local_derivative"
+
+    def data(self, constants: Sequence[Node]) -> Iterator[Edit]:
+        """Yield what all arrays that the loss does not have may be instead."""
+        stacks = self.readings.of(1)
+        each = []
+        for node in constants:
+            some, _ = stacks.get((node.shape,), ([], None))
+            mine = [one for one in some if one.role == "constant" and not one.nodes]
+            each.append(mine)
+        if not 1 < len(each) <= _ARRAYS or np.prod([*map(len, each)]) > _COMBINED:
+            return
+        for chosen in product(*each):
+            code = self._code_of_data(constants, chosen)
+            names = " and ".join(dict.fromkeys(one.name for one in chosen))
+            text = f"other arrays are read than the loss does, which has {names}"
+            yield Edit(code, text, 6.0, _chosen(chosen), given=True)
+
+    def _code_of_data(self, nodes: Sequence[Node], chosen: Sequence[Reading]) -> str:
+        """Other data are those of an earlier batch, unless they are scaled only."""
+        for node, one in zip(nodes, chosen, strict=True):
+            due = one.of(self.readings.point, 0)
+            ratio = due / node.value
+            for axis in range(due.ndim):
+                spread = np.fmax.reduce(ratio, axis) - np.fmin.reduce(ratio, axis)
+                if due.shape[axis] > 1 and not (spread > _LEAST).any():
+                    return "local_derivative"
+        return "stale"
+
+    # ---- factors and terms
+
+    def factors(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+        """Yield factors that are missing."""
+        name = self.name(turns[0])
+        rows = [view.weight[n] * view.old(n) for n in turns]
+        for reading, power in self._beside(view, turns, rows, (1, -1), 0.0):
+            due = reading.of(self.readings.point, 0)
+            code = "mask" if is_mask(due) else "local_derivative"
+            how = "multiplied" if power > 0 else "divided"
+            text = f"{name} is to be {how} by {reading.name}"
+            bits = BITS[reading.role] + 1.0 + (power < 0)
+            new = _multiplied(reading, power)
+            yield Edit(code, text, bits, new, reading.nodes, inserted=True)
+
+    def terms(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+        """Yield terms that are missing."""
+        name, old = self.name(turns[0]), view.before(turns)
+        for sign, how in ((1, "added to"), (-1, "subtracted from")):
+            rows = [sign * view.weight[n] for n in turns]
+            for reading, _ in self._beside(view, turns, rows, (1,), old):
+                text = f"{reading.name} is to be {how} {name}"
+                bits = BITS[reading.role] + 2.0 + (sign < 0)
+                new = _plus(reading, sign)
+                yield Edit(
+                    "accumulation", text, bits, new, reading.nodes, inserted=True
+                )
+
+    def _beside(
+        self,
+        view: View,
+        turns: Sequence[Node],
+        rows: Sequence[Array],
+        powers: Sequence[int],
+        base: float,
+    ) -> Iterator[tuple[Reading, int]]:
+        """What may stand beside a value: arrays that go with its shape."""
+        old = view.before(turns)
+        for shapes, (some, stack) in self.readings.of(len(turns)).items():
+            if not all(map(goes, shapes, (n.shape for n in turns))):
+                continue
+            pairs = zip(rows, shapes, strict=True)
+            row = np.concatenate([ops.unbroadcast(r, s).ravel() for r, s in pairs])
+            for power in powers:
+                new = (stack if power > 0 else 1 / stack) @ row + base
+                for k in np.flatnonzero(view.fits(new, old)):
+                    yield some[k], power
+
+    # ---- systems
+
+    def systems(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+        """Yield systems of the loss that are still to be solved for a value."""
+        node, old = turns[0], view.before(turns)
+        for number, solve in enumerate(self.readings.point.reverse.nodes):
+            if solve.op != "solve" or not node.inputs or not node.ndim:
+                continue
+            for turned in (True, False):
+                new = _solved(number, turned)
+                text = f"a system with the matrix of {solve.label} of the loss, "
+                text += "transposed, " * turned
+                text += f"is still to be solved for {self.name(node)}"
+                try:
+                    if view.fits(view.after(turns, new), old):
+                        yield Edit("local_derivative", text, 5.0, new, inserted=True)
+                except NOBODYS:
+                    continue
+
+
+def _times(factor: float) -> New:
+    return lambda node, inputs, point, k: factor * own(node, inputs)
+
+
+def _more(term: float) -> New:
+    return lambda node, inputs, point, k: own(node, inputs) + term
+
+
+def _chosen(some: Sequence[Reading]) -> New:
+    """For each of several arrays another one."""
+    return lambda node, inputs, point, k: some[k].of(point, 0)
+
+
+def _with(i: int, reading: Reading) -> New:
+    """The operation with another array for an input."""
+
+    def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
+        return value_of(node, [*inputs[:i], reading.of(point, k), *inputs[i + 1 :]])
+
+    return new
+
+
+def _multiplied(reading: Reading, power: int) -> New:
+    def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
+        mine, other = own(node, inputs), reading.of(point, k)
+        return mine * other if power > 0 else mine / other
+
+    return new
+
+
+def _plus(reading: Reading, sign: int) -> New:
+    def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
+        return own(node, inputs) + sign * reading.of(point, k)
+
+    return new
+
+
+def _solved(number: int, turned: bool) -> New:
+    def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
+        matrix = point.reverse.nodes[number].inputs[0].value
+        right = own(node, inputs)
+        return np.linalg.solve(matrix.T if turned else matrix, right)
+
+    return new
+
+
+def _plain(node: Node) -> Node:
+    """The array that is looked at, or read in part."""
+    while node.op in ("reshape", "view"):
+        node = node.inputs[0]
+    return node
+
+
+def _moved(a: Array, b: Array) -> str | None:
+    """What it is called that most elements of two arrays are the same, elsewhere."""
+    if a.size == b.size and same(np.sort(a, axis=None), np.sort(b, axis=None)):
+        return "layout"
+    one, two = (np.unique(np.round(x[x != 0], 12)) for x in (a, b))
+    common = np.intersect1d(one, two).size
+    most = common > 2 and 2 * common >= max(one.size, two.size)
+    return "geometry" if most else None
+
+
+Kind = Callable[[View, Sequence[Node]], Iterator[Edit]]

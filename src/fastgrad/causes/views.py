@@ -1,0 +1,191 @@
+"""The user's gradient code as a program: with an edit, and what weighs in it."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.causes.known import same
+from fastgrad.causes.readings import Point
+from fastgrad.causes.rewrites import Edit, New, own
+from fastgrad.program import Node, ops, topological, value_of
+
+Array = NDArray[np.float64]
+
+_CLOSE = 1e-7  # of the parts of a projection, which cancel
+
+
+class Code:
+    """The user's gradient code, which can be run with an edit.
+
+    Parameters
+    ----------
+    results : sequence of Node
+        One for each block.
+    points : list of Point
+        The first has the values of the trace.
+    wrong : sequence of int
+        Blocks.
+    """
+
+    def __init__(
+        self, results: Sequence[Node], points: list[Point], wrong: Sequence[int]
+    ) -> None:
+        self.results, self.points, self.wrong = results, points, set(wrong)
+        self.nodes = topological(*results)
+        self._affected: dict[tuple[Node, ...], list[Node]] = {}
+
+    def affected(self, turns: Sequence[Node]) -> list[Node]:
+        """These operations and all that is computed from them, inputs first."""
+        key = tuple(turns)
+        if key not in self._affected:
+            found = set(turns)
+            for node in self.nodes:
+                if not found.isdisjoint(node.inputs):
+                    found.add(node)
+            self._affected[key] = [n for n in self.nodes if n in found]
+        return self._affected[key]
+
+    @cached_property
+    def leads(self) -> dict[Node, int]:
+        """The blocks that each value leads to, as bits."""
+        bits = dict.fromkeys(self.nodes, 0)
+        for b, result in enumerate(self.results):
+            bits[result] |= 1 << b
+        for node in reversed(self.nodes):
+            for x in node.inputs:
+                bits[x] |= bits[node]
+        return bits
+
+    def spoilt(self, turns: Sequence[Node], repaired: Collection[int]) -> int:
+        """How many wrong blocks an edit moves that it does not repair."""
+        moved = set(self.affected(turns))
+        return sum(self.results[b] in moved for b in self.wrong.difference(repaired))
+
+    def is_bent(self, turns: Sequence[Node]) -> bool:
+        """Whether the blocks do not follow a change of these values in proportion."""
+        first = self.points[0]
+
+        def times(factor: float) -> list[Array]:
+            def new(node: Node, inputs: list[Array], point: Point, k: int) -> Array:
+                return factor * own(node, inputs)
+
+            values = self.run(first, Edit("", "", 0.0, new), turns)
+            return [values[result] for result in self.results]
+
+        both = zip(times(0.0), times(2.0), self.results, strict=True)
+        return not all(same(one + two, 2 * first.values[r]) for one, two, r in both)
+
+    def run(self, point: Point, edit: Edit, turns: Sequence[Node]) -> dict[Node, Array]:
+        """All values at a point after an edit."""
+        values = dict(point.values)
+        here, number = (
+            point._replace(values=values),
+            {n: k for k, n in enumerate(turns)},
+        )
+        for node in self.affected(turns):
+            inputs = [values[x] for x in node.inputs]
+            if node in number:
+                value = edit.new(node, inputs, here, number[node])
+                values[node] = np.broadcast_to(value, node.shape)
+            else:
+                values[node] = value_of(node, inputs)
+        return values
+
+    def repaired(self, edit: Edit, turns: Sequence[Node]) -> dict[int, float]:
+        """The wrong blocks that an edit makes right everywhere, and what is left."""
+        found = dict.fromkeys(self.wrong, 0.0)
+        for point in self.points:
+            values = self.run(point, edit, turns)
+            for b, result in enumerate(self.results):
+                value, right = values[result], point.right[b]
+                if not same(value, right):
+                    if b not in self.wrong:
+                        return {}
+                    found.pop(b, None)
+                elif b in found:
+                    found[b] = max(found[b], _residual(value, right))
+            if not found:
+                break
+        return found
+
+
+def _residual(value: Array, right: Array) -> float:
+    largest = float(np.abs(right).max(initial=0))
+    return float(np.abs(value - right).max(initial=0)) / (largest or 1.0)
+
+
+class View:
+    """How much values of the code weigh in a weighted sum of what comes of it.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+        Inputs before outputs.
+    point : Point
+        With the values to start from.
+    targets : mapping of Node to (ndarray, ndarray)
+        What is computed, and what is due.
+    is_right : callable, optional
+        Whether a value is as it should be: only what leads from there is looked at.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        point: Point,
+        targets: Mapping[Node, tuple[Array, Array]],
+        is_right: Callable[[Node], bool] | None = None,
+    ) -> None:
+        self.point, self.targets, self.is_local = point, targets, is_right is not None
+        rng = np.random.default_rng(0)
+        first = {node: rng.standard_normal(node.shape) for node in targets}
+        self.due = sum(
+            float(np.vdot(first[node], right - given))
+            for node, (given, right) in targets.items()
+        )
+        self.weight: dict[Node, Array] = {} if self.is_local else dict(first)
+        self.parts: dict[Node, Sequence[Any]] = {}
+        for node in reversed(nodes):
+            if self.is_local and node in first:
+                self.weight[node] = first[node]
+            ends = is_right is not None and node not in first and is_right(node)
+            if node in self.weight and node.inputs and not ends:
+                self._hand_on(node)
+
+    def _hand_on(self, node: Node) -> None:
+        """What a value weighs goes to its inputs; those that stand are left out."""
+        rule = ops.PRIMITIVES[node.op].derivative
+        inputs = [self.point.values[x] for x in node.inputs]
+        parts = rule(self.weight[node], self.old(node), inputs, node.ints)
+        self.parts[node] = parts
+        for x, part in zip(node.inputs, parts, strict=True):
+            if part is not None and not (self.is_local and x in self.targets):
+                part = np.broadcast_to(part, x.shape)
+                self.weight[x] = self.weight[x] + part if x in self.weight else part
+
+    def old(self, node: Node) -> Array:
+        """What is computed there."""
+        return (
+            self.targets[node][0] if node in self.targets else self.point.values[node]
+        )
+
+    def before(self, turns: Sequence[Node]) -> float:
+        """What values weigh together."""
+        return sum(float(np.vdot(self.weight[n], self.old(n))) for n in turns)
+
+    def after(self, turns: Sequence[Node], new: New) -> float:
+        """What they weigh after an edit."""
+        total = 0.0
+        for k, node in enumerate(turns):
+            inputs = [self.point.values[x] for x in node.inputs]
+            value = np.broadcast_to(new(node, inputs, self.point, k), node.shape)
+            total += float(np.vdot(self.weight[node], value))
+        return total
+
+    def fits(self, new: Any, old: float) -> Any:
+        """Whether what would weigh so much instead is due."""
+        size = np.abs(new) + abs(old) + abs(self.due)
+        return np.abs(new - old - self.due) <= _CLOSE * size

@@ -1,0 +1,148 @@
+"""The edit of the user's gradient code that makes it right."""
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+RNG = np.random.default_rng(3)
+X, Y = RNG.normal(size=(7, 4)), RNG.normal(size=(7, 4))
+OTHER = RNG.normal(size=(7, 4))
+PARAMS = {"W": RNG.normal(size=(4, 4)), "V": RNG.normal(size=(4, 4))}
+XS = RNG.normal(size=(5, 3, 4))
+CELL = {"U": RNG.normal(size=(4, 4)) * 0.5, "R": RNG.normal(size=(4, 4)) * 0.5}
+
+
+def loss(p):
+    h = np.tanh(X @ p["W"])
+    return 0.5 * np.sum((h @ p["V"] - Y) ** 2)
+
+
+def written(**lines):
+    """A gradient of the loss, with other expressions for some of its lines."""
+    code = {
+        "x": "X",
+        "w": "p['W']",
+        "h": "np.tanh(x @ w)",
+        "e": "h @ p['V'] - Y",
+        "dV": "h.T @ e",
+        "dh": "e @ p['V'].T",
+        "dz": "dh * (1 - h**2)",
+        "dW": "x.T @ dz",
+    } | lines
+    names = list(code)
+    body = "".join(f"    {name} = {code[name]}\n" for name in names)
+    return f"def grads(p):\n{body}    return {{'W': dW, 'V': dV}}\n", names
+
+
+def checked(folder, **lines):
+    """The report on it, and the numbers of the lines that are others."""
+    source, names = written(**lines)
+    file = folder / "gradient.py"
+    file.write_text(source)
+    scope = {"np": np, "X": X, "Y": Y, "OTHER": OTHER}
+    exec(compile(source, str(file), "exec"), scope)
+    report = fg.check_gradient(loss, PARAMS, scope["grads"])
+    return report, [2 + names.index(name) for name in lines]
+
+
+#: What a line is, the cause, and what is said of it.
+MISTAKES = {
+    "sign": ({"e": "Y - h @ p['V']"}, {"sign"}, ""),
+    "sign of a line": ({"dz": "-dh * (1 - h**2)"}, {"sign", "local_derivative"}, ""),
+    "number": ({"dz": "0.25 * dh * (1 - h**2)"}, {"scale"}, ""),
+    "slope left out": ({"dz": "dh"}, {"local_derivative"}, ""),
+    "slope": ({"dz": "dh * (1 - h)"}, {"local_derivative"}, ""),
+    "other value": ({"dV": "x.T @ e"}, {"local_derivative", "layout"}, ""),
+    "other parameter": ({"dh": "e @ p['W'].T"}, {"local_derivative"}, "`V` is due"),
+    "transposed": ({"dh": "e @ p['V']"}, {"layout"}, "transposed"),
+    "moved parameters": ({"w": "p['W'] + 0.1"}, {"stale"}, "`W` is due"),
+    "other data": ({"x": "OTHER"}, {"stale"}, "constant array"),
+    "clipped": ({"dh": "np.clip(e @ p['V'].T, -0.5, 0.5)"}, {"clipped"}, "np.clip"),
+    "bounded": ({"dz": "np.minimum(dh, 1) * (1 - h**2)"}, {"clipped"}, "np.minimum"),
+    "one term more": ({"dW": "x.T @ dz + x.T @ e"}, {"accumulation"}, ""),
+    "term left out": ({"e": "h @ p['V']"}, {"accumulation", "local_derivative"}, ""),
+}
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_the_line_is_repaired(kind, tmp_path):
+    lines, codes, said = MISTAKES[kind]
+    report, numbers = checked(tmp_path, **lines)
+    cause = report.causes[0]
+    assert cause.code in codes
+    assert said in cause.message
+    if kind == "other data":  # which is read on two lines
+        assert "or in a constant array that goes in" in cause.message
+    elif kind != "slope left out":  # which is on no line
+        assert any(f"line {n} of your gradient code" in cause.message for n in numbers)
+
+
+def test_a_right_gradient_has_no_causes(tmp_path):
+    report, _ = checked(tmp_path)
+    assert report.ok
+    assert report.causes == ()
+
+
+@pytest.mark.parametrize("noise", [1e-3, 1.0])
+def test_what_no_edit_repairs_is_not_named(noise, tmp_path):
+    """The line is told nevertheless."""
+    report, (number,) = checked(tmp_path, dz=f"np.cos({noise} * dh)")
+    (cause,) = report.causes
+    assert cause.code == "unknown"
+    assert f"line {number} of your gradient code" in cause.message
+
+
+# ---- loops ---------------------------------------------------------------------------
+
+
+def states(p):
+    hs = [np.zeros((3, 4))]
+    for x in XS:
+        hs.append(np.tanh(x @ p["U"] + hs[-1] @ p["R"]))
+    return hs
+
+
+def sequence_loss(p):
+    return 0.5 * sum(np.sum(h**2) for h in states(p)[1:])
+
+
+def unrolled(p, read, carry, slope):
+    hs, d = states(p), np.zeros((3, 4))
+    g = {name: np.zeros((4, 4)) for name in p}
+    for t in reversed(range(len(XS))):
+        da = slope(d + hs[t + 1], hs[t + 1])
+        g["U"] = g["U"] + XS[t].T @ da
+        g["R"] = g["R"] + read(hs, t).T @ da
+        d = carry(da, p["R"])
+    return g
+
+
+RIGHT = {
+    "read": lambda hs, t: hs[t],
+    "carry": lambda da, R: da @ R.T,
+    "slope": lambda d, h: d * (1 - h**2),
+}
+IN_TURNS = {
+    "the step after": ({"read": lambda hs, t: hs[t + 1]}, {"stale"}),
+    "transposed": ({"carry": lambda da, R: da @ R}, {"layout"}),
+    "negated": ({"carry": lambda da, R: -da @ R.T}, {"sign", "local_derivative"}),
+    "clipped": ({"carry": lambda da, R: np.clip(da @ R.T, -0.3, 0.3)}, {"clipped"}),
+    "slope": ({"slope": lambda d, h: d * (1 - h)}, {"local_derivative"}),
+}
+
+
+@pytest.mark.parametrize("kind", IN_TURNS)
+def test_a_line_in_a_loop_is_repaired_in_all_turns(kind):
+    wrong, codes = IN_TURNS[kind]
+
+    def grads(p):
+        return unrolled(p, **RIGHT | wrong)
+
+    report = fg.check_gradient(sequence_loss, CELL, grads)
+    assert report.causes[0].code in codes
+    assert "of your gradient code" in report.causes[0].message
+
+
+def test_the_loop_is_right():
+    assert fg.check_gradient(sequence_loss, CELL, lambda p: unrolled(p, **RIGHT)).ok
