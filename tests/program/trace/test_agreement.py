@@ -129,3 +129,58 @@ def test_two_threads_trace_at_once():
         thread.join()
     for scale in (2.0, 3.0):
         np.testing.assert_allclose(programs[scale], 1.0, rtol=1e-15)
+
+
+class Memo:
+    """Keeps what it computed at its last parameters, as for a gradient asked for next.
+
+    And how it knows them again.
+    """
+
+    def __init__(self, same):
+        self.same, self.last = same, None
+
+    def loss(self, w):
+        if self.last is None or not self.same(self.last, w):
+            self.last, self.h = w.copy(), np.tanh(w * 2)
+        return np.sum(self.h**2) + w[0]
+
+
+KNOWN_AGAIN = {
+    "array_equal": np.array_equal,
+    "all": lambda a, b: (a == b).all(),
+    "any": lambda a, b: not np.any(a != b),
+    "each": lambda a, b: all(x == y for x, y in zip(a, b, strict=True)),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN_AGAIN)
+def test_a_loss_that_keeps_its_last_parameters_compiles(name):
+    w = np.array([0.4, -0.3, 1.1])
+    right = 4 * np.tanh(2 * w) * (1 - np.tanh(2 * w) ** 2) + [1, 0, 0]
+    loss = Memo(KNOWN_AGAIN[name]).loss
+    report = fg.check_gradient(loss, w, right)
+    assert (report.engine, report.verdict) == ("compiled", "correct")
+    assert fg.check_gradient(loss, w, right * [1, 1, 1.001]).verdict == "wrong"
+
+
+ASKED = np.array([0.4, -0.3, 1.1])
+exec("def largest():\n    return float(ASKED.max())", {"ASKED": ASKED}, UNSEEN)
+UNSEEN["largest"].__globals__["ASKED"] = ASKED
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda w: np.sum(w**2 * (w == UNSEEN["largest"]())),
+        lambda w: np.sum(w**2 * (w != UNSEEN["largest"]())),
+        lambda w: np.sum(w**2) * (w[2] >= UNSEEN["largest"]()),
+        lambda w: np.sum(w**2) + (w[0] == UNSEEN["largest"]()) + UNSEEN["largest"](),
+        lambda w: (
+            np.sum(w**2) * (1 + ((w > 5) ^ (UNSEEN["largest"]() < ASKED[2] * w))[0])
+        ),
+    ],
+)
+def test_what_got_past_the_trace_and_is_compared_is_no_constant(loss):
+    with pytest.raises(fg.TraceError):
+        fg.trace(loss, ASKED)

@@ -818,6 +818,21 @@ def views_by_name(w):
     return x.sum() + (w.view(np.float64) ** 2)[::-1] @ w.view(np.ndarray)
 
 
+class Cached:
+    def __init__(self, w):
+        self.w = w
+
+    @functools.lru_cache  # noqa: B019
+    def power(self, i):
+        return math.exp(self.w[i])
+
+
+@case
+def cached_method(w):
+    model = Cached(w)
+    return model.power(0) + model.power(1) * model.power(0) + Cached.power(model, 2)
+
+
 #: Those that call something nobody knows.
 IN_PYTHON = {"stat", "numpy_poly", "np_matrix_things"}
 

@@ -54,6 +54,9 @@ def first_constant_that_moved(
 ) -> Node | None:
     """The first constant of `one` that is another in `other`.
 
+    But for those that are only compared with what they do not equal: a loss that keeps
+    its last parameters, and what it computed there, meets others in each trace.
+
     Parameters
     ----------
     one : sequence of Node
@@ -63,8 +66,22 @@ def first_constant_that_moved(
     """
     for node, line in zip(one, other, strict=True):
         if line.digest is not None and line.digest != digest(node.value):
-            return node
+            readers = [reader for reader in one if node in reader.inputs]
+            if _is_truth(node) or not all(map(_is_unequal, readers)):
+                return node
     return None
+
+
+def _is_unequal(node: Node) -> bool:
+    """Whether it compares for equality, and finds none."""
+    if node.op == "not_equal":
+        return bool(node.value.all())
+    return node.op == "equal" and not node.value.any()
+
+
+def _is_truth(node: Node) -> bool:
+    """Whether it may be a mask, of which `not_equal` is the exclusive or."""
+    return bool(((node.value == 0) | (node.value == 1)).all())
 
 
 def first_call_of_more(one: Sequence[Node], other: Sequence[Line]) -> Node | None:

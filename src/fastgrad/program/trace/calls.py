@@ -54,6 +54,8 @@ def call(
         inner = function.__func__
         if type(inner) is FunctionType and is_users(inner):
             return _users(recording, site, inner, (function.__self__, *args), kwargs)
+        if type(inner) is functools._lru_cache_wrapper:
+            return call(recording, site, inner, (function.__self__, *args), kwargs)
     elif kind is FunctionType:
         if is_users(function):
             return _users(recording, site, function, args, kwargs)
