@@ -91,7 +91,7 @@ def _add_check(commands: Any) -> None:
         help="print a line of JSON for each target: its report, or the error",
     )
     check.add_argument(
-        "--html", type=Path, metavar="OUT", help="write the reports to this page too"
+        "--html", type=_page, metavar="OUT", help="write the reports to this page too"
     )
     check.add_argument(
         "--coverage", type=_coverage, help='entries of each block, "full" or "locate"'
@@ -141,6 +141,14 @@ def _check(options: argparse.Namespace) -> int:
             print(f"fastgrad: {error}", file=sys.stderr)
             statuses.append(FAILED)
     return next(status for status in _WORST_FIRST if status in statuses)
+
+
+def _page(name: str) -> Path:
+    path = Path(name)
+    if path.is_dir() or not path.parent.is_dir():
+        must = "must be a file in a folder that exists"
+        raise argparse.ArgumentTypeError(f"{must}, got {name!r}")
+    return path
 
 
 def _status(report: Any) -> int:

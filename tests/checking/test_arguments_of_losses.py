@@ -118,6 +118,7 @@ def test_bounds_are_kept(at, engine, method):
     [
         ({"bounds": (2.0, 3.0)}, r"`params` must be within `bounds`, got W\[0\] = 0.5"),
         ({"bounds": 3.0}, "`bounds` must be a pair"),
+        ({"bounds": (9.0, -9.0)}, "`bounds` must have its lower number below"),
         ({"bounds": ({"W": 0}, None)}, r"`bounds\[0\]` must have the keys"),
         ({"bounds": ("a", None)}, r"`bounds\[0\]` must be numbers"),
         ({"bounds": (-9, 9), "coverage": "locate"}, "`bounds` must be None"),

@@ -236,3 +236,29 @@ def test_coverage(fun):
     assert [block.checked for block in report.blocks] == [1] * len(report.blocks)
     with pytest.raises(ValueError, match='`coverage` must be "full" or the number'):
         fg.check_hessian(fun, NEST, _nested_hessian, coverage="locate")
+
+
+@pytest.mark.parametrize("step", [None, 1e-3])
+@pytest.mark.parametrize("size", [2, 5, 9])
+def test_a_pattern_that_leaves_out_entries_is_refused(size, step):
+    """Where differences can see them; one that holds all is not."""
+    rng = np.random.default_rng(size)
+    x, far = rng.normal(size=size), np.zeros((size, size), dtype=bool)
+    far[0, -1] = far[-1, 0] = True
+
+    def loss(x, coupling):
+        return np.sum(np.sin(x)) + 1e3 + coupling * x[0] * x[-1]
+
+    for coupling in (0.0, 0.1, 10.0):
+        for whole in (np.eye(size), sparse.eye_array(size, format="csr")):
+            options = {"args": (coupling,), "step": step}
+            if coupling:
+                with pytest.raises(ValueError, match="`sparsity` must be nonzero"):
+                    fg.numerical_hessian(loss, x, sparsity=whole, **options)
+            else:
+                fg.numerical_hessian(loss, x, sparsity=whole, **options)
+        found = fg.numerical_hessian(
+            loss, x, sparsity=np.eye(size) + far, args=(coupling,), step=step
+        )
+        exact = np.diag(-np.sin(x)) + coupling * far
+        np.testing.assert_allclose(found, exact, atol=1e-4)

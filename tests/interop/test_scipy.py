@@ -204,3 +204,44 @@ def test_what_cannot_be_called_is_named(func, grad):
     name = "func" if func is None else "grad"
     with pytest.raises(TypeError, match=f"`{name}` must be callable"):
         check_grad(func, grad, [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: check_grad(so.rosen, so.rosen_der, X, bounds=(0, 2)),
+            TypeError,
+            "`bounds` must be scipy.optimize.Bounds, or a pair",
+        ),
+        (
+            lambda: check_grad(so.rosen, lambda x: so.rosen_der(x)[:2], X),
+            ValueError,
+            "`grad` must return as many numbers as there are derivatives, 4, got",
+        ),
+        (
+            lambda: check_grad(so.rosen, so.rosen_der, "abc"),
+            TypeError,
+            "`x0` must be an array of numbers, got str 'abc'",
+        ),
+        (
+            lambda: check_grad(so.rosen, so.rosen_der, [[1, 2], [3]]),
+            TypeError,
+            "`x0` must be an array of numbers, got list",
+        ),
+        (
+            lambda: check_constraint({"type": "eq", "fun": so.rosen}, X),
+            TypeError,
+            "`constraint` must be a scipy.optimize.NonlinearConstraint, got dict",
+        ),
+        (
+            lambda: check_constraint(so.LinearConstraint(np.eye(4), 0, 1), X),
+            TypeError,
+            "`constraint` must be a scipy.optimize.NonlinearConstraint, got Linear",
+        ),
+    ],
+)
+def test_malformed_arguments_are_named(call, error, message):
+    with pytest.raises(error) as raised:
+        call()
+    assert str(raised.value).startswith(message)

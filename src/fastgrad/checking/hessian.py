@@ -81,7 +81,8 @@ def numerical_hessian(
     Raises
     ------
     TypeError, ValueError
-        As `check_gradient`.
+        As `check_gradient`; if the Hessian is seen to be other than zero outside
+        `sparsity`, along a random direction.
 
     Notes
     -----
@@ -117,9 +118,12 @@ def numerical_hessian(
         row, column = pattern(sparsity, size, size)
         losses.forgive()
         refuse_random(losses)
-        measured = Curvatures(losses, step).entries(row, column)
+        curvatures = Curvatures(losses, step)
+        measured = curvatures.entries(row, column)
         if losses.raised is not None and not np.isfinite(measured[0]).any():
             raise losses.raised  # nothing at all is known
+        if sparsity is not None:
+            curvatures.refuse_others(row, column, *measured)
         value, error = (
             _arranged(part, row, column, losses.nest, sparsity) for part in measured
         )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgrad._arguments import function
+from fastgrad._arguments import function, refusal
 from fastgrad._arrays import AnyArray
 from fastgrad.checking import (
     check_gradient,
@@ -92,7 +92,7 @@ def check_grad(
     >>> print(check_grad(func, lambda x: [2 * x[0], x[1]], [1, 2], report=True).verdict)
     wrong
     """
-    x = np.array(x0, dtype=_float(x0))
+    x = _point(x0)
     function("func", func)
     if grad is not True:  # `func` returns both
         function("grad", grad)
@@ -115,6 +115,9 @@ def check_grad(
             value, x, method=method, step=epsilon, bounds=limits
         )
     analytic = np.asarray(slope(x.copy()), dtype=float)
+    if analytic.size != np.size(numerical):
+        must = f"return as many numbers as there are derivatives, {np.size(numerical)}"
+        raise refusal(ValueError, "grad", must, analytic)
     return float(np.linalg.norm(np.ravel(analytic - numerical)))
 
 
@@ -164,7 +167,7 @@ def check_jac(
     >>> check_jac(residuals, jac, [2, 1], np.ones(5)).ok
     True
     """
-    x = np.array(x0, dtype=_float(x0))
+    x = _point(x0)
     value, slope = _of_args(fun, jac, args)
     limits = (bounds.lb, bounds.ub) if hasattr(bounds, "lb") else bounds
     if options.get("sparsity") is None:
@@ -212,7 +215,7 @@ def check_hess(
     """
     if (hess is None) == (hessp is None):
         raise TypeError("exactly one of `hess` and `hessp` must be given.")
-    x = np.array(x0, dtype=_float(x0))
+    x = _point(x0)
     slope, matrix = _of_args(grad, hess, args)
     if hessp is None:
         found = matrix(x.copy()) if _is_function(matrix) else matrix
@@ -253,13 +256,16 @@ def check_constraint(constraint: Any, x0: ArrayLike) -> dict[str, GradientReport
     >>> check_constraint(circle, [0.5, 0.2])["jac"].verdict
     'wrong'
     """
+    if not all(hasattr(constraint, name) for name in ("fun", "jac", "hess")):
+        must = "be a scipy.optimize.NonlinearConstraint"
+        raise refusal(TypeError, "constraint", must, constraint)
     fun, jac, hess = constraint.fun, constraint.jac, constraint.hess
     if not callable(jac):
         raise TypeError(f"`constraint.jac` must be callable, got {jac!r}.")
     reports = {"jac": check_jac(lambda x: np.atleast_1d(fun(x)), jac, x0)}
     # Strategies of quasi-Newton updates are objects that initialise themselves.
     if callable(hess) and not hasattr(hess, "initialize"):
-        size = np.size(fun(np.array(x0, dtype=_float(x0))))
+        size = np.size(fun(_point(x0)))
         v = np.random.default_rng(0).standard_normal(size)
         reports["hess"] = check_hess(
             lambda x: np.ravel(_matrix(jac(x)).reshape(size, -1).T @ v),
@@ -311,13 +317,23 @@ def _limits(bounds: Any) -> tuple[ArrayLike, ArrayLike] | None:
         return None
     if hasattr(bounds, "lb"):
         return bounds.lb, bounds.ub
-    low, high = zip(*bounds, strict=True)
-    return (
-        np.array([-np.inf if x is None else x for x in low], dtype=float),
-        np.array([np.inf if x is None else x for x in high], dtype=float),
-    )
+    try:
+        low, high = zip(*bounds, strict=True)
+        return (
+            np.array([-np.inf if x is None else x for x in low], dtype=float),
+            np.array([np.inf if x is None else x for x in high], dtype=float),
+        )
+    except (TypeError, ValueError):
+        must = "be scipy.optimize.Bounds, or a pair (low, high) for each entry of `x0`"
+        raise refusal(TypeError, "bounds", must, bounds) from None
 
 
-def _float(x: ArrayLike) -> Any:
-    dtype = np.asarray(x).dtype
-    return np.float64 if dtype.kind in "iub" else dtype
+def _point(x0: ArrayLike) -> AnyArray:
+    """An array of its own; integers are taken as floats."""
+    try:
+        x = np.array(x0)
+    except ValueError:  # rows of different lengths
+        x = np.array(None)
+    if x.dtype.kind not in "iubfc":
+        raise refusal(TypeError, "x0", "be an array of numbers", x0)
+    return x.astype(np.float64) if x.dtype.kind in "iub" else x

@@ -15,7 +15,7 @@ def limits(nest: Nest, bounds: Any, what: str = "params") -> tuple[Vector, Vecto
     Parameters
     ----------
     nest : Nest
-    bounds : (lower, upper) or None
+    bounds : (lower, upper), scipy.optimize.Bounds or None
         Each a number, None for none, or built like the parameters of these; they are
         broadcast.
     what : str
@@ -34,10 +34,18 @@ def limits(nest: Nest, bounds: Any, what: str = "params") -> tuple[Vector, Vecto
     """
     if bounds is None:
         bounds = (None, None)
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        bounds = bounds.lb, bounds.ub
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        raise refusal(TypeError, "bounds", "be a pair (lower, upper)", bounds)
+        must = "be a pair (lower, upper), as `tuple(zip(*pairs))` of pairs"
+        raise refusal(TypeError, "bounds", must, bounds)
     lower = spread(nest, bounds[0], "bounds[0]", -np.inf)
     upper = spread(nest, bounds[1], "bounds[1]", np.inf)
+    crossed = np.flatnonzero(lower > upper)
+    if crossed.size:
+        k = int(crossed[0])
+        must = f"have its lower number below the upper one at {nest.label(k)}"
+        raise refusal(ValueError, "bounds", must, (float(lower[k]), float(upper[k])))
     x = nest.join(nest.leaves)
     outside = np.flatnonzero(~((lower <= x) & (x <= upper)))
     if outside.size:

@@ -19,6 +19,8 @@ _FEW = 64  # pairs: more steps of each cost less than they are worth
 _LADDER = np.exp2(-np.arange(41.0))
 _RUNGS = 5  # that are taken at first
 _FURTHER = 2  # at a time, for pairs whose series has not ended
+_ALONG = slice(4, 14)  # of the ladder, along a random direction
+_CLOSE, _SURE = 1e-9, 8.0  # of all entries, and of what is in doubt: more is another
 _GOOD = 1e-10  # of an entry: what remains of its series does not matter
 
 
@@ -53,6 +55,33 @@ class Curvatures:
         else:
             value, error = self._refined(i, j)
         return value[which], error[which]
+
+    def refuse_others(
+        self, row: Index, column: Index, value: Array, error: Array
+    ) -> None:
+        """Raise ValueError if entries beside these, or across from them, are not zero.
+
+        Along a random direction u, u' H u is what the entries make of it; or not.
+        """
+        size = len(self.unit)
+        pair = np.minimum(row, column) * size + np.maximum(row, column)
+        _, first = np.unique(pair, return_index=True)
+        i, j, value, error = row[first], column[first], value[first], error[first]
+        rng = np.random.default_rng(0)
+        share = rng.uniform(0.5, 1.0, size) * rng.choice([-1.0, 1.0], size)
+        direction = share * self.unit
+        bend = self._bend_along(_LADDER[_ALONG], direction)[None]
+        noise = 2 * KAPPA * self.noise / _LADDER[_ALONG] ** 2
+        found, rest, bar = (float(x[0]) for x in _limit(bend, noise[None]))
+        times = np.where(i == j, 1.0, 2.0) * direction[i] * direction[j]
+        told, size_of_all = times @ value, np.abs(times) @ np.abs(value)
+        off = rest + bar + np.abs(times) @ error + _CLOSE * size_of_all
+        if abs(found - told) > _SURE * off:
+            raise ValueError(
+                "`sparsity` must be nonzero wherever the Hessian is: along a random "
+                f"direction the second derivative is {found:.6g}, and {told:.6g} by "
+                "the entries that it allows."
+            )
 
     def _usual_times(self) -> Array:
         base = abs(self.losses.base)
@@ -114,6 +143,9 @@ class Curvatures:
         """Return u' H u at each time, u being the units of these entries."""
         direction = np.zeros(len(self.unit))
         direction[list(entries)] = self.unit[list(entries)]
+        return self._bend_along(times, direction)
+
+    def _bend_along(self, times: Array, direction: Array) -> Array:
         both = np.concatenate([times, -times])
         with np.errstate(all="ignore"):
             up, down = np.split(self.losses.along(direction, both), 2)
