@@ -115,7 +115,8 @@ class Readings:
             if ndim == 1:
                 name = _after(one.name, "[:, None]")
                 yield one._replace(name=name, of=_column(one.of))
-            if turns > 1 and ndim and len(one.of(self.point, 0)) == turns:
+            every = [np.shape(one.of(self.point, k))[:1] for k in range(turns)]
+            if turns > 1 and set(every) == {(turns,)}:
                 yield one._replace(name=f"a row of {one.name}", of=_row(one.of))
 
     def _singles(self) -> Iterator[Reading]:
