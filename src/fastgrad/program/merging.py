@@ -29,7 +29,7 @@ _FEW, _LARGE = 64, 1 << 14
 _TERMS, _TURNS = 8, 3
 #: Fewer operations must be left than this share; and what else than moves comes to less
 #: than that, for what is merged has to be gathered.
-_SHARE, _GROUPS = 0.8, 0.5
+_SHARE, _GROUPS = 0.8, 0.3
 _MOVES = frozenset(["view", "reshape", "take", "place"])
 #: Where the elements of a value are: in which result, and at which place of it.
 Elements = tuple[NDArray[np.int32], NDArray[np.intp]]

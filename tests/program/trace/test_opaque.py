@@ -1,5 +1,6 @@
 """Functions that nobody knows and that write into arrays they are given."""
 
+import math
 import pickle
 
 import numpy as np
@@ -294,3 +295,34 @@ def test_loss_of_scikit_learn_as_it_stands():
     assert (report.engine, report.verdict) == ("compiled", "correct")
     report = fg.check_gradient(loss, w, right * [1, 1.01, 1, 1])
     assert (report.engine, report.verdict) == ("compiled", "wrong")
+
+
+def signed_squares(x):
+    return x * abs(x)
+
+
+def sine_and_cosine(x):
+    return math.sin(x), math.cos(x)
+
+
+def added(x, y):
+    return x + y * y
+
+
+OF_PYTHON = {
+    "one": lambda x: np.frompyfunc(signed_squares, 1, 1)(x).sum(),
+    "two results": lambda x: np.sum(np.frompyfunc(sine_and_cosine, 1, 2)(x)[1] * x),
+    "of two": lambda x: np.frompyfunc(math.hypot, 2, 1)(x, 1.0).astype(float).prod(),
+    "reduce": lambda x: np.frompyfunc(added, 2, 1).reduce(x),
+}
+
+
+@pytest.mark.parametrize("name", OF_PYTHON)
+def test_ufuncs_of_python_return_numbers(name):
+    loss = OF_PYTHON[name]
+    program = fg.trace(loss, X)
+    slopes = [(loss(X + e) - loss(X - e)) / 2e-6 for e in 1e-6 * np.eye(4)]
+    np.testing.assert_allclose(program.gradient(), slopes, rtol=1e-6)
+    assert fg.check_gradient(loss, X, program.gradient()).ok
+    wrong = program.gradient() * [1, 1.01, 1, 1]
+    assert [e.index for e in fg.check_gradient(loss, X, wrong).wrong] == [(1,)]

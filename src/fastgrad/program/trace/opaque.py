@@ -196,6 +196,8 @@ def _taken_apart(x: Any, parts: list[Array], name: str) -> Any:
     """The structure of a result; its floating point arrays go to `parts`."""
     if isinstance(x, (float, np.floating)) or type(x) is np.ndarray:
         array = np.asarray(x)
+        if array.dtype.kind == "O" and all(isinstance(y, float) for y in array.flat):
+            array = array.astype(float)  # as those of `np.frompyfunc`
         if array.dtype.kind == "f":
             parts.append(array.astype(float))
             return Slot(len(parts) - 1, array.dtype)
