@@ -348,9 +348,13 @@ def test_bounds_of_what_is_wrong(name, coverage, monkeypatch):
 @pytest.mark.usefixtures("as_if_larger")
 def test_bounds_of_a_jacobian():
     """In numbers for each of its entries."""
-    function, x, derivative = LOSSES.jacobian(SIZE // 4)
+    function, x, derivative = LOSSES.jacobian(SIZE)
     _, numbers = peak(fg.check_jacobian, function, x, derivative)
-    assert 4 * numbers < 24.0
+    assert numbers < 12.0
+    _, numbers = peak(fg.numerical_jacobian, function, x)
+    assert numbers < 5.0
+    _, numbers = peak(fg.numerical_jacobian, function, x, return_error=True)
+    assert numbers < 7.0
 
 
 def test_causes_that_cannot_be_looked_for(rng, monkeypatch):

@@ -247,10 +247,10 @@ def checked(
     )
     steps = problem.steps_of_entries()
     calibration = calibrate(entries, rng, method=problem.method, step=steps)
-    index = np.asarray(covered(entries, coverage, gradient, rng))
+    index = covered(entries, coverage, gradient, rng)
     found = judge(entries, calibration, gradient, index, rng)
     entries.let_go()
-    _scale(found, entries.units[index])
+    _scale(found, entries.units if coverage == "full" else entries.units[index])
     _scale(found.open, entries.units[found.open.index], "floor")
     report = problem.relabel(summarize(entries, found, calibration))
     return dataclasses.replace(

@@ -17,8 +17,8 @@ from fastgrad.checking.jacobians.outputs import Outputs
 from fastgrad.losses import Losses, Progress
 from fastgrad.params import Nest, Vector
 
-_BATCH = 2**19  # numbers in the points that are held at once
-_KEPT = 4  # numbers of the outputs for each entry
+_BATCH = 2**17  # numbers in the points that are held at once
+_KEPT = 2.1  # numbers of the outputs for each entry
 
 
 class Entries(Losses):
@@ -28,8 +28,8 @@ class Entries(Losses):
     ----------
     row, column : ndarray of int64
         Of each entry.
-    units : ndarray of float64
-        Of each entry: the noise of its output.
+    unit : ndarray of float64
+        Of each output: its noise.
     """
 
     noise = 1.0
@@ -55,9 +55,13 @@ class Entries(Losses):
         self.engine = "python" if outputs.workers is None else "workers"
         if outputs.many is not None:
             self.engine = "vectorized"
-        noise = self._noise()
-        self.units = noise[row]
-        self.base = float(np.max(np.abs(outputs.at_x) / noise, initial=0.0))
+        self.unit = self._noise()
+        self.base = float(np.max(np.abs(outputs.at_x) / self.unit, initial=0.0))
+
+    @property
+    def units(self) -> Array:
+        """Of each entry: the noise of its output."""
+        return self.unit[self.row]
 
     def at_entries(
         self, index: ArrayLike, value: ArrayLike
@@ -97,7 +101,8 @@ class Entries(Losses):
         for k, outputs in enumerate(imaginary):
             mine = order[edges[k] : edges[k + 1]]
             own = index[mine]
-            out[mine] = outputs[self.row[own]] / self.units[own]
+            row = self.row[own]
+            out[mine] = outputs[row] / self.unit[row]
         return out
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
@@ -121,8 +126,8 @@ class Entries(Losses):
             rises = self._rises(points[start:stop])
             mine = order[edges[start] : edges[stop]]
             own = index[inside[mine]]
-            change = rises[call[mine] - start, self.row[own]]
-            out[inside[mine]] = change / self.units[own]
+            row = self.row[own]
+            out[inside[mine]] = rises[call[mine] - start, row] / self.unit[row]
         return out
 
     def _plan(
@@ -160,7 +165,7 @@ class Entries(Losses):
         found = dict(zip((keys[k] for k in new), map(np.copy, rises), strict=True))
         rows = [found[key] if key in found else kept.pop(key) for key in keys]
         kept.update(zip(keys, rows, strict=True))  # the last to go are those just asked
-        most = max(_BATCH, _KEPT * len(self.row)) // max(1, len(outputs.at_x))
+        most = max(_BATCH, _KEPT * len(self.row)) / max(1, len(outputs.at_x))
         while len(kept) > most:
             del kept[next(iter(kept))]
         return np.stack(rows)

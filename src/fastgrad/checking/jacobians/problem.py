@@ -52,7 +52,7 @@ class Problem:
 
     Attributes
     ----------
-    row, column : ndarray of int64
+    row, column : ndarray of integers
         Of the entries that may differ from zero; row by row, or block by block.
     group : ndarray of int64, shape (n,), or None
         Columns that are moved together.
@@ -220,8 +220,10 @@ class Problem:
                 f"{stray}."
             )
 
-    def sort(self) -> Index:
+    def sort(self) -> Index | slice:
         """Order the entries block by block, and by rows in each; return that order."""
+        if self.sparsity is None and not self.flat.nested:  # as they are
+            return slice(None)
         order: Index = np.lexsort((self.column, self.row, self._block()))
         self.row, self.column = self.row[order], self.column[order]
         return order

@@ -23,7 +23,8 @@ def is_sparse(matrix: Any) -> bool:
 def pattern(sparsity: Any, m: int, n: int) -> tuple[Index, Index]:
     """Return rows and columns of the entries that may differ from zero, row by row."""
     if sparsity is None:
-        return np.repeat(np.arange(m), n), np.tile(np.arange(n), m)
+        rows, columns = (np.arange(k, dtype=np.int32) for k in (m, n))
+        return np.repeat(rows, n), np.tile(columns, m)
     if np.shape(sparsity) != (m, n):
         raise ValueError(
             f"`sparsity` must have shape {(m, n)}, got {np.shape(sparsity)}."
