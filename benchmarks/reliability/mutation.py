@@ -133,6 +133,8 @@ def record(tests: list[str]) -> None:
 
 def run_all(items: list[pytest.Item], cover: Any) -> None:
     """See `record`."""
+    cover.stop()
+    cover.save()
     log = KEPT / "seconds"
     log.touch()
 
@@ -141,6 +143,8 @@ def run_all(items: list[pytest.Item], cover: Any) -> None:
             print(json.dumps((item.nodeid, seconds, good)), file=file)
 
     def work() -> None:
+        cover.load()
+        cover.start()
         for item, following in zip(left, [*left[1:], None], strict=True):
             cover.switch_context(item.nodeid)
             start = time.perf_counter()
