@@ -68,10 +68,10 @@ def late(d):
         ),
         (
             {"target": np.roll(TARGET, 1, axis=1)},
-            "geometry",
+            "layout",
             "rolled by 1 along axis 1",
         ),
-        ({"target": np.roll(TARGET, -2, axis=0)}, "geometry", "rolled by -2"),
+        ({"target": np.roll(TARGET, -2, axis=0)}, "layout", "rolled by -2"),
         (
             {"target": TARGET.reshape(6, 4, 8).transpose(0, 2, 1)},
             "layout",

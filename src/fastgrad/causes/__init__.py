@@ -6,9 +6,9 @@
 - `reverse`: the reverse pass over the program, and how it changes under an edit.
 - `sites` and `edits`: the grammar. Where an array stands in the reverse pass, and what
   may stand there instead: another expression (`kinds` of edits of the `rules`, which
-  are `expressions`; what is one rule for the user shows in `patterns`), another way to
-  write back (`indices`), the array misarranged (`arrangements`), another array
-  (`operands`).
+  are `expressions`; what is one rule for the user is known by its value), another way
+  to write back (`indices`), the array misarranged (`arrangements`), another array
+  (`operands`). `patterns`: values that are functions of one value, or sums of terms.
   Edits of several operations are `compounds`; two mistakes at once `combinations`.
 - `probes`: an edit projected on the error, a dot product; `search`: all edits at all
   sites, and what becomes of those that pass; `words` for them.

@@ -43,31 +43,29 @@ def arrangements(
             yield from _of_square(a, b, len(shape))
     for n in (1, 2) if parts else ():
         for axes in combinations(long, n):
-            yield from _some(axes, len(shape))
+            yield from _some(axes, shape)
     for n in (1, 2, 3):
         for axes in combinations(long, n):
             yield from _over(axes)
     for axis in long:
-        yield from _along(axis, shape[axis], len(shape))
+        yield from _along(axis, shape[axis])
     if len(long) > 1 and len(shape) <= _AXES:
         yield from _reordered(shape)
 
 
-_SOME: tuple[tuple[str, str, slice], ...] = (
-    ("partial", "the first", slice(None, 1)),
-    ("partial", "the last", slice(-1, None)),
-    ("geometry", "all but the last", slice(None, -1)),
-    ("geometry", "all but the first", slice(1, None)),
-)
+_ENDS = (slice(None, 1), slice(-1, None), slice(None, -1), slice(1, None))
 
 
-def _some(axes: tuple[int, ...], ndim: int) -> Iterator[Arrangement]:
+def _some(axes: tuple[int, ...], shape: tuple[int, ...]) -> Iterator[Arrangement]:
     """Only the ends, or all but the ends, of some axes."""
-    what = f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
-    for code, which, where in _SOME:
-        turn = partial(_kept, axes=axes, where=where)
-        how, rows = f"only at {which} along {what}", axes == (0,) and ndim > 1
-        yield Arrangement("partial" if rows else code, how, turn)
+    where = f"along axis {axes[0]}" if len(axes) == 1 else f"along axes {axes}"
+    for ends in _ENDS:
+        kept = [range(shape[d])[ends] for d in axes]
+        said = [f"{k.start}:{k.stop}" if len(k) > 1 else f"{k.start}" for k in kept]
+        one = all(len(k) == 1 for k in kept) or (axes == (0,) and len(shape) > 1)
+        turn = partial(_kept, axes=axes, where=ends)
+        how = f"only at {', '.join(said)} {where}"
+        yield Arrangement("partial" if one else "geometry", how, turn)
 
 
 def _kept(x: Array, axes: tuple[int, ...], where: slice) -> Array:
@@ -95,16 +93,15 @@ def _total(x: Array, axes: tuple[int, ...], mean: bool) -> Array:
 # ---- along one axis ------------------------------------------------------------------
 
 
-def _along(axis: int, n: int, ndim: int) -> Iterator[Arrangement]:
+def _along(axis: int, n: int) -> Iterator[Arrangement]:
     where = f"along axis {axis}"
     for step in (s for s in _STEPS if abs(s) < n):
-        rolled = partial(np.roll, shift=step, axis=axis)
-        undo = f"np.roll(grads, {-step}, {axis})"
-        # Of a vector nothing but the order is lost.
-        code = "geometry" if ndim > 1 else "layout"
-        yield Arrangement(code, f"rolled by {step} {where}", rolled, undo)
         moved = partial(_shifted, step=step, axis=axis)
         yield Arrangement("geometry", f"moved by {step} {where}", moved)
+        rolled = partial(np.roll, shift=step, axis=axis)
+        undo = f"np.roll(grads, {-step}, {axis})"
+        # Nothing but the order is lost.
+        yield Arrangement("layout", f"rolled by {step} {where}", rolled, undo)
 
 
 def _shifted(x: Array, step: int, axis: int) -> Array:

@@ -17,15 +17,7 @@ class SpentError(Exception):
 
 
 class Budget:
-    """Time on this thread's clock, and what went wrong meanwhile.
-
-    Attributes
-    ----------
-    seconds : float
-    is_spent, is_starved : bool
-        Whether the time was over, and whether memory ran out.
-    failures : list of str
-    """
+    """Time on this thread's clock, and what went wrong meanwhile."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

@@ -39,12 +39,11 @@ def _derived(counts: Mapping[float, str]) -> Iterator[tuple[float, str]]:
         if 1 < n < _MOST_COUNTED and n == round(n):
             yield n / (n - 1), f"n / (n - 1) for n = {name}"
             yield (n - 1) / n, f"(n - 1) / n for n = {name}"
-            yield n**0.5, f"the root of {name}"
-            yield n**-0.5, f"1 / the root of {name}"
+            for power, how in ((0.5, "the root"), (2, "the square")):
+                yield n**power, f"{how} of {name}"
+                yield n**-power, f"1 / {how} of {name}"
             yield n / 2, f"{name}, halved"
             yield 2 / n, f"2 / {name}"
-            yield n**2, f"the square of {name}"
-            yield n**-2, f"1 / the square of {name}"
 
 
 def counts_of(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
@@ -102,10 +101,13 @@ def penalties_of(reverse: Reverse | None) -> list[float]:
     if reverse is None:
         return []
     for p in reverse.program.parameters:
-        for user, i in reverse.users.get(p, ()):
-            part = reverse.part(user, i)
+        uses = reverse.users.get(p, ())
+        for user in dict.fromkeys(user for user, _ in uses):
+            parts = [reverse.part(u, i) for u, i in uses if u is user]
+            part = np.sum(parts, axis=0)
             on = part != 0
-            if on.sum() > 1 and (p.value[on] != 0).all():
+            several = on.sum() > 1 or (user in reverse.penalties and on.any())
+            if several and (p.value[on] != 0).all():
                 c = part[on] / p.value[on]
                 if np.ptp(c) <= 1e-12 * np.abs(c).max():
                     found.add(float(c.flat[0]))

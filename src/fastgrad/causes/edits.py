@@ -17,6 +17,7 @@ from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.indices import index_edits
 from fastgrad.causes.kinds import expression_edits
 from fastgrad.causes.operands import Pool
+from fastgrad.causes.patterns import is_statistic
 from fastgrad.causes.reverse import Reverse, stretched
 from fastgrad.causes.sites import New, Site
 from fastgrad.causes.words import WHAT
@@ -66,7 +67,9 @@ def _arranged(reverse: Reverse, site: Site) -> Iterator[Edit]:
         code = one.code
         if site.role == "operand" and code == "mask":
             code = "local_derivative"
-        if code == "partial" and site.i is not None and stretched(site.node, site.i):
+        if site.role == "edge" and is_statistic(site.node, site.i or 0):
+            code = "cross_term"
+        elif code == "partial" and site.i is not None and stretched(site.node, site.i):
             code = "reduction"
         text = f"{WHAT[site.role]} is used {one.how}".rstrip(",")
         yield Edit(code, text, new, "" if site.role == "operand" else "named")

@@ -32,38 +32,21 @@ _PIECE = 2**15  # entries that are compared at once
 class Block:
     """One wrong or right block of a gradient.
 
-    Attributes
-    ----------
-    name : str
-    theta, given, right : ndarray
-        The parameters, the gradient under test, and what it should be: by reverse mode
-        over the program, where that agrees with the differences; else the differences.
-    bar : ndarray
-        How far `given` may be from a guess that is true.
-    known : ndarray of bool
-        Entries where `right` is known and smooth.
-    wrong : ndarray of bool
-    eps : float
-        Rounding unit of the gradient under test.
-    spread : tuple of int
-        How often, and over axes of what lengths, the program uses this block.
-    equal : float
-        What two ways to compute an entry may differ by, relatively.
-    whole : Block or None
-        All of it, as it was measured, where this is a part.
+    What it should be is known by reverse mode over the program, where that agrees with
+    the differences; else by the differences.
     """
 
     name: str
     theta: Array
     given: Array
     right: Array
-    bar: Array
-    known: Flags
+    bar: Array  # how far `given` may be from a guess that is true
+    known: Flags  # where `right` is known and smooth
     wrong: Flags
-    eps: float
-    spread: tuple[int, ...] = ()
-    equal: float = _EQUAL
-    whole: "Block | None" = None
+    eps: float  # rounding unit of the gradient under test
+    spread: tuple[int, ...] = ()  # how often, over axes of what lengths, it is used
+    equal: float = _EQUAL  # what two ways to compute an entry may differ by
+    whole: "Block | None" = None  # all of it, as it was measured, if this is a part
 
     @property
     def everywhere(self) -> "Block":
@@ -160,69 +143,33 @@ def pieces(*arrays: Any) -> Iterator[tuple[Any, ...]]:
 
 @dataclass
 class Guess:
-    """A supposed mistake that matches some blocks.
-
-    Attributes
-    ----------
-    code : str
-        The cause code.
-    blocks : dict of int to float
-        Blocks it explains, and the residual in each.
-    text : str
-        What is wrong.
-    advice : str
-        What to do about it.
-    bits : float
-        Length of the description; the shortest wins among guesses that explain as much.
-    key : object
-        Guesses of one code and key in different blocks are one guess.
-    node : Node or None
-        The operation it blames.
-    against : int
-        Blocks that it changes and that are not so.
-    factor : float or None
-        What the blocks are multiplied by, if that is all.
-    place : Place or None
-        Where the user's gradient code is wrong.
-    edited : dict
-        The operations that send something else, and what, if it is about some.
-    rivals : list of str
-        Codes of other mistakes shown that give the same numbers.
-    """
+    """A supposed mistake that matches some blocks."""
 
     code: str
-    blocks: dict[int, float]
-    text: str
-    advice: str = ""
-    bits: float = 12.0
-    key: Any = None
-    node: Any = None
-    against: int = 0
-    factor: float | None = None
-    place: Any = None
+    blocks: dict[int, float]  # those it explains, and the residual in each
+    text: str  # what is wrong
+    advice: str = ""  # what to do about it
+    bits: float = 12.0  # of its description: the shortest wins
+    key: Any = None  # of one code and key in different blocks it is one guess
+    node: Any = None  # the operation it blames
+    against: int = 0  # blocks that it changes and that are not so
+    factor: float | None = None  # what the blocks are multiplied by, if that is all
+    place: Any = None  # where the user's gradient code is wrong
+    # The operations that send something else, and what, if it is about some.
     edited: dict[Any, Any] = field(default_factory=dict)
-    rivals: list[str] = field(default_factory=list)
+    rivals: list[str] = field(default_factory=list)  # codes that give the same numbers
 
 
 @dataclass
 class Evidence:
-    """All blocks, and what is known about the loss.
-
-    Attributes
-    ----------
-    blocks : list of Block
-    counts : dict of float to str
-        Numbers a factor may equal, and what they are: ``{32.0: "32, an axis of z1"}``.
-    penalties : list of float
-        What the loss's penalties on parameters multiply these by in their gradients.
-    exact : bool
-        Whether `right` comes from the program, and so is known to rounding.
-    """
+    """All blocks, and what is known about the loss."""
 
     blocks: list[Block]
+    # Numbers a factor may equal, and what they are: ``{32.0: "32, an axis of z1"}``.
     counts: dict[float, str] = field(default_factory=dict)
+    # What the loss's penalties on parameters multiply these by in their gradients.
     penalties: list[float] = field(default_factory=list)
-    exact: bool = False
+    exact: bool = False  # whether `right` comes from the program
 
     @property
     def wrong(self) -> list[int]:

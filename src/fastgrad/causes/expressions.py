@@ -16,19 +16,7 @@ _Function = Callable[..., Any]
 
 
 class Expression(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array, and how it is computed.
-
-    Attributes
-    ----------
-    function : callable or None
-        None for a symbol.
-    args : tuple
-        What the function is called with: expressions, arrays, numbers, anything.
-    kwargs : dict
-    value : ndarray
-    name : str
-        Of a symbol.
-    """
+    """An array, and how it is computed: by a function of `args`, or as a symbol."""
 
     def __init__(
         self,
@@ -104,14 +92,7 @@ class Expression(np.lib.mixins.NDArrayOperatorsMixin):
 
     def replace(self, name: str, new: Any) -> Any:
         """The expression with something else for a symbol."""
-        if self.function is None:
-            return new if self.name == name else self
-        if name not in self.symbols:
-            return self
-        args = [
-            a.replace(name, new) if isinstance(a, Expression) else a for a in self.args
-        ]
-        return call(self.function, *args, **self.kwargs)
+        return self.swap(lambda x: x.function is None and x.name == name, new)
 
     def put(self, path: tuple[int, ...], new: Any) -> Any:
         """The expression with another part at the end of this way."""
@@ -121,13 +102,15 @@ class Expression(np.lib.mixins.NDArrayOperatorsMixin):
         args[path[0]] = args[path[0]].put(path[1:], new)
         return call(self.function, *args, **self.kwargs)
 
-    def swap(self, old: "Expression", new: Any) -> Any:
-        """The expression with another part wherever this one stands."""
-        if self is old:
+    def swap(self, is_old: Callable[["Expression"], bool], new: Any) -> Any:
+        """The expression with something else wherever such a part stands."""
+        if is_old(self):
             return new
-        if not any(part is old for _, part in self.parts()):
+        args = [
+            a.swap(is_old, new) if isinstance(a, Expression) else a for a in self.args
+        ]
+        if all(a is b for a, b in zip(args, self.args, strict=True)):
             return self
-        args = [a.swap(old, new) if isinstance(a, Expression) else a for a in self.args]
         return call(self.function, *args, **self.kwargs)
 
     def compute(self, given: Mapping[str, Any]) -> Array:

@@ -4,8 +4,10 @@ Each takes a part of what an operation sends and yields what may stand there ins
 an edit is that, in the same place of every turn of a loop.
 """
 
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -68,16 +70,6 @@ def _exchanged(t: Expression, rule: Rule) -> Variants:
         yield "sign", t.args[0]
 
 
-def _repeated(t: Expression, rule: Rule) -> Variants:
-    """A factor or a function applied twice."""
-    if t.function in (np.multiply, np.divide):
-        yield "repeated", call(t.function, t, t.args[1])
-        if t.function is np.multiply:
-            yield "repeated", t * t.args[0]
-    elif len(t.inputs) == len(t.args) == 1 and t.inputs[0].shape == t.shape:
-        yield "repeated", call(t.function, t, **t.kwargs)
-
-
 def _first_term(t: Expression, rule: Rule) -> Variants:
     """The first of three terms and more, alone."""
     first: Any = t
@@ -136,7 +128,6 @@ def _unmasked(t: Expression, rule: Rule) -> Variants:
 _OF_PARTS: tuple[Callable[[Expression, Rule], Variants], ...] = (
     _left_out,
     _exchanged,
-    _repeated,
     _another_symbol,
     _over_others,
     _running,
@@ -158,10 +149,9 @@ def _of_whole(rule: Rule) -> Variants:
         if other.shape == sent.shape:
             yield "times a symbol", sent * other
     yield from _all_over_others(rule)
-    if rule.name.startswith("log-softmax"):
+    if rule.name == "log-softmax":
         # With a softmax behind it, or taken for one.
-        y = symbol("y", rule.node.value)
-        p = np.exp(y) if rule.name == "log-softmax" else y
+        p = np.exp(symbol("y", rule.node.value))
         axis = next(t.kwargs["axis"] for _, t in sent.parts() if "axis" in t.kwargs)
         for some in (sent, g):
             yield "softmax", p * (some - np.sum(some * p, axis=axis, keepdims=True))
@@ -185,22 +175,17 @@ def _all_over_others(rule: Rule) -> Variants:
 def _of_functions(rule: Rule, g: Expression) -> Variants:
     """The derivative of another function, or of this one at another value."""
     x, y = symbol("x", rule.to.value), symbol("y", rule.node.value)
-    tanh, sigmoid = np.tanh(x), 0.5 + 0.5 * np.tanh(x / 2)
-    slopes = [
-        (name, at, at_) for name in FUNCTIONS for at, at_ in ((y, x), (x, x), (y, y))
-    ]
-    for name, out, at in (*slopes, ("tanh", tanh, x), ("sigmoid", sigmoid, x)):
-        try:
-            yield f"of {name}", g * slope_of(name, out, at)
-        except (TypeError, ValueError):
-            continue  # works on its arrays in place
+    for name in FUNCTIONS:
+        for out, at in ((y, x), (x, x), (y, y)):
+            with suppress(TypeError, ValueError):  # works on its arrays in place
+                yield f"of {name}", g * slope_of(name, out, at)
     op = rule.name or rule.node.op
     if op == "sigmoid" or len(rule.node.inputs) == 1:
-        own = 1 / (1 + np.exp(-y.value)) if rule.name else None
+        evaluate = ops.PRIMITIVES[rule.node.op].evaluate
         again = (
-            ops.PRIMITIVES[op].evaluate([y.value], rule.node.ints)
-            if own is None
-            else own
+            1 / (1 + np.exp(-y.value))
+            if rule.name
+            else evaluate([y.value], rule.node.ints)
         )
         yield "of its output", g * slope_of(op, symbol("", again), y)
     for at in (x, g):
@@ -210,102 +195,8 @@ def _of_functions(rule: Rule, g: Expression) -> Variants:
 # ---- what they are called ------------------------------------------------------------
 
 
-class Change(NamedTuple):
-    """What an edit makes of a rule: of what kind, what is then sent, of which part."""
-
-    rule: Rule
-    kind: str
-    sent: Expression
-    part: Expression | None = None
-
-    @property
-    def function(self) -> Any:
-        """The outermost function of the part."""
-        return None if self.part is None else self.part.function
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether what comes down does not show, and is not ones."""
-        return "g" not in self.sent.symbols and not bool(np.all(self.rule.g.value == 1))
-
-    @property
-    def is_of_terms(self) -> bool:
-        """Whether terms that couple entries are missing."""
-        if self.kind != "left out":
-            return self.kind in ("passed", "softmax")
-        sums = self.function in (np.add, np.subtract, np.sum, np.mean)
-        outer = self.part is self.rule.sent and self.rule.name == "softmax"
-        return sums or outer or self.rule.name.startswith("log-softmax")
-
-    @property
-    def is_of_choice(self) -> bool:
-        """Whether it is about where an operation passes something."""
-        if self.kind == "by a mask" or self.rule.node.op not in _CHOICES:
-            return self.kind == "by a mask"
-        parts = [] if self.part is None else [t for _, t in self.part.parts()]
-        compared = any(t.function in _COMPARISONS for t in parts)
-        at_all = len(parts) == 1 and not self.kind.endswith("for g")
-        return (compared and self.kind != "left out") or at_all
-
-
-_CHOICES = ("maximum", "minimum", "where")
-_COUPLED = ("softmax", "log-softmax", "log-softmax of p", "normalisation")
+_COUPLED = ("softmax", "log-softmax", "normalisation")
 _INSTEAD = "{which} sends {sent}, where {due} is due"
-_LACKS = "the derivative of {op} is left out"
-
-#: When, the cause code, and words; the first that holds.
-_NAMES: tuple[tuple[Callable[[Change], bool], str, str], ...] = (
-    (lambda c: c.kind == "left out" and c.function is np.swapaxes, "layout", _INSTEAD),
-    (
-        lambda c: c.kind == "of its output",
-        "local_derivative",
-        "the derivative of {op} is taken at its output",
-    ),
-    (lambda c: c.kind == "unmasked", "mask", f"{_INSTEAD}: what is masked counts"),
-    (lambda c: c.rule.node.op == "cumsum", "accumulation", _INSTEAD),
-    (
-        lambda c: (
-            c.kind in ("passed", "left out")
-            and "the mask of {op} is left out" in c.rule.others
-            and not c.is_alone
-        ),
-        "mask",
-        "the mask of {op} is left out",
-    ),
-    (
-        lambda c: c.is_alone and _is_mask(c.rule.g.value),
-        "mask",
-        f"{_INSTEAD}: the zeros in what comes down, g, are ignored",
-    ),
-    (lambda c: c.is_alone, "upstream", _INSTEAD),
-    (lambda c: c.kind.startswith("over"), "reduction", _INSTEAD),
-    (
-        lambda c: c.kind == "exchanged" and c.function in (np.sum, np.mean),
-        "reduction",
-        _INSTEAD,
-    ),
-    (lambda c: c.rule.name in _COUPLED and c.is_of_terms, "cross_term", _INSTEAD),
-    (
-        lambda c: c.rule.i is not None and is_statistic(c.rule.node, c.rule.i),
-        "cross_term",
-        _INSTEAD,
-    ),
-    (lambda c: c.is_of_choice, "mask", _INSTEAD),
-    (
-        lambda c: (
-            c.kind == "passed" and c.rule.name == "chain" and not c.rule.to.inputs
-        ),
-        "reparametrized",
-        "the derivative of {op} with respect to {to} is left out",
-    ),
-    (lambda c: c.kind == "passed", "local_derivative", _LACKS),
-    (lambda c: True, "local_derivative", _INSTEAD),
-)
-
-
-def _is_mask(x: Any) -> bool:
-    values = np.unique(x)
-    return values.size == 2 and 0 in values
 
 
 class Named(NamedTuple):
@@ -317,13 +208,78 @@ class Named(NamedTuple):
     scaled: bool = False
 
 
-def _named(change: Change) -> Named:
-    rule, sent = change.rule, change.sent
-    code, words = next((code, text) for when, code, text in _NAMES if when(change))
+def _named(
+    rule: Rule, kind: str, sent: Expression, part: Expression | None = None
+) -> Named:
+    """An edit of this kind, of a part of a rule, by the first code that holds."""
+    function, op = None if part is None else part.function, rule.node.op
+    left_out, passed = kind == "left out", kind == "passed"
+    # What comes down does not show, and is not ones.
+    alone = "g" not in sent.symbols and not np.all(rule.g.value == 1)
+    masked = "the mask of {op} is left out" in rule.others
+    summed = function in (np.sum, np.mean)
+    terms = function in (np.add, np.subtract) or summed
+    terms |= rule.name == "log-softmax" or (
+        rule.name == "softmax" and part is rule.sent
+    )
+    coupled = rule.name in _COUPLED and (
+        terms if left_out else passed or kind == "softmax"
+    )
+    statistic = rule.i is not None and is_statistic(rule.node, rule.i)
+    of_parameter = rule.name == "chain" and not rule.to.inputs
+    local = "local_derivative"
+    table: tuple[tuple[bool, str, str], ...] = (
+        (left_out and function is np.swapaxes, "layout", _INSTEAD),
+        (
+            kind == "of its output",
+            local,
+            "the derivative of {op} is taken at its output",
+        ),
+        (kind == "unmasked", "mask", _INSTEAD + ": what is masked counts"),
+        (op == "cumsum", "accumulation", _INSTEAD),
+        (
+            masked and (passed or left_out) and not alone,
+            "mask",
+            "the mask of {op} is left out",
+        ),
+        (
+            alone and _is_mask(rule.g.value),
+            "mask",
+            _INSTEAD + ": the zeros in what comes down, g, are ignored",
+        ),
+        (alone, "upstream", _INSTEAD),
+        (kind.startswith("over"), "reduction", _INSTEAD),
+        (kind == "exchanged" and summed, "reduction", _INSTEAD),
+        (coupled or statistic, "cross_term", _INSTEAD),
+        (kind == "by a mask" or _is_of_choice(op, kind, part), "mask", _INSTEAD),
+        (
+            passed and of_parameter,
+            "reparametrized",
+            "the derivative of {op} with respect to {to} is left out",
+        ),
+        (passed, local, "the derivative of {op} is left out"),
+        (True, local, _INSTEAD),
+    )
+    code, words = next((code, words) for holds, code, words in table if holds)
     which = f"the {rule.name} at {{op}}" if rule.name else "{op}"
     said = {"which": which, "sent": sent, "due": rule.sent, "to": rule.to.label}
-    scaled = change.kind.startswith("of ") and not change.is_alone
-    return Named(code, words.format(op="{op}", **said), sent, scaled)
+    text = words.format(op="{op}", **said)
+    return Named(code, text, sent, kind.startswith("of ") and not alone)
+
+
+def _is_of_choice(op: str, kind: str, part: Expression | None) -> bool:
+    """Whether it is about where an operation passes something."""
+    if op not in ("maximum", "minimum", "where"):
+        return False
+    parts = [] if part is None else [t for _, t in part.parts()]
+    compared = any(t.function in _COMPARISONS for t in parts)
+    at_all = len(parts) == 1 and not kind.endswith("for g")
+    return (compared and kind != "left out") or at_all
+
+
+def _is_mask(x: Any) -> bool:
+    values = np.unique(x)
+    return values.size == 2 and 0 in values
 
 
 # ---- edits ---------------------------------------------------------------------------
@@ -352,7 +308,7 @@ def _unless_due(rule: Rule, edit: Named, *where: Any) -> Iterator[Any]:
         if np.array_equal(made, due):
             return
         alike = (made @ due) ** 2 >= (1 - 1e-12) * (made @ made) * (due @ due)
-        scaled = scaled and not (alike and due.size > 1)
+        scaled = scaled and not alike
     yield edit.code, edit.text, partial(_computed, *where), scaled
 
 
@@ -369,7 +325,7 @@ def _edits(rule: Rule) -> Iterator[tuple[Any, Named]]:
         sent = rule.sent.replace(name, symbol("", other))
         yield words, Named(code, words, sent)
     for k, (kind, sent) in enumerate(_of_whole(rule)):
-        yield (kind, k), _named(Change(rule, kind, sent))
+        yield (kind, k), _named(rule, kind, sent)
     parts = list(rule.sent.parts())
     count = Counter(id(part) for _, part in parts)
     once = {id(part): part for _, part in parts if count[id(part)] > 1}
@@ -378,14 +334,16 @@ def _edits(rule: Rule) -> Iterator[tuple[Any, Named]]:
     ]
     for k, part in enumerate(once.values()):
         if part.name != "g":
-            places.append((part, k, partial(rule.sent.swap, part)))
+            places.append(
+                (part, k, partial(rule.sent.swap, partial(operator.is_, part)))
+            )
     for part, place, put in places:
         for kind_of in _OF_PARTS:
             for k, (kind, new) in enumerate(kind_of(part, rule)):
                 sent = _put(put, new, rule)
                 if sent is not None:
                     key = kind_of, place, kind, k
-                    yield key, _named(Change(rule, kind, sent, part))
+                    yield key, _named(rule, kind, sent, part)
 
 
 def _put(put: Callable[[Any], Any], new: Any, rule: Rule) -> Expression | None:

@@ -60,39 +60,43 @@ def nonfinite(evidence: Evidence, block: Block) -> Iterator[Edit]:
 # ---- factors -------------------------------------------------------------------------
 
 
-def _zero(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _linear(evidence: Evidence, block: Block) -> Iterator[Edit]:
+    """Nothing; a multiple of the right gradient; and one of the parameters beside."""
     # Rounding errors are left where something was computed, and cancelled.
     rounded = bool(np.any(block.given))
     text = "the gradient is zero throughout" + (", to rounding" if rounded else "")
     undo = "no gradient is ever passed back to it, or it is never written"
     yield Edit("zero", text, 0.0, undo, 9 if rounded else -7, "nothing")
+    alone = _fitted(block, block.given, block.right)
+    both = _fitted(block, block.given, block.right, block.theta)
+    if alone is not None:
+        yield from _scaled(evidence, block, alone[0])
+    elif both is not None and block.given.size > 3:
+        k, c = both
+        if abs(k) < 1e-7:
+            text = f"only {c:.4g} times the parameters is left, as from a penalty"
+            undo = "no gradient of the data is passed back to it"
+            plain = any(abs(c / known - 1) < 1e-6 for known in evidence.penalties)
+            made, bits = c * block.theta, -4.5 if plain else 5.5
+            yield Edit("zero", text, made, undo, bits, "nothing")
+        elif abs(k - 1) > 1e-7 and np.any(np.abs(c * block.theta) > block.bar.max()):
+            edit = _times(evidence, block, k, evidence.factor(k))
+            text = edit.text.replace("grads", f"(grads - {c:.6g} * theta)")
+            text += f" for the data's part, beside a penalty of {c / (1 - k):.6g}"
+            made = edit.made + c * block.theta
+            yield edit._replace(text=text, made=made, bits=edit.bits + 1, factor=None)
 
 
-def _penalty_only(evidence: Evidence, block: Block) -> Iterator[Edit]:
-    c = _fitted(block, block.given, block.theta)
-    if c is None or block.given.size < 4 or _fitted(block, block.right, block.theta):
-        return
-    text = f"only {c[0]:.4g} times the parameters is left, as from a penalty"
-    undo = "no gradient of the data is passed back to it"
-    plain = any(abs(c[0] / known - 1) < 1e-6 for known in evidence.penalties)
-    yield Edit(
-        "zero", text, c[0] * block.theta, undo, -4.5 if plain else 5.5, "nothing"
-    )
-
-
-def _scale(evidence: Evidence, block: Block) -> Iterator[Edit]:
-    k = _fitted(block, block.given, block.right)
-    if k is None or abs(k[0] - 1) < 1e-9:
-        return
-    if abs(k[0] - 1) < 1e-6:
-        digits = -np.log10(abs(k[0] - 1))
-        text = f"`grads / {k[0]:.12g}` matches: it agrees to about {digits:.0f} digits"
+def _scaled(evidence: Evidence, block: Block, k: float) -> Iterator[Edit]:
+    """A factor, unless it is one; near one it is a rounding."""
+    name = evidence.factor(k)
+    if 1e-9 <= abs(k - 1) < 1e-6:
+        text = f"`grads / {k:.12g}` matches: it agrees to about "
+        text += f"{-np.log10(abs(k - 1)):.0f} digits"
         undo = "look for a constant of float32, or of few digits"
-        yield Edit("precision", text, k[0] * block.right, undo, -7, k[0])
-        return
-    name = evidence.factor(k[0])
-    if int((block.right[block.known] != 0).sum()) > 1 or name is not None:
-        yield _times(evidence, block, k[0], name)
+        yield Edit("precision", text, k * block.right, undo, -7, k)
+    elif abs(k - 1) >= 1e-6 and (np.sum(block.right[block.known] != 0) > 1 or name):
+        yield _times(evidence, block, k, name)
 
 
 def _times(evidence: Evidence, block: Block, factor: float, name: str | None) -> Edit:
@@ -146,62 +150,40 @@ _COMPARE = "compare the penalty in the loss with the one in the gradient"
 
 
 def _penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
-    """Off by a multiple of theta; of its sign; of a constant and theta."""
-    theta, one = block.theta, np.ones_like(block.theta)
-    forms: dict[str, tuple[Array, ...]] = {
-        "theta": (theta,),
-        "np.sign(theta)": (np.sign(theta),),
-        "theta, 1": (theta, one),
-        "theta, np.sign(theta)": (theta, np.sign(theta)),
-        "1": (one,),
-    }
-    for name, terms in forms.items():
-        c = _fitted(block, block.off, *terms)
-        if c is None or block.given.size < len(terms) + 2:
+    """Off by a multiple of theta; of its sign; of both."""
+    terms = {"theta": block.theta, "np.sign(theta)": np.sign(block.theta)}
+    for names in (("theta",), ("np.sign(theta)",), tuple(terms)):
+        c = _fitted(block, block.off, *(terms[name] for name in names))
+        if c is None or block.given.size < len(names) + 2:
             continue
-        parts = [ci * term for ci, term in zip(c, terms, strict=True)]
+        parts = [ci * terms[name] for ci, name in zip(c, names, strict=True)]
         smallest = min(float(np.abs(part).max()) for part in parts)
         if smallest < 1e-3 * np.abs(block.off[block.known]).max():
             continue
         # Where all of the gradient is of that form, it may as well be scaled.
-        trivial = _fitted(block, block.right, terms[0]) is not None
+        trivial = _fitted(block, block.right, terms[names[0]]) is not None
         sign = "missing or too small" if c[0] < 0 else "extra or too large"
         sum_ = " ".join(
-            f"{'-' if ci > 0 else '+'} {abs(ci):.12g} * {term}"
-            for ci, term in zip(c, name.split(", "), strict=True)
+            f"{'-' if ci > 0 else '+'} {abs(ci):.12g} * {name}"
+            for ci, name in zip(c, names, strict=True)
         )
-        text = f"the error is a multiple of {name}: a penalty on the parameters is "
-        bits = -1 + 5 * (len(terms) - 1) + 2.5 * trivial
+        text = f"the error is a multiple of {', '.join(names)}: a penalty on the "
+        text += f"parameters is {sign}"
+        bits = -1 + 5 * (len(names) - 1) + 2.5 * trivial
         made, undo = block.right + sum(parts), f"`grads {sum_}`; {_COMPARE}"
-        yield Edit("regularization", text + sign, made, undo, bits, (name, sign))
+        yield Edit("regularization", text, made, undo, bits, (names, sign))
 
 
 def known_penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
     """Yield that it is off by a penalty of the loss, be it in some entries only."""
     off = block.wrong & block.known
     for c in evidence.penalties:
-        for factor in (1.0, -1.0, 0.5, -0.5):
+        for factor in (1.0, -1.0, 0.5, -0.5, -2.0):
             sign = "missing or too small" if factor < 0 else "applied to it too"
             text = f"the error is {factor * c:.6g} times the parameter, and the loss "
             text += f"has a penalty with {c:.6g}: it is {sign}"
             made = block.right + np.where(off, factor * c * block.theta, 0.0)
-            yield Edit("regularization", text, made, _COMPARE, 2, (factor, c))
-
-
-def _scale_beside_penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
-    """The data's part scaled, the penalty's part right."""
-    if block.given.size < 4:
-        return
-    c = _fitted(block, block.given, block.right, block.theta)
-    if c is None or abs(c[0] - 1) < 1e-7 or abs(c[0]) < 1e-7:
-        return
-    if abs(c[1]) * np.abs(block.theta).max() <= block.bar.max():
-        return
-    edit = _times(evidence, block, c[0], evidence.factor(c[0]))
-    text = edit.text.replace("grads", f"(grads - {c[1]:.6g} * theta)")
-    text += f" for the data's part, beside a penalty of {c[1] / (1 - c[0]):.6g}"
-    made = edit.made + c[1] * block.theta
-    yield edit._replace(text=text, made=made, bits=edit.bits + 1, factor=None)
+            yield Edit("regularization", text, made, _COMPARE, 0.5, (factor, c))
 
 
 # ---- rounding, clipping, another variable --------------------------------------------
@@ -319,33 +301,26 @@ _CHAINS: dict[str, tuple[str, Callable[[Array], Array]]] = {
 def _reparametrized(evidence: Evidence, block: Block) -> Iterator[Edit]:
     trivial = np.ptp(block.theta) <= 1e-9 * np.abs(block.theta).max(initial=0)
     bits = 7.5 if trivial else 0.0
+    chains = {name: slope(block.theta) for name, (_, slope) in _CHAINS.items()}
     for scaled in (False, True):
-        for name, (undo, slope) in _CHAINS.items():
-            text = f"the gradient is that with respect to {name}, not theta"
-            slopes = slope(block.theta)
+        for name, slopes in chains.items():
             constant = np.ptp(slopes) <= 1e-9 * np.abs(slopes).max(initial=0)
             if constant and (scaled or not trivial):
                 continue  # a factor, and nothing else
-            chain = block.right * slopes
-            if not scaled and not block.undone(chain, slopes):
-                continue
-            c = fit(block.given[block.known], chain[block.known]) if scaled else None
-            if not scaled:
-                yield Edit("reparametrized", text, chain, f"`grads {undo}`", bits, name)
-            elif (
-                c is not None and c[0] and block.given.size > 2
-            ):  # bounds have a width, too
-                k = float(c[0])
-                text, undo = f"{text}, times {k:.6g}", f"`grads {undo} / {_number(k)}`"
-                key = (name, round(k, 9))
-                yield Edit("reparametrized", text, k * chain, undo, bits + 5.5, key)
+            made, undo = block.right * slopes, f"grads {_CHAINS[name][0]}"
+            text = f"the gradient is that with respect to {name}, not theta"
+            if not scaled and block.undone(made, slopes):
+                yield Edit("reparametrized", text, made, f"`{undo}`", bits, name)
+            # Bounds have a width, too.
+            c = _fitted(block, block.given, made) if scaled else None
+            if c is not None and c[0] and block.given.size > 2:
+                text, undo = f"{text}, times {c[0]:.6g}", f"`{undo} / {_number(c[0])}`"
+                key, odd = (name, round(c[0], 9)), bits + 5.5
+                yield Edit("reparametrized", text, c[0] * made, undo, odd, key)
 
 
 KINDS: tuple[Kind, ...] = (
-    _zero,
-    _penalty_only,
-    _scale,
-    _scale_beside_penalty,
+    _linear,
     _penalty,
     known_penalty,
     _precision,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.patterns import miscounted
 from fastgrad.causes.reverse import Reverse
-from fastgrad.causes.sites import Site
+from fastgrad.causes.sites import Site, independent
 from fastgrad.program import Node
 
 Array = NDArray[np.float64]
@@ -112,7 +112,7 @@ class Pool:
 
     def _said(self, site: Site, other: Other) -> tuple[str, str] | None:
         if site.role == "operand":
-            late = other.what.startswith("of the turn")
+            late = "of the turn" in other.what and not independent(self._reverse, site)
             text = f"the derivative of {{op}} uses {other}"
             text = f"{text.rstrip()} where its other operand is due"
             return "stale" if late else "local_derivative", text

@@ -1,12 +1,11 @@
-"""Patterns in a program: what is several operations here and one for the user."""
+"""Patterns in a program: functions of one value, statistics, sums of terms."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.reverse import elementwise, stretched
+from fastgrad.causes.reverse import Reverse, elementwise, stretched
 from fastgrad.program import Node
 
 Array = NDArray[np.float64]
@@ -41,42 +40,31 @@ def _terms(node: Node, depth: int = 3) -> list[tuple[Node, int]]:
     return found
 
 
-# ---- functions of one value ----------------------------------------------------------
+def origins(
+    reverse: Reverse, node: Node, limit: int = 30
+) -> Iterator[tuple[Node, list[Node]]]:
+    """Yield the values through which alone a node depends on parameters, nearest first.
 
-
-def sigmoid_input(node: Node) -> Node | None:
-    """The x of 1 / (1 + exp(-x))."""
-    if node.op == "reciprocal":
-        total = node.inputs[0]
-    elif node.op == "divide" and _is_one(node.inputs[0]):
-        total = node.inputs[1]
-    else:
-        return None
-    if total.op != "add" or not any(_is_one(x) for x in total.inputs):
-        return None
-    e = next((x for x in total.inputs if x.op == "exp"), None)
-    return e.inputs[0].inputs[0] if e and e.inputs[0].op == "negative" else None
-
-
-def _is_one(node: Node) -> bool:
-    return not node.active and bool((node.value == 1).all())
-
-
-# ---- sums of exponentials ------------------------------------------------------------
+    Each with the operations that lead from there, the last one first: elementwise ones
+    and sums, and maxima that are only subtracted.
+    """
+    way: list[Node] = []
+    open_ = {node}
+    while len(way) < limit:
+        last = max(open_, key=reverse.number.__getitem__)
+        passed = elementwise(last) or last.op in _LOCAL or last in reverse.neutral
+        if not last.inputs or not passed:
+            return
+        open_.remove(last)
+        way.append(last)
+        open_ |= {x for x in last.inputs if x in reverse.number}
+        if len(open_) == 1:
+            yield next(iter(open_)), way
 
 
 def summed_axes(total: Node) -> tuple[int, ...]:
     """The axes over which a sum goes."""
     return tuple(d for d, reduced in enumerate(total.ints) if reduced)
-
-
-def scores_of(x: Node) -> Node:
-    """The x of x - max(x)."""
-    shifted = x.op == "subtract" and plain(x.inputs[1]).op == "max"
-    return x.inputs[0] if shifted else x
-
-
-# ---- normalisations ------------------------------------------------------------------
 
 
 def _local(node: Node, limit: int = 60) -> set[Node]:
@@ -103,35 +91,3 @@ def is_statistic(node: Node, i: int) -> bool:
     sums = [n for n in _local(node.inputs[i]) if n.op == "sum"]
     beside = _local(other)
     return any(_local(n) & beside for n in sums)
-
-
-class Normalization(NamedTuple):
-    """``n = c / s`` (or ``c * inverse``), ``c`` being x or x minus its mean.
-
-    ``axes`` are those of the statistics; ``centred``: whether a mean is subtracted;
-    ``mean``: whether the deviation is of a mean of squares, not of their sum.
-    """
-
-    x: Node
-    axes: tuple[int, ...]
-    centred: bool
-    mean: bool
-    inverse: Array
-
-
-def normalization(node: Node) -> Normalization | None:
-    """Recognise the last step of a normalisation."""
-    if node.op not in ("divide", "multiply") or len(node.inputs) != 2:
-        return None
-    i = next((i for i in (1, 0) if is_statistic(node, i)), None)
-    if i is None or (node.op == "divide" and i == 0):
-        return None
-    c, s = node.inputs[1 - i], node.inputs[i]
-    if c.shape != node.shape:
-        return None
-    centred = c.op == "subtract" and is_statistic(c, 1)
-    axes = stretched(node, i)
-    with np.errstate(all="ignore"):
-        inverse = s.value if node.op == "multiply" else 1 / s.value
-    mean = bool((np.sum(node.value**2, axis=axes) > 1 + 1e-9).any())
-    return Normalization(c.inputs[0] if centred else c, axes, centred, mean, inverse)

@@ -28,17 +28,7 @@ Elsewhere = Callable[[Array], tuple[Array, Array] | None]
 
 
 class SecondPoint:
-    """The evidence at another point, and the program there.
-
-    Parameters
-    ----------
-    nest : Nest
-    evidence : Evidence
-        At the first point.
-    reverse : Reverse
-    moved : tuple of ndarray
-        The other parameters, and the gradient under test there.
-    """
+    """The evidence at another point, and the program there."""
 
     def __init__(
         self,

@@ -26,12 +26,7 @@ _LONG = 256  # axes of which parts are looked for
 class Probes:
     """The error in sets of blocks, seen along random directions of their parameters.
 
-    Attributes
-    ----------
-    seen : ndarray of shape (sets, directions)
-        The error along each direction.
-    tangents : list of dict of Node to ndarray
-        How each value moves along it, one after the other.
+    It is ``seen[set, direction]``; `tangents` say how each value moves along each.
     """
 
     def __init__(
@@ -67,16 +62,9 @@ class Probes:
 class View:
     """What weighs the elements of a site's array in what the probes see.
 
-    Attributes
-    ----------
-    nodes : list of Node
-        The turns that are seen.
-    shapes : list of tuple of int
-        Of the array in each turn.
-    weights : list of ndarray of shape (all directions, size)
-        One for each turn.
-    right, sizes : ndarray of shape (turns, all directions)
-        The dot products with what stands there by rights; how large they may be.
+    For each turn that is seen, of `nodes`: the array's shape; a row of `weights` for
+    each direction; the dot products with what stands there by rights, and how large
+    they may be, in `right` and `sizes`.
     """
 
     def __init__(self, probes: Probes, reverse: Reverse, site: Site) -> None:

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 #: What an edited operation sends beyond what is right: of it and what comes down.
 Extra = Callable[[Node, Array], Iterable[tuple[Node, Any]]]
 
-_SMALL = 20_000  # multiplications, below which planning a contraction is dearer
+_SMALL = 20_000  # elements, or multiplications, that take next to no time
 _STEP = 1e-4  # for tangents of operations that are linear, or nearly so
 _NEUTRAL = 1e-12  # of what comes down: a maximum whose gradient cancels
 
@@ -199,6 +199,22 @@ class Reverse:
                 found.setdefault(value.tobytes(), value)
         return list(found.values())
 
+    @cached_property
+    def penalties(self) -> set[Node]:
+        """Values on the way from parameters, and no data, to a term of the loss."""
+        free: dict[Node, bool] = {}
+        for node in self.program.nodes:
+            known = [free.get(x, not x.inputs and x.size == 1) for x in node.inputs]
+            free[node] = all(known) if known else node.active or node.size == 1
+        found: set[Node] = set()
+        for node in reversed(self.nodes):
+            users = {user for user, _ in self.users.get(node, ())}
+            ends = {user for user in users if not free[user]}
+            summed = all(n.op in ("add", "subtract") and n.size == 1 for n in ends)
+            if free[node] and users and summed and users - ends <= found:
+                found.add(node)
+        return found
+
     def _above(self, node: Node) -> Iterator[float]:
         """Sizes of the gradients of what uses a value, other than by reshaping it."""
         for user, _ in self.users[node]:
@@ -212,6 +228,7 @@ class Reverse:
         found: dict[Node, Array] = {}
         if not edited:
             return found
+        self.budget.check()
         for k in range(max(self.number[n] for n in edited), -1, -1):
             node = self.nodes[k]
             moved, sent = found.get(node) if node.inputs else None, []
@@ -219,7 +236,8 @@ class Reverse:
                 extra, moved = self._extra(edited[node], node, moved)
                 sent += extra
             if moved is not None:
-                self.budget.check()
+                if node.size > _SMALL:  # a look at the clock takes time, too
+                    self.budget.check()
                 found[node] = moved
                 sent += zip(node.inputs, self.send(node, moved), strict=True)
             for x, part in sent:
@@ -258,8 +276,9 @@ class Reverse:
             if node in self.neutral or not node.inputs:
                 continue
             if any(x in tangents for x in node.inputs):
+                moves = [tangents.get(x) for x in node.inputs]
                 with np.errstate(all="ignore"):
-                    tangents[node] = self._pushed(node, tangents)
+                    tangents[node] = self.pushed(node, moves)
         return tangents
 
     @cached_property
@@ -268,29 +287,27 @@ class Reverse:
         usable = [p for p in self.program.parameters if p in self.gradient]
         return {p: self.tangents({p: self.gradient[p]}) for p in usable}
 
-    def _pushed(self, node: Node, tangents: Mapping[Node, Array]) -> Array:
-        """The tangent of a node from those of its inputs; zero where there is none."""
+    def pushed(self, node: Node, moves: Sequence[Array | None]) -> Array:
+        """How a node moves with its inputs; those that stay have none."""
+        total = np.zeros(node.shape)
         if elementwise(node):
-            total = np.zeros(node.shape)
-            for x, slope in zip(node.inputs, self._slope(node), strict=True):
-                if x in tangents and slope is not None:
-                    total = total + tangents[x] * slope[0]
-            return total
-        if node.op == "contract":
-            one, two, out = labels(node.ints)
-            x, y = node.inputs
-            total = np.zeros(node.shape)
-            if x in tangents:
-                total = total + einsum(tangents[x], one, y.value, two, out)
-            if y in tangents:
-                total = total + einsum(x.value, one, tangents[y], two, out)
-            return total
-        # The others are linear, or need no more than half of the digits.
-        ends = [
-            value_of(node, [_along(x, tangents.get(x), step) for x in node.inputs])
-            for step in (_STEP, -_STEP)
-        ]
-        return np.asarray((ends[0] - ends[1]) / (2 * _STEP))
+            for move, slope in zip(moves, self._slope(node), strict=True):
+                if move is not None and slope is not None:
+                    total = total + move * slope[0]
+        elif node.op == "contract":
+            for i, move in enumerate(moves):
+                if move is not None:
+                    mine, theirs, out = labels_at(node, i)
+                    other = node.inputs[1 - i].value
+                    total = total + einsum(move, mine, other, theirs, out)
+        else:  # linear, or no more than half of the digits are needed
+            steps = ((_STEP, 1.0), (-_STEP, -1.0))
+            for step, sign in steps:
+                pairs = zip(node.inputs, moves, strict=True)
+                at = [x.value if m is None else x.value + step * m for x, m in pairs]
+                total = total + sign * value_of(node, at)
+            total = total / (2 * _STEP)
+        return np.asarray(total)
 
     def moved(self, values: Mapping[Node, Array]) -> dict[Node, Node]:
         """What becomes of the nodes behind these if their values are others."""
@@ -332,10 +349,6 @@ def stretched(node: Node, i: int) -> tuple[int, ...]:
         for d in range(node.value.ndim)
         if node.shape[d] > 1 and (d < lead or x.shape[d - lead] == 1)
     )
-
-
-def _along(node: Node, tangent: Array | None, step: float) -> Array:
-    return node.value if tangent is None else node.value + step * tangent
 
 
 def _times(g: Array, slope: Array, finite: bool) -> Any:

@@ -15,14 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.expressions import Expression, call, symbol
-from fastgrad.causes.patterns import (
-    miscounted,
-    normalization,
-    plain,
-    scores_of,
-    sigmoid_input,
-    summed_axes,
-)
+from fastgrad.causes.patterns import miscounted, origins, summed_axes
 from fastgrad.causes.reverse import Reverse, elementwise
 from fastgrad.program import Node, ops
 
@@ -32,31 +25,16 @@ Others = Mapping[str, tuple[str, str, Any]]
 
 
 class Rule(NamedTuple):
-    """What a value sends to another one it comes from.
+    """What a value sends to another one it comes from."""
 
-    Attributes
-    ----------
-    name : str
-        "" for one of the primitive's own rules; else which closed form it is.
-    node, to : Node
-    i : int or None
-        Which input `to` is; None for a closed form, beside which nothing is sent.
-    g, sent : Expression
-        What comes down; what is sent, before it is summed over axes along which `to` is
-        repeated.
-    others : mapping
-    rest : Node, optional
-        What receives what is left of ``g``.
-    """
-
-    name: str
+    name: str  # "" for one of the primitive's own rules; else which closed form
     node: Node
     to: Node
-    i: int | None
-    g: Expression
-    sent: Expression
+    i: int | None  # which input `to` is; None for a closed form, instead of all is sent
+    g: Expression  # what comes down
+    sent: Expression  # before it is summed over axes along which `to` is repeated
     others: Others = MappingProxyType({})
-    rest: Node | None = None
+    rest: Node | None = None  # what receives what is left of ``g``
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -67,7 +45,7 @@ class Rule(NamedTuple):
 def rules(reverse: Reverse, node: Node) -> Iterator[Rule]:
     """Yield the operation's own rules, and the closed forms that end with it."""
     g = symbol("g", reverse.gradient[node])
-    for form in _FORMS:
+    for form in (_own, _maximum, _branches, _closed):
         yield from form(reverse, node, g)
 
 
@@ -193,34 +171,68 @@ FUNCTIONS = (
 )
 
 
-def _chain(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
+# ---- closed forms --------------------------------------------------------------------
+
+
+def _closed(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
+    """What is several operations here: each form with the farthest value it is of."""
+    found: dict[str, Rule] = {}
+    for x, way in origins(reverse, node):
+        if not np.isfinite(x.value).all():
+            continue
+        sums = [n for n in way if n.op == "sum" and n.inputs[0].shape == x.shape]
+        if sums:
+            axes = summed_axes(sums[0])
+            of = (*_of_weights(node, x, axes, g), *_normal(node, x, axes, g))
+        elif len(way) > 1 and x.shape == node.shape and all(map(elementwise, way)):
+            of = tuple(_of_chain(reverse, node, x, way, g))
+        else:
+            of = ()
+        found |= {rule.name: rule for rule in of}
+    yield from found.values()
+
+
+def _is(node: Node, value: Any) -> bool:
+    """Whether a node has a value, but for rounding."""
+    return node.value.size == np.size(value) and bool(
+        np.allclose(node.value, np.reshape(value, node.shape), 1e-9, 1e-12)
+    )
+
+
+def _of_chain(
+    reverse: Reverse, node: Node, x: Node, way: list[Node], g: Expression
+) -> Iterator[Rule]:
     """Functions in a row, say log(1 + exp(x)), whose slopes are one factor."""
-    slope: Any = 1.0
-    x = node
-    for length in range(1, 7):
-        active = [i for i, x_ in enumerate(x.inputs) if x_.active]
-        if not elementwise(x) or len(active) != 1:
-            return
-        (i,) = active
-        if x.inputs[i].shape != node.shape or ops.PRIMITIVES[x.op].steps:
-            return
-        slope = slope * reverse.slope(x, i)
-        x = x.inputs[i]
-        if length > 1 and np.isfinite(slope).all():
-            text = "the value of {op} is used for its derivative by what it is made of"
-            others = {text: ("slope", "local_derivative", node.value)}
-            yield Rule("chain", node, x, None, g, g * symbol("slope", slope), others)
-
-
-def _sigmoid(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
-    """The closed form of 1 / (1 + exp(-x))."""
-    x = sigmoid_input(node)
-    if x is not None:
-        y = symbol("y", node.value)
+    slopes: dict[Node, Any] = {x: np.ones(x.shape)}
+    for n in reversed(way):
+        inputs = [(i, y) for i, y in enumerate(n.inputs) if y in slopes]
+        slopes[n] = sum(reverse.slope(n, i) * slopes[y] for i, y in inputs)
+    y, slope = symbol("y", node.value), slopes[node]
+    if _is(node, 1 / (1 + np.exp(-x.value))):
         yield Rule("sigmoid", node, x, None, g, g * (y * (1 - y)))
+    if np.isfinite(slope).all():
+        text = "the value of {op} is used for its derivative by what it is made of"
+        others = {text: ("slope", "local_derivative", node.value)}
+        yield Rule("chain", node, x, None, g, g * symbol("slope", slope), others)
 
 
-# ---- exponentials that are summed ----------------------------------------------------
+def _of_weights(
+    node: Node, x: Node, axes: tuple[int, ...], g: Expression
+) -> Iterator[Rule]:
+    """exp(x) / sum(exp(x)), its logarithm, and the logarithm of the sum."""
+    v, p = x.value, _weights(x.value, axes)
+    if x.shape == node.shape and _is(node, p):
+        y = symbol("p", node.value)
+        sent = y * (g - np.sum(g * y, axis=axes, keepdims=True))
+        yield Rule("softmax", node, x, None, g, sent, _other_weights(x, axes))
+    elif x.shape == node.shape and _is(node, np.log(p)):
+        sent = g - symbol("p", p) * np.sum(g, axis=axes, keepdims=True)
+        yield Rule("log-softmax", node, x, None, g, sent, _other_weights(x, axes))
+    elif _is(node, np.log(np.exp(v).sum(axis=axes))):
+        whole: Any = g
+        whole = whole if g.ndim == v.ndim else np.expand_dims(whole, axes)
+        weighed: Any = np.broadcast_to(whole, v.shape) * symbol("p", p)
+        yield Rule("log-sum-exp", node, x, None, g, weighed, _other_weights(x, axes))
 
 
 def _weights(x: Array, axes: tuple[int, ...]) -> Array:
@@ -262,82 +274,22 @@ def _subsets(ndim: int) -> Iterator[tuple[int, ...]]:
         yield from combinations(range(ndim), n)
 
 
-def _softmax(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
-    """The closed form of exp(x) / sum(exp(x))."""
-    if node.op != "divide" or node.inputs[0].op != "exp":
-        return
-    total = plain(node.inputs[1])
-    if total.op != "sum" or total.inputs[0] is not node.inputs[0]:
-        return
-    x, axes = scores_of(node.inputs[0].inputs[0]), summed_axes(total)
-    if not x.active or x.shape != node.shape:
-        return
-    p = symbol("p", node.value)
-    sent = p * (g - np.sum(g * p, axis=axes, keepdims=True))
-    yield Rule("softmax", node, x, None, g, sent, _other_weights(x, axes))
-    if all(user.op == "log" for user, _ in reverse.users[node]):
-        h = g * p
-        error = h - p * np.sum(h, axis=axes, keepdims=True)
-        yield Rule("log-softmax of p", node, x, None, g, error)
-
-
-def _log_softmax(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
-    """The closed form of x - log(sum(exp(x)))."""
-    if node.op != "subtract":
-        return
-    log = plain(node.inputs[1])
-    total = plain(log.inputs[0]) if log.op == "log" else log
-    if log.op != "log" or total.op != "sum" or total.inputs[0].op != "exp":
-        return
-    x, axes = scores_of(total.inputs[0].inputs[0]), summed_axes(total)
-    if x is not scores_of(node.inputs[0]) or not x.active or x.shape != node.shape:
-        return
-    p = symbol("p", np.exp(node.value))
-    sent = g - p * np.sum(g, axis=axes, keepdims=True)
-    yield Rule("log-softmax", node, x, None, g, sent, _other_weights(x, axes))
-
-
-def _log_sum(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
-    """The closed form of log(sum(exp(x))), seen from its exponential."""
-    users = reverse.users[node]
-    if node.op != "exp" or len(users) != 1 or users[0][0].op != "sum":
-        return
-    above = total = users[0][0]
-    while above.op in ("sum", "reshape", "view") and len(reverse.users[above]) == 1:
-        above = reverse.users[above][0][0]
-    x, axes = scores_of(node.inputs[0]), summed_axes(total)
-    if above.op != "log" or not x.active or x.shape != node.shape:
-        return
-    mass = symbol("s", node.value.sum(axis=axes, keepdims=True))
-    sent = g * mass * symbol("p", _weights(x.value, axes))
-    others = _other_weights(x, axes)
-    yield Rule("log-sum-exp", node, node.inputs[0], 0, g, sent, others)
-
-
-# ---- normalisations ------------------------------------------------------------------
-
-
-def _normal(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
-    """The closed form of (x - mean) / deviation and its kin."""
-    one = normalization(node)
-    if one is None:
-        return
-    n = symbol("n", node.value)
-    s = symbol("s", np.broadcast_to(1 / one.inverse, node.shape))
-    reduce: Any = np.mean if one.mean else np.sum
-    inner = g - np.mean(g, axis=one.axes, keepdims=True) if one.centred else g
-    inner = inner - n * reduce(g * n, axis=one.axes, keepdims=True)
-    yield Rule("normalisation", node, one.x, None, g, inner / s)
-
-
-_FORMS = (
-    _own,
-    _maximum,
-    _branches,
-    _chain,
-    _sigmoid,
-    _softmax,
-    _log_softmax,
-    _log_sum,
-    _normal,
-)
+def _normal(
+    node: Node, x: Node, axes: tuple[int, ...], g: Expression
+) -> Iterator[Rule]:
+    """(x - mean) / deviation and its kin: y is the deviation along the axes, scaled."""
+    y = node.value
+    for centred in (True, False) if x.shape == node.shape and np.any(y) else ():
+        c = x.value - centred * x.value.mean(axis=axes, keepdims=True)
+        squares = np.sum(y * y, axis=axes, keepdims=True)
+        s = np.broadcast_to(np.sum(c * y, axis=axes, keepdims=True) / squares, y.shape)
+        if np.ptp(s) and _is(node, c / s):
+            n, reduce = (
+                symbol("n", y),
+                (np.mean if (squares > 1 + 1e-9).any() else np.sum),
+            )
+            inner = g - np.mean(g, axis=axes, keepdims=True) if centred else g
+            inner = inner - n * reduce(g * n, axis=axes, keepdims=True)
+            sent = inner / symbol("s", s)
+            yield Rule("normalisation", node, x, None, g, sent)
+            return

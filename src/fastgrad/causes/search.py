@@ -25,26 +25,16 @@ _ODD = 9.0  # bits from which on a match is only taken for want of another
 _KEPT = (0.0, -1.0, 2.0, 0.5)  # times what is due, in all turns of a loop
 _PARTS, _COMPOUND = 2, 2  # levels
 _PAIR = 8.0  # bits of two edits at once
-_LOOSE = 12  # edits of a site in a loop that are propagated
+_LOOSE = 8  # edits of a site in a loop that are propagated
 _NUMBER = 3  # entries that a number which follows from the error explains anyway
 _DIGITS = 10.0  # bits of a description that one number explained may pay for
 
 
 class Search:
-    """All edits at all sites, against the error of a gradient.
+    """All edits at all sites, against the error of a gradient: what was `found`.
 
-    Parameters
-    ----------
-    evidence : Evidence
-    reverse : Reverse
-    levels : int
-        How many levels of edits to look for: the first ones are the plainest.
-    only : dict of int to set of str, optional
-        The words of edits to look for, by the numbers of their operations.
-
-    Attributes
-    ----------
-    found : list of Guess
+    Only the first `levels` of edits are tried, which are the plainest; and `only` those
+    of some words, by the numbers of their operations, if that is given.
     """
 
     def __init__(

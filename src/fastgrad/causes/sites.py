@@ -14,14 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.expressions import Expression
-from fastgrad.causes.reverse import (
-    Extra,
-    Reverse,
-    einsum,
-    elementwise,
-    labels_at,
-    product_part,
-)
+from fastgrad.causes.reverse import Extra, Reverse, elementwise, product_part
 from fastgrad.causes.rules import Rule, rules
 from fastgrad.program import Node, ops
 
@@ -35,40 +28,22 @@ New = Callable[[Node, Array], Any]
 class Site:
     """A place in the reverse pass, the same in all turns of a loop.
 
-    Attributes
-    ----------
-    role : str
-        "upstream" for what comes down, "edge" for that on its way to one input,
-        "operand" for the other factor, "sent" for what is sent on, "rule" for that as
-        an expression.
-    nodes : list of Node
-        The operation, in each turn.
-    to : callable
-        Of a node: whose gradient it goes into.
-    due : callable
-        Of a node and what comes down to it: what stands there.
-    part : callable
-        Of a node, what comes down, and what stands there: what is received.
-    weigh : callable
-        Of a node and an array that weighs what is received: what weighs what stands
-        there.
-    i : int or None
-        Which input receives it; None for all.
-    rules : dict of Node to Rule
-        Where it is an expression.
-    rest : callable, optional
-        Of a node: what receives what is left of what comes down.
+    Its role is "upstream" for what comes down, "edge" for that on its way to one input,
+    "operand" for the other factor, "sent" for what is sent on, "rule" for that as an
+    expression.
     """
 
     role: str
-    nodes: list[Node]
-    to: Callable[[Node], Node]
-    due: Callable[[Node, Array], Array]
+    nodes: list[Node]  # the operation, in each turn
+    to: Callable[[Node], Node]  # whose gradient it goes into
+    due: Callable[[Node, Array], Array]  # by what comes down: what stands there
+    # By what comes down, and what stands there: what is received.
     part: Callable[[Node, Array, Array], Array] = lambda n, g, a: a
+    # By what weighs what is received: what weighs what stands there.
     weigh: Callable[[Node, Array], Array] = lambda n, t: t
-    i: int | None = None
+    i: int | None = None  # which input receives it; None for all
     rules: dict[Node, Rule] | None = None
-    rest: Callable[[Node], Node] | None = None
+    rest: Callable[[Node], Node] | None = None  # what receives what is left
 
     @property
     def node(self) -> Node:
@@ -103,10 +78,9 @@ def sites(reverse: Reverse, group: list[Node]) -> Iterator[Site]:
         some = [n for n in group if n.inputs[i].active]
         if some and x not in reverse.neutral:
             yield _sent(reverse, some, i)
-            if node.op == "contract":
-                yield from _of_product(reverse, some, i)
-            elif elementwise(node) and not ops.PRIMITIVES[node.op].steps:
-                yield from _of_function(reverse, some, i)
+            smooth = elementwise(node) and not ops.PRIMITIVES[node.op].steps
+            if smooth or node.op == "contract":
+                yield from _of_parts(reverse, some, i)
     if node is not reverse.program.result:
         yield Site("upstream", group, lambda n: n, lambda n, g: g)
     yield from _rules(reverse, group)
@@ -119,58 +93,37 @@ def _sent(reverse: Reverse, group: list[Node], i: int) -> Site:
     return Site("sent", group, lambda n: n.inputs[i], due, i=i)
 
 
-def _of_product(reverse: Reverse, group: list[Node], i: int) -> Iterator[Site]:
-    def to(n: Node) -> Node:
-        return n.inputs[i]
-
-    def beside(n: Node, g: Array) -> Array:
-        return n.inputs[1 - i].value
-
-    def by_other(n: Node, g: Array, a: Array) -> Array:
-        return product_part(n, i, g, a)
-
-    def weigh_other(n: Node, t: Array) -> Array:
-        mine, theirs, out = labels_at(n, i)
-        return einsum(reverse.gradient[n], out, t, mine, theirs)
-
-    def by_upstream(n: Node, g: Array, a: Array) -> Array:
-        return product_part(n, i, a, n.inputs[1 - i].value)
-
-    def weigh_upstream(n: Node, t: Array) -> Array:
-        mine, theirs, out = labels_at(n, i)
-        return einsum(t, mine, n.inputs[1 - i].value, theirs, out)
-
-    yield Site("operand", group, to, beside, by_other, weigh_other, i)
-    if all(x.active for x in group[0].inputs):
-        yield Site("edge", group, to, lambda n, g: g, by_upstream, weigh_upstream, i)
-
-
-def _of_function(reverse: Reverse, group: list[Node], i: int) -> Iterator[Site]:
+def _of_parts(reverse: Reverse, group: list[Node], i: int) -> Iterator[Site]:
+    """The other factor of a product; what comes down, for one input only."""
     node = group[0]
+    is_contraction = node.op == "contract"
 
     def to(n: Node) -> Node:
         return n.inputs[i]
 
     def by_upstream(n: Node, g: Array, a: Array) -> Array:
-        return settled(a * reverse.slope(n, i), a)
+        return np.asarray(reverse.send(n, a)[i])
 
     def weigh_upstream(n: Node, t: Array) -> Array:
-        return np.broadcast_to(t * reverse.slope(n, i), n.shape)
+        alone = [t if k == i else None for k in range(len(n.inputs))]
+        return np.broadcast_to(reverse.pushed(n, alone), n.shape)
 
     def beside(n: Node, g: Array) -> Array:
         return n.inputs[1 - i].value
 
     def by_other(n: Node, g: Array, a: Array) -> Array:
-        return g * a
+        return product_part(n, i, g, a) if is_contraction else g * a
 
     def weigh_other(n: Node, t: Array) -> Array:
-        whole = np.broadcast_to(t * reverse.gradient[n], n.shape)
-        return ops.unbroadcast(whole, n.inputs[1 - i].shape)
+        g = reverse.gradient[n]
+        if is_contraction:
+            return product_part(n, 1 - i, g, t)
+        return ops.unbroadcast(np.broadcast_to(t * g, n.shape), n.inputs[1 - i].shape)
 
+    if is_contraction or (node.op == "multiply" and node.inputs[1 - i].ndim):
+        yield Site("operand", group, to, beside, by_other, weigh_other, i)
     if sum(x.active for x in node.inputs) > 1:
         yield Site("edge", group, to, lambda n, g: g, by_upstream, weigh_upstream, i)
-    if node.op == "multiply" and node.inputs[1 - i].value.ndim:
-        yield Site("operand", group, to, beside, by_other, weigh_other, i)
 
 
 def _rules(reverse: Reverse, group: list[Node]) -> Iterator[Site]:
@@ -183,16 +136,13 @@ def _rules(reverse: Reverse, group: list[Node]) -> Iterator[Site]:
             yield _rule(found, first)
 
 
-def settled(part: Array, g: Array) -> Array:
-    """Nothing that comes from nothing, even at a pole."""
-    if part.shape != g.shape or np.isfinite(part).all():
-        return part
-    return np.where((g == 0) & ~np.isfinite(part), 0.0, part)
-
-
 def _rule(found: dict[Node, Rule], first: Rule) -> Site:
     def due(n: Node, g: Array) -> Array:
-        return settled(found[n].sent.compute({"g": g}), g)
+        part = found[n].sent.compute({"g": g})
+        if part.shape != g.shape or np.isfinite(part).all():
+            return part
+        # Nothing comes from nothing, even at a pole.
+        return np.where((g == 0) & ~np.isfinite(part), 0.0, part)
 
     def weigh(n: Node, t: Array) -> Array:
         return np.broadcast_to(t, found[n].sent.shape)

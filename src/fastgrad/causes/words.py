@@ -63,11 +63,11 @@ def factor_words(
             return _of_constant(evidence, node, constant, how)
     if abs(kept - 2) < 1e-6 or abs(kept - 0.5) < 1e-6:
         if node.op == "square":
-            how = "doubled" if kept > 1 else "left out"
-            return "local_derivative", f"the factor 2 of {{op}} is {how}", 0.8
-        if kept > 1:
+            how, odd = ("doubled", 0.8) if kept > 1 else ("left out", 2.0)
+            return "local_derivative", f"the factor 2 of {{op}} is {how}", odd
+        if kept > 1 and several:
             text = f"the gradient that {{op}} sends to {what} is added twice"
-            return "accumulation", text, 1.0 if several or node.op == "add" else 6.0
+            return "accumulation", text, 1.0
     count = int(np.prod([node.shape[d] for d in stretched(node, i)]))
     if count > 1 and abs(kept * count - 1) < 1e-6:
         text = f"the gradient that {{op}} sends to {what} is averaged, not summed"
