@@ -68,7 +68,7 @@ ROWS = np.sqrt(np.sum(right(PARAMS)["W1"] ** 2, axis=1, keepdims=True))
         (on(np.transpose, "W1"), "layout", ("W1",), "transposed"),
         (on(np.triu, "W2"), "mask", ("W2",), "upper triangle"),
         (on(np.flipud, "W2"), "geometry", ("W2",), "reversed"),
-        (on(lambda x: np.roll(x, 1, 0), "W1"), "geometry", ("W1",), "rolled by 1"),
+        (on(lambda x: np.roll(x, 1, 0), "W1"), "layout", ("W1",), "rolled by 1"),
         (lambda g: {**g, "W1": g["W2"]}, "layout", ("W1",), "gradient of W2"),
         (on(np.zeros_like, "W1"), "zero", ("W1",), "zero throughout"),
         (on(only(0.0, 41), "W1"), "partial", ("W1",), "at index 41 of axis 0"),
