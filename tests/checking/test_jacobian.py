@@ -305,3 +305,54 @@ def test_linear_operators(given):
     assert check_jacobian(tridiagonal, x, given(right), sparsity=inside).ok
     with pytest.raises(ValueError, match="`jac` must have shape"):
         check_jacobian(fun, X, given(right))
+
+
+MIXED = np.random.default_rng(8).normal(size=(5, 5))
+
+
+def its_outputs(x, scale=1.0):
+    hidden = np.tanh(MIXED @ x)
+    return scale * hidden
+
+
+def its_jacobian(x, scale=1.0):
+    return scale * (1 - np.tanh(MIXED @ x) ** 2)[:, None] * MIXED
+
+
+@pytest.mark.parametrize("args", [(), (3.0,)])
+@pytest.mark.parametrize(
+    ("wrong", "code", "part"),
+    [
+        (lambda x, *a: 2 * its_jacobian(x, *a), "scale", "`jac / 2` matches"),
+        (lambda x, *a: -its_jacobian(x, *a), "sign", "in jacobian"),
+        (lambda x, *a: its_jacobian(x, *a).T, "layout", "`jac.T` matches"),
+        (lambda x, a=1.0: a * MIXED, "local_derivative", "the derivative of np.tanh"),
+    ],
+    ids=["twice", "minus", "transposed", "without a derivative"],
+)
+def test_causes_are_named(wrong, code, part, args):
+    x = np.array([0.3, -0.8, 0.5, 0.1, -0.2])
+    assert check_jacobian(its_outputs, x, its_jacobian, args=args).ok
+    report = check_jacobian(its_outputs, x, wrong, args=args)
+    assert report.verdict == "wrong"
+    cause = report.causes[0]
+    assert (cause.code, cause.blocks) == (code, ("jacobian",))
+    assert part in cause.message
+    assert "grads" not in cause.message
+    assert "params" not in cause.message
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_causes_of_scalars_products_and_sparse_matrices(stored):
+    x = np.linspace(0.2, 0.9, 6)
+    found = check_jacobian(lambda x: np.sum(np.sin(x)), x, -np.cos(x))
+    assert found.causes[0].code == "sign"
+    pattern = sparse.eye_array(6, format="csr") if stored else np.eye(6)
+    wrong = (
+        sparse.diags_array(2 * np.cos(x)).tocsr() if stored else np.diag(2 * np.cos(x))
+    )
+    found = check_jacobian(np.sin, x, wrong, sparsity=pattern)
+    assert found.causes[0].code == "scale"
+    found = check_jacobian(np.sin, x, vjp=lambda x, v: -v * np.cos(x))
+    assert found.causes[0].code == "sign"
+    assert "`-vjp`" in found.causes[0].message

@@ -14,8 +14,9 @@ from fastgrad.checking.audit import random_outputs, unchecked
 from fastgrad.checking.conclusions import summarize
 from fastgrad.checking.coverage import check_coverage, covered
 from fastgrad.checking.differences import FEW, calibrate, slopes_of
-from fastgrad.checking.jacobians import Options, Problem, disagreement
+from fastgrad.checking.jacobians import Options, Problem, disagreement, is_sparse
 from fastgrad.checking.judgement import Gradient, Judgement, Verdicts, check_rtol, judge
+from fastgrad.checking.weighted import with_causes
 from fastgrad.reports import GradientReport
 
 _SEVERAL = 128  # inputs: of more, two real evaluations each are quicker
@@ -181,7 +182,8 @@ def check_jacobian(
         Its only block is ``jacobian``; entries have the index (output, input). If `x`
         or the outputs are a nest there is a block ``y/x`` for each pair of arrays. Real
         and imaginary parts of complex numbers alternate, in nests along an axis behind
-        those of their array.
+        those of their array. The causes are those of a sum of rows, each with a weight
+        of its own: of real outputs of one array, which `fun` is called for.
 
     Raises
     ------
@@ -211,6 +213,12 @@ def check_jacobian(
         if apart is not None:
             notes = (*report.notes, apart)
             report = dataclasses.replace(report, verdict="wrong", notes=notes)
+    elif coverage == "full" and problem.plain:
+        further = options.get("args", ()), options.get("kwargs")
+        word = "jac" if jac is not None else "vjp" if vjp is not None else "jvp"
+        matrix = report.analytic
+        matrix = matrix if is_sparse(matrix) else np.reshape(matrix, problem.shape)
+        report = with_causes(report, fun, x, matrix, further, word)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 

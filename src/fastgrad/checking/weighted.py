@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from fastgrad.checking.check import check_gradient
 from fastgrad.reports import Cause, GradientReport
 
+_MOST = 10_000  # inputs: the sum may have to be called for each of them
+_TRANSPOSED = 1e-6  # of the largest entry: how well the transposed one has to fit
+
 
 def with_causes(
     report: GradientReport,
@@ -43,6 +46,11 @@ def with_causes(
     """
     if report.verdict != "wrong" or len(report.blocks) != 1 or report.causes:
         return report
+    if np.size(x) > _MOST:
+        return report
+    transposed = _transposed(report, matrix, word)
+    if transposed is not None:
+        return dataclasses.replace(report, causes=(transposed,))
     weights = np.random.default_rng(matrix.shape[0]).uniform(0.5, 1.5, matrix.shape[0])
     args, kwargs = further
     loss = functools.partial(_weighted, fun, weights, args, kwargs or {})
@@ -58,6 +66,23 @@ def with_causes(
     return dataclasses.replace(report, causes=causes)
 
 
+def _transposed(report: GradientReport, matrix: Any, word: str) -> Cause | None:
+    """The cause that the columns of a Jacobian are given as its rows, if that fits.
+
+    The sum of rows knows nothing of it.
+    """
+    measured = report.numerical
+    if matrix.shape != matrix.shape[::-1] or matrix.shape != np.shape(measured):
+        return None
+    size = abs(matrix).max()
+    off = abs(matrix.T - measured).max()
+    if not off <= _TRANSPOSED * size:
+        return None
+    block, residual = report.blocks[0].name, float(off / size)
+    message = f"`{word}.T` matches in {block} (matches to {residual:.0e}): transpose it"
+    return Cause("layout", (block,), message, None, residual)
+
+
 def _weighted(
     fun: Callable[..., Any],
     weights: NDArray[np.float64],
@@ -71,5 +96,6 @@ def _weighted(
 def _renamed(cause: Cause, block: str, word: str) -> Cause:
     """A cause of the gradient of the sum as one of the matrix."""
     message = cause.message.replace(" in params", f" in {block}")
+    message = message.replace(" of params", f" of {block}")
     message = message.replace("`grads", f"`{word}").replace("`-grads", f"`-{word}")
     return dataclasses.replace(cause, blocks=(block,), message=message)

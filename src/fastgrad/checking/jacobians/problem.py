@@ -133,6 +133,12 @@ class Problem:
         return quick_slopes(self.outputs, *where, method, steps)
 
     @property
+    def plain(self) -> bool:
+        """Whether it is of a real vector of one point, called here, in real numbers."""
+        many = self.outputs.many is not None or self.outputs.workers is not None
+        return not (many or self.flat.nested or self.flat.is_complex)
+
+    @property
     def chooses(self) -> bool:
         """Whether steps are chosen here, as they suit central differences."""
         return self.method == "central" and self.step is None
