@@ -359,6 +359,7 @@ def test_64_bits_are_off_again():
         ),
         (lambda: check_grads(jnp.sin, (1.0,), 0), "`order` must be at least 1"),
         (lambda: check_grads(jnp.sin, (1.0,), 1, modes=["no"]), "`modes` must be"),
+        (lambda: check_grads(jnp.sin, jnp.ones(3), 1), "`args` must be a tuple of"),
     ],
 )
 def test_bad_arguments(call, message):

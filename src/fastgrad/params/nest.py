@@ -346,7 +346,8 @@ def _instead(value: Any) -> str:
     """Return what to write where parameters are what people often have."""
     library = type(value).__module__.partition(".")[0]
     if library == "torch":
-        return ": use `fastgrad.interop.torch`, or its `.detach().numpy()`"
+        instead = ", or its `.detach().numpy()`" if hasattr(value, "detach") else ""
+        return f": use `fastgrad.interop.torch`{instead}"
     if library in ("jax", "jaxlib"):
         return ": use `fastgrad.interop.jax`, or `np.array(...)` of it"
     if library in ("pandas", "polars"):

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from fastgrad._arguments import refusal
 from fastgrad.checking import ConstantLossError
 from fastgrad.checking import check_gradient as _check_gradient
 from fastgrad.interop.jax.loss import JaxLoss, in_parts, whole
@@ -152,6 +153,8 @@ def check_grads(
         raise ValueError(f"`order` must be at least 1, got {order}.")
     if not modes or any(mode not in _DERIVATIVES for mode in modes):
         raise ValueError(f'`modes` must be "fwd", "rev" or both, got {modes!r}.')
+    if not isinstance(args, list | tuple):
+        raise refusal(TypeError, "args", "be a tuple of what `f` takes", args)
     f, args = _of_parts(f, args)
     weighted = _weighted(f)
     for mode in modes:
@@ -237,4 +240,8 @@ def _slopes(
 
 
 def _is_float(leaf: Any) -> bool:
-    return bool(jax.numpy.issubdtype(jax.numpy.result_type(leaf), jax.numpy.floating))
+    try:
+        kind = jax.numpy.result_type(leaf)
+    except TypeError:  # no number at all, or one of another library
+        return False
+    return bool(jax.numpy.issubdtype(kind, jax.numpy.floating))

@@ -290,7 +290,9 @@ def _parameters(params: Any) -> dict[str, torch.Tensor]:
         }
         what = "a torch.nn.Module or a nest with a floating point tensor"
     if not found:
-        raise TypeError(f"`params` must be {what}, got {type(params).__name__}.")
+        kind = getattr(params, "dtype", None)
+        got = type(params).__name__ + (f" of {kind}" if kind is not None else "")
+        raise TypeError(f"`params` must be {what}, got {got}.")
     for name, tensor in found.items():
         if tensor.layout is not torch.strided:
             raise TypeError(f"`params` must be dense, got {tensor.layout} in {name}.")
