@@ -187,6 +187,30 @@ def with_arguments(
     return _WithArguments(function, args, kwargs) if given else function
 
 
+def refuse_other_arguments(name: str, function: Any, first: Any) -> None:
+    """Raise TypeError if a function cannot be called with `first`, and what it has.
+
+    To be asked when it raised a TypeError: this one says what it must take.
+    """
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    if isinstance(function, _WithArguments):
+        args, kwargs = function.args, function.kwargs
+        function = function.__wrapped__
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of what is not Python's
+        return
+    try:
+        signature.bind(first, *args, **kwargs)
+    except TypeError as error:
+        further = ", and `args` and `kwargs`" if args or kwargs else ""
+        got = f"{getattr(function, '__name__', type(function).__name__)}{signature}"
+        raise TypeError(
+            f"`{name}` must take the parameters{further}, got {got}: {error}."
+        ) from None
+
+
 def axis(name: str, value: Any, ndim: int, of: str) -> int:
     """Return an axis of an array called `of`, from 0 on."""
     must = f"be an axis of `{of}`, {ndim}-d"

@@ -220,6 +220,7 @@ def check_gradient(
     return _with_costs(report, losses, started)
 
 
+@np.errstate(all="ignore")  # where numbers overflow they are not known
 def _entry_by_entry(
     losses: Losses,
     options: Options,
@@ -245,6 +246,7 @@ def _entry_by_entry(
     return losses, entries, summarize(losses, entries, calibration)
 
 
+@np.errstate(all="ignore")
 def _located(
     losses: Losses, options: Options, gradient: Gradient, rng: np.random.Generator
 ) -> tuple[Losses, Verdicts, GradientReport]:

@@ -24,7 +24,7 @@ from fastgrad.checking.jacobians import (
     pattern,
 )
 from fastgrad.checking.weighted import with_causes
-from fastgrad.losses import Reduction, make_losses
+from fastgrad.losses import Reduction, add_note, make_losses
 from fastgrad.params import Nest, limits
 from fastgrad.reports import GradientReport
 
@@ -249,7 +249,11 @@ class _Differenced:
                 moved = point.copy()
                 moved[j] += move
                 argument = self.nest.unvector(moved.astype(self.dtype))
-                losses.append(value_of(self.loss(argument, *args, **kwargs)))
+                try:
+                    losses.append(value_of(self.loss(argument, *args, **kwargs)))
+                except Exception as error:
+                    add_note(error, f"with {self.nest.label(j)} = {moved[j]}")
+                    raise
             return np.array(losses, dtype=np.float64)
 
         def slopes() -> Iterator[float]:

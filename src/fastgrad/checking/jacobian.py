@@ -133,6 +133,8 @@ def numerical_jacobian(
         entries, index, problem.method, steps, accurate or few, problem.rng(), few
     )
     value = slopes.value * entries.units
+    if entries.raised is not None and not np.isfinite(value).any():
+        raise entries.raised  # nothing at all is known
     problem.refuse_strays(value)
     if not return_error:
         return problem.derivative(value)
@@ -222,6 +224,7 @@ def check_jacobian(
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
+@np.errstate(all="ignore")  # where numbers overflow they are not known
 def checked(
     problem: Problem,
     analytic: NDArray[Any],

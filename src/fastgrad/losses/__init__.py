@@ -30,7 +30,7 @@ losses are open, other threads that ask for losses of the same arrays wait.
 
 from fastgrad.losses.crew import Crew
 from fastgrad.losses.engines import Options, as_program, make_losses, trace
-from fastgrad.losses.interface import OF_LOSS, Losses
+from fastgrad.losses.interface import OF_LOSS, Losses, add_note, keep_signs
 from fastgrad.losses.program import CompiledLosses
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.randomness import GlobalGenerator
@@ -45,8 +45,10 @@ __all__ = [
     "Options",
     "Progress",
     "Reduction",
+    "add_note",
     "as_program",
     "grads_of",
+    "keep_signs",
     "make_losses",
     "trace",
 ]

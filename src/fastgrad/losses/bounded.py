@@ -26,7 +26,7 @@ class BoundedLosses(Substitute):
     """
 
     bounded = True
-    evaluations, raised = _of_here("evaluations"), _of_here("raised")
+    evaluations = _of_here("evaluations")
     fallback, program = _of_here("fallback"), _of_here("program")
     python_operations = _of_here("python_operations")
     untraceable = _of_here("untraceable")

@@ -12,9 +12,7 @@ from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.losses.reduction import Reduction
 from fastgrad.params import Nest, Vector
 
-# What a loss raises outside its domain: LinAlgError is a ValueError, a warning where
-# warnings are errors.
-OUTSIDE = (ArithmeticError, AssertionError, IndexError, ValueError, Warning)
+_PIECE = 2**14  # entries whose moves are shortened at once
 
 # How a note on an exception that the user's loss raised begins.
 OF_LOSS = "fastgrad: while evaluating `loss`"
@@ -189,10 +187,15 @@ class Losses(abc.ABC):
         self.lenient = True
 
     def _forgives(self, error: BaseException) -> bool:
-        forgiven = self.lenient and isinstance(error, OUTSIDE)
-        if forgiven and self.raised is None:
-            self.raised = error  # type: ignore[assignment]
-        return forgiven
+        """Whether the loss has no value where it raised this: it is out of its domain.
+
+        Whatever kind that is: each library has its own. Memory is another matter.
+        """
+        if not isinstance(error, Exception) or isinstance(error, MemoryError):
+            return False
+        if self.lenient and self.raised is None:
+            self.raised = error
+        return self.lenient
 
     def __enter__(self) -> Self:
         return self
@@ -236,6 +239,11 @@ class Substitute(Losses):
         self.evaluations = here.evaluations
         self._generator = here._generator
 
+    @property
+    def raised(self) -> Exception | None:  # type: ignore[override]
+        """See `Losses`; what the function raised."""
+        return self.here.raised
+
     def forgive(self) -> None:
         """See `Losses.forgive`."""
         self.here.forgive()
@@ -269,6 +277,17 @@ def as_entries(index: ArrayLike, value: ArrayLike) -> tuple[Index, Vector]:
     index = np.atleast_1d(np.asarray(index, dtype=np.int64))
     value = np.broadcast_to(np.asarray(value, dtype=np.float64), index.shape)
     return index, value
+
+
+def keep_signs(move: Vector, theta: Vector, within: float) -> None:
+    """Shorten moves of what is not zero to less than that, in place.
+
+    Beyond zero a loss may be another, or never return.
+    """
+    for start in range(0, len(move), _PIECE):
+        part, x = move[start : start + _PIECE], theta[start : start + _PIECE]
+        own = np.where(x == 0, np.inf, within * np.abs(x))
+        np.clip(part, -own, own, out=part)
 
 
 def add_note(error: BaseException, where: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastgrad._arguments import refuse_other_arguments
 from fastgrad._arrays import AnyArray, Flags, Index
 from fastgrad.losses.interface import Losses, add_note, as_entries
 from fastgrad.losses.reduction import FLOATS, grads_of
@@ -35,7 +36,11 @@ class PythonLosses(Losses):
         self.theta.flags.writeable = False
         self._saved = self.nest.snapshot(self.theta)
         began = perf_counter()
-        result = self.evaluate()
+        try:
+            result = self.evaluate()
+        except TypeError:
+            refuse_other_arguments("loss", self.loss, self.nest.structure)
+            raise
         self.seconds = perf_counter() - began
         self.returns_grads = grads_of(result) is not None
         self._base = self.reduction.at_theta(result)

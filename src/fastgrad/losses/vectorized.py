@@ -93,6 +93,14 @@ class VectorizedLosses(Losses):
         return self.reduction.rows(result, count)
 
     def _differences(self, leaves: list[AnyArray], count: int) -> list[float]:
-        with np.errstate(all="ignore"):
-            values = self._call(leaves, count)
+        try:
+            with np.errstate(all="ignore"):
+                values = self._call(leaves, count)
+        except Exception as error:
+            if not self._forgives(error):
+                raise
+            if count == 1:
+                return [float("nan")]
+            each = ([leaf[k : k + 1] for leaf in leaves] for k in range(count))
+            return [self._differences(one, 1)[0] for one in each]
         return [self.reduction.difference(value, self._base) for value in values]

@@ -9,13 +9,13 @@
 - `trace.agreement`: what two traces of one loss must have in common.
 - `merging`: loops over single numbers as operations on arrays.
 - `guards`: where a program does not apply; `read_set`: what it reads at all.
-- `gradient`: reverse mode, for names of causes; `rounding`: what that moves it by;
-  `part`: the same for some entries of many.
+- `gradient`: reverse mode, for names of causes; `terms`: what it adds up; `rounding`:
+  what that moves it by; `part`: the same for some entries of many.
 - `program`: `Program`, which replays and differentiates; `listing` prints it.
 """
 
 from fastgrad.program.gradient import backpropagate, derivative, gradients, leaves
-from fastgrad.program.graph import Node, elsewhere, topological, value_of
+from fastgrad.program.graph import Node, topological, value_of
 from fastgrad.program.merging import merged
 from fastgrad.program.part import MANY, Part, part_of
 from fastgrad.program.primitives import ops
@@ -32,6 +32,7 @@ from fastgrad.program.sources import (
     defining_line,
     spoken,
 )
+from fastgrad.program.terms import terms_of_gradient
 from fastgrad.program.trace.agreement import (
     Line,
     first_call_of_more,
@@ -65,7 +66,6 @@ __all__ = [
     "current_trace",
     "defining_line",
     "derivative",
-    "elsewhere",
     "first_call_of_more",
     "first_constant_that_moved",
     "first_other_operation",
@@ -78,6 +78,7 @@ __all__ = [
     "part_of",
     "spoken",
     "spread_of_gradient",
+    "terms_of_gradient",
     "topological",
     "trace_blocks",
     "trace_graph",

@@ -123,7 +123,7 @@ def rounding_of(
             behind.add(node)
     rules: dict[Node, Rule] = dict.fromkeys(last, _stop)
     local = [node for node in nodes if node.local]
-    squares = 0.0
+    total = 0.0
     with np.errstate(all="ignore"):
         stops = {**rules, **dict.fromkeys(local, _stop)}
         come: dict[Node, Array] = {}
@@ -131,7 +131,7 @@ def rounding_of(
             if node.local:
                 come[node] = g
             elif rounded(node):
-                squares += _square(g, node.value)
+                total = np.hypot(total, _effect(g, node.value))
         for pieces, start, stop in in_pieces(local):
             there = {
                 pieces[node]: np.ravel(g.flat[start:stop])
@@ -140,15 +140,20 @@ def rounding_of(
             }
             own = {pieces[node]: _stop for node in last if node in pieces}
             for node, g in _handed_on(list(pieces.values()), there, own):
-                squares += _square(g, node.value) if rounded(node) else 0.0
-    return float(np.finfo(np.float64).eps * np.sqrt(squares))
+                if rounded(node):
+                    total = np.hypot(total, _effect(g, node.value))
+    return float(np.finfo(np.float64).eps * total)
 
 
-def _square(g: Array, value: Array) -> float:
-    """The square of what an ulp of each value does to the loss, but for the ulp."""
+def _effect(g: Array, value: Array) -> float:
+    """What an ulp of each value does to the loss, but for the ulp."""
     effect = np.multiply(g, value, out=np.empty(value.shape))
     np.copyto(effect, 0.0, where=~np.isfinite(effect))
-    return float(np.vdot(effect, effect))
+    largest = max(effect.max(initial=0.0), -effect.min(initial=0.0))
+    if largest == 0:
+        return 0.0
+    effect /= largest  # squares must neither vanish nor overflow
+    return float(largest * np.sqrt(np.vdot(effect, effect)))
 
 
 def _stop(node: Node, _: Array) -> Sequence[None]:

@@ -137,8 +137,14 @@ class BatchNorm:
         Raises
         ------
         ValueError
-            As `batch_norm`. Nothing is updated then.
+            As `batch_norm`, or if `x` has another number of channels. Nothing is
+            updated then.
         """
+        shape = np.shape(x)
+        here = -len(shape) <= self.axis < len(shape)
+        if here and shape[self.axis] != self.num_features:
+            must = f"have {self.num_features} channels along axis {self.axis}"
+            raise refusal(ValueError, "x", must, np.asarray(x))
         if flag("training", training) or self.running_mean is None:
             y, cache = batch_norm(
                 x,

@@ -92,6 +92,35 @@ def test_the_control_agrees_with_the_limit():
     assert power
 
 
+def test_the_power_that_is_stated_is_there():
+    """What would be caught is, in every entry; and it is said from which size on."""
+    x = np.linspace(0.1, 0.5, 5)
+
+    def loss(p):
+        return np.float32(np.sum(np.sin(p)) + 300)
+
+    report = fg.check_gradient(loss, x, np.cos(x), engine="python", rtol=0.05)
+    assert report.ok
+    assert "from 10 % of the gradient on" in note(report, "no power")
+    for k in range(5):
+        wrong = np.cos(x)
+        wrong[k] *= 1.2
+        report = fg.check_gradient(loss, x, wrong, engine="python", rtol=0.05)
+        assert not report.ok
+
+
+def test_no_power_is_no_verdict():
+    """A tolerance that lets a doubled gradient pass leaves nothing verified."""
+    x = np.linspace(0.1, 0.5, 5)
+
+    def loss(p):
+        return np.float32(np.sum(np.sin(p)) + 300)
+
+    report = fg.check_gradient(loss, x, np.cos(x), engine="python", rtol=0.99)
+    assert report.verdict == "undecided"
+    assert "would pass" in note(report, "not verified: params. ")
+
+
 def embedding(zeros):
     """30 of 20,000 rows are used, and their gradient is doubled or forgotten."""
     table = np.ones((20_000, 2))

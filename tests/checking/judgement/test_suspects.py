@@ -7,6 +7,14 @@ import pytest
 
 import fastgrad as fg
 
+
+class Strange(Exception):
+    """One that is not made of a message."""
+
+    def __init__(self, one, other):
+        super().__init__(one, other)
+
+
 ENGINES = pytest.mark.parametrize("engine", ["auto", "python"])
 
 
@@ -48,14 +56,16 @@ def test_beside_a_kink(side, distance, engine):
 
 @ENGINES
 @pytest.mark.parametrize("radius", [0.5, 1e-2, 1e-5, 1e-8])
-@pytest.mark.parametrize("error", [ValueError, np.linalg.LinAlgError, OverflowError])
+@pytest.mark.parametrize(
+    "error", [ValueError, np.linalg.LinAlgError, OverflowError, KeyError, Strange]
+)
 def test_a_loss_that_raises_away_from_the_point(error, radius, engine):
     """It is measured where it does not."""
     x = np.array([1.0, 2.0, 0.5])
 
     def loss(p):
         if np.abs(p - x).max() > radius:
-            raise error("too far away")
+            raise error("too", "far") if error is Strange else error("too far away")
         return float(np.sum(p**3))
 
     grads = 3 * x**2
@@ -76,16 +86,55 @@ def test_a_loss_that_raises_everywhere_else():
     assert caught.value.__notes__[0].startswith("fastgrad: while evaluating `loss`")
 
 
-def test_an_exception_that_is_no_matter_of_the_domain_comes_through():
-    """A KeyError is a mistake in the loss."""
+@ENGINES
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, ArithmeticError, TypeError])
+def test_an_entry_along_which_the_loss_raises(error, engine):
+    """It is named, with what the loss raises; the others are judged."""
+    x = np.array([1.0, 2.0])
 
     def loss(p):
-        if p[0] != 1:
-            raise KeyError("mistyped")
-        return p[0] ** 2
+        if p[1] != 2:
+            raise error("on a line only")
+        return float(np.sum(p**3))
 
-    with pytest.raises(KeyError, match="mistyped"):
-        fg.check_gradient(loss, np.ones(1), 2 * np.ones(1))
+    report = fg.check_gradient(loss, x.copy(), np.array([3.3, 12.0]), engine=engine)
+    assert [entry.index for entry in report.wrong] == [(0,)]
+    [text] = [note for note in report.notes if note.startswith("undecided")]
+    assert "params[1]" in text
+    assert f"raises {error.__name__}" in text
+
+
+@ENGINES
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, SystemExit])
+def test_what_is_no_matter_of_the_domain_comes_through(error, engine):
+    x = np.array([1.0, 2.0])
+
+    def loss(p):
+        if p[0] > 1:
+            raise error
+        return float(np.sum(p**3))
+
+    with pytest.raises(error):
+        fg.check_gradient(loss, x, 3 * x**2, engine=engine)
+    assert x.tolist() == [1.0, 2.0]
+
+
+def test_functions_that_raise_to_one_side():
+    """Of many outputs, or of points at once: measured to the other."""
+    x = np.array([1.0, 2.0])
+
+    def outputs(p):
+        if np.any(p > x):
+            raise Strange("to the", "right")
+        return np.stack([p[..., 0] * p[..., 1], p[..., 0] ** 2], axis=-1)
+
+    right = np.array([[2.0, 1.0], [2.0, 0.0]])
+    assert fg.check_jacobian(outputs, x.copy(), right).ok
+    assert not fg.check_jacobian(outputs, x.copy(), 1.01 * right).ok
+    stacked = fg.check_gradient(
+        lambda p: outputs(p).sum(axis=-1), x.copy(), right.sum(0), vectorized=True
+    )
+    assert stacked.ok
 
 
 BORDERS = {

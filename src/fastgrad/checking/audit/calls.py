@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arguments import refuse_other_arguments
 from fastgrad._arrays import AnyArray
 from fastgrad.checking.audit.generators import Generators
 from fastgrad.checking.jacobians import Outputs
-from fastgrad.losses import Losses, grads_of
+from fastgrad.losses import Losses, grads_of, keep_signs
 from fastgrad.params import Nest, Vector
 from fastgrad.reports import Block, Blocks, Cause, GradientReport, Verdict
 
@@ -28,7 +29,8 @@ _ROUNDINGS = 16
 # how much it must fade from one to the next.
 _MORE_CALLS, _SETTLING = 4, 0.8
 # Distances, in units of the parameters' own size, at which a loss must have changed.
-_DISTANCES = (1e-4, -1e-4, 1e-2, -1e-2, 1.0, -1.0, 10.0, -10.0)
+_DISTANCES = (1e-4, -1e-4, 1e-2, -1e-2, 1.0, -1.0)
+_WITHIN = 0.95  # of a parameter that is not zero: how far it is moved
 
 
 class ConstantLossError(ValueError):
@@ -109,7 +111,7 @@ def _randomness(losses: Losses, seed: int) -> tuple[Finding | None, bool]:
     drift, responds = [losses.repeat()], losses.responds
     if not responds:  # it was not called elsewhere yet
         direction = _random_direction(losses.nest, losses.theta, seed)
-        responds = bool(losses.along(direction, _DISTANCES[:2]).any())
+        responds = bool(_known(losses.along(direction, _DISTANCES[:2])).any())
         drift.append(losses.repeat())
     eps = max(float(np.finfo(dtype).eps) for dtype in losses.nest.dtypes)
     allowed = max(_ROUNDINGS * eps, losses.nondet_rtol)
@@ -241,7 +243,11 @@ def _source_of_gradients(grads: Any, losses: Losses) -> Callable[[], list[AnyArr
 def _call_gradients(grads: Callable[[Any], Any], nest: Nest) -> Any:
     snapshot = nest.snapshot()
     try:
-        result = grads(nest.structure)
+        try:
+            result = grads(nest.structure)
+        except TypeError:
+            refuse_other_arguments("grads", grads, nest.structure)
+            raise
         change = nest.change_since(snapshot)
     finally:
         nest.restore(snapshot)
@@ -330,9 +336,16 @@ def _reason(generators: list[str]) -> str:
 
 
 def _refuse_constant(losses: Losses, direction: Vector) -> None:
+    some = 0
     for distance in _DISTANCES[2:]:
-        if losses.along(direction, distance)[0] != 0:
+        move = distance * direction
+        keep_signs(move, losses.theta, _WITHIN)
+        rise = _known(losses.along(move, 1.0))
+        if rise.any():
             return
+        some += rise.size
+    if not some:  # it has no value elsewhere
+        return
     own = "needs those arrays themselves in `params`: writable, and not copies."
     if losses.engine in ("workers", "vectorized"):
         own = f"cannot be used with {losses.engine}, which hand it copies."
@@ -340,6 +353,12 @@ def _refuse_constant(losses: Losses, direction: Vector) -> None:
         f"`loss` must depend on `params`, but it returned {losses.base} for all that "
         f"were tried. A loss that reads arrays of its own {own}"
     )
+
+
+def _known(rises: Vector) -> Vector:
+    """Return those that are numbers."""
+    known: Vector = rises[np.isfinite(rises)]
+    return known
 
 
 def _random_direction(nest: Nest, theta: Vector, seed: int) -> Vector:

@@ -3,6 +3,7 @@
 Of what is left open: which entries, why, and what would help.
 """
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,10 +19,11 @@ from fastgrad.checking.judgement import (
     classify,
     take,
 )
-from fastgrad.losses import Losses
+from fastgrad.losses import OF_LOSS, Losses
 from fastgrad.reports import Block
 
 _NAMED = 3  # entries by name
+_PLANTED = (0.01, 0.1, 1.0)  # errors, as shares of the gradient
 _LOW_PRECISION = 2.0**-27  # noise that float64 does not explain, over the loss
 _BY_DIFFERENCES = 1e-5  # of each entry: what a gradient by differences is off by
 _CANCELLED = 1e-13  # noise over the loss, at most, if it is rounding in float64
@@ -32,10 +34,11 @@ def notes(
     blocks: tuple[Block, ...],
     entries: Verdicts,
     calibration: Calibration,
+    caught: dict[int, float],
 ) -> Iterator[str]:
-    """Yield the notes on a check entry by entry."""
-    yield from _power(blocks, planted_errors(entries))
-    yield from _unseen(losses, blocks, entries.open)
+    """Yield the notes on a check entry by entry; see `planted_errors`."""
+    yield from _power(blocks, caught)
+    yield from _unseen(losses, blocks, entries.open, calibration)
     yield from _open(losses, entries, calibration)
     yield from _nearly_right(entries)
 
@@ -57,11 +60,12 @@ def _nearly_right(entries: Verdicts) -> Iterator[str]:
         )
 
 
-def planted_errors(entries: Verdicts) -> dict[int, bool]:
-    """Return whether a planted error of 1 % is caught, by block.
+def planted_errors(entries: Verdicts) -> dict[int, float]:
+    """Return which planted error is caught, as a share of the gradient, by block.
 
-    The control of the check itself: in the verified entry that is known least well, on
-    a copy; it needs no evaluation. Blocks with wrong entries need no control.
+    Of 1 %, 10 %, or as much as there is; infinite where none. The control of the check
+    itself: in the verified entry that is known least well, on a copy; it needs no
+    evaluation. Blocks with wrong entries need no control.
     """
     caught = {}
     for b in np.unique(entries.controls.block).tolist():
@@ -69,9 +73,15 @@ def planted_errors(entries: Verdicts) -> dict[int, bool]:
         if (own.kind == WRONG).any():
             continue
         some = take(entries.controls, entries.controls.block == b)
-        error = 0.01 * np.maximum(np.abs(some.analytic), _typical(own))
-        some.analytic = some.analytic + error
-        caught[b] = bool((classify(some) == WRONG).all())
+        size = np.maximum(np.abs(some.analytic), _typical(own))
+        # Of a gradient that is zero at a minimum: what it is nearby.
+        size = np.where(size <= some.floor, some.response, size)
+        caught[b] = float("inf")
+        for share in _PLANTED:
+            planted = dataclasses.replace(some, analytic=some.analytic + share * size)
+            if (classify(planted) == WRONG).all():
+                caught[b] = share
+                break
     return caught
 
 
@@ -85,19 +95,33 @@ def _typical(entries: Verdicts) -> float:
     return largest * float(np.sqrt(squares / sum(size.size for size in sizes)))
 
 
-def _power(blocks: tuple[Block, ...], caught: dict[int, bool]) -> Iterator[str]:
+def _power(blocks: tuple[Block, ...], caught: dict[int, float]) -> Iterator[str]:
+    least = _PLANTED[0]
     if caught:
-        yield (
-            f"control: {sum(caught.values())} of {len(caught)} planted errors of 1 % "
-            "caught"
-        )
-    blind = [blocks[b].name for b, seen in caught.items() if not seen]
+        seen = sum(share == least for share in caught.values())
+        planted = f"{len(caught)} planted errors of {100 * least:g} %"
+        yield f"control: {seen} of {planted} caught"
+    for share in _PLANTED[1:]:
+        coarse = [blocks[b].name for b, seen in caught.items() if seen == share]
+        if coarse:
+            yield (
+                f"no power against errors of {100 * least:g} % in {', '.join(coarse)}: "
+                f"from {100 * share:g} % of the gradient on they are seen"
+            )
+    blind = [blocks[b].name for b, seen in caught.items() if np.isinf(seen)]
     if blind:
-        yield f"no power against errors of 1 % in {', '.join(blind)}"
+        yield (
+            f"not verified: {', '.join(blind)}. An entry twice as large as it should "
+            "be would pass: rounding hides as much. Check it alone, without the larger "
+            "terms of the loss"
+        )
 
 
 def _unseen(
-    losses: Losses, blocks: tuple[Block, ...], entries: Judgement
+    losses: Losses,
+    blocks: tuple[Block, ...],
+    entries: Judgement,
+    calibration: Calibration,
 ) -> Iterator[str]:
     """Yield which blocks, or entries, are zero or drowned in rounding."""
     zero = [block for block in blocks if block.zero and block.checked]
@@ -108,7 +132,8 @@ def _unseen(
             f"nothing to see in {', '.join(block.name for block in zero)}: the loss "
             f"does not respond, and both gradients are zero{within}"
         )
-    drowned = entries.drowned
+    of_zeros = [block.zero for block in blocks]
+    drowned = entries.drowned & ~np.array(of_zeros, dtype=bool)[entries.block]
     said = {block.name for block in zero}
     said |= {losses.nest.names[b] for b in entries.block[drowned]}
     for block in blocks:
@@ -117,9 +142,16 @@ def _unseen(
             yield _silent(block)
     if drowned.any():
         size = float(np.max(entries.size[drowned]))
+        noise = float(calibration.noise[entries.block[drowned]].max())
+        coarse = noise > _LOW_PRECISION * abs(losses.base)
+        help_ = (
+            "In float64 it would show"
+            if coarse
+            else "Without the larger terms of the loss it would show"
+        )
         yield (
             f"not verified: {_named(losses, entries, drowned)}, at most {size:.1e}: "
-            "less than rounding hides. In float64 it would show"
+            f"less than rounding hides. {help_}"
         )
 
 
@@ -140,13 +172,10 @@ def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator
     undecided = entries.kind == UNDECIDED
     nowhere = undecided & ~np.isfinite(entries.numerical)
     if nowhere.any():
-        error = losses.raised
-        what = "is not finite"
-        if error is not None:
-            what = f"raises {type(error).__name__} ({str(error)[:60]})"
         yield (
-            f"undecided: {_named(losses, entries, nowhere)}. The loss {what} next to "
-            "the point: move the parameters away from the border of its domain"
+            f"undecided: {_named(losses, entries, nowhere)}. The loss "
+            f"{_what_it_does(losses.raised)}: move the parameters away from the border "
+            "of its domain"
         )
     rest = undecided & ~nowhere
     if not rest.any():
@@ -183,6 +212,15 @@ def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator
         )
     else:
         yield from _hidden(losses, entries, calibration, rest)
+
+
+def _what_it_does(error: Exception | None) -> str:
+    """Return what a loss does that has no value; where, if it raises."""
+    if error is None:
+        return "has no finite value next to the point"
+    told = [n for n in getattr(error, "__notes__", ()) if n.startswith(OF_LOSS)]
+    where = told[0].removeprefix(OF_LOSS).rstrip(".") if told else " next to the point"
+    return f"raises {type(error).__name__} ({str(error)[:60]}){where}"
 
 
 def _hidden(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arrays import Array
-from fastgrad.checking.conclusions.notes import notes
+from fastgrad.checking.conclusions.notes import notes, planted_errors
 from fastgrad.checking.differences import Calibration
 from fastgrad.checking.directions import UNLUCKY, Search, searched_error
 from fastgrad.checking.judgement import (
@@ -37,14 +37,15 @@ def summarize(
     calibration: Calibration,
 ) -> GradientReport:
     """Return the report on the entries judged."""
-    blocks = _blocks(losses, entries, calibration)
+    caught = planted_errors(entries)
+    blocks = _blocks(losses, entries, calibration, caught)
     return GradientReport(
         verdict=_overall(entries, blocks),
         relative_error=relative_error(entries),
         blocks=Blocks(blocks),
         ladders=_ladders(losses, entries),
         step=None if calibration.fixed is None else calibration.fixed.asked,
-        notes=tuple(notes(losses, blocks, entries, calibration)),
+        notes=tuple(notes(losses, blocks, entries, calibration, caught)),
         **_of_both(losses, entries, calibration),
     )
 
@@ -90,7 +91,10 @@ def _of_both(
 
 
 def _blocks(
-    losses: Losses, entries: Verdicts, calibration: Calibration
+    losses: Losses,
+    entries: Verdicts,
+    calibration: Calibration,
+    caught: dict[int, float],
 ) -> tuple[Block, ...]:
     """Return the result for each block."""
     nest = losses.nest
@@ -105,7 +109,7 @@ def _blocks(
             Block(
                 name,
                 tuple(shape),
-                _verdict(count),
+                _verdict(count, blind=np.isinf(caught.get(b, 0.0))),
                 relative_error(own),
                 len(own.kind),
                 int(count[WRONG]),
@@ -210,11 +214,15 @@ def detection_limit(entries: Verdicts) -> float:
     return float(np.max(limits)) if limits else float("nan")
 
 
-def _verdict(count: Any) -> Verdict:
-    """Wrong if any entry is; correct if no entry is open and any was verified."""
+def _verdict(count: Any, *, blind: Any = False) -> Verdict:
+    """Wrong if any entry is; correct if no entry is open and any was verified.
+
+    None was if no error would have been seen.
+    """
     if count[WRONG]:
         return "wrong"
-    if count[UNDECIDED] or not count[CORRECT] + count[KINK]:
+    verified = count[KINK] + (0 if blind else count[CORRECT])
+    if count[UNDECIDED] or not verified:
         return "undecided"
     return "correct"
 

@@ -13,20 +13,21 @@ import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences.pairs import EPS, Slopes, entry_pairs
-from fastgrad.checking.differences.scales import binary
+from fastgrad.checking.differences.scales import Scale, binary
 from fastgrad.losses import Losses
 
-# Of the scale: half the digits of theta less a few, so that theta + h is exact.
+# Of the entry: half the digits of theta less a few, so that theta + h is exact.
 FINE = 2.0**-46
 _WIDER = 2.0**-43
 _MULTIPLES = FINE * np.array([7.0, 5.0, 3.0])
 _CLOSE = 1e-9  # of the slope: how well it has to be known
 INVERTING = frozenset({"solve", "det", "logabsdet", "cholesky"})
+_LEAST = 8 * float(np.nextafter(0, 1))  # of a difference: smaller numbers have no more
 _MARGIN = 8.0  # what the worst of a few entries may be exceeded by
 
 
 def exact_bars(
-    losses: Losses, index: Index, scale: Array, owner: Index, known: Slopes, blocks: int
+    losses: Losses, index: Index, scale: Scale, owner: Index, known: Slopes, blocks: int
 ) -> Array | None:
     """Return the error bars of exact slopes, times the scale, for each block.
 
@@ -35,8 +36,7 @@ def exact_bars(
     losses : Losses
     index, owner : ndarray of int64, shape (n,)
         A sample of entries, and their blocks.
-    scale : ndarray of float64, shape (n,)
-        Of each.
+    scale : Scale
     known : Slopes
         Of each, by a ladder of steps.
     blocks : int
@@ -46,7 +46,7 @@ def exact_bars(
     ndarray of float64, shape (blocks,), or None
         None if the differences are not exact.
     """
-    steps = binary(scale[:, None], np.array([_WIDER, FINE]))
+    steps = binary(scale.own(index)[:, None], np.array([_WIDER, FINE]))
     pairs = entry_pairs(losses, index, steps)
     smooth = ~known.kink & losses.reads(index)
     if pairs.crossed is not None:
@@ -56,10 +56,11 @@ def exact_bars(
     with np.errstate(all="ignore"):
         slope, beside = pairs.forward[:, 1], pairs.backward[:, 1]
         spread = np.abs(slope - pairs.forward[:, 0]) + np.abs(slope - beside)
-        size, spread = np.abs(slope) * scale, spread * scale
+        size, spread = np.abs(slope) * scale[index], spread * scale[index]
         largest = np.zeros(blocks)
         np.maximum.at(largest, owner, size)
-        exact = spread <= _CLOSE * (size + 1e-3 * largest[owner])
+        least = _LEAST / steps[:, 1] * scale[index]
+        exact = spread <= _CLOSE * (size + 1e-3 * largest[owner]) + least
         off = np.abs(slope - known.value)
         exact &= off <= 2 * known.error + _CLOSE * np.abs(slope)
     if not exact[smooth].all():
@@ -72,30 +73,33 @@ def exact_bars(
 
 
 def exact_slopes(
-    losses: Losses, index: Index, scale: Array, bars: Array, side: float = 1.0
+    losses: Losses, index: Index, scale: Scale, bars: Array, side: float = 1.0
 ) -> tuple[Array, Array, Flags]:
     """Return slopes to one side, their bars, and where a kink is at the point.
 
     One evaluation each; `bars` are those of their blocks.
     """
     x = losses.theta[index]
-    value = losses.representable(index, x + side * binary(scale, np.array(FINE)))
+    step = side * binary(scale.own(index), np.array(FINE))
+    value = losses.representable(index, x + step)
     with np.errstate(all="ignore"):
         difference, crossed = losses.at_entries(index, value)
         slope = difference / (value - x)
-        error = bars / scale + 64 * EPS * np.abs(slope)
+        error = bars / scale[index] + 64 * EPS * np.abs(slope)
+        error += _LEAST / np.abs(step)
     if crossed is None:
         crossed = np.zeros(len(index), dtype=bool)
     return slope, np.where(np.isfinite(slope), error, np.inf), crossed
 
 
-def sharpened(losses: Losses, index: Index, known: Slopes, scale: Array) -> Slopes:
+def sharpened(losses: Losses, index: Index, known: Slopes, scale: Scale) -> Slopes:
     """Return slopes, better known where exact ones are within their bars.
 
     An entry may be far below the noise of a ladder, or the bar of its block. Its own is
     by how much slopes at small steps differ: of multiples that round in other ways.
     """
-    pairs = entry_pairs(losses, index, binary(scale)[:, None] * _MULTIPLES)
+    steps = binary(scale.own(index))[:, None] * _MULTIPLES
+    pairs = entry_pairs(losses, index, steps)
     slopes = np.concatenate([pairs.forward, pairs.backward], axis=1)
     with np.errstate(all="ignore"):
         value = slopes.mean(axis=1)

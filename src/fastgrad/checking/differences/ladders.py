@@ -10,6 +10,9 @@ import numpy as np
 from fastgrad._arrays import Array, Flags
 from fastgrad.checking.differences.pairs import EPS, KAPPA, RATIO, Pairs, Slopes
 
+_SHRUNK = 0.02  # of a change: over steps a million times smaller it is less than that
+_UNLIKE = 100.0  # times the noise: a change as large is none
+
 
 def ladder(pairs: Pairs, noise: Array) -> Slopes:
     """Return the best slope a ladder of steps gives.
@@ -36,12 +39,28 @@ def ladder(pairs: Pairs, noise: Array) -> Slopes:
         rounding = np.fmax(pairs.rounding(), 8 * EPS * np.abs(slopes))
         bars = KAPPA * np.sqrt(2) * noise[:, None] / distance + rounding
         value, error = _best(slopes, bars, _kinked(pairs, bars), gain)
+        error = np.where(_jumps(pairs, noise), np.inf, error)
         kink, left, right, slack = _one_sided(pairs, noise)
         if pairs.crossed is not None:
             kink &= pairs.crossed[:, -1]
         value = np.where(kink, (left + right) / 2, value)
         error = np.where(kink, np.abs(right - left) / 2, error)
     return Slopes(value, error, kink, left, right, slack, noise)
+
+
+def _jumps(pairs: Pairs, noise: Array) -> Flags:
+    """Return whether the loss jumps closer by than all steps, as beside a pole.
+
+    Then changes hardly shrink with the steps, and yet they are no noise: what differs
+    between the two sides is not the slope.
+    """
+    sides = np.abs([pairs.plus, pairs.minus])
+    known = np.isfinite(sides)
+    change = np.where(known, sides, 0.0).max(axis=0)
+    least = np.where(known.any(axis=0), change, np.inf).min(axis=1)
+    most = change.max(axis=1)
+    jumps: Flags = (least >= _SHRUNK * most) & (least > _UNLIKE * noise) & (most > 0)
+    return jumps
 
 
 def _sides(pairs: Pairs) -> tuple[Array, Array, Array]:

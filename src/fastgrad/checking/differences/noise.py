@@ -160,9 +160,9 @@ def _calibrate_exact(
     """Return the calibration of differences that carry no noise, if these do not."""
     own, owner = scale[index], block[index]
     blocks = len(losses.nest.offsets) - 1
-    pairs = entry_pairs(losses, index, binary(own[:, None], RUNGS))
+    pairs = entry_pairs(losses, index, binary(scale.own(index)[:, None], RUNGS))
     known = ladder(pairs, np.full(len(index), losses.rounding))
-    bars = exact_bars(losses, index, own, owner, known, blocks)
+    bars = exact_bars(losses, index, scale, owner, known, blocks)
     if bars is None:
         return None
     noise = np.maximum(pooled(known.noise, owner, blocks), losses.rounding)

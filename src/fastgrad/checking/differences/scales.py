@@ -17,6 +17,7 @@ from fastgrad.params import Nest, spread
 
 _TYPICAL = 2**14  # entries of a block that say how large its entries are
 _PIECE = 2**17  # entries that are stretched at once
+_LEAST = float(np.finfo(float).tiny)  # of an entry that is moved by a part of itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,17 @@ class Scale:
         zero = size == 0
         if zero.any():
             size[zero] = self._of_zero[block[zero]]
+        return size
+
+    def own(self, index: Index) -> Array:
+        """Return the sizes of the entries themselves; their scales where that is zero.
+
+        Over steps that are small against that an entry keeps its sign, and a function
+        that is another beyond zero, or has a pole there, its course.
+        """
+        size = np.maximum(np.abs(self._theta[index]), _LEAST)
+        zero = self._theta[index] == 0
+        size[zero] = self[index[zero]]
         return size
 
     def stretch(self, direction: Array, begin: int = 0) -> None:

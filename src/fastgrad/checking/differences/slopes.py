@@ -190,7 +190,7 @@ def _exactly(
 ) -> Slopes:
     """One evaluation per entry; where there is a kink, or no slope, a ladder."""
     bars = calibration.truncation[calibration.block[index]]
-    given = (losses, index, calibration.scale[index], bars)
+    given = (losses, index, calibration.scale, bars)
     value, error, crossed = exact_slopes(*given)
     if both_sides:  # curvature shifts the two slopes by as much
         other, _, beyond = exact_slopes(*given, side=-1.0)

@@ -23,9 +23,10 @@ from fastgrad.checking.differences import (
 )
 from fastgrad.checking.directions.bisection import Search, norm
 from fastgrad.checking.judgement import KINK, PIECE, Verdicts, steps_for, too_wide
-from fastgrad.losses import Losses
+from fastgrad.losses import Losses, keep_signs
 
 _STEPS = RUNGS[1:8]
+_WITHIN = 0.75  # of a parameter that is not zero: how far it is moved
 _FIRST = RUNGS[[5, 7, 8]]  # where noise and curvature are least; and closer, for kinks
 _ALIKE = 10  # powers of two: blocks whose slopes differ by more are not moved together
 _PARTS = 8  # directions each through a part of those that disagree, at most
@@ -48,11 +49,12 @@ def first_disagreement(
     def draw() -> Array:
         again, u = np.random.default_rng(seed), np.zeros(int(offsets[-1]))
         for piece in found.pieces():
-            moved = np.isfinite(piece.numerical) & (piece.kind != KINK)
+            moved = np.isfinite(piece.error) & (piece.kind != KINK)
             # of variance 1
             moves = moved * again.uniform(-(3**0.5), 3**0.5, len(moved))
             u[np.asarray(piece.index)] = moves
         calibration.scale.stretch(u)
+        keep_signs(u, losses.theta, _WITHIN / float(_STEPS[0]))
         return function.inward(u, float(_STEPS[0]))
 
     directions = _Directions.of(found, draw, offsets, alone=function.bounded)
@@ -75,6 +77,7 @@ def first_disagreement_along(
         losses.nest.offsets,
         slope,
         np.fmax(size, np.abs(slope)),
+        np.array([search.error for search in searches]),
     )
     return _counted(losses, directions, calibration, rng)
 
@@ -126,8 +129,9 @@ class _Directions:
         Returns the direction, shape (P,).
     offsets : ndarray of int64, shape (number of blocks + 1,)
         Where each block begins.
-    slope, size : ndarray of float64, shape (number of blocks,)
-        What entries make of the derivative along each block, and its typical size.
+    slope, size, bar : ndarray of float64, shape (number of blocks,)
+        What entries make of the derivative along each block, its typical size, and by
+        how much it may typically be off.
     alone : bool
         Whether there may be no room to move a block further for the sake of others.
     """
@@ -136,6 +140,7 @@ class _Directions:
     offsets: Index
     slope: Array
     size: Array
+    bar: Array
     alone: bool = False
 
     @classmethod
@@ -149,18 +154,27 @@ class _Directions:
     ) -> "_Directions":
         """Return a direction with the slopes that were found."""
         u, blocks = draw(), len(offsets) - 1
-        slope, size = np.zeros(blocks), np.zeros(blocks)
+        slope, size, bar = np.zeros((3, blocks))
         for b in range(blocks):
-            for terms in _terms(found, u, int(found.edges[b]), int(found.edges[b + 1])):
+            for here in _pieces(int(found.edges[b]), int(found.edges[b + 1])):
+                own = u[np.asarray(found.index[here])]
+                terms, bars = (
+                    np.where(own != 0, some[here], 0.0) * own
+                    for some in (found.numerical, found.error)
+                )
                 slope[b] += terms.sum()
                 size[b] = np.hypot(size[b], norm(terms))
-        return cls(draw, offsets, slope, size, alone)
+                bar[b] = np.hypot(bar[b], norm(bars))
+        return cls(draw, offsets, slope, size, bar, alone)
 
     def alike(self) -> Iterator[Index]:
-        """Yield the blocks that have entries, those of about the same size together."""
-        filled = np.flatnonzero(np.diff(self.offsets))
+        """Yield the blocks that have entries, those of about the same size together.
+
+        What overflows is compared with nothing.
+        """
+        filled = np.flatnonzero((np.diff(self.offsets) > 0) & np.isfinite(self.size))
         with np.errstate(all="ignore"):
-            below = np.log2(self.size.max(initial=0.0) / self.size[filled])
+            below = np.log2(self.size[filled].max(initial=0.0) / self.size[filled])
             rank = np.where(self.size[filled] > 0, below // _ALIKE, np.inf)
         if self.alone:
             rank = np.arange(len(filled))
@@ -179,15 +193,13 @@ class _Directions:
             self.offsets, self.offsets[1:], factors, strict=False
         ):
             direction[start:stop] *= factor
-        return direction, float(weight @ self.slope[blocks]), _CLOSE * largest
+        close = _CLOSE * largest + float(norm(weight * self.bar[blocks]))
+        return direction, float(weight @ self.slope[blocks]), close
 
 
-def _terms(found: Verdicts, u: Array, start: int, stop: int) -> Iterator[Array]:
-    """Yield what each entry adds to the slope along u, piece by piece."""
+def _pieces(start: int, stop: int) -> Iterator[slice]:
     for first in range(start, stop, PIECE):
-        here = slice(first, min(first + PIECE, stop))
-        own = u[np.asarray(found.index[here])]
-        yield np.where(own != 0, found.numerical[here], 0.0) * own
+        yield slice(first, min(first + PIECE, stop))
 
 
 def _is_slope(function: Losses, direction: Array, slope: float, close: float) -> bool:
@@ -210,4 +222,5 @@ def _may_be_slope(
         pairs = direction_pairs(function, direction, steps)[None]
     slopes = ladder(pairs, np.array([noise]))
     allowed = 2 * float(slopes.error[0]) + close
-    return bool(slopes.kink[0]) or abs(float(slopes.value[0]) - slope) <= allowed
+    off = abs(float(slopes.value[0]) - slope)
+    return bool(slopes.kink[0]) or off <= allowed or np.isinf(allowed)

@@ -63,6 +63,11 @@ class Entries(Losses):
         """Of each entry: the noise of its output."""
         return self.unit[self.row]
 
+    @property
+    def raised(self) -> Exception | None:  # type: ignore[override]
+        """See `Losses`."""
+        return self.outputs.raised
+
     def at_entries(
         self, index: ArrayLike, value: ArrayLike
     ) -> tuple[Vector, Flags | None]:

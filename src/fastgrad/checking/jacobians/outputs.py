@@ -35,9 +35,12 @@ class Outputs:
         How often it was.
     many : callable or None
         The function of points stacked along a first axis, where it is given so.
+    raised : Exception or None
+        The first that `fun` raised next to `x`.
     """
 
     many: Callable[[NDArray[Any]], Any] | None = None
+    raised: Exception | None = None
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class Outputs:
         if self.many is not None:
             called = self._stacked(iter(points), self.many)
         elif self.workers is None:
-            called = (_outputs_moved(self.fun, self.x, point) for point in points)
+            called = map(self._moved, points)
         else:
             called = self._by_workers(points, count)
         for k, outputs in enumerate(called):
@@ -78,6 +81,16 @@ class Outputs:
                 )
             out[k] = outputs
         return out
+
+    def _moved(self, point: NDArray[Any]) -> NDArray[Any]:
+        """Return the outputs at a point; nan where `fun` raises, out of its domain."""
+        try:
+            return _outputs_moved(self.fun, self.x, point)
+        except MemoryError:
+            raise
+        except Exception as error:
+            self.raised = self.raised or error
+            return np.full(self.at_x.size, np.nan)
 
     def _stacked(
         self, points: Iterator[NDArray[Any]], many: Callable[[NDArray[Any]], Any]

@@ -115,8 +115,9 @@ def _by_group(
         value[entries] = slopes(list(rises), [o[column[entries]] for o in offset])
         if len(sides) == 2:
             size = np.zeros((2, x.size))
-            np.maximum.at(size[0], column[entries], np.abs(rises[0] + rises[1]))
-            np.maximum.at(size[1], column[entries], np.abs(rises[0] - rises[1]))
+            with np.errstate(invalid="ignore"):  # outside the domain
+                np.maximum.at(size[0], column[entries], np.abs(rises[0] + rises[1]))
+                np.maximum.at(size[1], column[entries], np.abs(rises[0] - rises[1]))
             bent |= size[0] > _BENT * size[1]
     return value, bent
 

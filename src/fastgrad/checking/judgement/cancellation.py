@@ -9,6 +9,7 @@ from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.judgement.evidence import (
     CORRECT,
     DECISIVE,
+    TINY,
     UNDECIDED,
     UNOBSERVABLE,
     WRONG,
@@ -19,25 +20,28 @@ from fastgrad.checking.judgement.evidence import (
 from fastgrad.checking.judgement.gradient import Gradient
 from fastgrad.losses import Losses
 
-_TINY = 1e-12  # changes of the loss that may be the rounding of the gradient
 _NEAR, _FAR = 2.0**-6, 0.95  # of each parameter
 
 
 def excuse_cancellation(
-    losses: Losses, gradient: Gradient, entries: Judgement, rng: np.random.Generator
+    losses: Losses,
+    gradient: Gradient,
+    entries: Judgement,
+    known: Index,
+    rng: np.random.Generator,
 ) -> None:
-    """Excuse what is less than the rounding of terms that cancel.
+    """Excuse what is less than the rounding of terms that cancel, unless it is known.
 
     How large they are shows in the curvature of the loss, and for what is hardly there
     at all in how much the loss changes, and how steep it gets, when parameters change
     as much as they may without losing their sign.
     """
     smooth = np.isfinite(entries.off) & (entries.bend == 0)
-    wrong = np.flatnonzero((entries.kind == WRONG) & smooth)
+    wrong = np.setdiff1d(np.flatnonzero((entries.kind == WRONG) & smooth), known)
     if wrong.size == 0:
         return
     size = np.max(np.abs(_changes(losses, entries, _NEAR, rng).sum(axis=1))) / _NEAR**2
-    tiny = entries.off[wrong] * entries.unit[wrong] <= _TINY * max(1, abs(losses.base))
+    tiny = entries.off[wrong] * entries.unit[wrong] <= TINY * max(1, abs(losses.base))
     if tiny.any():
         size = max(size, np.max(np.abs(_changes(losses, entries, _FAR, rng))))
     largest = size / entries.unit[wrong]

@@ -26,6 +26,10 @@ PIECE = 2**15  # entries about which everything is known at once
 DECISIVE = 0.1  # of an entry: a wider bar decides nothing
 _COARSE = 2.0**-27  # of the loss: more noise than that is low precision
 _RESOLVED = 0.1  # of a block: what is smaller may be lost in low precision
+# Roundings of its largest terms that a gradient may be off by, and that may be left of
+# them where it is zero.
+ROUNDINGS, LEFT = 32.0, 100.0
+TINY = 1e-12  # changes of the loss that may be the rounding of the gradient
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,9 @@ class Judgement:
 
     @property
     def drowned(self) -> Flags:
-        """Whether rounding hides what is not zero."""
+        """Whether rounding hides what is not zero, or need not be."""
         seen = (self.size > self.floor) | (np.abs(self.numerical) > self.error)
+        seen |= (self.analytic != 0) & (self.error > self.size)
         drowned: Flags = (self.kind == UNOBSERVABLE) & seen
         return drowned
 
@@ -192,9 +197,9 @@ def allowances(
     largest_of_all = max(largest.max(initial=0.0), calibration.curvature)
     with np.errstate(all="ignore"):
         unit = np.maximum(scale, effects.leading[block])
-        floor = (100 * eps * largest_of_all)[block] / unit
+        floor = (LEFT * eps * largest_of_all)[block] / unit
         tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
-        tolerance += (32 * eps * largest)[block] / unit
+        tolerance += (ROUNDINGS * eps * largest)[block] / unit
         coarse = calibration.noise > _COARSE * max(calibration.base, largest.max())
         coarse |= eps > EPS
         lost = _RESOLVED * np.where(coarse, effects.typical, 0.0)

@@ -144,14 +144,14 @@ def _ladder_verdict(
     """Measure a ladder of steps for some entries, and judge them by it."""
     which = np.sort(which)
     index, noise = entries.index[which], calibration.noise[entries.block[which]]
-    scale = binary(calibration.scale[index])[:, None]
+    exact = calibration.method == "exact"  # then it is seen over any steps
+    own = calibration.scale.own(index) if exact else calibration.scale[index]
+    scale = binary(own)[:, None]
     pairs = entry_pairs(losses, index, scale * RUNGS)
-    own = calibration.scale[index]
     noise = np.fmax(noise, 2 * noise_of_stairs(losses, index, own, pairs))
-    exact = calibration.method == "exact"
     slopes = ladder(pairs, noise)
     if exact:
-        slopes = sharpened(losses, index, slopes, own)
+        slopes = sharpened(losses, index, slopes, calibration.scale)
     _judge_by(slopes, entries, which, noise)
     near = _hidden_nearby(entries, which, slopes, noise, scale[:, 0])
     if near.any():
@@ -159,7 +159,7 @@ def _ladder_verdict(
         closer = entry_pairs(losses, some, scale[near] * CLOSER)
         slopes = ladder(pairs[near].joined(closer), noise[near])
         if exact:
-            slopes = sharpened(losses, some, slopes, own[near])
+            slopes = sharpened(losses, some, slopes, calibration.scale)
         _judge_by(slopes, entries, which[near], noise[near])
         small = (size > 0) & (size < scale[near, 0] * RUNGS[-1])
         small &= _unsettled(take(entries, which[near]))
@@ -180,7 +180,9 @@ def _judge_by(slopes: Slopes, entries: Judgement, which: Index, noise: Array) ->
     better = _outside(take(entries, which)) | slopes.kink
     _adopt(entries, which, slopes, better | (slopes.error < entries.error[which]))
     kind = _with_kinks(take(entries, which), slopes)
-    restless = _is_restless(take(entries, which), slopes, noise) & (kind != WRONG)
+    restless = _is_restless(take(entries, which), slopes, noise)
+    restless |= np.isinf(slopes.error)  # of steps that agree in nothing
+    restless &= kind != WRONG
     entries.error[which[restless]] = np.inf
     entries.kind[which] = np.where(restless, UNDECIDED, kind)
     entries.bend[which] = np.where(slopes.kink, slopes.right - slopes.left, 0.0)

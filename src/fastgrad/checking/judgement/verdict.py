@@ -15,6 +15,7 @@ from fastgrad.checking.differences import (
     RUNGS,
     Calibration,
     Every,
+    Scale,
     binary,
     entry_pairs,
     exact_slopes,
@@ -46,6 +47,7 @@ from fastgrad.checking.judgement.evidence import (
 )
 from fastgrad.checking.judgement.gradient import Gradient
 from fastgrad.checking.judgement.inner_rounding import InnerRounding
+from fastgrad.checking.judgement.own_terms import OwnTerms
 from fastgrad.checking.judgement.roughness import excuse_roughness
 from fastgrad.checking.judgement.solvers import excuse_solver
 from fastgrad.checking.judgement.steep import look_closer
@@ -83,20 +85,23 @@ def judge(
     Verdicts
     """
     kept, inner = _Kept(gradient, calibration, index), InnerRounding(losses)
+    own_terms = OwnTerms(losses, gradient, calibration)
     for start in range(0, max(1, len(index)), PIECE):
         own = np.asarray(index[start : start + PIECE], dtype=np.int64)
         own = own[losses.reads(own) | (gradient.value[own] != 0)]
         entries = _first_pass(losses, calibration, gradient, kept.effects, own)
         leave_open(entries, kept.effects)
         measured, usual = entries.numerical.copy(), entries.tolerance.copy()
+        known, doubted = own_terms.sharpen(entries)
         kept.ladders.append(try_again(losses, calibration, entries, rng))
         look_closer(losses, calibration, entries)
         inner.excuse(entries)
-        excuse_cancellation(losses, gradient, entries, rng)
+        excuse_cancellation(losses, gradient, entries, known, rng)
         kept.conditions.append(excuse_condition(losses, entries))
         kept.jumps.append(excuse_solver(losses, entries, rng))
         kept.rough.append(excuse_roughness(losses, calibration, entries))
         leave_open(entries, kept.effects)
+        _doubt(entries, doubted)
         kept.add_examples(entries)
         if calibration.fixed is not None:  # report what that step gives
             moved = np.abs(measured - entries.numerical)
@@ -111,6 +116,12 @@ def judge(
     found = replace(kept.verdicts(), cancels=inner.line)
     find_zeros(found, losses.nest.offsets, gradient, calibration)
     return found
+
+
+def _doubt(entries: Judgement, which: Index) -> None:
+    """Leave entries open that have passed."""
+    passed = np.isin(entries.kind[which], (CORRECT, UNOBSERVABLE))
+    entries.kind[which[passed]] = UNDECIDED
 
 
 class _Kept:
@@ -214,9 +225,7 @@ def _first_pass(
         response = np.abs(value)
     elif method == "exact":
         bars = calibration.truncation[block]
-        value, error, crossed = exact_slopes(
-            losses, index, calibration.scale[index], bars
-        )
+        value, error, crossed = exact_slopes(losses, index, calibration.scale, bars)
         response = np.abs(value)
         jump = np.where(crossed, np.inf, 0.0)
     else:
@@ -236,12 +245,12 @@ def _first_pass(
         np.empty(len(index), dtype=np.uint8),
     )
     if method == "exact":
-        _look_around(losses, entries, calibration.scale[index])
+        _look_around(losses, entries, calibration.scale)
     entries.kind = classify(entries)
     return entries
 
 
-def _look_around(losses: Losses, entries: Judgement, scale: Array) -> None:
+def _look_around(losses: Losses, entries: Judgement, scale: Scale) -> None:
     """Find out whether entries without a slope have one, or the loss responds to them.
 
     In a block that matters far less than others; or further away.
@@ -251,9 +260,9 @@ def _look_around(losses: Losses, entries: Judgement, scale: Array) -> None:
         return
     small = flat[(entries.numerical[flat] != 0) & ~entries.crossed[flat]]
     known = plain(entries.numerical[small], entries.error[small])
-    slopes = sharpened(losses, entries.index[small], known, scale[small])
+    slopes = sharpened(losses, entries.index[small], known, scale)
     entries.numerical[small], entries.error[small] = slopes.value, slopes.error
-    step = binary(scale[flat], RUNGS[2])
+    step = binary(scale[entries.index[flat]], RUNGS[2])
     pairs = entry_pairs(losses, entries.index[flat], step)
     around = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
     entries.response[flat] = np.fmax(entries.response[flat], around)

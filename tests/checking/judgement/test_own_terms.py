@@ -1,0 +1,136 @@
+"""An entry is judged by its own size, whatever else is in its block."""
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+from fastgrad.program import terms_of_gradient
+
+OTHERS = np.array([0.3, 0.5, 0.7, 0.2, 0.9])
+LOSSES = {
+    "1/w": (lambda w: np.sum(1 / w), lambda w: -1 / w**2),
+    "log": (lambda w: np.sum(np.log(w)), lambda w: 1 / w),
+    "sqrt": (lambda w: np.sum(np.sqrt(w)), lambda w: 0.5 / np.sqrt(w)),
+    "power": (lambda w: np.sum(w**-2.0), lambda w: -2 * w**-3.0),
+    "abs": (lambda w: np.sum(np.abs(w)), np.sign),
+}
+ERRORS = [0.0, 1.05, -1.0]
+
+
+@pytest.mark.parametrize("tiny", [1e-6, 1e-12, 1e-60])
+@pytest.mark.parametrize("name", LOSSES)
+def test_entries_of_very_different_sizes(name, tiny):
+    """One that is wrong is found, be it the tiny one or one of the others."""
+    loss, gradient = LOSSES[name]
+    w = np.append(tiny, OTHERS)
+    right = gradient(w)
+    assert fg.check_gradient(loss, w, right, engine="compiled").ok
+    for entry in (0, 3):
+        for error in ERRORS:
+            wrong = right.copy()
+            wrong[entry] *= error
+            report = fg.check_gradient(loss, w, wrong, engine="compiled")
+            assert [e.index for e in report.wrong] == [(entry,)]
+
+
+@pytest.mark.parametrize("tiny", [1e-12, 1e-20, 1e-60])
+@pytest.mark.parametrize("name", ["1/w", "log", "sqrt", "power"])
+def test_a_tiny_entry_where_losses_are_subtracted(name, tiny):
+    """A pole or a border closer by than the steps is no slope of zero."""
+    loss, gradient = LOSSES[name]
+    w = np.append(tiny, OTHERS)
+    right = gradient(w)
+    for error in ERRORS:
+        wrong = right * np.append(error, np.ones(5))
+        assert not fg.check_gradient(loss, w, wrong, engine="python").ok
+    assert fg.check_gradient(loss, w, right, engine="python").verdict != "wrong"
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.filterwarnings("error")
+def test_a_logarithm_next_to_its_border(seed, engine):
+    """Neither the seed nor what warnings are makes a zero right."""
+    w = np.array([1e-12, 1.0])
+    check = {"engine": engine, "seed": seed}
+    assert fg.check_gradient(lambda w: np.sum(np.log(w)), w, 1 / w, **check).ok
+    for k in range(2):
+        wrong = np.where(np.arange(2) == k, 0, 1 / w)
+        report = fg.check_gradient(lambda w: np.sum(np.log(w)), w, wrong, **check)
+        assert [entry.index for entry in report.wrong] == [(k,)]
+
+
+def test_what_no_other_entry_shows_is_left_open():
+    """Of two entries the large one says nothing about the arithmetic of the other."""
+    w = np.array([1e-12, 0.3])
+    wrong = np.array([-1e24, 0.0])
+    report = fg.check_gradient(lambda w: np.sum(1 / w), w, wrong, engine="compiled")
+    assert report.verdict == "undecided"
+    assert any("params[1]" in note for note in report.notes)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+SATURATED = {
+    "s (1 - s)": (sigmoid, lambda x: sigmoid(x) * (1 - sigmoid(x))),
+    "1 - tanh**2": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "tanh by s": (lambda x: 2 * sigmoid(2 * x) - 1, lambda x: 1 - np.tanh(x) ** 2),
+    "softplus": (lambda x: np.log1p(np.exp(x)), lambda x: 1 - 1 / (1 + np.exp(x))),
+    "logaddexp": (lambda x: np.logaddexp(0, x), lambda x: 1 - 1 / (1 + np.exp(x))),
+    "silu": (
+        lambda x: x * sigmoid(x),
+        lambda x: sigmoid(x) + x * sigmoid(x) * (1 - sigmoid(x)),
+    ),
+    "elu": (
+        lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+        lambda x: np.where(x > 0, 1, np.expm1(np.minimum(x, 0)) + 1),
+    ),
+    "softsign": (
+        lambda x: x / (1 + np.abs(x)),
+        lambda x: (1 - np.abs(x / (1 + np.abs(x)))) ** 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("spread", [0, 8])
+@pytest.mark.parametrize("scale", [10.0, 300.0])
+@pytest.mark.parametrize("name", SATURATED)
+def test_formulas_that_cancel_are_not_wrong(name, scale, spread):
+    """Whatever smaller entries beside them are known to."""
+    function, derivative = SATURATED[name]
+    rng = np.random.default_rng(0)
+    x = scale * rng.normal(size=40) * 10.0 ** -rng.uniform(0, spread, 40)
+    with np.errstate(over="ignore"):
+        report = fg.check_gradient(lambda x: np.sum(function(x)), x, derivative(x))
+    assert report.ok
+
+
+@pytest.mark.parametrize("size", [1e250, 1e-250])
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.filterwarnings("error")
+def test_losses_of_any_size(size, engine):
+    """What is noise of them, or a rounding, neither overflows nor vanishes."""
+    x = np.array([1.0, 2.0, 0.5])
+    right = size * np.exp(x)
+
+    def loss(x):
+        return size * np.sum(np.exp(x))
+
+    assert fg.check_gradient(loss, x, right, engine=engine).ok
+    wrong = right * [1.0, 1.0, 1.01]
+    report = fg.check_gradient(loss, x, wrong, engine=engine)
+    assert [entry.index for entry in report.wrong] == [(2,)]
+
+
+def test_terms_of_a_gradient():
+    """As large as it where nothing cancels, and as what cancels where all does."""
+    w = np.array([1.0, 2.0, 3.0])
+    program = fg.trace(lambda w: np.sum(w**2) * np.exp(w[0]), w)
+    both = np.exp(1.0) * (2 * w + np.array([14.0, 0, 0]))
+    np.testing.assert_allclose(terms_of_gradient(program), both)
+    program = fg.trace(lambda w: np.sum(w) - np.sum(w), w)
+    assert (terms_of_gradient(program) >= 2).all()
+    x = np.array([30.0])  # s (1 - s) is known to a rounding of s
+    assert terms_of_gradient(fg.trace(lambda x: sigmoid(x[0]), x))[0] > 0.5
