@@ -93,6 +93,38 @@ def test_what_no_edit_repairs_is_not_named(noise, tmp_path):
     assert f"line {number} of your gradient code" in cause.message
 
 
+@pytest.mark.parametrize("read", [["x"], ["y"], ["x", "y"]], ids="".join)
+def test_arrays_of_another_batch_are_stale(read):
+    batches = {name: RNG.normal(size=(2, 7, 4)) for name in "xy"}
+
+    def squares(p):
+        return np.sum((np.tanh(batches["x"][0] @ p["W"]) - batches["y"][0]) ** 2)
+
+    def grads(p):
+        x, y = (batches[name][int(name in read)] for name in "xy")
+        h = np.tanh(x @ p["W"])
+        return {"W": x.T @ (2 * (h - y) * (1 - h**2))}
+
+    report = fg.check_gradient(squares, {"W": PARAMS["W"]}, grads)
+    assert report.causes[0].code == "stale"
+    assert "constant array" in report.causes[0].message
+
+
+@pytest.mark.parametrize("factor", [1, 4])
+def test_the_factor_of_a_penalty(factor):
+    def penalized(p):
+        return loss(p) + 0.3 * np.sum(p["W"] ** 2)
+
+    def grads(p):
+        h = np.tanh(X @ p["W"])
+        e = h @ p["V"] - Y
+        dW = X.T @ (e @ p["V"].T * (1 - h**2))
+        return {"W": dW + factor * 0.3 * p["W"], "V": h.T @ e}
+
+    report = fg.check_gradient(penalized, PARAMS, grads)
+    assert report.causes[0].code == "regularization"
+
+
 # ---- loops ---------------------------------------------------------------------------
 
 

@@ -44,7 +44,7 @@ from fastgrad.reports import Cause
 
 Array = NDArray[np.float64]
 _STEP = 1e-3  # relative, to the second point
-_LOCATING, _REPAIRING = 0.25, 0.4  # of the time
+_LOCATING, _REPAIRING = 0.35, 0.4  # of the time
 _TOLD = "the mistake is"
 _FEW_DIGITS = 1e-6  # of the gradient: more than differences and float32 are off by
 _COMMON = 0.25  # of the entries: so many are off where it is by rounding

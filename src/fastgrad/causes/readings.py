@@ -154,7 +154,8 @@ class Readings:
                         yield self._own_one(inputs)
         reverse = self.point.reverse
         name = Names(reverse.nodes, " of the loss")
-        for loop in [*reverse.groups, *reverse.helpers]:
+        helpers = [g for g in reverse.helpers if len({len(n.inputs) for n in g}) == 1]
+        for loop in [*reverse.groups, *helpers]:
             numbers = [reverse.number[n] for n in loop]
             for some in (numbers, numbers[1:], numbers[:-1]):
                 if len(some) == count:

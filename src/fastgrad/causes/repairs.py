@@ -91,7 +91,10 @@ class Search:
 
     def _may_be_wrong(self, group: Sequence[Node]) -> bool:
         """Whether these are not just values of the forward pass."""
-        return any(n not in self.known or self.known.is_passed_back(n) for n in group)
+        return any(
+            n not in self.known or self.known.is_passed_back(n) or self._is_strange(n)
+            for n in group
+        )
 
     def _is_strange(self, node: Node) -> bool:
         """Whether it is an array that is given, and that the loss does not have."""
@@ -192,7 +195,8 @@ def _groups(code: Code) -> list[list[Node]]:
     for key in keys:
         alike: dict[Any, list[Node]] = defaultdict(list)
         for n in code.nodes:
-            alike[(key(n), n.op, n.label) if n.inputs else n].append(n)
+            kind = key(n), n.op, n.label, len(n.inputs)
+            alike[kind if n.inputs else n].append(n)
         for some in alike.values():
             found.setdefault(tuple(some), some)
     return list(found.values())

@@ -59,7 +59,7 @@ def plain(node: Node, name: Names) -> Iterator[Edit]:
     yield Edit("sign", f"the sign of {what} is wrong", 1.5, _times(-1.0))
     yield from _left_out(node, name)
     yield from _swapped(node, name)
-    code = "regularization" if _is_penalty(node) else "scale"
+    code = "regularization" if is_penalty(node) else "scale"
     for factor in (0.5, 2.0):
         text = f"{what} is to be multiplied by {factor:.6g}"
         yield Edit(code, text, 3.5, _times(factor))
@@ -90,7 +90,7 @@ def _times(factor: float) -> New:
     return lambda node, inputs, point, k: factor * own(node, inputs)
 
 
-def _is_penalty(node: Node) -> bool:
+def is_penalty(node: Node) -> bool:
     """Whether it is a parameter times a number."""
     kinds = {x.op for x in node.inputs}
     return node.op == "multiply" and kinds == {"parameter", "constant"}
@@ -137,8 +137,10 @@ def _left_out(node: Node, name: Names) -> Iterator[Edit]:
             continue
         others = [y for y, other in some if other != path]
         text = f"{name(x)} is due where {name(node)} stands"
-        bits = 2.5 + 0.5 * i + 4.0 * (not x.active and node.active)
-        yield Edit(_code_of_excess(node, x, others), text, bits, _at(path))
+        code = _code_of_excess(node, x, others)
+        constant = not x.active and node.active
+        bits = 2.5 + 0.5 * i + 4.0 * constant + 4.0 * (code == "partial")
+        yield Edit(code, text, bits, _at(path))
 
 
 def _at(path: tuple[int, ...]) -> New:
@@ -154,6 +156,8 @@ def _code_of_excess(node: Node, x: Node, others: Sequence[Node]) -> str:
     if any(_cuts(n) for n in (node, *others)):
         return "clipped"
     if node.op in ("add", "subtract"):
+        if any(is_mask(y.value) for other in others for y in (other, *other.inputs)):
+            return "mask"
         return "stale" if x.op == "parameter" else "accumulation"
     if node.op == "where":
         return "mask"

@@ -15,7 +15,7 @@ from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.known import Known, same
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import BITS, Point, Reading, Readings, made
-from fastgrad.causes.rewrites import Edit, New, goes, is_mask, own
+from fastgrad.causes.rewrites import Edit, New, goes, is_mask, is_penalty, own
 from fastgrad.causes.views import View
 from fastgrad.program import Node, ops, value_of
 
@@ -25,7 +25,8 @@ _LINEAR = {"add", "subtract", "multiply", "negative", "contract", "sum", "view"}
 _LINEAR |= {"reshape", "place", "take", "cumsum"}
 _LEAST = 1e-9  # of a factor that is not zero
 _SURE = -2.0  # bits of a number of the loss that is missing
-_ARRAYS, _COMBINED = 6, 32  # that may be others at once; how many ways are tried
+_NAMED = 12.0  # bits of one that is no number of the loss
+_ARRAYS, _COMBINED = 6, 64  # that may be others at once; how many ways are tried
 
 
 class Substitutes:
@@ -61,7 +62,7 @@ class Substitutes:
         known = self.evidence.factor(factor)
         text = f"{self.name(node)} is to be multiplied by {factor:.6g}"
         text += f", which is {known}" if known else ""
-        bits = 4.0 if known else 12.0
+        bits = 4.0 if known else _NAMED
         for i, x in enumerate(node.inputs):
             if node.op in ("multiply", "divide") and not (x.active or x.value.ndim):
                 c = float(x.value)
@@ -69,6 +70,8 @@ class Substitutes:
                 if due == 1 or self.evidence.factor(due):
                     text, bits = f"{c:.6g} stands where {due:.6g} is due", 3.0
         code = "reduction" if node.label.endswith("mean") else "scale"
+        if is_penalty(node) and bits < _NAMED:
+            code, bits = "regularization", 0.0
         return Edit(code, text, bits, _times(factor), inserted=bits > 3)
 
     def _term(self, node: Node, term: float) -> Iterator[Edit]:
@@ -134,10 +137,11 @@ class Substitutes:
     def _code_of_other(self, x: Node, reading: Reading) -> str:
         """What it is called to read one array for another one."""
         due = reading.of(self.readings.point, 0)
-        if is_mask(x.value) and is_mask(due) and not x.active:
-            return "mask"
-        if not x.active and x.size > 1 and not self.known.has(x.value):
-            return "stale"
+        if not x.active and is_mask(x.value) and is_mask(due):
+            return "geometry" if _is_rolled(x.value, due) else "mask"
+        given = reading.role != "slope" and not self.known.has(x.value)
+        if not x.active and x.size > 1 and given:
+            return _moved(x.value, due) or "stale"
         whole = reading.nodes[0] if reading.nodes else None
         if whole is not None and _plain(whole) is _plain(x):
             return "layout"
@@ -149,27 +153,32 @@ class Substitutes:
     def data(self, constants: Sequence[Node]) -> Iterator[Edit]:
         """Yield what all arrays that the loss does not have may be instead."""
         stacks = self.readings.of(1)
-        each = []
+        each: list[list[Reading | None]] = []
         for node in constants:
             some, _ = stacks.get((node.shape,), ([], None))
-            mine = [one for one in some if one.role == "constant" and not one.nodes]
-            each.append(mine)
-        if not 1 < len(each) <= _ARRAYS or np.prod([*map(len, each)]) > _COMBINED:
+            given = [one for one in some if one.role == "constant" and not one.nodes]
+            each.append([*given, None])
+        if len(each) > _ARRAYS or np.prod([*map(len, each)]) > _COMBINED:
             return
         for chosen in product(*each):
-            code = self._code_of_data(constants, chosen)
-            names = " and ".join(dict.fromkeys(one.name for one in chosen))
-            text = f"other arrays are read than the loss does, which has {names}"
-            yield Edit(code, text, 6.0, _chosen(chosen), given=True)
+            others = [one for one in chosen if one is not None]
+            if len(others) > 1:
+                names = " and ".join(dict.fromkeys(one.name for one in others))
+                text = f"other arrays are read than {names}"
+                code = self._code_of_data(constants, chosen)
+                yield Edit(code, text, 6.0, _chosen(chosen), given=True)
 
-    def _code_of_data(self, nodes: Sequence[Node], chosen: Sequence[Reading]) -> str:
+    def _code_of_data(
+        self, nodes: Sequence[Node], chosen: Sequence[Reading | None]
+    ) -> str:
         """Other data are those of an earlier batch, unless they are scaled only."""
         for node, one in zip(nodes, chosen, strict=True):
-            due = one.of(self.readings.point, 0)
+            due = node.value if one is None else one.of(self.readings.point, 0)
             ratio = due / node.value
             for axis in range(due.ndim):
                 spread = np.fmax.reduce(ratio, axis) - np.fmin.reduce(ratio, axis)
-                if due.shape[axis] > 1 and not (spread > _LEAST).any():
+                same_ratio = due.shape[axis] > 1 and not (spread > _LEAST).any()
+                if one is not None and same_ratio:
                     return "local_derivative"
         return "stale"
 
@@ -180,6 +189,8 @@ class Substitutes:
         name = self.name(turns[0])
         rows = [view.weight[n] * view.old(n) for n in turns]
         for reading, power in self._beside(view, turns, rows, (1, -1), 0.0):
+            if reading.role == "gradient":
+                continue
             due = reading.of(self.readings.point, 0)
             code = "mask" if is_mask(due) else "local_derivative"
             how = "multiplied" if power > 0 else "divided"
@@ -194,6 +205,8 @@ class Substitutes:
         for sign, how in ((1, "added to"), (-1, "subtracted from")):
             rows = [sign * view.weight[n] for n in turns]
             for reading, _ in self._beside(view, turns, rows, (1,), old):
+                if reading.role == "gradient":
+                    continue
                 text = f"{reading.name} is to be {how} {name}"
                 bits = BITS[reading.role] + 2.0 + (sign < 0)
                 new = _plus(reading, sign)
@@ -249,9 +262,14 @@ def _more(term: float) -> New:
     return lambda node, inputs, point, k: own(node, inputs) + term
 
 
-def _chosen(some: Sequence[Reading]) -> New:
-    """For each of several arrays another one."""
-    return lambda node, inputs, point, k: some[k].of(point, 0)
+def _chosen(some: Sequence[Reading | None]) -> New:
+    """For each of several arrays another one, or itself."""
+
+    def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
+        one = some[k]
+        return node.value if one is None else one.of(point, 0)
+
+    return new
 
 
 def _with(i: int, reading: Reading) -> New:
@@ -298,10 +316,21 @@ def _moved(a: Array, b: Array) -> str | None:
     """What it is called that most elements of two arrays are the same, elsewhere."""
     if a.size == b.size and same(np.sort(a, axis=None), np.sort(b, axis=None)):
         return "layout"
+    if a.shape == b.shape and 2 * np.sum(a == b) >= a.size:
+        return None
     one, two = (np.unique(np.round(x[x != 0], 12)) for x in (a, b))
     common = np.intersect1d(one, two).size
     most = common > 2 and 2 * common >= max(one.size, two.size)
     return "geometry" if most else None
+
+
+def _is_rolled(a: Array, b: Array) -> bool:
+    """Whether an array is another one, a step later or sooner."""
+    return a.shape == b.shape and any(
+        np.array_equal(np.roll(a, step, axis), b)
+        for axis in range(a.ndim)
+        for step in (1, -1)
+    )
 
 
 Kind = Callable[[View, Sequence[Node]], Iterator[Edit]]
