@@ -8,7 +8,8 @@ Beside it
 - `of calls alone` is the ratio to the NumPy loop if all but those calls took no time,
 - `arithmetic` is how many times longer the replay of every entry takes than the
   multiply-adds that the boxes need, at NumPy's rate of small matrix products,
-- `now` is the ratio to the loop, two calls of the loss for each entry.
+- `now` is the ratio to the loop, two calls of the loss for each entry,
+- `two threads` is how much faster two can be, which share the replay alone.
 
     python benchmarks/phases.py [NAME ...] [--repeat 9]
 """
@@ -111,6 +112,7 @@ def measure(workload, repeat):
         f"{n_calls} x {1e3 * call:.3f}", f"{1e3 * traces:.1f}", f"{1e3 * kernels:.1f}",
         f"{1e3 * rest:.1f}", f"{once / (program.work / gemm_rate(repeat)):.1f}x",
         f"{loop / (n_calls * call):.0f}x", f"{loop / spent['all']:.1f}x",
+        f"{spent['all'] / (spent['all'] - kernels / 2):.2f}x",
     ]  # fmt: skip
 
 
@@ -122,7 +124,7 @@ def main():
     options = parser.parse_args()
     header = [
         "workload", "all, ms", "calls", "traces", "replay", "rest", "arithmetic",
-        "of calls alone", "now",
+        "of calls alone", "now", "two threads",
     ]  # fmt: skip
     print("  ".join(f"{name:>16}" for name in header))
     for workload in WORKLOADS:

@@ -114,25 +114,32 @@ def forked(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
+def tracing() -> Any:
+    """Coverage that adds to what is recorded."""
+    import coverage
+
+    file = str(KEPT / "lines")
+    cover = coverage.Coverage(file, source=[str(SOURCE)], config_file=False)
+    cover.load()
+    cover.start()
+    return cover
+
+
 def record(tests: list[str]) -> None:
     """Run each test in a fork, and keep its seconds and the lines it executes.
 
     What is executed before, at import, is in a context without a name.
     """
-    import coverage
-
     KEPT.mkdir(parents=True, exist_ok=True)
-    cover = coverage.Coverage(
-        str(KEPT / "lines"), source=[str(SOURCE)], config_file=False
-    )
-    cover.load()
-    cover.start()
+    cover = tracing()
     functions()
     collected(tests, lambda items: run_all(items, cover))
 
 
 def run_all(items: list[pytest.Item], cover: Any) -> None:
     """See `record`."""
+    cover.stop()
+    cover.save()
     log = KEPT / "seconds"
     log.touch()
 
@@ -141,6 +148,7 @@ def run_all(items: list[pytest.Item], cover: Any) -> None:
             print(json.dumps((item.nodeid, seconds, good)), file=file)
 
     def work() -> None:
+        cover = tracing()
         for item, following in zip(left, [*left[1:], None], strict=True):
             cover.switch_context(item.nodeid)
             start = time.perf_counter()

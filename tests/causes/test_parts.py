@@ -22,6 +22,8 @@ def few(monkeypatch):
     """What is done where there are a million entries, where there are some thousand."""
     for name, value in {"MANY": 0, "ENTRIES": 400, "FEWEST": 100, "ALONG": 7}.items():
         monkeypatch.setattr(part, name, value)
+    monkeypatch.setattr("fastgrad.checking.conclusions.explanation.MANY", 0)
+    monkeypatch.setattr("fastgrad.checking.conclusions.explanation._SOME", 200)
 
 
 def loss(p):
@@ -96,6 +98,32 @@ def test_the_cause_is_that_of_the_whole(change, code, blocks, words, coverage):
     assert report.causes[0].code == code
     assert set(report.causes[0].blocks) == set(blocks)
     assert any(words in cause.message for cause in report.causes)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "blocks"),
+    [
+        (on(np.negative, *EVERYTHING), "sign", EVERYTHING),
+        (on(lambda x: 2 * x, "W1"), "scale", ("W1",)),
+        (on(np.transpose, "W1"), "layout", ("W1",)),
+        (on(only(0.0, 41), "W1"), "partial", ("W1",)),
+        (lambda g: right(PARAMS, penalty=0.0), "regularization", ("W2",)),
+        (on(lambda x: x * np.minimum(1, 3 / ROWS), "W1"), "clipped", ("W1",)),
+    ],
+)
+@pytest.mark.parametrize("coverage", ["full", 60])
+def test_what_shows_in_numbers_needs_no_program(change, code, blocks, coverage):
+    """Entries that were measured stand for all; what is reordered needs all of them."""
+    unseen = {"loss": loss}  # code without source, which wants a number
+    exec("def function(p):\n    return float(loss(p))", unseen)
+    function, grads = unseen["function"], change(right(PARAMS))
+    report = fg.check_gradient(function, PARAMS, grads, coverage=coverage)
+    assert report.engine == "python"
+    if coverage == "full" or code in ("sign", "scale", "regularization"):
+        assert report.causes[0].code == code
+        assert set(report.causes[0].blocks) == set(blocks)
+    elif report.causes:
+        assert report.causes[0].code in (code, "unknown")
 
 
 def test_the_right_gradient_has_none():

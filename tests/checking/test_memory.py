@@ -297,6 +297,7 @@ def as_if_larger(monkeypatch):
     for name, value in {"MANY": 2**16, "ENTRIES": 2**12, "FEWEST": 2**8}.items():
         monkeypatch.setattr(f"fastgrad.program.part.{name}", value)
     monkeypatch.setattr("fastgrad.program.part.ALONG", 9)
+    monkeypatch.setattr("fastgrad.checking.conclusions.explanation.MANY", 2**16)
     monkeypatch.setattr("fastgrad.causes.evidence._PIECE", 2**12)
     monkeypatch.setattr("fastgrad.causes.blocks._MANY", 2**12)
 

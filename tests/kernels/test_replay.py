@@ -113,6 +113,29 @@ def test_what_is_chosen_by_a_function_is_chosen_at_its_values(name, choice):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
+BENDS = {
+    "relu": lambda x: np.maximum(x, 0.0),
+    "relu, mirrored": lambda x: np.maximum(0.5, x),
+    "minimum": lambda x: np.minimum(x, 0.25),
+    "clip": lambda x: np.clip(x, -0.5, 0.5),
+    "abs": np.abs,
+}
+
+
+@pytest.mark.parametrize("name", BENDS)
+def test_a_bend_is_crossed_where_numpy_does(name):
+    """Up to the bend, onto it, beyond, and to what is not a number; beside others."""
+    x = np.array([-2.0, -0.5, -0.25, -0.125, 0.125, 0.25, 0.375, 0.5, 3.0])
+    ends = np.array([-np.inf, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, np.inf, np.nan])
+    ends = np.concatenate([ends, np.nextafter(ends, -9.0), np.nextafter(ends, 9.0)])
+    entry, to = (a.ravel() for a in np.meshgrid(np.arange(x.size), ends, indexing="ij"))
+    delta = to - x[entry]
+    program = fg.trace(lambda x: np.sum(BENDS[name](x)), x)
+    difference, _ = program.at_entries(entry, delta)
+    expected = BENDS[name](x[entry] + delta) - BENDS[name](x[entry])
+    np.testing.assert_array_equal(difference, expected)
+
+
 AXES = {"rows": (1,), "columns": (0,), "windows": (1, 3), "all": (0, 1, 2, 3)}
 
 

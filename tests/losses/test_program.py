@@ -102,3 +102,27 @@ def test_a_trace_that_takes_too_much_memory_is_left(monkeypatch):
     assert "takes more than 300 operations" in report.fallback
     with pytest.raises(ValueError, match="more than 300 operations"):
         fg.check_gradient(swing, SWING, right, engine="compiled")
+
+
+@pytest.mark.parametrize("scale", [1, 60, 100])
+def test_a_softmax_that_is_not_stabilised_compiles(scale, monkeypatch):
+    """A step from a probability of one to one of exp(-200) rounds in differences."""
+    monkeypatch.setattr("fastgrad.causes.name_causes", lambda *_, **__: ())
+    rng = np.random.default_rng(1)
+    X, labels = rng.normal(size=(8, 4)), rng.integers(3, size=8)
+
+    def loss(W):
+        e = np.exp(X @ W)
+        p = e / e.sum(axis=1, keepdims=True)
+        return -np.log(p[np.arange(8), labels]).mean()
+
+    for _ in range(3):
+        W = rng.normal(size=(4, 3)) * scale
+        z = X @ W
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        right = X.T @ (p - np.eye(3)[labels]) / 8
+        report = fg.check_gradient(loss, W, right)
+        assert (report.engine, report.verdict) == ("compiled", "correct")
+        right[2] *= 1.001
+        assert fg.check_gradient(loss, W, right).verdict == "wrong"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import fastgrad as fg
+from fastgrad.params.bounds import limits
 from fastgrad.params.nest import Nest
 
 Pair = namedtuple("Pair", "w b")
@@ -364,3 +365,36 @@ def _leaves(nest):
         return [nest]
     members = nest.values() if isinstance(nest, dict) else nest
     return [leaf for member in members for leaf in _leaves(member)]
+
+
+def test_bounds_hold_on_both_sides():
+    """As a pair of any kind, of numbers or of nests."""
+    nest = Nest({"W": np.array([0.5, 2.0]), "s": -1.0})
+    lower, upper = limits(nest, [{"W": (-1, 0), "s": None}, 3])
+    assert lower.tolist() == [-1.0, 0.0, -np.inf]
+    assert upper.tolist() == [3.0, 3.0, 3.0]
+    for bounds, words in [
+        (
+            (None, 1.5),
+            r"`params` must be within `bounds`, got W\[1\] = 2.0, where .* 1.5",
+        ),
+        ((-0.5, None), "got s = -1.0, where they are -0.5 and inf"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            limits(nest, bounds)
+    limits(nest, (-1.0, 2.0))  # which they may be
+    pair = limits(Nest((0.5, 0.5)), ((0.0, 0.25), None))
+    assert pair[0].tolist() == [0.0, 0.25]
+
+
+def test_blocks_are_chosen_by_their_names_as_they_are():
+    """Brackets of a name are not those of a pattern."""
+    params = {"a": {"b": 1.0}, "a.b": 2.0, "c": 3.0}
+    for name in Nest(params).names:
+        assert Nest(params, blocks=[name]).names == [name]
+
+
+def test_a_gradient_of_a_layer_may_be_a_pair():
+    nest = Nest(Layer(np.ones(2), 1.0))
+    for pair in ((np.array([1.0, 2.0]), 3.0), [np.array([1.0, 2.0]), 3.0]):
+        assert nest.vector(pair, "grads").tolist() == [1.0, 2.0, 3.0]

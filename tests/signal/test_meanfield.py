@@ -359,6 +359,19 @@ def test_depths_at_which_dtypes_give_out(dtype, over, subnormal, zero):
             assert kind(2.0**-zero) == 0
 
 
+@pytest.mark.parametrize("growth", [0.3, 2.5, 7.0, -0.3, -2.5, -7.0])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_the_first_depth_outside_is_where_numbers_end(growth, dtype):
+    """One after the other, in float64 and rounded."""
+    with np.errstate(over="ignore", under="ignore"):
+        sizes = (2.0 ** (growth * np.arange(1, 600))).astype(dtype)
+    outside = ~np.isfinite(sizes) | (sizes < np.finfo(dtype).smallest_normal)
+    gone = ~np.isfinite(sizes) | (sizes == 0)
+    name = np.dtype(dtype).name
+    assert first_depth_outside(growth, name) == np.argmax(outside) + 1
+    assert first_depth_outside(growth, name, subnormal=True) == np.argmax(gone) + 1
+
+
 def test_the_default_of_linear_layers_shrinks_relu_networks():
     """Variance 1 / (3 fan_in): q x 1/6 a layer, 1.2e-39 after 50."""
     curves = MeanField("relu", 3**-0.5).propagate(51)

@@ -15,7 +15,7 @@
 """
 
 from fastgrad.program.gradient import backpropagate, derivative, gradients, leaves
-from fastgrad.program.graph import Node, topological, value_of
+from fastgrad.program.graph import Node, elsewhere, topological, value_of
 from fastgrad.program.merging import merged
 from fastgrad.program.part import MANY, Part, part_of
 from fastgrad.program.primitives import ops
@@ -66,6 +66,7 @@ __all__ = [
     "current_trace",
     "defining_line",
     "derivative",
+    "elsewhere",
     "first_call_of_more",
     "first_constant_that_moved",
     "first_other_operation",

@@ -140,6 +140,19 @@ def value_of(node: Node, inputs: Sequence[NDArray[np.float64]]) -> NDArray[np.fl
     return np.asarray(value, dtype=np.float64, order="C")
 
 
+def elsewhere(
+    nodes: Sequence[Node],
+    result: Node,
+    parameters: Mapping[Node, NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """The value of a node where the parameters have others; inputs before outputs."""
+    found = dict(parameters)
+    for node in nodes:
+        if node.active and node.inputs:
+            found[node] = value_of(node, [known(x, found) for x in node.inputs])
+    return found[result]
+
+
 def constant(value: Any, *, own: bool = False) -> Node:
     """A node for an array that does not depend on the parameters.
 

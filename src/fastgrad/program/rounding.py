@@ -7,7 +7,8 @@ an ulp, in a forward pass, and reverse mode runs on what comes of that. How far 
 gradients spread is what rounding may have done to one (CESTAC, Vignes 1993).
 
 A value is rounded by its bits: what is equal stays equal, and ties remain. Sums and
-products of whole numbers are exact, and stay.
+products of whole numbers are exact, and stay. Numbers so small that they keep few
+digits, as exp(-740), may have slopes that overflow: nothing is known of these.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ _SAMPLES = 4
 _LARGEST = 1 << 22  # numbers that a program computes: a second copy has to fit
 _AMPLIFIED = 1e3  # ulp: by so much a value is off only where terms cancel
 _EPS = float(np.finfo(np.float64).eps)
+_TINY = float(np.finfo(np.float64).tiny)
 _ARITHMETIC = frozenset(
     ["add", "subtract", "multiply", "divide", "square", "sum", "cumsum", "cumprod"]
     + ["contract", "solve", "det", "logabsdet", "cholesky"]
@@ -59,6 +61,10 @@ def spread_of_gradient(program: Program | Part) -> tuple[Array, Array, Source | 
                 most = np.max(ulps, initial=0.0, where=np.isfinite(ulps)) / _EPS
                 if most > worst and node.op in _ARITHMETIC:
                     worst, line = most, node.source
+    small = next(filter(_underflows, program.nodes), None)
+    lost = ~np.isfinite(plain)
+    if small is not None and lost.any():
+        plain[lost], spread[lost], line = 0.0, np.inf, small.source
     return plain, spread, line
 
 
@@ -85,11 +91,17 @@ def _rounded(
         value = exact = value_of(node, [x.value for x in inputs])
         if _is_inexact(node):
             up = (value.view(np.uint64) * odd) >> np.uint64(63)
-            value = np.asarray(value * (1 + _EPS * (2.0 * up - 1)))
+            ulp = np.where(np.isfinite(value) & (value != 0), np.spacing(value), 0.0)
+            value = np.asarray(value + ulp * (2.0 * up - 1))
         copies[node] = node.replaced(inputs, value)
         if ops.PRIMITIVES[node.op].inexact:
             rules[copies[node]] = partial(derivative, out=exact)
     return copies, rules
+
+
+def _underflows(node: Node) -> bool:
+    size = np.abs(node.value)
+    return computes(node) and bool(((size > 0) & (size < _TINY)).any())
 
 
 def _is_inexact(node: Node) -> bool:

@@ -330,6 +330,6 @@ def first_depth_outside(
         return None
     if log2_growth > 0:
         return math.floor(largest / log2_growth) + 1
-    if log2_growth < 0 and subnormal:
+    if subnormal:
         return math.ceil(zero / log2_growth)
     return math.floor(normal / log2_growth) + 1

@@ -3,7 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
-from scipy.special import erf, ndtr
+from scipy.special import erf, expit, ndtr, softmax
 
 import fastgrad as fg
 
@@ -127,3 +127,31 @@ def test_the_line_is_told():
     report = fg.check_gradient(loss, np.array([34.0, 0.3]), sigmoid)
     assert report.verdict == "undecided"
     assert "cancel in test_inner_rounding.py, line" in str(report)
+
+
+# ---- numbers so small that few of their digits are left ------------------------------
+
+TINY = {
+    "softmax": lambda z: -np.log(np.exp(z) / np.exp(z).sum())[0],
+    "sigmoid": lambda z: -np.log(np.exp(z[0]) / (1 + np.exp(z[0]))) + z[1] ** 2,
+    "density": lambda z: -np.log(np.exp(-0.5 * (z[0] - 38.2 - 320) ** 2 / 75)) + z[1],
+    "product": lambda z: -np.log(np.prod(np.exp(z))) + np.sum(z**2),
+}
+RIGHT = {
+    "softmax": lambda z: softmax(z) - [1, 0],
+    "sigmoid": lambda z: np.array([-expit(-z[0]), 2 * z[1]]),
+    "density": lambda z: np.array([(z[0] - 358.2) / 75, 1.0]),
+    "product": lambda z: 2 * z - 1,
+}
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("below", [700.0, 737.3, 740.6, 742.9])
+def test_slopes_of_numbers_that_underflow_are_no_wrong_gradients(name, below):
+    """Of exp(-740) three digits are left, and its logarithm is a staircase."""
+    shift = {"density": 358.2 - np.sqrt(150 * below), "product": -below - 1.3}
+    z = np.array([shift.get(name, -below), 1.3])
+    right = RIGHT[name](z)
+    assert fg.check_gradient(TINY[name], z, right).verdict != "wrong"
+    report = fg.check_gradient(TINY[name], z, right + [0, 0.5])
+    assert report.verdict == "wrong" or below > 700

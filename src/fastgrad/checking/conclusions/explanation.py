@@ -14,7 +14,7 @@ from fastgrad.checking.differences import places
 from fastgrad.checking.judgement import KINK, WRONG, Gradient, Verdicts
 from fastgrad.losses import Losses, as_program, grads_of
 from fastgrad.params import Nest
-from fastgrad.program import Node, Part, gradients, part_of, trace_blocks
+from fastgrad.program import MANY, Node, Program, gradients, part_of, trace_blocks
 from fastgrad.reports import Cause, GradientReport
 
 # Findings after which the numbers of one call say nothing.
@@ -23,6 +23,7 @@ _OF_CALLS = {"accumulation", "stale", "nondeterministic"}
 # Bytes for each parameter, and each number that the loss computes: of a search.
 _SEARCH, _SEARCH_OF_VALUES = 8 * 40, 8 * 12
 
+_SOME = 2**13  # entries, wrong ones and others, that stand for very many
 _EXPLAINED = 1e-6  # of each derivative: a mistake explains so many digits
 
 
@@ -72,30 +73,62 @@ def _named(
     """Return the causes; MemoryError before it is looked for what takes too much."""
     from fastgrad.causes import name_causes  # where nothing is wrong, not even loaded
 
-    program = as_program(losses)
-    options: dict[str, Any] = {"program": program, "seconds": seconds}
-    part = None if program is None else part_of(program, _wrong(losses, entries))
-    nodes = () if program is None else (part or program).nodes
-    needed = float(_SEARCH) * (losses.nest.size if part is None else 0)
+    program, nest = as_program(losses), losses.nest
+    if nest.size > MANY:
+        given = losses, gradient, entries, program
+        return name_causes(**_of_some(*given), seconds=seconds)
+    nodes = () if program is None else program.nodes
+    needed = float(_SEARCH) * nest.size
     needed += _SEARCH_OF_VALUES * sum(node.size for node in nodes if node.active)
     instead = "a smaller model of the same code has the same mistake"
     refuse_too_large(needed, "looking for it", instead)
-    if part is not None:
-        index, values = part.index(), [p.value for p in part.parameters]
-        some = Nest(dict(zip(losses.nest.names, values, strict=True)))
-        everything = _everything(gradient, entries, part)
-        options["program"] = part
-        options["everything"] = losses.nest, losses.theta, everything
-        measured = _measured(gradient, entries, index)
-        return name_causes(some, losses.theta[index], measured, **options)
     if program is not None:
         program.remember()
-    index = np.arange(losses.nest.size)
-    measured = _measured(gradient, entries, index)
-    if callable(grads):
-        options["elsewhere"] = _elsewhere(losses, grads)
-    options["traced"] = _code(losses, grads)
-    return name_causes(losses.nest, losses.theta, measured, **options)
+    return name_causes(
+        nest,
+        losses.theta,
+        _measured(gradient, entries, np.arange(nest.size)),
+        program=program,
+        elsewhere=_elsewhere(losses, grads) if callable(grads) else None,
+        traced=_code(losses, grads),
+        seconds=seconds,
+    )
+
+
+def _of_some(
+    losses: Losses, gradient: Gradient, entries: Verdicts, program: Program | None
+) -> dict[str, Any]:
+    """Return what is known of some entries of very many, and of all of them."""
+    nest, part = losses.nest, None
+    if program is not None:
+        part = part_of(program, _wrong(losses, entries))
+    index = _sample(entries) if part is None else part.index()
+    edges = np.searchsorted(index, nest.offsets)
+    values = np.split(losses.theta[index], edges[1:-1])
+    if part is not None:
+        values = [p.value for p in part.parameters]
+    right = None if part is None else part.whole
+    return {
+        "nest": Nest(dict(zip(nest.names, values, strict=True))),
+        "theta": losses.theta[index],
+        "measured": _measured(gradient, entries, index),
+        "program": part,
+        "everything": (
+            nest,
+            losses.theta,
+            _everything(losses, gradient, entries, right),
+        ),
+    }
+
+
+def _sample(entries: Verdicts) -> Index:
+    """Return some of the entries that were measured: half of them wrong, if so many."""
+    places = [
+        np.linspace(0, count - 1, min(count, _SOME)).astype(np.int64)
+        for count in (np.count_nonzero(entries.kind == WRONG), len(entries.kind))
+    ]
+    wrong = np.flatnonzero(entries.kind == WRONG)[places[0]]
+    return np.asarray(entries.index[np.union1d(wrong, places[1])], dtype=np.int64)
 
 
 def _code(losses: Losses, grads: Any) -> Callable[[Nest], list[Node]] | None:
@@ -133,22 +166,27 @@ def _measured(gradient: Gradient, entries: Verdicts, index: Index) -> Any:
     )
 
 
-def _everything(gradient: Gradient, entries: Verdicts, part: Part) -> Any:
+def _everything(
+    losses: Losses, gradient: Gradient, entries: Verdicts, program: Program | None
+) -> Any:
     """Return all that is measured; of few entries, what the program says of all."""
     from fastgrad.causes import Measured
 
-    given, nest = gradient.value, part.whole.nest
+    given, nest = gradient.value, losses.nest
     if len(entries.index) == nest.size:
         wrong, smooth = entries.kind == WRONG, entries.kind != KINK
         numbers = entries.numerical, entries.error
         return Measured(given, *numbers, wrong, smooth, gradient.eps)
-    program = part.whole
-    slopes = gradients(program.nodes, program.result, program.parameters)
-    right = nest.join(slopes)
-    with np.errstate(all="ignore"):
-        wrong = np.abs(given - right) > _EXPLAINED * np.abs(right)
-    nothing, all_of_it = (np.broadcast_to(x, nest.size) for x in (0.0, True))
-    return Measured(given, right, nothing, wrong, all_of_it, gradient.eps)
+    right, error, all_of_it = (
+        np.broadcast_to(x, nest.size) for x in (np.nan, np.inf, True)
+    )
+    wrong = _wrong(losses, entries)
+    if program is not None:
+        found = gradients(program.nodes, program.result, program.parameters)
+        right, error = nest.join(found), np.broadcast_to(0.0, nest.size)
+        with np.errstate(all="ignore"):
+            wrong = np.abs(given - right) > _EXPLAINED * np.abs(right)
+    return Measured(given, right, error, wrong, all_of_it, gradient.eps)
 
 
 def _wrong(losses: Losses, entries: Verdicts) -> Flags:
