@@ -183,6 +183,18 @@ MORE = {
         (lambda f, a, b: f(a, b, "canberra"), (4, 3), (2, 3))
     ],
     "scipy.stats.moment": [(lambda f, a: f(a, [1, 2, 3]), (6,))],
+    "scipy.special.exprel": [(lambda f, a: f(np.where(a > 0.0, a, 0.0)), (6,))],
+    **{
+        f"scipy.special.{name}": [
+            (lambda f, a: f(np.array([0.0, 1.0, 0.0]), np.exp(a)), (3,)),
+            (lambda f, a: f(np.exp(a), np.exp(a[::-1])), (3,)),
+        ]
+        for name in ("rel_entr", "kl_div")
+    },
+    "scipy.integrate.simpson": [
+        (lambda f, a: f(HEIGHTS, x=np.cumsum(np.exp(a))), (6,)),
+        (lambda f, a: f(HEIGHTS, dx=a[0]), (1,)),
+    ],
     "scipy.signal.lfilter": [
         (lambda f, a: f([1.0, 0.5], np.append(2.0, a), POINTS), (2,)),
         (lambda f, a: f(a, [2.0, 0.5], POINTS), (2,)),

@@ -28,10 +28,21 @@ def test_powers(x, y, by_x, by_y):
 def test_determinants_of_which_some_are_zero(rng):
     """That of a matrix of rank n - 1 has a derivative, its adjugate transposed."""
     a = rng.normal(size=(3, 3, 3))
-    a[1, 2] = a[1, 0] - 2.0 * a[1, 1]
+    a[1] = np.diag([2.0, 3.0, 0.0])
     found = trace(lambda w: np.sum(np.linalg.det(w)), a).gradient()
     for matrix, slope in zip(a, found, strict=True):
         np.testing.assert_allclose(slope, _cofactors(matrix), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "diagonal", [(2.0, 0.0, 0.0), (2.0, 3.0, 0.0), (0.0, 3.0, 2.0)]
+)
+def test_determinants_around_singular_matrices(diagonal, rng):
+    a, way = np.diag(diagonal), rng.normal(size=(3, 3))
+    steps = np.array([1e-3, -0.5, 2.0])
+    found = trace(lambda w: np.linalg.det(w), a).along(way.ravel(), steps)
+    right = [np.linalg.det(a + t * way) for t in steps]
+    np.testing.assert_allclose(found, right, rtol=1e-9)
 
 
 def _cofactors(a):
