@@ -25,6 +25,29 @@ def test_powers(x, y, by_x, by_y):
     np.testing.assert_allclose(np.concatenate(found), [by_x, by_y], rtol=1e-14)
 
 
+@pytest.mark.parametrize("function", [np.maximum, np.minimum, np.fmax, np.fmin])
+def test_ties_of_two_are_shared(function):
+    """As central differences see them: half of the slope on either side."""
+    params = [np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.5, 2.0])]
+    found = trace(lambda p: np.sum(function(*p)), params).gradient()
+    for side in (0, 1):
+        step = [np.zeros(3), np.zeros(3)]
+        step[side] += 1e-3
+        up, down = (
+            function(params[0] + t * step[0], params[1] + t * step[1]) for t in (1, -1)
+        )
+        np.testing.assert_allclose(found[side], (up - down) / 2e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3, 4), (3, 1)), ((1, 4), (3, 4)), ((3, 1), (1, 4))]
+)
+def test_an_axis_of_one_goes_along_with_a_longer_one(shapes, rng):
+    params = [rng.normal(size=shape) for shape in shapes]
+    program = trace(lambda p: np.einsum("ij,ij->i", *p).sum(), params)
+    assert np.isclose(program.value, np.sum(params[0] * params[1]), rtol=1e-13)
+
+
 def test_determinants_of_which_some_are_zero(rng):
     """That of a matrix of rank n - 1 has a derivative, its adjugate transposed."""
     a = rng.normal(size=(3, 3, 3))
