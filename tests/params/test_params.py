@@ -1,6 +1,7 @@
 """Nests of arrays, their vector and the names of their entries."""
 
 import json
+import threading
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import fastgrad as fg
 from fastgrad.params.bounds import limits
+from fastgrad.params.claims import claimed
 from fastgrad.params.nest import Nest
 
 Pair = namedtuple("Pair", "w b")
@@ -398,3 +400,19 @@ def test_a_gradient_of_a_layer_may_be_a_pair():
     nest = Nest(Layer(np.ones(2), 1.0))
     for pair in ((np.array([1.0, 2.0]), 3.0), [np.array([1.0, 2.0]), 3.0]):
         assert nest.vector(pair, "grads").tolist() == [1.0, 2.0, 3.0]
+
+
+def test_one_array_in_common_is_enough_to_wait():
+    W, V, order = np.ones(2), np.ones(3), []
+
+    def other():
+        with claimed([V]):
+            order.append("other")
+
+    thread = threading.Thread(target=other)
+    with claimed({"W": W, "V": V}), claimed([W[:1]]):
+        thread.start()
+        thread.join(0.1)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "other"]
