@@ -2,6 +2,7 @@ import copy
 import json
 import pickle
 import re
+import sys
 import tracemalloc
 import warnings
 from decimal import Decimal
@@ -962,3 +963,41 @@ def test_only_a_scaler_can_be_merged():
     scaler = fg.StandardScaler().fit([[1.0], [2.0]])
     with pytest.raises(TypeError, match="`other` must be a StandardScaler, got int"):
         scaler.merge(3)
+
+
+@pytest.mark.parametrize("axis", [0, (0, 2), 1])
+def test_moments_of_any_axes_go_through_all_slabs(axis, monkeypatch, rng):
+    monkeypatch.setattr(sys.modules["fastgrad.statistics.moments"], "_SLAB", 64)
+    x = rng.integers(-50, 50, (17, 9, 6))
+    found = fg.moments(x, axis=axis)
+    np.testing.assert_allclose(found.mean, x.mean(axis), rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(found.var, x.var(axis), rtol=1e-13)
+
+
+def test_infinities_in_a_few_rows_are_reported_by_column():
+    for rows in (2, 3, 70):
+        x = np.ones((rows, 3))
+        x[-1, 1] = np.inf
+        with pytest.raises(ValueError, match=r"got infinity in column 1\."):
+            fg.StandardScaler().fit(x)
+
+
+def test_weights_once_given_count_further_rows():
+    scaler = fg.StandardScaler().partial_fit(np.eye(2), sample_weight=[0.5, 2.0])
+    assert scaler.n_samples_seen_ == 2.5
+    assert scaler.partial_fit(np.eye(2)).n_samples_seen_ == 4.5
+
+
+def test_columns_that_are_numbers_are_no_names():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.eye(2))
+    scaler = fg.StandardScaler().fit(frame)
+    assert not hasattr(scaler, "feature_names_in_")
+    assert scaler.get_feature_names_out().tolist() == ["x0", "x1"]
+
+
+def test_sparse_matrices_without_rows_are_refused():
+    from scipy import sparse
+
+    with pytest.raises(ValueError, match=r"0 sample|at least|empty"):
+        fg.StandardScaler(with_mean=False).fit(sparse.csr_array((0, 3)))
