@@ -1,5 +1,6 @@
 """Memory: what is kept, what cannot fit, and what happens when there is none left."""
 
+import errno
 import importlib.util
 import os
 import subprocess
@@ -195,6 +196,25 @@ def test_kernels_that_run_out_of_memory(method, after, rng, monkeypatch):
     report = fg.check_gradient(loss, params, grads)
     assert report.ok
     assert "ran out of memory" in (report.fallback or "") or len(calls) <= after
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_kernels_without_a_workspace(factor, rng, monkeypatch):
+    """An address space with no room for it is memory that ran out."""
+    loss, params, grads = network(rng)
+    given = {name: factor * slope for name, slope in grads(params).items()}
+
+    def refused(*_):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("fastgrad._kernels._replay.mmap", refused)
+    report = fg.check_gradient(loss, params, given)
+    assert report.verdict == ("correct" if factor == 1 else "wrong")
+    assert "ran out of memory" in report.fallback
+    if factor == 2:
+        assert "scale" in {cause.code for cause in report.causes}
+    with pytest.raises(MemoryError):
+        fg.check_gradient(loss, params, given, engine="compiled")
 
 
 @pytest.mark.parametrize(

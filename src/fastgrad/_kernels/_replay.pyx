@@ -246,7 +246,10 @@ cdef class Replayer:
         self.num_threads = num_threads
         # Room for the lanes of all of every value, of which bundles touch few pages: they
         # are committed as they are touched. Rows are 64-byte aligned.
-        self.work = np.frombuffer(mmap(-1, max(8, 8 * num_threads * work_size)))
+        try:
+            self.work = np.frombuffer(mmap(-1, max(8, 8 * num_threads * work_size)))
+        except OSError as error:
+            raise MemoryError("no room for the workspace") from error
         work = self.work[:num_threads * work_size].reshape(num_threads, work_size)
         for i in range(num_threads):
             self.states[i].work = &work[i, 0] if work_size else NULL

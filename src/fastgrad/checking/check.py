@@ -331,7 +331,9 @@ def _say_how_long(losses: Losses, entries: int, method: str) -> None:
 def _refuse_too_large(losses: Losses, coverage: str | int) -> None:
     """Raise MemoryError before anything is measured that cannot be kept."""
     size = losses.nest.size
-    instead = "pass `coverage=100`, or check block by block"
+    instead = "check block by block, by `blocks=`"
+    if coverage == "full":
+        instead = f"pass `coverage=100`, or {instead}"
     what = f"a check of {size:,} entries"
     refuse_too_large(planned(size, coverage), what, instead)
 
