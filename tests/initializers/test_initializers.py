@@ -146,6 +146,18 @@ def test_numpys_global_state_is_not_touched():
     assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_distributions_away_from_zero_fill_what_is_given(dtype):
+    for scheme, options in [
+        (init.uniform, {"low": 1.0, "high": 3.0}),
+        (init.normal, {"mean": 2.0, "std": 0.5}),
+    ]:
+        out = np.zeros((5, 4), dtype)
+        assert scheme((5, 4), out=out, seed=3, **options) is out
+        assert np.array_equal(out, scheme((5, 4), dtype=dtype, seed=3, **options))
+        assert 1.0 < out.mean() < 3.0
+
+
 def test_a_memory_map_is_filled_in_place(tmp_path):
     """On disk, without a copy."""
     out = np.memmap(tmp_path / "w", np.float32, "w+", shape=(40, 50))
