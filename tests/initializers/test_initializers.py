@@ -139,6 +139,13 @@ def test_a_generator_gives_up_four_words_whatever_the_size():
     assert not np.array_equal(init.he_normal((3, 4), seed=one), first)
 
 
+def test_generators_give_as_many_tensors_as_there_are_generators():
+    first = {
+        float(init.normal(1, seed=np.random.default_rng(k))[0]) for k in range(200)
+    }
+    assert len(first) == 200
+
+
 def test_numpys_global_state_is_not_touched():
     """Nor read."""
     before = np.random.get_state()[1].copy()  # noqa: NPY002
