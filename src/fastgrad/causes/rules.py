@@ -178,7 +178,7 @@ def _closed(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
     """What is several operations here: each form with the farthest value it is of."""
     found: dict[str, Rule] = {}
     for x, way in origins(reverse, node):
-        if not np.isfinite(x.value).all():
+        if not (x.value.size and np.isfinite(x.value).all()):
             continue
         sums = [n for n in way if n.op == "sum" and n.inputs[0].shape == x.shape]
         if sums:
