@@ -302,6 +302,20 @@ def test_every_public_function_and_argument_is_called_malformed():
         )
 
 
+@pytest.mark.parametrize("further", [{}, {"args": (1.0, 2.0)}])
+def test_functions_that_do_not_take_the_parameters(further):
+    """It is said what they must take, and what these do."""
+    p = np.ones(2)
+    with pytest.raises(
+        TypeError, match=r"`loss` must take the parameters.*got <lambda>"
+    ):
+        fg.check_gradient(lambda: 1.0, p, p, **further)
+    with pytest.raises(
+        TypeError, match=r"`grads` must take the parameters, got <lambda>"
+    ):
+        fg.check_gradient(lambda p: p @ p, p, lambda: p)
+
+
 def test_long_and_strange_values_are_quoted_shortly():
     class Endless:
         def __repr__(self):

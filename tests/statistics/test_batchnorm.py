@@ -326,11 +326,11 @@ def test_bad_arguments_of_batch_norm(x, keywords, message):
 
 def test_a_failed_batch_updates_nothing():
     bn = fg.BatchNorm(3)
-    for x in (np.ones((1, 3)), np.ones((5, 2))):
-        with pytest.raises(ValueError, match=r"`(x|gamma)` must"):
-            bn(x)
-    with pytest.raises(ValueError, match=r"`gamma` must have shape \(2,\)"):
-        bn(np.ones((5, 2)), training=False)
+    with pytest.raises(ValueError, match="`x` must"):
+        bn(np.ones((1, 3)))
+    for training in (True, False):
+        with pytest.raises(ValueError, match="`x` must have 3 channels along axis 1"):
+            bn(np.ones((5, 2)), training=training)
     assert bn.num_batches == 0
     assert not bn.running_mean.any()
 

@@ -120,6 +120,26 @@ def test_a_flat_neighbourhood_is_not_ignorance():
     assert audited(lambda w: max(0.0, float(w[0]) - 2.0), np.ones(1)) == []
 
 
+@pytest.mark.parametrize("bounds", [None, (0.5, 2.5)])
+def test_a_constant_loss_is_asked_where_it_is_defined(bounds):
+    """No parameter changes its sign, or leaves its bounds."""
+    seen = []
+
+    def constant(w):
+        seen.append(np.array(w))
+        assert (np.asarray(w) > 0).all()
+        return 1.0
+
+    with pytest.raises(ValueError, match="`loss` must depend on `params`"):
+        fg.check_gradient(
+            constant, np.array([1.0, 2.0]), np.zeros(2), bounds=bounds, engine="python"
+        )
+    assert np.min(seen) > 0
+    if bounds is not None:
+        assert np.min(seen) >= 0.5
+        assert np.max(seen) <= 2.5
+
+
 @pytest.mark.parametrize("given", ["arrays", "callable", "returned"])
 def test_gradients_are_copied(given):
     """However they are given, gradients come back as copies, block by block."""

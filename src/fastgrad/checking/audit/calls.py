@@ -18,7 +18,7 @@ from fastgrad._arguments import refuse_other_arguments
 from fastgrad._arrays import AnyArray
 from fastgrad.checking.audit.generators import Generators
 from fastgrad.checking.jacobians import Outputs
-from fastgrad.losses import Losses, grads_of, keep_signs
+from fastgrad.losses import Losses, grads_of
 from fastgrad.params import Nest, Vector
 from fastgrad.reports import Block, Blocks, Cause, GradientReport, Verdict
 
@@ -29,8 +29,7 @@ _ROUNDINGS = 16
 # how much it must fade from one to the next.
 _MORE_CALLS, _SETTLING = 4, 0.8
 # Distances, in units of the parameters' own size, at which a loss must have changed.
-_DISTANCES = (1e-4, -1e-4, 1e-2, -1e-2, 1.0, -1.0)
-_WITHIN = 0.95  # of a parameter that is not zero: how far it is moved
+_DISTANCES = (1e-4, -1e-4, 1e-2, -1e-2, 1.0, -0.45, 10.0)
 
 
 class ConstantLossError(ValueError):
@@ -336,15 +335,11 @@ def _reason(generators: list[str]) -> str:
 
 
 def _refuse_constant(losses: Losses, direction: Vector) -> None:
-    some = 0
-    for distance in _DISTANCES[2:]:
-        move = distance * direction
-        keep_signs(move, losses.theta, _WITHIN)
-        rise = _known(losses.along(move, 1.0))
-        if rise.any():
-            return
-        some += rise.size
-    if not some:  # it has no value elsewhere
+    # Away from zero, or half of the way there: beyond, the loss may be another.
+    outward = np.copysign(direction, losses.theta)
+    rises = (losses.along(outward, distance) for distance in _DISTANCES[2:])
+    known = [rise for rise in map(_known, rises) if rise.size]
+    if not known or np.any(known):  # it has no value elsewhere, or another
         return
     own = "needs those arrays themselves in `params`: writable, and not copies."
     if losses.engine in ("workers", "vectorized"):

@@ -5,6 +5,7 @@
   `tolerances` that the arithmetic of a gradient has.
 - `verdict`: the rounds of judging. Inside its bar an entry is correct at once; outside
   it is one of the `suspects`, which are tried again.
+- What hides an error: the terms of other entries, where `own_terms` are far smaller.
 - What looks like an error and is none: `ties` of several kinks, `zeros` and what is
   small, losses too `steep` for the steps, the `inner_rounding` of a loss, terms lost in
   `cancellation` in the gradient, the `condition` of a matrix, `solvers` that stop
