@@ -19,7 +19,7 @@ from fastgrad.program.graph import Node
 from fastgrad.program.primitives import ops
 from fastgrad.program.program import Program
 
-_LARGEST = 1 << 22  # numbers that a program computes: their gradients have to fit
+_LARGEST = 1 << 18  # numbers that a program computes: a gradient of each is kept
 #: Operations whose derivatives add up terms of both signs.
 _PRODUCTS = frozenset({"contract", "multiply", "divide"})
 #: Those whose derivatives cancel inside.
