@@ -224,7 +224,6 @@ def check_jacobian(
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
-@np.errstate(all="ignore")  # where numbers overflow they are not known
 def checked(
     problem: Problem,
     analytic: NDArray[Any],
@@ -259,7 +258,8 @@ def checked(
     steps = problem.steps_of_entries()
     calibration = calibrate(entries, rng, method=problem.method, step=steps)
     index = covered(entries, coverage, gradient, rng)
-    found = judge(entries, calibration, gradient, index, rng)
+    with np.errstate(all="ignore"):  # where numbers overflow they are not known
+        found = judge(entries, calibration, gradient, index, rng)
     entries.let_go()
     _scale(found, entries.units if coverage == "full" else entries.units[index])
     _scale(found.open, entries.units[found.open.index], "floor")
