@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.special
 
 import fastgrad as fg
+from fastgrad.causes.readings import Names
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(7, 4)), RNG.normal(size=(7, 4))
@@ -178,3 +180,39 @@ def test_a_line_in_a_loop_is_repaired_in_all_turns(kind):
 
 def test_the_loop_is_right():
     assert fg.check_gradient(sequence_loss, CELL, lambda p: unrolled(p, **RIGHT)).ok
+
+
+CALLS = {
+    "square": lambda q: q**2,
+    "cube": lambda q: q**3,
+    "fourth power": lambda q: q**4,
+    "root": lambda q: q**0.5,
+    "inverse": lambda q: q**-1,
+    "power": lambda q: q**2.5,
+    "mean": np.mean,
+    "variance": np.var,
+    "deviation": np.std,
+    "norm": np.linalg.norm,
+    "sinc": np.sinc,
+    "expit": scipy.special.expit,
+    "softmax": scipy.special.softmax,
+    "logsumexp": scipy.special.logsumexp,
+    "product": lambda q: q * q,
+    "difference": lambda q: 1 - q,
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_values_are_called_by_what_gives_them(name):
+    """However many operations a call is made of."""
+
+    def total(p):
+        return np.sum(CALLS[name](p["q"]))
+
+    q = np.linspace(0.3, 2.0, 6)
+    program = fg.trace(total, {"q": q})
+    last = program.nodes[-1]
+    value = last.inputs[0] if last.label == "np.sum" else last
+    said = Names(program.nodes)(value).strip("`")
+    found = eval(said, {"np": np, "scipy": scipy, "q": q})
+    np.testing.assert_allclose(found, value.value, rtol=1e-12)

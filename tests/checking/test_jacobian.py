@@ -146,6 +146,14 @@ def test_hessian():
         ((fun, X, jac), {"seed": -1}, ValueError, "`seed` must be"),
         ((lambda x: x[x == X], X, np.eye(6)), {}, ValueError, "as many outputs"),
         ((lambda x: x * np.nan, X, jac), {}, ValueError, "`fun` must be finite"),
+        ((fun, X[:0], jac), {}, ValueError, "`x` must have at least one"),
+        ((lambda x: x[:0], X, jac), {}, ValueError, "outputs of `fun` must have"),
+        (
+            (np.zeros_like, X, np.zeros((6, 6))),
+            {"sparsity": np.zeros((6, 6))},
+            ValueError,
+            "`sparsity` must have at least one",
+        ),
     ],
 )
 def test_bad_arguments(arguments, options, error, message):

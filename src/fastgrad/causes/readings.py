@@ -23,7 +23,7 @@ BITS = {"own": 5.0, "parameter": 5.5, "constant": 6.0, "value": 6.5, "slope": 6.
 BITS["gradient"] = 9.0
 _DEEP = 3  # operations of an expression that are told
 _SIGNS = {"np.add": "+", "np.subtract": "-", "np.multiply": "*", "np.divide": "/"}
-_SIGNS["np.matmul"] = "@"
+_SIGNS |= {"np.matmul": "@", "np.power": "**"}
 _ENDS = 4  # turns of a loop, from either end, that may be read outside
 _MOST = 1 << 23  # elements of all that may be read in one place
 
@@ -299,7 +299,9 @@ class Names:
             return name
         if not deep:
             return "(...)"
-        some = [self._text(x, deep - 1) for x, _ in given(node)]
+        some = [self._text(x, deep - 1) for x in _operands(node)]
+        if node.label == "np.power" and node.op != "power":
+            some = [some[0], f"{_exponent(node):g}"]
         if node.label == "[...]":
             return f"{some[0]}[...]"
         if node.label == "np.transpose":
@@ -319,10 +321,31 @@ def given(
     It may be several operations.
     """
     for i, x in enumerate(node.inputs):
-        if (x.source.site, x.label) == (node.source.site, node.label) and x.inputs:
+        if _is_part(x, node):
             yield from given(x, (*path, i))
         else:
             yield x, (*path, i)
+
+
+def _is_part(x: Node, node: Node) -> bool:
+    """Whether a value is made by the call that makes another one of it."""
+    return (x.source.site, x.label) == (node.source.site, node.label) and x.inputs != ()
+
+
+def _operands(node: Node) -> list[Node]:
+    """What a call is applied to, but for numbers that only its operations are told."""
+    found = [x for x, _ in given(node)]
+    if not any(_is_part(x, node) for x in node.inputs):
+        return found
+    return [x for x in dict.fromkeys(found) if x.size > 1 or x.op != "constant"]
+
+
+def _exponent(node: Node) -> float:
+    """Of a power that is computed without one."""
+    parts = (_exponent(x) if _is_part(x, node) else 1.0 for x in node.inputs)
+    return sum(parts) * {"square": 2.0, "sqrt": 0.5, "reciprocal": -1.0}.get(
+        node.op, 1.0
+    )
 
 
 def _assigned(code: str) -> str | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from program_functions import trace
-from scipy import stats
+from scipy import special, stats
 
 from fastgrad.program.primitives.meanings.densities import CONTINUOUS
 
@@ -90,3 +90,32 @@ def test_densities_beyond_their_ends_are_flat(name):
     found = trace(lambda w: np.sum(pdf(w, *shapes)), z).gradient()
     inside = (pdf(z[1] + 1e-6, *shapes) - pdf(z[1] - 1e-6, *shapes)) / 2e-6
     np.testing.assert_allclose(found, [0.0, inside, 0.0], rtol=1e-6, atol=1e-9)
+
+
+ROUND = np.array([-20.0, -10.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 5.0, 20.0])
+#: Functions without a bend that are computed by several formulas, and where they are so.
+SMOOTH = {
+    "log_ndtr": (special.log_ndtr, ROUND),
+    "norm.logcdf": (stats.norm.logcdf, ROUND),
+    "norm.logsf": (stats.norm.logsf, ROUND),
+    "logistic.pdf": (stats.logistic.pdf, ROUND),
+    "logistic.logpdf": (stats.logistic.logpdf, ROUND),
+    "gamma": (special.gamma, ROUND[ROUND > 0]),
+    "rgamma": (special.rgamma, ROUND[ROUND > 0]),
+    "gammaln": (special.gammaln, ROUND[ROUND > 0]),
+    "digamma": (special.digamma, ROUND[ROUND > 0]),
+    "expit": (special.expit, ROUND),
+    "log_expit": (special.log_expit, ROUND),
+    "erfcx": (special.erfcx, ROUND),
+    "t.logpdf": (lambda x: stats.t.logpdf(x, 4.0), ROUND),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_formulas_do_not_change_where_variables_are_likely_to_be(name):
+    """A change across a seam is told as one of a kink, and rounded by its ends."""
+    function, x = SMOOTH[name]
+    program = trace(lambda w: np.sum(function(w)), x)
+    entry = np.arange(2 * x.size) % x.size
+    _, crossed = program.at_entries(entry, np.repeat([1e-7, -1e-7], x.size))
+    assert not crossed.any()

@@ -85,6 +85,7 @@ class Problem:
             raise refusal(ValueError, "vectorized", must, vectorized)
         one = _of_one(function("fun", fun)) if vectorized else fun
         self.flat = FlatFunction(one, x, args, kwargs)
+        _refuse_nothing("`x`", self.flat.point.size)
         self.outputs = Outputs(self.flat, self.flat.point, workers)
         self.outputs.fun = self.flat.plain()
         if self.flat.is_complex:
@@ -99,6 +100,7 @@ class Problem:
             nest = self._nest()
             self.outputs.lower, self.outputs.upper = limits(nest, bounds, "x")
         self.shape = len(self.outputs.at_x), self.outputs.x.size
+        _refuse_nothing("the outputs of `fun`", self.shape[0])
         self.sparsity = sparsity
         if sparsity is None:
             m, n = self.shape
@@ -163,6 +165,7 @@ class Problem:
 
     def entries(self) -> Entries:
         """Return the entries as parameters of losses."""
+        _refuse_nothing("`sparsity`", self.column.size)
         if self.flat.nested:
             self.sort()
         return Entries(self.outputs, self.row, self.column, self.group, self._parts())
@@ -381,6 +384,12 @@ class Problem:
             raise ValueError(
                 f"`{self.given}` must have shape {self.shape}, got {matrix.shape}."
             )
+
+
+def _refuse_nothing(what: str, size: int) -> None:
+    """Raise where there is nothing to differentiate, or by nothing."""
+    if not size:
+        raise ValueError(f"{what} must have at least one entry, got none.")
 
 
 def _in_a_row(parts: Sequence[Array]) -> Array:

@@ -57,8 +57,7 @@ def _gamma(z, a):
 
 
 def _logistic(z):
-    y = -np.abs(z)
-    return y - 2.0 * np.log1p(np.exp(y))
+    return z - 2.0 * np.logaddexp(0.0, z)
 
 
 def _t(z, df):

@@ -152,4 +152,5 @@ means("numpy.logaddexp.accumulate")(_running(np.logaddexp, -np.inf))
 
 @means("numpy.logaddexp.reduce")
 def logaddexp_reduce(array, axis=0, keepdims=False):
-    return logsumexp(array, axis, keepdims=keepdims)
+    x = asarray(array)
+    return logsumexp(x, axis, keepdims=keepdims) if x.ndim else x

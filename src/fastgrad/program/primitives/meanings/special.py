@@ -168,19 +168,19 @@ ndtr = without_scipy(normal_below)
 
 #: (2k - 1)!! with alternating signs, from the last to the first: A&S 26.2.12.
 _MILLS = [(-1) ** k * float(math.prod(range(1, 2 * k, 2))) for k in range(9, -1, -1)]
-#: From here down the asymptotic series has every digit.
-_TAIL = -20.0
+#: From here down the asymptotic series has every digit, and from here up the logarithm
+#: of what is left to 1. Differences across a seam are rounded: few variables are there.
+_TAIL, _UPPER = -20.1, 0.6745
 
 
 @means("scipy.special.log_ndtr")
 def log_ndtr(x):
     near, far = np.maximum(x, _TAIL), np.minimum(x, _TAIL)
-    # Above zero the other tail is small, and its logarithm exact.
-    upper = np.log1p(-ndtr(-np.maximum(near, 0.0)))
-    lower = np.log(ndtr(np.minimum(near, 0.0)))
+    upper = np.log1p(-ndtr(-np.maximum(near, _UPPER)))
+    lower = np.log(ndtr(np.minimum(near, _UPPER)))
     series = horner(_MILLS, far**-2)
     tail = -0.5 * far**2 - np.log(-far) - _LOG_ROOT_2PI + np.log(series)
-    return np.where(x < _TAIL, tail, np.where(x > 0.0, upper, lower))
+    return np.where(x < _TAIL, tail, np.where(x > _UPPER, upper, lower))
 
 
 # ---- the gamma function and its kin -------------------------------------------------
@@ -233,8 +233,8 @@ def gammasgn(x):
 
 
 def _sign_of_gamma(x):
-    odd = np.floor(x) % 2.0 != 0.0
-    return np.where((x < 0.0) & odd, -1.0, 1.0)
+    odd = np.floor(np.minimum(x, 0.0)) % 2.0 != 0.0  # no step at positive integers
+    return np.where(odd, -1.0, 1.0)
 
 
 @means("scipy.special.gamma")
