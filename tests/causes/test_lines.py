@@ -226,3 +226,48 @@ def test_parameters_are_untouched():
     before = {k: v.copy() for k, v in RNN.items()}
     report_on(in_a_loop, "carry")
     assert all(np.array_equal(RNN[k], v) for k, v in before.items())
+
+
+def passed_on(function):
+    return function
+
+
+ROWS = np.array([0, 1, 1, 3, 0])
+TARGET = RNG.normal(size=(5, 3))
+
+
+def embedding_loss(p):
+    return np.sum((np.tanh(p["E"][ROWS]) - TARGET) ** 2)
+
+
+def embedding_slopes(p):
+    h = np.tanh(p["E"][ROWS])
+    return 2 * (h - TARGET) * (1 - h**2)
+
+
+@passed_on
+def written_once(p):
+    d = embedding_slopes(p)
+    dE = np.zeros((4, 3))
+    dE[ROWS] += d  # written once
+    return {"E": dE}
+
+
+@passed_on
+def written_early_in_loops(p):
+    d = embedding_slopes(p)
+    dE = np.zeros((4, 3))
+    for k in range(4):
+        dE[ROWS[k]] += d[k]  # written early
+    return {"E": dE}
+
+
+@pytest.mark.parametrize(
+    ("grads", "mark"),
+    [(written_once, "written once"), (written_early_in_loops, "written early")],
+)
+def test_what_is_written_piece_by_piece_is_of_the_lines_that_write(grads, mark):
+    """Not of the one on which the function begins."""
+    params = {"E": RNG.normal(size=(4, 3))}
+    message = fg.check_gradient(embedding_loss, params, grads).causes[0].message
+    assert f"in line {line_of(mark)} of your gradient code" in message

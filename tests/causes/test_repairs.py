@@ -1,5 +1,7 @@
 """The edit of the user's gradient code that makes it right."""
 
+import re
+
 import numpy as np
 import pytest
 import scipy.special
@@ -180,6 +182,48 @@ def test_a_line_in_a_loop_is_repaired_in_all_turns(kind):
 
 def test_the_loop_is_right():
     assert fg.check_gradient(sequence_loss, CELL, lambda p: unrolled(p, **RIGHT)).ok
+
+
+RATE = {"a": np.array([0.5, 1.2, 2.0, -0.4, 0.9]), "s": np.array(0.7)}
+Z = RNG.normal(size=5)
+
+
+def likelihood(p):
+    return np.sum(0.5 * ((Z - p["a"]) / np.exp(p["s"])) ** 2 + p["s"])
+
+
+def residual(p):
+    return (Z - p["a"]) / np.exp(p["s"])
+
+
+def of_rate(p, s):
+    return {"a": -residual(p) / np.exp(p["s"]), "s": s}
+
+
+def scaled_down(p):
+    return of_rate(p, ((1 - residual(p) ** 2) / np.exp(p["s"])).sum())
+
+
+def counted_once(p):
+    return of_rate(p, 1 - (residual(p) ** 2).sum())
+
+
+def normalised(p):
+    g = of_rate(p, (1 - residual(p) ** 2).sum())["a"]
+    return {"a": g / np.sqrt(np.sum(g**2)), "s": (1 - residual(p) ** 2).sum()}
+
+
+@pytest.mark.parametrize(
+    ("grads", "is_clipped"),
+    [(scaled_down, False), (counted_once, False), (normalised, True)],
+)
+def test_what_is_divided_by_a_number_is_clipped_if_that_is_made_of_it(
+    grads, is_clipped
+):
+    causes = fg.check_gradient(likelihood, RATE, grads).causes
+    assert ("clipped" in {cause.code for cause in causes}) == is_clipped
+    for cause in causes:  # a number is not told to be itself
+        assert not re.search(r"(\S+), which is \1\b", cause.message)
 
 
 CALLS = {

@@ -25,6 +25,12 @@ def name_of(factor: float, counts: Mapping[float, str]) -> str | None:
     return None
 
 
+def told(number: float, name: str | None) -> str:
+    """A number, and what it equals where that says more."""
+    text = f"{number:.6g}"
+    return text if name in (None, text) else f"{text}, which is {name}"
+
+
 def is_plain(factor: float, counts: Mapping[float, str]) -> bool:
     """Whether a factor is 1/2, 2 or one of the counts or its inverse."""
     known = [value for n in (2.0, *counts) for value in (n, 1 / n)]

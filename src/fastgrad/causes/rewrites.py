@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.readings import Names, Point, given
-from fastgrad.program import Node, ops, value_of
+from fastgrad.program import Node, ops, topological, value_of
 
 Array = NDArray[np.float64]
 New = Callable[[Node, list[Array], Point, int], Any]
@@ -169,7 +169,9 @@ def _code_of_excess(node: Node, x: Node, others: Sequence[Node]) -> str:
         if not others[0].active and (others[0].value == 1).any():
             return "scale" if others[0].size == 1 else "partial"
         if others[0].size == 1 and x.size > 1:
-            return "clipped" if others[0].active else "scale"
+            if not others[0].active:
+                return "scale"
+            return "clipped" if x in topological(others[0]) else "local_derivative"
     return "local_derivative"
 
 

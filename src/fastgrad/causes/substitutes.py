@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.counts import told
 from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.known import Known, same
 from fastgrad.causes.probes import NOBODYS
@@ -60,8 +61,7 @@ class Substitutes:
 
     def _factor(self, node: Node, factor: float) -> Edit:
         known = self.evidence.factor(factor)
-        text = f"{self.name(node)} is to be multiplied by {factor:.6g}"
-        text += f", which is {known}" if known else ""
+        text = f"{self.name(node)} is to be multiplied by {told(factor, known)}"
         bits = 4.0 if known else _NAMED
         for i, x in enumerate(node.inputs):
             if node.op in ("multiply", "divide") and not (x.active or x.value.ndim):
@@ -82,7 +82,7 @@ class Substitutes:
                     text = f"{c:.6g} stands where {c + term:.6g} is due"
                     yield Edit("scale", text, _SURE, _more(term))
         if known := self.evidence.factor(term):
-            text = f"{term:.6g}, which is {known}, is to be added to {self.name(node)}"
+            text = f"{self.name(node)} is to be increased by {told(term, known)}"
             yield Edit("accumulation", text, _SURE, _more(term), inserted=True)
 
     # ---- other arrays

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastgrad.causes.counts import told
 from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.patterns import is_statistic
 from fastgrad.causes.reverse import Reverse, stretched
@@ -73,8 +74,8 @@ def factor_words(
         text = f"the gradient that {{op}} sends to {what} is averaged, not summed"
         return "reduction", text, 0.8
     name = evidence.factor(kept)
-    text = f"what {{op}} sends to {what} is multiplied by {kept:.6g}"
-    return "scale", text + (f", which is {name}" if name else ""), 4.0 if name else 11.0
+    text = f"what {{op}} sends to {what} is multiplied by {told(kept, name)}"
+    return "scale", text, 4.0 if name else 11.0
 
 
 def _constant(node: Node, i: int) -> float | None:

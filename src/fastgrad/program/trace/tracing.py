@@ -125,10 +125,15 @@ def trace_blocks(
 
 
 def _node(recording: Recording, value: Any) -> Node:
-    """The node of a result, traced or not."""
+    """The node of a result, traced or not; where it was written to, of that line."""
     if isinstance(value, np.ndarray):
         value = recording.lift(value)
-    return value.node if isinstance(value, Traced) else graph.constant(value)
+    if not isinstance(value, Traced):
+        return graph.constant(value)
+    if value.memory.version:
+        with sources.spoken("[...]", value.memory.pieces[-1].source):
+            return value.node
+    return value.node
 
 
 def _recorded(
