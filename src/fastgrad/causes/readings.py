@@ -107,16 +107,16 @@ class Readings:
             some += self._turns(turns)
         yield from some
         for one in some:
-            ndim = one.of(self.point, 0).ndim
             if one.role == "gradient":
                 continue
-            if ndim == 2:
+            shapes = [np.shape(one.of(self.point, k)) for k in range(turns)]
+            axes = {len(shape) for shape in shapes}
+            if axes == {2}:
                 yield one._replace(name=_after(one.name, ".T"), of=_turned(one.of))
-            if ndim == 1:
+            if axes == {1}:
                 name = _after(one.name, "[:, None]")
                 yield one._replace(name=name, of=_column(one.of))
-            every = [np.shape(one.of(self.point, k))[:1] for k in range(turns)]
-            if turns > 1 and set(every) == {(turns,)}:
+            if turns > 1 and {shape[:1] for shape in shapes} == {(turns,)}:
                 yield one._replace(name=f"a row of {one.name}", of=_row(one.of))
 
     def _singles(self) -> Iterator[Reading]:
