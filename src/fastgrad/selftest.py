@@ -35,12 +35,12 @@ def _parameters_untouched() -> bool:
 
     def loss(p: dict[str, Array]) -> Any:
         if p["W"][1, 1] != before["W"][1, 1]:
-            raise RuntimeError
+            raise KeyboardInterrupt
         return _loss(p)
 
     try:
         check_gradient(loss, params, _gradient, engine="python")
-    except RuntimeError:
+    except KeyboardInterrupt:
         return all(np.array_equal(params[name], before[name]) for name in before)
     return False
 
@@ -64,7 +64,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "a correct gradient is found correct": _correct_gradient,
     "one entry that is 1 % off is found, and no other": _planted_error,
     "the fastest engine and the Python function agree": _same_everywhere,
-    "parameters are restored bit for bit, even if the loss fails": (
+    "parameters are restored bit for bit, even if it is interrupted": (
         _parameters_untouched
     ),
     "right gradients of 40 networks raise no alarm": _no_false_alarms,

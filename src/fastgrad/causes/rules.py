@@ -229,9 +229,8 @@ def _of_weights(
         sent = g - symbol("p", p) * np.sum(g, axis=axes, keepdims=True)
         yield Rule("log-softmax", node, x, None, g, sent, _other_weights(x, axes))
     elif _is(node, np.log(np.exp(v).sum(axis=axes))):
-        whole: Any = g
-        whole = whole if g.ndim == v.ndim else np.expand_dims(whole, axes)
-        weighed: Any = np.broadcast_to(whole, v.shape) * symbol("p", p)
+        kept = tuple(1 if i in axes else n for i, n in enumerate(v.shape))
+        weighed: Any = np.broadcast_to(np.reshape(g, kept), v.shape) * symbol("p", p)
         yield Rule("log-sum-exp", node, x, None, g, weighed, _other_weights(x, axes))
 
 

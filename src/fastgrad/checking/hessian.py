@@ -24,7 +24,7 @@ from fastgrad.checking.jacobians import (
     pattern,
 )
 from fastgrad.checking.weighted import with_causes
-from fastgrad.losses import Reduction, add_note, make_losses
+from fastgrad.losses import OUTSIDE, Reduction, add_note, make_losses
 from fastgrad.params import Nest, limits
 from fastgrad.reports import GradientReport
 
@@ -116,7 +116,7 @@ def numerical_hessian(
             what = f"a Hessian of {size:,} x {size:,} entries"
             refuse_too_large(40.0 * size * size, what, "pass `sparsity`")
         row, column = pattern(sparsity, size, size)
-        losses.forgive()
+        losses.forgive(OUTSIDE)
         refuse_random(losses)
         curvatures = Curvatures(losses, step)
         measured = curvatures.entries(row, column)

@@ -16,7 +16,7 @@ from fastgrad.checking.differences import (
     slopes_of,
 )
 from fastgrad.checking.judgement import InnerRounding
-from fastgrad.losses import Options, make_losses
+from fastgrad.losses import OUTSIDE, Options, make_losses
 
 
 @public_with(make_losses)
@@ -111,7 +111,7 @@ def numerical_gradient(
             'Cheaper: `method="forward"`, `return_error=False`, `workers=` with an '
             "executor. `progress=False` says nothing.",
         )
-        losses.forgive()
+        losses.forgive(OUTSIDE)
         refuse_random(losses)
         given, few = Given.of(losses.nest, step), len(index) <= SEVERAL
         slopes = slopes_of(losses, index, method, given, return_error, rng, few)

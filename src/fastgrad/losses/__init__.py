@@ -30,7 +30,7 @@ losses are open, other threads that ask for losses of the same arrays wait.
 
 from fastgrad.losses.crew import Crew
 from fastgrad.losses.engines import Options, as_program, make_losses, trace
-from fastgrad.losses.interface import OF_LOSS, Losses, add_note, keep_signs
+from fastgrad.losses.interface import OF_LOSS, OUTSIDE, Losses, add_note, keep_signs
 from fastgrad.losses.program import CompiledLosses
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.randomness import GlobalGenerator
@@ -38,6 +38,7 @@ from fastgrad.losses.reduction import Reduction, grads_of
 
 __all__ = [
     "OF_LOSS",
+    "OUTSIDE",
     "CompiledLosses",
     "Crew",
     "GlobalGenerator",

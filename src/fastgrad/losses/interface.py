@@ -12,6 +12,10 @@ from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.losses.reduction import Reduction
 from fastgrad.params import Nest, Vector
 
+# What a loss raises outside its domain: LinAlgError is a ValueError, a warning where
+# warnings are errors.
+OUTSIDE = (ArithmeticError, AssertionError, IndexError, ValueError, Warning)
+
 _PIECE = 2**14  # entries whose moves are shortened at once
 
 # How a note on an exception that the user's loss raised begins.
@@ -45,9 +49,9 @@ class Losses(abc.ABC):
         How many losses have been evaluated so far.
     seconds : float
         That the user's function took for one of them, the first.
-    lenient : bool
-        Whether a loss that raises at a perturbed point, as outside of its domain, is
-        nan there. Otherwise, and at theta, its exception comes through.
+    lenient : tuple of type
+        A loss that raises one of these at a perturbed point, as outside of its domain,
+        is nan there. What else it raises, and at theta, comes through.
     raised : Exception or None
         The first that did not come through.
     loss : callable
@@ -81,7 +85,7 @@ class Losses(abc.ABC):
     returns_grads: bool = False
     fallback: str | None = None
     num_threads: int = 1
-    lenient: bool = False
+    lenient: tuple[type[Exception], ...] = ()
     raised: Exception | None = None
     program: Any = None
     untraceable: bool = False
@@ -182,20 +186,20 @@ class Losses(abc.ABC):
     def restore(self) -> None:  # noqa: B027 (most engines move nothing)
         """Put the parameters back, bit for bit."""
 
-    def forgive(self) -> None:
-        """Be lenient from now on."""
-        self.lenient = True
+    def forgive(self, kinds: tuple[type[Exception], ...]) -> None:
+        """Be lenient with these kinds of exceptions from now on."""
+        self.lenient = kinds
 
     def _forgives(self, error: BaseException) -> bool:
         """Whether the loss has no value where it raised this: it is out of its domain.
 
-        Whatever kind that is: each library has its own. Memory is another matter.
+        Memory is another matter.
         """
-        if not isinstance(error, Exception) or isinstance(error, MemoryError):
+        if not isinstance(error, self.lenient) or isinstance(error, MemoryError):
             return False
-        if self.lenient and self.raised is None:
+        if self.raised is None:
             self.raised = error
-        return self.lenient
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -244,10 +248,10 @@ class Substitute(Losses):
         """See `Losses`; what the function raised."""
         return self.here.raised
 
-    def forgive(self) -> None:
+    def forgive(self, kinds: tuple[type[Exception], ...]) -> None:
         """See `Losses.forgive`."""
-        self.here.forgive()
-        super().forgive()
+        self.here.forgive(kinds)
+        super().forgive(kinds)
 
     def evaluate(self) -> Any:
         """See `Losses.evaluate`."""

@@ -13,7 +13,7 @@ _OTHERS = 60
 _TRACES = 4
 #: By how much making it may take longer than the whole check by the function: so many
 #: times, and seconds. Where it is close, exact differences are worth more.
-_TIMES, _MARGIN = 2, 0.05
+_TIMES, _MARGIN = 2, 0.25
 
 #: Seconds that a whole check may lose with a program.
 _TRIFLE = 3e-3

@@ -35,11 +35,14 @@ class Outputs:
         How often it was.
     many : callable or None
         The function of points stacked along a first axis, where it is given so.
+    lenient : tuple of type
+        Of what `fun` raises next to `x`, in this process: what stands for nan.
     raised : Exception or None
-        The first that `fun` raised next to `x`.
+        The first such exception.
     """
 
     many: Callable[[NDArray[Any]], Any] | None = None
+    lenient: tuple[type[Exception], ...] = ()
     raised: Exception | None = None
 
     def __init__(
@@ -88,7 +91,7 @@ class Outputs:
             return _outputs_moved(self.fun, self.x, point)
         except MemoryError:
             raise
-        except Exception as error:
+        except self.lenient as error:
             self.raised = self.raised or error
             return np.full(self.at_x.size, np.nan)
 
