@@ -124,6 +124,18 @@ def test_an_exception_names_its_perturbation(workers):
     assert any("b[1, 0] = " in note for note in caught.value.__notes__)
 
 
+def test_an_entry_at_which_workers_cannot_evaluate_is_named(workers):
+    """A report says which, and what was raised there."""
+    params = own.shape()
+    report = fg.check_gradient(
+        own.raising, params, own.wrong(params), engine="workers", workers=workers
+    )
+    assert [entry.name for entry in report.wrong] == ["W[2, 3]"]
+    [text] = [note for note in report.notes if note.startswith("undecided")]
+    assert "b[1, 0]" in text
+    assert "raises Picky" in text
+
+
 def test_an_exception_of_a_function_of_many_outputs_names_its_perturbation(workers):
     for where in (None, workers):
         with pytest.raises(ArithmeticError, match="not there") as caught:
