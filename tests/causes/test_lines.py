@@ -271,3 +271,42 @@ def test_what_is_written_piece_by_piece_is_of_the_lines_that_write(grads, mark):
     params = {"E": RNG.normal(size=(4, 3))}
     message = fg.check_gradient(embedding_loss, params, grads).causes[0].message
     assert f"in line {line_of(mark)} of your gradient code" in message
+
+
+NET = {"A": RNG.normal(size=(4, 4)) / 2, "c": RNG.normal(size=4)}
+GOAL = RNG.normal(size=(6, 4))
+
+
+def net_loss(p):
+    return np.mean((np.tanh(X @ p["A"] + p["c"]) - GOAL) ** 2)
+
+
+def sample_by_sample(p, begin=np.zeros_like, stop=None, back=0):
+    """With another beginning, an early end, and slopes of the sample before."""
+    h = np.tanh(X @ p["A"] + p["c"])
+    d = {name: begin(value) for name, value in p.items()}
+    for i in range(6):
+        e = 2 * (h[i] - GOAL[i]) / GOAL.size
+        dz = e * (1 - h[i - back] ** 2)
+        d["A"] += np.outer(X[i], dz)
+        d["c"] += dz
+        if i == stop:
+            break
+    return d
+
+
+@pytest.mark.parametrize(
+    ("mistake", "codes", "said"),
+    [
+        ({"begin": np.ones_like}, {"accumulation"}, "every entry is off by 1,"),
+        ({"begin": lambda x: x * 0 - 0.5}, {"accumulation"}, "entry is off by -0.5,"),
+        ({"stop": 3}, {"partial", "geometry"}, "used only at 0:4 along axis 0"),
+        ({"back": 1}, {"layout"}, "is used where another one is due"),
+    ],
+)
+def test_loops_that_begin_end_or_read_elsewhere(mistake, codes, said):
+    report = fg.check_gradient(net_loss, NET, lambda p: sample_by_sample(p, **mistake))
+    assert report.causes[0].code in codes
+    assert said in report.causes[0].message
+    assert not any("moved by" in cause.message for cause in report.causes)
+    assert fg.check_gradient(net_loss, NET, sample_by_sample).ok

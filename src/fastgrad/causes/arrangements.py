@@ -105,7 +105,9 @@ def _along(axis: int, n: int) -> Iterator[Arrangement]:
 
 
 def _shifted(x: Array, step: int, axis: int) -> Array:
-    """The array moved along an axis, zeros moving in."""
+    """The array moved along an axis, zeros moving in, if it varies there."""
+    if (x == x.take([0], axis)).all():
+        return x
     moved = np.roll(x, step, axis)
     edge = slice(None, step) if step > 0 else slice(step, None)
     np.moveaxis(moved, axis, 0)[edge] = 0

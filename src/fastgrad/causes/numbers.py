@@ -87,6 +87,21 @@ def _linear(evidence: Evidence, block: Block) -> Iterator[Edit]:
             yield edit._replace(text=text, made=made, bits=edit.bits + 1, factor=None)
 
 
+def _begun(evidence: Evidence, block: Block) -> Iterator[Edit]:
+    """The same number is added to every entry."""
+    ones = np.ones_like(block.right)
+    both = _fitted(block, block.given, block.right, ones)
+    if both is None or block.given.size < 3 or abs(both[0] - 1) > 1e-6:
+        return
+    if start := float(np.median((block.given - block.right)[block.known])):
+        text = (
+            f"every entry is off by {start:.6g}, as if it were added to that, not to 0"
+        )
+        made, undo = block.right + start, f"`grads - {start:.6g}`: begin with zeros"
+        bits = -3.0 if evidence.factor(start) else 5.0
+        yield Edit("accumulation", text, made, undo, bits, ("begun", round(start, 9)))
+
+
 def _scaled(evidence: Evidence, block: Block, k: float) -> Iterator[Edit]:
     """A factor, unless it is one; near one it is a rounding."""
     name = evidence.factor(k)
@@ -321,6 +336,7 @@ def _reparametrized(evidence: Evidence, block: Block) -> Iterator[Edit]:
 
 KINDS: tuple[Kind, ...] = (
     _linear,
+    _begun,
     _penalty,
     known_penalty,
     _precision,

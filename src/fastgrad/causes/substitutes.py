@@ -131,6 +131,8 @@ class Substitutes:
     def _reads(self, i: int, x: Node, reading: Reading) -> Edit:
         name, code = self.name(x), self._code_of_other(x, reading)
         text = f"{name} is used where {reading.name} is due"
+        if name == reading.name:
+            text = f"one value of {name} is used where another one is due"
         bits = BITS[reading.role] + (name == reading.name)
         return Edit(code, text, bits, _with(i, reading), reading.nodes, not x.active)
 
