@@ -131,17 +131,19 @@ def exact(function, *args):
     return value if isinstance(value, mpmath.mpf) and mpmath.isfinite(value) else None
 
 
-def differences(function, x, d):
-    """Exact f(x + d) - f(x) and the size to measure errors in, where there are any.
+def differences(function, x, d, base):
+    """Exact f(x + d) - f(x), where that is `base`, and the size to measure errors in, where there are any.
 
     Where the parts of the change that come from one operand each cancel, that is the size
     of the larger part.
     """
-    base, moved = exact(function, *x), [a + e for a, e in zip(x, d, strict=True)]
+    moved = [a + e for a, e in zip(x, d, strict=True)]
     value = exact(function, *moved)
     if base is None or value is None or abs(value - base) > 1e300:
         return None
-    parts = [exact(function, *x[:i], moved[i], *x[i + 1 :]) for i in range(len(x))]
+    parts = [value]
+    if len(x) > 1:
+        parts = [exact(function, *x[:i], moved[i], *x[i + 1 :]) for i in range(len(x))]
     sizes = [
         abs(value - base),
         *(abs(part - base) for part in parts if part is not None),
@@ -155,9 +157,10 @@ def worst(function, x, d, results):
     with mpmath.workprec(1250):
         for i in range(len(x[0])):
             at = [mpmath.mpf(float(a[i])) for a in x]
+            base = exact(function, *at)
             for lane in range(BUNDLE):
                 by = [mpmath.mpf(float(e[i, lane])) for e in d]
-                found = differences(function, at, by)
+                found = differences(function, at, by, base)
                 if found is None:
                     continue
                 ulp = max(mpmath.ldexp(found[1], -52), mpmath.mpf(2) ** -1074)
