@@ -78,6 +78,11 @@ class Known:
         alike = self._alike(node.value)
         return any(id(x) not in self._values for x in alike)
 
+    def is_gradient(self, node: Node) -> bool:
+        """Whether it is one, and no value of the program."""
+        alike = self._alike(node.value)
+        return bool(alike) and all(id(x) not in self._values for x in alike)
+
     def fitting(
         self, value: Array, weight: Array, due: float, close: float
     ) -> Iterator[Array]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
+from fastgrad.causes.codes import at_statistic, is_complex, is_entry
 from fastgrad.causes.evidence import Evidence, Guess
 from fastgrad.causes.known import Known
 from fastgrad.causes.lines import Backward, Located, Place, Repair
@@ -29,6 +30,7 @@ Array = NDArray[np.float64]
 
 _ODD = 9.0  # bits from which on something plainer is looked for
 _BENT = 2.0  # bits of a sign within a function
+_OF_VALUES = ("scale", "local_derivative", "accumulation")
 _ELSEWHERE = 4.0  # bits of an edit that is not where the mistake is bounded
 
 
@@ -61,6 +63,7 @@ class Search:
     ) -> None:
         self.code, self.known, self.budget = code, known, budget
         self.groups = _groups(code)
+        self._complex = {n.source for n in code.nodes if is_complex(n)}
         self.readings = Readings(code.points[0], self.groups)
         self.found: list[Correction] = []
         self._other = other = Substitutes(evidence, known, self.readings)
@@ -172,12 +175,29 @@ class Search:
         except NOBODYS:
             return
         if blocks:
-            if edit.code == "sign" and self.code.is_bent(turns):
-                bits = edit.bits + _BENT
-                edit = edit._replace(code="local_derivative", bits=bits)
+            edit = self._called(edit, turns)
             # Of several mistakes those of the loss's program tell each other apart.
             against = 2 * self.code.spoilt(turns, blocks)
             self.found.append(Correction(edit, turns[0].source, blocks, against))
+
+    def _called(self, edit: Edit, turns: Sequence[Node]) -> Edit:
+        """The edit with the code that it has at its place."""
+        node = turns[0]
+        if edit.code == "sign" and len(turns) == 1 and node.source in self._complex:
+            return edit._replace(code="conjugate")
+        if edit.code == "sign" and self.code.is_bent(turns):
+            bits = edit.bits + _BENT
+            return edit._replace(code="local_derivative", bits=bits)
+        if len(turns) == 1 and is_entry(node) and edit.code in _OF_VALUES:
+            return edit._replace(code="partial")
+        if edit.code in _OF_VALUES and self.code.penalties.issuperset(turns):
+            return edit._replace(code="regularization")
+        if edit.code == "accumulation" and len(turns) == 1:
+            first = self.code.points[0]
+            inputs = [first.values[x] for x in node.inputs]
+            if at_statistic(np.asarray(edit.new(node, inputs, first, 0)), first):
+                return edit._replace(code="cross_term")
+        return edit
 
 
 def _groups(code: Code) -> list[list[Node]]:

@@ -1,19 +1,19 @@
 """Edits of one operation of the user's gradient code that need no other array."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.codes import of_excess, of_factor
 from fastgrad.causes.readings import Names, Point, given
-from fastgrad.program import Node, ops, topological, value_of
+from fastgrad.program import Node, ops, value_of
 
 Array = NDArray[np.float64]
 New = Callable[[Node, list[Array], Point, int], Any]
 
-_CUTTING = ("minimum", "maximum", "np.clip", "builtins.min", "builtins.max")
 _SWAPPED = {
     "add": "subtract",
     "subtract": "add",
@@ -59,8 +59,8 @@ def plain(node: Node, name: Names) -> Iterator[Edit]:
     yield Edit("sign", f"the sign of {what} is wrong", 1.5, _times(-1.0))
     yield from _left_out(node, name)
     yield from _swapped(node, name)
-    code = "regularization" if is_penalty(node) else "scale"
     for factor in (0.5, 2.0):
+        code = of_factor(node, factor)
         text = f"{what} is to be multiplied by {factor:.6g}"
         yield Edit(code, text, 3.5, _times(factor))
     if node.op == "sum":
@@ -80,20 +80,8 @@ def goes(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
     return lead >= 0 and all(a in (1, b) for a, b in pairs)
 
 
-def is_mask(value: Array) -> bool:
-    """Whether an array has one value besides zero."""
-    top, zeros = value.max(initial=0), value == 0
-    return bool(value.size > 1 and (zeros | (value == top)).all() and zeros.any())
-
-
 def _times(factor: float) -> New:
     return lambda node, inputs, point, k: factor * own(node, inputs)
-
-
-def is_penalty(node: Node) -> bool:
-    """Whether it is a parameter times a number."""
-    kinds = {x.op for x in node.inputs}
-    return node.op == "multiply" and kinds == {"parameter", "constant"}
 
 
 def _swapped(node: Node, name: Names) -> Iterator[Edit]:
@@ -137,7 +125,7 @@ def _left_out(node: Node, name: Names) -> Iterator[Edit]:
             continue
         others = [y for y, other in some if other != path]
         text = f"{name(x)} is due where {name(node)} stands"
-        code = _code_of_excess(node, x, others)
+        code = of_excess(node, x, others)
         constant = not x.active and node.active
         bits = 2.5 + 0.5 * i + 4.0 * constant + 4.0 * (code == "partial")
         yield Edit(code, text, bits, _at(path))
@@ -150,35 +138,6 @@ def _at(path: tuple[int, ...]) -> New:
         return point.values[node]
 
     return new
-
-
-def _code_of_excess(node: Node, x: Node, others: Sequence[Node]) -> str:
-    if any(_cuts(n) for n in (node, *others)):
-        return "clipped"
-    if node.op in ("add", "subtract"):
-        if any(is_mask(y.value) for other in others for y in (other, *other.inputs)):
-            return "mask"
-        return "stale" if x.op == "parameter" else "accumulation"
-    if node.op == "where":
-        return "mask"
-    if node.op in ("view", "reshape", "take"):
-        return "layout"
-    if node.op in ("multiply", "divide") and others:
-        if is_mask(others[0].value):
-            return "mask"
-        if not others[0].active and (others[0].value == 1).any():
-            return "scale" if others[0].size == 1 else "partial"
-        if others[0].size == 1 and x.size > 1:
-            if not others[0].active:
-                return "scale"
-            return "clipped" if x in topological(others[0]) else "local_derivative"
-    return "local_derivative"
-
-
-def _cuts(node: Node) -> bool:
-    """Whether it is a bound, or something divided by one."""
-    some = (node, *node.inputs) if node.op == "divide" else (node,)
-    return any(n.op in _CUTTING or n.label in _CUTTING for n in some)
 
 
 # ---- elements that are to be elsewhere -----------------------------------------------

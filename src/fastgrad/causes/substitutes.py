@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.codes import is_mask, of_data, of_factor, of_other
 from fastgrad.causes.counts import told
 from fastgrad.causes.evidence import Evidence
-from fastgrad.causes.known import Known, same
+from fastgrad.causes.known import Known
 from fastgrad.causes.probes import NOBODYS
-from fastgrad.causes.readings import BITS, Point, Reading, Readings, made
-from fastgrad.causes.rewrites import Edit, New, goes, is_mask, is_penalty, own
+from fastgrad.causes.readings import BITS, Point, Reading, Readings
+from fastgrad.causes.rewrites import Edit, New, goes, own
 from fastgrad.causes.views import View
 from fastgrad.program import Node, ops, value_of
 
@@ -69,9 +70,9 @@ class Substitutes:
                 due = c / factor if node.op == "divide" and i else c * factor
                 if due == 1 or self.evidence.factor(due):
                     text, bits = f"{c:.6g} stands where {due:.6g} is due", 3.0
-        code = "reduction" if node.label.endswith("mean") else "scale"
-        if is_penalty(node) and bits < _NAMED:
-            code, bits = "regularization", 0.0
+        code = of_factor(node, factor)
+        if code == "regularization":
+            code, bits = (code, 0.0) if bits < _NAMED else ("scale", bits)
         return Edit(code, text, bits, _times(factor), inserted=bits > 3)
 
     def _term(self, node: Node, term: float) -> Iterator[Edit]:
@@ -90,7 +91,7 @@ class Substitutes:
     def operands(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         """Yield what an operation may read instead."""
         old, node = view.before(turns), turns[0]
-        for i, x in enumerate(node.inputs):
+        for i in range(len(node.inputs)):
             inputs = [n.inputs[i] for n in turns]
             stack = self.readings.of(len(turns)).get(tuple(y.shape for y in inputs))
             if stack is None or any(n not in view.parts for n in turns):
@@ -106,7 +107,7 @@ class Substitutes:
                 chosen = [r for r in stack[0] if self._gives(view, turns, i, r, old)]
             for reading in chosen:
                 if reading.role != "gradient":
-                    yield self._reads(i, x, reading)
+                    yield self._reads(i, inputs, reading)
         if not node.inputs and len(turns) == 1:
             yield from self._constants(node)
 
@@ -124,33 +125,18 @@ class Substitutes:
         for one in some if node.op == "constant" and node.size > 1 else ():
             if one.role != "gradient":
                 text = f"{self.name(node)} stands where {one.name} is due"
-                code = self._code_of_other(node, one)
+                code = of_other([node], one, self.readings.point, self.known)
                 new = _chosen([one])
                 yield Edit(code, text, BITS[one.role], new, one.nodes, True)
 
-    def _reads(self, i: int, x: Node, reading: Reading) -> Edit:
-        name, code = self.name(x), self._code_of_other(x, reading)
+    def _reads(self, i: int, some: Sequence[Node], reading: Reading) -> Edit:
+        x, name = some[0], self.name(some[0])
+        code = of_other(some, reading, self.readings.point, self.known)
         text = f"{name} is used where {reading.name} is due"
         if name == reading.name:
             text = f"one value of {name} is used where another one is due"
         bits = BITS[reading.role] + (name == reading.name)
         return Edit(code, text, bits, _with(i, reading), reading.nodes, not x.active)
-
-    def _code_of_other(self, x: Node, reading: Reading) -> str:
-        """What it is called to read one array for another one."""
-        due = reading.of(self.readings.point, 0)
-        if not x.active and is_mask(x.value) and is_mask(due):
-            return "geometry" if _is_rolled(x.value, due) else "mask"
-        given = reading.role != "slope" and not self.known.has(x.value)
-        if not x.active and x.size > 1 and given:
-            return _moved(x.value, due) or "stale"
-        whole = reading.nodes[0] if reading.nodes else None
-        if whole is not None and _plain(whole) is _plain(x):
-            return "layout"
-        again = whole is None or whole.source.site == x.source.site
-        if reading.made in (made(x), made(_plain(x))) and reading.made and again:
-            return "stale"
-        return _moved(x.value, due) or "local_derivative"
 
     def data(self, constants: Sequence[Node]) -> Iterator[Edit]:
         """Yield what all arrays that the loss does not have may be instead."""
@@ -167,22 +153,8 @@ class Substitutes:
             if len(others) > 1:
                 names = " and ".join(dict.fromkeys(one.name for one in others))
                 text = f"other arrays are read than {names}"
-                code = self._code_of_data(constants, chosen)
+                code = of_data(constants, chosen, self.readings.point)
                 yield Edit(code, text, 6.0, _chosen(chosen), given=True)
-
-    def _code_of_data(
-        self, nodes: Sequence[Node], chosen: Sequence[Reading | None]
-    ) -> str:
-        """Other data are those of an earlier batch, unless they are scaled only."""
-        for node, one in zip(nodes, chosen, strict=True):
-            due = node.value if one is None else one.of(self.readings.point, 0)
-            ratio = due / node.value
-            for axis in range(due.ndim):
-                spread = np.fmax.reduce(ratio, axis) - np.fmin.reduce(ratio, axis)
-                same_ratio = due.shape[axis] > 1 and not (spread > _LEAST).any()
-                if one is not None and same_ratio:
-                    return "local_derivative"
-        return "stale"
 
     # ---- factors and terms
 
@@ -305,34 +277,6 @@ def _solved(number: int, turned: bool) -> New:
         return np.linalg.solve(matrix.T if turned else matrix, right)
 
     return new
-
-
-def _plain(node: Node) -> Node:
-    """The array that is looked at, or read in part."""
-    while node.op in ("reshape", "view"):
-        node = node.inputs[0]
-    return node
-
-
-def _moved(a: Array, b: Array) -> str | None:
-    """What it is called that most elements of two arrays are the same, elsewhere."""
-    if a.size == b.size and same(np.sort(a, axis=None), np.sort(b, axis=None)):
-        return "layout"
-    if a.shape == b.shape and 2 * np.sum(a == b) >= a.size:
-        return None
-    one, two = (np.unique(np.round(x[x != 0], 12)) for x in (a, b))
-    common = np.intersect1d(one, two).size
-    most = common > 2 and 2 * common >= max(one.size, two.size)
-    return "geometry" if most else None
-
-
-def _is_rolled(a: Array, b: Array) -> bool:
-    """Whether an array is another one, a step later or sooner."""
-    return a.shape == b.shape and any(
-        np.array_equal(np.roll(a, step, axis), b)
-        for axis in range(a.ndim)
-        for step in (1, -1)
-    )
 
 
 Kind = Callable[[View, Sequence[Node]], Iterator[Edit]]

@@ -59,6 +59,23 @@ class Code:
                 bits[x] |= bits[node]
         return bits
 
+    @cached_property
+    def penalties(self) -> set[Node]:
+        """What leads only to terms of blocks that do not depend on data, beside others.
+
+        Each of them is of one parameter alone.
+        """
+        found, spread = set[Node](), set[Node]()
+        for result in self.results:
+            terms = _terms(result)
+            alone = [x for x in terms if _is_of_one(topological(x))]
+            if len(alone) < len(terms):
+                found.update(topological(*alone))
+                spread.update(topological(*terms.difference(alone)))
+            else:
+                spread.update(topological(result))
+        return found - spread
+
     def spoilt(self, turns: Sequence[Node], repaired: Collection[int]) -> int:
         """How many wrong blocks an edit moves that it does not repair."""
         moved = set(self.affected(turns))
@@ -68,14 +85,14 @@ class Code:
         """Whether the blocks do not follow a change of these values in proportion."""
         first = self.points[0]
 
-        def times(factor: float) -> list[Array]:
+        def more(sign: float) -> list[Array]:
             def new(node: Node, inputs: list[Array], point: Point, k: int) -> Array:
-                return factor * own(node, inputs)
+                return own(node, inputs) + sign * first.values[node]
 
             values = self.run(first, Edit("", "", 0.0, new), turns)
             return [values[result] for result in self.results]
 
-        both = zip(times(0.0), times(2.0), self.results, strict=True)
+        both = zip(more(-1.0), more(1.0), self.results, strict=True)
         return not all(same(one + two, 2 * first.values[r]) for one, two, r in both)
 
     def run(self, point: Point, edit: Edit, turns: Sequence[Node]) -> dict[Node, Array]:
@@ -110,6 +127,27 @@ class Code:
             if not found:
                 break
         return found
+
+
+def _terms(result: Node) -> set[Node]:
+    """What a block is the sum of, up to factors."""
+    found, stack = set[Node](), [result]
+    while stack:
+        here = stack.pop()
+        factors = [x for x in here.inputs if x.active or x.size > 1]
+        scaled = here.op in ("multiply", "divide", "negative") and len(factors) == 1
+        if here.op in ("add", "subtract") or (scaled and factors[0].op != "parameter"):
+            stack += here.inputs if not scaled else factors
+        else:
+            found.add(here)
+    return {n for n in found if n.active}
+
+
+def _is_of_one(nodes: Sequence[Node]) -> bool:
+    """Whether nothing but one parameter and numbers go in."""
+    given = [n for n in nodes if not n.inputs]
+    parameters = [n for n in given if n.op == "parameter"]
+    return len(parameters) == 1 and all(n.active or n.size == 1 for n in given)
 
 
 def _residual(value: Array, right: Array) -> float:

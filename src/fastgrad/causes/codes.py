@@ -1,0 +1,269 @@
+"""What a repair of the user's gradient code is called: a code follows from its kind."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.causes.known import Known, same
+from fastgrad.causes.patterns import is_statistic
+from fastgrad.causes.readings import Point, Reading, made
+from fastgrad.program import Node, topological
+
+Array = NDArray[np.float64]
+
+_LEAST = 1e-9  # of a ratio that varies
+_CUTTING = ("minimum", "maximum", "np.clip", "builtins.min", "builtins.max")
+_ADDING = ("add", "subtract", "negative")
+_LOOKED = ("reshape", "view")
+_COMPLEX = ("np.matmul", "np.multiply", "np.divide", "np.dot", "np.einsum")
+_COMPLEX += ("np.tensordot", "np.conjugate")
+
+
+# ---- of one operation ----------------------------------------------------------------
+
+
+def of_factor(node: Node, factor: float) -> str:
+    """The code of a number that a value is to be multiplied by."""
+    if is_penalty(node):
+        return "regularization"
+    if node.label.endswith("mean") or (node.op == "sum" and _counts(node, 1 / factor)):
+        return "reduction"
+    return "scale"
+
+
+def of_excess(node: Node, x: Node, others: Sequence[Node]) -> str:
+    """The code where an input of an operation is due in place of what it gives."""
+    if any(_cuts(n) for n in (node, *others)):
+        return "clipped"
+    if node.op in ("add", "subtract"):
+        return _of_term(x, others)
+    if node.op == "where":
+        return "mask"
+    if node.op in ("view", "reshape", "take"):
+        return "layout"
+    if node.op in ("multiply", "divide") and others:
+        return _of_excess_factor(node, x, others[0])
+    return "local_derivative"
+
+
+def _of_term(x: Node, others: Sequence[Node]) -> str:
+    if any(is_mask(y.value) for other in others for y in (other, *other.inputs)):
+        return "mask"
+    if x.op == "parameter":
+        return "stale"
+    return "regularization" if any(map(is_penalty, others)) else "accumulation"
+
+
+def _of_excess_factor(node: Node, x: Node, other: Node) -> str:
+    if is_mask(other.value):
+        one = np.count_nonzero(other.value) in (1, other.size - 1)
+        return "partial" if one and other.size > 2 else "mask"
+    if other.active:
+        of_norm = other.size == 1 < x.size and x in topological(other)
+        return "clipped" if of_norm else "local_derivative"
+    if other.size == 1:
+        if is_penalty(x):
+            return "regularization"
+        counted = node.op == "divide" and x.op == "sum"
+        number = float(other.value.flat[0])
+        return "reduction" if counted and _counts(x, number) else "scale"
+    return "partial" if (other.value == 1).any() else "local_derivative"
+
+
+def is_mask(value: Array) -> bool:
+    """Whether an array has one value besides zero."""
+    top, zeros = value.max(initial=0), value == 0
+    return bool(value.size > 1 and (zeros | (value == top)).all() and zeros.any())
+
+
+def is_penalty(node: Node) -> bool:
+    """Whether it is a parameter times a number."""
+    kinds = {x.op for x in node.inputs if x.op != "constant" or x.size == 1}
+    return node.op == "multiply" and kinds == {"parameter", "constant"}
+
+
+def is_entry(node: Node) -> bool:
+    """Whether it is one entry of an array, or computed from one."""
+    parts = [x for x in node.inputs if x.op == "view" and x.size == 1]
+    return node.size == 1 and any(x.inputs[0].size > 1 for x in parts)
+
+
+def is_complex(node: Node) -> bool:
+    """Whether it is a step of an operation of complex numbers."""
+    return node.op in _ADDING and node.label.startswith((*_COMPLEX, "np.fft"))
+
+
+def _counts(total: Node, number: float) -> bool:
+    """Whether a sum goes over so many elements, along some of its axes."""
+    axes = zip(total.inputs[0].shape, total.ints, strict=False)
+    lengths = [n for n, summed in axes if summed and n > 1]
+    return any(
+        abs(np.prod(some) - number) < _LEAST * abs(number)
+        for count in range(1, len(lengths) + 1)
+        for some in combinations(lengths, count)
+    )
+
+
+def _cuts(node: Node) -> bool:
+    """Whether it is a bound, or something divided by one."""
+    some = (node, *node.inputs) if node.op == "divide" else (node,)
+    return any(n.op in _CUTTING or n.label in _CUTTING for n in some)
+
+
+# ---- of one array in place of another one --------------------------------------------
+
+
+def of_other(
+    turns: Sequence[Node], reading: Reading, point: Point, known: Known
+) -> str:
+    """The code where arrays, one in each turn, are read for another one."""
+    x, due = turns[0], reading.of(point, 0)
+    whole = reading.nodes[0] if reading.nodes else None
+    if not x.active and is_mask(x.value) and is_mask(due):
+        return "geometry" if _is_rolled(x.value, due) else "mask"
+    if code := _of_part(x.value, due):
+        return code
+    if _is_strange(x, known) and reading.role != "slope":
+        return _moved(turns, reading, point) or "stale"
+    if whole is not None and _plain(whole) is _plain(x):
+        return "layout"
+    if whole is not None and known.is_gradient(whole) and known.is_gradient(x):
+        return _of_gradients(x, whole)
+    if _is_norm(whole) and x.size == 1:
+        return "clipped"
+    again = whole is None or whole.source.site == x.source.site
+    if reading.made in (made(x), made(_plain(x))) and reading.made and again:
+        return "stale" if whole is None or _is_alike(x, whole) else "local_derivative"
+    return _moved(turns, reading, point) or "local_derivative"
+
+
+def _is_strange(x: Node, known: Known) -> bool:
+    """Whether it is an array that is given, and that the loss does not have."""
+    given = not x.active and x.size > 1
+    return given and not known.has(x.value) and not known.has(x.value.T)
+
+
+def _of_part(a: Array, due: Array) -> str | None:
+    """The code where an array is another one, but for what is zero."""
+    there = a != 0
+    if a.shape != due.shape or there.all() or not (a[there] == due[there]).all():
+        return None
+    return "partial" if there.any() else "zero"
+
+
+def _of_gradients(x: Node, due: Node) -> str:
+    """The code where a gradient is read for another one."""
+    if x in _terms(due) or due in _terms(x):
+        return "accumulation"
+    return "local_derivative" if _comes_from(due, x) else "layout"
+
+
+def _terms(node: Node) -> set[Node]:
+    """What a sum is the sum of."""
+    found, stack = set[Node](), [node]
+    while stack:
+        here = stack.pop()
+        if here.op in _ADDING:
+            found.update(here.inputs)
+            stack += here.inputs
+    return found
+
+
+def _comes_from(node: Node, x: Node) -> bool:
+    """Whether a value is computed from another one of its size, step by step."""
+    seen, stack = {node}, [node]
+    while stack:
+        for y in stack.pop().inputs:
+            if y is x:
+                return True
+            if y.size == x.size and y not in seen:
+                seen.add(y)
+                stack.append(y)
+    return False
+
+
+def _is_norm(node: Node | None) -> bool:
+    return node is not None and node.op == "sqrt" and node.size == 1
+
+
+def _is_alike(x: Node, due: Node) -> bool:
+    """Whether values are computed with the same parameters."""
+    one, two = (
+        {y for y in map(_plain, n.inputs) if y.op == "parameter"} for n in (x, due)
+    )
+    return one == two
+
+
+def of_data(
+    nodes: Sequence[Node], chosen: Sequence[Reading | None], point: Point
+) -> str:
+    """Other data are those of an earlier batch, unless they are scaled only."""
+    for node, one in zip(nodes, chosen, strict=True):
+        if one is not None and _is_scaled(node.value, one.of(point, 0)):
+            return "local_derivative"
+    return "stale"
+
+
+def _is_scaled(a: Array, due: Array) -> bool:
+    """Whether an array, where it is not zero, is off by a factor along an axis."""
+    there = a != 0
+    if not due[there].all():
+        return False
+    ratio = np.where(there, due, np.nan) / a
+    for axis in range(a.ndim):
+        spread = np.fmax.reduce(ratio, axis) - np.fmin.reduce(ratio, axis)
+        if a.shape[axis] > 1 and not (spread > _LEAST).any():
+            return True
+    return False
+
+
+def _plain(node: Node) -> Node:
+    """The array that is looked at, or read in part."""
+    while node.op in _LOOKED:
+        node = node.inputs[0]
+    return node
+
+
+def _moved(turns: Sequence[Node], reading: Reading, point: Point) -> str | None:
+    """The code where most elements are the same, elsewhere."""
+    pairs = [(x.value, reading.of(point, k)) for k, x in enumerate(turns)]
+    if all(
+        a.size == b.size and same(np.sort(a, axis=None), np.sort(b, axis=None))
+        for a, b in pairs
+    ):
+        return "layout"
+    a, b = (
+        np.concatenate([x.ravel() for x in some]) for some in zip(*pairs, strict=True)
+    )
+    if len(turns) == 1 and a.shape == b.shape and 2 * np.sum(a == b) >= a.size:
+        return None
+    one, two = (np.unique(np.round(x[x != 0], 12)) for x in (a, b))
+    common = np.intersect1d(one, two).size
+    most = common > 2 and 2 * common >= max(one.size, two.size)
+    return "geometry" if most else None
+
+
+def _is_rolled(a: Array, b: Array) -> bool:
+    """Whether an array is another one, a step later or sooner."""
+    return a.shape == b.shape and any(
+        np.array_equal(np.roll(a, step, axis), b)
+        for axis in range(a.ndim)
+        for step in (1, -1)
+    )
+
+
+# ---- of where it is ------------------------------------------------------------------
+
+
+def at_statistic(value: Array, point: Point) -> bool:
+    """Whether a value is what a statistic of a normalisation is sent."""
+    reverse = point.reverse
+    for node in reverse.nodes:
+        for i, x in enumerate(node.inputs):
+            if x.active and x.size == value.size and is_statistic(node, i):
+                sent = reverse.gradient[x], reverse.part(node, i)
+                if any(g.shape == value.shape and same(value, g) for g in sent):
+                    return True
+    return False
