@@ -16,8 +16,8 @@
   second point, which refutes coincidences. `budget`: when to stop.
 - `lines`: where in the user's gradient code the mistake is, by what is `known` there;
   `repairs`: which edit of it makes the gradient right. `rewrites` are those of one
-  operation, `substitutes` read something else, of all `readings`; `views` run the code
-  with an edit, and say what weighs in it.
+  operation, `substitutes` read something else, of all `readings`; `codes` say what that
+  is called; `views` run the code with an edit, and say what weighs in it.
 
 A cause is named when doing the mistake to the right gradient gives the gradient under
 test, within the error bars, in whole blocks. Nothing that merely looks alike is named.
@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
+from fastgrad.causes.codes import OF_VALUES, penalties
 from fastgrad.causes.evidence import Block, Evidence, Guess, gather, join
 from fastgrad.causes.lines import Located, Place, locate
 from fastgrad.causes.location import name, proved
@@ -126,12 +127,22 @@ def _found(
     repaired = repairs(located, evidence, second, part)
     budget.failures += part.failures
     guesses = guess(evidence, reverse, budget)
+    if reverse is not None:
+        _call_penalties(guesses, reverse)
     if second is not None:
         guesses = second.stale() + second.confirmed(guesses, budget)
     if any(one.code == "conjugate" for one in guesses):  # which says more than a sign
         repaired = [one for one in repaired if one.code != "sign"]
     causes = _causes(evidence, guesses + repaired, reverse, budget)
     return [_located(cause, evidence, located.places) for cause in causes]
+
+
+def _call_penalties(guesses: list[Guess], reverse: Reverse) -> None:
+    """A mistake at an operation of a penalty is one of the penalty."""
+    of_penalties = penalties([reverse.nodes[-1]])
+    for one in guesses:
+        if one.node in of_penalties and one.code in OF_VALUES:
+            one.code = "regularization"
 
 
 def _located(cause: Cause, evidence: Evidence, located: list[Place]) -> Cause:

@@ -13,10 +13,14 @@ from fastgrad.program import Node, topological
 
 Array = NDArray[np.float64]
 
+#: Codes that say less than where it is.
+OF_VALUES = ("scale", "local_derivative", "accumulation")
 _LEAST = 1e-9  # of a ratio that varies
 _CUTTING = ("minimum", "maximum", "np.clip", "builtins.min", "builtins.max")
 _ADDING = ("add", "subtract", "negative")
 _LOOKED = ("reshape", "view")
+_OF_NORMS = {*_ADDING, *_LOOKED, "multiply", "divide", "square", "power", "sqrt", "sum"}
+_OF_NORMS |= {"abs", "sign", "contract", "hypot"}
 _COMPLEX = ("np.matmul", "np.multiply", "np.divide", "np.dot", "np.einsum")
 _COMPLEX += ("np.tensordot", "np.conjugate")
 
@@ -136,7 +140,18 @@ def of_other(
     again = whole is None or whole.source.site == x.source.site
     if reading.made in (made(x), made(_plain(x))) and reading.made and again:
         return "stale" if whole is None or _is_alike(x, whole) else "local_derivative"
+    if x.active and _is_step(turns, reading, point):
+        return "stale"
     return _moved(turns, reading, point) or "local_derivative"
+
+
+def _is_step(turns: Sequence[Node], reading: Reading, point: Point) -> bool:
+    """Whether values are those of the turn before, or of that behind."""
+    mine = [x.value for x in turns]
+    due = [reading.of(point, k) for k in range(len(turns))]
+    return len(turns) > 2 and any(
+        all(map(same, one, two)) for one, two in ((mine[1:], due), (mine, due[1:]))
+    )
 
 
 def _is_strange(x: Node, known: Known) -> bool:
@@ -267,3 +282,43 @@ def at_statistic(value: Array, point: Point) -> bool:
                 if any(g.shape == value.shape and same(value, g) for g in sent):
                     return True
     return False
+
+
+def penalties(results: Sequence[Node]) -> set[Node]:
+    """What leads only to terms that are norms of one parameter, beside others."""
+    found, spread = set[Node](), set[Node]()
+    for result in results:
+        terms = _scaled_terms(result)
+        alone = [x for x in terms if _is_of_norm(topological(x))]
+        if len(alone) == len(terms):
+            alone = []
+        found.update(topological(*alone))
+        spread.update(topological(*terms.difference(alone)))
+    return found - spread
+
+
+def _scaled_terms(result: Node) -> set[Node]:
+    """What a value is the sum of, up to factors."""
+    found, stack = set[Node](), [result]
+    while stack:
+        here = stack.pop()
+        factors = [x for x in here.inputs if x.active or x.size > 1]
+        scaled = here.op in ("multiply", "divide", "negative") and len(factors) == 1
+        if here.op in _ADDING:
+            stack += here.inputs
+        elif scaled and factors[0].op != "parameter":
+            stack += factors
+        elif here.active:
+            found.add(here)
+    return found
+
+
+def _is_of_norm(nodes: Sequence[Node]) -> bool:
+    """Whether one parameter and numbers alone go in, by powers, products and sums."""
+    given = [n for n in nodes if not n.inputs]
+    parameters = [n for n in given if n.op == "parameter"]
+    return (
+        len(parameters) == 1
+        and all(n.active or n.size == 1 for n in given)
+        and all(n.op in _OF_NORMS for n in nodes if n.inputs)
+    )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.codes import at_statistic, is_complex, is_entry
+from fastgrad.causes.codes import OF_VALUES, at_statistic, is_complex, is_entry
 from fastgrad.causes.evidence import Evidence, Guess
 from fastgrad.causes.known import Known
 from fastgrad.causes.lines import Backward, Located, Place, Repair
@@ -30,7 +30,6 @@ Array = NDArray[np.float64]
 
 _ODD = 9.0  # bits from which on something plainer is looked for
 _BENT = 2.0  # bits of a sign within a function
-_OF_VALUES = ("scale", "local_derivative", "accumulation")
 _ELSEWHERE = 4.0  # bits of an edit that is not where the mistake is bounded
 
 
@@ -188,9 +187,9 @@ class Search:
         if edit.code == "sign" and self.code.is_bent(turns):
             bits = edit.bits + _BENT
             return edit._replace(code="local_derivative", bits=bits)
-        if len(turns) == 1 and is_entry(node) and edit.code in _OF_VALUES:
+        if len(turns) == 1 and is_entry(node) and edit.code in OF_VALUES:
             return edit._replace(code="partial")
-        if edit.code in _OF_VALUES and self.code.penalties.issuperset(turns):
+        if edit.code in OF_VALUES and self.code.penalties.issuperset(turns):
             return edit._replace(code="regularization")
         if edit.code == "accumulation" and len(turns) == 1:
             first = self.code.points[0]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.codes import penalties
 from fastgrad.causes.known import same
 from fastgrad.causes.readings import Point
 from fastgrad.causes.rewrites import Edit, New, own
@@ -61,20 +62,8 @@ class Code:
 
     @cached_property
     def penalties(self) -> set[Node]:
-        """What leads only to terms of blocks that do not depend on data, beside others.
-
-        Each of them is of one parameter alone.
-        """
-        found, spread = set[Node](), set[Node]()
-        for result in self.results:
-            terms = _terms(result)
-            alone = [x for x in terms if _is_of_one(topological(x))]
-            if len(alone) < len(terms):
-                found.update(topological(*alone))
-                spread.update(topological(*terms.difference(alone)))
-            else:
-                spread.update(topological(result))
-        return found - spread
+        """What leads to terms of blocks that are penalties, and nowhere else."""
+        return penalties(self.results)
 
     def spoilt(self, turns: Sequence[Node], repaired: Collection[int]) -> int:
         """How many wrong blocks an edit moves that it does not repair."""
@@ -127,27 +116,6 @@ class Code:
             if not found:
                 break
         return found
-
-
-def _terms(result: Node) -> set[Node]:
-    """What a block is the sum of, up to factors."""
-    found, stack = set[Node](), [result]
-    while stack:
-        here = stack.pop()
-        factors = [x for x in here.inputs if x.active or x.size > 1]
-        scaled = here.op in ("multiply", "divide", "negative") and len(factors) == 1
-        if here.op in ("add", "subtract") or (scaled and factors[0].op != "parameter"):
-            stack += here.inputs if not scaled else factors
-        else:
-            found.add(here)
-    return {n for n in found if n.active}
-
-
-def _is_of_one(nodes: Sequence[Node]) -> bool:
-    """Whether nothing but one parameter and numbers go in."""
-    given = [n for n in nodes if not n.inputs]
-    parameters = [n for n in given if n.op == "parameter"]
-    return len(parameters) == 1 and all(n.active or n.size == 1 for n in given)
 
 
 def _residual(value: Array, right: Array) -> float:
