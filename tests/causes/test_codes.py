@@ -61,4 +61,5 @@ def test_the_code_follows_from_what_differs(kind):
 
 def test_the_right_gradient_has_no_causes():
     report = fg.check_gradient(loss, PARAMS, gradient)
-    assert report.verdict == "correct" and not report.causes
+    assert report.verdict == "correct"
+    assert not report.causes
