@@ -21,8 +21,10 @@ _ADDING = ("add", "subtract", "negative")
 _LOOKED = ("reshape", "view")
 _OF_NORMS = {*_ADDING, *_LOOKED, "multiply", "divide", "square", "power", "sqrt", "sum"}
 _OF_NORMS |= {"abs", "sign", "contract", "hypot"}
-_COMPLEX = ("np.matmul", "np.multiply", "np.divide", "np.dot", "np.einsum")
-_COMPLEX += ("np.tensordot", "np.conjugate")
+_COMPLEX = (
+    *("np.matmul", "np.multiply", "np.divide", "np.dot", "np.einsum"),
+    *("np.tensordot", "np.conjugate", "np.fft"),
+)
 
 
 # ---- of one operation ----------------------------------------------------------------
@@ -96,7 +98,7 @@ def is_entry(node: Node) -> bool:
 
 def is_complex(node: Node) -> bool:
     """Whether it is a step of an operation of complex numbers."""
-    return node.op in _ADDING and node.label.startswith((*_COMPLEX, "np.fft"))
+    return node.op in _ADDING and node.label.startswith(_COMPLEX)
 
 
 def _counts(total: Node, number: float) -> bool:
