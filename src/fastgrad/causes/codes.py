@@ -142,18 +142,7 @@ def of_other(
     again = whole is None or whole.source.site == x.source.site
     if reading.made in (made(x), made(_plain(x))) and reading.made and again:
         return "stale" if whole is None or _is_alike(x, whole) else "local_derivative"
-    if x.active and _is_step(turns, reading, point):
-        return "stale"
     return _moved(turns, reading, point) or "local_derivative"
-
-
-def _is_step(turns: Sequence[Node], reading: Reading, point: Point) -> bool:
-    """Whether values are those of the turn before, or of that behind."""
-    mine = [x.value for x in turns]
-    due = [reading.of(point, k) for k in range(len(turns))]
-    return len(turns) > 2 and any(
-        all(map(same, one, two)) for one, two in ((mine[1:], due), (mine, due[1:]))
-    )
 
 
 def _is_strange(x: Node, known: Known) -> bool:
