@@ -130,7 +130,7 @@ def beside_a_killed_worker(seed):
 _LARGE = """
 import numpy as np, fastgrad as fg
 rng = np.random.default_rng(0)
-params = {"a": rng.normal(size=(200, 300)) / 20, "b": rng.normal(size=(80, 200)) / 20}
+params = {"a": rng.normal(size=(900, 300)) / 20, "b": rng.normal(size=(80, 900)) / 20}
 X = rng.normal(size=(300, 64))
 loss = lambda p: np.sum(np.tanh(p["b"] @ np.tanh(p["a"] @ X)) ** 2)
 right = fg.trace(loss, params).gradient()
@@ -140,7 +140,7 @@ print(fg.check_gradient(loss, params, right).ok)
 
 
 def with_blas(seed):
-    """Threads of NumPy's BLAS wait for a moment when they are done, no longer."""
+    """Threads of NumPy's BLAS are in the way for a moment after a call, no longer."""
     cores = len(os.sched_getaffinity(0))
     own = {"OPENBLAS_NUM_THREADS": str(cores), "OMP_NUM_THREADS": str(cores)}
     with subprocess.Popen(
@@ -155,7 +155,7 @@ def with_blas(seed):
             running.append(_running(process.pid))
             time.sleep(0.002)
         many = sum(count > cores for count in running)
-        return process.stdout.read() == "True\n" and many < len(running) / 5
+        return process.stdout.read() == "True\n" and many < len(running) / 2
 
 
 def _running(pid):
