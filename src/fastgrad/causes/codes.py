@@ -19,8 +19,7 @@ _LEAST = 1e-9  # of a ratio that varies
 _CUTTING = ("minimum", "maximum", "np.clip", "builtins.min", "builtins.max")
 _ADDING = ("add", "subtract", "negative")
 _LOOKED = ("reshape", "view")
-_OF_NORMS = {*_ADDING, *_LOOKED, "multiply", "divide", "square", "power", "sqrt", "sum"}
-_OF_NORMS |= {"abs", "sign", "contract", "hypot"}
+_OF_NORMS = {*_ADDING, "multiply", "square", "power", "sqrt", "abs", "sign", "sum"}
 _COMPLEX = (
     *("np.matmul", "np.multiply", "np.divide", "np.dot", "np.einsum"),
     *("np.tensordot", "np.conjugate", "np.fft"),
