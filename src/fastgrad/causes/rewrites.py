@@ -56,13 +56,13 @@ def plain(node: Node, name: Names) -> Iterator[Edit]:
     if not node.inputs:
         return
     what = name(node)
-    yield Edit("sign", f"the sign of {what} is wrong", 1.5, _times(-1.0))
+    yield Edit("sign", f"the sign of {what} is wrong", 1.5, times(-1.0))
     yield from _left_out(node, name)
     yield from _swapped(node, name)
     for factor in (0.5, 2.0):
         code = of_factor(node, factor)
         text = f"{what} is to be multiplied by {factor:.6g}"
-        yield Edit(code, text, 3.5, _times(factor))
+        yield Edit(code, text, 3.5, times(factor))
     if node.op == "sum":
         yield from _summed(node, name)
     yield from _arranged(node, name)
@@ -80,7 +80,8 @@ def goes(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
     return lead >= 0 and all(a in (1, b) for a, b in pairs)
 
 
-def _times(factor: float) -> New:
+def times(factor: float) -> New:
+    """What the operation gives, multiplied."""
     return lambda node, inputs, point, k: factor * own(node, inputs)
 
 

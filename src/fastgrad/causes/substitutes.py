@@ -17,7 +17,7 @@ from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.known import Known
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import BITS, Point, Reading, Readings
-from fastgrad.causes.rewrites import Edit, New, goes, own
+from fastgrad.causes.rewrites import Edit, New, goes, own, times
 from fastgrad.causes.views import View
 from fastgrad.program import Node, ops, value_of
 
@@ -73,7 +73,7 @@ class Substitutes:
         code = of_factor(node, factor)
         if code == "regularization":
             code, bits = (code, 0.0) if bits < _NAMED else ("scale", bits)
-        return Edit(code, text, bits, _times(factor), inserted=bits > 3)
+        return Edit(code, text, bits, times(factor), inserted=bits > 3)
 
     def _term(self, node: Node, term: float) -> Iterator[Edit]:
         for x in node.inputs:
@@ -226,10 +226,6 @@ class Substitutes:
                         yield Edit("local_derivative", text, 5.0, new, inserted=True)
                 except NOBODYS:
                     continue
-
-
-def _times(factor: float) -> New:
-    return lambda node, inputs, point, k: factor * own(node, inputs)
 
 
 def _more(term: float) -> New:

@@ -15,9 +15,8 @@ it and never see how the loss is computed. There are five ways, one class each:
 
 None of them knows another; `engines` chooses, a program where it is `worth` making one.
 Where one wraps another it gets it as a `Losses`: a program has to give `proof` that it
-is the function it was traced from,
-`bounded` losses stay between bounds, `batched` ones come from another framework. `crew`
-hands tasks to workers.
+is the function it was traced from, `bounded` losses stay between bounds, `batched` ones
+come from another framework. `crew` hands tasks to workers.
 
 `reduction` reads what a loss returns, `progress` says how long it takes, and
 `randomness` gives NumPy's generator back as it was. `remedies` are what to write

@@ -123,20 +123,27 @@ def known(x: Node, found: Mapping[Node, NDArray[np.float64]]) -> NDArray[np.floa
     return x.value if value is None else value
 
 
-def value_of(node: Node, inputs: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def value_of(
+    node: Node,
+    inputs: Sequence[NDArray[np.float64]],
+    ints: tuple[int, ...] | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> NDArray[np.float64]:
     """What an operation makes of other inputs, contiguous.
 
-    Of the same shapes, unless it is elementwise.
+    Of the same shapes, unless it is elementwise; or with the integers and the shape
+    that are those of others.
     """
+    ints = node.ints if ints is None else ints
     if node.op == "view":
-        value = ops.view_of(inputs[0], node.ints, node.shape)
+        value = ops.view_of(inputs[0], ints, node.shape if shape is None else shape)
     elif node.op == "reshape":
-        value = inputs[0].reshape(node.shape)
+        value = inputs[0].reshape(node.shape if shape is None else shape)
     elif node.op == "place":  # what lies between the inputs is in the value
         value = ops.place(inputs, node.ints, node.value)
     else:
         with np.errstate(all="ignore"):
-            value = ops.PRIMITIVES[node.op].evaluate(inputs, node.ints)
+            value = ops.PRIMITIVES[node.op].evaluate(inputs, ints)
     return np.asarray(value, dtype=np.float64, order="C")
 
 

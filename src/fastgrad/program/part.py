@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
-from fastgrad.program.graph import Node, in_order
+from fastgrad.program.graph import Node, in_order, value_of
 from fastgrad.program.primitives import ops
-from fastgrad.program.primitives.moves import view_of
 from fastgrad.program.program import Program
 
 #: Entries of all parameters up to which they are left whole.
@@ -251,15 +250,7 @@ def _made(
         n if kept is None else len(kept)
         for n, kept in zip(node.shape, places, strict=True)
     )
-    values = [x.value for x in inputs]
-    if node.op == "view":
-        value = view_of(values[0], ints, shape)
-    elif node.op == "reshape":
-        value = values[0].reshape(shape)
-    else:
-        with np.errstate(all="ignore"):
-            value = ops.PRIMITIVES[node.op].evaluate(values, ints)
-    value = np.asarray(value, dtype=np.float64, order="C")
+    value = value_of(node, [x.value for x in inputs], ints, shape)
     return Node(node.op, inputs, ints, value, node.label, node.source)
 
 

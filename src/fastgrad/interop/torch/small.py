@@ -75,10 +75,11 @@ def _passes(
     numerical = _differences(func, inputs, eps)
     if not torch.allclose(analytic, numerical, rtol, atol):
         return False
-    zeros = [torch.zeros_like(y) for y in outputs]
-    if not _vanish(torch.autograd.grad(outputs, wanted, zeros, allow_unused=True)):
+    if not _vanish(outputs, wanted):
         return False
-    return not check_undefined_grad or _may_be_undefined(func, inputs, wanted)
+    each = [{k} for k in range(len(outputs))] if len(outputs) > 1 else []
+    undefined = [set(range(len(outputs))), *each] if check_undefined_grad else []
+    return all(_may_be_undefined(func, inputs, wanted, some) for some in undefined)
 
 
 def _jacobian(
@@ -117,25 +118,25 @@ def _differences(
     return torch.stack(columns, 1)
 
 
-def _vanish(grads: Sequence[torch.Tensor | None]) -> bool:
+def _vanish(outputs: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> bool:
+    """Whether the gradients do where those of the outputs are zero."""
+    zeros = [torch.zeros_like(y) for y in outputs]
+    grads = torch.autograd.grad(outputs, wanted, zeros, allow_unused=True)
     return all(g is None or not g.any() for g in grads)
 
 
 def _may_be_undefined(
-    func: Callable[..., Any], inputs: tuple[Any, ...], wanted: Sequence[torch.Tensor]
+    func: Callable[..., Any],
+    inputs: tuple[Any, ...],
+    wanted: Sequence[torch.Tensor],
+    undefined: set[int],
 ) -> bool:
-    """Whether all of the outputs' gradients, and each by itself, may be undefined."""
-    count = len(differentiable(func(*inputs)))
-    each = [{k} for k in range(count)] if count > 1 else []
-    for undefined in [set(range(count)), *each]:
-        outputs = [
-            _Undefined.apply(y) if k in undefined else y
-            for k, y in enumerate(differentiable(func(*inputs)))
-        ]
-        zeros = [torch.zeros_like(y) for y in outputs]
-        if not _vanish(torch.autograd.grad(outputs, wanted, zeros, allow_unused=True)):
-            return False
-    return True
+    """Whether the gradients of these outputs may be undefined."""
+    outputs = [
+        _Undefined.apply(y) if k in undefined else y
+        for k, y in enumerate(differentiable(func(*inputs)))
+    ]
+    return _vanish(outputs, wanted)
 
 
 def _is_plain(x: torch.Tensor) -> bool:
