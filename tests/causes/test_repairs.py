@@ -82,6 +82,53 @@ def test_the_line_is_repaired(kind, tmp_path):
         assert any(f"line {n} of your gradient code" in cause.message for n in numbers)
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("-(dh * (1 - h**2))", "sign", "the sign of `dh * (1 - (h ** 2))`"),
+        ("0.5 * (dh * (1 - h**2))", "scale", "is due where `dz` stands"),
+        ("dh * (h**2 - 1)", "sign", "the sign of `(h ** 2) - 1`"),
+    ],
+)
+def test_the_line_is_repaired_whatever_the_loss_says(
+    line, code, said, tmp_path, monkeypatch
+):
+    """Without the edits of the loss's program, which have names for these, too."""
+    monkeypatch.setattr("fastgrad.causes.guess", lambda *_: [])
+    report, (number,) = checked(tmp_path, dz=line)
+    cause = report.causes[0]
+    assert (cause.code, said in cause.message) == (code, True), cause.message
+    assert f"line {number} of your gradient code" in cause.message
+
+
+@pytest.mark.parametrize("factor", [-1.0, 7.0])
+def test_a_factor_that_is_missing(factor, monkeypatch):
+    monkeypatch.setattr("fastgrad.causes.guess", lambda *_: [])
+
+    def grads(p):
+        h = np.tanh(X @ p["W"])
+        e = h @ p["V"] - Y
+        return {"W": X.T @ (e @ p["V"].T * (1 - h**2)), "V": h.T @ e}
+
+    report = fg.check_gradient(lambda p: factor * loss(p), PARAMS, grads)
+    assert report.causes[0].code == ("sign" if factor < 0 else "scale")
+    assert {"W", "V"} == set(report.causes[0].blocks)
+
+
+def test_a_mean_that_is_to_be_a_sum(monkeypatch):
+    """Is no number that is missing, but a reduction."""
+    monkeypatch.setattr("fastgrad.causes.guess", lambda *_: [])
+
+    def biased(p):
+        return np.sum(np.tanh(X + p["b"]) * OTHER)
+
+    def grads(p):
+        return {"b": np.mean(OTHER * (1 - np.tanh(X + p["b"]) ** 2), axis=0)}
+
+    report = fg.check_gradient(biased, {"b": RNG.normal(size=4)}, grads)
+    assert report.causes[0].code == "reduction"
+
+
 def test_a_right_gradient_has_no_causes(tmp_path):
     report, _ = checked(tmp_path)
     assert report.ok

@@ -69,6 +69,22 @@ def test_what_no_other_entry_shows_is_left_open():
     assert any("params[1]" in note for note in report.notes)
 
 
+@pytest.mark.parametrize("small", [1e-12, 1e-14])
+def test_large_entries_do_not_speak_for_small_ones(small):
+    """What these are off by, by rounding, may be as large as the small ones are."""
+    c = np.append(np.ones(20), small * np.array([1.0, 2.0, 3.0]))
+    w = np.random.default_rng(0).uniform(0.5, 1.0, len(c))
+    right = c * (1 - np.sin(w) ** 2) / np.cos(w)
+
+    def loss(w):
+        return np.sum(c * np.sin(w))
+
+    assert fg.check_gradient(loss, w, right, engine="compiled").ok
+    wrong = right * np.where(np.arange(len(c)) == 21, 1.05, 1.0)
+    report = fg.check_gradient(loss, w, wrong, engine="compiled")
+    assert [entry.index for entry in report.wrong] == [(21,)]
+
+
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
