@@ -14,7 +14,7 @@
 
 /* x, y, z: values at the lanes; x0, y0, z0: at theta; dx, dy, dz: their differences */
 #define KERNEL(name, second, result)                                                   \
-    static void name(int64_t n, const operand *in, const at_theta *at, double *out,        \
+    static void name(int64_t n, const operand *in, const at_theta *at, double *out,    \
                      int64_t *crossed)                                                 \
     {                                                                                  \
         const at_theta f = *at;                                                        \
@@ -42,7 +42,7 @@
 
 /* Lane by lane, by a rule of differences.h: rarely hot. What is infinite stays. */
 #define KERNEL_LANES(name, rule)                                                       \
-    static void name(int64_t n, const operand *in, const at_theta *at, double *out,        \
+    static void name(int64_t n, const operand *in, const at_theta *at, double *out,    \
                      int64_t *crossed)                                                 \
     {                                                                                  \
         const at_theta f = *at;                                                        \
@@ -55,7 +55,7 @@
             }                                                                          \
     }
 #define KERNEL_LANES_2(name, rule)                                                     \
-    static void name(int64_t n, const operand *in, const at_theta *at, double *out,        \
+    static void name(int64_t n, const operand *in, const at_theta *at, double *out,    \
                      int64_t *crossed)                                                 \
     {                                                                                  \
         const at_theta f = *at;                                                        \
@@ -155,7 +155,7 @@ INLINE vd vec_beyond(vd d, moved gap) { return (d + gap.value) + gap.rest; }
  * since its own term is then dx + 0 or dy + 0; min likewise. The hottest of the kernels
  * that choose (ReLU), so what is the same for all lanes is computed once, as a number. */
 #define KERNEL_WINNER(name, winner)                                                    \
-    static void name(int64_t n, const operand *in, const at_theta *at, double *out,        \
+    static void name(int64_t n, const operand *in, const at_theta *at, double *out,    \
                      int64_t *crossed)                                                 \
     {                                                                                  \
         const at_theta f = *at;                                                        \
@@ -234,11 +234,12 @@ KERNEL_WINNER(lanes_minimum, vec_smaller)
         }                                                                              \
         name##_each(i, n, in, f, out, crossed);                                        \
     }                                                                                  \
-    static void name(int64_t n, const operand *in, const at_theta *at, double *out,        \
+    static void name(int64_t n, const operand *in, const at_theta *at, double *out,    \
                      int64_t *crossed)                                                 \
     {                                                                                  \
         const at_theta f = *at;                                                        \
         operand a = in[0], b = in[1];                                                  \
+        /* As ReLU has it: the same, compiled for strides that are constants. */       \
         if (a.step == LANES && a.base_step == 1 && b.base_step == 0) {                 \
             a.step = LANES, a.base_step = 1, b.base_step = 0;                          \
             name##_steps(n, a, b, f, out, crossed);                                    \
