@@ -171,7 +171,8 @@ class Backward:
             self.budget.check()
             for x, part in zip(node.inputs, derivative(node, found[node]), strict=True):
                 if x.active and part is not None:
-                    part = np.broadcast_to(part, x.shape)
+                    if np.shape(part) != x.shape:
+                        part = np.broadcast_to(part, x.shape)
                     found[x] = found[x] + part if x in found else part
         return found
 

@@ -6,7 +6,7 @@ Each has a name, and a value at every point and in every turn of a loop.
 import ast
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -276,6 +276,7 @@ class Names:
 
     def __init__(self, nodes: Iterable[Node], whose: str = "") -> None:
         self._whose = whose
+        self._known: dict[Node, str] = {}
         self._inner = defaultdict[Node, bool](bool)
         for node in nodes:
             for x in node.inputs:
@@ -283,6 +284,11 @@ class Names:
 
     def __call__(self, node: Node) -> str:
         """The name of a value, with whose it is."""
+        if node not in self._known:
+            self._known[node] = self._called(node)
+        return self._known[node]
+
+    def _called(self, node: Node) -> str:
         if node.op == "constant" and node.size > 1:
             return f"the constant array of shape {node.shape}{self._whose}"
         whose = self._whose if node.inputs else ""
@@ -348,6 +354,7 @@ def _exponent(node: Node) -> float:
     )
 
 
+@cache
 def _assigned(code: str) -> str | None:
     """The variable that a line assigns, if it is one."""
     try:

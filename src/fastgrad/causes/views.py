@@ -169,7 +169,8 @@ class View:
         self.parts[node] = parts
         for x, part in zip(node.inputs, parts, strict=True):
             if part is not None and not (self.is_local and x in self.targets):
-                part = np.broadcast_to(part, x.shape)
+                if np.shape(part) != x.shape:
+                    part = np.broadcast_to(part, x.shape)
                 self.weight[x] = self.weight[x] + part if x in self.weight else part
 
     def old(self, node: Node) -> Array:
