@@ -53,8 +53,8 @@ ROOMS = (
 )
 #: Seconds of tests for a mutant, those left aside are the slowest; bytes of a fork.
 PATIENCE, MEMORY = 60.0, 12 << 30
-#: Seconds of the slowest test, recorded or not.
-SLOWEST = 5.0
+#: Seconds of the slowest test, recorded or not; tests recorded by one fork.
+SLOWEST, AT_ONCE = 2.0, 200
 #: The status of a fork whose mutant is none.
 NOT_MADE = 2
 
@@ -137,33 +137,35 @@ def record(tests: list[str]) -> None:
 
 
 def run_all(items: list[pytest.Item], cover: Any) -> None:
-    """See `record`."""
+    """See `record`. A fork that hangs or crashes loses its lines: it is done again."""
     cover.stop()
     cover.save()
-    log = KEPT / "seconds"
+    log, running = KEPT / "seconds", KEPT / "running"
     log.touch()
 
-    def note(item: pytest.Item, seconds: float, good: bool) -> None:
+    def note(entries: list[tuple[str, float, bool]]) -> None:
         with log.open("a") as file:
-            print(json.dumps((item.nodeid, seconds, good)), file=file)
+            file.writelines(json.dumps(entry) + "\n" for entry in entries)
 
     def work() -> None:
-        cover = tracing()
+        cover, entries = tracing(), []
         for item, following in zip(left, [*left[1:], None], strict=True):
+            running.write_text(item.nodeid)
             cover.switch_context(item.nodeid)
             start = time.perf_counter()
             good = passes(item, following, SLOWEST)
-            note(item, time.perf_counter() - start, good)
+            entries.append((item.nodeid, time.perf_counter() - start, good))
         cover.stop()
         cover.save()
+        note(entries)
 
     def unknown() -> list[pytest.Item]:
         done = {json.loads(line)[0] for line in log.read_text().splitlines()}
-        return [item for item in items if item.nodeid not in done]
+        return [item for item in items if item.nodeid not in done][:AT_ONCE]
 
     while left := unknown():
-        if forked(work) != 0:  # the next one hangs
-            note(unknown()[0], 0.0, False)
+        if forked(work) != 0:
+            note([(running.read_text(), 0.0, False)])
 
 
 def recorded() -> tuple[dict[str, float], dict[str, dict[int, list[str]]]]:

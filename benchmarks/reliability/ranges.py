@@ -1,7 +1,11 @@
-"""Differences by the kernels, at every SIMD level, against mpmath.
+"""Values and differences by the kernels, at every SIMD level, against mpmath.
 
-f(x + d) - f(x) at points all over where f is defined, for d from 1e-300 to 1e3. The
-functions and the unit of errors are those of the tests; the points are others.
+    python benchmarks/reliability/ranges.py  # the largest errors of each function
+
+f(x + d) - f(x) at points all over float64 where f is defined, for changes all over
+float64, among them those from where f is known without rounding, which give its values.
+The functions, the unit of errors and how points are drawn are those of the tests; the
+points are others.
 """
 
 import importlib
@@ -14,9 +18,10 @@ from pathlib import Path
 import isolation
 import numpy as np
 
-CLAIM = "differences f(x + d) - f(x) within 8 ulp of themselves, at every SIMD level"
+CLAIM = "values, and differences f(x + d) - f(x), within 8 ulp, at every SIMD level"
 CASES, SHORT = 8, 1
 LEVELS = ("base", "v3", "v4")
+MOST = 8  # ulp
 
 
 def drawn(seed):
@@ -26,14 +31,14 @@ def drawn(seed):
 
     tests = importlib.reload(test_differences)
     tests.RNG = np.random.default_rng(seed)
-    for name, (function, x) in list(tests.FUNCTIONS.items()):
+    for name, (function, x) in tests.FUNCTIONS.items():
         shrunk = [a * tests.RNG.uniform(0.7, 1.0, len(a)) for a in x]
         if name == "arccosh":
             shrunk = [1 + (x[0] - 1) * tests.RNG.uniform(0.7, 1.0, len(x[0]))]
-        some = tests.RNG.choice(len(x[0]), 25, replace=False)
+        some = tests.RNG.choice(len(x[0]), 15, replace=False)
         x = tuple(a[some] for a in shrunk)
-        tests.FUNCTIONS[name] = tests.EVERYWHERE[name] = function, x
-        tests.CHANGES[name] = tests.changes(x)
+        tests.CASES[name] = function, x, tests.changes(x)
+        tests.CASES[f"{name}, anywhere"] = tests.anywhere(name)
     return tests
 
 
@@ -46,21 +51,59 @@ def at_level(level, seed, folder):
     return np.load(file)
 
 
-def case(seed):
-    tests, tried, failures = drawn(seed), 0, []
+def scanned(seed):
+    """Yield each function, what of it, and the worst found by each level.
+
+    That is its error in ulp, where, and how many there were.
+    """
+    tests = drawn(seed)
     with tempfile.TemporaryDirectory() as folder:
         found = [at_level(level, seed, folder) for level in LEVELS]
-        for name, (function, x) in tests.FUNCTIONS.items():
-            results = [level[name] for level in found]
-            (ulp, *where), compared = tests.worst(
-                function, x, tests.CHANGES[name], results
+    values, others = slice(0, tests.ANCHORED), slice(tests.ANCHORED, None)
+    for name in tests.FUNCTIONS:
+        cases = (
+            ("values", f"{name}, anywhere", values),
+            ("differences", f"{name}, anywhere", others),
+            ("differences", name, slice(None)),
+        )
+        for what, case, rows in cases:
+            function, x, d = tests.CASES[case]
+            some = [a[rows] for a in x], [a[rows] for a in d]
+            yield (
+                name,
+                what,
+                [tests.worst(function, *some, [level[case][rows]]) for level in found],
             )
-            tried += compared * len(LEVELS)
-            if not ulp <= tests.ULP:
-                failures.append(f"{name}: {ulp:.1f} ulp at {where}")
+
+
+def case(seed):
+    tried, failures = 0, []
+    for name, what, worst in scanned(seed):
+        for level, ((ulp, *where), compared) in zip(LEVELS, worst, strict=True):
+            tried += compared
+            if not ulp <= MOST:
+                failures.append(f"{name}, {what}, {level}: {ulp:.1f} ulp at {where}")
     return tried, failures
 
 
+def table(cases):
+    """Print the largest errors in ulp of all cases: values, differences, by level."""
+    largest = {}
+    for seed in range(cases):
+        for name, what, worst in scanned(seed):
+            row = largest.setdefault(name, {})
+            for level, ((ulp, *_), _) in zip(LEVELS, worst, strict=True):
+                row[what, level] = max(ulp, row.get((what, level), 0.0))
+    columns = [(what, level) for what in ("values", "differences") for level in LEVELS]
+    print(f"| function | {' | '.join(', '.join(column) for column in columns)} |")
+    print("|---|" + len(columns) * "--:|")
+    for name, row in largest.items():
+        print(f"| `{name}` | {' | '.join(f'{row[c]:.1f}' for c in columns)} |")
+
+
 if __name__ == "__main__":
-    tests = drawn(int(sys.argv[1]))
-    np.savez(sys.argv[2], **{name: tests.computed(name) for name in tests.FUNCTIONS})
+    if len(sys.argv) == 3:
+        tests = drawn(int(sys.argv[1]))
+        np.savez(sys.argv[2], **{name: tests.computed(name) for name in tests.CASES})
+    else:
+        table(CASES)

@@ -57,6 +57,13 @@ ONE = {
     "ndtr": (mpmath.ncdf, BELL),
     "lgamma": (mpmath.loggamma, np.abs(LINE[:60])),
 }
+
+
+def logaddexp(x, y):
+    gap = abs(x - y)  # beyond, the smaller leaves no float64
+    return max(x, y) + (mpmath.log1p(mpmath.exp(-gap)) if gap < 3000 else 0)
+
+
 PAIR = (RNG.normal(size=50), np.r_[RNG.normal(size=30), signed(-6, 2.5, 20)])
 #: Functions of two.
 TWO = {
@@ -67,7 +74,7 @@ TWO = {
     "maximum": (max, PAIR),
     "minimum": (min, PAIR),
     "power": (mpmath.power, (np.abs(PAIR[1]), PAIR[0] * 3)),
-    "logaddexp": (lambda x, y: mpmath.log(mpmath.exp(x) + mpmath.exp(y)), PAIR),
+    "logaddexp": (logaddexp, PAIR),
     "arctan2": (mpmath.atan2, PAIR),
     "hypot": (mpmath.hypot, PAIR),
 }
@@ -98,9 +105,6 @@ TAILS = {
     "sqrt": (10.0 ** near(-320, -280),),
     "cbrt": (signed(-320, -280, 40),),
 }
-EVERYWHERE = FUNCTIONS | {
-    f"{name}, its tail": (FUNCTIONS[name][0], x) for name, x in TAILS.items()
-}
 #: Units in the last place of the difference.
 ULP = 8
 
@@ -114,13 +118,68 @@ def changes(x):
         tiny, small = signed(-300, -8, shape), signed(-8, 0, shape)
         large = signed(0, 3, len(a))
         found.append(np.column_stack([tiny, small, near, large, np.zeros(len(a))]))
-    if len(x) == 2:
-        still = RNG.integers(0, 3, found[0].shape)
-        found = [np.where(still == k, 0.0, d) for k, d in enumerate(found)]
-    return found
+    return some_still(found)
 
 
-CHANGES = {name: changes(x) for name, (_, x) in EVERYWHERE.items()}
+def some_still(d):
+    """Changes of two operands, of which a third each stays."""
+    if len(d) == 1:
+        return d
+    still = RNG.integers(0, 3, d[0].shape)
+    return [np.where(still == k, 0.0, by) for k, by in enumerate(d)]
+
+
+#: What numbers a function takes, the first of two.
+DOMAINS = dict.fromkeys(["log", "log2", "log10", "sqrt", "lgamma"], (0, np.inf))
+DOMAINS |= dict.fromkeys(["arcsin", "arccos", "arctanh"], (-1, 1))
+DOMAINS |= {"log1p": (-1, np.inf), "arccosh": (1, np.inf), "power": (0, np.inf)}
+#: The exponent beyond which nothing is finite, or has all digits.
+LIMITS = dict.fromkeys(["exp", "expm1", "exp2", "sinh", "cosh", "power"], 3)
+LIMITS |= dict.fromkeys(["sin", "cos", "tan"], 12)  # see the test of those far out
+#: Where values are known without rounding, if that is not at zero.
+ANCHORS = dict.fromkeys(["log", "log2", "log10", "arccosh", "lgamma"], (1.0,))
+ANCHORS |= dict.fromkeys(["divide", "arctan2", "multiply"], (0.0, 1.0))
+ANCHORS |= {"reciprocal": (1.0,), "power": (1.0, 1.0)}
+#: Elements at the anchor, and anywhere.
+ANCHORED, ANYWHERE = 3, 9
+
+
+def anywhere(name):
+    """A function, operands all over float64, and changes as large and as small.
+
+    What it changes by from its anchor is its value.
+    """
+    function, operands = FUNCTIONS[name]
+    x, d = [], []
+    for k in range(len(operands)):
+        far = LIMITS.get(name, 308)
+        a = signed(-280, far, ANYWHERE)
+        if k == 0:
+            a = within(DOMAINS.get(name, (-np.inf, np.inf)), a)
+        near = a[:, None] * signed(-17, 1, (ANYWHERE, 3))
+        anchor = ANCHORS.get(name, (0.0, 0.0))[k]
+        x.append(np.r_[np.full(ANCHORED, anchor), a])
+        d.append(signed(-307.6, far, (len(x[k]), BUNDLE)))
+        d[k][ANCHORED:, :3] = near
+    if name == "divide":  # x dy / y may leave float64 where the difference does not
+        d[1] = x[1][:, None] * signed(-17, 1, d[1].shape)
+    return function, tuple(x), some_still(d)
+
+
+def within(domain, a):
+    """Numbers, and near its border instead of those outside of a domain."""
+    low, high = domain
+    border = 10.0 ** RNG.uniform(-15, 0, a.shape)
+    inside = high - border if high < np.inf else low + border
+    return np.where((low < a) & (a < high), a, inside)
+
+
+CASES = {name: (f, x, changes(x)) for name, (f, x) in FUNCTIONS.items()}
+CASES |= {
+    f"{name}, its tail": (FUNCTIONS[name][0], x, changes(x))
+    for name, x in TAILS.items()
+}
+CASES |= {f"{name}, anywhere": anywhere(name) for name in FUNCTIONS}
 
 
 def exact(function, *args):
@@ -139,7 +198,7 @@ def differences(function, x, d, base):
     """
     moved = [a + e for a, e in zip(x, d, strict=True)]
     value = exact(function, *moved)
-    if base is None or value is None or abs(value - base) > 1e300:
+    if base is None or value is None or max(abs(base), abs(value - base)) > 1e300:
         return None
     parts = [value]
     if len(x) > 1:
@@ -154,7 +213,8 @@ def differences(function, x, d, base):
 def worst(function, x, d, results):
     """The largest error in ulp of the exact difference, and where; how many there were."""
     worst, compared = (0.0, None), 0
-    with mpmath.workprec(1250):
+    span = np.log2([abs(n) for a in (*x, *d) for n in a.flat if n])
+    with mpmath.workprec(max(1250, int(np.ptp(span)) + 150)):
         for i in range(len(x[0])):
             at = [mpmath.mpf(float(a[i])) for a in x]
             base = exact(function, *at)
@@ -175,14 +235,14 @@ def worst(function, x, d, results):
 
 def computed(name):
     """What the kernels make of the changes of a function."""
-    function, x = EVERYWHERE[name]
+    function, x, d = CASES[name]
     with mpmath.workprec(200):
         values = [
             exact(function, *(mpmath.mpf(float(a)) for a in at))
             for at in zip(*x, strict=True)
         ]
     f0 = np.array([np.nan if value is None else float(value) for value in values])
-    return map_elementwise(name.split(",")[0], x, CHANGES[name], f0)
+    return map_elementwise(name.split(",")[0], x, d, f0)
 
 
 @pytest.fixture(scope="module")
@@ -205,13 +265,31 @@ def test_every_elementwise_function_is_held_to_mpmath():
     assert set(ops.ELEMENTWISE) - logic == {*FUNCTIONS, *STEPS}
 
 
-@pytest.mark.parametrize("name", EVERYWHERE)
+@pytest.mark.parametrize("name", CASES)
 def test_differences_are_right_to_a_few_ulp_of_themselves(name, at_every_level):
-    function, x = EVERYWHERE[name]
+    function, x, d = CASES[name]
     results = [level[name] for level in at_every_level]
-    (error, *where), compared = worst(function, x, CHANGES[name], results)
+    (error, *where), compared = worst(function, x, d, results)
     assert compared > 3 * len(x[0])
     assert error <= ULP, (error, where)
+
+
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
+def test_far_out_circular_functions_are_right_to_ulps_of_their_step(name):
+    """Where x + d leaves out many turns; their zeros and poles are not found to an ulp."""
+    x, d = 10.0 ** RNG.uniform(12, 308, 60), signed(-8, 20, (60, BUNDLE))
+    d[:, :4] = x[:, None] * signed(-17, 0, (60, 4))
+    f0 = getattr(np, name)(x)
+    got = map_elementwise(name, [x], [d], f0)
+    with mpmath.workprec(1250):
+        for i, lane in np.ndindex(d.shape):
+            a, b = mpmath.mpf(float(x[i])), mpmath.mpf(float(d[i, lane]))
+            function = ONE[name][0]
+            exact = function(a + b) - function(a)
+            size = abs(2 * mpmath.sin(b / 2))
+            if name == "tan":
+                size = abs(exact) * (1 + 1 / abs(mpmath.cos(a + b)))
+            assert abs(got[i, lane] - exact) <= ULP * 2.0**-52 * size
 
 
 NUMPY = {
@@ -257,8 +335,8 @@ def test_an_unperturbed_lane_does_not_differ(name):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_lane_does_not_see_its_neighbours(name):
     """One that is not a number, or far away, leaves the others alone."""
-    x = [a[:24] for a in FUNCTIONS[name][1]]
-    d = [np.ascontiguousarray(a[:24]) for a in CHANGES[name]]
+    _, x, d = CASES[name]
+    x, d = [a[:24] for a in x], [np.ascontiguousarray(a[:24]) for a in d]
     function = NUMPY.get(name) or getattr(np, name)
     with np.errstate(all="ignore"):
         f0 = function(*x)
@@ -299,4 +377,4 @@ def test_other_simd_levels_do_the_same(level, passes_at):
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[1], **{name: computed(name) for name in EVERYWHERE})
+    np.savez(sys.argv[1], **{name: computed(name) for name in CASES})

@@ -152,8 +152,9 @@ static double logaddexp_difference(double x, double y, double dx, double dy, dou
 
 /* The middle of x and x + d. */
 static moved middle(double x, double d) { return move(x, 0.5 * d); }
-static double sin_of(moved h) { return sin(h.value) + h.rest * cos(h.value); }
-static double cos_of(moved h) { return cos(h.value) - h.rest * sin(h.value); }
+/* Far out the rest is many turns. */
+static double sin_of(moved h) { return sin(h.value) * cos(h.rest) + cos(h.value) * sin(h.rest); }
+static double cos_of(moved h) { return cos(h.value) * cos(h.rest) - sin(h.value) * sin(h.rest); }
 
 static double sin_difference(double x, double d, double f0)
 {
@@ -178,7 +179,8 @@ static double arcsin_difference(double x, double d, double f0)
     const double below = (1.0 - y.value) - y.rest, above = (1.0 + y.value) + y.rest;
     const double cos_x = sqrt((1.0 - x) * (1.0 + x)), cos_y = sqrt(below * above);
     const double across = y.value * cos_x, back = x * cos_y;
-    const double sine = x * y.value > 0.0 ? d * (2.0 * x + d) / (across + back) : across - back;
+    const double sine = (x > 0.0) == (y.value > 0.0) ? d * ((2.0 * x + d) / (across + back))
+                                                     : across - back;
     return atan2(sine, cos_x * cos_y + x * y.value);
 }
 
@@ -241,7 +243,8 @@ static double arcsinh_difference(double x, double d, double f0)
     if (fabs(x) > 1e150 || fabs(y) > 1e150)
         return asinh(y) - f0;
     const double across = y * sqrt(1.0 + x * x), back = x * sqrt(1.0 + y * y);
-    return asinh(x * y > 0.0 ? d * (2.0 * x + d) / (across + back) : across - back);
+    return asinh((x > 0.0) == (y > 0.0) ? d * ((2.0 * x + d) / (across + back))
+                                        : across - back);
 }
 
 static double arccosh_difference(double x, double d, double f0)
@@ -275,9 +278,11 @@ static const double WEIGHTS[N_NODES] = {0x1.e539ec36e038cp-4, 0x1.ea1da25ae415bp
 /* On steps of up to this over 1 + |x| the rule has all its digits. */
 #define ERF_STEP 0.2
 
-/* What x * x takes from x^2 (Veltkamp, Dekker). */
+/* What x * x takes from x^2 (Veltkamp, Dekker), if that is a number. */
 static double rest_of_square(double x)
 {
+    if (fabs(x) > 1e150)
+        return 0.0;
     const double t = x * 134217729.0, high = t - (t - x), low = x - high, square = x * x;
     return ((high * high - square) + 2.0 * high * low) + low * low;
 }
