@@ -307,7 +307,8 @@ class Backward:
 
 
 def _of_lines(nodes: Iterable[Node]) -> dict[int, Source]:
-    return {n.source.line: n.source for n in nodes}
+    """The lines of nodes that are on one, and not a framework's own."""
+    return {n.source.line: n.source for n in nodes if n.source.site}
 
 
 def _turn(node: Node) -> Any:
@@ -353,7 +354,8 @@ def locate(
             while left.wrong:
                 repair = left.repair()
                 located.repairs.append(repair)
-                located.places.append(left.located(repair))
+                place = left.located(repair)
+                located.places += [place] * bool(place.lines or place.since)
                 left = left.after(repair)
 
     with suppress(TraceError, SpentError):

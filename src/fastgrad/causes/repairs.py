@@ -214,6 +214,8 @@ def _groups(code: Code) -> list[list[Node]]:
     for key in keys:
         alike: dict[Any, list[Node]] = defaultdict(list)
         for n in code.nodes:
+            if n.inputs and not n.source.site:
+                continue  # a framework's own
             kind = key(n), n.op, n.label, len(n.inputs)
             alike[kind if n.inputs else n].append(n)
         for some in alike.values():

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.checking.check import check_gradient
+from fastgrad.program import of_result
 from fastgrad.reports import Cause, GradientReport
 
 _MOST = 10_000  # inputs: the sum may have to be called for each of them
@@ -90,7 +91,9 @@ def _weighted(
     kwargs: dict[str, Any],
     x: NDArray[np.float64],
 ) -> Any:
-    return np.dot(weights, np.ravel(fun(x, *args, **kwargs)))
+    result = fun(x, *args, **kwargs)
+    with of_result(fun):
+        return np.dot(weights, np.ravel(result))
 
 
 def _renamed(cause: Cause, block: str, word: str) -> Cause:

@@ -30,6 +30,7 @@ from fastgrad.program.sources import (
     calling_line,
     current_trace,
     defining_line,
+    of_result,
     spoken,
 )
 from fastgrad.program.terms import terms_of_gradient
@@ -74,6 +75,7 @@ __all__ = [
     "leaves",
     "meaning_of",
     "merged",
+    "of_result",
     "ops",
     "outline",
     "part_of",

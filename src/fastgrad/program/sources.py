@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 _TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+#: The module that calls what is traced.
+_ENTRY = os.path.join(_TRACER, "trace", "tracing.py")
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _PACKAGES = (
     _HOME + os.sep,
@@ -38,7 +40,8 @@ class Source:
     file: str
     line: int
     #: Which calls were running, to the instruction: the same for each turn of a loop,
-    #: different for two calls of a function or two operations on one line.
+    #: different for two calls of a function or two operations on one line. 0 where a
+    #: function begins, which stands for what no line of it says.
     site: int = field(default=0, compare=False, repr=False)
 
     @property
@@ -73,6 +76,9 @@ def calling_line(*packages: str) -> Source:
         is_internal(frame.f_code.co_filename)
         or frame.f_code.co_filename.startswith(packages)
     ):
+        if trace is not None and frame.f_code.co_filename == _ENTRY:
+            origin: Source = trace.origin  # no line within it
+            return origin
         frame = frame.f_back
     file, line, site = frame.f_code.co_filename, frame.f_lineno, 0
     # The user's own calls, out to where fastgrad called the loss.
@@ -124,6 +130,11 @@ class spoken:
 
     def __exit__(self, *error: object) -> None:
         outermost.reset(self._token)
+
+
+def of_result(function: Any) -> spoken:
+    """Record within what fastgrad computes of a result: no operation of the user's."""
+    return spoken("", defining_line(function))
 
 
 @contextmanager

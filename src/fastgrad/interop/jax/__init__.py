@@ -3,11 +3,12 @@
 - `check_gradient`: as `fastgrad.check_gradient`, of JAX arrays.
 - `check_grads`: with the arguments of `jax.test_util.check_grads`; raises as that does.
 - `jaxpr`, `lax`, `indexing`: how a JAX function becomes a compiled program.
-- `loss`: parameters in float64 while they are checked.
+- `loss`: parameters in float64 while they are checked; `gradient` of it.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ import jax
 from fastgrad._arguments import refusal
 from fastgrad.checking import ConstantLossError
 from fastgrad.checking import check_gradient as _check_gradient
+from fastgrad.interop.jax.gradient import JaxGradient
+from fastgrad.interop.jax.jaxpr import OF_RESULTS
 from fastgrad.interop.jax.loss import JaxLoss, in_parts, whole
 from fastgrad.interop.order import check_order, unless_constant, weights, with_second
 from fastgrad.reports import GradientReport
@@ -78,7 +81,8 @@ def check_gradient(
     """
     order = check_order(order, grads)
     door = JaxLoss(loss, params)
-    given = door.gradient if grads is None else door.named(grads)
+    by_function = grads is None or callable(grads)
+    given = JaxGradient(door, grads) if by_function else door.named(grads)
     report = _check_gradient(door, door.arrays, given, **options)
     if order == 1:
         return report
@@ -90,15 +94,20 @@ def _second(
 ) -> GradientReport | None:
     """The report on the gradient of ``jax.grad(loss)``."""
     f, (parts,) = _of_parts(loss, (params,))
-    weighted = _weighted(_slopes(lambda args: f(*args), jax.grad))
 
+    @functools.wraps(loss)
+    def of_args(args: Any) -> Any:
+        return f(*args)
+
+    weighted = _weighted(_slopes(of_args, jax.grad))
+
+    @functools.wraps(loss)
     def slopes(params: Any) -> Any:
         return weighted((params,))
 
-    slopes.__wrapped__ = loss  # type: ignore[attr-defined]
     door = JaxLoss(slopes, parts)
     return unless_constant(
-        lambda: _check_gradient(door, door.arrays, door.gradient, **options),
+        lambda: _check_gradient(door, door.arrays, JaxGradient(door), **options),
         lambda: door.gradient(door.arrays),
     )
 
@@ -176,7 +185,7 @@ def _report(door: JaxLoss, eps: float | None) -> GradientReport | None:
     """The report; None for a constant."""
     try:
         return unless_constant(
-            lambda: _check_gradient(door, door.arrays, door.gradient, step=eps),
+            lambda: _check_gradient(door, door.arrays, JaxGradient(door), step=eps),
             lambda: door.gradient(door.arrays),
         )
     except ConstantLossError as error:
@@ -190,6 +199,7 @@ def _of_parts(
     leaves, tree = jax.tree_util.tree_flatten(tuple(args))
     parts = [in_parts(leaf) for leaf in leaves]
 
+    @functools.wraps(f)
     def of_parts(*moved: Any) -> Any:
         given = [
             x if part is leaf else whole(x)
@@ -211,10 +221,12 @@ def _matters(entry: Any, atol: float, rtol: float) -> bool:
 def _weighted(f: Callable[..., Any]) -> Callable[[Any], Any]:
     """The outputs of `f` as one number, with random weights."""
 
+    @functools.wraps(f)
     def loss(args: Any) -> Any:
         leaves = jax.tree_util.tree_leaves(f(*args))
         pairs = zip(weights(map(jax.numpy.shape, leaves)), leaves, strict=True)
-        return sum((w * leaf).sum() for w, leaf in pairs)
+        with jax.named_scope(OF_RESULTS):
+            return sum((w * leaf).sum() for w, leaf in pairs)
 
     return loss
 
@@ -224,6 +236,7 @@ def _slopes(
 ) -> Callable[..., Any]:
     """The gradient of a loss as a function of its arguments, by a mode."""
 
+    @functools.wraps(loss)
     def slopes(*args: Any) -> Any:
         leaves, tree = jax.tree_util.tree_flatten(args)
         at = [i for i, leaf in enumerate(leaves) if _is_float(leaf)]

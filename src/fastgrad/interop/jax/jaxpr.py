@@ -7,6 +7,7 @@ meaning is left to JAX.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,11 +26,16 @@ from fastgrad.interop.meanings import (
 )
 from fastgrad.program import Complex, Source, Traced, TraceError, spoken
 
+
+def _folder(package: Any) -> str:
+    return os.path.join(os.path.dirname(os.path.abspath(str(package.__file__))), "")
+
+
 #: Where lines are not the user's.
-_PACKAGES = tuple(
-    os.path.join(os.path.dirname(os.path.abspath(str(package.__file__))), "")
-    for package in (jax, np, fastgrad)
-)
+_PACKAGES = _folder(jax), _folder(np)
+_OURS = _folder(fastgrad)
+#: The scope of what fastgrad computes of results: no operations of the user's.
+OF_RESULTS = "fastgrad"
 #: Equations that call one function, and where its jaxpr is.
 _CALLS = {
     "jit": "jaxpr",
@@ -57,9 +63,13 @@ class Line:
         are right if they are lines of that function.
         """
         traceback = equation.source_info.traceback
+        called = itertools.takewhile(
+            lambda f: not f.file_name.startswith(_OURS),
+            traceback.frames if traceback else [],
+        )
         frames = [
             (f.file_name, f.line_num, f.function_name)
-            for f in (traceback.frames if traceback else [])
+            for f in called
             if not f.file_name.startswith(_PACKAGES)
         ]
         inside = self.function in (None, *(name for _, _, name in frames))
@@ -109,7 +119,9 @@ def _equation(equation: Any, given: list[Any], line: Line) -> list[Any]:
         return _CONTROL[name](equation.params, given, Line(source))
     if name not in lax.LAX and not depends(given):
         return _by_jax(equation, given)
-    with spoken(f"jax.{name}", source), np.errstate(all="ignore"):
+    theirs = OF_RESULTS not in str(equation.source_info.name_stack)
+    label = f"jax.{name}" if theirs else ""
+    with spoken(label, source), np.errstate(all="ignore"):
         given = [
             x if isinstance(x, Traced | Complex) else np.asarray(x)
             for x in map(asked, given)

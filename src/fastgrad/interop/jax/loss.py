@@ -74,11 +74,21 @@ class JaxLoss:
 
     def in_numpy(self, recorded: Mapping[str, Any]) -> Any:
         """Return what the loss means in NumPy, of arrays that record."""
-        line = Line(defining_line(self.loss))
-        with jax.enable_x64(self.wide):
-            closed = self._jaxpr(line)
-            (result,) = evaluate(closed, list(recorded.values()), line)
+        (result,) = self.meaning(self._of, self.loss, recorded)
         return result
+
+    def meaning(
+        self, function: Any, users: Any, recorded: Mapping[str, Any]
+    ) -> list[Any]:
+        """Return what a function of the arrays, around one of the user's, means."""
+        line = Line(defining_line(users))
+        with jax.enable_x64(self.wide):
+            try:
+                closed = jax.make_jaxpr(function)(*self.arrays.values())
+            except jax.errors.JAXTypeError as error:
+                reason = str(error).splitlines()[0]
+                raise TraceError(f"has no jaxpr: {reason}", line.source) from error
+            return evaluate(closed, list(recorded.values()), line)
 
     def batched(self, stacked: Arrays) -> Any:
         """Return the losses at many points: every array has a leading axis."""
@@ -96,23 +106,20 @@ class JaxLoss:
             grads = backward(*map(jax.numpy.asarray, arrays.values()))
         return dict(zip(arrays, map(np.asarray, grads), strict=True))
 
-    def named(self, grads: Any) -> Any:
-        """Return gradients as they were given, by name; a function stays one."""
-        if callable(grads):
+    def named(self, grads: Any) -> Arrays:
+        """Return gradients as they were given, by name, as arrays."""
+        return dict(zip(self.arrays, map(np.asarray, self.matched(grads)), strict=True))
 
-            def function(arrays: Arrays) -> Any:
-                with jax.enable_x64(self.wide):
-                    return self.named(grads(self._rebuilt(list(arrays.values()))))
-
-            return function
+    def matched(self, grads: Any) -> list[Any]:
+        """Return gradients as they were given, by parts, as dL/dRe + i dL/dIm."""
         leaves, tree = jax.tree_util.tree_flatten(grads)
-        if len(leaves) == len(self._at) != len(self._leaves):
-            return dict(zip(self.arrays, map(_gradient, leaves), strict=True))
-        if tree != self._tree:
-            raise ValueError(
-                f"`grads` must be built as `params`, {self._tree}, got {tree}."
-            )
-        return {self._names[i]: _gradient(leaves[i]) for i in self._at}
+        if not len(leaves) == len(self._at) != len(self._leaves):
+            if tree != self._tree:
+                raise ValueError(
+                    f"`grads` must be built as `params`, {self._tree}, got {tree}."
+                )
+            leaves = [leaves[i] for i in self._at]
+        return list(map(_gradient, leaves))
 
     def _as(self, dtype: type) -> Arrays:
         return {
@@ -130,17 +137,11 @@ class JaxLoss:
         except TypeError as error:  # `jax.lax` wants all data in one dtype
             return "dtype" not in str(error)
 
-    def _jaxpr(self, line: Line) -> Any:
-        try:
-            return jax.make_jaxpr(self._of)(*self.arrays.values())
-        except jax.errors.JAXTypeError as error:
-            reason = str(error).splitlines()[0]
-            raise TraceError(f"has no jaxpr: {reason}", line.source) from error
-
     def _of(self, *arrays: Any) -> Any:
-        return self.loss(self._rebuilt(arrays))
+        return self.loss(self.rebuilt(arrays))
 
-    def _rebuilt(self, arrays: Sequence[Any]) -> Any:
+    def rebuilt(self, arrays: Sequence[Any]) -> Any:
+        """Return the parameters with these arrays in them."""
         leaves = list(self._leaves)
         for i, array in zip(self._at, arrays, strict=True):
             array = jax.numpy.asarray(array)
@@ -172,9 +173,11 @@ def whole(parts: Any) -> Any:
     return jax.lax.complex(parts[..., 0], parts[..., 1])
 
 
-def _gradient(leaf: Any) -> NDArray[Any]:
+def _gradient(leaf: Any) -> Any:
     """A gradient by parts, of one as JAX has it: dL/dRe - i dL/dIm."""
-    return np.asarray(in_parts(np.conj(leaf)))
+    if isinstance(leaf, jax.core.Tracer):
+        return in_parts(jax.numpy.conj(leaf))
+    return in_parts(np.conj(leaf))
 
 
 def _name(path: Any) -> str:

@@ -3,7 +3,7 @@
 - `check_gradient`: as `fastgrad.check_gradient`, of tensors.
 - `gradcheck`, `gradgradcheck`: with torch's arguments and answers.
 - `recording`, `aten`: how a torch function becomes a compiled program.
-- `loss`: parameters in float64 while they are checked.
+- `loss`: parameters in float64 while they are checked; `gradient` of it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from fastgrad.checking import check_gradient as _check_gradient
 from fastgrad.interop.order import check_order, unless_constant, with_second
 from fastgrad.interop.torch.gradchecks import gradcheck, gradgradcheck
+from fastgrad.interop.torch.gradient import TorchGradient
 from fastgrad.interop.torch.loss import TorchLoss, weighted_gradient
 from fastgrad.reports import GradientReport
 
@@ -102,7 +103,9 @@ def _checked(
     loss: Callable[[Any], Any], params: Any, grads: Any, options: dict[str, Any]
 ) -> GradientReport:
     with torch.random.fork_rng(), TorchLoss(loss, params) as door:
-        given = door.gradient if grads is None else door.named(grads)
+        by_function = callable(grads) and not isinstance(grads, torch.nn.Module)
+        by_function |= grads is None
+        given = TorchGradient(door, grads) if by_function else door.named(grads)
         report = _check_gradient(door, door.arrays, given, **options)
     unused = [f"`{name}` is not used by the loss" for name in door.unused]
     return dataclasses.replace(report, notes=(*report.notes, *unused))

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.autograd.gradcheck import GradcheckError
 
+from fastgrad.interop.torch.gradient import TorchGradient
 from fastgrad.interop.torch.jacobians import (
     analytic,
     as_tuple,
@@ -23,6 +24,7 @@ from fastgrad.interop.torch.jacobians import (
 )
 from fastgrad.interop.torch.loss import TorchLoss
 from fastgrad.interop.torch.small import FEW, is_small, surely_passes
+from fastgrad.program import of_result
 
 _OF_NUMBERS = ("Jacobian mismatch", "quantities differ")  # in torch's messages
 _MISMATCH = re.compile(r"Jacobian mismatch for output (\d+)")
@@ -255,11 +257,14 @@ def _cause(func: Any, inputs: tuple[Any, ...], error: GradcheckError) -> str:
         with torch.enable_grad():
             y = differentiable(func(*moved))[k]
         weights = torch.linspace(0.5, 1.5, y.numel(), dtype=y.dtype, device=y.device)
-        return (y * weights.view_as(y)).sum()
+        with of_result(func):
+            return (y * weights.view_as(y)).sum()
 
+    loss.__wrapped__ = func  # type: ignore[attr-defined]
     try:
         with torch.random.fork_rng(), TorchLoss(loss, wanted) as door:
-            report = check_gradient(door, door.arrays, door.gradient, progress=False)
+            given = door.arrays, TorchGradient(door)
+            report = check_gradient(door, *given, progress=False)
     except Exception:  # the mismatch stands
         return ""
     return "".join(

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fastgrad.interop.order import weights
 from fastgrad.interop.torch.recording import Recorder
 from fastgrad.params import matching, named_leaves, rebuild
+from fastgrad.program import of_result
 
 Arrays = dict[str, NDArray[np.float64]]
 
@@ -150,14 +151,17 @@ class TorchLoss:
 
     def in_numpy(self, recorded: Mapping[str, Any]) -> Any:
         """Return what the loss means in NumPy, of arrays that record."""
-        self._share()
-        known = [
-            (tensor, _recorded(recorded[name], tensor))
-            for name, tensor in self.tensors.items()
-        ]
-        with torch.enable_grad(), Recorder(known) as recorder, InFloat64():
+        with torch.enable_grad(), self.recorder(recorded) as recorder, InFloat64():
             result = self._call()
         return recorder.value(result)
+
+    def recorder(self, recorded: Mapping[str, Any]) -> Recorder:
+        """Return what records functions of the parameters, of arrays that record."""
+        self._share()
+        return Recorder(
+            (tensor, _recorded(recorded[name], tensor))
+            for name, tensor in self.tensors.items()
+        )
 
     def batched(self, stacked: Arrays) -> Any:
         """Return the losses at many points: every array has a leading axis."""
@@ -170,6 +174,17 @@ class TorchLoss:
     def gradient(self, arrays: Arrays | None = None) -> Arrays:
         """Return the gradient by torch's own backward; zeros for unused parameters."""
         self._share()
+        found = self.slopes()
+        self.unused = [name for name, grad in found.items() if grad is None]
+        return {
+            name: np.zeros(self.arrays[name].shape)
+            if grad is None
+            else _as_array(_as_real(grad))
+            for name, grad in found.items()
+        }
+
+    def slopes(self) -> dict[str, torch.Tensor | None]:
+        """Return the gradient as tensors; None for unused parameters."""
         tensors = list(self.tensors.values())
         with torch.enable_grad(), InFloat64():
             loss = self._call()
@@ -184,26 +199,19 @@ class TorchLoss:
                     f"{tuple(loss.shape)}."
                 )
             grads = torch.autograd.grad(loss.sum(), tensors, allow_unused=True)
-        found = dict(zip(self.tensors, grads, strict=True))
-        self.unused = [name for name, grad in found.items() if grad is None]
-        return {
-            name: np.zeros(self.arrays[name].shape)
-            if grad is None
-            else _as_array(_as_real(grad))
-            for name, grad in found.items()
-        }
+        return dict(zip(self.tensors, grads, strict=True))
 
-    def named(self, grads: Any) -> Any:
-        """Return gradients as they were given, by name; a function stays one."""
-        if callable(grads) and not isinstance(grads, torch.nn.Module):
-            return lambda arrays: self.named(grads(self.params))
+    def named(self, grads: Any) -> Arrays:
+        """Return gradients as they were given, by name, as arrays."""
+        return {n: _as_array(_as_real(grad)) for n, grad in self.matched(grads).items()}
+
+    def matched(self, grads: Any) -> dict[str, Any]:
+        """Return gradients as they were given, by name."""
         if isinstance(self.params, torch.nn.Module):
-            pairs = _of_module(grads, self.tensors)
-        else:
-            labelled = list(matching(self.params, grads, "grads", "params"))
-            leaves = dict(zip(_names(self.params), labelled, strict=True))
-            pairs = {name: leaves[name][0] for name in self.tensors}
-        return {name: _as_array(_as_real(grad)) for name, grad in pairs.items()}
+            return _of_module(grads, self.tensors)
+        labelled = list(matching(self.params, grads, "grads", "params"))
+        leaves = dict(zip(_names(self.params), labelled, strict=True))
+        return {name: leaves[name][0] for name in self.tensors}
 
     def _call(self) -> Any:
         try:
@@ -254,12 +262,13 @@ def weighted_gradient(loss: Callable[[Any], Any]) -> Callable[[Any], Any]:
                 if grad is not None
             ]
             by = weights(tuple(grad.shape) for grad in grads)
-            terms = [
-                (torch.from_numpy(w).to(grad) * grad).sum()
-                for w, grad in zip(by, grads, strict=True)
-            ]
-            # A gradient that is constant is one of zero, not none.
-            return sum(terms, sum((0 * torch.real(x)).sum() for x in tensors))
+            with of_result(loss):
+                terms = [
+                    (torch.from_numpy(w).to(grad) * grad).sum()
+                    for w, grad in zip(by, grads, strict=True)
+                ]
+                # A gradient that is constant is one of zero, not none.
+                return sum(terms, sum((0 * torch.real(x)).sum() for x in tensors))
 
     slopes.__wrapped__ = loss  # type: ignore[attr-defined]
     return slopes

@@ -50,6 +50,8 @@ class Recording:
         Calls of functions that nobody knows.
     source : Source or None
         The line that runs, where the code is rewritten.
+    origin : Source or None
+        Where the traced function is defined.
     path : int
         Which calls led there.
     kept : Kept
@@ -67,6 +69,7 @@ class Recording:
     guards: list[Node] = field(default_factory=list)
     opaque: list[Node] = field(default_factory=list)
     source: Source | None = None
+    origin: Source | None = None
     path: int = 0
     kept: Kept = field(default_factory=Kept)
     sharing: bool = False

@@ -145,6 +145,7 @@ def _recorded(
     outcome: Callable[[Recording, Any], Any],
 ) -> Any:
     """What comes of its result; TraceError for what it raises (but lack of memory)."""
+    recording.origin = source
     token = sources.current_trace.set(recording)
     try:
         traced = [
