@@ -5,12 +5,18 @@ It is the calls of the user's function, tracing and comparing, and the judgement
 every entry; the kernels share nothing that they write. Times are the best of several,
 one and two threads taking turns.
 
+`machine` is what two processes replay together over what one does alone, one thread
+each and nothing shared between them: 2 of two whole cores, less where two share the
+units of one, its clock or its memory. No threads can do better than that.
+
     python benchmarks/threads.py [NAME ...] [--repeat 5]
 """
 
 import argparse
+import multiprocessing
 import time
 
+import numpy as np
 from workloads import WORKLOADS
 
 import fastgrad as fg
@@ -29,13 +35,49 @@ def seconds_of(check, repeat):
     return best[1], best[2]
 
 
+def replayed(workload, started, seconds):
+    """Put the seconds of three replays of every entry, all processes at once."""
+    program = fg.trace(*workload())
+    every = np.arange(program.nest.size)
+    step = np.full(every.size, 1e-9)
+    program.at_entries(every, step, num_threads=1)
+    started.wait()
+    began = time.perf_counter()
+    for _ in range(3):
+        program.at_entries(every, step, num_threads=1)
+    seconds.put(time.perf_counter() - began)
+
+
+def seconds_of_processes(workload, n):
+    """Of the slowest of n processes that replay at the same time."""
+    started, seconds = multiprocessing.Barrier(n), multiprocessing.Queue()
+    processes = [
+        multiprocessing.Process(target=replayed, args=(workload, started, seconds))
+        for _ in range(n)
+    ]
+    for process in processes:
+        process.start()
+    slowest = max(seconds.get() for _ in processes)
+    for process in processes:
+        process.join()
+    return slowest
+
+
+def ratio_of_processes(workload, repeat):
+    """What two processes replay in the time in which one replays 1."""
+    one, two = (
+        min(seconds_of_processes(workload, n) for _ in range(repeat)) for n in (1, 2)
+    )
+    return 2 * one / two
+
+
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="of the workloads, all by default")
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
-    header = ["workload", "1 thread", "2 threads", "ratio", "serial"]
+    header = ["workload", "1 thread", "2 threads", "ratio", "machine", "serial"]
     header += [f"{n} (model)" for n in THREADS]
     print("  ".join(f"{name:>16}" for name in header))
     for workload in WORKLOADS:
@@ -50,6 +92,7 @@ def main():
         one, two = seconds_of(check, options.repeat)
         parallel = min(max(2 * (one - two), 0.0), one)
         cells = [workload.__name__, f"{one:.4f} s", f"{two:.4f} s", f"{one / two:.2f}x"]
+        cells.append(f"{ratio_of_processes(workload, options.repeat):.2f}x")
         cells.append(f"{one - parallel:.4f} s")
         cells += [f"{one / (one - parallel + parallel / n):.1f}x" for n in THREADS]
         print("  ".join(f"{cell:>16}" for cell in cells), flush=True)
