@@ -133,3 +133,62 @@ def test_a_model_that_keeps_its_forward_pass_has_the_same_causes(mistake, rng):
         for grads in (kept, computed_anew)
     ]
     assert causes[0][0].code == causes[1][0].code != "unknown"
+
+
+#: Losses of a symmetric matrix and gradients that hold for such alone: as the term to
+#: come in again, twice, and the rest of the gradient.
+OF_SYMMETRIC = {
+    "log-determinant": (
+        lambda a: np.linalg.slogdet(a)[1] + np.sum(a**4) / 50,
+        np.linalg.inv,
+        lambda a: 2 * a**3 / 25,
+    ),
+    "trace of the inverse": (
+        lambda a: np.sum(a**4) / 50 - np.trace(np.linalg.inv(a)),
+        lambda a: np.linalg.inv(a) @ np.linalg.inv(a),
+        lambda a: 2 * a**3 / 25,
+    ),
+    "quadratic form": (
+        lambda a: np.sum((a @ a) * np.arange(1, 17).reshape(4, 4)) + np.sum(a**4) / 50,
+        lambda a: (lambda g: (a @ g).T + (g @ a).T)(np.arange(1, 17.0).reshape(4, 4)),
+        lambda a: 2 * a**3 / 25,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_SYMMETRIC)
+def test_a_gradient_for_symmetric_matrices_is_asked_at_such(name):
+    loss, term, rest = OF_SYMMETRIC[name]
+    b = np.random.default_rng(0).normal(size=(4, 4))
+    a = b @ b.T + 4 * np.eye(4)
+    a = (a + a.T) / 2
+    assert fg.check_gradient(loss, a, lambda a: term(a).T + rest(a)).ok
+    _, codes = said(loss, a, lambda a: 2 * term(a).T + rest(a))
+    assert {"scale", "accumulation"} & set(codes)
+
+
+#: Gradients c * w of a part of a loss that is no penalty, c a number of the data.
+ALONG_THETA = {
+    "cosine": (
+        lambda w, v: w @ v / np.sqrt(w @ w),
+        lambda w, v: v / np.sqrt(w @ w),
+    ),
+    "norm": (
+        lambda w, v: np.linalg.norm(w) * (w @ v),
+        lambda w, v: np.linalg.norm(w) * v,
+    ),
+    "Rayleigh quotient": (
+        lambda w, v: np.sum(v * w**2) / np.sum(w**2),
+        lambda w, v: 2 * v * w / np.sum(w**2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALONG_THETA)
+def test_what_is_along_theta_is_a_penalty_only_where_there_may_be_one(name):
+    loss, without = ALONG_THETA[name]
+    w, v = np.random.default_rng(3).normal(size=(2, 7))
+    _, codes = said(lambda w: loss(w, v), w, lambda w: without(w, v))
+    assert codes
+    assert "regularization" not in codes
+    assert "unknown" not in codes

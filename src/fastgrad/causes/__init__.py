@@ -174,10 +174,20 @@ def _second_point(
     if reverse.program.guards or reverse.program.opaque:
         return None
     step = np.random.default_rng(0).uniform(0.5, 1.5, size=theta.size)
-    moved = elsewhere(_STEP * step * (1 + theta))
+    shift = _STEP * step * (1 + theta)
+    for at, part in zip(nest.split(theta), nest.split(shift), strict=True):
+        if _is_symmetric(at):  # and gradients may be written for such alone
+            part[...] = (part + part.T) / 2
+    moved = elsewhere(shift)
     if moved is None or not np.isfinite(moved[1]).all():
         return None
     return SecondPoint(nest, evidence, reverse, moved)
+
+
+def _is_symmetric(x: Array) -> bool:
+    """Whether it is a symmetric matrix, as covariances are, and no diagonal one."""
+    square = x.ndim == 2 and x.shape[0] == x.shape[1]
+    return bool(square and np.array_equal(x, x.T) and np.any(np.tril(x, -1)))
 
 
 def _reversed(program: Program | Part | None, budget: Budget) -> Reverse | None:

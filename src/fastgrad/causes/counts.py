@@ -102,7 +102,7 @@ def _batch_sizes(nodes: Sequence[Node], nest: Nest) -> set[int]:
 
 
 def penalties_of(reverse: Reverse | None) -> list[float]:
-    """Return the c of gradients c * theta that parameters get from some uses."""
+    """Return the c of gradients c * theta that parameters get from penalties."""
     found: set[float] = set()
     if reverse is None:
         return []
@@ -112,8 +112,8 @@ def penalties_of(reverse: Reverse | None) -> list[float]:
             parts = [reverse.part(u, i) for u, i in uses if u is user]
             part = np.sum(parts, axis=0)
             on = part != 0
-            several = on.sum() > 1 or (user in reverse.penalties and on.any())
-            if several and (p.value[on] != 0).all():
+            penal = user in reverse.penalties and on.any()
+            if penal and (p.value[on] != 0).all():
                 c = part[on] / p.value[on]
                 if np.ptp(c) <= 1e-12 * np.abs(c).max():
                     found.add(float(c.flat[0]))

@@ -210,6 +210,14 @@ class Evidence:
         """Whether a factor is 1/2, 2 or one of the counts or its inverse."""
         return is_plain(k, self.counts)
 
+    def is_written(self, c: float) -> bool:
+        """Whether people write a number so: three digits, or such over a count."""
+        counts = np.array([1.0, *self.counts])
+        size = np.abs(c) * np.concatenate([counts, 1 / counts])
+        mantissa = size / 10 ** np.floor(np.log10(size))
+        off = np.abs(np.round(mantissa, 2) - mantissa)
+        return bool((off <= (1e-9 if self.exact else 1e-5)).any())
+
 
 def _are_equal(values: Array) -> bool:
     """Whether these numbers are one number, to rounding."""

@@ -161,6 +161,7 @@ def _number(x: float) -> str:
 
 # ---- penalties -----------------------------------------------------------------------
 
+_UNWRITTEN = 11.0  # bits of a coefficient that nobody would choose
 _COMPARE = "compare the penalty in the loss with the one in the gradient"
 
 
@@ -185,6 +186,7 @@ def _penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
         text = f"the error is a multiple of {', '.join(names)}: a penalty on the "
         text += f"parameters is {sign}"
         bits = -1 + 5 * (len(names) - 1) + 2.5 * trivial
+        bits += 0 if evidence.is_written(float(c[0])) else _UNWRITTEN
         made, undo = block.right + sum(parts), f"`grads {sum_}`; {_COMPARE}"
         yield Edit("regularization", text, made, undo, bits, (names, sign))
 

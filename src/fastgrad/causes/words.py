@@ -54,7 +54,8 @@ def factor_words(
             text = f"{{op}} passes no gradient to {what}"
             return "local_derivative", text, 1.0
         text = f"the gradient that {{op}} sends to {what} is not added"
-        return "accumulation", text, 1.5 if several else 6.0
+        of_product = sum(y.active for y in node.inputs) > 1
+        return "accumulation", text, 1.5 if several or of_product else 6.0
     if abs(kept + 1) < 1e-6:
         text = f"what {{op}} sends to {what} has the wrong sign"
         return "local_derivative", text, 1.0 if node.op in _SIGNED else 6.0
