@@ -261,7 +261,7 @@ def test_pieces_of_a_gradient_do_not_matter(method, engine, step, rng, monkeypat
 
 @pytest.mark.parametrize("factor", [1.0, 1.01])
 def test_pieces_of_a_jacobian_move_no_column_twice(factor, rng, monkeypatch):
-    """Its entries come row by row, and each row has all columns."""
+    """Each is measured with the others of its column, or its group of columns."""
     A, x = rng.standard_normal((30, 30)) / 5, rng.standard_normal(30)
 
     calls = []
@@ -371,7 +371,7 @@ def test_bounds_of_a_jacobian():
     """In numbers for each of its entries."""
     function, x, derivative = LOSSES.jacobian(SIZE)
     _, numbers = peak(fg.check_jacobian, function, x, derivative)
-    assert numbers < 12.0
+    assert numbers < 8.5  # of these one does not grow with the size
     _, numbers = peak(fg.numerical_jacobian, function, x)
     assert numbers < 5.0
     _, numbers = peak(fg.numerical_jacobian, function, x, return_error=True)

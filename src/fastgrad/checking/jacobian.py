@@ -260,8 +260,10 @@ def checked(
     with np.errstate(all="ignore"):  # where numbers overflow they are not known
         found = judge(entries, calibration, gradient, index, rng)
     entries.let_go()
-    _scale(found, entries.units if coverage == "full" else entries.units[index])
-    _scale(found.open, entries.units[found.open.index], "floor")
+    units = entries.units if coverage == "full" else entries.units_of(index)
+    _scale(found, units)
+    found.tolerance = found.tolerance.scaled(units, found.numerical)
+    _scale(found.open, entries.units_of(found.open.index), "floor", "tolerance")
     report = problem.relabel(summarize(entries, found, calibration))
     return dataclasses.replace(
         report,
@@ -273,7 +275,6 @@ def checked(
 
 def _scale(found: Verdicts | Judgement, units: Array, *further: str) -> None:
     """Bring what was found in units of the outputs' noise to those of the Jacobian."""
-    found.tolerance = found.tolerance * units
     for field in ("analytic", "numerical", "error", *further):
         values = getattr(found, field)
         np.multiply(values, units, out=values)

@@ -200,9 +200,11 @@ def trace(
 def as_program(losses: Losses) -> Program | None:
     """Return the loss as a program: traced for the purpose where none is at hand.
 
-    None where it cannot be traced, not within a time that a cause is worth, or is not a
-    function of this process.
+    None where it cannot be traced, not within a time that a cause is worth, or is not
+    one function, of this process.
     """
+    if not losses.joint:
+        return None
     if losses.program is not None or losses.fallback is not None or losses.untraceable:
         return losses.program  # type: ignore[no-any-return]
     function = losses.function or losses

@@ -1,6 +1,7 @@
 """What everything above is written against: losses at perturbed points."""
 
 import abc
+from collections.abc import Iterator
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -43,6 +44,8 @@ class Losses(abc.ABC):
         How much the loss may differ, relatively, from call to call.
     bounded : bool
         Whether there are points at which the loss must not be evaluated.
+    joint : bool
+        Whether all parameters are those of one function, and may be moved together.
     noise : float
         The standard deviation of differences, where that is known; nan otherwise.
     evaluations : int
@@ -81,6 +84,7 @@ class Losses(abc.ABC):
     nondet_rtol: float = 0.0
     noise: float = float("nan")
     bounded = False
+    joint = True
     responds: bool = False
     returns_grads: bool = False
     fallback: str | None = None
@@ -145,6 +149,11 @@ class Losses(abc.ABC):
         index, value = as_entries(index, value)
         self.progress.expect(len(index))
         return index, value
+
+    def pieces(self, index: Any, size: int) -> Iterator[Any]:
+        """Yield where in `index` the entries are that are best measured together."""
+        for start in range(0, max(1, len(index)), size):
+            yield slice(start, start + size)
 
     def representable(self, index: ArrayLike, value: ArrayLike) -> Vector:
         """Return `value` as the dtypes of the entries `index` store it."""

@@ -6,6 +6,7 @@ from scipy.integrate import quad, solve_ivp
 from scipy.optimize import brentq
 
 import fastgrad as fg
+from fastgrad.checking.judgement import verdict
 
 
 def fixed_point(p, tolerance):
@@ -288,3 +289,38 @@ def test_a_solver_that_does_not_end_further_away_is_left_alone():
     coarse = (loss(p + step) - loss(p - step)) / (2 * step)
     report = fg.check_gradient(loss, p, np.array([coarse]), engine="python")
     assert report.verdict in ("wrong", "undecided")
+
+
+def test_jumps_are_looked_for_once_and_not_in_every_piece(rng, monkeypatch):
+    """A gradient that is wrong throughout costs a few calls more, however large."""
+    calls = 0
+
+    def loss(x):
+        nonlocal calls
+        calls += 1
+        return np.sum(np.tanh(x))
+
+    x = rng.standard_normal(1000)
+    taken = []
+    for piece in (2**10, 2**5):
+        monkeypatch.setattr(verdict, "PIECE", piece)
+        calls = 0
+        wrong = 1.1 * (1 - np.tanh(x) ** 2)
+        report = fg.check_gradient(loss, x, wrong, coverage=500, engine="compiled")
+        assert report.blocks[0].wrong == 500
+        taken.append(calls)
+    assert taken[1] < taken[0] + 20 * 1000 / 2**5
+
+
+def test_a_solver_that_another_piece_feeds_is_seen(rng, monkeypatch):
+    """Though entries that are judged before do not reach it."""
+    monkeypatch.setattr(verdict, "PIECE", 2)
+    tolerance = 1e-3
+
+    def loss(x):
+        return float(np.sum(x[:-1] ** 2) + fixed_point(x[-1], tolerance))
+
+    x = np.array([0.3, -0.8, 1.2, 0.5, 0.7])
+    grads = np.append(3.0 * x[:-1], meant(fixed_point, 0.7))
+    report = fg.check_gradient(loss, x, grads)
+    assert {entry.index for entry in report.wrong} == {(k,) for k in range(4)}

@@ -253,7 +253,12 @@ def _bent_once(change: Array, base: float) -> tuple[Flags, Array]:
 
 
 def noise_along(losses: Losses, scale: Scale, rng: np.random.Generator) -> float:
-    """Return the noise of a loss difference along a random direction."""
+    """Return the noise of a loss difference along a random direction.
+
+    Of what cannot be moved together, the rounding.
+    """
+    if not losses.joint:
+        return EPS * abs(losses.base)
     direction = rng.standard_normal(losses.nest.size)
     scale.stretch(direction)
     grid = np.arange(_POINTS) - _POINTS // 2

@@ -125,8 +125,7 @@ def slopes_of(
         measure = partial(way or _with_error, losses, calibration=known)
     value = np.empty(len(index))
     error = np.empty(len(index) if with_error else 0)
-    for start in range(0, len(index), _PIECE):  # all that is known takes memory
-        here = slice(start, start + _PIECE)
+    for here in losses.pieces(index, _PIECE):  # all that is known takes memory
         own = np.asarray(index[here])
         found = measure(own)
         if chosen in ("exact", "central") and step is None:

@@ -6,19 +6,21 @@ a group of columns. Outputs are measured in units of their own noise, so that on
 may be much larger than another.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arrays import Array, Flags, Index
-from fastgrad.checking.differences import ecnoise
+from fastgrad.checking.differences import Every, ecnoise
 from fastgrad.checking.jacobians.outputs import Outputs
 from fastgrad.losses import Losses, Progress
 from fastgrad.params import Nest, Vector
 
 _BATCH = 2**17  # numbers in the points that are held at once
-_KEPT = 2.1  # numbers of the outputs for each entry
+_KEPT = 2.1  # points for each column, of its first pass
+_OF_COLUMN = 32  # points at most that a column is tried at, which a piece may cut
 
 
 class Entries(Losses):
@@ -33,6 +35,7 @@ class Entries(Losses):
     """
 
     noise = 1.0
+    joint = False
 
     def __init__(
         self,
@@ -43,7 +46,8 @@ class Entries(Losses):
         blocks: dict[str, tuple[int, ...]],
     ) -> None:
         self.outputs, self.row, self.column = outputs, row, column
-        self.group = np.arange(outputs.x.size) if group is None else group
+        alone = np.arange(outputs.x.size, dtype=np.int32)
+        self.group = alone if group is None else group
         x = outputs.x.ravel()[column]
         ends = np.cumsum([int(np.prod(shape)) for shape in blocks.values()])
         parts = np.split(x, ends[:-1])
@@ -52,6 +56,8 @@ class Entries(Losses):
         self._kept: dict[tuple[bytes, bytes], Array] = {}
         self.progress = Progress(show=False)
         super().__init__(outputs.fun, nest, self.progress)
+        if x.dtype == np.float64:
+            self.theta = x  # what the nest holds, which nobody moves
         self.engine = "python" if outputs.workers is None else "workers"
         if outputs.many is not None:
             self.engine = "vectorized"
@@ -62,6 +68,10 @@ class Entries(Losses):
     def units(self) -> Array:
         """Of each entry: the noise of its output."""
         return self.unit[self.row]
+
+    def units_of(self, index: Index | Every) -> Array:
+        """Return the same of some entries."""
+        return self.unit[self.row[np.asarray(index)]]
 
     @property
     def raised(self) -> Exception | None:  # type: ignore[override]
@@ -86,6 +96,14 @@ class Entries(Losses):
         two = self._inside(index[beyond], (3 * x - 2 * value)[beyond])
         out[beyond] = two - 3 * one
         return out, None
+
+    def pieces(self, index: Any, size: int) -> Iterator[Any]:
+        """See `Losses.pieces`; columns that move together are."""
+        every = len(index) == len(self.column)
+        column = self.column if every else self.column[index]
+        order = np.argsort(self.group[column], kind="stable")
+        for start in range(0, max(1, len(order)), size):
+            yield np.sort(order[start : start + size])
 
     def along(self, direction: ArrayLike, t: ArrayLike) -> Vector:
         """Return nan: entries of different outputs cannot be moved together."""
@@ -149,7 +167,7 @@ class Entries(Losses):
         pair[order] = np.cumsum(first) - 1
         columns, values = column[order][first], value[order][first]
         turn = np.arange(len(columns)) - np.searchsorted(columns, columns)
-        key = self.group[columns] * (int(turn.max()) + 1) + turn
+        key = self.group[columns].astype(np.int64) * (int(turn.max()) + 1) + turn
         _, call = np.unique(key, return_inverse=True)
         by_call = np.argsort(call, kind="stable")
         edges = np.flatnonzero(np.diff(call[by_call])) + 1
@@ -159,7 +177,7 @@ class Entries(Losses):
     def _rises(self, points: list[tuple[Index, Vector]]) -> Array:
         """Return the changes of all outputs at points; what is known is not asked.
 
-        Entries come row by row, a piece at a time, and each piece moves all columns.
+        Where there are many outputs a piece is a part of a column, and so is the next.
         """
         outputs, kept = self.outputs, self._kept
         keys = [(column.tobytes(), value.tobytes()) for column, value in points]
@@ -170,7 +188,8 @@ class Entries(Losses):
         found = dict(zip((keys[k] for k in new), map(np.copy, rises), strict=True))
         rows = [found[key] if key in found else kept.pop(key) for key in keys]
         kept.update(zip(keys, rows, strict=True))  # the last to go are those just asked
-        most = max(_BATCH, _KEPT * len(self.row)) / max(1, len(outputs.at_x))
+        size = max(1, len(outputs.at_x))
+        most = max(_BATCH / size, min(_OF_COLUMN, _KEPT * len(self.row) / size))
         while len(kept) > most:
             del kept[next(iter(kept))]
         return np.stack(rows)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arrays import Array, Index
+from fastgrad.checking.differences import Scale
 from fastgrad.checking.judgement.evidence import UNDECIDED, WRONG, Judgement, Jump
 from fastgrad.checking.judgement.turns import Loop, Turns, count_turns
 from fastgrad.losses import Losses
@@ -40,60 +41,73 @@ _SECONDS = 0.2  # a loss that takes longer is not watched line by line
 _LONGER = 10.0  # times what it takes at theta: then it may never end
 
 
-def excuse_solver(
-    losses: Losses, entries: Judgement, rng: np.random.Generator
-) -> Jump | None:
-    """Leave open what may be the tolerance of a solver rather than a wrong gradient.
+class Solvers:
+    """Excuses entries by the jumps of a loss that iterates, where there are such.
 
-    Returns
-    -------
-    Jump or None
-        Of the loss, if there is such a solver.
+    Blocks through which none was found are not looked at again, piece by piece.
     """
-    effect = entries.size * entries.unit
-    largest = float(np.max(effect, initial=0.0, where=np.isfinite(effect)))
-    off = entries.off * entries.unit
-    wrong = np.flatnonzero((entries.kind == WRONG) & (off <= _PLAUSIBLE * largest))
-    if wrong.size == 0 or not _quick(losses):
-        return None
-    nearest = wrong[np.argsort(off[wrong])[:_TRIED]]
-    jumps = list(_jumps(losses, entries, nearest, rng))
-    if not jumps:
-        return None
-    slack = max(jump.slack(largest) for jump in jumps)
-    entries.kind[wrong[off[wrong] <= slack]] = UNDECIDED
-    return max(jumps, key=lambda jump: jump.slack(largest))
 
+    def __init__(self, losses: Losses, scale: Scale, rng: np.random.Generator) -> None:
+        self._losses, self._scale, self._rng = losses, scale, rng
+        self._smooth = np.zeros(len(losses.nest.names), dtype=bool)
 
-def _jumps(
-    losses: Losses, entries: Judgement, which: Index, rng: np.random.Generator
-) -> Iterator[Jump]:
-    """Yield the jumps along some entries, and along all entries at once."""
-    everywhere = entries.unit * rng.choice([-1.0, 1.0], len(entries.unit))
-    alone = [(entries.index[k], entries.unit[k]) for k in which[::-1]]
-    for index, move in (*alone, (entries.index, everywhere)):
-        direction = np.zeros(losses.nest.size)
-        direction[index] = move
-        yield from find_jumps(losses, direction)
+    def excuse(self, entries: Judgement) -> Jump | None:
+        """Leave open what may be the tolerance of a solver, rather than wrong.
+
+        Returns
+        -------
+        Jump or None
+            Of the loss, if there is such a solver.
+        """
+        effect = entries.size * entries.unit
+        largest = float(np.max(effect, initial=0.0, where=np.isfinite(effect)))
+        off = entries.off * entries.unit
+        plausible = (entries.kind == WRONG) & (off <= _PLAUSIBLE * largest)
+        wrong = np.flatnonzero(plausible & ~self._smooth[entries.block])
+        if wrong.size == 0 or not _quick(self._losses):
+            return None
+        nearest = wrong[np.argsort(off[wrong])[:_TRIED]]
+        jumps = list(self._jumps(entries, nearest))
+        if not jumps:
+            self._smooth[entries.block[wrong]] = True
+            return None
+        slack = max(jump.slack(largest) for jump in jumps)
+        entries.kind[wrong[off[wrong] <= slack]] = UNDECIDED
+        return max(jumps, key=lambda jump: jump.slack(largest))
+
+    def _jumps(self, entries: Judgement, which: Index) -> Iterator[Jump]:
+        """Yield the jumps along some entries, and along all parameters at once."""
+        size = self._losses.nest.size
+        direction = np.zeros(size)  # one for all: it is as large as all parameters
+        for k in which[::-1]:
+            direction[entries.index[k]] = entries.unit[k]
+            yield from find_jumps(self._losses, direction)
+            direction[entries.index[k]] = 0.0
+        direction[:] = self._rng.integers(2, size=size, dtype=np.int8)
+        direction *= 2.0
+        direction -= 1.0
+        direction[entries.index] *= entries.unit / self._scale[entries.index]
+        self._scale.stretch(direction)
+        yield from find_jumps(self._losses, direction)
 
 
 def _quick(losses: Losses) -> bool:
-    if not callable(losses.loss):
+    if not callable(losses.loss) or not losses.joint:
         return False
     started = time.perf_counter()
-    alone = losses.along(np.zeros(losses.nest.size), np.zeros(1))
-    if not np.isfinite(alone[0]):  # entries of a Jacobian: they cannot be moved
-        return False
+    losses.along(np.zeros(losses.nest.size), np.zeros(1))
     return time.perf_counter() - started < _SECONDS
 
 
 def find_jumps(losses: Losses, direction: Array) -> list[Jump]:
     """Return the next jumps to both sides that another number of turns explains."""
     here = _run(losses, direction, 0.0)
-    moved = np.flatnonzero(direction)
-    away = np.sign(direction[moved]) * np.sign(losses.theta[moved])  # from zero
+    away = direction * losses.theta  # from zero
+    np.sign(away, out=away)
     outward = 1.0 if away.sum() >= 0 else -1.0
-    further = _FURTHER if (outward * away >= 0).all() else _FURTHER[:0]
+    nearer = away.min() < 0 if outward > 0 else away.max() > 0  # of some entries
+    further = _FURTHER[:0] if nearer else _FURTHER
+    del away  # as large as all parameters
     reaches = outward * np.concatenate([_REACH, further]), -outward * _REACH
     found = [_next_jump(losses, direction, here, reach) for reach in reaches]
     jumps = [jump for jump in found if jump is not None]

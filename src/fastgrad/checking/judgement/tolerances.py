@@ -53,8 +53,9 @@ class Tolerances:
             found[mine] = self.values[place[mine]]
         return found * units
 
-    def __mul__(self, units: Array) -> "Tolerances":
-        return dataclasses.replace(self, units=units, numerical=self.numerical * units)
+    def scaled(self, units: Array, numerical: Array) -> "Tolerances":
+        """Return them, and the derivatives given, in these units."""
+        return dataclasses.replace(self, units=units, numerical=numerical)
 
     def part(self, here: slice) -> "Tolerances":
         """Return those of some of the entries."""

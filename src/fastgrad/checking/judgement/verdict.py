@@ -49,7 +49,7 @@ from fastgrad.checking.judgement.gradient import Gradient
 from fastgrad.checking.judgement.inner_rounding import InnerRounding
 from fastgrad.checking.judgement.own_terms import OwnTerms
 from fastgrad.checking.judgement.roughness import excuse_roughness
-from fastgrad.checking.judgement.solvers import excuse_solver
+from fastgrad.checking.judgement.solvers import Solvers
 from fastgrad.checking.judgement.steep import look_closer
 from fastgrad.checking.judgement.suspects import try_again
 from fastgrad.checking.judgement.ties import check_ties
@@ -86,8 +86,9 @@ def judge(
     """
     kept, inner = _Kept(gradient, calibration, index), InnerRounding(losses)
     own_terms = OwnTerms(losses, gradient, calibration)
-    for start in range(0, max(1, len(index)), PIECE):
-        own = np.asarray(index[start : start + PIECE], dtype=np.int64)
+    solvers = Solvers(losses, calibration.scale, rng)
+    for here in losses.pieces(index, PIECE):
+        own = np.asarray(index[here], dtype=np.int64)
         own = own[losses.reads(own) | (gradient.value[own] != 0)]
         entries = _first_pass(losses, calibration, gradient, kept.effects, own)
         leave_open(entries, kept.effects)
@@ -98,7 +99,7 @@ def judge(
         inner.excuse(entries)
         excuse_cancellation(losses, gradient, entries, known, rng)
         kept.conditions.append(excuse_condition(losses, entries))
-        kept.jumps.append(excuse_solver(losses, entries, rng))
+        kept.jumps.append(solvers.excuse(entries))
         kept.rough.append(excuse_roughness(losses, calibration, entries))
         leave_open(entries, kept.effects)
         _doubt(entries, doubted)
