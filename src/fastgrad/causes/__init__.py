@@ -30,11 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.codes import OF_VALUES, penalties
+from fastgrad.causes.codes import OF_VALUES
 from fastgrad.causes.evidence import Block, Evidence, Guess, gather, join
 from fastgrad.causes.lines import Located, Place, locate
 from fastgrad.causes.location import name, proved
 from fastgrad.causes.measured import Measured, Whole
+from fastgrad.causes.patterns import penalties
 from fastgrad.causes.points import Elsewhere, SecondPoint
 from fastgrad.causes.ranking import choose, guess, merged
 from fastgrad.causes.repairs import repairs

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.known import Known, same
-from fastgrad.causes.patterns import is_statistic
+from fastgrad.causes.patterns import ADDING, is_statistic, plain
 from fastgrad.causes.readings import Point, Reading, made
+from fastgrad.causes.reverse import is_mask
 from fastgrad.program import Node, topological
 
 Array = NDArray[np.float64]
@@ -17,9 +18,6 @@ Array = NDArray[np.float64]
 OF_VALUES = ("scale", "local_derivative", "accumulation")
 _LEAST = 1e-9  # of a ratio that varies
 _CUTTING = ("minimum", "maximum", "np.clip", "builtins.min", "builtins.max")
-_ADDING = ("add", "subtract", "negative")
-_LOOKED = ("reshape", "view")
-_OF_NORMS = {*_ADDING, "multiply", "square", "power", "sqrt", "abs", "sign", "sum"}
 _COMPLEX = (
     *("np.matmul", "np.multiply", "np.divide", "np.dot", "np.einsum"),
     *("np.tensordot", "np.conjugate", "np.fft"),
@@ -77,12 +75,6 @@ def _of_excess_factor(node: Node, x: Node, other: Node) -> str:
     return "partial" if (other.value == 1).any() else "local_derivative"
 
 
-def is_mask(value: Array) -> bool:
-    """Whether an array has one value besides zero."""
-    top, zeros = value.max(initial=0), value == 0
-    return bool(value.size > 1 and (zeros | (value == top)).all() and zeros.any())
-
-
 def is_penalty(node: Node) -> bool:
     """Whether it is a parameter times a number."""
     kinds = {x.op for x in node.inputs if x.op != "constant" or x.size == 1}
@@ -97,7 +89,7 @@ def is_entry(node: Node) -> bool:
 
 def is_complex(node: Node) -> bool:
     """Whether it is a step of an operation of complex numbers."""
-    return node.op in _ADDING and node.label.startswith(_COMPLEX)
+    return node.op in ADDING and node.label.startswith(_COMPLEX)
 
 
 def _counts(total: Node, number: float) -> bool:
@@ -130,24 +122,18 @@ def of_other(
         return "geometry" if _is_rolled(x.value, due) else "mask"
     if code := _of_part(x.value, due):
         return code
-    if _is_strange(x, known) and reading.role != "slope":
+    if known.lacks(x) and reading.role != "slope":
         return _moved(turns, reading, point) or "stale"
-    if whole is not None and _plain(whole) is _plain(x):
+    if whole is not None and plain(whole) is plain(x):
         return "layout"
     if whole is not None and known.is_gradient(whole) and known.is_gradient(x):
         return _of_gradients(x, whole)
     if _is_norm(whole) and x.size == 1:
         return "clipped"
     again = whole is None or whole.source.site == x.source.site
-    if reading.made in (made(x), made(_plain(x))) and reading.made and again:
+    if reading.made in (made(x), made(plain(x))) and reading.made and again:
         return "stale" if whole is None or _is_alike(x, whole) else "local_derivative"
     return _moved(turns, reading, point) or "local_derivative"
-
-
-def _is_strange(x: Node, known: Known) -> bool:
-    """Whether it is an array that is given, and that the loss does not have."""
-    given = not x.active and x.size > 1
-    return given and not known.has(x.value) and not known.has(x.value.T)
 
 
 def _of_part(a: Array, due: Array) -> str | None:
@@ -170,7 +156,7 @@ def _terms(node: Node) -> set[Node]:
     found, stack = set[Node](), [node]
     while stack:
         here = stack.pop()
-        if here.op in _ADDING:
+        if here.op in ADDING:
             found.update(here.inputs)
             stack += here.inputs
     return found
@@ -196,7 +182,7 @@ def _is_norm(node: Node | None) -> bool:
 def _is_alike(x: Node, due: Node) -> bool:
     """Whether values are computed with the same parameters."""
     one, two = (
-        {y for y in map(_plain, n.inputs) if y.op == "parameter"} for n in (x, due)
+        {y for y in map(plain, n.inputs) if y.op == "parameter"} for n in (x, due)
     )
     return one == two
 
@@ -222,13 +208,6 @@ def _is_scaled(a: Array, due: Array) -> bool:
         if a.shape[axis] > 1 and not (spread > _LEAST).any():
             return True
     return False
-
-
-def _plain(node: Node) -> Node:
-    """The array that is looked at, or read in part."""
-    while node.op in _LOOKED:
-        node = node.inputs[0]
-    return node
 
 
 def _moved(turns: Sequence[Node], reading: Reading, point: Point) -> str | None:
@@ -272,43 +251,3 @@ def at_statistic(value: Array, point: Point) -> bool:
                 if any(g.shape == value.shape and same(value, g) for g in sent):
                     return True
     return False
-
-
-def penalties(results: Sequence[Node]) -> set[Node]:
-    """What leads only to terms that are norms of one parameter, beside others."""
-    found, spread = set[Node](), set[Node]()
-    for result in results:
-        terms = _scaled_terms(result)
-        alone = [x for x in terms if _is_of_norm(topological(x))]
-        if len(alone) == len(terms):
-            alone = []
-        found.update(topological(*alone))
-        spread.update(topological(*terms.difference(alone)))
-    return found - spread
-
-
-def _scaled_terms(result: Node) -> set[Node]:
-    """What a value is the sum of, up to factors."""
-    found, stack = set[Node](), [result]
-    while stack:
-        here = stack.pop()
-        factors = [x for x in here.inputs if x.active or x.size > 1]
-        scaled = here.op in ("multiply", "divide", "negative") and len(factors) == 1
-        if here.op in _ADDING:
-            stack += here.inputs
-        elif scaled and factors[0].op != "parameter":
-            stack += factors
-        elif here.active:
-            found.add(here)
-    return found
-
-
-def _is_of_norm(nodes: Sequence[Node]) -> bool:
-    """Whether one parameter and numbers alone go in, by powers, products and sums."""
-    given = [n for n in nodes if not n.inputs]
-    parameters = [n for n in given if n.op == "parameter"]
-    return (
-        len(parameters) == 1
-        and all(n.active or n.size == 1 for n in given)
-        and all(n.op in _OF_NORMS for n in nodes if n.inputs)
-    )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from fastgrad.causes.patterns import penalties
 from fastgrad.causes.reverse import Reverse
 from fastgrad.params import Nest
 from fastgrad.program import Node, Part
@@ -106,14 +107,14 @@ def penalties_of(reverse: Reverse | None) -> list[float]:
     found: set[float] = set()
     if reverse is None:
         return []
+    of_penalties = penalties([reverse.program.result])
     for p in reverse.program.parameters:
         uses = reverse.users.get(p, ())
         for user in dict.fromkeys(user for user, _ in uses):
             parts = [reverse.part(u, i) for u, i in uses if u is user]
             part = np.sum(parts, axis=0)
             on = part != 0
-            penal = user in reverse.penalties and on.any()
-            if penal and (p.value[on] != 0).all():
+            if user in of_penalties and on.any() and (p.value[on] != 0).all():
                 c = part[on] / p.value[on]
                 if np.ptp(c) <= 1e-12 * np.abs(c).max():
                     found.add(float(c.flat[0]))

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgrad.causes.expressions import Expression, call, symbol
 from fastgrad.causes.patterns import is_statistic
-from fastgrad.causes.reverse import elementwise
+from fastgrad.causes.reverse import elementwise, is_mask
 from fastgrad.causes.rules import FUNCTIONS, Rule, later, slope_of
 from fastgrad.program import Node, ops
 
@@ -121,7 +121,7 @@ def _running(t: Expression, rule: Rule) -> Variants:
 
 def _unmasked(t: Expression, rule: Rule) -> Variants:
     """What is the same number wherever it is not masked, without the mask."""
-    if "g" in t.symbols and t.ndim and _is_mask(t.value):
+    if "g" in t.symbols and t.ndim and is_mask(t.value):
         yield "unmasked", np.full(t.shape, t.value[t.value != 0][0])
 
 
@@ -243,7 +243,7 @@ def _named(
             "the mask of {op} is left out",
         ),
         (
-            alone and _is_mask(rule.g.value),
+            alone and is_mask(rule.g.value),
             "mask",
             _INSTEAD + ": the zeros in what comes down, g, are ignored",
         ),
@@ -275,11 +275,6 @@ def _is_of_choice(op: str, kind: str, part: Expression | None) -> bool:
     compared = any(t.function in _COMPARISONS for t in parts)
     at_all = len(parts) == 1 and not kind.endswith("for g")
     return (compared and kind != "left out") or at_all
-
-
-def _is_mask(x: Any) -> bool:
-    values = np.unique(x)
-    return values.size == 2 and 0 in values
 
 
 # ---- edits ---------------------------------------------------------------------------

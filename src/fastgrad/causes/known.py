@@ -64,6 +64,12 @@ class Known:
         mine = np.sort(value, axis=None)
         return any(same(mine, np.sort(x, axis=None)) for x in alike)
 
+    def lacks(self, node: Node) -> bool:
+        """Whether it is an array that is given, and that the loss does not have."""
+        x = node.value
+        given = not node.active and x.size > 1 and bool(np.ptp(x))
+        return given and not self.has(x) and not self.has(x.T)
+
     def _alike(self, value: Array) -> list[Array]:
         """Those with the same elements, perhaps."""
         if value.size not in self._of_size or not np.any(value):

@@ -287,7 +287,7 @@ class Backward:
             constants |= node.op == "place"  # into what was there
             for x in node.inputs:
                 if not x.active:
-                    constants |= x.value.size > 1 and not self.known.has(x.value)
+                    constants |= self.known.lacks(x)
                 elif not x.inputs or x in own or repair.moved.get(x, x) in self.known:
                     right.add(x)
                 elif x not in seen:

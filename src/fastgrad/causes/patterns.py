@@ -1,15 +1,18 @@
 """Patterns in a program: functions of one value, statistics, sums of terms."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.reverse import Reverse, elementwise, stretched
-from fastgrad.program import Node
+from fastgrad.program import Node, topological
 
 Array = NDArray[np.float64]
 _LOCAL = ("sum", "view", "reshape")
+#: Operations of a sum.
+ADDING = ("add", "subtract", "negative")
+_OF_NORMS = {*ADDING, "multiply", "square", "power", "sqrt", "abs", "sign", "sum"}
 
 
 def plain(node: Node) -> Node:
@@ -91,3 +94,43 @@ def is_statistic(node: Node, i: int) -> bool:
     sums = [n for n in _local(node.inputs[i]) if n.op == "sum"]
     beside = _local(other)
     return any(_local(n) & beside for n in sums)
+
+
+def penalties(results: Sequence[Node]) -> set[Node]:
+    """What leads only to terms that are norms of one parameter, beside others."""
+    found, spread = set[Node](), set[Node]()
+    for result in results:
+        terms = _scaled_terms(result)
+        alone = [x for x in terms if _is_of_norm(topological(x))]
+        if len(alone) == len(terms):
+            alone = []
+        found.update(topological(*alone))
+        spread.update(topological(*terms.difference(alone)))
+    return found - spread
+
+
+def _scaled_terms(result: Node) -> set[Node]:
+    """What a value is the sum of, up to factors."""
+    found, stack = set[Node](), [result]
+    while stack:
+        here = stack.pop()
+        factors = [x for x in here.inputs if x.active or x.size > 1]
+        scaled = here.op in ("multiply", "divide", "negative") and len(factors) == 1
+        if here.op in ADDING:
+            stack += here.inputs
+        elif scaled and factors[0].op != "parameter":
+            stack += factors
+        elif here.active:
+            found.add(here)
+    return found
+
+
+def _is_of_norm(nodes: Sequence[Node]) -> bool:
+    """Whether one parameter and numbers alone go in, by powers, products and sums."""
+    given = [n for n in nodes if not n.inputs]
+    parameters = [n for n in given if n.op == "parameter"]
+    return (
+        len(parameters) == 1
+        and all(n.active or n.size == 1 for n in given)
+        and all(n.op in _OF_NORMS for n in nodes if n.inputs)
+    )

@@ -80,7 +80,7 @@ class Search:
         self._projected(self._kinds[:2], views, wrong)
         self._directly([g for g in first if not self._feeds(g)])
         self._projected(self._kinds[2:], views, wrong)
-        strange = [x for x in self.code.nodes if self._is_strange(x)]
+        strange = [x for x in self.code.nodes if self.known.lacks(x)]
         for edit in self._other.data(strange):
             self._try(edit, strange)
         self._projected(self._odder, views, wrong)
@@ -94,14 +94,9 @@ class Search:
     def _may_be_wrong(self, group: Sequence[Node]) -> bool:
         """Whether these are not just values of the forward pass."""
         return any(
-            n not in self.known or self.known.is_passed_back(n) or self._is_strange(n)
+            n not in self.known or self.known.is_passed_back(n) or self.known.lacks(n)
             for n in group
         )
-
-    def _is_strange(self, node: Node) -> bool:
-        """Whether it is an array that is given, and that the loss does not have."""
-        given = node.op == "constant" and node.size > 1
-        return given and bool(np.ptp(node.value)) and not self.known.has(node.value)
 
     def _is_first(self, node: Node) -> bool:
         return node not in self.known and all(x in self.known for x in node.inputs)

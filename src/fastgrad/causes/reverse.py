@@ -191,29 +191,9 @@ class Reverse:
         """Constant arrays that have one value besides zero, each once."""
         found: dict[bytes, Array] = {}
         for x in dict.fromkeys(x for node in self.nodes for x in node.inputs):
-            value = x.value
-            if x.active or value.ndim < 2:
-                continue
-            top = value.max(initial=0)
-            if ((value == 0) | (value == top)).all() and 0 < np.mean(value != 0) < 1:
-                found.setdefault(value.tobytes(), value)
+            if not x.active and x.ndim > 1 and is_mask(x.value):
+                found.setdefault(x.value.tobytes(), x.value)
         return list(found.values())
-
-    @cached_property
-    def penalties(self) -> set[Node]:
-        """Values on the way from parameters, and no data, to a term of the loss."""
-        free: dict[Node, bool] = {}
-        for node in self.program.nodes:
-            known = [free.get(x, not x.inputs and x.size == 1) for x in node.inputs]
-            free[node] = all(known) if known else node.active or node.size == 1
-        found: set[Node] = set()
-        for node in reversed(self.nodes):
-            users = {user for user, _ in self.users.get(node, ())}
-            ends = {user for user in users if not free[user]}
-            summed = all(n.op in ("add", "subtract") and n.size == 1 for n in ends)
-            if free[node] and users and summed and users - ends <= found:
-                found.add(node)
-        return found
 
     def _above(self, node: Node) -> Iterator[float]:
         """Sizes of the gradients of what uses a value, other than by reshaping it."""
@@ -349,6 +329,12 @@ def stretched(node: Node, i: int) -> tuple[int, ...]:
         for d in range(node.value.ndim)
         if node.shape[d] > 1 and (d < lead or x.shape[d - lead] == 1)
     )
+
+
+def is_mask(value: Array) -> bool:
+    """Whether an array has one value besides zero."""
+    some = value[value != 0]
+    return 0 < some.size < value.size and bool((some == some[0]).all())
 
 
 def _times(g: Array, slope: Array, finite: bool) -> Any:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.expressions import Expression, call, symbol
 from fastgrad.causes.patterns import miscounted, origins, summed_axes
-from fastgrad.causes.reverse import Reverse, elementwise
+from fastgrad.causes.reverse import Reverse, elementwise, is_mask
 from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
@@ -99,10 +99,9 @@ def _other_masks(node: Node, i: int) -> Others:
     if node.op != "multiply" or node.inputs[1 - i].active:
         return {}
     mask, name = np.broadcast_to(node.inputs[1 - i].value, node.shape), "ab"[1 - i]
-    top = mask.max(initial=0)
-    values = np.unique(mask)
-    if values.size != 2 or values[0] != 0:
+    if not is_mask(mask):
         return {}
+    top = mask.max()
     return {
         "the mask of {op} is left out": (name, "mask", 1.0),
         "the mask of {op} is left out, its factor is not": (name, "mask", top),

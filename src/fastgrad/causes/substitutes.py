@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.codes import is_mask, of_data, of_factor, of_other
+from fastgrad.causes.codes import of_data, of_factor, of_other
 from fastgrad.causes.counts import told
 from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.known import Known
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import BITS, Point, Reading, Readings
+from fastgrad.causes.reverse import is_mask
 from fastgrad.causes.rewrites import Edit, New, goes, own, times
 from fastgrad.causes.views import View
 from fastgrad.program import Node, ops, value_of

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.codes import penalties
 from fastgrad.causes.known import same
+from fastgrad.causes.patterns import penalties
 from fastgrad.causes.readings import Point
 from fastgrad.causes.rewrites import Edit, New, own
 from fastgrad.program import Node, ops, topological, value_of

@@ -310,15 +310,14 @@ def _chosen(names: list[str], blocks: Any) -> list[int]:
         isinstance(pattern, str) for pattern in patterns
     ):
         raise refusal(TypeError, "blocks", "be names of blocks", blocks)
+    chosen: set[int] = set()
     for pattern in patterns:
-        if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
+        alike = [name == pattern or fnmatchcase(name, pattern) for name in names]
+        if not any(alike):
             must = f"name blocks of the parameters, {names}"
             raise refusal(ValueError, "blocks", must, pattern)
-    return [
-        k
-        for k, name in enumerate(names)
-        if any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
-    ]
+        chosen.update(np.flatnonzero(alike).tolist())
+    return sorted(chosen)
 
 
 def entry_name(block: str, index: tuple[int, ...]) -> str:
