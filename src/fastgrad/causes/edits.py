@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.indices import index_edits
 from fastgrad.causes.kinds import expression_edits
-from fastgrad.causes.operands import Pool
+from fastgrad.causes.operands import Operands
 from fastgrad.causes.patterns import is_statistic
 from fastgrad.causes.reverse import Reverse, stretched
 from fastgrad.causes.sites import New, Site
@@ -91,15 +91,15 @@ def _where(on: Array, n: Node, g: Array) -> Array:
 
 def _another(reverse: Reverse, site: Site) -> Iterator[Edit]:
     """Another array of the program."""
-    if reverse.pool is None:
-        reverse.pool = Pool(reverse)
+    if reverse.operands is None:
+        reverse.operands = Operands(reverse)
     if site.role == "rule":
         if site.node.op in _OF_MATRICES:
-            for text, name, put in reverse.pool.symbols(site):
+            for text, name, put in reverse.operands.symbols(site):
                 new = partial(_sent, site.rules, name, put)
                 yield Edit("local_derivative", text, new)
         return
-    for code, text, put in reverse.pool.substitutes(site):
+    for text, code, put in reverse.operands.substitutes(site):
         # Most unlikely are values that have nothing to do with each other.
         odd = 2.0 if code == "upstream" else 0.0
         free = "" if site.role == "operand" else "named"

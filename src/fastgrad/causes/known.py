@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.reverse import Reverse, elementwise
+from fastgrad.causes.readings import Point, computed
+from fastgrad.causes.reverse import Reverse
 from fastgrad.program import Node
 
 Array = NDArray[np.float64]
@@ -30,10 +31,12 @@ class Known:
         self.reverse = reverse
         self._loops: dict[int, list[list[Array]]] = defaultdict(list)
         of_size: dict[int, list[Array]] = defaultdict(list)
+        point = Point({}, reverse, ())
         for group in reverse.groups:
             budget.check()
-            for turns in zip(*(_arrays(reverse, n) for n in group), strict=False):
-                self._loops[len(group)] += [list(turns), list(turns[::-1])]
+            for one in computed(reverse, group):
+                turns = [one.of(point, k) for k in range(len(group))]
+                self._loops[len(group)] += [turns, turns[::-1]]
                 for array in turns:
                     of_size[array.size].append(array)
         for x in dict.fromkeys(x for node in reverse.nodes for x in node.inputs):
@@ -126,21 +129,6 @@ def same(a: Array, b: Array) -> bool:
     """Whether two arrays differ by rounding only."""
     limit = _EQUAL * np.abs(b).max(initial=0)
     return bool((np.abs(a - b) <= limit).all())
-
-
-def _arrays(reverse: Reverse, node: Node) -> Iterator[Array]:
-    yield from _passed_back(reverse, node)
-    yield node.value
-    for i, x in enumerate(node.inputs):
-        if x.active and elementwise(node):
-            yield np.asarray(reverse.slope(node, i))
-
-
-def _passed_back(reverse: Reverse, node: Node) -> Iterator[Array]:
-    yield reverse.gradient[node]
-    for i, x in enumerate(node.inputs):
-        if x.active:
-            yield reverse.part(node, i)
 
 
 def _turned(a: Array, shape: tuple[int, ...]) -> Array | None:

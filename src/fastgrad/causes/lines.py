@@ -28,7 +28,8 @@ from fastgrad.program import (
     Node,
     Source,
     TraceError,
-    derivative,
+    handed_on,
+    stops,
     topological,
     value_of,
 )
@@ -157,23 +158,13 @@ class Backward:
 
         Where several are replaced at once, a change does not go on through any.
         """
-        ends, found = set(stop), dict[Node, Array]()
-        left = len(ends) or -1
+        weights, found = dict[Node, Array](), dict[Node, Array]()
         for b in blocks:
             result, weight = self.results[b], self.weights[b]
-            found[result] = found[result] + weight if result in found else weight
-        for node in reversed(self.nodes):
-            left -= node in ends
-            if not left:
-                break
-            if node not in found or node in ends:
-                continue
+            weights[result] = weights.get(result, 0.0) + weight
+        for node, weight in handed_on(self.nodes, weights, dict.fromkeys(stop, stops)):
             self.budget.check()
-            for x, part in zip(node.inputs, derivative(node, found[node]), strict=True):
-                if x.active and part is not None:
-                    if np.shape(part) != x.shape:
-                        part = np.broadcast_to(part, x.shape)
-                    found[x] = found[x] + part if x in found else part
+            found[node] = weight
         return found
 
     def replaced(self, values: Mapping[Node, Array]) -> dict[Node, Node]:
@@ -259,14 +250,10 @@ class Backward:
 
     def _loops(self) -> Iterator[list[Node]]:
         """Operations that are the same piece of code, run again in a loop or a call."""
-        groups: dict[Any, list[Node]] = defaultdict(list)
-        for key in (_turn, _line):
-            for node in self.nodes:
-                groups[key(node)].append(node)
         seen = set()
         # The first or the last turn may be another thing.
         for start, stop in ((0, None), (1, None), (0, -1)):
-            for group in groups.values():
+            for group in alike(self.nodes, *PIECES):
                 nodes = group[start:stop]
                 if len(nodes) > 1 and tuple(nodes) not in seen:
                     seen.add(tuple(nodes))
@@ -311,12 +298,23 @@ def _of_lines(nodes: Iterable[Node]) -> dict[int, Source]:
     return {n.source.line: n.source for n in nodes if n.source.site}
 
 
-def _turn(node: Node) -> Any:
-    return node.source.site, node.op, node.label
+#: What one piece of code is: a place in a program, or a line of a function.
+PIECES: tuple[Callable[[Node], Any], ...] = (
+    lambda node: node.source.site,
+    lambda node: node.source,
+)
 
 
-def _line(node: Node) -> Any:
-    return node.source, node.op, node.label
+def alike(nodes: Sequence[Node], *pieces: Callable[[Node], Any]) -> list[list[Node]]:
+    """Operations that are one piece of code, run again in a loop or by a call."""
+    found: dict[tuple[Node, ...], None] = {}
+    for piece in pieces:
+        groups: dict[Any, list[Node]] = defaultdict(list)
+        for node in nodes:
+            kind = piece(node), node.op, node.label, len(node.inputs)
+            groups[kind if node.inputs else node].append(node)
+        found |= dict.fromkeys(map(tuple, groups.values()))
+    return [list(nodes) for nodes in found]
 
 
 def locate(

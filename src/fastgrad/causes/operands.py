@@ -1,17 +1,15 @@
 """Other arrays of a program, any of which may be mistaken for the one that is due.
 
 A backward pass is full of arrays of one shape: values, their gradients, data; in a loop
-those of the turn before and after.
+those of the turn before and after. What it means depends on what they are.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.patterns import miscounted
+from fastgrad.causes.readings import Point, Reading, Readings
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.sites import Site, independent
 from fastgrad.program import Node
@@ -20,116 +18,66 @@ Array = NDArray[np.float64]
 _STEPS = 4  # between values that are mixed up
 #: Operations that hand their gradient down as it is.
 _IDENTITIES = ("add", "reshape", "view")
-_Shapes = tuple[tuple[int, ...], ...]
+#: Words, code, and what stands there in each turn of a loop.
+Substitute = tuple[str, str, dict[Node, Array]]
 
 
-class Other(NamedTuple):
-    """An array that may be mistaken for another one, in each turn of a loop."""
-
-    node: Node
-    is_gradient: bool
-    arrays: tuple[Array, ...]
-    what: str = ""
-
-    def __str__(self) -> str:
-        node = self.node
-        name = f"{node.label} ({node.source})" if node.inputs else node.label
-        if node.op == "constant":
-            name = f"a constant array of shape {node.shape}"
-        return f"the gradient of {name}" if self.is_gradient else f"{name} {self.what}"
-
-
-class Pool:
-    """The arrays of a program, by their shapes in the turns of a loop."""
+class Operands:
+    """What may be read in a program's reverse pass."""
 
     def __init__(self, reverse: Reverse) -> None:
-        self._reverse = reverse
-        self._by_shape: dict[_Shapes, list[Other]] = defaultdict(list)
-        nodes = dict.fromkeys(x for n in reverse.nodes for x in (*n.inputs, n))
-        loops = [group for group in reverse.groups if len(group) > 1]
-        for other in (
-            *(o for node in nodes for o in self._at([node])),
-            *(o for group in loops for o in (*self._at(group), *self._beside(group))),
-        ):
-            if any(a.size > 1 for a in other.arrays):
-                self._by_shape[_shapes(other.arrays)].append(other)
+        self._reverse, self._point = reverse, Point({}, reverse, ())
+        self._readings = Readings(self._point, ())
 
-    def _at(self, group: list[Node]) -> Iterator[Other]:
-        """Values and gradients; what one of several users sends is a gradient, too."""
-        gradient, users = self._reverse.gradient, self._reverse.users
-        yield Other(group[0], False, tuple(n.value for n in group))
-        if all(n in gradient for n in group):
-            yield Other(group[0], True, tuple(gradient[n] for n in group))
-        if len(group) == 1 and len(users.get(group[0], ())) > 1:
-            for user, i in users[group[0]]:
-                yield Other(group[0], True, (self._reverse.part(user, i),))
-        each = [dict(miscounted(n)) for n in group]
-        for what in each[0]:
-            if all(what in one for one in each):
-                yield Other(group[0], False, tuple(one[what] for one in each), what)
+    def _of(
+        self, shapes: Sequence[tuple[int, ...]], nodes: Sequence[Node]
+    ) -> Iterator[tuple[Reading, str, dict[Node, Array]]]:
+        """Yield what has these shapes, its name, and its values."""
+        if any(np.prod(shape) > 1 for shape in shapes):
+            for one in self._readings.of(len(shapes)).get(tuple(shapes), ([], None))[0]:
+                arrays = (one.of(self._point, k) for k in range(len(shapes)))
+                at = f" ({one.node.source})" if one.node.inputs else ""
+                put = dict(zip(nodes, arrays, strict=True))
+                yield one, self._readings.called(one) + at, put
 
-    def _beside(self, group: list[Node]) -> Iterator[Other]:
-        """What the turns of a loop use, and send to it; a turn sooner or later."""
-        values = [n.value for n in group]
-        if len(set(_shapes(values))) == 1:
-            nothing = np.zeros_like(values[0])
-            yield Other(group[0], False, (nothing, *values[:-1]), "of the turn before")
-            yield Other(group[0], False, (*values[1:], nothing), "of the turn after")
-        for i, x in enumerate(group[0].inputs):
-            yield Other(x, False, tuple(n.inputs[i].value for n in group))
-            if all(n.inputs[i].active for n in group):
-                parts = [self._reverse.part(n, i) for n in group]
-                nothing = np.zeros_like(parts[0])
-                for shifted in (parts, [*parts[1:], nothing], [nothing, *parts[:-1]]):
-                    yield Other(x, True, tuple(shifted))
-
-    def _of(self, shapes: _Shapes) -> Iterator[Other]:
-        """Yield what has these shapes; what has the shape of each turn, too."""
-        yield from sorted(self._by_shape[shapes], key=lambda o: "turn" not in o.what)
-        if len(shapes) > 1 and len(set(shapes)) == 1:
-            for other in self._by_shape[shapes[:1]]:
-                if other.node.op in ("constant", "parameter"):
-                    yield other._replace(arrays=other.arrays * len(shapes))
-
-    def symbols(self, site: Site) -> Iterator[tuple[str, str, dict[Node, Array]]]:
+    def symbols(self, site: Site) -> Iterator[Substitute]:
         """Yield words, a symbol of an operation's rule, and what stands for it."""
         rules = site.rules or {}
-        for name, shape in {
-            t.name: t.shape for _, t in rules[site.node].sent.parts() if not t.function
-        }.items():
-            for other in self._of((shape,) * len(rules)) if name not in "g" else ():
-                text = f"the derivative of {{op}} uses {other}".rstrip()
-                put = dict(zip(rules, other.arrays, strict=True))
-                yield f"{text} where {name} is due", name, put
+        parts = [t for _, t in rules[site.node].sent.parts()]
+        named = {t.name: t.shape for t in parts if t.name not in ("", "g")}
+        for name, shape in named.items():
+            for _, called, put in self._of((shape,) * len(rules), list(rules)):
+                text = f"the derivative of {{op}} uses {called} where {name} is due"
+                yield text, name, put
 
-    def substitutes(self, site: Site) -> Iterator[tuple[str, str, dict[Node, Array]]]:
-        """Yield code, words and what stands at a site instead of what is due."""
+    def substitutes(self, site: Site) -> Iterator[Substitute]:
+        """Yield words, code and what stands at a site instead of what is due."""
         due = [site.due(n, self._reverse.gradient[n]) for n in site.nodes]
-        for other in self._of(_shapes(due)):
-            said = self._said(site, other)
-            if said is not None:
-                yield *said, dict(zip(site.nodes, other.arrays, strict=True))
+        for one, called, put in self._of([a.shape for a in due], site.nodes):
+            code = self._code(site, one)
+            if site.role == "operand":
+                instead = f"the derivative of {{op}} uses {called}"
+                yield f"{instead} where its other operand is due", code, put
+            elif one.role != "gradient":
+                text = f"{{op}} is handed {called} in place of the gradient from above"
+                yield text, code, put
+            elif code:
+                text = f"{called} is used where that of {{op}} is due"
+                more = ": not all that uses it is counted" * (code == "accumulation")
+                yield text + more, code, put
 
-    def _said(self, site: Site, other: Other) -> tuple[str, str] | None:
+    def _code(self, site: Site, one: Reading) -> str:
+        """What it means that an array is taken for what is due; "" if nothing."""
         if site.role == "operand":
-            late = "of the turn" in other.what and not independent(self._reverse, site)
-            text = f"the derivative of {{op}} uses {other}"
-            text = f"{text.rstrip()} where its other operand is due"
-            return "stale" if late else "local_derivative", text
-        if not other.is_gradient:
-            text = f"{{op}} is handed {other}"
-            return "upstream", f"{text.rstrip()} in place of the gradient from above"
-        return self._relation(site.node, other)
-
-    def _relation(self, node: Node, other: Other) -> tuple[str, str] | None:
-        """What it means that the gradient of a value nearby is taken for a node's."""
-        text = f"{other} is used where that of {{op}} is due"
-        between = self._way(node, other.node) or self._way(other.node, node)
-        if between is None or len([n for n in between if n.op not in _IDENTITIES]) > 1:
-            return None
-        if all(n.op in _IDENTITIES for n in between):
-            return "accumulation", f"{text}: not all that uses it is counted"
-        return "local_derivative", text
+            late = one.is_late and not independent(self._reverse, site)
+            return "stale" if late else "local_derivative"
+        if one.role != "gradient":
+            return "upstream"
+        way = self._way(site.node, one.node) or self._way(one.node, site.node)
+        if way is None or len([n for n in way if n.op not in _IDENTITIES]) > 1:
+            return ""
+        same = all(n.op in _IDENTITIES for n in way)
+        return "accumulation" if same else "local_derivative"
 
     def _way(self, node: Node, above: Node) -> list[Node] | None:
         """The operations from a value up to another one, if they are few."""
@@ -146,7 +94,3 @@ class Pool:
                 if way[-1] is above:
                     return way[1:]
         return None
-
-
-def _shapes(arrays: Sequence[Any]) -> _Shapes:
-    return tuple(a.shape for a in arrays)

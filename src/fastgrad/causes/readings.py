@@ -26,6 +26,7 @@ _SIGNS = {"np.add": "+", "np.subtract": "-", "np.multiply": "*", "np.divide": "/
 _SIGNS |= {"np.matmul": "@", "np.power": "**"}
 _ENDS = 4  # turns of a loop, from either end, that may be read outside
 _MOST = 1 << 23  # elements of all that may be read in one place
+_GRADIENT, _TURN = "the gradient of {}", "{} of the turn "
 
 
 class Point(NamedTuple):
@@ -51,20 +52,39 @@ class Reading(NamedTuple):
 
     Attributes
     ----------
-    name, role : str
+    node : Node
+        Whose it is, in one turn.
+    role : str
     of : callable
         Its value at a point, in a turn of a loop.
+    how : tuple of str
+        What is said of the node: ``"the gradient of {}"``, or behind it, ``".T"``.
     nodes : tuple of Node
         Of the user's code, that it is.
-    made : object
-        By what piece of code, if it is a value.
     """
 
-    name: str
+    node: Node
     role: str
     of: Callable[[Point, int], Array]
+    how: tuple[str, ...] = ()
     nodes: tuple[Node, ...] = ()
-    made: Any = None
+
+    @property
+    def made(self) -> Any:
+        """By what piece of code, if it is a value."""
+        return made(self.node) if self.role in ("own", "value") else None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it is that of another turn of a loop."""
+        return any(how.startswith(_TURN) for how in self.how)
+
+    def turned(self, how: str, turn: Callable[[Array], Any]) -> "Reading":
+        """The array after an operation."""
+        return self._replace(
+            of=lambda point, k: np.asarray(turn(self.of(point, k))),
+            how=(*self.how, how),
+        )
 
 
 class Readings:
@@ -80,7 +100,15 @@ class Readings:
     def __init__(self, point: Point, groups: Sequence[Sequence[Node]]) -> None:
         self.point, self.groups = point, groups
         self.name = Names([*point.values])
+        self._of_loss = Names(point.reverse.nodes, " of the loss")
         self._stacks: dict[int, dict[_Shapes, tuple[list[Reading], Array]]] = {}
+
+    def called(self, reading: Reading) -> str:
+        """The name of what may be read."""
+        text = (self.name if reading.nodes else self._of_loss)(reading.node)
+        for how in reading.how:
+            text = how.format(text) if "{}" in how else _after(text, how)
+        return text
 
     def of(self, turns: int) -> dict[_Shapes, tuple[list[Reading], Array]]:
         """What may be read in so many turns, and its values, one row for each."""
@@ -112,12 +140,11 @@ class Readings:
             shapes = [np.shape(one.of(self.point, k)) for k in range(turns)]
             axes = {len(shape) for shape in shapes}
             if axes == {2}:
-                yield one._replace(name=_after(one.name, ".T"), of=_turned(one.of))
+                yield one.turned(".T", np.transpose)
             if axes == {1}:
-                name = _after(one.name, "[:, None]")
-                yield one._replace(name=name, of=_column(one.of))
+                yield one.turned("[:, None]", lambda a: a[:, None])
             if turns > 1 and {shape[:1] for shape in shapes} == {(turns,)}:
-                yield one._replace(name=f"a row of {one.name}", of=_row(one.of))
+                yield one._replace(of=_row(one.of), how=(*one.how, "a row of {}"))
 
     def _singles(self) -> Iterator[Reading]:
         """Arrays that are the same in all turns."""
@@ -126,46 +153,95 @@ class Readings:
         passed.update(n for group in reverse.groups for n in group[_ENDS:-_ENDS])
         for node in self.point.values:
             if node not in passed and (node.active or node.size > 1):
-                role = "own" if node.inputs else node.op
-                yield self._own_one([node], role)
-        name = Names(reverse.nodes, " of the loss")
-        for j, node in enumerate(reverse.nodes):
+                yield _own([node], "own" if node.inputs else node.op)
+        for node in reverse.nodes:
             if node in passed:
                 continue
-            for i, x in enumerate(node.inputs):
-                if not x.active and x.size > 1:
-                    yield from _summed(Reading(name(x), "constant", _input([j], i)), x)
+            for one in taken(reverse, [node]):
+                if one.role != "value" and one.node.size > 1:
+                    yield from _summed(one)
             if node.inputs:
-                yield Reading(name(node), "value", _value([j]), made=made(node))
-                yield from _derivatives(reverse, name, [j])
-
-    def _own_one(self, nodes: Sequence[Node], role: str = "own") -> Reading:
-        first, name = nodes[-1], self.name(nodes[-1])
-        return Reading(name, role, _own(nodes), tuple(nodes), made=made(first))
+                yield from computed(reverse, [node])
 
     def _turns(self, count: int) -> Iterator[Reading]:
         """Arrays of the turns of a loop, in either order."""
         for group in self.groups:
             if len(group) == count:
-                yield self._own_one(group)
+                yield _own(group)
                 for i in range(len(group[0].inputs)):
                     inputs = [n.inputs[i] for n in group]
                     if len(set(inputs)) > 1:
-                        yield self._own_one(inputs)
+                        yield _own(inputs)
         reverse = self.point.reverse
-        name = Names(reverse.nodes, " of the loss")
         helpers = [g for g in reverse.helpers if len({len(n.inputs) for n in g}) == 1]
         for loop in [*reverse.groups, *helpers]:
-            numbers = [reverse.number[n] for n in loop]
-            for some in (numbers, numbers[1:], numbers[:-1]):
+            for some in (loop, loop[1:], loop[:-1]):
                 if len(some) == count:
                     for order in (some, some[::-1]):
-                        first, values = loop[0], _value(order)
-                        yield Reading(name(first), "value", values, made=made(first))
-                        for i, x in enumerate(loop[-1].inputs):
-                            values = _input(order, i)
-                            yield Reading(name(x), "value", values, made=made(x))
-                        yield from _derivatives(reverse, name, order)
+                        yield from computed(reverse, order)
+                        yield from taken(reverse, order)
+            for one in computed(reverse, loop) if len(loop) == count else ():
+                for step, how in ((1, "before"), (-1, "after")):
+                    of = _late(one.of, step, count)
+                    yield one._replace(of=of, how=(*one.how, _TURN + how))
+
+
+def computed(reverse: Reverse, nodes: Sequence[Node]) -> Iterator[Reading]:
+    """Yield a value of the loss, its gradient, its slopes and what it sends."""
+    first, at = nodes[0], [reverse.number[n] for n in nodes]
+    yield _of_loss(at, first, "value", _value)
+    yield _of_loss(at, first, "gradient", _gradient, _GRADIENT)
+    for i, x in enumerate(first.inputs):
+        if all(n.inputs[i].active for n in nodes):
+            if elementwise(first):
+                slope = partial(Reverse.slope, i=i)
+                yield _of_loss(at, first, "slope", slope, "the derivative of {}")
+            part = partial(Reverse.part, i=i)
+            yield _of_loss(at, x, "gradient", part, "what is sent to {}")
+
+
+def taken(reverse: Reverse, nodes: Sequence[Node]) -> Iterator[Reading]:
+    """Yield what an operation of the loss is applied to."""
+    for i, x in enumerate(nodes[-1].inputs):
+        at = [reverse.number[n] for n in nodes]
+        yield _of_loss(at, x, "value" if x.inputs else x.op, partial(_input, i))
+
+
+def _of_loss(
+    numbers: Sequence[int],
+    node: Node,
+    role: str,
+    what: Callable[[Reverse, Node], Array],
+    *how: str,
+) -> Reading:
+    """An array of operations of the loss, by their numbers, one for each turn."""
+
+    def of(point: Point, k: int) -> Array:
+        at = point.reverse.nodes[numbers[k if len(numbers) > 1 else 0]]
+        return np.asarray(what(point.reverse, at))
+
+    return Reading(node, role, of, how)
+
+
+def _value(reverse: Reverse, node: Node) -> Array:
+    return node.value
+
+
+def _gradient(reverse: Reverse, node: Node) -> Array:
+    return reverse.gradient[node]
+
+
+def _input(i: int, reverse: Reverse, node: Node) -> Array:
+    return node.inputs[i].value
+
+
+def _own(nodes: Sequence[Node], role: str = "own") -> Reading:
+    """Values of the user's code, one for each turn."""
+
+    def of(point: Point, k: int) -> Array:
+        return point.values[nodes[k if len(nodes) > 1 else 0]]
+
+    return Reading(nodes[-1], role, of, nodes=tuple(nodes))
 
 
 def _after(name: str, what: str) -> str:
@@ -174,23 +250,23 @@ def _after(name: str, what: str) -> str:
     return code + what + quote + whose if quote else f"{name}{what}"
 
 
-def _summed(one: Reading, node: Node) -> Iterator[Reading]:
-    """A constant array, and its sums along an axis that is kept."""
+def _summed(one: Reading) -> Iterator[Reading]:
+    """An array, and if it is constant its sums along an axis that is kept."""
     yield one
-    for axis in range(node.ndim if node.ndim > 1 else 0):
-
-        def of(point: Point, k: int, axis: int = axis) -> Array:
-            return np.asarray(np.sum(one.of(point, k), axis=axis, keepdims=True))
-
-        yield one._replace(name=f"the sum of {one.name} along axis {axis}", of=of)
+    summed = one.role == "constant" and one.node.ndim > 1
+    for axis in range(one.node.ndim if summed else 0):
+        total = partial(np.sum, axis=axis, keepdims=True)
+        yield one.turned(f"the sum of {{}} along axis {axis}", total)
 
 
-def _turned(of: Callable[[Point, int], Array]) -> Callable[[Point, int], Array]:
-    return lambda point, k: of(point, k).T
+def _late(of: Callable[[Point, int], Array], step: int, count: int) -> Any:
+    """What was there so many turns before; nothing before the first one."""
 
+    def late(point: Point, k: int) -> Array:
+        there = 0 <= k - step < count
+        return of(point, k - step) if there else np.zeros_like(of(point, k))
 
-def _column(of: Callable[[Point, int], Array]) -> Callable[[Point, int], Array]:
-    return lambda point, k: of(point, k)[:, None]
+    return late
 
 
 def _row(of: Callable[[Point, int], Array]) -> Callable[[Point, int], Array]:
@@ -200,56 +276,6 @@ def _row(of: Callable[[Point, int], Array]) -> Callable[[Point, int], Array]:
 def made(node: Node) -> Any:
     """The piece of code that a value is computed by; None for what is given."""
     return (node.source, node.op, node.label) if node.inputs else None
-
-
-def _own(nodes: Sequence[Node]) -> Callable[[Point, int], Array]:
-    def of(point: Point, k: int) -> Array:
-        return point.values[nodes[k if len(nodes) > 1 else 0]]
-
-    return of
-
-
-def _value(numbers: Sequence[int]) -> Callable[[Point, int], Array]:
-    def of(point: Point, k: int) -> Array:
-        return point.reverse.nodes[numbers[k if len(numbers) > 1 else 0]].value
-
-    return of
-
-
-def _input(numbers: Sequence[int], i: int) -> Callable[[Point, int], Array]:
-    def of(point: Point, k: int) -> Array:
-        node = point.reverse.nodes[numbers[k if len(numbers) > 1 else 0]]
-        return node.inputs[i].value
-
-    return of
-
-
-def _derivatives(
-    reverse: Reverse, name: Callable[[Node], str], numbers: Sequence[int]
-) -> Iterator[Reading]:
-    """Slopes of an operation, its gradient, and what it sends."""
-
-    def at(what: Callable[[Reverse, Node], Any]) -> Callable[[Point, int], Array]:
-        def of(point: Point, k: int) -> Array:
-            node = point.reverse.nodes[numbers[k if len(numbers) > 1 else 0]]
-            return np.asarray(what(point.reverse, node))
-
-        return of
-
-    first = reverse.nodes[numbers[0]]
-    text = name(first)
-    yield Reading(f"the gradient of {text}", "gradient", at(_gradient))
-    for i, x in enumerate(first.inputs):
-        if all(reverse.nodes[j].inputs[i].active for j in numbers):
-            if elementwise(first):
-                slope = at(partial(Reverse.slope, i=i))
-                yield Reading(f"the derivative of {text}", "slope", slope)
-            part = at(partial(Reverse.part, i=i))
-            yield Reading(f"what {text} sends to {name(x)}", "gradient", part)
-
-
-def _gradient(reverse: Reverse, node: Node) -> Array:
-    return reverse.gradient[node]
 
 
 def _distinct(some: list[Reading], rows: Array) -> tuple[list[Reading], Array]:

@@ -6,9 +6,8 @@ product; what passes is done to the whole code, at both points, and compared wit
 gradient there: a repair is shown, not supposed.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from fastgrad.causes.budget import Budget
 from fastgrad.causes.codes import OF_VALUES, at_statistic, is_complex, is_entry
 from fastgrad.causes.evidence import Evidence, Guess
 from fastgrad.causes.known import Known
-from fastgrad.causes.lines import Backward, Located, Place, Repair
+from fastgrad.causes.lines import PIECES, Backward, Located, Place, Repair, alike
 from fastgrad.causes.points import SecondPoint
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import Point, Readings
@@ -61,7 +60,10 @@ class Search:
         self, code: Code, known: Known, evidence: Evidence, budget: Budget
     ) -> None:
         self.code, self.known, self.budget = code, known, budget
-        self.groups = _groups(code)
+        leads = code.leads
+        # What a framework computes by itself has no place in the user's code.
+        nodes = [n for n in code.nodes if n.source.site or not n.inputs]
+        self.groups = alike(nodes, *PIECES, lambda n: (n.source.site, leads[n]))
         self._complex = {n.source for n in code.nodes if is_complex(n)}
         self.readings = Readings(code.points[0], self.groups)
         self.found: list[Correction] = []
@@ -192,30 +194,6 @@ class Search:
             if at_statistic(np.asarray(edit.new(node, inputs, first, 0)), first):
                 return edit._replace(code="cross_term")
         return edit
-
-
-def _groups(code: Code) -> list[list[Node]]:
-    """Operations that are one piece of code, run again in a loop or by a call.
-
-    Or those that lead to the same blocks.
-    """
-    found: dict[tuple[Node, ...], list[Node]] = {}
-    leads = code.leads
-    keys: list[Callable[[Node], Any]] = [
-        lambda n: n.source.site,
-        lambda n: n.source,
-        lambda n: (n.source.site, leads[n]),
-    ]
-    for key in keys:
-        alike: dict[Any, list[Node]] = defaultdict(list)
-        for n in code.nodes:
-            if n.inputs and not n.source.site:
-                continue  # a framework's own
-            kind = key(n), n.op, n.label, len(n.inputs)
-            alike[kind if n.inputs else n].append(n)
-        for some in alike.values():
-            found.setdefault(tuple(some), some)
-    return list(found.values())
 
 
 # ---- where to look -------------------------------------------------------------------

@@ -52,7 +52,7 @@ class Reverse:
         self.nodes = [n for n in program.nodes if n in self.gradient]
         self.number = {node: i for i, node in enumerate(self.nodes)}
         self._parts: dict[Node, list[Any]] = {}
-        self.pool: Any = None  # of arrays, once they are looked for
+        self.operands: Any = None  # once they are looked for
 
     # ---- derivatives
 
@@ -245,7 +245,7 @@ class Reverse:
         other.gradient = {
             n: g + change[n] if n in change else g for n, g in self.gradient.items()
         }
-        other._parts, other.pool = {}, None
+        other._parts, other.operands = {}, None
         other.__dict__.pop("updated", None)
         return other
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.arrangements import Turn, arrangements
 from fastgrad.causes.codes import of_excess, of_factor
 from fastgrad.causes.readings import Names, Point, given
 from fastgrad.program import Node, ops, value_of
@@ -150,24 +151,15 @@ def _arranged(node: Node, name: Names) -> Iterator[Edit]:
         if node.op == "contract" and x.ndim == 2 and x.shape[0] == x.shape[1] > 1:
             text = f"{name(x)} is to be transposed"
             yield Edit("layout", text, 2.5 + 0.5 * i, _turned(i))
-    if len(shape) > 1 and shape[-1] == shape[-2] > 1:
-        text = f"{what} is to be transposed"
-        yield Edit("layout", text, 4.0, _moved(lambda a: np.swapaxes(a, -1, -2)))
-    for axis, length in enumerate(shape):
-        for how, bits, move in _MOVES if length > 1 else ():
-            text = f"{what} is to be {how} along axis {axis}"
-            yield Edit("layout", text, bits, _moved(move, axis))
+    some = [one for one in arrangements(shape, parts=False) if one.undo]
+    for k, one in enumerate(some):
+        text = f"{what} is to be {one.how}".rstrip(",")
+        bits = 4.0 + 0.5 * np.log2(1 + k)
+        yield Edit(one.code, text, bits, _moved(one.turn))
 
 
-_MOVES: tuple[tuple[str, float, Callable[..., Array]], ...] = (
-    ("reversed", 5.0, np.flip),
-    ("rolled by 1", 5.5, lambda a, axis: np.roll(a, 1, axis)),
-    ("rolled by -1", 5.5, lambda a, axis: np.roll(a, -1, axis)),
-)
-
-
-def _moved(move: Callable[..., Array], *axis: int) -> New:
-    return lambda node, inputs, point, k: move(own(node, inputs), *axis)
+def _moved(turn: Turn) -> New:
+    return lambda node, inputs, point, k: turn(own(node, inputs))
 
 
 def _turned(i: int) -> New:

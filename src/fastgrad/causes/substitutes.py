@@ -44,7 +44,8 @@ class Substitutes:
 
     def __init__(self, evidence: Evidence, known: Known, readings: Readings) -> None:
         self.evidence, self.known = evidence, known
-        self.readings, self.name = readings, readings.name
+        self.readings = readings
+        self.name, self.called = readings.name, readings.called
 
     # ---- numbers
 
@@ -125,7 +126,7 @@ class Substitutes:
         some, _ = self.readings.of(1).get((node.shape,), ([], None))
         for one in some if node.op == "constant" and node.size > 1 else ():
             if one.role != "gradient":
-                text = f"{self.name(node)} stands where {one.name} is due"
+                text = f"{self.name(node)} stands where {self.called(one)} is due"
                 code = of_other([node], one, self.readings.point, self.known)
                 new = _chosen([one])
                 yield Edit(code, text, BITS[one.role], new, one.nodes, True)
@@ -133,10 +134,11 @@ class Substitutes:
     def _reads(self, i: int, some: Sequence[Node], reading: Reading) -> Edit:
         x, name = some[0], self.name(some[0])
         code = of_other(some, reading, self.readings.point, self.known)
-        text = f"{name} is used where {reading.name} is due"
-        if name == reading.name:
+        due = self.called(reading)
+        text = f"{name} is used where {due} is due"
+        if name == due:
             text = f"one value of {name} is used where another one is due"
-        bits = BITS[reading.role] + (name == reading.name)
+        bits = BITS[reading.role] + (name == due)
         return Edit(code, text, bits, _with(i, reading), reading.nodes, not x.active)
 
     def data(self, constants: Sequence[Node]) -> Iterator[Edit]:
@@ -152,7 +154,7 @@ class Substitutes:
         for chosen in product(*each):
             others = [one for one in chosen if one is not None]
             if len(others) > 1:
-                names = " and ".join(dict.fromkeys(one.name for one in others))
+                names = " and ".join(dict.fromkeys(map(self.called, others)))
                 text = f"other arrays are read than {names}"
                 code = of_data(constants, chosen, self.readings.point)
                 yield Edit(code, text, 6.0, _chosen(chosen), given=True)
@@ -169,7 +171,7 @@ class Substitutes:
             due = reading.of(self.readings.point, 0)
             code = "mask" if is_mask(due) else "local_derivative"
             how = "multiplied" if power > 0 else "divided"
-            text = f"{name} is to be {how} by {reading.name}"
+            text = f"{name} is to be {how} by {self.called(reading)}"
             bits = BITS[reading.role] + 1.0 + (power < 0)
             new = _multiplied(reading, power)
             yield Edit(code, text, bits, new, reading.nodes, inserted=True)
@@ -182,7 +184,7 @@ class Substitutes:
             for reading, _ in self._beside(view, turns, rows, (1,), old):
                 if reading.role == "gradient":
                     continue
-                text = f"{reading.name} is to be {how} {name}"
+                text = f"{self.called(reading)} is to be {how} {name}"
                 bits = BITS[reading.role] + 2.0 + (sign < 0)
                 new = _plus(reading, sign)
                 yield Edit(

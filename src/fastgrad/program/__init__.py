@@ -14,7 +14,14 @@
 - `program`: `Program`, which replays and differentiates; `listing` prints it.
 """
 
-from fastgrad.program.gradient import backpropagate, derivative, gradients, leaves
+from fastgrad.program.gradient import (
+    backpropagate,
+    derivative,
+    gradients,
+    handed_on,
+    leaves,
+    stops,
+)
 from fastgrad.program.graph import Node, elsewhere, topological, value_of
 from fastgrad.program.merging import merged
 from fastgrad.program.part import MANY, Part, part_of
@@ -72,6 +79,7 @@ __all__ = [
     "first_constant_that_moved",
     "first_other_operation",
     "gradients",
+    "handed_on",
     "leaves",
     "meaning_of",
     "merged",
@@ -81,6 +89,7 @@ __all__ = [
     "part_of",
     "spoken",
     "spread_of_gradient",
+    "stops",
     "terms_of_gradient",
     "topological",
     "trace_blocks",

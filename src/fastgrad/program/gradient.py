@@ -72,10 +72,10 @@ def backward(
 
     Only what is still to be handed on is kept.
     """
-    yield from _handed_on(nodes, {result: np.ones(())}, rules or {})
+    yield from handed_on(nodes, {result: np.ones(())}, rules or {})
 
 
-def _handed_on(
+def handed_on(
     nodes: Sequence[Node], gradients: dict[Node, Array], rules: Mapping[Node, Rule]
 ) -> Iterator[tuple[Node, Array]]:
     """See `backward`, from the gradients of several nodes."""
@@ -89,7 +89,8 @@ def _handed_on(
         parts = rules.get(node, derivative)(node, own)
         for x, part in zip(node.inputs, parts, strict=True):
             if x.active and part is not None:
-                part = np.broadcast_to(part, x.shape)
+                if np.shape(part) != x.shape:
+                    part = np.broadcast_to(part, x.shape)
                 gradients[x] = gradients[x] + part if x in gradients else part
 
 
@@ -121,13 +122,13 @@ def rounding_of(
             last.append(node)
         if rounded(node) or not behind.isdisjoint(node.inputs):
             behind.add(node)
-    rules: dict[Node, Rule] = dict.fromkeys(last, _stop)
+    rules: dict[Node, Rule] = dict.fromkeys(last, stops)
     local = [node for node in nodes if node.local]
     total = 0.0
     with np.errstate(all="ignore"):
-        stops = {**rules, **dict.fromkeys(local, _stop)}
+        ends = {**rules, **dict.fromkeys(local, stops)}
         come: dict[Node, Array] = {}
-        for node, g in backward(nodes, result, stops):
+        for node, g in backward(nodes, result, ends):
             if node.local:
                 come[node] = g
             elif rounded(node):
@@ -138,8 +139,8 @@ def rounding_of(
                 for node, g in come.items()
                 if node in pieces
             }
-            own = {pieces[node]: _stop for node in last if node in pieces}
-            for node, g in _handed_on(list(pieces.values()), there, own):
+            own = {pieces[node]: stops for node in last if node in pieces}
+            for node, g in handed_on(list(pieces.values()), there, own):
                 if rounded(node):
                     total = np.hypot(total, _effect(g, node.value))
     return float(np.finfo(np.float64).eps * total)
@@ -156,6 +157,6 @@ def _effect(g: Array, value: Array) -> float:
     return float(largest * np.sqrt(np.vdot(effect, effect)))
 
 
-def _stop(node: Node, _: Array) -> Sequence[None]:
-    """Send nothing to the inputs."""
+def stops(node: Node, _: Array) -> Sequence[None]:
+    """Send nothing to the inputs: a `Rule`."""
     return [None] * len(node.inputs)
