@@ -288,7 +288,7 @@ UNKNOWN = {
 def test_bugs_of_the_zoo_are_named(bug, monkeypatch):
     """One in three of those in view; benchmarks/naming.py grades all."""
     if bug.name in UNKNOWN:
-        monkeypatch.setattr("fastgrad.checking.check._SECONDS", 4.0)
+        monkeypatch.setattr("fastgrad.checking.check._SECONDS", 2.0)
     case = bug.case(seed=7)
     for _ in range(bug.wrong_from_call - 1):
         case.grads(case.params)

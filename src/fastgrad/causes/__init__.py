@@ -8,16 +8,18 @@
   may stand there instead: another expression (`kinds` of edits of the `rules`, which
   are `expressions`; what is one rule for the user is known by its value), another way
   to write back (`indices`), the array misarranged (`arrangements`), another array
-  (`operands`). `patterns`: values that are functions of one value, or sums of terms.
-  Edits of several operations are `compounds`; two mistakes at once `combinations`.
+  (`operands`) of all that may be read (`readings`). `patterns`: values that are
+  functions of one value, or sums of terms. Edits of several operations are
+  `compounds`; two mistakes at once `combinations`.
 - `probes`: an edit projected on the error, a dot product; `search`: all edits at all
   sites, and what becomes of those that pass; `words` for them.
 - `ranking`: what is shown of what was found; `location` where nothing was. `points`: a
   second point, which refutes coincidences. `budget`: when to stop.
 - `lines`: where in the user's gradient code the mistake is, by what is `known` there;
   `repairs`: which edit of it makes the gradient right. `rewrites` are those of one
-  operation, `substitutes` read something else, of all `readings`; `codes` say what that
-  is called; `views` run the code with an edit, and say what weighs in it.
+  operation, `substitutes` read something else; both draw on the same arrangements and
+  readings. `codes` say what that is called; `views` run the code with an edit, and say
+  what weighs in it.
 
 A cause is named when doing the mistake to the right gradient gives the gradient under
 test, within the error bars, in whole blocks. Nothing that merely looks alike is named.

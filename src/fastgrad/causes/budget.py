@@ -39,13 +39,8 @@ class Budget:
 
     def collect(self, guesses: Iterable[Any], found: list[Any]) -> None:
         """Add guesses to those found, as many as come."""
-
-        def each() -> None:
-            for guess in guesses:
-                found.append(guess)
-
         if not self.is_spent:
-            self.attempt(each)
+            self.attempt(lambda: found.extend(guesses))
 
     def attempt(self, search: Callable[[], None]) -> None:
         """Search until it ends, the time is over or it fails."""

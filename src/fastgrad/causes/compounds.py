@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.patterns import miscounted, plain
-from fastgrad.causes.reverse import Extra, Reverse, elementwise
+from fastgrad.causes.reverse import Extra, Reverse, elementwise, recomputed
 from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
@@ -85,7 +85,7 @@ def _elsewhere(reverse: Reverse, node: Node) -> Iterator[Compound]:
     for how, value in miscounted(node):
         reverse.budget.check()
         try:
-            moved = reverse.moved({node: value})
+            moved = recomputed(reverse.nodes, {node: value}, reverse.budget)
         except np.linalg.LinAlgError:
             continue  # no matrix that could be factorised
         put = {n: m.value for n, m in moved.items()}

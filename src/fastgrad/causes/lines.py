@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.budget import Budget, SpentError
 from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.known import Known, same
-from fastgrad.causes.reverse import Reverse
+from fastgrad.causes.reverse import Reverse, recomputed
 from fastgrad.params import Nest
 from fastgrad.program import (
     Node,
@@ -31,7 +31,6 @@ from fastgrad.program import (
     handed_on,
     stops,
     topological,
-    value_of,
 )
 
 Array = NDArray[np.float64]
@@ -167,19 +166,6 @@ class Backward:
             found[node] = weight
         return found
 
-    def replaced(self, values: Mapping[Node, Array]) -> dict[Node, Node]:
-        """What becomes of the nodes if these have other values."""
-        moved: dict[Node, Node] = {}
-        for node in self.nodes:
-            if node in values:
-                moved[node] = node.replaced((), values[node])
-            elif any(x in moved for x in node.inputs):
-                self.budget.check()
-                inputs = tuple(moved.get(x, x) for x in node.inputs)
-                value = value_of(node, [x.value for x in inputs])
-                moved[node] = node.replaced(inputs, value)
-        return moved
-
     def repaired(self, moved: Mapping[Node, Node]) -> tuple[int, ...]:
         """The wrong blocks that are right then; none if a right one is not."""
         found = []
@@ -244,7 +230,8 @@ class Backward:
     def _tried(
         self, nodes: Sequence[Node], values: Sequence[Array]
     ) -> Iterator[Repair]:
-        moved = self.replaced(dict(zip(nodes, values, strict=True)))
+        put = dict(zip(nodes, values, strict=True))
+        moved = recomputed(self.nodes, put, self.budget)
         if blocks := self.repaired(moved):
             yield Repair(nodes, moved, blocks)
 

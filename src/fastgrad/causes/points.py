@@ -16,7 +16,7 @@ import numpy as np
 from fastgrad.causes.blocks import block_edits
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, join
-from fastgrad.causes.reverse import Reverse
+from fastgrad.causes.reverse import Reverse, recomputed
 from fastgrad.causes.search import Search
 from fastgrad.params import Nest
 from fastgrad.program import leaves
@@ -40,7 +40,8 @@ class SecondPoint:
         self.first, self.number, self.names = evidence, reverse.number, nest.names
         self.theta, self.given = (nest.split(vector) for vector in moved)
         program = reverse.program
-        nodes = reverse.moved(dict(zip(program.parameters, self.theta, strict=True)))
+        put = dict(zip(program.parameters, self.theta, strict=True))
+        nodes = recomputed(reverse.nodes, put, reverse.budget)
         there: Any = SimpleNamespace(
             nodes=[nodes.get(n, n) for n in program.nodes],
             parameters=[nodes.get(p, p) for p in program.parameters],

@@ -127,10 +127,12 @@ class View:
             for j in np.flatnonzero(fits.any(axis=1)):
                 yield which[j], np.flatnonzero(turns[j]), 1.0
         if free:
-            yield from self._scaled((turns @ totals).reshape(shape), change, near, fits)
+            made = (turns @ totals).reshape(shape)
+            fits |= (np.abs(made) <= CLOSE * base.reshape(shape)).all(axis=2)
+            yield from self._scaled(made, change, near, fits)
 
     def _scaled(
-        self, made: Array, change: Array, near: Array, plain: Any
+        self, made: Array, change: Array, near: Array, others: Any
     ) -> Iterator[tuple[str, Any, float]]:
         """The same by a number that follows from the direction that tells most."""
         turns, which = _turns(len(self.nodes))
@@ -138,28 +140,16 @@ class View:
         k = np.argmax(np.abs(made), axis=2)[:, :, None]
         factor = np.take_along_axis(target, k, 2) / np.take_along_axis(made, k, 2)
         close = np.abs(factor * made - target) <= near * (1 + np.abs(factor))
-        fits = close.all(axis=2) & ~plain & np.isfinite(factor[:, :, 0])
+        fits = close.all(axis=2) & ~others & np.isfinite(factor[:, :, 0])
         fits &= np.abs(factor[:, :, 0]) > CLOSE
         for j, p in np.argwhere(fits):
             yield which[j], np.flatnonzero(turns[j]), float(factor[j, p, 0])
 
     def factors(self) -> Iterator[tuple[str, Any, float]]:
         """Yield by what numbers what is due may be multiplied to be the error."""
-        turns, which = _turns(len(self.nodes))
-        shape = (len(turns), *self.probes.seen.shape)
-        seen = self.probes.seen
-        right = (turns @ self.right).reshape(shape)
-        size = (turns @ self.sizes).reshape(shape)
-        k = np.argmax(np.abs(right), axis=2)[:, :, None]
-        seen_there = np.take_along_axis(np.broadcast_to(seen, shape), k, 2)
-        change = seen_there / np.take_along_axis(right, k, 2)
-        near = CLOSE * (np.abs(change) * size + np.abs(seen))
-        fits = (np.abs(change * right - seen) <= near).all(axis=2)
-        fits &= (np.abs(right) > CLOSE * size).any(axis=2) & seen.any(axis=1)
-        for j, p in np.argwhere(fits):
-            kept = 1 + float(change[j, p, 0])
-            kept = 0.0 if abs(kept) < CLOSE else kept
-            yield which[j], np.flatnonzero(turns[j]), kept
+        for which, some, step in self.fitting(self.due, "step"):
+            kept = 1 + step
+            yield which, some, 0.0 if abs(kept) < CLOSE else kept
 
     def parts(self, axis: int) -> Iterator[tuple[int, int]]:
         """Yield the longest part of an axis to which what stands there may be cut."""

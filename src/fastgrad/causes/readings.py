@@ -1,4 +1,4 @@
-"""What a line of gradient code may read instead: other arrays of it, and of the loss.
+"""What may be read for another array: arrays of the user's code, and of the loss.
 
 Each has a name, and a value at every point and in every turn of a loop.
 """
@@ -202,8 +202,10 @@ def computed(reverse: Reverse, nodes: Sequence[Node]) -> Iterator[Reading]:
 
 def taken(reverse: Reverse, nodes: Sequence[Node]) -> Iterator[Reading]:
     """Yield what an operation of the loss is applied to."""
-    for i, x in enumerate(nodes[-1].inputs):
-        at = [reverse.number[n] for n in nodes]
+    at = [reverse.number[n] for n in nodes]
+    for i in range(len(nodes[0].inputs)):
+        # What a loop begins with is another thing.
+        x = max((n.inputs[i] for n in nodes), key=lambda x: len(x.inputs))
         yield _of_loss(at, x, "value" if x.inputs else x.op, partial(_input, i))
 
 

@@ -289,17 +289,21 @@ class Reverse:
             total = total / (2 * _STEP)
         return np.asarray(total)
 
-    def moved(self, values: Mapping[Node, Array]) -> dict[Node, Node]:
-        """What becomes of the nodes behind these if their values are others."""
-        moved: dict[Node, Node] = {}
-        for node in self.nodes:
-            inputs = tuple(moved.get(x, x) for x in node.inputs)
-            if node in values or inputs != node.inputs:
-                value = values.get(node)
-                if value is None:
-                    value = value_of(node, [x.value for x in inputs])
-                moved[node] = node.replaced(inputs, value)
-        return moved
+
+def recomputed(
+    nodes: Sequence[Node], values: Mapping[Node, Array], budget: Budget
+) -> dict[Node, Node]:
+    """What becomes of nodes if some have other values, which are given from then on."""
+    found: dict[Node, Node] = {}
+    for node in nodes:
+        if node in values:
+            found[node] = node.replaced((), values[node])
+        elif any(x in found for x in node.inputs):
+            budget.check()
+            inputs = tuple(found.get(x, x) for x in node.inputs)
+            value = value_of(node, [x.value for x in inputs])
+            found[node] = node.replaced(inputs, value)
+    return found
 
 
 def _are_alike(nodes: Sequence[Node]) -> bool:
