@@ -126,11 +126,11 @@ def _scaled_terms(result: Node) -> set[Node]:
 
 
 def _is_of_norm(nodes: Sequence[Node]) -> bool:
-    """Whether one parameter and numbers alone go in, by powers, products and sums."""
+    """Whether one parameter and numbers alone go in, entry by entry, or one number."""
     given = [n for n in nodes if not n.inputs]
     parameters = [n for n in given if n.op == "parameter"]
     return (
         len(parameters) == 1
         and all(n.active or n.size == 1 for n in given)
-        and all(n.op in _OF_NORMS for n in nodes if n.inputs)
+        and all(n.op in _OF_NORMS or n.size == 1 for n in nodes if n.inputs)
     )
