@@ -1,5 +1,6 @@
 import copy
 import json
+import math
 import pickle
 import re
 import sys
@@ -408,11 +409,13 @@ def test_unaligned_and_oddly_strided_arrays(rng):
             ValueError,
             r"`weights` must have shape \(1,\)",
         ),
-        ({"x": [1.0], "weights": [-1.0]}, ValueError, "`weights` must be 0 or between"),
-        (
-            {"x": [1.0], "weights": [np.nan]},
-            ValueError,
-            "`weights` must be 0 or between",
+        *(
+            (
+                {"x": [1.0, 2.0, 3.0], "weights": [1.0, 2.0, weight]},
+                ValueError,
+                "`weights` must be 0 or between 1e-30 and 1e30, got .* at 2",
+            )
+            for weight in (-1.0, np.nan, np.inf, 1e-31, 1e31)
         ),
         (
             {"x": [[1.0]], "axis": None, "weights": [1.0]},
@@ -562,8 +565,14 @@ def test_in_place_and_out(rng):
     np.testing.assert_array_equal(x, kept)
     assert scaler.transform(x, copy=False) is x
     np.testing.assert_array_equal(x, z)
+    whole = np.arange(6).reshape(3, 2)  # cannot hold the result
+    z_of_whole = scaler.fit(whole).transform(whole, copy=False)
+    np.testing.assert_allclose(
+        z_of_whole, 1.5**0.5 * np.repeat([[-1], [0], [1]], 2, axis=1)
+    )
+    np.testing.assert_array_equal(whole, np.arange(6).reshape(3, 2))
     x = kept.copy()
-    assert scaler.transform(x, out=x) is x
+    assert scaler.fit(x).transform(x, out=x) is x
     np.testing.assert_array_equal(x, z)
     overlapping = np.concatenate([kept, kept])
     scaler.transform(overlapping[:50], out=overlapping[1:51])
@@ -754,7 +763,9 @@ def test_sparse_matrices_are_refused_with_advice():
     st.integers(0, 10**6),
     st.sampled_from(["csr", "csc", "coo", "lil", "bsr"]),
     st.sampled_from([0.0, 0.1, 0.6, 1.0]),
-    st.sampled_from(["plain", "weighted", "missing", "huge", "tiny", "constant"]),
+    st.sampled_from(
+        ["plain", "weighted", "missing", "huge", "tiny", "tiny, missing", "constant"]
+    ),
     st.booleans(),
 )
 def test_sparse_statistics_are_those_of_the_dense(seed, layout, density, kind, whole):
@@ -763,10 +774,10 @@ def test_sparse_statistics_are_those_of_the_dense(seed, layout, density, kind, w
 
     rng = np.random.default_rng(seed)
     x = sparse.random_array((60, 7), density=density, rng=rng).toarray()
-    x *= {"huge": 1e290, "tiny": 1e-290}.get(kind, 1.0)
+    x *= 1e290 if kind == "huge" else 1e-290 if "tiny" in kind else 1.0
     if kind == "constant":
         x[:, 3] = 0.1
-    if kind == "missing":
+    if "missing" in kind:
         x[rng.random(x.shape) < 0.2] = np.nan
     w = rng.random(60) * (rng.random(60) < 0.8) if kind == "weighted" else None
     given = sparse.coo_array(x).asformat(layout)
@@ -783,7 +794,7 @@ def test_sparse_statistics_are_those_of_the_dense(seed, layout, density, kind, w
         np.testing.assert_allclose(
             getattr(ours, name), getattr(dense, name), rtol=1e-13
         )
-    if kind != "missing":
+    if "missing" not in kind:
         for found, right in zip(ours.drift(given), dense.drift(x), strict=True):
             np.testing.assert_allclose(found, right, rtol=1e-12, atol=1e-12)
     before = given.toarray()
@@ -808,6 +819,21 @@ def test_sparse_matrices_of_repeated_entries_and_of_one_row():
         np.testing.assert_array_equal(after, before)
     one = fg.StandardScaler(with_mean=False).fit(sparse.csr_array([[3.0, 0.0]]))
     np.testing.assert_array_equal(one.mean_, [3.0, 0.0])
+
+
+def test_sparse_statistics_are_exact(rng):
+    """The mean to its last digit; zeros count, where half of the column is missing."""
+    from scipy import sparse
+
+    data = rng.random(3000) + 1e5
+    x = sparse.csc_array(
+        (data, (np.arange(0, 6000, 2), np.zeros(3000, int))), (6001, 1)
+    )
+    found = fg.StandardScaler(with_mean=False).fit(x).mean_[0]
+    assert found == pytest.approx(math.fsum(data) / 6001, rel=2e-16, abs=0)
+    x = sparse.csc_array([[np.nan], [3.0], [np.nan], [0.0]])
+    scaler = fg.StandardScaler(with_mean=False).fit(x)
+    assert (scaler.mean_[0], scaler.var_[0]) == (1.5, 2.25)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
@@ -956,13 +982,17 @@ def test_what_is_masked_is_missing(dtype):
     assert m.mean.tolist() == [13 / 3, 6.0]
     scaler = fg.StandardScaler().fit(x)
     assert scaler.mean_.tolist() == [13 / 3, 6.0]
-    assert np.isnan(scaler.transform(x)).tolist() == x.mask.tolist()
+    z = scaler.transform(x)
+    assert np.isnan(z).tolist() == x.mask.tolist()
+    assert z.dtype == (dtype if dtype is np.float32 else np.float64)
 
 
 def test_only_a_scaler_can_be_merged():
     scaler = fg.StandardScaler().fit([[1.0], [2.0]])
     with pytest.raises(TypeError, match="`other` must be a StandardScaler, got int"):
         scaler.merge(3)
+    with pytest.raises(ValueError, match="not fitted"):
+        scaler.merge(fg.StandardScaler())
 
 
 @pytest.mark.parametrize("axis", [0, (0, 2), 1])
@@ -994,6 +1024,8 @@ def test_columns_that_are_numbers_are_no_names():
     scaler = fg.StandardScaler().fit(frame)
     assert not hasattr(scaler, "feature_names_in_")
     assert scaler.get_feature_names_out().tolist() == ["x0", "x1"]
+    with pytest.raises(TypeError, match=r"input has \['int', 'str'\] as feature name"):
+        scaler.fit(frame.rename(columns={1: "one"}))
 
 
 def test_sparse_matrices_without_rows_are_refused():

@@ -139,8 +139,7 @@ def as_weights(weights: object, rows: int, name: str) -> NDArray[np.float64]:
 def kernel_ready(x: NDArray[Any]) -> bool:
     """Tell whether kernels can read `x`: native float32 or float64, whole strides."""
     return (
-        x.dtype in (np.float32, np.float64)
-        and x.dtype.isnative
+        x.dtype in (np.float32, np.float64)  # native
         and bool(x.flags.aligned)
         and all(stride % x.itemsize == 0 for stride in x.strides)
     )
