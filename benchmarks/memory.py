@@ -229,6 +229,14 @@ def resident(name):
     return 1024 * int(line.split()[1])
 
 
+def measured(name, size, coverage):
+    """Return what `measure` prints in a process of its own, as numbers and a verdict."""
+    command = [sys.executable, __file__, "--one", name, str(size), coverage]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    used, verdict, seconds = out.stdout.split()
+    return float(used), verdict, float(seconds)
+
+
 def main(beginning=""):
     """Print the table, each line measured by a process of its own."""
     print(f"{'loss':14}{'size':>12}{'coverage':>10}{'x 8 bytes':>11}  verdict, seconds")
@@ -236,11 +244,9 @@ def main(beginning=""):
         name = loss.__name__
         if not name.startswith(beginning):
             continue
-        command = [sys.executable, __file__, "--one", name, str(size), coverage]
-        out = subprocess.run(command, capture_output=True, text=True, check=True)
-        used, verdict, seconds = out.stdout.split()
-        line = f"{name:14}{size:12,}{coverage:>10}{float(used):11.1f}"
-        print(f"{line}  {verdict}, {float(seconds):.1f}", flush=True)
+        used, verdict, seconds = measured(name, size, coverage)
+        line = f"{name:14}{size:12,}{coverage:>10}{used:11.1f}"
+        print(f"{line}  {verdict}, {seconds:.1f}", flush=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     print(f"largest process: {used / 1024:.0f} MB, interpreter and inputs included")
 

@@ -29,6 +29,7 @@ PARTS = (
     "interrupts",
     "allocations",
     "growth",
+    "ceilings",
     "ranges",
     "indices",
 )

@@ -68,7 +68,9 @@ class Change:
         start = text.rfind("\n", 0, self.start) + 1
         end = text.find("\n", self.end)
         old = " ".join(text[start:end].split())
-        new = " ".join((text[start : self.start] + self.new + text[self.end : end]).split())
+        new = " ".join(
+            (text[start : self.start] + self.new + text[self.end : end]).split()
+        )
         return f"{self.line}: {self.what}: {old}  ->  {new}"
 
 
