@@ -230,7 +230,7 @@ def resident(name):
 
 
 def measured(name, size, coverage):
-    """Return what `measure` prints in a process of its own, as numbers and a verdict."""
+    """Return what `measure` prints, in a process of its own."""
     command = [sys.executable, __file__, "--one", name, str(size), coverage]
     out = subprocess.run(command, capture_output=True, text=True, check=True)
     used, verdict, seconds = out.stdout.split()

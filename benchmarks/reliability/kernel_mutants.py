@@ -4,9 +4,10 @@
 
 FILEs are those of src/fastgrad/_kernels/simd, all that the rules of boxes and of
 differences are in unless given. A mutant, one change of `c_changes.py`, is compiled for
-the baseline, loaded in a fork of a process that has collected the tests (and in processes
-that tests start), and the tests are run until one fails, those that caught others and the
-fastest first. What survives is printed. Needs what builds fastgrad: Cython and GCC.
+the baseline and loaded in a fork of a process that has collected the tests, and in
+processes that they start. Tests are run until one fails, those that caught others and
+the fastest first. What survives is printed. `mutation.py record` tells how fast they
+are; Cython and GCC must be there.
 """
 
 import argparse
@@ -56,7 +57,10 @@ void load(const char *path)
     void *library = dlopen(path, RTLD_NOW);
     memcpy(&fg_replay_base, dlsym(library, "fg_replay_base"), sizeof fg_replay_base);
 }
-__attribute__((constructor)) static void begin(void) { load(getenv("FASTGRAD_MUTANT")); }
+__attribute__((constructor)) static void begin(void)
+{
+    load(getenv("FASTGRAD_MUTANT"));
+}
 """
 #: For every process: the module that has this table.
 FINDER = f"""
