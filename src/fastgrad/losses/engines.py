@@ -150,8 +150,9 @@ def trace(
 
     The loss is called with arrays that record what NumPy is asked to do. The program is
     handed out once it has proved to be the loss, as `check_gradient` asks for: traced
-    again next to `params` it is the same program, with the same constants, and it
-    gives what the function gives at `params` and at points that move every block alone.
+    next to `params` it gives the loss at `params` to the last digits, or else is the
+    same program, with the same constants, when it is traced there again; and it gives
+    what the function gives at points that move every block alone.
 
     Parameters
     ----------
@@ -178,7 +179,8 @@ def trace(
 
     Notes
     -----
-    Two traces, and about two evaluations of the loss for each block of parameters.
+    One trace or two, and about two evaluations of the loss for each block of
+    parameters.
 
     Examples
     --------

@@ -1,8 +1,9 @@
 """A program stands for a function once it has proved to be the same.
 
-Traced again next to the parameters it is the same program, with the same constants; at
-the parameters, along a direction through all blocks and through each, and at some
-entries, it gives the values that the function gives.
+Traced next to the parameters, and evaluated at them, it gives the loss to its last
+digits, in which every block shows; or else, traced again there, it is the same program,
+with the same constants. Along a direction through all blocks and through each, and at
+some entries, it gives the values that the function gives.
 """
 
 import gc
@@ -26,6 +27,7 @@ from fastgrad.program import (
     Packages,
     Program,
     TraceError,
+    at_parameters,
     defining_line,
     elsewhere,
     first_call_of_more,
@@ -33,6 +35,7 @@ from fastgrad.program import (
     first_other_operation,
     merged,
     outline,
+    shows_its_numbers,
     trace_graph,
 )
 
@@ -103,12 +106,14 @@ def _proved(
     seconds: float,
 ) -> CompiledLosses:
     """The program of a trace, which has to be the function."""
-    try:
-        beside = _traced_next(partial(trace, seconds=seconds), python, _NEXT[0])
-        recorded = trace(theta=python.theta, sharing=sharing)
-        _refuse_other(trace, recorded.nodes, beside, python)
-    finally:
-        python.restore()
+    patient = partial(trace, sharing=sharing, seconds=seconds)
+    recorded = _traced_next(patient, python, _NEXT[0])
+    once = recorded is not None and _brought_back(recorded, python)
+    if not once:
+        beside = [] if recorded is None else outline(recorded.nodes)
+        del recorded  # as large as the parameters
+        recorded = _traced_again(trace, python, sharing, beside)
+    assert recorded is not None
     if max(node.size for node in recorded.nodes) > MANY:
         gc.collect()  # what a trace recorded refers to itself, and is as large
     program = program_of(python.loss, python.nest, recorded)
@@ -116,7 +121,7 @@ def _proved(
     _compare("at the parameters", program.value, python.base, compiled)
     for size in _SIZES:
         try:
-            _compare_around(compiled, python, size)
+            shown = _compare_around(compiled, python, size)
             break
         except (TraceError, MemoryError):
             raise
@@ -126,6 +131,8 @@ def _proved(
                     f"raises {type(error).__name__} next to the parameters",
                     defining_line(python.loss),
                 ) from error
+    if once and shown < _SHOWN * abs(python.base):
+        _traced_again(trace, python, True, outline(recorded.nodes))
     return compiled
 
 
@@ -133,7 +140,41 @@ def _proved(
 
 #: Relative distances of the other trace: a smaller one where the program is another
 #: at the larger, and there zeros, where kinks are, stay.
-_NEXT = (1e-6, 1e-9)
+_NEXT = (1e-3, 1e-9)
+#: Of the loss: what it may differ by for one trace to be enough, and what moving each
+#: block has to change in it.
+_DIGITS, _SHOWN = 2.0**-50, 2.0**-14
+
+
+def _brought_back(recorded: Graph, python: Losses) -> bool:
+    """Whether one trace is enough: at theta, it gives the loss to its last digits.
+
+    A number that got past it is one of the parameters that it was traced at, and would
+    show. Its values are those at theta then.
+    """
+    if recorded.opaque or max(node.size for node in recorded.nodes) > MANY:
+        return False
+    values = at_parameters(recorded, python.nest.split(python.theta))
+    if values is None:
+        return False
+    off = abs(float(values[recorded.result]) - python.base)
+    if not (off <= _DIGITS * abs(python.base) and shows_its_numbers(recorded, values)):
+        return False
+    for node, value in values.items():
+        node.becomes(value)
+    return True
+
+
+def _traced_again(
+    trace: Callable[..., Graph], python: Losses, sharing: bool, beside: list[Line]
+) -> Graph:
+    """The trace at theta, which has to be the one next to it."""
+    try:
+        recorded = trace(theta=python.theta, sharing=sharing)
+        _refuse_other(trace, recorded.nodes, beside, python)
+    finally:
+        python.restore()
+    return recorded
 
 
 def _refuse_other(
@@ -145,7 +186,7 @@ def _refuse_other(
     """Refuse a program that is another next to theta, or has other constants there."""
     parted = first_other_operation(nodes, beside)
     if parted is not None:
-        beside = _traced_next(trace, python, _NEXT[1])
+        beside = _outlined_next(trace, python, 1)
         parted = first_other_operation(nodes, beside)
     if parted is not None:  # where the other trace failed, at the first node
         raise TraceError(
@@ -164,21 +205,29 @@ def _refuse_other(
         )
 
 
-def _traced_next(
-    trace: Callable[..., Graph], python: Losses, size: float
+def _outlined_next(
+    trace: Callable[..., Graph], python: Losses, turn: int
 ) -> list[Line]:
     """The outline of a trace at parameters moved a little; empty if it fails there."""
+    traced = _traced_next(partial(trace, sharing=True), python, _NEXT[turn])
+    return [] if traced is None else outline(traced.nodes)
+
+
+def _traced_next(
+    trace: Callable[..., Graph], python: Losses, size: float
+) -> Graph | None:
+    """A trace at parameters moved a little, if it does not fail there."""
     try:
         _move_next(python, size)
-        return outline(trace(sharing=True).nodes)
+        return trace()
     except TraceError:
         if size == _NEXT[-1]:
             raise
-        return []
+        return None
     except MemoryError:
         raise
     except Exception:  # of the loss: it has no value there
-        return []
+        return None
     finally:
         python.restore()
 
@@ -209,8 +258,11 @@ _BLOCKS = 16
 _SAMPLE = 2**14
 
 
-def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> None:
-    """At some entries, along a direction through all blocks, and through each alone."""
+def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> float:
+    """At some entries, along a direction through all blocks, and through each alone.
+
+    Returns the least that moving a whole block changes in the loss; 0 if unknown.
+    """
     rng = np.random.default_rng(0)
     nest = python.nest
     direction = rng.uniform(-2, 2, nest.size)
@@ -249,6 +301,8 @@ def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> No
     for k, (a, b) in enumerate(zip(got, expected, strict=True)):
         at = partial(point, k) if compiled.moves_all else None
         _compare("at perturbed parameters", a, b, compiled, at)
+    of_blocks = expected[len(entry) + 2 :] or expected[len(entry) + 1 :]
+    return min(map(abs, np.nan_to_num(of_blocks)), default=0.0)
 
 
 def _one_of_each(offsets: Index, rng: np.random.Generator) -> Index:

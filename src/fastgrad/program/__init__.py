@@ -43,10 +43,12 @@ from fastgrad.program.sources import (
 from fastgrad.program.terms import terms_of_gradient
 from fastgrad.program.trace.agreement import (
     Line,
+    at_parameters,
     first_call_of_more,
     first_constant_that_moved,
     first_other_operation,
     outline,
+    shows_its_numbers,
 )
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.opaque import call_opaque
@@ -68,6 +70,7 @@ __all__ = [
     "TakesTooLong",
     "TraceError",
     "Traced",
+    "at_parameters",
     "backpropagate",
     "call_opaque",
     "calling_line",
@@ -87,6 +90,7 @@ __all__ = [
     "ops",
     "outline",
     "part_of",
+    "shows_its_numbers",
     "spoken",
     "spread_of_gradient",
     "stops",

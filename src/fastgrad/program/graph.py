@@ -1,5 +1,6 @@
 """Values of a traced program: what was computed, from what, on which source line."""
 
+import functools
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -91,6 +92,11 @@ class Node:
     def remember(self) -> None:
         """Keep the value from now on."""
         self._value = self.value
+
+    def becomes(self, value: NDArray[np.float64]) -> None:
+        """Have another value, if it is kept."""
+        if self._value is not None:
+            self._value = value
 
     def replaced(
         self, inputs: tuple["Node", ...], value: NDArray[np.float64]
@@ -310,10 +316,11 @@ def reshape(x: Node, shape: tuple[int, ...], label: str) -> Node:
     return apply("reshape", [x], ints, label=label, value=x.value.reshape(shape))
 
 
-def reshape_groups(old: tuple[int, ...], new: tuple[int, ...]) -> list[int]:
+@functools.lru_cache(maxsize=1024)
+def reshape_groups(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...]:
     """The finest groups of axes of equal products: n, then (n_old, n_new) of each."""
     if 0 in old:
-        return [1, len(old), len(new)]
+        return 1, len(old), len(new)
     groups: list[list[int]] = []
     a = d = 0
     while a < len(old) and d < len(new):
@@ -330,7 +337,7 @@ def reshape_groups(old: tuple[int, ...], new: tuple[int, ...]) -> list[int]:
     # What is left has length 1.
     groups[-1][0] += len(old) - a
     groups[-1][1] += len(new) - d
-    return [len(groups), *(n for group in groups for n in group)]
+    return len(groups), *(n for group in groups for n in group)
 
 
 def take(x: Node, index: NDArray[np.intp], label: str) -> Node:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
+from fastgrad.losses import proof
 
 RNG = np.random.default_rng(3)
 
@@ -131,6 +132,29 @@ def test_two_threads_trace_at_once():
         np.testing.assert_allclose(programs[scale], 1.0, rtol=1e-15)
 
 
+@pytest.mark.parametrize("weight", [10.0**-k for k in range(0, 16, 3)])
+def test_the_only_use_of_a_block_that_got_past_the_trace_may_matter_little(weight):
+    def loss(p):
+        return np.sum(p["W"] ** 2) + weight * UNSEEN["square"]()
+
+    with pytest.raises(fg.TraceError):
+        fg.trace(loss, FROZEN)
+
+
+def test_a_loss_whose_numbers_all_show_is_traced_once(monkeypatch):
+    traces, trace = [], proof.trace_graph
+    monkeypatch.setattr(
+        proof, "trace_graph", lambda *a, **k: traces.append(1) or trace(*a, **k)
+    )
+    X = RNG.normal(size=(4, 5))
+
+    def loss(p):
+        return np.sum(np.tanh(p["W"] @ X) ** 2) + np.sum(np.maximum(p["b"], 0.1))
+
+    fg.trace(loss, {"W": RNG.normal(size=(3, 4)), "b": RNG.normal(size=3)})
+    assert len(traces) == 1
+
+
 class Memo:
     """Keeps what it computed at its last parameters, as for a gradient asked for next.
 
@@ -169,6 +193,13 @@ exec("def largest():\n    return float(ASKED.max())", {"ASKED": ASKED}, UNSEEN)
 UNSEEN["largest"].__globals__["ASKED"] = ASKED
 
 
+def in_a_buffer(w):
+    out = np.empty(4)
+    out[:3] = w
+    out[3] = UNSEEN["largest"]()
+    return out
+
+
 @pytest.mark.parametrize(
     "loss",
     [
@@ -176,6 +207,12 @@ UNSEEN["largest"].__globals__["ASKED"] = ASKED
         lambda w: np.sum(w**2 * (w != UNSEEN["largest"]())),
         lambda w: np.sum(w**2) * (w[2] >= UNSEEN["largest"]()),
         lambda w: np.sum(w**2) + (w[0] == UNSEEN["largest"]()) + UNSEEN["largest"](),
+        lambda w: np.sum(w**2 * (w > UNSEEN["largest"]() - 5)),
+        lambda w: np.sum(w**2) + np.floor(0.1 * UNSEEN["largest"]() + w[0] / 100),
+        lambda w: np.sum(np.where(w > -9, w**2, UNSEEN["largest"]() * w)),
+        lambda w: np.sum(np.maximum(w**2, UNSEEN["largest"]() - 9)),
+        lambda w: np.sum(np.maximum(w, [w[0], UNSEEN["largest"]() - 9, w[1]])),
+        lambda w: np.sum(in_a_buffer(w) > -9) * np.sum(w**2),
         lambda w: (
             np.sum(w**2) * (1 + ((w > 5) ^ (UNSEEN["largest"]() < ASKED[2] * w))[0])
         ),

@@ -113,10 +113,7 @@ _MANY = 1 << 14
 def _contract(inputs: Sequence[Array], ints: Sequence[int]) -> Array:
     x, y, out = _labels(tuple(ints))
     one, other = inputs
-    extents = {
-        **dict(zip(x, one.shape, strict=True)),
-        **dict(zip(y, other.shape, strict=True)),
-    }
+    extents = dict(zip((*x, *y), (*one.shape, *other.shape), strict=True))
     many = math.prod(extents.values()) > _MANY
     return np.asarray(_einsum(one, x, other, y, out, optimize=many))
 

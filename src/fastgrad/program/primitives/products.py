@@ -42,9 +42,10 @@ def _axes_of(lx: str, ly: str, lo: str) -> tuple[int, ...]:
 
 
 def _own_labels_summed(x: Node, lx: str, others: str, label: str) -> tuple[Node, str]:
+    if all(map(others.__contains__, lx)):
+        return x, lx
     axes = [d for d, letter in enumerate(lx) if letter not in others]
-    if axes:
-        x = sum_(x, axes, label=label)
+    x = sum_(x, axes, label=label)
     return x, "".join(letter for letter in lx if letter in others)
 
 

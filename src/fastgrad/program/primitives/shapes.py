@@ -259,9 +259,9 @@ def concatenate(xs: Sequence[Node] | Node, axis: int | None = 0, *, label: str) 
 @stands_for(np.stack)
 def stack(xs: Sequence[Node] | Node, axis: int = 0, *, label: str) -> Node:
     xs = _parts(xs, label)
-    return concatenate(
-        [expand_dims(x, axis, label=label) for x in xs], axis, label=label
-    )
+    (axis,) = normalize_axes(axis, xs[0].value.ndim + 1)
+    rows = [graph.reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]), label) for x in xs]
+    return concatenate(rows, axis, label=label)
 
 
 def joined(function: Callable[..., Any], axis: int) -> Callable[..., Node]:

@@ -25,6 +25,7 @@ from fastgrad.program.trace.definitions import is_users
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.libraries import COMPILED, Known
 from fastgrad.program.trace.neutral import concerned
+from fastgrad.program.trace.numpy_calls import is_plain, plain_call
 from fastgrad.program.trace.opaque import call_opaque
 from fastgrad.program.trace.packages import enters
 from fastgrad.program.trace.recording import Recording
@@ -258,6 +259,8 @@ def _librarys(
     """A function that is not the user's."""
     if site is not None:
         recording.locate(site)
+    if type(function) is np.ufunc and not kwargs and is_plain(function, args):
+        return plain_call(function, args)
     of = getattr(function, "__self__", None)
     if isinstance(of, _CONTAINERS):
         recording.kept.container(of)

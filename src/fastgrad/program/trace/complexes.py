@@ -98,6 +98,8 @@ _RECORDING = frozenset([Traced, Complex, Foreign])
 
 def is_complex(x: Any) -> bool:
     """Whether an argument is complex, or a sequence with a complex one in it."""
+    if type(x) is Traced:
+        return False
     if isinstance(x, (list, tuple)):
         return any(map(is_complex, x))
     if isinstance(x, (np.ndarray, np.generic)):

@@ -79,6 +79,7 @@ class Memory:
             self.version += 1
             return
         self._put(positions, node)
+        self.version += 1
 
     def read(self, positions: Positions, label: str = "[...]") -> Node:
         """What is there, as one node of the shape of `positions`."""
@@ -93,7 +94,6 @@ class Memory:
         self._owner[positions] = len(self.pieces)
         self._at[positions] = np.arange(positions.size).reshape(positions.shape)
         self.pieces.append(node)
-        self.version += 1
 
     def _owners(self, positions: Positions) -> Any:
         return {0} if self._owner is None else np.unique(self._owner[positions])

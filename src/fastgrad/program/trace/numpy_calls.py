@@ -40,6 +40,8 @@ _FILL: dict[Any, float | None] = {
     np.ones_like: 1.0,
     np.full_like: None,
 }
+#: Functions that say what an attribute does.
+_ATTRIBUTES = {np.shape: "shape", np.ndim: "ndim"}
 #: What they say depends on the shape of their first argument.
 _ABOUT = frozenset(
     [np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj]
@@ -66,8 +68,8 @@ def call_ufunc(ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """Trace a ufunc, or one of its methods."""
     if not any_live(inputs):
         return getattr(ufunc, method)(*plain(inputs), **plain(kwargs))
-    if _is_plain_call(ufunc, method, inputs, kwargs):
-        return elementwise(ufunc.__name__, _PRIMITIVES[ufunc], *inputs)
+    if method == "__call__" and not kwargs and is_plain(ufunc, inputs):
+        return plain_call(ufunc, inputs)
     inputs = tuple(asarray(x) if isinstance(x, (list, tuple)) else x for x in inputs)
     if method == "__call__" and len(inputs) > ufunc.nin:
         inputs, kwargs["out"] = inputs[: ufunc.nin], inputs[ufunc.nin :]
@@ -113,11 +115,17 @@ _PRIMITIVES = {
 }
 
 
-def _is_plain_call(ufunc: Any, method: str, inputs: Any, kwargs: Any) -> bool:
+def is_plain(ufunc: Any, inputs: Any) -> bool:
     """Whether nothing has to be looked into: loops do little else."""
-    if kwargs or method != "__call__" or len(inputs) != ufunc.nin:
+    kinds = [type(x) for x in inputs]
+    if Traced not in kinds or len(inputs) != ufunc.nin or ufunc not in _PRIMITIVES:
         return False
-    return ufunc in _PRIMITIVES and all([type(x) in OPERANDS for x in inputs])
+    return OPERANDS.issuperset(kinds)
+
+
+def plain_call(ufunc: Any, inputs: Any) -> Traced:
+    """One call of a ufunc of such arguments."""
+    return elementwise(ufunc.__name__, _PRIMITIVES[ufunc], *inputs)
 
 
 def elementwise(name: str, label: str, *inputs: Any) -> Traced:
@@ -188,6 +196,8 @@ def stored(result: Any, out: Any, label: str) -> Any:
 
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     """Trace one call of a NumPy function."""
+    if function in _ATTRIBUTES and not kwargs and type(args[0]) is Traced:
+        return getattr(args[0], _ATTRIBUTES[function])
     if not any_live([*args, *kwargs.values()]) and not complexes.is_live(
         [*args, *kwargs.values()]
     ):
@@ -227,7 +237,8 @@ def _in_primitives(function: Any, args: Any, kwargs: dict[str, Any], out: Any) -
     if function not in functions.FUNCTIONS:
         raise TraceError(f"{label} cannot be traced")
     meaning, positions = functions.FUNCTIONS[function]
-    _drop_dtype(kwargs, label)
+    if kwargs:
+        _drop_dtype(kwargs, label)
     if not args:
         args, kwargs = _by_position(function, kwargs)
     as_nodes = _nodes if function in _OF_SEQUENCES else _node
@@ -238,14 +249,13 @@ def _in_primitives(function: Any, args: Any, kwargs: dict[str, Any], out: Any) -
             flat += _of_sequence(args[i])
     if kwargs.get("where") is True:
         del kwargs["where"]
-    for name in _NAMED:
+    for name in _NAMED if kwargs else ():
         if name in kwargs:
             kwargs[name] = _node(kwargs[name])
-    if any(isinstance(v, Traced) for v in [*given, *kwargs.values()]):
+    if Traced in map(type, [*given, *kwargs.values()]):
         raise TraceError(f"{label} with a traced argument where a constant is due")
-    named = {name: value for name, value in kwargs.items() if name != "label"}
     try:
-        result = meaning(*given, label=label, **named)
+        result = meaning(*given, **{**kwargs, "label": label})
     except TypeError as error:
         raise TraceError(f"{label}: {error}") from None
     dtype = _result_dtype([x for x in flat if x is not None])

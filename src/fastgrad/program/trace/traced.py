@@ -350,9 +350,13 @@ _TRACED = frozenset([Traced])
 
 def any_live(x: Any, kinds: Collection[type] = _TRACED) -> bool:
     """Whether an array of the trace going on is among these arguments."""
+    if type(x) in kinds:
+        return bool(x.live)
     if isinstance(x, (tuple, list)):
-        return any(any_live(y, kinds) for y in x)
-    return type(x) in kinds and x.live
+        for y in x:  # no generator: every call of a loss comes through here
+            if any_live(y, kinds):
+                return True
+    return False
 
 
 def plain(x: Any) -> Any:

@@ -38,6 +38,8 @@ def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin: int =
     x = asarray(object, dtype)
     if x.ndim < ndmin:
         x = np.reshape(x, (1,) * (ndmin - x.ndim) + x.shape)
+    if isinstance(object, (list, tuple)):
+        return x  # which is new
     # NumPy's enumeration of copy modes refuses to be a truth value.
     return np.copy(x) if getattr(copy, "name", copy) in (True, "ALWAYS") else x
 
