@@ -262,3 +262,53 @@ def test_a_pattern_that_leaves_out_entries_is_refused(size, step):
         )
         exact = np.diag(-np.sin(x)) + coupling * far
         np.testing.assert_allclose(found, exact, atol=1e-4)
+
+
+def refusing(x):
+    """What many write for where a function ends."""
+    if not (x > 0).all():
+        raise ValueError("outside")
+    return x
+
+
+#: Losses that end beside a point or at it, and the second derivatives of each term.
+ENDING = {
+    "x log x": (lambda x: np.sum(x * np.log(x)), lambda x: 1 / x, [1e-6, 0.7, 2.0]),
+    "raises": (
+        lambda x: np.sum(x * np.log(refusing(x))),
+        lambda x: 1 / x,
+        [1e-5, 1.0, 3.0],
+    ),
+    "logarithm": (lambda x: -np.sum(np.log(x)), lambda x: x**-2, [1e-4, 1.0, 2.0]),
+    "power": (
+        lambda x: np.sum(x**1.5),
+        lambda x: 0.75 * x**-0.5,
+        [1e-3, 0.4, 1.7],
+    ),
+    "at the end": (
+        lambda x: np.sum((1 - x) ** 3.5),
+        lambda x: 8.75 * (1 - x) ** 1.5,
+        [0.99, 0.3, -0.5],
+    ),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ENDING)
+@pytest.mark.parametrize("of", ["loss", "a loss that raises"])
+def test_losses_that_end_nearby(name, of):
+    """A right Hessian is correct; one with a single entry off is wrong there."""
+    loss, second, point = ENDING[name]
+    x = np.array(point)
+
+    def strict(x):
+        with np.errstate(all="raise"):
+            return loss(x)
+
+    fun = loss if of == "loss" else strict
+    with np.errstate(invalid="ignore", divide="ignore"):
+        assert fg.check_hessian(fun, x, np.diag(second(x))).verdict == "correct"
+        for k in range(3):
+            wrong = second(x) * np.where(np.arange(3) == k, 1.1, 1.0)
+            report = fg.check_hessian(fun, x, np.diag(wrong))
+            assert [entry.index for entry in report.wrong] == [(k, k)]

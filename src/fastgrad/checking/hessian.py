@@ -29,6 +29,9 @@ from fastgrad.params import Nest, limits
 from fastgrad.reports import GradientReport
 
 _STEP = 2.0**-9  # of the gradient of a loss whose Hessian is checked
+# Times that: whether the loss ends nearby, and where it does.
+_CLOSER = 8.0 ** -np.arange(-2.0, 13.0)
+_SMALLER = 2  # steps more, so that it is small against how far that is
 # Of that gradient: where the loss is asked, in steps, and what by.
 _CENTRAL = np.array([[-2.0, -1.0, 1.0, 2.0], [1 / 12, -2 / 3, 2 / 3, -1 / 12]])
 _ONE_SIDED = np.array([[0.0, 1.0, 2.0, 3.0, 4.0], [-25 / 12, 4.0, -3.0, 4 / 3, -0.25]])
@@ -231,7 +234,11 @@ def check_hessian(
 
 
 class _Differenced:
-    """The gradient of a loss by differences of fourth order, inward at a bound."""
+    """The gradient of a loss by differences of fourth order, inward at a bound.
+
+    Where the loss ends nearby over smaller steps; where it ends here to one side. What
+    suits the point that it is first asked for is kept.
+    """
 
     def __init__(self, loss: Callable[..., Any], x: Any, bounds: Any) -> None:
         self.loss, self.nest = loss, Nest(x, "x")
@@ -239,30 +246,55 @@ class _Differenced:
         self.lower, self.upper = limits(self.nest, bounds, "x")
         theta = self.nest.join(self.nest.leaves)
         self.step = binary(Scale(theta, self.nest.offsets)[:], _STEP)
+        self._ways: dict[int, tuple[float, Array]] = {}
 
     def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         point, value_of = self.nest.vector(x, "x"), Reduction(None).value
 
-        def at(j: int, times: Array) -> Array:
-            losses = []
-            for move in times * self.step[j]:
+        def slope(j: int, way: tuple[float, Array]) -> float:
+            h, (times, weights) = way
+            losses = np.empty(len(times))
+            for k, move in enumerate(times * h):
                 moved = point.copy()
                 moved[j] += move
                 argument = self.nest.unvector(moved.astype(self.dtype))
                 try:
-                    losses.append(value_of(self.loss(argument, *args, **kwargs)))
+                    losses[k] = value_of(self.loss(argument, *args, **kwargs))
                 except Exception as error:
                     add_note(error, f"with {self.nest.label(j)} = {moved[j]}")
                     raise
-            return np.array(losses, dtype=np.float64)
+            with np.errstate(all="ignore"):
+                return float(weights @ losses) / h
 
-        def slopes() -> Iterator[float]:
-            reach = 2 * self.step
-            free = (point - reach >= self.lower) & (point + reach <= self.upper)
-            inward = np.where(self.upper - point >= point - self.lower, 1.0, -1.0)
-            for j, h in enumerate(self.step):
-                times, weights = _CENTRAL if free[j] else _ONE_SIDED * inward[j]
-                yield float(weights @ at(j, times)) / h
-
-        found = np.fromiter(slopes(), dtype=np.float64, count=self.nest.size)
+        for j in range(self.nest.size):
+            if j not in self._ways:
+                self._ways[j] = self._way(float(point[j]), j, slope)
+        found = np.array([slope(j, way) for j, way in self._ways.items()])
         return self.nest.unvector(found)
+
+    def _way(self, x: float, j: int, slope: Callable[..., float]) -> Any:
+        """Return a step of an entry over which the loss is finite, and its weights."""
+        raised, left = None, 0
+        for way in self._possible(x, j):
+            try:
+                ends = not np.isfinite(slope(j, way))
+            except OUTSIDE as error:
+                raised, ends = raised or error, True
+            if not ends and left <= 0 and way[0] <= self.step[j]:
+                return way
+            left = _SMALLER if ends else left - 1
+        if raised is not None:
+            raise raised
+        return way
+
+    def _possible(self, x: float, j: int) -> Iterator[tuple[float, Array]]:
+        """Yield steps of an entry that keep within the bounds, and what they weigh."""
+        above, below = float(self.upper[j] - x), float(x - self.lower[j])
+        inward = 1.0 if above >= below else -1.0
+        steps = float(self.step[j]) * _CLOSER
+        if 2 * self.step[j] <= min(above, below):
+            inside = steps[2 * steps <= min(above, below)]
+            yield from ((h, _CENTRAL) for h in inside.tolist())
+        for side in (inward, -inward):
+            for h in steps[4 * steps <= (above if side > 0 else below)].tolist():
+                yield h, _ONE_SIDED * side
