@@ -97,6 +97,8 @@ def options(function):
     for parameter in given:
         for value in OPTIONS[parameter.name][parameter.name in needed :]:
             yield needed | {parameter.name: value}
+    for name in {"keepdims", "where"} & {parameter.name for parameter in given}:
+        yield needed | {"axis": -1, "keepdims": True, name: OPTIONS[name][0]}
 
 
 def array_positions(function):
@@ -257,6 +259,48 @@ def test_function_means_what_its_meaning_says(name):
                         raise
             break
     assert compared, "no call was compared: add one to meaning_calls.py"
+
+
+def whole(rng, shape):
+    """Zeros, ties and ends of domains, but behind a first that gives a polynomial its degree."""
+    x = rng.integers(-2, 3, shape).astype(float)
+    x.flat[:1] = 2.0
+    return x
+
+
+def far(rng, shape):
+    """Where exponentials, or their squares, leave float64."""
+    return 300.0 * rng.normal(size=shape)
+
+
+@pytest.mark.parametrize("name", sorted(MEANINGS))
+@pytest.mark.filterwarnings("ignore")
+def test_a_meaning_has_the_values_of_its_function_at_special_points(name):
+    """Or none: nan is noticed, and the function is asked then."""
+    try:
+        function = load(name)
+    except ModuleNotFoundError:
+        pytest.skip(f"this NumPy, SciPy or Python has no {name}")
+    for label, call, shapes in calls_of(name):
+        for draw in (whole, far):
+            arrays = [draw(np.random.default_rng(i), s) for i, s in enumerate(shapes)]
+            right = value_of(function, call, arrays)
+            if right is None or not sum(x.size for x in arrays):
+                continue
+            found = call(meaning_of(function), *arrays)
+            if found is NotImplemented:
+                continue
+            found = flat(found)
+            assert found.shape == right.shape, label
+            there = ~np.isnan(found.astype(float))
+            rtol = np.finfo(right.dtype).eps if right.dtype.kind == "f" else 0.0
+            size = max(1.0, np.abs(right).max(initial=0.0))
+            np.testing.assert_allclose(
+                *(found[there], right[there]),
+                rtol=max(1e-9, rtol),
+                atol=1e-13 * size,
+                err_msg=label,
+            )
 
 
 def test_functions_of_the_same_name_are_told_apart():

@@ -45,3 +45,25 @@ def test_a_scalar_does_not_change_in_place():
     found, _ = program.at_entries(np.arange(2), np.full(2, 1e-3))
     moved = [loss(p + 1e-3 * unit) - loss(p) for unit in np.eye(2)]
     np.testing.assert_allclose(found, moved, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(60, 2), (2, 60), (15, 4, 2), (120,)])
+@pytest.mark.parametrize("start", [0, 1, 3])
+def test_evenly_spaced_positions_are_those(shape, start, rng):
+    """Whichever axis they may be taken for a walk along."""
+    x = rng.standard_normal(shape)
+    for step in range(1, 9):
+        for count in (2, 5, 12):
+            taken = start + step * np.arange(count)
+            weights = rng.standard_normal(count)
+
+            def loss(x, taken=taken, weights=weights):
+                return np.sum(np.take(x, taken) * weights)
+
+            program = trace(loss, x)
+            right = np.zeros(x.size)
+            right[taken] = weights
+            assert program.value == pytest.approx(loss(x), rel=1e-13)
+            np.testing.assert_array_equal(program.gradient(), right.reshape(shape))
+            found, _ = program.at_entries(np.arange(x.size), np.full(x.size, 2.0))
+            np.testing.assert_array_equal(found, 2.0 * right)

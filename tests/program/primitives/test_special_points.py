@@ -119,3 +119,24 @@ def test_formulas_do_not_change_where_variables_are_likely_to_be(name):
     entry = np.arange(2 * x.size) % x.size
     _, crossed = program.at_entries(entry, np.repeat([1e-7, -1e-7], x.size))
     assert not crossed.any()
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 2])
+@pytest.mark.parametrize("function", [np.prod, lambda x, axis: np.cumprod(x, axis)])
+def test_products_of_zeros(function, zeros):
+    """The derivative by a factor is the product of the others, whatever it is itself."""
+    x = np.array([[2.0, -3.0, 0.5, 4.0], [1.0, 5.0, -2.0, 3.0]])
+    x[1, 1 : 1 + zeros] = 0.0
+    weights = np.array([1.0, -2.0])
+
+    def loss(x):
+        return np.sum(np.sum(function(x, axis=1).reshape(2, -1), axis=1) * weights)
+
+    found = trace(loss, x).gradient()
+    linear = np.empty_like(x)  # in each entry
+    for at in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[at] += 1.0
+        down[at] -= 1.0
+        linear[at] = (loss(up) - loss(down)) / 2.0
+    np.testing.assert_allclose(found, linear, rtol=1e-13, atol=1e-13)

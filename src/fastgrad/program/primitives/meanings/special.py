@@ -276,12 +276,18 @@ def binom(n, k):
 
 @means("scipy.special.comb")
 def comb(N, k, *, exact=False, repetition=False):
-    return NotImplemented if exact or repetition else binom(asarray(N), asarray(k))
+    return NotImplemented if exact or repetition else _ways(binom, N, k)
 
 
 @means("scipy.special.perm")
 def perm(N, k, exact=False):
-    return NotImplemented if exact else poch(asarray(N) - k + 1.0, asarray(k))
+    return NotImplemented if exact else _ways(lambda n, m: poch(n - m + 1.0, m), N, k)
+
+
+def _ways(count, n, k):
+    """None, of what cannot be chosen."""
+    n, k = asarray(n), asarray(k)
+    return np.where((n >= 0) & (k >= 0) & (k <= n), count(n, k), 0.0)
 
 
 @means("scipy.special.multigammaln")
