@@ -5,8 +5,8 @@
 FILEs are those of src/fastgrad/_kernels/simd, all that the rules of boxes and of
 differences are in unless given. A mutant, one change of `c_changes.py`, is compiled for
 the baseline and loaded in a fork of a process that has collected the tests, and in
-processes that they start. Tests are run until one fails, those that caught others and
-the fastest first. What survives is printed. `mutation.py record` tells how fast they
+processes that they start. Tests are run until one fails, those that caught others, those
+of the file and the fastest first. What survives is printed. `mutation.py record` tells how fast they
 are; Cython and GCC must be there.
 """
 
@@ -42,6 +42,8 @@ FILES = (
     "sorting.h",
     "vecmath.h",
 )
+#: Those with numbers alone, which are held to mpmath; the others hold boxes.
+NUMBERS = ("differences.h", "elementwise.h", "smooth.h", "vecmath.h")
 TESTS = ("tests/kernels", "tests/program/primitives", "tests/program/test_program.py")
 TESTS += ("tests/program/test_ties.py", "tests/program/test_part.py")
 CFLAGS = ("-std=gnu11", "-O1", "-fPIC", "-shared", "-fopenmp", "-w", "-fno-math-errno")
@@ -118,15 +120,17 @@ def trial(files: list[str], options: argparse.Namespace):
     catches: collections.Counter[str] = collections.Counter()
     last = FOLDER / "running"
 
+    def precedence(name: str, file: str) -> tuple[int, bool, float]:
+        of_numbers = name.startswith("tests/kernels/test_differences")
+        other = of_numbers != (file in NUMBERS)
+        return -catches[name], other, seconds.get(name, 1.0)
+
     def job(items: list[pytest.Item]) -> None:
-        def work() -> None:
+        def work(file: str) -> None:
             os.environ["FASTGRAD_MUTANT"] = str(library)
             load(str(library).encode())
             total = 0.0
-            run = sorted(
-                items,
-                key=lambda x: (-catches[x.nodeid], seconds.get(x.nodeid, 1.0)),
-            )
+            run = sorted(items, key=lambda x: precedence(x.nodeid, file))
             for item, following in zip(run, [*run[1:], None], strict=True):
                 took = seconds.get(item.nodeid, 1.0)
                 total += took
@@ -145,7 +149,7 @@ def trial(files: list[str], options: argparse.Namespace):
             if not mutant(*pair, library) or library.read_bytes() == original:
                 continue
             tried += 1
-            if mutation.forked(work) == 0:
+            if mutation.forked(lambda: work(file)) == 0:
                 survivors += 1
                 text = (KERNELS / "simd" / file).read_text()
                 print(f"    {file}:{change.shown(text)}", flush=True)

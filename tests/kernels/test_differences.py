@@ -166,6 +166,16 @@ def anywhere(name):
     return function, tuple(x), some_still(d)
 
 
+def alike(x):
+    """Changes of one size for all lanes of neighbours, as a check makes them."""
+    d = []
+    for a in x:
+        sizes = 10.0 ** np.linspace(-15, -1, len(a))[:, None]
+        shape = (len(a), BUNDLE)
+        d.append(sizes * RNG.choice([-1, 1], shape) * RNG.uniform(0.5, 1, shape))
+    return some_still(d)
+
+
 def within(domain, a):
     """Numbers, and near its border instead of those outside of a domain."""
     low, high = domain
@@ -180,6 +190,13 @@ CASES |= {
     for name, x in TAILS.items()
 }
 CASES |= {f"{name}, anywhere": anywhere(name) for name in FUNCTIONS}
+CASES |= {
+    f"{name}, steps alike": (f, x, alike(x))
+    for name, (f, x) in FUNCTIONS.items()
+    for x in [tuple(a[:24] for a in x)]
+}
+LARGE_POWERS = (near(0.5, 2.0), signed(1, 2.4, 40))
+CASES["power, large"] = mpmath.power, LARGE_POWERS, changes(LARGE_POWERS)
 
 
 def exact(function, *args):
