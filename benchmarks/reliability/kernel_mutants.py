@@ -5,9 +5,9 @@
 FILEs are those of src/fastgrad/_kernels/simd, all that the rules of boxes and of
 differences are in unless given. A mutant, one change of `c_changes.py`, is compiled for
 the baseline and loaded in a fork of a process that has collected the tests, and in
-processes that they start. Tests are run until one fails, those that caught others, those
-of the file and the fastest first. What survives is printed. `mutation.py record` tells how fast they
-are; Cython and GCC must be there.
+processes that they start. Tests are run until one fails, those that caught others,
+those of the file and the fastest first. What survives is printed. `mutation.py record`
+tells how fast tests are; Cython and GCC must be there.
 """
 
 import argparse
