@@ -400,6 +400,9 @@ CALLS = {
             ((), ()),
         ]
     ],
+    "numpy.einsum_path": [
+        (lambda f, x, y: f("ij,jk->ik", x, y)[0][1][0] + np.sum(x) * y, (3, 3), (3, 3)),
+    ],
     "numpy.einsum": [
         *(
             (lambda f, *xs, text=text: f(text, *xs), *shapes)

@@ -14,6 +14,7 @@ from everyday import (
     corners,
     courses,
     crafts,
+    fieldwork,
     hands,
     libraries,
     patterns,
@@ -22,7 +23,10 @@ from everyday import (
 )
 from fastgrad.params.nest import Nest
 
-MODULES = corners, courses, crafts, hands, libraries, patterns, science, trades
+MODULES = (
+    *(corners, courses, crafts, fieldwork, hands),
+    *(libraries, patterns, science, trades),
+)
 LOSSES = {
     f"{module.__name__.rpartition('.')[2]}.{name}": make
     for module in MODULES

@@ -305,6 +305,11 @@ def changes_in_place(p):
     return loss(p)
 
 
+def reshapes(p):
+    p["W"].shape = (-1,)
+    return np.sum(p["W"])
+
+
 def replaces(p):
     p["W"] = p["W"] + 1
     return loss(p)
@@ -323,6 +328,7 @@ def replaces(p):
         (lambda p: p["b"], ValueError, r"array of shape \(2,\): pass `reduction="),
         (lambda p: p["b"][:0], ValueError, "empty array"),
         (changes_in_place, ValueError, "must not change its .* it changed W"),
+        (reshapes, ValueError, "must not change its .* it changed W"),
         (replaces, ValueError, "must not change its .* other arrays in their place"),
     ],
 )
@@ -337,7 +343,7 @@ def test_losses_that_make_no_sense(function, error, message):
     assert np.array_equal(own["b"], B)
 
 
-@pytest.mark.parametrize("function", [changes_in_place, replaces])
+@pytest.mark.parametrize("function", [changes_in_place, replaces, reshapes])
 def test_a_loss_that_changes_its_parameters_later(function):
     """A change is noticed wherever it happens, and undone."""
     calls = []

@@ -272,7 +272,7 @@ def _compare_around(compiled: CompiledLosses, python: Losses, size: float) -> fl
     for _ in range(2):  # both ways
         direction = python.within(direction)
         np.negative(direction, out=direction)
-    entry = rng.integers(nest.size, size=3)
+    entry = rng.choice(nest.size, min(nest.size, 3), replace=False)
     if not compiled.moves_all:
         entry = np.append(entry, _one_of_each(nest.offsets, rng))
     moved = python.representable(entry, python.theta[entry] + direction[entry])

@@ -269,6 +269,8 @@ class Nest:
             for container, members in self._contents:
                 put_back(container, members)
         for leaf, saved in zip(self.leaves, snapshot, strict=True):
+            if leaf.shape != saved.shape:
+                leaf.shape = saved.shape
             leaf[...] = saved
 
     def change_since(self, snapshot: Iterable[AnyArray]) -> str | None:

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from types import FunctionType, GeneratorType, MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from fastgrad.program.trace.opaque import call_opaque
 from fastgrad.program.trace.packages import enters
 from fastgrad.program.trace.recording import Recording
 from fastgrad.program.trace.stand_ins import itself, made
-from fastgrad.program.trace.templates import holds
+from fastgrad.program.trace.templates import ITERATORS, holds
 from fastgrad.program.trace.traced import Traced
 from fastgrad.program.trace.vectorized import vectorized
 
@@ -285,7 +285,7 @@ def _librarys(
     if known.lazy:
         args = tuple(recording.turns(x) for x in args)
     if not known.neutral:
-        args = tuple([list(x) if type(x) is GeneratorType else x for x in args])
+        args = tuple([list(x) if isinstance(x, ITERATORS) else x for x in args])
     given_args = recording.lifted(args)
     given_kwargs = recording.lifted(kwargs) if kwargs else kwargs
     if not concerned(given_args) and not concerned(given_kwargs):

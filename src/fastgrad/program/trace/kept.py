@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.program.trace.foreign import Foreign
+from fastgrad.program.trace.keys import Bytes
 
 
 class Kept:
@@ -59,6 +60,8 @@ def plain(x: Any, seen: set[int] | None = None) -> Any:
     seen = set() if seen is None else seen
     if type(x) is Foreign:
         return x.held
+    if type(x) is Bytes:
+        return x.plain()
     if getattr(type(x), "is_traced", False):
         value = np.asarray(x)
         return value if value.ndim else value[()]
@@ -75,8 +78,19 @@ def _settle_in(owner: Any, seen: set[int]) -> None:
     if id(owner) in seen or isinstance(owner, (set, frozenset)):
         return
     seen.add(id(owner))  # a list may be in itself
+    if isinstance(owner, dict):
+        _settle_keys(owner)
     places = owner.items() if isinstance(owner, dict) else enumerate(owner)
     for key, value in list(places):
         settled = plain(value, seen)
         if settled is not value:
             owner[key] = settled
+
+
+def _settle_keys(owner: dict[Any, Any]) -> None:
+    """Keep the order: a cache may throw out what it has had for longest."""
+    keys = [plain(key) for key in owner]
+    if any(a is not b for a, b in zip(keys, owner, strict=True)):
+        values = list(owner.values())
+        owner.clear()
+        owner.update(zip(keys, values, strict=True))

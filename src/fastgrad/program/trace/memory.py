@@ -69,8 +69,7 @@ class Memory:
 
     def write(self, positions: Positions, node: Node) -> None:
         """Put `node`, of the shape of `positions`, there."""
-        if self._protected and not self._protected.isdisjoint(self._owners(positions)):
-            raise TraceError("changes a parameter in place")
+        self.refuse_protected(positions)
         if self.plain is not None:
             self.plain[positions] = node.value
         whole = self._owner is None and positions.size == self.first.value.size
@@ -80,6 +79,11 @@ class Memory:
             return
         self._put(positions, node)
         self.version += 1
+
+    def refuse_protected(self, positions: Positions) -> None:
+        """Raise where these are a parameter's, which is about to change."""
+        if self._protected and not self._protected.isdisjoint(self._owners(positions)):
+            raise TraceError("changes a parameter in place")
 
     def read(self, positions: Positions, label: str = "[...]") -> Node:
         """What is there, as one node of the shape of `positions`."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastgrad.program.sources import TraceError
 from fastgrad.program.trace.complexes import Complex
+from fastgrad.program.trace.keys import tobytes
 from fastgrad.program.trace.numpy_calls import call, call_ufunc
 from fastgrad.program.trace.traced import Traced
 
@@ -74,6 +75,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "multiply": _method(np.multiply),
     "flatten": lambda self, *order: call(np.copy, call(np.ravel, self, *order)),
     "fill": _fill,
+    "tobytes": tobytes,
     "sort": _sort,
     "view": _view,
     "reshape": _shape_method(np.reshape),

@@ -86,6 +86,9 @@ def set_attribute(
     if setter is not None:
         calls.call(recording, site, setter, (of, name, value), {})
         return
+    lifted = recording.lift(of) if type(of) is np.ndarray else of
+    if lifted is not of and name == "shape":
+        lifted.shape = value
     setattr(of, name, value)
     recording.kept.attribute(of, name)
 
@@ -116,7 +119,7 @@ def item(recording: Recording, site: Any, of: Any, key: Any) -> Any:
         meaning = meaning_of(getattr(of, "__getitem__", None))
         if meaning is not None:
             return meaning(_key(recording, key))
-    return of[_settled(recording, site, key)]
+    return of[_settled(recording, site, key, of)]
 
 
 def _key(recording: Recording, key: Any) -> Any:
@@ -128,13 +131,22 @@ def _key(recording: Recording, key: Any) -> Any:
     return key
 
 
-def _settled(recording: Recording, site: Any, key: Any) -> Any:
+def _settled(recording: Recording, site: Any, key: Any, of: Any = None) -> Any:
     """A key for something plain."""
     if is_settled(key):
         return key
     recording.locate(site)
     key = _key(recording, key)
-    return settled_key(key) if _concerns(key) else key
+    if not _concerns(key):
+        return key
+    return _of_dictionary(key) if isinstance(of, dict) else settled_key(key)
+
+
+def _of_dictionary(key: Any) -> Any:
+    """Whole numbers are outcomes, others are looked up as they are."""
+    if type(key) is tuple:
+        return tuple(map(_of_dictionary, key))
+    return settled_key(key) if type(key) is Traced and key.dtype.kind != "f" else key
 
 
 def _concerns(key: Any) -> bool:
@@ -160,7 +172,7 @@ def set_item(recording: Recording, site: Any, of: Any, key: Any, value: Any) -> 
     if found is not None:
         calls.call(recording, site, found, (of, key, value), {})
         return
-    of[_settled(recording, site, key)] = value
+    of[_settled(recording, site, key, of)] = value
     if isinstance(of, _CONTAINERS):
         recording.kept.container(of)
 

@@ -26,8 +26,14 @@ from fastgrad.program.trace.traced import Traced
 _MOST = 10_000
 #: Kinds of values that hold nothing.
 _SIMPLE = frozenset([float, int, bool, str, bytes, complex, type(None), np.ndarray])
-#: What an iterator still has to give, a call would use up.
-ITERATORS = (map, filter, zip, enumerate, reversed, GeneratorType, itertools.chain)
+#: What an iterator still has to give, a call would use up; but for those without end.
+ITERATORS = (
+    *(map, filter, zip, enumerate, reversed, GeneratorType),
+    *(itertools.chain, itertools.islice, itertools.accumulate, itertools.starmap),
+    *(itertools.takewhile, itertools.dropwhile, itertools.filterfalse),
+    *(itertools.compress, itertools.pairwise, itertools.zip_longest),
+    *(itertools.product, itertools.combinations, itertools.permutations),
+)
 
 
 class Slot:

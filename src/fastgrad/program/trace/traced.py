@@ -27,6 +27,10 @@ from fastgrad.program.trace.as_numbers import AsNumbers, decided
 from fastgrad.program.trace.memory import Memory, Positions
 
 
+#: The hash of all traced numbers, which no number has by chance.
+KEY = hash("a traced number as a key")
+
+
 class Traced(AsNumbers, NDArrayOperatorsMixin):
     """An array of a program being traced.
 
@@ -138,6 +142,13 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
         """Shape of the array."""
         return self._node.shape
 
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        if self._memory is not None:
+            self._memory.refuse_protected(self.positions)
+            self._view = self.positions.reshape(shape)
+        self._node = shapes.reshape(self.node, shape, label=".shape =")
+
     @property
     def nbytes(self) -> int:
         """Bytes of the elements."""
@@ -187,6 +198,11 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
         if not self.ndim:
             raise TypeError("iteration over a 0-d array")
         return (self[i] for i in range(len(self)))
+
+    def __hash__(self) -> int:
+        if self.ndim or self.dtype.kind != "f" or float(self.node.value).is_integer():
+            raise TypeError("unhashable type: 'numpy.ndarray'")
+        return KEY
 
     def __repr__(self) -> str:
         if not self.live:

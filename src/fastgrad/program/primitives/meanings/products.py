@@ -74,6 +74,13 @@ def einsum(*operands, optimize=False, **kwargs):
     return contraction(subscripts, *map(asarray, operands[: 2 * count : 2]))
 
 
+@means("numpy.einsum_path")
+def einsum_path(*operands, **kwargs):
+    """What it says depends on shapes."""
+    shaped = (np.broadcast_to(0.0, x.shape) if is_traced(x) else x for x in operands)
+    return np.einsum_path(*shaped, **kwargs)
+
+
 def _word(labels):
     """Labels that are numbers, as letters."""
     return "".join("..." if n is Ellipsis else string.ascii_letters[n] for n in labels)
