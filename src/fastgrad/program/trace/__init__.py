@@ -17,5 +17,6 @@ objects that they return. `stand_ins` of objects of libraries are exchanged for 
 `special_methods` are those of the user's objects.
 
 One trace: `recording` is what it has met, `kept` what it leaves behind in the user's
-objects, `keys` of dictionaries, `tracing` its beginning and end, `agreement` what two of them have in common.
+objects, `keys` of dictionaries, `tracing` its beginning and end, `agreement` what two
+of them have in common.
 """

@@ -26,7 +26,6 @@ from fastgrad.program.sources import TraceError
 from fastgrad.program.trace.as_numbers import AsNumbers, decided
 from fastgrad.program.trace.memory import Memory, Positions
 
-
 #: The hash of all traced numbers, which no number has by chance.
 KEY = hash("a traced number as a key")
 
