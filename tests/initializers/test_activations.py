@@ -1,15 +1,16 @@
 """Every activation that has a name: its gains against integrals by SciPy."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from fastgrad import gain
-from fastgrad.initializers.activations import NAMED, as_activation
+from fastgrad.initializers.activations import NAMED, as_activation, slopes_at_zero
 
 EDGES = np.arange(-40.0, 41.0)
 
@@ -52,3 +53,39 @@ def test_a_kink_is_found_wherever_it_is(kink, before, after):
         lambda x: np.where(x > kink, after * (x - kink), before * (x - kink))
     )
     np.testing.assert_allclose(phi.kinks, [kink], rtol=1e-8, atol=1e-8)
+
+
+@settings(max_examples=20)
+@given(st.floats(-3, 3))
+def test_kinks_of_curves_are_found_to_eight_digits(kink):
+    """Not where lines through distant points of either side would meet."""
+    phi = as_activation(lambda x: np.abs(np.sin(x - kink)))
+    turns = np.round((phi.kinks - kink) / np.pi)
+    assert len(phi.kinks) > 30
+    np.testing.assert_allclose(phi.kinks, kink + np.pi * turns, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("activation", "left", "right"),
+    [
+        ("leaky_relu", 0.01, 1.0),
+        ("relu", 0.0, 1.0),
+        ("selu", 1.0507009873554805 * 1.6732632423543772, 1.0507009873554805),
+        (lambda x: np.sin(9 * x), 9.0, 9.0),
+        (lambda x: np.where(x > 0, np.sin(9 * x), np.expm1(-4 * x)), -4.0, 9.0),
+    ],
+)
+def test_slopes_on_either_side_of_zero(activation, left, right):
+    found = slopes_at_zero(as_activation(activation))
+    np.testing.assert_allclose(found, (left, right), rtol=1e-11, atol=1e-11)
+
+
+def test_an_activation_may_be_an_object_without_a_hash():
+    @dataclass
+    class Scaled:
+        factor: float
+
+        def __call__(self, x):
+            return np.tanh(self.factor * x)
+
+    assert gain(Scaled(1.0)) == gain("tanh")

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import fastgrad as fg
 from fastgrad.params.bounds import limits
-from fastgrad.params.claims import claimed
+from fastgrad.params.claims import _overlap, claimed
 from fastgrad.params.nest import Nest
 
 Pair = namedtuple("Pair", "w b")
@@ -385,6 +385,11 @@ def test_bounds_hold_on_both_sides():
         with pytest.raises(ValueError, match=words):
             limits(nest, bounds)
     limits(nest, (-1.0, 2.0))  # which they may be
+    lower_alone = type("Lower", (), {"lb": 0.0})()
+    with pytest.raises(TypeError, match=r"`bounds` must be a pair .* got Lower"):
+        limits(nest, lower_alone)
+    with pytest.raises(TypeError, match=r"`bounds\[0\]` must be a dict, as `params`"):
+        limits(nest, (np.zeros(2), None))
     pair = limits(Nest((0.5, 0.5)), ((0.0, 0.25), None))
     assert pair[0].tolist() == [0.0, 0.25]
 
@@ -416,3 +421,16 @@ def test_one_array_in_common_is_enough_to_wait():
         order.append("first")
     thread.join()
     assert order == ["first", "other"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 5)), max_size=8), st.data())
+def test_arrays_overlap_where_they_share_a_byte(spans, data):
+    half = data.draw(st.integers(0, len(spans)))
+    one, other = (
+        np.array([(a, a + n) for a, n in part], np.int64).reshape(-1, 2)
+        for part in (spans[:half], spans[half:])
+    )
+    shared = {k for a, b in one for k in range(a, b)} & {
+        k for a, b in other for k in range(a, b)
+    }
+    assert _overlap(one, other) == bool(shared)
