@@ -6,11 +6,13 @@ import re
 import numpy as np
 import pandas
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastgrad as fg
 from fastgrad import _arguments, initializers, meanfield, signal
+from fastgrad.interop.scipy import check_grad, check_hess, check_jac
 
 W = np.array([0.5, -1.0, 2.0])
 X = np.arange(12.0).reshape(4, 3) / 7
@@ -342,7 +344,9 @@ Tensor.__module__ = "torch"
         (np.arange(3), r"got int64: write `.astype\(float\)`"),
         ({"n": 3}, r'`params\["n"\]` .* got int 3: write 3.0'),
         ({"b": None}, r'`params\["b"\]` .* got None: leave out'),
-        (Tensor(), r"got Tensor: use `fastgrad.interop.torch`"),
+        (Tensor(), r"got Tensor: use `fastgrad.interop.torch.check_gradient`"),
+        (iter([np.ones(2)]), r"got list_iterator: write `list\(...\)` of it"),
+        (scipy.sparse.eye_array(2), r"got dia_array: write `.toarray\(\)`"),
         (pandas.DataFrame({"a": [1.0]}), r"got DataFrame: make its columns blocks"),
     ],
 )
@@ -358,6 +362,9 @@ def test_parameters_that_people_have_are_told_what_to_write(params, words):
         ({"epsilon": 1e-6}, "`epsilon` must be `step`"),
         ({"atol": 1e-6}, "`atol` must be left out: error bars are measured"),
         ({"random_state": 0}, "`random_state` must be `seed`"),
+        ({"fast_mode": True}, "`fast_mode` must be left out, or `coverage`"),
+        ({"threads": 2}, "`threads` must be `num_threads`"),
+        ({"covrage": 2}, "got an unexpected keyword argument 'covrage': `coverage`[?]"),
         ({"raise_exception": True}, "left out: `report.raise_if_wrong\\(\\)` raises"),
         ({"gradients": 1.0}, "`gradients` must be `grads`"),
         ({"verbose": True}, "`verbose` must be `progress`"),
@@ -379,3 +386,63 @@ def test_a_list_of_numbers_is_no_array_and_the_note_says_so():
         "a list of numbers: for an array, np.array(params)" in caught.value.__notes__[0]
     )
     assert fg.check_gradient(lambda w: w[0] * w[1], [1.0, 2.0], [2.0, 1.0]).ok
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda: fg.check_gradient(W, loss, grads),
+            "check_gradient(loss, params, grads)",
+        ),
+        (
+            lambda: fg.check_gradient(loss, grads, W),
+            "check_gradient(loss, params, grads)",
+        ),
+        (lambda: fg.numerical_gradient(W, loss), "numerical_gradient(loss, params)"),
+        (lambda: fg.check_jacobian(loss, grads, W), "check_jacobian(fun, x, jac)"),
+        (lambda: fg.check_hessian(grads, grads, W), "check_hessian(grad, x, hess)"),
+        (lambda: check_grad(loss, W, grads), "check_grad(func, grad, x0)"),
+        (lambda: check_jac(loss, W, grads), "check_jac(fun, jac, x0)"),
+        (lambda: check_hess(grads, W, grads), "check_hess(grad, hess, x0)"),
+    ],
+)
+def test_functions_and_arrays_in_each_others_places(call, words):
+    order = f"got function: the order is {words}."
+    with pytest.raises(TypeError, match=re.escape(order)):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: initializers.constant((2, 3), 3.0), "constant() takes shape by place, got 2 values: the others go by name, of value=, seed="),
+        (lambda: initializers.he_normal(2, 3), "he_normal() takes shape by place, got 2 values"),
+        (lambda: fg.check_gradient(loss, W, grads, 1e-5), "check_gradient() takes loss, params, grads by place, got 4 values: the others go by name, of "),
+        (lambda: check_grad(loss, grads, W, args=(2,)), "`args` must be given after `x0`"),
+        (lambda: check_grad(loss, grads, W, eps=1e-5), "`eps` must be `epsilon`"),
+        (lambda: initializers.he_normal((2, 3), rng=0), "`rng` must be `seed`"),
+        (lambda: fg.check_jacobian(lambda x: None, W, np.eye(3)), "`fun` returned None: is its `return` missing?"),
+        (lambda: fg.check_gradient(loss, W, lambda p: (loss(p), p)), "`grads` must return the gradient alone, got tuple"),
+    ],
+)  # fmt: skip
+def test_what_to_write_instead(call, words):
+    with pytest.raises(TypeError, match=re.escape(words)):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [
+        (fg, "gradcheck", "use fastgrad.interop.torch.gradcheck"),
+        (fg, "check_grad", "use fastgrad.interop.scipy.check_grad"),
+        (initializers, "kaiming_normal", "use he_normal"),
+        (initializers, "glorot_uniform", "use xavier_uniform"),
+        (initializers, "zeros", "use constant"),
+    ],
+)
+def test_names_of_other_libraries(module, name, words):
+    with pytest.raises(AttributeError, match=words):
+        getattr(module, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'$"):
+        module.nothing

@@ -121,6 +121,15 @@ _HOME = {
     "numerical_jacobian": "checking",
     "trace": "losses",
 }
+# What other libraries call what is here.
+_ELSEWHERE = {
+    "approx_fprime": "numerical_gradient",
+    "check_grad": "fastgrad.interop.scipy.check_grad",
+    "check_grads": "fastgrad.interop.jax.check_grads, or check_gradient",
+    "grad_check": "check_gradient",
+    "gradcheck": "fastgrad.interop.torch.gradcheck, or check_gradient",
+    "gradient_check": "check_gradient",
+}
 _MODULES = {
     "initializers": "initializers",
     "meanfield": "signal.meanfield",
@@ -136,7 +145,8 @@ def __getattr__(name: str) -> Any:
     if name == "zoo":
         return _zoo()
     if name not in _HOME:
-        raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
+        hint = f": use {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+        raise AttributeError(f"module 'fastgrad' has no attribute {name!r}{hint}")
     value = getattr(import_module(f"fastgrad.{_HOME[name]}"), name)
     globals()[name] = value
     return value

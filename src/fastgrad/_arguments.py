@@ -5,12 +5,15 @@ a TypeError, a wrong value of the right type a ValueError. What passes is return
 the code behind it wants it: an ``int``, a ``float``, a ``bool``, a dtype.
 """
 
+import difflib
 import functools
 import inspect
 import math
 import numbers
 import operator
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from types import FunctionType, MethodType
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -205,7 +208,8 @@ def refuse_other_arguments(name: str, function: Any, first: Any) -> None:
         signature.bind(first, *args, **kwargs)
     except TypeError as error:
         further = ", and `args` and `kwargs`" if args or kwargs else ""
-        got = f"{getattr(function, '__name__', type(function).__name__)}{signature}"
+        inner = inspect.unwrap(function)
+        got = f"{getattr(inner, '__name__', type(inner).__name__)}{signature}"
         raise TypeError(
             f"`{name}` must take the parameters{further}, got {got}: {error}."
         ) from None
@@ -260,7 +264,6 @@ def generator(name: str, value: Any) -> np.random.Generator:
 
 # What other checkers call what is called otherwise here, and what is not needed.
 _ELSEWHERE = {
-    "args": "`data`",
     "atol": "left out: error bars are measured (`rtol` is a difference that is too "
     "small to matter)",
     "tol": "`rtol`, a difference that is too small to matter",
@@ -270,16 +273,28 @@ _ELSEWHERE = {
     "raise_exception": "left out: `report.raise_if_wrong()` raises",
     "verbose": "`progress`, or left out: print the report",
     "gradients": "`grads`, or `jac` of a Jacobian",
+    "fast_mode": "left out, or `coverage`, a number of entries of each block",
+    "grads": "`jac` of a Jacobian, `hess` of a Hessian",
+    "jac": "`grads`; `check_jacobian` checks Jacobians",
     "n_jobs": "`num_threads`",
+    "threads": "`num_threads`",
     "rng": "`seed`",
     "random_state": "`seed`",
-    **dict.fromkeys(
-        ("eps", "epsilon", "h", "delta", "dx"),
-        "`step`, the absolute step, or left out: it is chosen by measured noise",
-    ),
     "rel_step": "`step`, absolute, for each entry: `step=1e-6 * np.abs(x)`",
     "nondet_tol": "`nondet_rtol`, relative to the loss",
 }
+
+_STEP = "the absolute step, or left out: it is chosen by measured noise"
+
+
+def _advice(known: Iterable[str]) -> dict[str, str]:
+    """What to write for names that are not among the arguments of a function."""
+    step = "epsilon" if "epsilon" in known else "step"
+    further = "`data`" if "data" in known else "given after `x0`, one by one"
+    steps = dict.fromkeys(("eps", "epsilon", "h", "delta", "dx"), f"`{step}`, {_STEP}")
+    words = {**_ELSEWHERE, **steps, "args": further}
+    return {name: word for name, word in words.items() if name not in known}
+
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -290,7 +305,7 @@ def public(function: _Function) -> _Function:
     `help` shows names and defaults; types are in the docstring and in the annotations.
     What other libraries call otherwise is told its name here.
     """
-    return _told(function, short_signature(function))
+    return with_advice(function, short_signature(function))
 
 
 def public_with(options: Callable[..., Any]) -> Callable[[_Function], _Function]:
@@ -308,28 +323,56 @@ def public_with(options: Callable[..., Any]) -> Callable[[_Function], _Function]
         signature = short_signature(function)
         *own, last = signature.parameters.values()
         assert last.kind is inspect.Parameter.VAR_KEYWORD
-        return _told(function, signature.replace(parameters=[*own, *shared]))
+        theirs = [p for p in shared if p.name not in signature.parameters]
+        return with_advice(function, signature.replace(parameters=[*own, *theirs]))
 
     return make
 
 
-def _told(function: _Function, signature: inspect.Signature) -> _Function:
+def with_advice(function: _Function, signature: inspect.Signature) -> _Function:
     """Return the function, which refuses what is not in its signature."""
-    known = signature.parameters
-    advice = {name: word for name, word in _ELSEWHERE.items() if name not in known}
+    by_place = inspect.Parameter.VAR_POSITIONAL
+    known = {k for k, p in signature.parameters.items() if p.kind is not by_place}
+    advice = _advice(known)
 
     @functools.wraps(function)
     def told(*args: Any, **options: Any) -> Any:
-        for name in options.keys() - known.keys():
+        _refuse_other_order(function.__name__, signature, args)
+        for name in options.keys() - known:
             if name in advice:
                 raise refusal(TypeError, name, f"be {advice[name]}", options[name])
+            meant = "".join(difflib.get_close_matches(name, known, 1))
             raise TypeError(
                 f"{function.__name__}() got an unexpected keyword argument {name!r}"
+                + f": `{meant}`?" * bool(meant)
             )
         return function(*args, **options)
 
     told.__signature__ = signature  # type: ignore[attr-defined]
     return told  # type: ignore[return-value]
+
+
+def _refuse_other_order(
+    name: str, signature: inspect.Signature, args: Sequence[Any]
+) -> None:
+    """Raise TypeError for a function where numbers belong, and for too many values."""
+    kinds: dict[Any, list[str]] = defaultdict(list)
+    for parameter in signature.parameters.values():
+        kinds[parameter.kind].append(parameter.name)
+    names = kinds[inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    for argument, value in zip(names, args, strict=False):
+        if argument in _POINTS and isinstance(value, FunctionType | MethodType):
+            order = f": the order is {name}({', '.join(names)})"
+            raise refusal(TypeError, argument, "be an array", value, order)
+    if len(args) > len(names) and not kinds[inspect.Parameter.VAR_POSITIONAL]:
+        others = ", ".join(f"{k}=" for k in kinds[inspect.Parameter.KEYWORD_ONLY])
+        raise TypeError(
+            f"{name}() takes {', '.join(names)} by place, got {len(args)} values: "
+            f"the others go by name, of {others}."
+        )
+
+
+_POINTS = ("params", "x", "x0")  # what they are called in public functions
 
 
 def short_signature(function: Callable[..., Any]) -> inspect.Signature:

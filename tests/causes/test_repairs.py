@@ -307,3 +307,10 @@ def test_values_are_called_by_what_gives_them(name):
     said = Names(program.nodes)(value).strip("`")
     found = eval(said, {"np": np, "scipy": scipy, "q": q})
     np.testing.assert_allclose(found, value.value, rtol=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [lambda p: p, lambda p: {"W": p["W"], "V": p["W"]}])
+def test_a_gradient_that_hands_parameters_back(wrong):
+    report = fg.check_gradient(loss, PARAMS, wrong)
+    assert report.verdict == "wrong"
+    assert {block for cause in report.causes for block in cause.blocks} == {"W", "V"}

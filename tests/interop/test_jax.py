@@ -352,7 +352,21 @@ def test_64_bits_are_off_again():
     ("call", "message"),
     [
         (lambda: check_gradient(3, PARAMS), "`loss` must be callable"),
-        (lambda: check_gradient(jnp.sum, LABELS), "`params` must be a pytree"),
+        (
+            lambda: check_gradient(jnp.sum, LABELS),
+            r"`params` must be a pytree .* write `.astype\(float\)`",
+        ),
+        (lambda: check_gradient(lambda p: None, 1.0), "`loss` returned None"),
+        (lambda: check_gradient(jnp.sum, 1.0, lambda p: None), "`grads` returned None"),
+        (
+            lambda: check_gradient(jax.value_and_grad(jnp.sum), jnp.ones(2)),
+            "`loss` must return one number, got tuple .* without `value_and_grad`",
+        ),
+        (
+            lambda: check_gradient(lambda p, x: p, 1.0),
+            "`loss` must take the parameters, got <lambda>",
+        ),
+        (lambda: check_grads(jnp.sin, (1,), 1), "`args` must have a floating point"),
         (
             lambda: check_gradient(LOSSES["network"][0], PARAMS, {"W": 1.0}),
             "`grads` must be built as `params`",
@@ -365,3 +379,14 @@ def test_64_bits_are_off_again():
 def test_bad_arguments(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+def test_modes_may_be_a_string_and_losses_take_further_arguments():
+    check_grads(jnp.sin, (1.0,), 1, modes="rev")
+    options = {"args": (jnp.ones(3),), "kwargs": {"scale": 2.0}}
+
+    def loss(p, x, scale):
+        return scale * jnp.sum(p**2 * x)
+
+    assert check_gradient(loss, jnp.ones(3), **options).ok
+    assert not check_gradient(loss, jnp.ones(3), lambda p, x, scale: p, **options).ok

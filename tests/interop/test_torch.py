@@ -539,7 +539,11 @@ def test_parameters_are_restored_when_the_loss_raises():
     [
         (3, None, "`params` must be a torch.nn.Module or a nest"),
         (nn.ReLU(), None, "`params` must be a module with a parameter"),
-        (np.ones(3), None, "`params` must be a torch.nn.Module or a nest"),
+        (np.ones(3), None, "got ndarray of float64: use `fastgrad.check_gradient`"),
+        (torch.arange(3), None, r"got Tensor of torch.int64: write `.double\(\)`"),
+        (nn.Linear(8, 4).parameters(), None, "got generator: give the module itself"),
+        (torch.sum, None, "`params` must be a torch.nn.Module or a nest"),
+        (_energy, None, r"got function: the order is \(loss, params, grads\)"),
         (nn.Linear(8, 4), {"w": 1}, "`grads` must have the keys of `named_parameters`"),
         (nn.Linear(8, 4), [torch.zeros(4, 8)], "`grads` must have 2 members"),
         (nn.Linear(8, 4), 3.0, "`grads` must be a dict"),
@@ -556,8 +560,34 @@ def test_tensors_given_to_numpys_door_are_told_of_torchs():
 
     w = torch.ones(2, requires_grad=True)
     for params, grads in [(w, 2 * w), (np.ones(2), 2 * w), (nn.Linear(2, 1), None)]:
-        with pytest.raises(TypeError, match=r"use `fastgrad\.interop\.torch`"):
+        with pytest.raises(TypeError, match=r"use `fastgrad\.interop\.torch\.check"):
             fg.check_gradient(lambda p: (p**2).sum(), params, grads)
+
+
+def test_a_loss_that_reads_other_tensors_is_told_so():
+    module = nn.Linear(8, 4)
+    with pytest.raises(fg.ConstantLossError) as raised:
+        check_gradient(lambda _: module(X).pow(2).sum(), module.state_dict())
+    assert "give the module itself" in str(raised.value.__notes__)
+
+
+def test_further_arguments_of_the_loss():
+    def loss(p, scale, *, shift):
+        return (scale * p**2 + shift).sum()
+
+    options = {"args": (3.0,), "kwargs": {"shift": 1.0}}
+    x = torch.randn(3)
+    assert check_gradient(loss, x, **options).ok
+    assert check_gradient(loss, x, lambda p, scale, shift: 2 * scale * p, **options).ok
+    wrong = check_gradient(loss, x, lambda p, scale, shift: 2 * p, **options)
+    assert wrong.verdict == "wrong"
+
+
+def test_a_loss_must_not_go_backward_itself():
+    x = torch.ones(3, requires_grad=True)
+    with pytest.raises(RuntimeError) as raised:
+        check_gradient(lambda p: p.sum().backward(), x)
+    assert "return it before `.backward()`" in str(raised.value.__notes__)
 
 
 def test_a_loss_without_grad_says_so():

@@ -276,7 +276,9 @@ cdef class Replayer:
         with self.lock:
             for number, array in values:
                 base = array
-                self.values[number].base = NULL if base is None else &base[0] - first
+                self.values[number].base = NULL
+                if base is not None:
+                    self.values[number].base = &base[0] - first
             self.shown = [array for _, array in values]
 
     def run(self, const int64_t[::1] start, const int32_t[::1] value,

@@ -9,6 +9,8 @@
   moments under the normal distribution.
 """
 
+from typing import Any
+
 from fastgrad.initializers.distributions import (
     constant,
     normal,
@@ -35,6 +37,25 @@ from fastgrad.initializers.schemes import (
     xavier_normal,
     xavier_uniform,
 )
+
+#: What other libraries call them.
+_ELSEWHERE = {
+    "he": "he_normal",
+    "kaiming_normal": "he_normal",
+    "kaiming_uniform": "he_uniform",
+    "xavier": "xavier_normal",
+    "glorot_normal": "xavier_normal",
+    "glorot_uniform": "xavier_uniform",
+    "zeros": "constant",
+    "ones": "constant",
+    "eye": "identity",
+}
+
+
+def __getattr__(name: str) -> Any:
+    hint = f": use {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+
 
 __all__ = [
     "Fans",

@@ -18,6 +18,7 @@ from fastgrad._arguments import (
     seed,
     short_signature,
     text,
+    with_advice,
 )
 from fastgrad._arrays import AnyArray
 from fastgrad._threads import resolve_num_threads
@@ -58,14 +59,7 @@ class Draw:
 
     @classmethod
     def of(cls, shape: Any, options: Options) -> Self:
-        """Return what to draw; raise if an option is unknown or makes no sense."""
-        known = [field.name for field in fields(cls)][1:]
-        for option in options:
-            if option not in known:
-                raise TypeError(
-                    f"`{option}` must not be given, got it: the options are "
-                    f"{', '.join(known)}."
-                )
+        """Return what to draw; raise if an option makes no sense."""
         return cls(as_shape(shape), **options)
 
     def __post_init__(self) -> None:
@@ -157,7 +151,6 @@ SCHEMES: dict[str, Callable[..., AnyArray]] = {}
 
 def scheme(function: _Scheme) -> _Scheme:
     """Register a scheme; have its signature show the options that all share."""
-    SCHEMES[function.__name__] = function
     signature = short_signature(function)
     own = list(signature.parameters.values())[:-1]  # the last is **options
     options = [
@@ -167,5 +160,5 @@ def scheme(function: _Scheme) -> _Scheme:
         for field in fields(Draw)[1:]
     ]
     shown = signature.replace(parameters=[*own, *options])
-    function.__signature__ = shown  # type: ignore[attr-defined]
-    return function
+    SCHEMES[function.__name__] = told = with_advice(function, shown)
+    return told

@@ -59,8 +59,8 @@ def as_shape(shape: int | tuple[int, ...], label: str = "shape") -> tuple[int, .
     try:
         lengths = tuple(integer(label, length) for length in given)
     except TypeError:
-        must = "be a tuple of integers"
-        raise refusal(TypeError, label, must, shape) from None
+        hint = ": write its `.shape`" if hasattr(shape, "shape") else ""
+        raise refusal(TypeError, label, "be a tuple of integers", shape, hint) from None
     if min(lengths, default=0) < 0:
         raise refusal(ValueError, label, "not have negative lengths", shape)
     return lengths

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import integer, refusal
+from fastgrad._arguments import integer, refusal, with_arguments
 from fastgrad.checking import ConstantLossError
 from fastgrad.reports import GradientReport
 
@@ -28,6 +28,15 @@ def check_order(order: Any, grads: Any) -> int:
         must = "be left out with `order=2`, which differentiates the framework's own"
         raise refusal(TypeError, "grads", must, grads)
     return found
+
+
+def bound(
+    loss: Any, grads: Any, options: Mapping[str, Any]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Return both as functions of the parameters alone, and the other options."""
+    further = options.get("args", ()), options.get("kwargs")
+    others = {k: x for k, x in options.items() if k not in ("args", "kwargs")}
+    return with_arguments(loss, *further), with_arguments(grads, *further), others
 
 
 def with_second(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgrad._arguments import function, refusal
+from fastgrad._arguments import function, public, public_with, refusal
 from fastgrad._arrays import AnyArray
 from fastgrad.checking import (
     check_gradient,
@@ -32,6 +32,7 @@ __all__ = ["check_constraint", "check_grad", "check_hess", "check_jac"]
 _DENSE = 1e6  # entries up to which all of a sparse Jacobian is measured
 
 
+@public
 def check_grad(
     func: Callable[..., Any],
     grad: Any,
@@ -121,6 +122,7 @@ def check_grad(
     return float(np.linalg.norm(np.ravel(analytic - numerical)))
 
 
+@public_with(check_jacobian)
 def check_jac(
     fun: Callable[..., Any],
     jac: Any,
@@ -177,6 +179,7 @@ def check_jac(
     return check_jacobian(value, x, slope, bounds=limits, **options)
 
 
+@public_with(check_hessian)
 def check_hess(
     grad: Callable[..., Any],
     hess: Any,
@@ -258,7 +261,8 @@ def check_constraint(constraint: Any, x0: ArrayLike) -> dict[str, GradientReport
     """
     if not all(hasattr(constraint, name) for name in ("fun", "jac", "hess")):
         must = "be a scipy.optimize.NonlinearConstraint"
-        raise refusal(TypeError, "constraint", must, constraint)
+        hint = ": give its functions to `check_jac`" * isinstance(constraint, dict)
+        raise refusal(TypeError, "constraint", must, constraint, hint)
     fun, jac, hess = constraint.fun, constraint.jac, constraint.hess
     if not callable(jac):
         raise TypeError(f"`constraint.jac` must be callable, got {jac!r}.")

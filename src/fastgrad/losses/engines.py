@@ -310,7 +310,7 @@ def _choose_engine(
     if not _is_low_level(loss):
         function("loss", loss)
     if workers is not None and not callable(getattr(workers, "submit", None)):
-        must = "be a concurrent.futures.Executor"
+        must = "be a concurrent.futures.Executor, as ProcessPoolExecutor(4)"
         raise refusal(TypeError, "workers", must, workers)
     asked = {
         "callback": _is_low_level(loss),

@@ -348,9 +348,13 @@ def _instead(value: Any) -> str:
     library = type(value).__module__.partition(".")[0]
     if library == "torch":
         instead = ", or its `.detach().numpy()`" if hasattr(value, "detach") else ""
-        return f": use `fastgrad.interop.torch`{instead}"
+        return f": use `fastgrad.interop.torch.check_gradient`{instead}"
     if library in ("jax", "jaxlib"):
-        return ": use `fastgrad.interop.jax`, or `np.array(...)` of it"
+        return ": use `fastgrad.interop.jax.check_gradient`, or `np.array(...)` of it"
+    if isinstance(value, Iterator):
+        return ": write `list(...)` of it"
+    if hasattr(value, "toarray"):
+        return ": write `.toarray()`"
     if library in ("pandas", "polars"):
         return ": make its columns blocks, `{name: frame[name].to_numpy(), ...}`"
     if value is None:

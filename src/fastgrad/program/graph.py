@@ -141,7 +141,9 @@ def value_of(
     that are those of others.
     """
     ints = node.ints if ints is None else ints
-    if node.op == "view":
+    if not inputs:
+        value = node.value
+    elif node.op == "view":
         value = ops.view_of(inputs[0], ints, node.shape if shape is None else shape)
     elif node.op == "reshape":
         value = inputs[0].reshape(node.shape if shape is None else shape)

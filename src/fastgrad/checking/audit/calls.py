@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad._arguments import refuse_other_arguments
+from fastgrad._arguments import refusal, refuse_other_arguments
 from fastgrad._arrays import AnyArray
 from fastgrad.checking.audit.generators import Generators
 from fastgrad.checking.jacobians import Outputs
@@ -254,6 +254,11 @@ def _call_gradients(grads: Callable[[Any], Any], nest: Nest) -> Any:
         raise ValueError(f"`grads` must not change the parameters, but it {change}.")
     if result is None:
         raise TypeError("`grads` returned None: is its `return` missing?")
+    both = isinstance(result, tuple) and len(result) == 2
+    if both and isinstance(nest.structure, np.ndarray):
+        must = "return the gradient alone"
+        hint = ": a `loss` that returns both needs no `grads`"
+        raise refusal(TypeError, "grads", must, result, hint)
     return result
 
 

@@ -53,7 +53,7 @@ class Outputs:
     ) -> None:
         self.fun, self.x, self.workers = fun, x, workers
         if workers is not None and not callable(getattr(workers, "submit", None)):
-            must = "be a concurrent.futures.Executor"
+            must = "be a concurrent.futures.Executor, as ProcessPoolExecutor(4)"
             raise refusal(TypeError, "workers", must, workers)
         self.lower = np.full(self.x.size, -np.inf)
         self.upper = np.full(self.x.size, np.inf)
@@ -221,6 +221,8 @@ class Outputs:
 def _outputs(fun: Callable[[NDArray[Any]], Any], point: NDArray[Any]) -> NDArray[Any]:
     """Return the outputs at a point, as numbers."""
     outputs: NDArray[Any] = np.asarray(fun(point))
+    if outputs.ndim == 0 and outputs[()] is None:
+        raise TypeError("`fun` returned None: is its `return` missing?")
     if outputs.dtype.kind not in "fiub":
         raise TypeError(f"`fun` must return real numbers, got {outputs.dtype}.")
     return outputs.ravel()

@@ -19,8 +19,14 @@ from fastgrad.checking import ConstantLossError
 from fastgrad.checking import check_gradient as _check_gradient
 from fastgrad.interop.jax.gradient import JaxGradient
 from fastgrad.interop.jax.jaxpr import OF_RESULTS
-from fastgrad.interop.jax.loss import JaxLoss, in_parts, whole
-from fastgrad.interop.order import check_order, unless_constant, weights, with_second
+from fastgrad.interop.jax.loss import JaxLoss, in_parts, is_parameter, whole
+from fastgrad.interop.order import (
+    bound,
+    check_order,
+    unless_constant,
+    weights,
+    with_second,
+)
 from fastgrad.reports import GradientReport
 
 __all__ = ["check_gradient", "check_grads"]
@@ -49,7 +55,7 @@ def check_gradient(
     order : {1, 2}
         2: if ``jax.grad(loss)`` is correct its own gradient is checked, and reported.
     **options
-        As for `fastgrad.check_gradient`: `rtol`, `step`, `coverage`, `engine`, ...
+        As for `fastgrad.check_gradient`: `args`, `rtol`, `step`, `coverage`, ...
 
     Returns
     -------
@@ -80,6 +86,7 @@ def check_gradient(
     'wrong'
     """
     order = check_order(order, grads)
+    loss, grads, options = bound(loss, grads, options)
     door = JaxLoss(loss, params)
     by_function = grads is None or callable(grads)
     given = JaxGradient(door, grads) if by_function else door.named(grads)
@@ -160,10 +167,13 @@ def check_grads(
     """
     if order < 1:
         raise ValueError(f"`order` must be at least 1, got {order}.")
+    modes = (modes,) if isinstance(modes, str) else modes
     if not modes or any(mode not in _DERIVATIVES for mode in modes):
         raise ValueError(f'`modes` must be "fwd", "rev" or both, got {modes!r}.')
     if not isinstance(args, list | tuple):
         raise refusal(TypeError, "args", "be a tuple of what `f` takes", args)
+    if not any(map(is_parameter, jax.tree_util.tree_leaves(args))):
+        raise refusal(TypeError, "args", "have a floating point array in them", args)
     f, args = _of_parts(f, args)
     weighted = _weighted(f)
     for mode in modes:

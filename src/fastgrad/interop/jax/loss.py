@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad._arguments import refusal
 from fastgrad.interop.jax.jaxpr import Line, evaluate, narrows
 from fastgrad.program import TraceError, defining_line
 
@@ -47,12 +48,10 @@ class JaxLoss:
         paths, self._tree = jax.tree_util.tree_flatten_with_path(params)
         self._leaves = [leaf for _, leaf in paths]
         self._names = [_name(path) for path, _ in paths]
-        self._at = [i for i, leaf in enumerate(self._leaves) if _is_parameter(leaf)]
+        self._at = [i for i, leaf in enumerate(self._leaves) if is_parameter(leaf)]
         if not self._at:
-            raise TypeError(
-                "`params` must be a pytree with a floating point array, got "
-                f"{type(params).__name__}."
-            )
+            must = "be a pytree with a floating point array"
+            raise refusal(TypeError, "params", must, params, _instead(self._leaves))
         self.arrays = self._as(np.float64)
         self.wide = self._is_wide()
         if not self.wide:
@@ -67,10 +66,10 @@ class JaxLoss:
         with jax.enable_x64(self.wide):
             if self._fast is not None:
                 try:
-                    return np.asarray(self._fast(*arrays.values()))
+                    return _as_number(self._fast(*arrays.values()))
                 except jax.errors.JAXTypeError:  # it looks at values
                     self._fast = None
-            return np.asarray(self._of(*arrays.values()))
+            return _as_number(self._of(*arrays.values()))
 
     def in_numpy(self, recorded: Mapping[str, Any]) -> Any:
         """Return what the loss means in NumPy, of arrays that record."""
@@ -112,6 +111,8 @@ class JaxLoss:
 
     def matched(self, grads: Any) -> list[Any]:
         """Return gradients as they were given, by parts, as dL/dRe + i dL/dIm."""
+        if grads is None:
+            raise TypeError("`grads` returned None: is its `return` missing?")
         leaves, tree = jax.tree_util.tree_flatten(grads)
         if not len(leaves) == len(self._at) != len(self._leaves):
             if tree != self._tree:
@@ -149,11 +150,38 @@ class JaxLoss:
         return jax.tree_util.tree_unflatten(self._tree, leaves)
 
 
-def _is_parameter(leaf: Any) -> bool:
+def _as_number(result: Any) -> NDArray[Any] | None:
+    """What a loss returned, as an array."""
+    if isinstance(result, tuple | list | dict):
+        raise refusal(
+            TypeError,
+            "loss",
+            "return one number",
+            result,
+            ": its gradient is taken here, write it without `value_and_grad`, and "
+            "without what `has_aux` adds",
+        )
+    return None if result is None else np.asarray(result)
+
+
+def is_parameter(leaf: Any) -> bool:
+    """Whether it is a floating point or complex array, or such a number."""
     dtype = getattr(leaf, "dtype", None)
     if dtype is None:
         return isinstance(leaf, float | complex)
-    return bool(jax.numpy.issubdtype(dtype, jax.numpy.inexact))
+    try:
+        return bool(jax.numpy.issubdtype(dtype, jax.numpy.inexact))
+    except TypeError:  # of another library
+        return False
+
+
+def _instead(leaves: Sequence[Any]) -> str:
+    """What to write where none of these is a parameter."""
+    if any(hasattr(leaf, "detach") for leaf in leaves):
+        return ": use `fastgrad.interop.torch.check_gradient`"
+    if any(hasattr(leaf, "astype") for leaf in leaves):
+        return ": write `.astype(float)`"
+    return ""
 
 
 def _is_complex(leaf: Any) -> bool:

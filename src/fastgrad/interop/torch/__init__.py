@@ -9,13 +9,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from fastgrad.checking import ConstantLossError
 from fastgrad.checking import check_gradient as _check_gradient
-from fastgrad.interop.order import check_order, unless_constant, with_second
+from fastgrad.interop.order import bound, check_order, unless_constant, with_second
 from fastgrad.interop.torch.gradchecks import gradcheck, gradgradcheck
 from fastgrad.interop.torch.gradient import TorchGradient
 from fastgrad.interop.torch.loss import TorchLoss, weighted_gradient
@@ -90,6 +92,7 @@ def check_gradient(
     'wrong'
     """
     order = check_order(order, grads)
+    loss, grads, options = bound(loss, grads, options)
     if grads is None:
         # Some of torch's formulas have constants of float32, in float64 too.
         options.setdefault("rtol", 1e-6)
@@ -102,13 +105,27 @@ def check_gradient(
 def _checked(
     loss: Callable[[Any], Any], params: Any, grads: Any, options: dict[str, Any]
 ) -> GradientReport:
-    with torch.random.fork_rng(), TorchLoss(loss, params) as door:
+    with torch.random.fork_rng(), TorchLoss(loss, params) as door, _telling(params):
         by_function = callable(grads) and not isinstance(grads, torch.nn.Module)
         by_function |= grads is None
         given = TorchGradient(door, grads) if by_function else door.named(grads)
         report = _check_gradient(door, door.arrays, given, **options)
     unused = [f"`{name}` is not used by the loss" for name in door.unused]
     return dataclasses.replace(report, notes=(*report.notes, *unused))
+
+
+@contextmanager
+def _telling(params: Any) -> Iterator[None]:
+    """Say what to give instead of copies of a module's parameters."""
+    try:
+        yield
+    except ConstantLossError as error:
+        if not isinstance(params, torch.nn.Module):
+            error.add_note(
+                "fastgrad: give the module itself, or the tensors that `loss` reads; "
+                "those of `state_dict()` are others."
+            )
+        raise
 
 
 def _second(

@@ -8,7 +8,7 @@ whatever it is given. Afterwards they hold what they held, the same memory.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -217,6 +217,11 @@ class TorchLoss:
         try:
             return self.loss(self.params)
         except RuntimeError as error:
+            if "does not require grad" in str(error):
+                error.add_note(
+                    "fastgrad: `loss` is called without gradients, and differentiated "
+                    "by fastgrad: return it before `.backward()`."
+                )
             if "dtype" in str(error):
                 error.add_note(
                     "fastgrad: everything is computed in float64; operations that look "
@@ -301,11 +306,25 @@ def _parameters(params: Any) -> dict[str, torch.Tensor]:
     if not found:
         kind = getattr(params, "dtype", None)
         got = type(params).__name__ + (f" of {kind}" if kind is not None else "")
-        raise TypeError(f"`params` must be {what}, got {got}.")
+        raise TypeError(f"`params` must be {what}, got {got}{_instead(params)}.")
     for name, tensor in found.items():
         if tensor.layout is not torch.strided:
             raise TypeError(f"`params` must be dense, got {tensor.layout} in {name}.")
     return found
+
+
+def _instead(params: Any) -> str:
+    """What to write where parameters are what people often have."""
+    library = type(params).__module__.partition(".")[0]
+    if isinstance(params, Iterator):
+        return ": give the module itself, or `list(...)` of its parameters"
+    if isinstance(params, torch.Tensor):
+        return ": write `.double()`"
+    if library in ("numpy", "jax", "jaxlib"):
+        door = "interop.jax." * (library != "numpy")
+        return f": use `fastgrad.{door}check_gradient`, or `torch.tensor(...)` of it"
+    is_function = callable(params) and not isinstance(params, torch.nn.Module)
+    return ": the order is (loss, params, grads)" * is_function
 
 
 def _names(params: Any) -> list[str]:
