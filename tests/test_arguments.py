@@ -444,5 +444,5 @@ def test_what_to_write_instead(call, words):
 def test_names_of_other_libraries(module, name, words):
     with pytest.raises(AttributeError, match=words):
         getattr(module, name)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'$"):
-        module.nothing
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        _ = module.nothing
