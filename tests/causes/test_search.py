@@ -131,8 +131,12 @@ class _Clock:
     def __init__(self):
         self.looks = 0
 
-    def thread_time(self):
+    def perf_counter(self):
         self.looks += 1
+        return float(self.looks)
+
+    def thread_time(self):
+        """As if nothing else ran."""
         return float(self.looks)
 
 

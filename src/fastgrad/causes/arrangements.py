@@ -46,7 +46,7 @@ def arrangements(
             yield from _some(axes, shape)
     for n in (1, 2, 3):
         for axes in combinations(long, n):
-            yield from _over(axes)
+            yield from _over(axes, shape)
     for axis in long:
         yield from _along(axis, shape[axis])
     if len(long) > 1 and len(shape) <= _AXES:
@@ -75,11 +75,12 @@ def _kept(x: Array, axes: tuple[int, ...], where: slice) -> Array:
     return kept
 
 
-def _over(axes: tuple[int, ...]) -> Iterator[Arrangement]:
+def _over(axes: tuple[int, ...], shape: tuple[int, ...]) -> Iterator[Arrangement]:
     what = f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
     flipped = partial(np.flip, axis=axes)
     undo = f"np.flip(grads, {axes})"
-    yield Arrangement("geometry", f"reversed along {what}", flipped, undo)
+    code = "layout" if all(shape[d] == 2 for d in axes) else "geometry"
+    yield Arrangement(code, f"reversed along {what}", flipped, undo)
     for mean, verb in ((False, "summed"), (True, "averaged")):
         how = f"{verb} over {what}, which is to be kept,"
         yield Arrangement("reduction", how, partial(_total, axes=axes, mean=mean))

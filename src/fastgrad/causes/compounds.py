@@ -1,7 +1,8 @@
 """Edits of several operations at once that are one mistake of the user's.
 
-A value that is another one wherever it is read, in the reverse pass only or in all that
-follows from it, too; the products of complex numbers.
+What is written where it is to be added; a value that is another one wherever it is
+read, in the reverse pass only or in all that follows from it, too; the products of
+complex numbers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.overwriting import overwritten
 from fastgrad.causes.patterns import miscounted, plain
 from fastgrad.causes.reverse import Extra, Reverse, elementwise, recomputed
 from fastgrad.program import Node, ops
@@ -22,6 +24,7 @@ Compound = tuple[str, str, dict[Node, Extra]]
 
 def compounds(reverse: Reverse, group: list[Node]) -> Iterator[Compound]:
     """Yield the edits of several operations, of which the group is the first."""
+    yield from overwritten(reverse, group)
     each = [dict(_others(n)) for n in group]
     for how in each[0]:
         put = {n: t[how] for n, t in zip(group, each, strict=True) if how in t}

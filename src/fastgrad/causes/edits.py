@@ -116,7 +116,7 @@ def _sent(rules: Any, name: str, put: dict[Node, Array], n: Node, g: Array) -> A
 
 def _moved(reverse: Reverse, site: Site) -> Iterator[Edit]:
     """Rows, windows, paddings and maxima whose gradient goes elsewhere."""
-    for code, text, new in index_edits(site):
+    for code, text, new in index_edits(reverse, site):
         yield Edit(code, text, new)
 
 

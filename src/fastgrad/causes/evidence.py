@@ -133,6 +133,9 @@ class Block:
 def pieces(*arrays: Any) -> Iterator[tuple[Any, ...]]:
     """Yield arrays of one shape part by part, as views, along their longest axis."""
     arrays = tuple(map(np.atleast_1d, arrays))
+    if arrays[0].size <= _PIECE:
+        yield arrays
+        return
     shape = arrays[0].shape
     axis = int(np.argmax(shape))
     turned = [np.moveaxis(array, axis, 0) for array in arrays]

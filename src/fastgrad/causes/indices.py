@@ -1,13 +1,14 @@
 """Edits of where a gradient goes: rows taken by index, paddings, axes summed over."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.reverse import elementwise, stretched
+from fastgrad.causes.reverse import Reverse, elementwise, stretched
 from fastgrad.causes.sites import New, Site
 from fastgrad.program import Node, ops
 
@@ -16,13 +17,17 @@ Array = NDArray[np.float64]
 Move = tuple[str, str, New]
 
 
-def index_edits(site: Site) -> Iterator[Move]:
+def index_edits(reverse: Reverse, site: Site) -> Iterator[Move]:
     """Yield the edits of where an operation sends its gradient."""
     if elementwise(site.node):
         yield from _summed(site)
     elif site.node.op == "take":
         for how, write in _REPEATED:
             yield "duplicate_index", how, _by_row(write)
+        others = rows_of(reverse.nodes, site.node) if len(site.nodes) == 1 else ()
+        for rows in others:
+            how = "what {op} sends down goes to the rows that another operation takes"
+            yield "layout", how, partial(_to_rows, rows)
     for code, text, ints in _OTHER_INTS.get(site.node.op, lambda site: ())(site):
 
         def part(n: Node, g: Array, ints: Any = ints) -> Any:
@@ -69,6 +74,22 @@ def _by_row(write: Callable[[Array, Any, Array], None]) -> New:
         return total
 
     return part
+
+
+def rows_of(nodes: Iterable[Node], node: Node) -> list[tuple[int, ...]]:
+    """Rows that other operations take, as many, of an array that has so many."""
+    length = node.inputs[0].shape[0]
+    some = dict.fromkeys(n.ints[1:] for n in nodes if n.op == "take")
+    some.pop(node.ints[1:], None)
+    return [
+        r for r in some if len(r) == len(node.ints) - 1 and max(r, default=0) < length
+    ]
+
+
+def _to_rows(rows: tuple[int, ...], n: Node, g: Array) -> Array:
+    total = np.zeros(n.inputs[0].shape)
+    np.add.at(total, list(rows), g)
+    return total
 
 
 # ---- the derivative of the operation with other indices, offsets or steps ------------

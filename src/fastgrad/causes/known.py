@@ -32,7 +32,7 @@ class Known:
         self._loops: dict[int, list[list[Array]]] = defaultdict(list)
         of_size: dict[int, list[Array]] = defaultdict(list)
         point = Point({}, reverse, ())
-        for group in reverse.groups:
+        for group in [*reverse.groups, *reverse.helpers]:
             budget.check()
             for one in computed(reverse, group):
                 turns = [one.of(point, k) for k in range(len(group))]
@@ -52,6 +52,7 @@ class Known:
         }
         self._of_shape: dict[tuple[int, ...], tuple[list[Array], Array]] = {}
         self._known: dict[Node, bool] = {}
+        self._forward: dict[Node, bool] = {}
 
     def __contains__(self, node: Node) -> bool:
         if node not in self._known:
@@ -86,6 +87,13 @@ class Known:
         """Whether it is a gradient, rather than a value, of the program."""
         alike = self._alike(node.value)
         return any(id(x) not in self._values for x in alike)
+
+    def is_forward(self, node: Node) -> bool:
+        """Whether it is a value of the program, and no gradient."""
+        if node not in self._forward:
+            here = node in self and not self.is_passed_back(node)
+            self._forward[node] = here
+        return self._forward[node]
 
     def is_gradient(self, node: Node) -> bool:
         """Whether it is one, and no value of the program."""

@@ -98,6 +98,16 @@ class Repair:
     moved: Mapping[Node, Node]
     blocks: tuple[int, ...]
 
+    def with_next(self, other: "Repair") -> "Repair | None":
+        """Both, if of one piece of code; the other one is of what this one left."""
+        back = {m: n for n, m in self.moved.items()}
+        nodes = [*self.nodes, *(back.get(n, n) for n in other.nodes)]
+        if len(alike(nodes, PIECES[1])) > 1:
+            return None
+        moved = {n: other.moved.get(m, m) for n, m in self.moved.items()}
+        moved |= {n: m for n, m in other.moved.items() if n not in back}
+        return Repair(nodes, moved, self.blocks + other.blocks)
+
 
 @dataclass
 class Located:
@@ -161,7 +171,8 @@ class Backward:
         for b in blocks:
             result, weight = self.results[b], self.weights[b]
             weights[result] = weights.get(result, 0.0) + weight
-        for node, weight in handed_on(self.nodes, weights, dict.fromkeys(stop, stops)):
+        ends = {*stop, *filter(self.known.is_forward, self.nodes)}
+        for node, weight in handed_on(self.nodes, weights, dict.fromkeys(ends, stops)):
             self.budget.check()
             found[node] = weight
         return found
@@ -288,7 +299,7 @@ def _of_lines(nodes: Iterable[Node]) -> dict[int, Source]:
 #: What one piece of code is: a place in a program, or a line of a function.
 PIECES: tuple[Callable[[Node], Any], ...] = (
     lambda node: node.source.site,
-    lambda node: node.source,
+    lambda node: (node.source, node.source.spot),
 )
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.patterns import plain
 from fastgrad.causes.reverse import Reverse, elementwise
 from fastgrad.program import Node
 
@@ -277,7 +278,10 @@ def _row(of: Callable[[Point, int], Array]) -> Callable[[Point, int], Array]:
 
 def made(node: Node) -> Any:
     """The piece of code that a value is computed by; None for what is given."""
-    return (node.source, node.op, node.label) if node.inputs else None
+    if not node.inputs:
+        return None
+    given = {y.label for y in map(plain, plain(node).inputs) if y.op == "parameter"}
+    return node.source, node.op, node.label, frozenset(given)
 
 
 def _distinct(some: list[Reading], rows: Array) -> tuple[list[Reading], Array]:
@@ -355,13 +359,13 @@ def given(
     It may be several operations.
     """
     for i, x in enumerate(node.inputs):
-        if _is_part(x, node):
+        if is_part(x, node):
             yield from given(x, (*path, i))
         else:
             yield x, (*path, i)
 
 
-def _is_part(x: Node, node: Node) -> bool:
+def is_part(x: Node, node: Node) -> bool:
     """Whether a value is made by the call that makes another one of it."""
     return (x.source.site, x.label) == (node.source.site, node.label) and x.inputs != ()
 
@@ -369,14 +373,14 @@ def _is_part(x: Node, node: Node) -> bool:
 def _operands(node: Node) -> list[Node]:
     """What a call is applied to, but for numbers that only its operations are told."""
     found = [x for x, _ in given(node)]
-    if not any(_is_part(x, node) for x in node.inputs):
+    if not any(is_part(x, node) for x in node.inputs):
         return found
     return [x for x in dict.fromkeys(found) if x.size > 1 or x.op != "constant"]
 
 
 def _exponent(node: Node) -> float:
     """Of a power that is computed without one."""
-    parts = (_exponent(x) if _is_part(x, node) else 1.0 for x in node.inputs)
+    parts = (_exponent(x) if is_part(x, node) else 1.0 for x in node.inputs)
     return sum(parts) * {"square": 2.0, "sqrt": 0.5, "reciprocal": -1.0}.get(
         node.op, 1.0
     )

@@ -67,8 +67,12 @@ class Search:
         self._complex = {n.source for n in code.nodes if is_complex(n)}
         self.readings = Readings(code.points[0], self.groups)
         self.found: list[Correction] = []
+        self._due: set[Node] = set()
+        some = [*code.nodes, *code.points[0].reverse.nodes]
+        self._takes = [n for n in some if n.op == "take"]
         self._other = other = Substitutes(evidence, known, self.readings)
         self._kinds: list[Kind] = [self._plain, other.numbers, other.operands]
+        self._kinds += [other.elements]
         self._odder: list[Kind] = [other.factors, other.systems, other.terms]
 
     def run(self, views: Sequence[View]) -> None:
@@ -77,6 +81,10 @@ class Search:
         Where a projection tells nothing, as in loops, edits are done: first to values
         that are wrong and come from right ones.
         """
+        local = views[0]
+        if local.is_local and len(local.targets) > 1:  # turns, which are to be right
+            self._other.local = Readings(local.point, self.groups)
+        self._due = {*local.targets} if local.is_local else set()
         wrong = [g for g in self.groups if self._may_be_wrong(g)]
         first = [g for g in wrong if any(map(self._is_first, g))]
         self._projected(self._kinds[:2], views, wrong)
@@ -96,7 +104,7 @@ class Search:
     def _may_be_wrong(self, group: Sequence[Node]) -> bool:
         """Whether these are not just values of the forward pass."""
         return any(
-            n not in self.known or self.known.is_passed_back(n) or self.known.lacks(n)
+            n in self._due or not self.known.is_forward(n) or self.known.lacks(n)
             for n in group
         )
 
@@ -147,7 +155,7 @@ class Search:
 
     def _plain(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         old = view.before(turns)
-        for edit in plain(turns[0], self.readings.name):
+        for edit in plain(turns[0], self.readings.name, self._takes):
             try:
                 if view.fits(view.after(turns, edit.new), old):
                     yield edit
@@ -156,7 +164,7 @@ class Search:
 
     def _directly(self, groups: Sequence[Sequence[Node]]) -> None:
         for group in groups:
-            for edit in plain(group[0], self.readings.name):
+            for edit in plain(group[0], self.readings.name, self._takes):
                 if self.is_explained:
                     return
                 self._try(edit, group)
@@ -174,7 +182,9 @@ class Search:
             edit = self._called(edit, turns)
             # Of several mistakes those of the loss's program tell each other apart.
             against = 2 * self.code.spoilt(turns, blocks)
-            self.found.append(Correction(edit, turns[0].source, blocks, against))
+            self.found.append(
+                Correction(edit, edit.line or turns[0].source, blocks, against)
+            )
 
     def _called(self, edit: Edit, turns: Sequence[Node]) -> Edit:
         """The edit with the code that it has at its place."""
@@ -186,6 +196,8 @@ class Search:
             return edit._replace(code="local_derivative", bits=bits)
         if len(turns) == 1 and is_entry(node) and edit.code in OF_VALUES:
             return edit._replace(code="partial")
+        if node.op == "sign" and node in self.code.results:
+            return edit._replace(code="clipped")
         if edit.code in OF_VALUES and self.code.penalties.issuperset(turns):
             return edit._replace(code="regularization")
         if edit.code == "accumulation" and len(turns) == 1:
@@ -222,7 +234,8 @@ def repairs(
     search = Search(code, backward.known, evidence, budget)
 
     def look() -> None:
-        views = [_behind(one, backward, code) for one in located.repairs[:1]]
+        some = [_first(located.repairs)] if located.repairs else []
+        views = [_behind(one, backward, code) for one in some]
         whole = _whole(backward, code, backward.wrong)
         search.run([*views, whole])
         if not search.is_explained and len(backward.wrong) > 1:
@@ -241,6 +254,14 @@ def _there(code: Code, second: SecondPoint) -> Point:
     values = code.run(code.points[0], move, parameters)
     right = [block.right for block in second.evidence.blocks]
     return Point(values, second.reverse, right)
+
+
+def _first(some: Sequence[Repair]) -> Repair:
+    """The first repair, with those that follow where a function makes a mistake."""
+    first = some[0]
+    for one in some[1:]:
+        first = first.with_next(one) or first
+    return first
 
 
 def _whole(backward: Backward, code: Code, blocks: Sequence[int]) -> View:

@@ -137,7 +137,9 @@ class Reverse:
         lines: dict[Any, list[list[Node]]] = defaultdict(list)
         for group in self.groups:
             first = group[0]
-            lines[first.source, first.op, first.label, len(group)].append(group)
+            lines[
+                first.source, first.source.spot, first.op, first.label, len(group)
+            ].append(group)
         several = [groups for groups in lines.values() if len(groups) > 1]
         joined = ([n for group in groups for n in group] for groups in several)
         return [nodes for nodes in joined if _are_alike(nodes)]

@@ -1,7 +1,8 @@
 """Edits of one operation of the user's gradient code that need no other array."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import combinations, permutations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,12 +10,15 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.arrangements import Turn, arrangements
 from fastgrad.causes.codes import of_excess, of_factor
-from fastgrad.causes.readings import Names, Point, given
-from fastgrad.program import Node, ops, value_of
+from fastgrad.causes.indices import rows_of
+from fastgrad.causes.readings import Names, Point, given, is_part
+from fastgrad.causes.reverse import elementwise
+from fastgrad.program import Node, Source, ops, value_of
 
 Array = NDArray[np.float64]
 New = Callable[[Node, list[Array], Point, int], Any]
 
+_AXES = 4  # of arrays whose axes are permuted
 _SWAPPED = {
     "add": "subtract",
     "subtract": "add",
@@ -41,6 +45,8 @@ class Edit(NamedTuple):
         Whether an array that goes in may be wrong where it is made.
     inserted : bool
         Whether it may as well stand further on.
+    line : Source, optional
+        Where it is, if that is not where the operation is.
     """
 
     code: str
@@ -50,10 +56,14 @@ class Edit(NamedTuple):
     nodes: tuple[Node, ...] = ()
     given: bool = False
     inserted: bool = False
+    line: Source | None = None
 
 
-def plain(node: Node, name: Names) -> Iterator[Edit]:
-    """Yield the edits of an operation, the likelier ones first."""
+def plain(node: Node, name: Names, others: Sequence[Node] = ()) -> Iterator[Edit]:
+    """Yield the edits of an operation, the likelier ones first.
+
+    `others` are those whose indices may have been meant.
+    """
     if not node.inputs:
         return
     what = name(node)
@@ -66,7 +76,16 @@ def plain(node: Node, name: Names) -> Iterator[Edit]:
         yield Edit(code, text, 3.5, times(factor))
     if node.op == "sum":
         yield from _summed(node, name)
+    if elementwise(node):
+        yield from _over_others(node, name)
     yield from _arranged(node, name)
+    if node.op in ("reshape", "view") and node.size == node.inputs[0].size:
+        yield from _reordered(node, name)
+    if node.op == "take":
+        for rows in rows_of(others, node):
+            text = f"{what} takes other rows than are due"
+            new = partial(_rows, (node.ints[0], *rows))
+            yield Edit("layout", text, 4.0, new, given=True)
 
 
 def own(node: Node, inputs: list[Array]) -> Array:
@@ -106,6 +125,44 @@ def _summed(node: Node, name: Names) -> Iterator[Edit]:
             for sign, how in ((1, "added to"), (-1, "subtracted from")):
                 besides = partial(_along, axis, sign)
                 yield Edit("accumulation", f"{text}, {how} {what}", 5.0, besides)
+
+
+def _over_others(node: Node, name: Names) -> Iterator[Edit]:
+    """Sums and means that are kept as axes, taken over others."""
+    for i, x in enumerate(node.inputs):
+        total = _total(x)
+        if x.ndim < 2 or total is None or total.inputs[0].shape != node.shape:
+            continue
+        own_axes = tuple(d for d, summed in enumerate(total.ints) if summed)
+        for count in range(1, node.ndim):
+            for axes in combinations(range(node.ndim), count):
+                if axes != own_axes:
+                    text = f"{name(x)} is to be taken over {_axes(axes)}"
+                    new = partial(_taken, i, axes)
+                    yield Edit("reduction", text, 4.0, new, line=x.source)
+
+
+def _axes(axes: tuple[int, ...]) -> str:
+    return f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
+
+
+def _total(x: Node) -> Node | None:
+    """The sum that a call gives, or divides by a count."""
+    while x.op in ("reshape", "view", "divide") and is_part(x.inputs[0], x):
+        x = x.inputs[0]
+    return x if x.op == "sum" else None
+
+
+def _taken(
+    i: int, axes: tuple[int, ...], node: Node, inputs: list[Array], point: Point, k: int
+) -> Array:
+    """The operation with an input that is summed, or averaged, over these axes."""
+    total = _total(node.inputs[i])
+    if total is None:
+        raise ValueError("this turn is another thing")
+    summed = np.mean if node.inputs[i].label.endswith("mean") else np.sum
+    other = summed(point.values[total.inputs[0]], axis=axes, keepdims=True)
+    return value_of(node, [*inputs[:i], other, *inputs[i + 1 :]])
 
 
 def _along(
@@ -148,7 +205,11 @@ def _at(path: tuple[int, ...]) -> New:
 def _arranged(node: Node, name: Names) -> Iterator[Edit]:
     what, shape = name(node), node.shape
     for i, x in enumerate(node.inputs):
-        if node.op == "contract" and x.ndim == 2 and x.shape[0] == x.shape[1] > 1:
+        if (
+            node.op in ("contract", "solve")
+            and x.ndim == 2
+            and x.shape[0] == x.shape[1] > 1
+        ):
             text = f"{name(x)} is to be transposed"
             yield Edit("layout", text, 2.5 + 0.5 * i, _turned(i))
     some = [one for one in arrangements(shape, parts=False) if one.undo]
@@ -156,6 +217,30 @@ def _arranged(node: Node, name: Names) -> Iterator[Edit]:
         text = f"{what} is to be {one.how}".rstrip(",")
         bits = 4.0 + 0.5 * np.log2(1 + k)
         yield Edit(one.code, text, bits, _moved(one.turn))
+
+
+def _reordered(node: Node, name: Names) -> Iterator[Edit]:
+    """Axes in another order before they are joined, or split."""
+    what, (x,) = name(node), node.inputs
+    text = f"{what} is to be reshaped, not transposed"
+    yield Edit("layout", text, 4.0, _reshaped(lambda a, shape: a.reshape(shape)))
+    for order in permutations(range(x.ndim)) if x.ndim <= _AXES else ():
+        text = f"{name(x)} is to be transposed to {order} before it is reshaped"
+        yield Edit("layout", text, 5.0, _reshaped(partial(_after, order)))
+
+
+def _reshaped(move: Callable[..., Array]) -> New:
+    return lambda node, inputs, point, k: np.asarray(move(inputs[0], node.shape))
+
+
+def _after(order: tuple[int, ...], a: Array, shape: tuple[int, ...]) -> Array:
+    return a.transpose(order).reshape(shape)
+
+
+def _rows(
+    ints: tuple[int, ...], node: Node, inputs: list[Array], point: Point, k: int
+) -> Array:
+    return value_of(node, inputs, ints)
 
 
 def _moved(turn: Turn) -> New:

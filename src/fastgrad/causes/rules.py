@@ -209,10 +209,20 @@ def _of_chain(
     y, slope = symbol("y", node.value), slopes[node]
     if _is(node, 1 / (1 + np.exp(-x.value))):
         yield Rule("sigmoid", node, x, None, g, g * (y * (1 - y)))
-    if np.isfinite(slope).all():
+    if np.isfinite(slope).all() and not all(map(_is_linear, way)):
         text = "the value of {op} is used for its derivative by what it is made of"
         others = {text: ("slope", "local_derivative", node.value)}
         yield Rule("chain", node, x, None, g, g * symbol("slope", slope), others)
+
+
+def _is_linear(node: Node) -> bool:
+    """Whether it is a value times a number, or a sum: factors are looked for anyway."""
+    if node.op == "divide":
+        return not node.inputs[1].active
+    several = sum(x.active for x in node.inputs) > 1
+    return node.op in ("add", "subtract", "negative") or (
+        node.op == "multiply" and not several
+    )
 
 
 def _of_weights(

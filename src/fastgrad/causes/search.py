@@ -5,6 +5,7 @@ what passes is propagated and compared with the error block by block.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ class Search:
         blocks, wrong = range(len(self.evidence.blocks)), self.evidence.wrong
         with np.errstate(all="ignore"):
             self._over([blocks], self.wrong)
+            if not self._explained():
+                self._fed()
             if not self._explained() and self.levels > _PARTS:
                 self._several()
             if not self._explained() and len(wrong) > 1:
@@ -118,6 +121,24 @@ class Search:
                     self._try(site, edit._replace(odd=bits), view, k)
                 except NOBODYS:
                     continue
+
+    def _fed(self) -> None:
+        """Edits in all turns that feed each other, of which no projection tells."""
+        for level in range(1, self.levels):
+            for group in self._groups():
+                if self._explained():
+                    return
+                for site in sites(self.reverse, group) if len(group) > 1 else ():
+                    if not independent(self.reverse, site):
+                        self._directly(site, level)
+
+    def _directly(self, site: Site, level: int) -> None:
+        for kind in LEVELS[level].get(site.role, ()):
+            for k, edit in enumerate(kind(self.reverse, site)):
+                if k >= _LOOSE and self._wants(edit.text):
+                    bits = 2.0 * level + float(np.log2(2 + k)) + edit.odd
+                    with suppress(*NOBODYS):
+                        self._confirm(site, edit._replace(odd=bits), site.nodes)
 
     # ---- edits that give an array --------------------------------------------------
 
@@ -196,11 +217,20 @@ class Search:
         for k, (code, text, edited) in enumerate(compounds(self.reverse, group)):
             self.reverse.budget.check()
             try:
-                if self._wants(text) and self.probes.agree(*self._projected(edited)):
+                loose = k < _LOOSE and self._is_fed(edited)
+                if self._wants(text) and (
+                    loose or self.probes.agree(*self._projected(edited))
+                ):
                     bits = 2.0 * _COMPOUND + float(np.log2(2 + k))
                     self._compare(code, text, bits, group[0], edited)
             except NOBODYS:
                 continue
+
+    def _is_fed(self, edited: Mapping[Node, Extra]) -> bool:
+        """Whether what one of these operations sends comes down to another one."""
+        own = sum(1 << self.reverse.number[n] for n in edited)
+        behind = (self.reverse.behind.get(x, 0) for n in edited for x in n.inputs)
+        return any(own & some for some in behind)
 
     def _projected(self, edited: Mapping[Node, Extra]) -> tuple[Array, Array]:
         """What these operations send more, along the directions of the probes."""

@@ -29,6 +29,7 @@ _LINEAR |= {"reshape", "place", "take", "cumsum"}
 _LEAST = 1e-9  # of a factor that is not zero
 _SURE = -2.0  # bits of a number of the loss that is missing
 _NAMED = 12.0  # bits of one that is no number of the loss
+_MOVING = ("take", "view", "reshape")
 _ARRAYS, _COMBINED = 6, 64  # that may be others at once; how many ways are tried
 
 
@@ -46,6 +47,11 @@ class Substitutes:
         self.evidence, self.known = evidence, known
         self.readings = readings
         self.name, self.called = readings.name, readings.called
+        self.local = readings  # with right values in turns of a loop
+
+    def _of(self, view: View, turns: Sequence[Node]) -> Any:
+        """What may be read in these turns."""
+        return (self.local if view.is_local else self.readings).of(len(turns))
 
     # ---- numbers
 
@@ -73,6 +79,8 @@ class Substitutes:
                 if due == 1 or self.evidence.factor(due):
                     text, bits = f"{c:.6g} stands where {due:.6g} is due", 3.0
         code = of_factor(node, factor)
+        if code == "reduction":
+            bits -= 0.5
         if code == "regularization":
             code, bits = (code, 0.0) if bits < _NAMED else ("scale", bits)
         return Edit(code, text, bits, times(factor), inserted=bits > 3)
@@ -95,7 +103,7 @@ class Substitutes:
         old, node = view.before(turns), turns[0]
         for i in range(len(node.inputs)):
             inputs = [n.inputs[i] for n in turns]
-            stack = self.readings.of(len(turns)).get(tuple(y.shape for y in inputs))
+            stack = self._of(view, turns).get(tuple(y.shape for y in inputs))
             if stack is None or any(n not in view.parts for n in turns):
                 continue
             parts = [view.parts[n][i] for n in turns]
@@ -159,6 +167,22 @@ class Substitutes:
                 code = of_data(constants, chosen, self.readings.point)
                 yield Edit(code, text, 6.0, _chosen(chosen), given=True)
 
+    # ---- elements
+
+    def elements(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+        """Yield other elements of the same array, where it is known which are due."""
+        node = turns[0]
+        if node.op not in _MOVING or any(n not in view.targets for n in turns):
+            return
+        pairs = [(view.point.values[n.inputs[0]], view.targets[n][1]) for n in turns]
+        found = [_places(a, due) for a, due in pairs]
+        if all(places is not None for places in found):
+            whole = all(a.size == due.size for a, due in pairs)
+            text = f"other elements of {self.name(node.inputs[0])} are due"
+            text += f" in {self.name(node)}, or in another order"
+            code = "layout" if whole or node.op == "take" else "geometry"
+            yield Edit(code, text, 6.0, _placed(found), given=True)
+
     # ---- factors and terms
 
     def factors(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
@@ -201,7 +225,7 @@ class Substitutes:
     ) -> Iterator[tuple[Reading, int]]:
         """What may stand beside a value: arrays that go with its shape."""
         old = view.before(turns)
-        for shapes, (some, stack) in self.readings.of(len(turns)).items():
+        for shapes, (some, stack) in self._of(view, turns).items():
             if not all(map(goes, shapes, (n.shape for n in turns))):
                 continue
             pairs = zip(rows, shapes, strict=True)
@@ -216,11 +240,11 @@ class Substitutes:
     def systems(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         """Yield systems of the loss that are still to be solved for a value."""
         node, old = turns[0], view.before(turns)
-        for number, solve in enumerate(self.readings.point.reverse.nodes):
-            if solve.op != "solve" or not node.inputs or not node.ndim:
-                continue
+        if not node.inputs or not node.ndim:
+            return
+        for solve, numbers in self._solves(len(turns)):
             for turned in (True, False):
-                new = _solved(number, turned)
+                new = _solved(numbers, turned)
                 text = f"a system with the matrix of {solve.label} of the loss, "
                 text += "transposed, " * turned
                 text += f"is still to be solved for {self.name(node)}"
@@ -229,6 +253,32 @@ class Substitutes:
                         yield Edit("local_derivative", text, 5.0, new, inserted=True)
                 except NOBODYS:
                     continue
+
+    def _solves(self, count: int) -> Iterator[tuple[Node, Sequence[int]]]:
+        """Systems of the loss: one; or the last of each turn, in either order."""
+        reverse = self.readings.point.reverse
+        for group in reverse.groups:
+            if group[0].op == "solve":
+                numbers = [reverse.number[n] for n in group]
+                step = max(1, len(group) // count)
+                yield from ((group[0], [k]) for k in numbers if count == 1)
+                for order in (numbers[step - 1 :: step], numbers[::-step]):
+                    if len(order) == count > 1:
+                        yield group[0], order
+
+
+def _places(a: Array, due: Array) -> Array | None:
+    """Where the elements of an array stand in another one, if they all do."""
+    flat, size = a.ravel(), np.abs(a).max(initial=0)
+    order = np.argsort(flat)
+    near = np.clip(np.searchsorted(flat[order], due - _LEAST * size), 0, flat.size - 1)
+    places = order[near]
+    alike = np.unique(flat).size > 2 and np.abs(flat[places] - due) <= _LEAST * size
+    return np.asarray(places) if np.all(alike) else None
+
+
+def _placed(found: Sequence[Any]) -> New:
+    return lambda node, inputs, point, k: inputs[0].ravel()[found[k]]
 
 
 def _more(term: float) -> New:
@@ -269,9 +319,9 @@ def _plus(reading: Reading, sign: int) -> New:
     return new
 
 
-def _solved(number: int, turned: bool) -> New:
+def _solved(numbers: Sequence[int], turned: bool) -> New:
     def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
-        matrix = point.reverse.nodes[number].inputs[0].value
+        matrix = point.reverse.nodes[numbers[k]].inputs[0].value
         right = own(node, inputs)
         return np.linalg.solve(matrix.T if turned else matrix, right)
 

@@ -11,7 +11,8 @@ from fastgrad.program import Node
 
 #: Operations whose derivatives have a sign that is easily forgotten.
 _SIGNED = ("subtract", "negative", "cos", "arccos", "reciprocal", "divide")
-_BRANCHES = ("where", "maximum", "minimum", "abs")
+_NOTHING = 1e-12  # of a gradient: the derivative of a variance by its mean
+_BRANCHES = ("where", "maximum", "minimum")
 
 WHAT = {
     "upstream": "what comes down to {op}",
@@ -97,8 +98,15 @@ def _is_term(reverse: Reverse, node: Node, x: Node) -> bool:
         return False
     others = next(group for group in reverse.groups if node in group)
     call = node.source.site, node.label
-    users = {user for user, _ in reverse.users[x]}.difference(others)
-    return any((user.source.site, user.label) == call for user in users)
+    users = [(user, i) for user, i in reverse.users[x] if user not in others]
+    beside = [u for u in users if (u[0].source.site, u[0].label) == call]
+    return any(_sends(reverse, *u) for u in beside)
+
+
+def _sends(reverse: Reverse, node: Node, i: int) -> bool:
+    """Whether what an operation sends is more than rounding."""
+    sent, size = reverse.part(node, i), np.abs(reverse.gradient[node.inputs[i]])
+    return bool(np.abs(sent).max(initial=0) > _NOTHING * size.max(initial=0))
 
 
 def _of_constant(

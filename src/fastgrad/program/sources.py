@@ -43,6 +43,8 @@ class Source:
     #: different for two calls of a function or two operations on one line. 0 where a
     #: function begins, which stands for what no line of it says.
     site: int = field(default=0, compare=False, repr=False)
+    #: The instruction alone: the same however its function is called.
+    spot: int = field(default=0, compare=False, repr=False)
 
     @property
     def code(self) -> str:
@@ -81,11 +83,12 @@ def calling_line(*packages: str) -> Source:
             return origin
         frame = frame.f_back
     file, line, site = frame.f_code.co_filename, frame.f_lineno, 0
+    spot = frame.f_lasti
     # The user's own calls, out to where fastgrad called the loss.
     while frame is not None and not frame.f_code.co_filename.startswith(_TRACER):
         site = hash((site, frame.f_code.co_filename, frame.f_lineno, frame.f_lasti))
         frame = frame.f_back
-    return Source(file, line, site)
+    return Source(file, line, site, spot)
 
 
 def defining_line(function: Any) -> Source:
