@@ -87,7 +87,10 @@ def _parts(name: str, names: Mapping[str, Any]) -> dict[str, Any]:
             return {part: names[part] for part in known if part in names}
     missing = [part for part in _GRADIENT[:2] if part not in names]
     listed = " and ".join(f"`{part}`" for part in missing)
-    raise TargetError(f"{name} must define {listed} (or `fun`, `x` and `jac`).")
+    raise TargetError(
+        f"{name} must define {listed} (or `fun`, `x` and `jac`); a function that "
+        "returns them is named behind two colons, FILE::NAME."
+    )
 
 
 def _load(path: Path) -> ModuleType:

@@ -371,9 +371,7 @@ def _map(report: GradientReport, block: Block) -> Map:
     np.maximum.at(strength, pixel, _contrast(relative))
     strength[strength < 0] = np.nan
     least, most = short(relative.min()), short(relative.max())
-    by = f"{least} (light) to {most} (dark)"
-    if least == most:
-        by = f"{most} alike" if len(wrong) > 1 else most
+    by = most if least == most else f"{least} (light) to {most} (dark)"
     caption = (
         f"{block.name}: {block.wrong:,} of {block.checked:,} entries wrong, by {by} "
         "of their size"

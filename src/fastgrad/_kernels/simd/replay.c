@@ -184,8 +184,8 @@ static int add_smaller(const fg_program *g, fg_state *st, const fg_op *op, const
     const fg_value *target = &g->values[op->out];
     const int ndim = target->ndim;
     int covers[2];
-    if ((op->code != FG_ADD && op->code != FG_SUBTRACT) || !ndim || !box[0].live
-        || !box[1].live)
+    if (op->n_in != 2 || (op->code != FG_ADD && op->code != FG_SUBTRACT) || !ndim
+        || !box[0].live || !box[1].live)
         return 0;
     for (int i = 0; i < 2; i++) {
         const fg_value *value = &g->values[op->in[i]];
