@@ -12,6 +12,7 @@ from libc.string cimport memset
 
 import math
 import threading
+from itertools import chain
 from mmap import mmap
 
 import numpy as np
@@ -166,7 +167,7 @@ cdef class Replayer:
     values: (shape, value at theta as contiguous float64 or None, slot in the workspace)
     each, of which those without a value are shown before they are read;
     ops: (code, numbers of the inputs, number of the output, int64 parameters, float64
-    data, whether the terms of a smooth function are kept) each.
+    data or None, whether the terms of a smooth function are kept) each.
     calls: by the number of an operation that only Python can evaluate, what does: it
     takes the changes of the inputs, each of shape (..., BUNDLE), and returns those of the
     elements of the result.
@@ -189,6 +190,7 @@ cdef class Replayer:
         cdef const double[::1] base
         cdef const int32_t[::1] inputs
         cdef const int64_t[::1] ints
+        cdef int64_t first_input = 0, first_int = 0
         cdef double[::1] terms
         cdef double[:, ::1] work
         self.values = <fg_value *> calloc(max(1, len(values)), sizeof(fg_value))
@@ -206,8 +208,9 @@ cdef class Replayer:
             self.values[i].size = math.prod(shape)
             self.values[i].slot = slot
             if array is not None and array.size:
+                array = array.reshape(-1)
                 # What came from another process may lie at any address.
-                base = np.require(array.reshape(-1), requirements="A")
+                base = array if array.flags.aligned else array.copy()
                 self.keep.append(base)
                 self.values[i].base = &base[0]
             stride = 1
@@ -215,19 +218,24 @@ cdef class Replayer:
                 self.values[i].shape[d] = shape[d]
                 self.values[i].stride[d] = stride
                 stride *= shape[d]
+        # Those of all operations in a row, and a zero that none has to read.
+        inputs = np.array([*chain.from_iterable(op[1] for op in ops), 0], np.int32)
+        ints = np.array([*chain.from_iterable(op[3] for op in ops), 0], np.int64)
+        self.keep += [inputs, ints]
         for i, (code, numbers, target, parameters, data, kept) in enumerate(ops):
-            inputs = np.array(numbers, dtype=np.int32)
-            ints = np.array([*parameters, 0], dtype=np.int64)
-            base = np.append(data, 0.0)
-            self.keep += [inputs, ints, base]
             self.ops[i].code = code
             self.ops[i].n_in = len(numbers)
             for d in range(min(3, len(numbers))):
                 self.ops[i].in_[d] = numbers[d]
-            self.ops[i].many = &inputs[0]
+            self.ops[i].many = &inputs[first_input]
             self.ops[i].out = target
-            self.ops[i].ints = &ints[0]
-            self.ops[i].data = &base[0]
+            self.ops[i].ints = &ints[first_int]
+            first_input += len(numbers)
+            first_int += len(parameters)
+            if data is not None:
+                base = np.append(data, 0.0)
+                self.keep.append(base)
+                self.ops[i].data = &base[0]
             if kept and (fg_kinds[code] == 2 or code == FG_MAX):
                 terms = np.empty(N_TERMS * self.values[target].size + 1)
                 self.keep.append(terms)

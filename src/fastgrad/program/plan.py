@@ -161,9 +161,9 @@ def _calls(nodes: Sequence[Node]) -> dict[int, Any]:
     }
 
 
-def _prepared(node: Node) -> NDArray[np.float64]:
+def _prepared(node: Node) -> NDArray[np.float64] | None:
     prepare = ops.PRIMITIVES[node.op].prepare
-    return np.empty(0) if prepare is None else prepare([x.value for x in node.inputs])
+    return None if prepare is None else prepare([x.value for x in node.inputs])
 
 
 def _scratch(node: Node) -> int:

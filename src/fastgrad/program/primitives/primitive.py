@@ -30,6 +30,8 @@ class Primitive:
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     """Sum `g` over the axes along which an input of this shape was broadcast."""
+    if g.shape == shape:
+        return g
     g = g.sum(axis=tuple(range(g.ndim - len(shape))))
     stretched = tuple(d for d, n in enumerate(shape) if n == 1 and g.shape[d] != 1)
     return g.sum(axis=stretched, keepdims=True) if stretched else g
