@@ -30,6 +30,7 @@ PARTS = (
     "allocations",
     "growth",
     "ceilings",
+    "failing",
     "ranges",
     "indices",
 )

@@ -4,6 +4,7 @@ import ctypes
 import multiprocessing
 import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pickle import PicklingError
 
@@ -545,3 +546,42 @@ def test_a_vectorised_loss_that_raises():
     with pytest.raises(ZeroDivisionError, match="mine") as caught:
         opened(fails, np.ones(3), vectorized=True)
     assert "2 stacked parameter sets" in caught.value.__notes__[0]
+
+
+class Planted(Exception):
+    """What a loss raises at one of its calls."""
+
+
+@pytest.mark.parametrize("way", ["auto", "python", "workers"])
+def test_a_loss_that_fails_at_any_of_its_calls_changes_nothing(way):
+    """Its parameters and NumPy's generator, from which it draws, are as they were."""
+
+    def attempt(fails_at):
+        p = {"W": np.linspace(-1.0, 1.0, 4).reshape(2, 2), "x": np.array([0.5, 0.0])}
+        right = {"W": np.cos(p["W"]), "x": 2 * p["x"]}
+        kept, calls = {name: a.copy() for name, a in p.items()}, 0
+
+        def loss(p):
+            nonlocal calls
+            calls += 1
+            drawn = 0.0 if way == "workers" else np.random.random()  # noqa: NPY002
+            if calls == fails_at:
+                raise Planted
+            return np.sum(np.sin(p["W"])) + np.sum(p["x"] ** 2) + 0.0 * drawn
+
+        state = np.random.get_state()[2]  # noqa: NPY002
+        with ExitStack() as stack:
+            options = {} if way == "auto" else {"engine": way}
+            if way == "workers":
+                options = {"workers": stack.enter_context(ThreadPoolExecutor(1))}
+            with suppress(Planted):
+                report = fg.check_gradient(loss, p, right, **options)
+                assert report.verdict in ("correct", "undecided")
+        assert np.random.get_state()[2] == state  # noqa: NPY002
+        for name, a in kept.items():
+            np.testing.assert_array_equal(p[name], a)
+        return calls
+
+    count = attempt(0)
+    for fails_at in {1, 2, 3, 5, 8, 13, *range(count - 2, count + 1)}:
+        attempt(fails_at)

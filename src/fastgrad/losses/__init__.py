@@ -32,7 +32,7 @@ from fastgrad.losses.engines import Options, as_program, make_losses, trace
 from fastgrad.losses.interface import OF_LOSS, OUTSIDE, Losses, add_note, keep_signs
 from fastgrad.losses.program import CompiledLosses
 from fastgrad.losses.progress import Progress
-from fastgrad.losses.randomness import GlobalGenerator
+from fastgrad.losses.randomness import global_generator_kept
 from fastgrad.losses.reduction import Reduction, grads_of
 
 __all__ = [
@@ -40,13 +40,13 @@ __all__ = [
     "OUTSIDE",
     "CompiledLosses",
     "Crew",
-    "GlobalGenerator",
     "Losses",
     "Options",
     "Progress",
     "Reduction",
     "add_note",
     "as_program",
+    "global_generator_kept",
     "grads_of",
     "keep_signs",
     "make_losses",

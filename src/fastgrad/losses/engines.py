@@ -23,6 +23,7 @@ from fastgrad.losses.program import OUT_OF_MEMORY, CompiledLosses
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.proof import compile_losses
 from fastgrad.losses.python import PythonLosses
+from fastgrad.losses.randomness import global_generator_kept
 from fastgrad.losses.remedies import remedy
 from fastgrad.losses.vectorized import VectorizedLosses
 from fastgrad.losses.workers import SentProgram, WorkersLosses
@@ -127,7 +128,7 @@ def make_losses(
     if progress is not None:
         flag("progress", progress)
     number("nondet_rtol", nondet_rtol, least=0)
-    with claimed(params):
+    with claimed(params), global_generator_kept():
         losses = _make(
             with_arguments(loss, args, kwargs),
             Nest(params, blocks=blocks),

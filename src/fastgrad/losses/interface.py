@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from fastgrad._arrays import Flags, Index
 from fastgrad.losses.progress import Progress
-from fastgrad.losses.randomness import GlobalGenerator
 from fastgrad.losses.reduction import Reduction
 from fastgrad.params import Nest, Vector
 
@@ -103,7 +102,6 @@ class Losses(abc.ABC):
         self.progress = progress
         self.theta: Vector = nest.join(nest.leaves)
         self.evaluations = 0
-        self._generator = GlobalGenerator()
         self._open()
 
     def _open(self) -> None:  # noqa: B027 (some need nothing of the function at first)
@@ -218,7 +216,6 @@ class Losses(abc.ABC):
         self.progress.close()
         if kind is None:  # what a model keeps of its last call is that of theta
             self.evaluate()
-        self._generator.put_back()
 
     def _count(self, evaluations: int) -> None:
         self.evaluations += evaluations
@@ -250,7 +247,6 @@ class Substitute(Losses):
         self.theta, self.base, self.seconds = here.theta, here.base, here.seconds
         self.returns_grads, self.responds = here.returns_grads, here.responds
         self.evaluations = here.evaluations
-        self._generator = here._generator
 
     @property
     def raised(self) -> Exception | None:  # type: ignore[override]

@@ -6,18 +6,19 @@ nobody can tell their draws from those of the loss.
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 
-class GlobalGenerator:
-    """NumPy's global generator as it is now, to be put back after the check."""
-
-    def __init__(self) -> None:
-        self._state: Any = np.random.get_state()  # noqa: NPY002
-
-    def put_back(self) -> None:
-        """Put it back, unless there are other threads, which may have drawn from it."""
+@contextmanager
+def global_generator_kept() -> Iterator[None]:
+    """Put it back afterwards, unless other threads may have drawn from it, too."""
+    state: Any = np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
         if threading.active_count() == 1:
-            np.random.set_state(self._state)  # noqa: NPY002
+            np.random.set_state(state)  # noqa: NPY002

@@ -97,7 +97,8 @@ class WorkersLosses(Substitute):
             tried = silent[positions[: self._untried[b]]]
             self._untried[b] -= len(tried)
             self.evaluations += len(tried)
-            if np.any(self.here.at_entries(index[tried], value[tried])[0]):
+            here, _ = self.here.at_entries(index[tried], value[tried])
+            if here[np.isfinite(here)].any():
                 raise ValueError(
                     f"`loss` cannot be used with workers: it reads {self.nest.names[b]}"
                     " not from its argument but where it is kept, and workers have "
