@@ -1,5 +1,6 @@
 """Iterative solvers and adaptive integrators inside the loss."""
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.integrate import quad, solve_ivp
@@ -324,3 +325,71 @@ def test_a_solver_that_another_piece_feeds_is_seen(rng, monkeypatch):
     grads = np.append(3.0 * x[:-1], meant(fixed_point, 0.7))
     report = fg.check_gradient(loss, x, grads)
     assert {entry.index for entry in report.wrong} == {(k,) for k in range(4)}
+
+
+def summed(p, _):
+    """The exponential series, until nothing is added."""
+    term, total, k = 1.0, 1.0, 0
+    while abs(term) > 1e-17 * abs(total):
+        k += 1
+        term *= p / k
+        total += term
+    return total
+
+
+def continued_fraction(p, _):
+    """The hyperbolic tangent, by Lentz's method."""
+    f, c, d, k = 1e-30, 1e-30, 0.0, 0
+    while True:
+        numerator, denominator = (p if k == 0 else p * p), 2 * k + 1
+        d = 1 / (denominator + numerator * d)
+        c = denominator + numerator / c
+        f, k = f * c * d, k + 1
+        if abs(c * d - 1) < 1e-15:
+            return f
+
+
+CONVERGED = {
+    "series": (summed, 0.7, np.exp),
+    "continued fraction": (continued_fraction, 0.8, lambda p: 1 - np.tanh(p) ** 2),
+    "newton": (lambda p, _: newton(p, 1e-14), 2.3, lambda p: 0.5 * p**-0.5),
+    "zeta": (lambda p, _: mpmath.zeta(p), 2.2, lambda p: mpmath.diff(mpmath.zeta, p)),
+    "gamma": (
+        lambda p, _: mpmath.gamma(p),
+        0.7,
+        lambda p: mpmath.gamma(p) * mpmath.psi(0, p),
+    ),
+    "erf": (
+        lambda p, _: mpmath.erf(p),
+        0.4,
+        lambda p: 2 / np.sqrt(np.pi) * np.exp(-p * p),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONVERGED)
+def test_another_number_of_turns_without_a_jump_excuses_nothing(name):
+    """Iterations that converge to the last digits: one per cent is wrong."""
+    function, p, derivative = CONVERGED[name]
+    x = np.array([p, 1.3])
+
+    def loss(x):
+        return float(function(x[0], None) + x[1] ** 2)
+
+    right = np.array([float(derivative(p)), 2.6])
+    assert fg.check_gradient(loss, x, right).verdict == "correct"
+    for factor in (1.01, 0.97):
+        report = fg.check_gradient(loss, x, right * [factor, 1.0])
+        assert [entry.index for entry in report.wrong] == [(0,)]
+
+
+def test_where_an_iteration_may_not_end_it_is_not_asked():
+    """It converges slowly, and from 1.32 on never."""
+
+    def loss(p):
+        return float(fixed_point(p[0], 1e-13) + p[1] ** 2)
+
+    right = np.array([meant(fixed_point, 0.7), 2.6])
+    x = np.array([0.7, 1.3])
+    assert fg.check_gradient(loss, x, right).verdict == "correct"
+    assert fg.check_gradient(loss, x, right * [1.02, 1.0]).verdict == "wrong"

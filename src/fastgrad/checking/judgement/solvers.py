@@ -31,10 +31,13 @@ _REACH = 2.0 ** -np.array([8.0, 5.0, 3.0, 2.0, 1.0])
 _FURTHER = np.array([1.0, 2.0, 4.0])
 _HALVINGS = 30
 _BESIDE = 2.0**-12  # how far from a jump slopes are measured
-# Where else, over which distance, and what is smooth: a polynomial of this degree.
+# Where else, over which distance, and what is smooth: a polynomial of this degree, or
+# of one that leaves so many places over.
 _PLACES = 0.5 * np.cos(np.pi * (np.arange(24) + 0.5) / 24)
 _FINE = 2.0**-18
-_DEGREE = 6
+_DEGREE, _REST = 15, 6
+# Around theta, so far that there are jumps: further away there may be a pole.
+_AROUND, _LEAST = 8.0, 2.0**-4
 _PLAUSIBLE = 0.2  # of the largest change: what is off by more is no tolerance
 _TRIED = 3  # entries along which a jump is looked for
 _SECONDS = 0.2  # a loss that takes longer is not watched line by line
@@ -111,7 +114,11 @@ def find_jumps(losses: Losses, direction: Array) -> list[Jump]:
     reaches = outward * np.concatenate([_REACH, further]), -outward * _REACH
     found = [_next_jump(losses, direction, here, reach) for reach in reaches]
     jumps = [jump for jump in found if jump is not None]
-    uneven = _unevenness(losses, direction) if jumps else 0.0
+    if not jumps:
+        return []
+    nearest = min(jump.distance for jump in jumps)
+    places = _PLACES * np.clip(_AROUND * nearest, _LEAST, 1.0)
+    uneven = _unevenness(losses, direction, places, _LONGER * here.events)
     return [replace(jump, share=max(jump.share, uneven)) for jump in jumps]
 
 
@@ -154,23 +161,29 @@ def _change(
     with np.errstate(all="ignore"):
         slopes = np.array([one - before, after - other, (ahead - behind) / 2])
         share = abs(slopes[0] - slopes[1]) / np.abs(slopes).max()
-    return float(abs(other - one)), float(share) if np.isfinite(share) else 0.0
+        rise = (slopes[0] + slopes[1]) / 2 * abs(far - near) / _BESIDE
+    size = abs(other - one - rise)  # what a smooth loss changes by is no jump
+    return float(size), float(share) if np.isfinite(share) else 0.0
 
 
-def _unevenness(losses: Losses, direction: Array) -> float:
-    """Return which share of the slope is no smooth function along a direction."""
+def _unevenness(losses: Losses, direction: Array, places: Array, most: float) -> float:
+    """Return which share of the slope is no smooth function along a direction.
+
+    Seen at places where the function ends after so many events.
+    """
+    ends = [bool(_run(losses, direction, t, most)) for t in places.tolist()]
+    places = places[ends]
     ahead, behind = (
-        _rises(losses, direction, _PLACES + step) for step in (_FINE, -_FINE)
+        _rises(losses, direction, places + step) for step in (_FINE, -_FINE)
     )
     known = np.isfinite(ahead) & np.isfinite(behind)
-    if np.count_nonzero(known) <= 2 * _DEGREE:
+    slopes, places = (ahead - behind)[known], places[known]
+    degree = min(_DEGREE, len(places) - 1 - _REST)
+    if degree < 1 or not slopes.any():
         return 0.0
-    slopes, places = (ahead - behind)[known], _PLACES[known]
-    smooth = np.polynomial.Chebyshev.fit(places, slopes, _DEGREE)
-    largest = float(np.abs(slopes).max())
-    return (
-        2 * float(np.abs(slopes - smooth(places)).max()) / largest if largest else 0.0
-    )
+    smooth = np.polynomial.Chebyshev.fit(places, slopes, degree)
+    rest = float(np.abs(slopes - smooth(places)).max() / np.abs(slopes).max())
+    return 2 * rest * float(np.sqrt(len(places) / (len(places) - 1 - degree)))
 
 
 def _rises(losses: Losses, direction: Array, points: Any) -> Array:
