@@ -272,7 +272,8 @@ class Backward:
             constants |= node.op == "place"  # into what was there
             for x in node.inputs:
                 if not x.active:
-                    constants |= self.known.lacks(x)
+                    # One number all over, too: zeros that stand for a gradient.
+                    constants |= x.size > 1 and not self.known.has(x.value)
                 elif not x.inputs or x in own or repair.moved.get(x, x) in self.known:
                     right.add(x)
                 elif x not in seen:
