@@ -72,3 +72,20 @@ def test_a_jacobian_is_not_blamed_on_its_weights():
 
 def hessian(x):
     return fg.numerical_jacobian(gradient, x)
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ([2], "the column of x[2] is wrong"),
+        ([0, 3], "wrong only in the columns of x at index 0, 3 of axis 0"),
+    ],
+)
+def test_columns_of_a_jacobian_are_no_entries(at, words):
+    def wrong(x):
+        right = jacobian(x)
+        right[:, at] += np.outer(np.arange(6.0), [0.3, 0.7][: len(at)])
+        return right
+
+    text = "".join(cause.message for cause in fg.check_jacobian(f, X, wrong).causes)
+    assert words in text

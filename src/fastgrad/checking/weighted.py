@@ -6,6 +6,7 @@ rows with these weights its gradient: what is wrong with the rows is wrong with 
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,12 @@ from fastgrad.program import of_result
 from fastgrad.reports import Cause, GradientReport
 
 _MOST = 10_000  # inputs: the sum may have to be called for each of them
+#: An entry of the sum of all rows is a column of the matrix.
+_COLUMNS = {
+    r"one entry is wrong, at (\[[\d, ]+\])": r"the column of x\1 is wrong",
+    r"wrong only at (\[[\d, ]+\])": r"wrong only in the column of x\1",
+    r"wrong only at index": "wrong only in the columns of x at index",
+}
 _TRANSPOSED = 1e-6  # of the largest entry: how well the transposed one has to fit
 
 
@@ -101,4 +108,6 @@ def _renamed(cause: Cause, block: str, word: str) -> Cause:
     message = cause.message.replace(" in params", f" in {block}")
     message = message.replace(" of params", f" of {block}")
     message = message.replace("`grads", f"`{word}").replace("`-grads", f"`-{word}")
+    for entries, columns in _COLUMNS.items():
+        message = re.sub(entries, columns, message)
     return dataclasses.replace(cause, blocks=(block,), message=message)
