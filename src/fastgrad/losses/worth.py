@@ -17,7 +17,8 @@ _TIMES, _MARGIN = 2, 0.25
 
 #: Seconds that a whole check may lose with a program.
 _TRIFLE = 3e-3
-_TRIED = 16
+#: Entries that say how long one takes; calls of Python take long enough for a few.
+_TRIED, _CALLED = 16, 4
 
 
 def patience(losses: Losses) -> float:
@@ -44,7 +45,8 @@ def pays(compiled: CompiledLosses) -> bool:
 def _measured(compiled: CompiledLosses) -> tuple[float, float]:
     """Seconds of a bundle of one entry; the share of entries that the program keeps."""
     theta, size = compiled.theta, compiled.nest.size
-    entry = np.random.default_rng(2).integers(size, size=min(size, _TRIED))
+    most = _CALLED if compiled.program.opaque else _TRIED
+    entry = np.random.default_rng(2).integers(size, size=min(size, most))
     delta = 1e-4 * (np.abs(theta[entry]) + 1)
     began = time.thread_time()
     difference, _ = compiled.program.at_entries(entry, delta, num_threads=1)

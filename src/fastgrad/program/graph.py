@@ -140,6 +140,17 @@ def value_of(
     Of the same shapes, unless it is elementwise; or with the integers and the shape
     that are those of others.
     """
+    with np.errstate(all="ignore"):
+        return _value_of(node, inputs, ints, shape)
+
+
+def _value_of(
+    node: Node,
+    inputs: Sequence[NDArray[np.float64]],
+    ints: tuple[int, ...] | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> NDArray[np.float64]:
+    """See `value_of`; warns where numbers overflow."""
     ints = node.ints if ints is None else ints
     if not inputs:
         value = node.value
@@ -150,8 +161,7 @@ def value_of(
     elif node.op == "place":  # what lies between the inputs is in the value
         value = ops.place(inputs, node.ints, node.value)
     else:
-        with np.errstate(all="ignore"):
-            value = ops.PRIMITIVES[node.op].evaluate(inputs, ints)
+        value = ops.PRIMITIVES[node.op].evaluate(inputs, ints)
     return np.asarray(value, dtype=np.float64, order="C")
 
 
@@ -161,11 +171,19 @@ def elsewhere(
     parameters: Mapping[Node, NDArray[np.float64]],
 ) -> NDArray[np.float64]:
     """The value of a node where the parameters have others; inputs before outputs."""
+    return values_at(nodes, parameters)[result]
+
+
+def values_at(
+    nodes: Sequence[Node], parameters: Mapping[Node, NDArray[np.float64]]
+) -> dict[Node, NDArray[np.float64]]:
+    """The values of all that depends on the parameters, where these have others."""
     found = dict(parameters)
-    for node in nodes:
-        if node.active and node.inputs:
-            found[node] = value_of(node, [known(x, found) for x in node.inputs])
-    return found[result]
+    with np.errstate(all="ignore"):
+        for node in nodes:
+            if node.active and node.inputs:
+                found[node] = _value_of(node, [known(x, found) for x in node.inputs])
+    return found
 
 
 def constant(value: Any, *, own: bool = False) -> Node:

@@ -113,18 +113,24 @@ _MANY = 1 << 14
 def _contract(inputs: Sequence[Array], ints: Sequence[int]) -> Array:
     x, y, out = _labels(tuple(ints))
     one, other = inputs
-    extents = dict(zip((*x, *y), (*one.shape, *other.shape), strict=True))
-    many = math.prod(extents.values()) > _MANY
+    many = _are_many(one, x, other, y)
     return np.asarray(_einsum(one, x, other, y, out, optimize=many))
+
+
+def _are_many(one: Array, x: Sequence[int], other: Array, y: Sequence[int]) -> bool:
+    extents = dict(zip((*x, *y), (*one.shape, *other.shape), strict=True))
+    return bool(math.prod(extents.values()) > _MANY)
 
 
 def _contract_derivative(
     g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
 ) -> tuple[Array, Array]:
     x, y, o = contraction_labels(ints)
+    one, other = inputs
+    many = _are_many(one, x, other, y)
     return (
-        _einsum(g, o, inputs[1], y, x, optimize=True),
-        _einsum(g, o, inputs[0], x, y, optimize=True),
+        _einsum(g, o, other, y, x, optimize=many),
+        _einsum(g, o, one, x, y, optimize=many),
     )
 
 

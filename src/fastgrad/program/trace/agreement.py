@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.program.graph import Node, digest, known, value_of
+from fastgrad.program.graph import Node, digest, known, values_at
 from fastgrad.program.primitives import ops
 from fastgrad.program.trace.tracing import Graph
 
@@ -142,10 +142,8 @@ def at_parameters(
 
     None where the loss would have gone another way there.
     """
-    found = dict(zip(recorded.parameters, parameters, strict=True))
-    for node in recorded.nodes:
-        if node.active and node.inputs:
-            found[node] = value_of(node, [known(x, found) for x in node.inputs])
+    there = zip(recorded.parameters, parameters, strict=True)
+    found = values_at(recorded.nodes, dict(there))
     same = all(np.array_equal(found[node], node.value) for node in recorded.guards)
     return found if same else None
 
