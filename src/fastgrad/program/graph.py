@@ -154,6 +154,8 @@ def _value_of(
     ints = node.ints if ints is None else ints
     if not inputs:
         value = node.value
+    elif node.op == "view" and not node.shape and not shape:
+        value = inputs[0][tuple(ints[: inputs[0].ndim])]
     elif node.op == "view":
         value = ops.view_of(inputs[0], ints, node.shape if shape is None else shape)
     elif node.op == "reshape":
@@ -221,8 +223,15 @@ def apply(
     value: NDArray[np.float64] | None = None,
 ) -> Node:
     """Record one primitive; `value` where it does not follow from the ints."""
+    told, trace = outermost.get(), current_trace.get()
     if value is None:
-        value = _evaluated(op, [x.value for x in inputs], ints)
+        evaluate = ops.PRIMITIVES[op].evaluate
+        values = [x.value for x in inputs]
+        if trace is None:  # which is quiet throughout
+            with np.errstate(all="ignore"):
+                value = evaluate(values, ints)
+        else:
+            value = evaluate(values, ints)
     value = np.asarray(value, dtype=np.float64)
     if value.ndim:
         if not value.flags.c_contiguous:
@@ -230,19 +239,11 @@ def apply(
         if value.ndim > MAX_NDIM:
             raise TraceError(f"makes an array of {value.ndim} axes; at most {MAX_NDIM}")
     active = any([x.active for x in inputs])
-    told, trace = outermost.get(), current_trace.get()
     source = None if told or trace is None else trace.source
     label = told[0] if told else label
     return Node(
         op, tuple(inputs), tuple(ints), value, label, source or calling_line(), active
     )
-
-
-def _evaluated(op: str, values: list[Any], ints: Sequence[int]) -> Any:
-    if current_trace.get() is not None:  # which is quiet throughout
-        return ops.PRIMITIVES[op].evaluate(values, ints)
-    with np.errstate(all="ignore"):
-        return ops.PRIMITIVES[op].evaluate(values, ints)
 
 
 def topological(

@@ -106,6 +106,7 @@ def _rearranged(x: Node, function: Callable[[Any], Any], label: str) -> Node:
 
 #: Kinds of keys that pick boxes, as NumPy's integers do.
 _BASIC = frozenset([int, slice, type(None), type(Ellipsis)])
+_WHOLE = frozenset([int])
 
 
 def index(x: Node, key: Any, label: str) -> Node:
@@ -114,6 +115,10 @@ def index(x: Node, key: Any, label: str) -> Node:
         element = x.value[key]
         return graph.view(x, (key % len(x.value),), (), (), label, element)
     key = key if isinstance(key, tuple) else (key,)
+    if len(key) == x.value.ndim and _WHOLE.issuperset(map(type, key)):
+        element = x.value[key]
+        at = [k % n for k, n in zip(key, x.shape, strict=True)]
+        return graph.view(x, at, (), (), label, element)
     if not all([type(k) in _BASIC or isinstance(k, np.integer) for k in key]):
         return _index_arrays(x, key, label)
     n_given = sum(k is not None and k is not Ellipsis for k in key)

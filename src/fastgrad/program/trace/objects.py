@@ -99,6 +99,9 @@ def set_attribute(
 def item(recording: Recording, site: Any, of: Any, key: Any) -> Any:
     """``of[key]``."""
     kind = type(of)
+    if kind is Traced and is_settled(key) and of.live:
+        recording.locate(site)
+        return number(of.at(key))
     if kind is np.ndarray:
         of = recording.lift(of)
         if type(of) is np.ndarray:

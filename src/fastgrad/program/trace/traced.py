@@ -260,13 +260,14 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
         if not self.live:
             return self._data("reading")[plain(key)]
         if is_settled(key):
-            return self._at(key, basic=True)
+            return self.at(key)
         if type(key) is Traced and key.dtype.kind == "i" and _orders(key, len(self)):
             return Traced(sorting.at(self.node, key.node, "[...]"), self.dtype)
         key = settled_key(key)
-        return self._at(key, basic=is_basic(key))
+        return self.at(key, basic=is_basic(key))
 
-    def _at(self, key: Any, *, basic: bool) -> Traced:
+    def at(self, key: Any, *, basic: bool = True) -> Traced:
+        """Its elements at a key that nothing traced is in."""
         if self._memory is not None and self._memory.version:
             positions = self.positions[key]
             node = self._memory.read(np.asarray(positions))
