@@ -126,11 +126,16 @@ def _scaled_terms(result: Node) -> set[Node]:
 
 
 def _is_of_norm(nodes: Sequence[Node]) -> bool:
-    """Whether one parameter and numbers alone go in, entry by entry, or one number."""
+    """Whether one parameter and numbers alone go in, entry by entry."""
     given = [n for n in nodes if not n.inputs]
     parameters = [n for n in given if n.op == "parameter"]
     return (
         len(parameters) == 1
         and all(n.active or n.size == 1 for n in given)
-        and all(n.op in _OF_NORMS or n.size == 1 for n in nodes if n.inputs)
+        and all(n.op in _OF_NORMS or _is_product(n) for n in nodes if n.inputs)
     )
+
+
+def _is_product(node: Node) -> bool:
+    """Whether it is an inner product."""
+    return node.op == "contract" and node.size == 1
