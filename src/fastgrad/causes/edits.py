@@ -8,7 +8,7 @@ first, and the length of an edit's description is the logarithm of its number th
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,42 +16,19 @@ from numpy.typing import NDArray
 from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.indices import index_edits
 from fastgrad.causes.kinds import expression_edits
-from fastgrad.causes.operands import Operands
+from fastgrad.causes.operands import substitutes
 from fastgrad.causes.patterns import is_statistic
 from fastgrad.causes.reverse import Reverse, stretched
-from fastgrad.causes.sites import New, Site
+from fastgrad.causes.sites import Edit, Site
 from fastgrad.causes.words import WHAT
 from fastgrad.program import Node
 
 Array = NDArray[np.float64]
 _HUGE = 300_000  # entries of arrays that are left as they are
-_OF_MATRICES = ("solve", "det", "logabsdet")
 _MASKS = 8  # of one shape, that are tried
 
 
-class Edit(NamedTuple):
-    """What may stand at a site.
-
-    ``new`` is, of a node and what comes down to it, what stands there; ``{op}`` in the
-    text stands for the operation. ``free`` is "factor" if a number may be wrong too,
-    "named" if one that is known, "step" if any multiple of the change is the same
-    mistake; ``odd`` are bits by which it is further fetched than its place tells.
-    """
-
-    code: str
-    text: str
-    new: New
-    free: str = ""
-    odd: float = 0.0
-
-
 Kind = Callable[[Reverse, Site], Iterator[Edit]]
-
-
-def _expressions(reverse: Reverse, site: Site) -> Iterator[Edit]:
-    """The rule with a part left out, exchanged, repeated, or another function's."""
-    for code, text, new, scaled in expression_edits(site.rules or {}):
-        yield Edit(code, text, new, "factor" if scaled else "")
 
 
 def _arranged(reverse: Reverse, site: Site) -> Iterator[Edit]:
@@ -89,37 +66,6 @@ def _where(on: Array, n: Node, g: Array) -> Array:
     return g * on
 
 
-def _another(reverse: Reverse, site: Site) -> Iterator[Edit]:
-    """Another array of the program."""
-    if reverse.operands is None:
-        reverse.operands = Operands(reverse)
-    if site.role == "rule":
-        if site.node.op in _OF_MATRICES:
-            for text, name, put in reverse.operands.symbols(site):
-                new = partial(_sent, site.rules, name, put)
-                yield Edit("local_derivative", text, new)
-        return
-    for text, code, put in reverse.operands.substitutes(site):
-        # Most unlikely are values that have nothing to do with each other.
-        odd = 2.0 if code == "upstream" else 0.0
-        free = "" if site.role == "operand" else "named"
-        yield Edit(code, text, partial(_put, put), free, odd)
-
-
-def _put(put: dict[Node, Array], n: Node, g: Array) -> Array:
-    return put[n]
-
-
-def _sent(rules: Any, name: str, put: dict[Node, Array], n: Node, g: Array) -> Any:
-    return rules[n].sent.compute({"g": g, name: put[n]})
-
-
-def _moved(reverse: Reverse, site: Site) -> Iterator[Edit]:
-    """Rows, windows, paddings and maxima whose gradient goes elsewhere."""
-    for code, text, new in index_edits(reverse, site):
-        yield Edit(code, text, new)
-
-
 def _updated(reverse: Reverse, site: Site) -> Iterator[Edit]:
     """The other factor after a step along the gradient."""
     i = site.i
@@ -137,12 +83,12 @@ def _updated(reverse: Reverse, site: Site) -> Iterator[Edit]:
 #: By role of the site; the plainer kinds before the odder ones.
 LEVELS: tuple[dict[str, tuple[Kind, ...]], ...] = (
     {},
-    {"rule": (_expressions,), "sent": (_moved,), "upstream": (_upstream,)},
+    {"rule": (expression_edits,), "sent": (index_edits,), "upstream": (_upstream,)},
     {
         "sent": (_arranged,),
         "operand": (_arranged, _updated),
         "edge": (_arranged,),
         "upstream": (_arranged,),
     },
-    dict.fromkeys(("rule", "operand", "edge", "upstream"), (_another,)),
+    dict.fromkeys(("rule", "operand", "edge", "upstream"), (substitutes,)),
 )

@@ -23,6 +23,8 @@ _LEFT = 1e-3
 _ROUNDINGS, _EQUAL, _MEASURED = 32, 1e-9, 3e-6
 #: Entries by which a guess about a block is known; and with which one stands alone.
 _FEW, _MANY = 3, 1000
+#: Bits from which on a guess is only taken for want of another.
+_ODD = 9.0
 
 
 _PIECE = 2**15  # entries that are compared at once
@@ -161,6 +163,15 @@ class Guess:
     # The operations that send something else, and what, if it is about some.
     edited: dict[Any, Any] = field(default_factory=dict)
     rivals: list[str] = field(default_factory=list)  # codes that give the same numbers
+
+
+def explained(guesses: Iterable[Guess], wrong: Iterable[int]) -> bool:
+    """Whether a guess explains all that is wrong, and is not odd."""
+    blocks = set(wrong)
+    return any(
+        one.bits < _ODD and not one.against and blocks <= one.blocks.keys()
+        for one in guesses
+    )
 
 
 @dataclass

@@ -9,25 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.reverse import Reverse, elementwise, stretched
-from fastgrad.causes.sites import New, Site
+from fastgrad.causes.sites import Edit, New, Site
 from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
-#: Cause code, words, and what is sent instead.
-Move = tuple[str, str, New]
 
 
-def index_edits(reverse: Reverse, site: Site) -> Iterator[Move]:
-    """Yield the edits of where an operation sends its gradient."""
+def index_edits(reverse: Reverse, site: Site) -> Iterator[Edit]:
+    """Rows, windows, paddings and maxima whose gradient goes elsewhere."""
     if elementwise(site.node):
         yield from _summed(site)
     elif site.node.op == "take":
         for how, write in _REPEATED:
-            yield "duplicate_index", how, _by_row(write)
+            yield Edit("duplicate_index", how, _by_row(write))
         others = rows_of(reverse.nodes, site.node) if len(site.nodes) == 1 else ()
         for rows in others:
             how = "what {op} sends down goes to the rows that another operation takes"
-            yield "layout", how, partial(_to_rows, rows)
+            yield Edit("layout", how, partial(_to_rows, rows))
     for code, text, ints in _OTHER_INTS.get(site.node.op, lambda site: ())(site):
 
         def part(n: Node, g: Array, ints: Any = ints) -> Any:
@@ -35,7 +33,7 @@ def index_edits(reverse: Reverse, site: Site) -> Iterator[Move]:
             rule = ops.PRIMITIVES[n.op].derivative
             return rule(g, n.value, inputs, ints(n))[site.i or 0]
 
-        yield code, text, part
+        yield Edit(code, text, part)
 
 
 # ---- rows taken several times, whose gradients are to be added -----------------------
@@ -153,7 +151,7 @@ _OTHER_INTS: dict[str, Callable[[Site], Iterator[_Other]]] = {
 # ---- sums ----------------------------------------------------------------------------
 
 
-def _summed(site: Site) -> Iterator[Move]:
+def _summed(site: Site) -> Iterator[Edit]:
     """What is sent to a repeated input is summed over other axes than the repeated."""
     node, i = site.node, site.i or 0
     x, axes = node.inputs[i], stretched(node, i)
@@ -170,4 +168,4 @@ def _summed(site: Site) -> Iterator[Move]:
                 return full.sum(axis=chosen).reshape(n.inputs[i].shape)
 
             text = f"what {{op}} sends down is summed over axes {chosen}, not {axes}"
-            yield "reduction", text, part
+            yield Edit("reduction", text, part)

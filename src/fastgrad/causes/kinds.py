@@ -16,8 +16,9 @@ import numpy as np
 
 from fastgrad.causes.expressions import Expression, call, symbol
 from fastgrad.causes.patterns import is_statistic
-from fastgrad.causes.reverse import elementwise, is_mask
+from fastgrad.causes.reverse import Reverse, elementwise, is_mask
 from fastgrad.causes.rules import FUNCTIONS, Rule, later, slope_of
+from fastgrad.causes.sites import Edit, Site
 from fastgrad.program import Node, ops
 
 #: A kind, and what stands there instead.
@@ -280,10 +281,9 @@ def _is_of_choice(op: str, kind: str, part: Expression | None) -> bool:
 # ---- edits ---------------------------------------------------------------------------
 
 
-def expression_edits(
-    found: Mapping[Node, Rule],
-) -> Iterator[tuple[str, str, Callable[[Node, Any], Any], bool]]:
-    """Yield the edits of what an operation sends, the same in all turns of a loop."""
+def expression_edits(reverse: Reverse, site: Site) -> Iterator[Edit]:
+    """The rule with a part left out, exchanged, repeated, or another function's."""
+    found = site.rules or {}
     if len(found) == 1:  # one by one, so that few arrays are kept
         ((node, rule),) = found.items()
         for key, edit in _edits(rule):
@@ -295,7 +295,7 @@ def expression_edits(
         yield from _unless_due(found[n], each[n][key], found, each, key)
 
 
-def _unless_due(rule: Rule, edit: Named, *where: Any) -> Iterator[Any]:
+def _unless_due(rule: Rule, edit: Named, *where: Any) -> Iterator[Edit]:
     """The edit, unless it gives what is due, or that by a number where any may be."""
     made, due = edit.sent.value.ravel(), rule.sent.value.ravel()
     scaled = edit.scaled
@@ -304,7 +304,8 @@ def _unless_due(rule: Rule, edit: Named, *where: Any) -> Iterator[Any]:
             return
         alike = (made @ due) ** 2 >= (1 - 1e-12) * (made @ made) * (due @ due)
         scaled = scaled and not alike
-    yield edit.code, edit.text, partial(_computed, *where), scaled
+    new = partial(_computed, *where)
+    yield Edit(edit.code, edit.text, new, "factor" if scaled else "")
 
 
 def _computed(

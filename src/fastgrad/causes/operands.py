@@ -5,21 +5,33 @@ those of the turn before and after. What it means depends on what they are.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.readings import Point, Reading, Readings
 from fastgrad.causes.reverse import Reverse
-from fastgrad.causes.sites import Site, independent
+from fastgrad.causes.sites import Edit, Site, independent
 from fastgrad.program import Node
 
 Array = NDArray[np.float64]
 _STEPS = 4  # between values that are mixed up
 #: Operations that hand their gradient down as it is.
 _IDENTITIES = ("add", "reshape", "view")
-#: Words, code, and what stands there in each turn of a loop.
-Substitute = tuple[str, str, dict[Node, Array]]
+#: Operations of which any part of the rule may be another array.
+_OF_MATRICES = ("solve", "det", "logabsdet")
+
+
+def substitutes(reverse: Reverse, site: Site) -> Iterator[Edit]:
+    """Another array of the program."""
+    if reverse.operands is None:
+        reverse.operands = Operands(reverse)
+    if site.role != "rule":
+        yield from reverse.operands.whole(site)
+    elif site.node.op in _OF_MATRICES:
+        yield from reverse.operands.symbols(site)
 
 
 class Operands:
@@ -40,31 +52,31 @@ class Operands:
                 put = dict(zip(nodes, arrays, strict=True))
                 yield one, self._readings.called(one) + at, put
 
-    def symbols(self, site: Site) -> Iterator[Substitute]:
-        """Yield words, a symbol of an operation's rule, and what stands for it."""
+    def symbols(self, site: Site) -> Iterator[Edit]:
+        """Yield what may stand for a symbol of an operation's rule."""
         rules = site.rules or {}
         parts = [t for _, t in rules[site.node].sent.parts()]
         named = {t.name: t.shape for t in parts if t.name not in ("", "g")}
         for name, shape in named.items():
             for _, called, put in self._of((shape,) * len(rules), list(rules)):
                 text = f"the derivative of {{op}} uses {called} where {name} is due"
-                yield text, name, put
+                yield Edit("local_derivative", text, partial(_sent, rules, name, put))
 
-    def substitutes(self, site: Site) -> Iterator[Substitute]:
-        """Yield words, code and what stands at a site instead of what is due."""
+    def whole(self, site: Site) -> Iterator[Edit]:
+        """Yield what may stand at a site instead of what is due."""
         due = [site.due(n, self._reverse.gradient[n]) for n in site.nodes]
         for one, called, put in self._of([a.shape for a in due], site.nodes):
-            code = self._code(site, one)
+            code, new = self._code(site, one), partial(_put, put)
             if site.role == "operand":
-                instead = f"the derivative of {{op}} uses {called}"
-                yield f"{instead} where its other operand is due", code, put
-            elif one.role != "gradient":
+                text = f"the derivative of {{op}} uses {called}"
+                yield Edit(code, f"{text} where its other operand is due", new)
+            elif one.role != "gradient":  # values that have nothing to do with it
                 text = f"{{op}} is handed {called} in place of the gradient from above"
-                yield text, code, put
+                yield Edit(code, text, new, "named", 2.0)
             elif code:
                 text = f"{called} is used where that of {{op}} is due"
                 more = ": not all that uses it is counted" * (code == "accumulation")
-                yield text + more, code, put
+                yield Edit(code, text + more, new, "named")
 
     def _code(self, site: Site, one: Reading) -> str:
         """What it means that an array is taken for what is due; "" if nothing."""
@@ -94,3 +106,11 @@ class Operands:
                 if way[-1] is above:
                     return way[1:]
         return None
+
+
+def _put(put: dict[Node, Array], n: Node, g: Array) -> Array:
+    return put[n]
+
+
+def _sent(rules: Any, name: str, put: dict[Node, Array], n: Node, g: Array) -> Any:
+    return rules[n].sent.compute({"g": g, name: put[n]})

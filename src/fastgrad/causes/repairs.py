@@ -7,15 +7,13 @@ gradient there: a repair is shown, not supposed.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.codes import OF_VALUES, at_statistic, is_complex, is_entry
-from fastgrad.causes.evidence import Evidence, Guess
-from fastgrad.causes.known import Known
+from fastgrad.causes.evidence import Evidence, Guess, explained
 from fastgrad.causes.lines import PIECES, Backward, Located, Place, Repair, alike
 from fastgrad.causes.points import SecondPoint
 from fastgrad.causes.probes import NOBODYS
@@ -27,18 +25,8 @@ from fastgrad.program import Node, Source, topological, value_of
 
 Array = NDArray[np.float64]
 
-_ODD = 9.0  # bits from which on something plainer is looked for
 _BENT = 2.0  # bits of a sign within a function
 _ELSEWHERE = 4.0  # bits of an edit that is not where the mistake is bounded
-
-
-class Correction(NamedTuple):
-    """An edit that makes blocks right, and what is left of them."""
-
-    edit: Edit
-    line: Source
-    blocks: dict[int, float]
-    against: int
 
 
 class Search:
@@ -47,30 +35,33 @@ class Search:
     Parameters
     ----------
     code : Code
-    known : Known
+    located : Located
+        With the code.
     evidence : Evidence
     budget : Budget
 
     Attributes
     ----------
-    found : list of Correction
+    found : list of Guess
     """
 
     def __init__(
-        self, code: Code, known: Known, evidence: Evidence, budget: Budget
+        self, code: Code, located: Located, evidence: Evidence, budget: Budget
     ) -> None:
-        self.code, self.known, self.budget = code, known, budget
+        assert located.backward is not None
+        self.code, self.budget = code, budget
+        self.known, self._places = located.backward.known, located.places
         leads = code.leads
         # What a framework computes by itself has no place in the user's code.
         nodes = [n for n in code.nodes if n.source.site or not n.inputs]
         self.groups = alike(nodes, *PIECES, lambda n: (n.source.site, leads[n]))
         self._complex = {n.source for n in code.nodes if is_complex(n)}
         self.readings = Readings(code.points[0], self.groups)
-        self.found: list[Correction] = []
+        self.found: list[Guess] = []
         self._due: set[Node] = set()
         some = [*code.nodes, *code.points[0].reverse.nodes]
         self._takes = [n for n in some if n.op == "take"]
-        self._other = other = Substitutes(evidence, known, self.readings)
+        self._other = other = Substitutes(evidence, self.known, self.readings)
         self._kinds: list[Kind] = [self._plain, other.numbers, other.operands]
         self._kinds += [other.elements]
         self._odder: list[Kind] = [other.factors, other.systems, other.terms]
@@ -114,10 +105,7 @@ class Search:
     @property
     def is_explained(self) -> bool:
         """Whether something plain explains all that is wrong."""
-        return any(
-            one.edit.bits < _ODD and self.code.wrong <= one.blocks.keys()
-            for one in self.found
-        )
+        return explained(self.found, self.code.wrong)
 
     def _projected(
         self,
@@ -180,11 +168,23 @@ class Search:
             return
         if blocks:
             edit = self._called(edit, turns)
+            line = edit.line or turns[0].source
+            place, odd = self._placed(edit, line, frozenset(blocks))
+            guess = Guess(edit.code, blocks, edit.text, bits=edit.bits + odd)
             # Of several mistakes those of the loss's program tell each other apart.
-            against = 2 * self.code.spoilt(turns, blocks)
-            self.found.append(
-                Correction(edit, edit.line or turns[0].source, blocks, against)
-            )
+            guess.against, guess.place = 2 * self.code.spoilt(turns, blocks), place
+            self.found.append(guess)
+
+    def _placed(
+        self, edit: Edit, line: Source, blocks: frozenset[int]
+    ) -> tuple[Place, float]:
+        """Where an edit is, and bits if that is not where the mistake is bounded."""
+        bounds = [p for p in self._places if p.blocks & blocks]
+        exact = any(line in p.lines for p in bounds)
+        within = exact or any(line in p.since for p in bounds) or not bounds
+        alone = exact and all(len(p.lines) == 1 for p in bounds)
+        place = Place(blocks, (line,), (), edit.given, edit.inserted and not alone)
+        return place, 0.0 if within else _ELSEWHERE
 
     def _called(self, edit: Edit, turns: Sequence[Node]) -> Edit:
         """The edit with the code that it has at its place."""
@@ -231,7 +231,7 @@ def repairs(
     code = Code(backward.results, [first], backward.wrong)
     if second is not None:
         code.points.append(_there(code, second))
-    search = Search(code, backward.known, evidence, budget)
+    search = Search(code, located, evidence, budget)
 
     def look() -> None:
         some = [_first(located.repairs)] if located.repairs else []
@@ -243,7 +243,7 @@ def repairs(
             search.of_blocks(each)
 
     budget.attempt(look)
-    return [_guess(one, located.places) for one in search.found]
+    return search.found
 
 
 def _there(code: Code, second: SecondPoint) -> Point:
@@ -280,22 +280,3 @@ def _behind(repair: Repair, backward: Backward, code: Code) -> View:
     }
     point = code.points[0]._replace(values=values)
     return View(code.nodes, point, targets, lambda n: moved.get(n, n) in known)
-
-
-def _guess(one: Correction, places: Sequence[Place]) -> Guess:
-    """What is said of a correction, and where."""
-    edit, blocks = one.edit, frozenset(one.blocks)
-    bounds = [p for p in places if p.blocks & blocks]
-    exact = any(one.line in p.lines for p in bounds)
-    within = exact or any(one.line in p.since for p in bounds) or not bounds
-    inserted = edit.inserted and not (exact and all(len(p.lines) == 1 for p in bounds))
-    place = Place(blocks, (one.line,), (), edit.given, inserted)
-    bits = edit.bits + _ELSEWHERE * (not within)
-    return Guess(
-        edit.code,
-        one.blocks,
-        edit.text,
-        bits=bits,
-        against=one.against,
-        place=place,
-    )

@@ -13,16 +13,15 @@ import numpy as np
 from fastgrad.causes.arrangements import cut
 from fastgrad.causes.combinations import Combinations, both
 from fastgrad.causes.compounds import compounds
-from fastgrad.causes.edits import LEVELS, Edit
-from fastgrad.causes.evidence import Array, Evidence, Guess
+from fastgrad.causes.edits import LEVELS
+from fastgrad.causes.evidence import Array, Evidence, Guess, explained
 from fastgrad.causes.probes import NOBODYS, Probes, View
 from fastgrad.causes.reverse import Extra, Reverse
-from fastgrad.causes.sites import Site, independent, sites
+from fastgrad.causes.sites import Edit, Site, independent, sites
 from fastgrad.causes.words import factor_words, part_words
 from fastgrad.program import Node, Part, ops
 
 _NAMED, _UNNAMED = 2.0, 9.0  # bits of a factor
-_ODD = 9.0  # bits from which on a match is only taken for want of another
 _KEPT = (0.0, -1.0, 2.0, 0.5)  # times what is due, in all turns of a loop
 _PARTS, _COMPOUND = 2, 2  # levels
 _PAIR = 8.0  # bits of two edits at once
@@ -63,12 +62,7 @@ class Search:
                 self._over([[b] for b in wrong], 0)
 
     def _explained(self) -> bool:
-        """Whether all that is wrong is explained, and not by something odd only."""
-        wrong = set(self.evidence.wrong)
-        return any(
-            m.bits < _ODD and not m.against and wrong <= set(m.blocks)
-            for m in self.found
-        )
+        return explained(self.found, self.evidence.wrong)
 
     def _wants(self, text: str) -> bool:
         """Whether an edit is looked for."""

@@ -8,7 +8,7 @@ once, and whether an edit of the array may be the error is a dot product.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,22 @@ Array = NDArray[np.float64]
 
 #: Of a node and what comes down to it: what stands there instead.
 New = Callable[[Node, Array], Any]
+
+
+class Edit(NamedTuple):
+    """What may stand at a site.
+
+    ``new`` is, of a node and what comes down to it, what stands there; ``{op}`` in the
+    text stands for the operation. ``free`` is "factor" if a number may be wrong too,
+    "named" if one that is known, "step" if any multiple of the change is the same
+    mistake; ``odd`` are bits by which it is further fetched than its place tells.
+    """
+
+    code: str
+    text: str
+    new: New
+    free: str = ""
+    odd: float = 0.0
 
 
 @dataclass(frozen=True)

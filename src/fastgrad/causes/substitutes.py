@@ -32,6 +32,17 @@ _NAMED = 12.0  # bits of one that is no number of the loss
 _MOVING = ("take", "view", "reshape")
 _ARRAYS, _COMBINED = 6, 64  # that may be others at once; how many ways are tried
 
+#: How an array is combined with a value, in words, and the bits of that.
+Operation = tuple[np.ufunc, str, float]
+_FACTORS: tuple[Operation, ...] = (
+    (np.multiply, "{} is to be multiplied by {}", 1.0),
+    (np.divide, "{} is to be divided by {}", 2.0),
+)
+_TERMS: tuple[Operation, ...] = (
+    (np.add, "{1} is to be added to {0}", 2.0),
+    (np.subtract, "{1} is to be subtracted from {0}", 3.0),
+)
+
 
 class Substitutes:
     """Edits at the turns of an operation, if they give what is due.
@@ -187,53 +198,43 @@ class Substitutes:
 
     def factors(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         """Yield factors that are missing."""
-        name = self.name(turns[0])
-        rows = [view.weight[n] * view.old(n) for n in turns]
-        for reading, power in self._beside(view, turns, rows, (1, -1), 0.0):
-            if reading.role == "gradient":
-                continue
-            due = reading.of(self.readings.point, 0)
-            code = "mask" if is_mask(due) else "local_derivative"
-            how = "multiplied" if power > 0 else "divided"
-            text = f"{name} is to be {how} by {self.called(reading)}"
-            bits = BITS[reading.role] + 1.0 + (power < 0)
-            new = _multiplied(reading, power)
-            yield Edit(code, text, bits, new, reading.nodes, inserted=True)
+        yield from self._missing(view, turns, _FACTORS)
 
     def terms(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         """Yield terms that are missing."""
-        name, old = self.name(turns[0]), view.before(turns)
-        for sign, how in ((1, "added to"), (-1, "subtracted from")):
-            rows = [sign * view.weight[n] for n in turns]
-            for reading, _ in self._beside(view, turns, rows, (1,), old):
-                if reading.role == "gradient":
-                    continue
-                text = f"{self.called(reading)} is to be {how} {name}"
-                bits = BITS[reading.role] + 2.0 + (sign < 0)
-                new = _plus(reading, sign)
-                yield Edit(
-                    "accumulation", text, bits, new, reading.nodes, inserted=True
-                )
+        yield from self._missing(view, turns, _TERMS)
 
-    def _beside(
-        self,
-        view: View,
-        turns: Sequence[Node],
-        rows: Sequence[Array],
-        powers: Sequence[int],
-        base: float,
-    ) -> Iterator[tuple[Reading, int]]:
-        """What may stand beside a value: arrays that go with its shape."""
-        old = view.before(turns)
+    def _missing(
+        self, view: View, turns: Sequence[Node], operations: Sequence[Operation]
+    ) -> Iterator[Edit]:
+        """Yield arrays that go with a value's shape and are to be combined with it."""
+        name, old = self.name(turns[0]), view.before(turns)
         for shapes, (some, stack) in self._of(view, turns).items():
             if not all(map(goes, shapes, (n.shape for n in turns))):
                 continue
-            pairs = zip(rows, shapes, strict=True)
-            row = np.concatenate([ops.unbroadcast(r, s).ravel() for r, s in pairs])
-            for power in powers:
-                new = (stack if power > 0 else 1 / stack) @ row + base
+            for function, how, odd in operations:
+                is_factor = function in (np.multiply, np.divide)
+                rows = [view.weight[n] for n in turns]
+                if is_factor:
+                    rows = [view.weight[n] * view.old(n) for n in turns]
+                pairs = zip(rows, shapes, strict=True)
+                row = np.concatenate([ops.unbroadcast(r, s).ravel() for r, s in pairs])
+                new = (1 / stack if function is np.divide else stack) @ row
+                new = new if is_factor else function(old, new)
                 for k in np.flatnonzero(view.fits(new, old)):
-                    yield some[k], power
+                    if some[k].role != "gradient":
+                        text = how.format(name, self.called(some[k]))
+                        yield self._combined(some[k], function, text, odd)
+
+    def _combined(
+        self, reading: Reading, function: np.ufunc, text: str, odd: float
+    ) -> Edit:
+        code = "accumulation"
+        if function in (np.multiply, np.divide):
+            due = reading.of(self.readings.point, 0)
+            code = "mask" if is_mask(due) else "local_derivative"
+        bits, new = BITS[reading.role] + odd, _with_other(function, reading)
+        return Edit(code, text, bits, new, reading.nodes, inserted=True)
 
     # ---- systems
 
@@ -304,19 +305,11 @@ def _with(i: int, reading: Reading) -> New:
     return new
 
 
-def _multiplied(reading: Reading, power: int) -> New:
-    def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
-        mine, other = own(node, inputs), reading.of(point, k)
-        return mine * other if power > 0 else mine / other
-
-    return new
-
-
-def _plus(reading: Reading, sign: int) -> New:
-    def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
-        return own(node, inputs) + sign * reading.of(point, k)
-
-    return new
+def _with_other(function: np.ufunc, reading: Reading) -> New:
+    """What the operation gives, combined with another array."""
+    return lambda node, inputs, point, k: function(
+        own(node, inputs), reading.of(point, k)
+    )
 
 
 def _solved(numbers: Sequence[int], turned: bool) -> New:
