@@ -1,6 +1,6 @@
 """Numbers that a factor may equal, and that penalties multiply parameters by."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,15 +15,44 @@ _USUAL = [(2.0, "2"), (0.5, "1/2"), (1.0, "1"), (3.0, "3"), (1 / 3, "1/3")]
 _USUAL += [(1.5, "3/2"), (2 / 3, "2/3")]
 
 
-def name_of(factor: float, counts: Mapping[float, str]) -> str | None:
-    """Return what a factor equals, None if nothing known."""
-    if not np.isfinite(factor) or factor == 0:
+class Counts(dict[float, str]):
+    """Numbers a factor may equal, and what: ``{32.0: "32, an axis of z1"}``."""
+
+    def name(self, factor: float) -> str | None:
+        """Return what a factor equals, None if nothing known."""
+        if not np.isfinite(factor) or factor == 0:
+            return None
+        size = abs(factor)
+        for value, name in (*_USUAL, *self._derived()):
+            if abs(size - value) <= 1e-6 * value:
+                return name if factor > 0 else f"-{name}"
         return None
-    size = abs(factor)
-    for value, name in (*_USUAL, *_derived(counts)):
-        if abs(size - value) <= 1e-6 * value:
-            return name if factor > 0 else f"-{name}"
-    return None
+
+    def is_plain(self, factor: float) -> bool:
+        """Whether a factor is 1/2, 2 or one of the counts or its inverse."""
+        known = [value for n in (2.0, *self) for value in (n, 1 / n)]
+        return any(abs(abs(factor) - value) <= 1e-6 * value for value in known)
+
+    def is_written(self, c: float, error: float) -> bool:
+        """Whether people write a number so: three digits, or such over a count."""
+        counts = np.array([1.0, *self])
+        size = np.abs(c) * np.concatenate([counts, 1 / counts])
+        mantissa = size / 10 ** np.floor(np.log10(size))
+        return bool((np.abs(np.round(mantissa, 2) - mantissa) <= error).any())
+
+    def _derived(self) -> Iterator[tuple[float, str]]:
+        for n, name in self.items():
+            yield n, name
+            yield 1 / n, f"1 / {name}"
+        for n, name in self.items():
+            if 1 < n < _MOST_COUNTED and n == round(n):
+                yield n / (n - 1), f"n / (n - 1) for n = {name}"
+                yield (n - 1) / n, f"(n - 1) / n for n = {name}"
+                for power, how in ((0.5, "the root"), (2, "the square")):
+                    yield n**power, f"{how} of {name}"
+                    yield n**-power, f"1 / {how} of {name}"
+                yield n / 2, f"{name}, halved"
+                yield 2 / n, f"2 / {name}"
 
 
 def told(number: float, name: str | None) -> str:
@@ -32,31 +61,10 @@ def told(number: float, name: str | None) -> str:
     return text if name in (None, text) else f"{text}, which is {name}"
 
 
-def is_plain(factor: float, counts: Mapping[float, str]) -> bool:
-    """Whether a factor is 1/2, 2 or one of the counts or its inverse."""
-    known = [value for n in (2.0, *counts) for value in (n, 1 / n)]
-    return any(abs(abs(factor) - value) <= 1e-6 * value for value in known)
-
-
-def _derived(counts: Mapping[float, str]) -> Iterator[tuple[float, str]]:
-    for n, name in counts.items():
-        yield n, name
-        yield 1 / n, f"1 / {name}"
-    for n, name in counts.items():
-        if 1 < n < _MOST_COUNTED and n == round(n):
-            yield n / (n - 1), f"n / (n - 1) for n = {name}"
-            yield (n - 1) / n, f"(n - 1) / n for n = {name}"
-            for power, how in ((0.5, "the root"), (2, "the square")):
-                yield n**power, f"{how} of {name}"
-                yield n**-power, f"1 / {how} of {name}"
-            yield n / 2, f"{name}, halved"
-            yield 2 / n, f"2 / {name}"
-
-
-def counts_of(reverse: Reverse | None, nest: Nest) -> dict[float, str]:
+def counts_of(reverse: Reverse | None, nest: Nest) -> Counts:
     """Return axis lengths and constants of the loss, and what they are."""
     found = _of_parameters(nest) if reverse is None else _of_program(reverse, nest)
-    counts: dict[float, str] = {}
+    counts = Counts()
     for n, name in found:
         if np.isfinite(n) and n not in (0.0, 1.0, 2.0):
             counts.setdefault(float(n), name)

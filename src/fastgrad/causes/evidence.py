@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.counts import counts_of, is_plain, name_of, penalties_of
+from fastgrad.causes.counts import Counts, counts_of, penalties_of
 from fastgrad.causes.measured import Measured, Whole
 from fastgrad.causes.reverse import Reverse, stretched
 from fastgrad.params import Nest
@@ -179,8 +179,7 @@ class Evidence:
     """All blocks, and what is known about the loss."""
 
     blocks: list[Block]
-    # Numbers a factor may equal, and what they are: ``{32.0: "32, an axis of z1"}``.
-    counts: dict[float, str] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
     # What the loss's penalties on parameters multiply these by in their gradients.
     penalties: list[float] = field(default_factory=list)
     exact: bool = False  # whether `right` comes from the program
@@ -215,22 +214,6 @@ class Evidence:
             sizes = [np.nansum(b.off[b.known] ** 2) for b in self.blocks]
         whole = float(np.sum(sizes))
         return float(sum(sizes[b] for b in blocks)) / whole if whole else 0.0
-
-    def factor(self, k: float) -> str | None:
-        """Return what a factor equals, None if nothing known."""
-        return name_of(k, self.counts)
-
-    def is_plain(self, k: float) -> bool:
-        """Whether a factor is 1/2, 2 or one of the counts or its inverse."""
-        return is_plain(k, self.counts)
-
-    def is_written(self, c: float) -> bool:
-        """Whether people write a number so: three digits, or such over a count."""
-        counts = np.array([1.0, *self.counts])
-        size = np.abs(c) * np.concatenate([counts, 1 / counts])
-        mantissa = size / 10 ** np.floor(np.log10(size))
-        off = np.abs(np.round(mantissa, 2) - mantissa)
-        return bool((off <= (1e-9 if self.exact else 1e-5)).any())
 
 
 def _are_equal(values: Array) -> bool:

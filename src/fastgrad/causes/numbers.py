@@ -80,7 +80,7 @@ def _linear(evidence: Evidence, block: Block) -> Iterator[Edit]:
             made, bits = c * block.theta, -4.5 if plain else 5.5
             yield Edit("zero", text, made, undo, bits, "nothing")
         elif abs(k - 1) > 1e-7 and np.any(np.abs(c * block.theta) > block.bar.max()):
-            edit = _times(evidence, block, k, evidence.factor(k))
+            edit = _times(evidence, block, k, evidence.counts.name(k))
             text = edit.text.replace("grads", f"(grads - {c:.6g} * theta)")
             text += f" for the data's part, beside a penalty of {c / (1 - k):.6g}"
             made = edit.made + c * block.theta
@@ -98,13 +98,13 @@ def _begun(evidence: Evidence, block: Block) -> Iterator[Edit]:
             f"every entry is off by {start:.6g}, as if it were added to that, not to 0"
         )
         made, undo = block.right + start, f"`grads - {start:.6g}`: begin with zeros"
-        bits = -3.0 if evidence.factor(start) else 5.0
+        bits = -3.0 if evidence.counts.name(start) else 5.0
         yield Edit("accumulation", text, made, undo, bits, ("begun", round(start, 9)))
 
 
 def _scaled(evidence: Evidence, block: Block, k: float) -> Iterator[Edit]:
     """A factor, unless it is one; near one it is a rounding."""
-    name = evidence.factor(k)
+    name = evidence.counts.name(k)
     if 1e-9 <= abs(k - 1) < 1e-6:
         text = f"`grads / {k:.12g}` matches: it agrees to about "
         text += f"{-np.log10(abs(k - 1)):.0f} digits"
@@ -140,7 +140,7 @@ def _times(evidence: Evidence, block: Block, factor: float, name: str | None) ->
         undo = f"grads * {_number(1 / factor)}"
         words = f"multiply by {_number(1 / factor)}"
     several = int((block.right[block.known] != 0).sum()) > 1
-    bits = 0.5 if name and (several or evidence.is_plain(factor)) else 10.5
+    bits = 0.5 if name and (several or evidence.counts.is_plain(factor)) else 10.5
     text, key = f"`{undo}` matches{what}", round(factor, 9)
     return Edit("scale", text, made, words, bits, key, factor)
 
@@ -186,7 +186,8 @@ def _penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
         text = f"the error is a multiple of {', '.join(names)}: a penalty on the "
         text += f"parameters is {sign}"
         bits = -1 + 5 * (len(names) - 1) + 2.5 * trivial
-        bits += 0 if evidence.is_written(float(c[0])) else _UNWRITTEN
+        error = 1e-9 if evidence.exact else 1e-5
+        bits += 0 if evidence.counts.is_written(c[0], error) else _UNWRITTEN
         made, undo = block.right + sum(parts), f"`grads {sum_}`; {_COMPARE}"
         yield Edit("regularization", text, made, undo, bits, (names, sign))
 
@@ -291,7 +292,7 @@ def clipped_by_norm(evidence: Evidence) -> Iterator[Guess]:
             text = f"the gradient is scaled to the norm {norm:.6g}"
             known = {b: r or 0.0 for b, r in left.items()}
             # Of equal numbers the norm is often a round one.
-            equal = np.ptp(np.abs(given)) <= 1e-9 * norm or evidence.factor(k)
+            equal = np.ptp(np.abs(given)) <= 1e-9 * norm or evidence.counts.name(k)
             yield Guess("clipped", known, text, _UNCLIPPED, 10.5 if equal else -4.5)
             return
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.readings import Point, Reading, Readings
+from fastgrad.causes.readings import BITS, Point, Reading, Readings
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.sites import Edit, Site, independent
 from fastgrad.program import Node
@@ -67,16 +67,18 @@ class Operands:
         due = [site.due(n, self._reverse.gradient[n]) for n in site.nodes]
         for one, called, put in self._of([a.shape for a in due], site.nodes):
             code, new = self._code(site, one), partial(_put, put)
+            odd = BITS[one.role] - BITS["value"]
             if site.role == "operand":
                 text = f"the derivative of {{op}} uses {called}"
-                yield Edit(code, f"{text} where its other operand is due", new)
+                text += " where its other operand is due"
+                yield Edit(code, text, new, odd=odd)
             elif one.role != "gradient":  # values that have nothing to do with it
                 text = f"{{op}} is handed {called} in place of the gradient from above"
-                yield Edit(code, text, new, "named", 2.0)
+                yield Edit(code, text, new, "named", odd + 2)
             elif code:
                 text = f"{called} is used where that of {{op}} is due"
                 more = ": not all that uses it is counted" * (code == "accumulation")
-                yield Edit(code, text + more, new, "named")
+                yield Edit(code, text + more, new, "named", odd)
 
     def _code(self, site: Site, one: Reading) -> str:
         """What it means that an array is taken for what is due; "" if nothing."""

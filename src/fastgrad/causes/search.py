@@ -163,7 +163,7 @@ class Search:
         elif factor == 1:
             self._confirm(site, edit, nodes, which)
         else:
-            name = self.evidence.factor(factor)
+            name = self.evidence.counts.name(factor)
             text = f"{edit.text}, and it is multiplied by {factor:.6g}"
 
             def new(n: Node, g: Array) -> Any:
@@ -278,7 +278,7 @@ class Search:
         if not self._wants(text):
             return
         count, blocks = len(self.found), self.evidence.blocks
-        fitted = _NUMBER - 1 if kept and self.evidence.factor(kept) is None else 0
+        fitted = _NUMBER - 1 if kept and self.evidence.counts.name(kept) is None else 0
         self._confirm(site, Edit(code, text, new, odd=odd), nodes, which, fitted)
         for guess in self.found[count:]:
             if not kept and not any(np.any(blocks[b].given) for b in guess.blocks):

@@ -80,14 +80,14 @@ class Substitutes:
             yield from self._term(node, term)
 
     def _factor(self, node: Node, factor: float) -> Edit:
-        known = self.evidence.factor(factor)
+        known = self.evidence.counts.name(factor)
         text = f"{self.name(node)} is to be multiplied by {told(factor, known)}"
         bits = 4.0 if known else _NAMED
         for i, x in enumerate(node.inputs):
             if node.op in ("multiply", "divide") and not (x.active or x.value.ndim):
                 c = float(x.value)
                 due = c / factor if node.op == "divide" and i else c * factor
-                if due == 1 or self.evidence.factor(due):
+                if due == 1 or self.evidence.counts.name(due):
                     text, bits = f"{c:.6g} stands where {due:.6g} is due", 3.0
         code = of_factor(node, factor)
         if code == "reduction":
@@ -100,10 +100,10 @@ class Substitutes:
         for x in node.inputs:
             if node.op == "add" and not (x.active or x.value.ndim):
                 c = float(x.value)
-                if self.evidence.factor(c + term):
+                if self.evidence.counts.name(c + term):
                     text = f"{c:.6g} stands where {c + term:.6g} is due"
                     yield Edit("scale", text, _SURE, _more(term))
-        if known := self.evidence.factor(term):
+        if known := self.evidence.counts.name(term):
             text = f"{self.name(node)} is to be increased by {told(term, known)}"
             yield Edit("accumulation", text, _SURE, _more(term), inserted=True)
 

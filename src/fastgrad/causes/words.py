@@ -75,7 +75,7 @@ def factor_words(
     if count > 1 and abs(kept * count - 1) < 1e-6:
         text = f"the gradient that {{op}} sends to {what} is averaged, not summed"
         return "reduction", text, 0.8
-    name = evidence.factor(kept)
+    name = evidence.counts.name(kept)
     text = f"what {{op}} sends to {what} is multiplied by {told(kept, name)}"
     return "scale", text, 4.0 if name else 11.0
 
