@@ -24,6 +24,7 @@ def top(loss, params, grads):
         lambda b: np.sum(b**2),
         lambda b: 0.5 * np.sum(b * b),
         lambda b: 0.3 * np.mean(np.square(b)),
+        lambda b: 0.2 * b @ b,
     ],
 )
 def test_a_wrong_penalty_is_one_be_it_on_a_single_number(size, times, penalty):
@@ -40,6 +41,26 @@ def test_a_wrong_penalty_is_one_be_it_on_a_single_number(size, times, penalty):
     wrong = {**right, "b": of_b + times * slope * params["b"]}
     cause = top(loss, params, wrong)
     assert (cause.code, cause.blocks) == ("regularization", ("b",))
+
+
+@pytest.mark.parametrize("times", [0.0, 2.0, -1.0])
+def test_a_wrong_penalty_is_one_be_its_scale_a_parameter(times):
+    params = {"W": RNG.normal(size=(4, 3)), "log_scale": np.array(0.3)}
+
+    def loss(p):
+        prior = np.sum(p["W"] ** 2) / (2 * np.exp(2 * p["log_scale"]))
+        return np.sum((X @ p["W"] - T) ** 2) + prior + 12 * p["log_scale"]
+
+    def grads(p, times=1.0):
+        precision = np.exp(-2 * p["log_scale"])
+        of_prior = times * precision * p["W"]
+        of_scale = 12 - precision * np.sum(p["W"] ** 2)
+        dW = 2 * X.T @ (X @ p["W"] - T) + of_prior
+        return {"W": dW, "log_scale": np.asarray(of_scale)}
+
+    assert fg.check_gradient(loss, params, grads).verdict == "correct"
+    cause = top(loss, params, lambda p: grads(p, times))
+    assert (cause.code, cause.blocks) == ("regularization", ("W",))
 
 
 def test_twice_what_is_used_once_is_a_factor():

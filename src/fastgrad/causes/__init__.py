@@ -129,7 +129,7 @@ def _found(
     part = Budget(budget.seconds * _REPAIRING)
     repaired = repairs(located, evidence, second, part)
     budget.failures += part.failures
-    guesses = guess(evidence, reverse, budget, repaired)
+    guesses = guess(evidence, reverse, budget)
     if reverse is not None:
         _call_penalties(guesses, reverse)
     if second is not None:

@@ -126,16 +126,25 @@ def _scaled_terms(result: Node) -> set[Node]:
 
 
 def _is_of_norm(nodes: Sequence[Node]) -> bool:
-    """Whether one parameter and numbers alone go in, entry by entry."""
-    given = [n for n in nodes if not n.inputs]
-    parameters = [n for n in given if n.op == "parameter"]
+    """Whether one parameter goes in, entry by entry, and numbers alone besides."""
+    given = [n for n in nodes if not n.inputs and (n.active or n.size > 1)]
+    arrays = [n for n in given if n.size > 1]
+    of, *others = arrays or given
     return (
-        len(parameters) == 1
-        and all(n.active or n.size == 1 for n in given)
-        and all(n.op in _OF_NORMS or _is_product(n) for n in nodes if n.inputs)
+        of.op == "parameter"
+        and not others
+        and all(
+            n.op in _OF_NORMS or _is_product(n) or (arrays and _is_of_numbers(n))
+            for n in nodes
+            if n.inputs
+        )
     )
 
 
 def _is_product(node: Node) -> bool:
     """Whether it is an inner product."""
     return node.op == "contract" and node.size == 1
+
+
+def _is_of_numbers(node: Node) -> bool:
+    return all(x.size == 1 for x in node.inputs)

@@ -1,6 +1,5 @@
 """Which guesses are shown: the shortest description of each part of the error."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,20 +18,11 @@ _NEAR = 5.0  # in bits: as plausible as the best
 _SHOWN = 3  # guesses about the same blocks that cannot be told apart
 
 
-def guess(
-    evidence: Evidence,
-    reverse: Reverse | None,
-    budget: Budget,
-    repaired: Sequence[Guess] = (),
-) -> list[Guess]:
-    """Return the mistakes that give the gradient of some blocks.
-
-    Beside what is known of the user's own code, and beside plain numbers, only the
-    plainer edits are looked for.
-    """
+def guess(evidence: Evidence, reverse: Reverse | None, budget: Budget) -> list[Guess]:
+    """Return the mistakes that give the gradient of some blocks."""
     found = block_edits(evidence, budget)
     if reverse is not None and evidence.exact and not evidence.is_single:
-        plain = [set(g.blocks) for g in (*found, *repaired) if g.bits < _PLAIN]
+        plain = [set(g.blocks) for g in found if g.bits < _PLAIN]
         explained = set().union(*plain) >= set(evidence.wrong)
         levels = _FEW_LEVELS if explained else len(LEVELS)
         search = Search(evidence, reverse, levels)
