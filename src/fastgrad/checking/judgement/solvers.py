@@ -36,6 +36,7 @@ _BESIDE = 2.0**-12  # how far from a jump slopes are measured
 _PLACES = 0.5 * np.cos(np.pi * (np.arange(24) + 0.5) / 24)
 _FINE = 2.0**-18
 _DEGREE, _REST = 15, 6
+_UNSEEN = 4.0  # times the largest rest: of what happens between the places
 # Around theta, so far that there are jumps: further away there may be a pole.
 _AROUND, _LEAST = 8.0, 2.0**-4
 _PLAUSIBLE = 0.2  # of the largest change: what is off by more is no tolerance
@@ -183,7 +184,7 @@ def _unevenness(losses: Losses, direction: Array, places: Array, most: float) ->
         return 0.0
     smooth = np.polynomial.Chebyshev.fit(places, slopes, degree)
     rest = float(np.abs(slopes - smooth(places)).max() / np.abs(slopes).max())
-    return 2 * rest * float(np.sqrt(len(places) / (len(places) - 1 - degree)))
+    return _UNSEEN * rest * float(np.sqrt(len(places) / (len(places) - 1 - degree)))
 
 
 def _rises(losses: Losses, direction: Array, points: Any) -> Array:
