@@ -24,7 +24,7 @@ def top(loss, params, grads):
         lambda b: np.sum(b**2),
         lambda b: 0.5 * np.sum(b * b),
         lambda b: 0.3 * np.mean(np.square(b)),
-        lambda b: 0.2 * b @ b,
+        lambda b: 0.4 * b @ b,
     ],
 )
 def test_a_wrong_penalty_is_one_be_it_on_a_single_number(size, times, penalty):
