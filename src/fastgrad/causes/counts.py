@@ -117,12 +117,12 @@ def penalties_of(reverse: Reverse | None) -> list[float]:
         return []
     of_penalties = penalties([reverse.program.result])
     for p in reverse.program.parameters:
-        uses = reverse.users.get(p, ())
-        for user in dict.fromkeys(user for user, _ in uses):
-            parts = [reverse.part(u, i) for u, i in uses if u is user]
-            part = np.sum(parts, axis=0)
+        uses = [use for use in reverse.users.get(p, ()) if use[0] in of_penalties]
+        users = {user for user, _ in uses}
+        for some in [users, *({user} for user in users)] if uses else ():
+            part = np.sum([reverse.part(u, i) for u, i in uses if u in some], axis=0)
             on = part != 0
-            if user in of_penalties and on.any() and (p.value[on] != 0).all():
+            if on.any() and (p.value[on] != 0).all():
                 c = part[on] / p.value[on]
                 if np.ptp(c) <= 1e-12 * np.abs(c).max():
                     found.add(float(c.flat[0]))
