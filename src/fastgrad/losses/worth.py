@@ -17,8 +17,7 @@ _TIMES, _MARGIN = 2, 0.25
 
 #: Seconds that a whole check may lose with a program.
 _TRIFLE = 3e-3
-#: Entries that say how long one takes; calls of Python take long enough for a few.
-_TRIED, _CALLED = 16, 4
+_TRIED = 16
 
 
 def patience(losses: Losses) -> float:
@@ -45,8 +44,7 @@ def pays(compiled: CompiledLosses) -> bool:
 def _measured(compiled: CompiledLosses) -> tuple[float, float]:
     """Seconds of a bundle of one entry; the share of entries that the program keeps."""
     theta, size = compiled.theta, compiled.nest.size
-    most = _CALLED if compiled.program.opaque else _TRIED
-    entry = np.random.default_rng(2).integers(size, size=min(size, most))
+    entry = np.random.default_rng(2).integers(size, size=min(size, _TRIED))
     delta = 1e-4 * (np.abs(theta[entry]) + 1)
     began = time.thread_time()
     difference, _ = compiled.program.at_entries(entry, delta, num_threads=1)
