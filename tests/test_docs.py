@@ -1,5 +1,6 @@
 """Every Python block of the README and the docs runs as printed."""
 
+import ast
 import contextlib
 import doctest
 import io
@@ -56,6 +57,30 @@ def test_the_api_page_has_every_public_name():
     page = (ROOT / "docs" / "api.md").read_text("utf-8")
     missing = [n for n in fastgrad.__all__ if not re.search(rf"\b{n}\b", page)]
     assert not missing
+
+
+def _names(file):
+    """The public names of a module, by its source: frameworks may not be there."""
+    tree = ast.parse(file.read_text("utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__all__":
+            return set(ast.literal_eval(node.value))
+    defined = (ast.FunctionDef, ast.ClassDef)
+    names = {node.name for node in tree.body if isinstance(node, defined)}
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_the_api_page_has_every_name_of_public_modules():
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    modules = re.split(r"currentmodule:: fastgrad\.([\w.]+)$", page, flags=re.M)[1:]
+    for module, text in zip(modules[::2], modules[1::2], strict=True):
+        path = ROOT / "src" / "fastgrad" / module.replace(".", "/")
+        package = path / "__init__.py"
+        names = _names(package if package.is_file() else path.with_suffix(".py"))
+        listed = set(re.findall(r"^   (\w+)$", text, re.M))
+        elsewhere = set(fastgrad.__all__)  # on the page under that
+        assert names - elsewhere <= listed, module
+        assert listed <= names, module
 
 
 def test_every_link_leads_somewhere():
