@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 
 import fastgrad as fg
-from fastgrad.causes.readings import Names
+from fastgrad.causes.names import Names
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(7, 4)), RNG.normal(size=(7, 4))

@@ -3,15 +3,14 @@
 Each has a name, and a value at every point and in every turn of a loop.
 """
 
-import ast
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.causes.names import Names
 from fastgrad.causes.patterns import plain
 from fastgrad.causes.reverse import Reverse, elementwise
 from fastgrad.program import Node
@@ -22,9 +21,6 @@ _Shapes = tuple[tuple[int, ...], ...]
 #: Bits of what may be read: variables of the code itself are the likeliest.
 BITS = {"own": 5.0, "parameter": 5.5, "constant": 6.0, "value": 6.5, "slope": 6.5}
 BITS["gradient"] = 9.0
-_DEEP = 3  # operations of an expression that are told
-_SIGNS = {"np.add": "+", "np.subtract": "-", "np.multiply": "*", "np.divide": "/"}
-_SIGNS |= {"np.matmul": "@", "np.power": "**"}
 _ENDS = 4  # turns of a loop, from either end, that may be read outside
 _MOST = 1 << 23  # elements of all that may be read in one place
 _GRADIENT, _TURN = "the gradient of {}", "{} of the turn "
@@ -294,109 +290,3 @@ def _distinct(some: list[Reading], rows: Array) -> tuple[list[Reading], Array]:
         first.setdefault(tuple(np.round(sums[k], 9)), k)
     kept = sorted(first.values())
     return [some[k] for k in kept], rows[kept]
-
-
-class Names:
-    """What values are called, by the lines that compute them.
-
-    Parameters
-    ----------
-    nodes : sequence of Node
-    whose : str
-        What is said after a name.
-    """
-
-    def __init__(self, nodes: Iterable[Node], whose: str = "") -> None:
-        self._whose = whose
-        self._known: dict[Node, str] = {}
-        self._inner = defaultdict[Node, bool](bool)
-        for node in nodes:
-            for x in node.inputs:
-                self._inner[x] |= x.inputs != () and x.source == node.source
-
-    def __call__(self, node: Node) -> str:
-        """The name of a value, with whose it is."""
-        if node not in self._known:
-            self._known[node] = self._called(node)
-        return self._known[node]
-
-    def _called(self, node: Node) -> str:
-        if node.op == "constant" and node.size > 1:
-            return f"the constant array of shape {node.shape}{self._whose}"
-        whose = self._whose if node.inputs else ""
-        return f"`{self._text(node, _DEEP)}`{whose}"
-
-    def _text(self, node: Node, deep: int) -> str:
-        """The expression that a value is, with variables where they are known."""
-        if node.op == "parameter":
-            return node.label
-        if not node.inputs:
-            return f"{float(node.value.flat[0]):.6g}" if node.size == 1 else "[...]"
-        name = None if self._inner[node] else _assigned(node.source.code)
-        if name is not None:
-            return name
-        if not deep:
-            return "(...)"
-        some = [self._text(x, deep - 1) for x in _operands(node)]
-        if node.label == "np.power" and node.op != "power":
-            some = [some[0], f"{_exponent(node):g}"]
-        if node.label == "[...]":
-            return f"{some[0]}[...]"
-        if node.label == "np.transpose":
-            return f"{some[0]}.T"
-        sign = _SIGNS.get(node.label)
-        if sign and len(some) == 2:
-            inside = f"{some[0]} {sign} {some[1]}"
-            return f"({inside})" if deep < _DEEP else inside
-        return f"{node.label}({', '.join(some)})"
-
-
-def given(
-    node: Node, path: tuple[int, ...] = ()
-) -> Iterator[tuple[Node, tuple[int, ...]]]:
-    """Yield what a call is applied to, and the way there.
-
-    It may be several operations.
-    """
-    for i, x in enumerate(node.inputs):
-        if is_part(x, node):
-            yield from given(x, (*path, i))
-        else:
-            yield x, (*path, i)
-
-
-def is_part(x: Node, node: Node) -> bool:
-    """Whether a value is made by the call that makes another one of it."""
-    return (x.source.site, x.label) == (node.source.site, node.label) and x.inputs != ()
-
-
-def _operands(node: Node) -> list[Node]:
-    """What a call is applied to, but for numbers that only its operations are told."""
-    found = [x for x, _ in given(node)]
-    if not any(is_part(x, node) for x in node.inputs):
-        return found
-    return [x for x in dict.fromkeys(found) if x.size > 1 or x.op != "constant"]
-
-
-def _exponent(node: Node) -> float:
-    """Of a power that is computed without one."""
-    parts = (_exponent(x) if is_part(x, node) else 1.0 for x in node.inputs)
-    return sum(parts) * {"square": 2.0, "sqrt": 0.5, "reciprocal": -1.0}.get(
-        node.op, 1.0
-    )
-
-
-@cache
-def _assigned(code: str) -> str | None:
-    """The variable that a line assigns, if it is one."""
-    try:
-        (line,) = ast.parse(code).body
-    except (SyntaxError, ValueError):
-        return None
-    if isinstance(line, ast.Assign) and len(line.targets) == 1:
-        target = line.targets[0]
-    elif isinstance(line, ast.AugAssign):
-        target = line.target
-    else:
-        return None
-    return None if isinstance(target, ast.Tuple) else ast.unparse(target)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fastgrad.causes.arrangements import Turn, arrangements
 from fastgrad.causes.codes import of_excess, of_factor
 from fastgrad.causes.indices import rows_of
-from fastgrad.causes.readings import Names, Point, given, is_part
+from fastgrad.causes.names import Names, given, is_part
+from fastgrad.causes.readings import Point
 from fastgrad.causes.reverse import elementwise
 from fastgrad.program import Node, Source, ops, value_of
 
