@@ -17,6 +17,7 @@ html_theme = "furo"
 html_title = "fastgrad"
 html_static_path: list[str] = []
 html_copy_source = False
+html_show_copyright = False  # the licence says it
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]

@@ -331,6 +331,13 @@ def test_long_and_strange_values_are_quoted_shortly():
     )
 
 
+class FakeTensor:
+    """Stands for a tensor among the data."""
+
+    def detach(self):
+        return self
+
+
 class Tensor:
     """Stands for torch's, which is not installed everywhere."""
 
@@ -421,6 +428,8 @@ def test_functions_and_arrays_in_each_others_places(call, words):
         (lambda: fg.check_gradient(loss, W, grads, 1e-5), "check_gradient() takes loss, params, grads by place, got 4 values: the others go by name, of "),
         (lambda: check_grad(loss, grads, W, args=(2,)), "`args` must be given after `x0`"),
         (lambda: check_grad(loss, grads, W, eps=1e-5), "`eps` must be `epsilon`"),
+        (lambda: check_jac(sine, "2-point", W), "`jac` must be the Jacobian, or return it, got str '2-point': it is checked against differences."),
+        (lambda: fg.check_variations(loss, W, grads, (FakeTensor(),)), "`data[0]` must be an array, got FakeTensor: write `.detach().numpy()`."),
         (lambda: initializers.he_normal((2, 3), rng=0), "`rng` must be `seed`"),
         (lambda: fg.check_jacobian(lambda x: None, W, np.eye(3)), "`fun` returned None: is its `return` missing?"),
         (lambda: fg.check_gradient(loss, W, lambda p: (loss(p), p)), "`grads` must return the gradient alone, got tuple"),

@@ -169,6 +169,9 @@ def check_jac(
     >>> check_jac(residuals, jac, [2, 1], np.ones(5)).ok
     True
     """
+    if isinstance(jac, str):  # SciPy's names of differences
+        hint = ": it is checked against differences"
+        raise refusal(TypeError, "jac", "be the Jacobian, or return it", jac, hint)
     x = _point(x0)
     value, slope = _of_args(fun, jac, args)
     limits = (bounds.lb, bounds.ub) if hasattr(bounds, "lb") else bounds

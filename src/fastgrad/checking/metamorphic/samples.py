@@ -71,6 +71,10 @@ class Samples:
         if not isinstance(data, tuple | list):
             must = "be the tuple of arguments that follow `params`, as in (X, y)"
             raise refusal(TypeError, "data", must, data)
+        for i, x in enumerate(data):
+            if hasattr(x, "detach"):  # a tensor
+                hint = ": write `.detach().numpy()`"
+                raise refusal(TypeError, f"data[{i}]", "be an array", x, hint)
         self.nest = nest
         self.arguments = Arguments(nest.structure, tuple(data))
         self._data_axes = _data_axes(self.arguments.data, axis)

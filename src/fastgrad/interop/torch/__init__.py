@@ -52,7 +52,7 @@ def check_gradient(
     order : {1, 2}
         2: if torch's backward pass is correct its own is checked, and reported.
     **options
-        As for `fastgrad.check_gradient`: `step`, `coverage`, `engine`, ...; `rtol` is
+        As for `fastgrad.check_gradient`: `args`, `step`, `coverage`, ...; `rtol` is
         1e-6 for torch's own backward pass.
 
     Returns
