@@ -48,7 +48,7 @@ from fastgrad.reports import Cause
 
 Array = NDArray[np.float64]
 _STEP = 1e-3  # relative, to the second point
-_LOCATING, _REPAIRING = 0.35, 0.4  # of the time
+_LOCATING, _SEARCHING, _REPAIRING = 0.3, 0.6, 0.7  # of the time that is left
 _TOLD = "the mistake is"
 _FEW_DIGITS = 1e-6  # of the gradient: more than differences and float32 are off by
 _COMMON = 0.25  # of the entries: so many are off where it is by rounding
@@ -123,13 +123,18 @@ def _found(
     evidence = gather(nest, theta, measured, reverse, everything)
     located = Located()
     if traced is not None and reverse is not None and evidence.exact:
-        part = Budget(budget.seconds * _LOCATING)
-        located = locate(traced, nest, evidence, reverse, part)
+        located = locate(traced, nest, evidence, reverse, budget.share(_LOCATING))
+    part = budget.share(1.0 if located.backward is None else _SEARCHING)
+    if reverse is not None:
+        reverse.budget = part
+    guesses = guess(evidence, reverse, part)
+    budget.join(part)
+    if reverse is not None:
+        reverse.budget = budget
     second = _second_point(nest, theta, evidence, reverse, elsewhere)
-    part = Budget(budget.seconds * _REPAIRING)
+    part = budget.share(_REPAIRING)
     repaired = repairs(located, evidence, second, part)
     budget.failures += part.failures
-    guesses = guess(evidence, reverse, budget)
     if reverse is not None:
         _call_penalties(guesses, reverse)
     if second is not None:
@@ -157,6 +162,8 @@ def _located(cause: Cause, evidence: Evidence, located: list[Place]) -> Cause:
     for place in located:
         blocks = [name for b, name in enumerate(names) if b in place.blocks]
         if of := [name for name in blocks if name in cause.blocks]:
+            if cause.code == "accumulation":  # what is missing may be so anywhere
+                place = replace(place, behind=True)
             whole = len(of) == len(cause.blocks)
             texts.append(place.text + ("" if whole else f" (for {join(of)})"))
     if not texts:

@@ -37,6 +37,16 @@ class Budget:
             self.is_spent = True
             raise SpentError
 
+    def share(self, of_rest: float) -> "Budget":
+        """Return a part of the time that is left."""
+        return Budget(of_rest * max(0.0, self._end - time.thread_time()))
+
+    def join(self, part: "Budget") -> None:
+        """Answer for what happened in a part."""
+        self.is_spent |= part.is_spent
+        self.is_starved |= part.is_starved
+        self.failures += part.failures
+
     def collect(self, guesses: Iterable[Any], found: list[Any]) -> None:
         """Add guesses to those found, as many as come."""
         if not self.is_spent:

@@ -1,12 +1,13 @@
 """Which guesses are shown: the shortest description of each part of the error."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fastgrad.causes.blocks import block_edits
-from fastgrad.causes.budget import Budget
+from fastgrad.causes.budget import Budget, SpentError
 from fastgrad.causes.edits import LEVELS
 from fastgrad.causes.evidence import Evidence, Guess
 from fastgrad.causes.reverse import Reverse
@@ -61,8 +62,9 @@ def choose(
         chosen += alike
         left = left - covered
         if best.against and left and reverse is not None:
-            behind, left = _behind(evidence, reverse, budget, best, left)
-            chosen += behind
+            with suppress(SpentError):
+                behind, left = _behind(evidence, reverse, budget, best, left)
+                chosen += behind
     return chosen, left
 
 

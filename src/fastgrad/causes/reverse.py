@@ -6,7 +6,7 @@ only until somebody has seen enough.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cache, cached_property
@@ -135,11 +135,12 @@ class Reverse:
     def helpers(self) -> list[list[Node]]:
         """Operations that are one line of a function, called from several places."""
         lines: dict[Any, list[list[Node]]] = defaultdict(list)
+        seen = Counter[Any]()  # one call of NumPy may make several of one kind
         for group in self.groups:
-            first = group[0]
-            lines[
-                first.source, first.source.spot, first.op, first.label, len(group)
-            ].append(group)
+            source, kind = group[0].source, (group[0].op, group[0].label)
+            seen[source.site, kind] += 1
+            key = source, source.spot, kind, seen[source.site, kind]
+            lines[key].append(group)
         several = [groups for groups in lines.values() if len(groups) > 1]
         joined = ([n for group in groups for n in group] for groups in several)
         return [nodes for nodes in joined if _are_alike(nodes)]
@@ -311,7 +312,7 @@ def recomputed(
 def _are_alike(nodes: Sequence[Node]) -> bool:
     """Whether operations have as many axes, and depend on parameters by the same."""
     ways = {(n.value.ndim, *(x.active for x in n.inputs)) for n in nodes}
-    return len(ways) == 1 and len({n.source.site for n in nodes}) == len(nodes)
+    return len(ways) == 1
 
 
 def elementwise(node: Node) -> bool:

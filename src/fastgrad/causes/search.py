@@ -56,13 +56,18 @@ class Search:
             self._over([blocks], self.wrong)
             if not self._explained():
                 self._fed()
-            if not self._explained() and self.levels > _PARTS:
+            if not self._explained() and self.levels > _PARTS and self._pairs():
                 self._several()
             if not self._explained() and len(wrong) > 1:
                 self._over([[b] for b in wrong], 0)
 
     def _explained(self) -> bool:
         return explained(self.found, self.evidence.wrong)
+
+    def _pairs(self) -> bool:
+        """Whether pairs of edits are looked for."""
+        wanted = () if self.only is None else set().union(*self.only.values())
+        return self.only is None or any("; and " in text for text in wanted)
 
     def _wants(self, text: str) -> bool:
         """Whether an edit is looked for."""

@@ -12,7 +12,7 @@ from fastgrad.program import Node
 #: Operations whose derivatives have a sign that is easily forgotten.
 _SIGNED = ("subtract", "negative", "cos", "arccos", "reciprocal", "divide")
 _NOTHING = 1e-12  # of a gradient: the derivative of a variance by its mean
-_BRANCHES = ("where", "maximum", "minimum")
+_BRANCHES = ("np.where", "np.maximum", "np.minimum")
 
 WHAT = {
     "upstream": "what comes down to {op}",
@@ -39,7 +39,7 @@ def factor_words(
     evidence: Evidence, reverse: Reverse, site: Site, kept: float
 ) -> tuple[str, str, float]:
     """What it means that an input receives `kept` times its gradient; odd bits."""
-    node, i = site.node, site.i or 0
+    node, i = max(site.nodes, key=lambda n: n.size), site.i or 0
     x = node.inputs[i]
     several = len(reverse.users[x]) > 1
     what = f"its {_ordinal(i)} operand" if len(node.inputs) > 1 else "its input"
@@ -51,7 +51,7 @@ def factor_words(
             return "local_derivative", f"{text}left out", 1.0
         return "local_derivative", f"{text}multiplied by {kept:.6g}", 9.0
     if kept == 0:
-        if node.op in _BRANCHES:
+        if node.label in _BRANCHES:
             text = f"{{op}} passes no gradient to {what}"
             return "local_derivative", text, 1.0
         text = f"the gradient that {{op}} sends to {what} is not added"
