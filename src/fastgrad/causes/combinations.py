@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgrad.causes.edits import LEVELS
 from fastgrad.causes.evidence import Array, Evidence
+from fastgrad.causes.kinds import expression_edits
 from fastgrad.causes.probes import CLOSE, NOBODYS, Probes, View
 from fastgrad.causes.reverse import Extra, Reverse
 from fastgrad.causes.sites import Site, independent, sites
@@ -40,7 +40,7 @@ class Term(NamedTuple):
         """What the operations send more."""
         if self.site.role == "sent":
             return dict.fromkeys(self.site.nodes, self.site.sends(self._scaled))
-        edits = (e for kind in LEVELS[1]["rule"] for e in kind(reverse, self.site))
+        edits = expression_edits(reverse, self.site)
         edit = next(islice(edits, int(self.number), None))
         return dict.fromkeys(self.site.nodes, self.site.sends(edit.new))
 
@@ -94,8 +94,7 @@ class Combinations:
                 code, text, _ = factor_words(self.evidence, self.reverse, site, kept)
                 yield Term(code, text, site, kept, (kept - 1) * right, size)
             return
-        edits = (e for kind in LEVELS[1]["rule"] for e in kind(self.reverse, site))
-        for k, edit in enumerate(edits):
+        for k, edit in enumerate(expression_edits(self.reverse, site)):
             try:
                 totals, sizes = view.weighed(view.made(self.reverse, edit.new))
             except NOBODYS:

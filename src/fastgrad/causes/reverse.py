@@ -148,20 +148,18 @@ class Reverse:
     @cached_property
     def reached(self) -> dict[Node, int]:
         """For each value the parameters it depends on, as bits."""
-        bits = {p: 1 << b for b, p in enumerate(self.program.parameters)}
-        for node in self.nodes:
-            if node.inputs:
-                bits[node] = 0
-                for x in node.inputs:
-                    bits[node] |= bits.get(x, 0)
-        return bits
+        return self._come({p: 1 << b for b, p in enumerate(self.program.parameters)})
 
     @cached_property
     def behind(self) -> dict[Node, int]:
         """For each value the operations it comes from, its own too, as bits."""
-        bits: dict[Node, int] = {}
-        for k, node in enumerate(self.nodes):
-            bits[node] = 1 << k
+        return self._come({node: 1 << k for node, k in self.number.items()})
+
+    def _come(self, own: Mapping[Node, int]) -> dict[Node, int]:
+        """For each value its own bits, and those of all it comes from."""
+        bits = dict(own)
+        for node in self.nodes:
+            bits.setdefault(node, 0)
             for x in node.inputs:
                 bits[node] |= bits.get(x, 0)
         return bits
