@@ -99,8 +99,7 @@ class Search:
                 yield group
 
     def _at(self, site: Site, level: int) -> None:
-        kinds = LEVELS[level].get(site.role, ())
-        if not kinds and level not in (0, _PARTS):
+        if site.role not in LEVELS[level] and level not in (0, _PARTS):
             return
         view = View(self.probes, self.reverse, site)
         if not view.nodes:
@@ -111,15 +110,17 @@ class Search:
             self._factors(site, view)
         if level == _PARTS and view.is_uniform and not self.helper:
             self._parts(site, view)
-        for kind in kinds:
+        for k, edit in self._edits(site, level):
+            with suppress(*NOBODYS):
+                self._try(site, edit, view, k)
+
+    def _edits(self, site: Site, level: int) -> Iterator[tuple[int, Edit]]:
+        """Yield the edits of a site, with their bits, and their numbers in a kind."""
+        for kind in LEVELS[level].get(site.role, ()):
             for k, edit in enumerate(kind(self.reverse, site)):
-                if not self._wants(edit.text):
-                    continue
-                bits = 2.0 * level + float(np.log2(2 + k)) + edit.odd
-                try:
-                    self._try(site, edit._replace(odd=bits), view, k)
-                except NOBODYS:
-                    continue
+                if self._wants(edit.text):
+                    bits = 2.0 * level + float(np.log2(2 + k)) + edit.odd
+                    yield k, edit._replace(odd=bits)
 
     def _fed(self) -> None:
         """Edits in all turns that feed each other, of which no projection tells."""
@@ -128,16 +129,12 @@ class Search:
                 if self._explained():
                     return
                 for site in sites(self.reverse, group) if len(group) > 1 else ():
-                    if not independent(self.reverse, site):
-                        self._directly(site, level)
-
-    def _directly(self, site: Site, level: int) -> None:
-        for kind in LEVELS[level].get(site.role, ()):
-            for k, edit in enumerate(kind(self.reverse, site)):
-                if k >= _LOOSE and self._wants(edit.text):
-                    bits = 2.0 * level + float(np.log2(2 + k)) + edit.odd
-                    with suppress(*NOBODYS):
-                        self._confirm(site, edit._replace(odd=bits), site.nodes)
+                    if independent(self.reverse, site):
+                        continue
+                    for k, edit in self._edits(site, level):
+                        if k >= _LOOSE:
+                            with suppress(*NOBODYS):
+                                self._confirm(site, edit, site.nodes)
 
     # ---- edits that give an array --------------------------------------------------
 
