@@ -41,7 +41,7 @@ docs: $(VENV)/installed
 
 wheel: $(VENV)/tools
 	rm -rf dist
-	$(BIN)/python -m build $(BUILD) --outdir dist .
+	$(BIN)/python -m build $(BUILD_ARGS) --outdir dist .
 
 # SHORT=1: what continuous integration runs, a minute.
 reliability: $(VENV)/tools
