@@ -89,3 +89,40 @@ def test_columns_of_a_jacobian_are_no_entries(at, words):
 
     text = "".join(cause.message for cause in fg.check_jacobian(f, X, wrong).causes)
     assert words in text
+
+
+def layer(p):
+    return np.tanh(X @ p["W"]) * p["g"]
+
+
+LAYER = {"W": A[:4, :3], "g": np.array([0.5, -1.0, 2.0])}
+Z = X + 1j * X[::-1] / 3
+
+
+def power(z):
+    return np.sum(np.abs(A @ z) ** 2)
+
+
+@pytest.mark.parametrize("factor", [2, -1, 0.1])
+def test_layers_and_complex_parameters(factor):
+    def backward(p, dy):
+        y = np.tanh(X @ p["W"])
+        dz = factor * dy * p["g"] * (1 - y**2)
+        return {"W": np.outer(X, dz), "g": factor * dy * y}
+
+    def slope(z):
+        return factor * 2 * A.T @ (A @ z)
+
+    reports = [
+        fg.check_gradient(*_of_layer(layer, backward)),
+        fg.check_gradient(power, Z, slope),
+    ]
+    for report in reports:
+        assert report.verdict == "wrong"
+        assert report.causes
+        assert shown(str(report)) <= lines_of(layer, power, backward, slope)
+
+
+def _of_layer(forward, backward):
+    loss, grads = fg.layer_loss(forward, backward)
+    return loss, LAYER, grads

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.params import matching, rebuild, walk
+from fastgrad.program import around
 
 _APART = 1e-3  # of a derivative: more is no holomorphic function's
 
@@ -52,7 +53,9 @@ def of_parts(loss: Callable[..., Any], params: Any) -> Callable[..., Any]:
     """
 
     def of_pairs(pairs: Any, *args: Any, **kwargs: Any) -> Any:
-        result = loss(whole(params, pairs), *args, **kwargs)
+        with around(loss):
+            given = whole(params, pairs)
+        result = loss(given, *args, **kwargs)
         if isinstance(result, tuple):
             return result[0], in_parts(params, result[1], "grads")
         return result
@@ -66,8 +69,11 @@ def gradient_of_parts(grads: Any, params: Any) -> Any:
         return in_parts(params, grads, "grads")
 
     def of_pairs(pairs: Any, *args: Any, **kwargs: Any) -> Any:
-        found = grads(whole(params, pairs), *args, **kwargs)
-        return in_parts(params, found, "grads")
+        with around(grads):
+            given = whole(params, pairs)
+        found = grads(given, *args, **kwargs)
+        with around(grads):
+            return in_parts(params, found, "grads")
 
     return of_pairs
 

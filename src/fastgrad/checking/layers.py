@@ -6,6 +6,7 @@ import numpy as np
 
 from fastgrad._arguments import function, generator, public
 from fastgrad.params import Vector
+from fastgrad.program import around
 
 
 @public
@@ -69,7 +70,8 @@ def layer_loss(forward: Any, backward: Any, *, seed: int = 0) -> tuple[Any, Any]
 
     def loss(params: Any, *data: Any) -> Any:
         y = forward(params, *data)
-        return np.sum(upstream(y.shape) * y)
+        with around(forward):
+            return np.sum(upstream(y.shape) * y)
 
     def grads(params: Any, *data: Any) -> Any:
         y = np.asarray(forward(params, *data))

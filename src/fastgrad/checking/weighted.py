@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.checking.check import check_gradient
-from fastgrad.program import of_result
+from fastgrad.program import around
 from fastgrad.reports import Cause, GradientReport
 
 _MOST = 10_000  # inputs: the sum may have to be called for each of them
@@ -99,7 +99,7 @@ def _weighted(
     x: NDArray[np.float64],
 ) -> Any:
     result = fun(x, *args, **kwargs)
-    with of_result(fun):
+    with around(fun):
         return np.dot(weights, np.ravel(result))
 
 

@@ -34,10 +34,10 @@ from fastgrad.program.sources import (
     Source,
     TakesTooLong,
     TraceError,
+    around,
     calling_line,
     current_trace,
     defining_line,
-    of_result,
     spoken,
 )
 from fastgrad.program.terms import terms_of_gradient
@@ -70,6 +70,7 @@ __all__ = [
     "TakesTooLong",
     "TraceError",
     "Traced",
+    "around",
     "at_parameters",
     "backpropagate",
     "call_opaque",
@@ -86,7 +87,6 @@ __all__ = [
     "leaves",
     "meaning_of",
     "merged",
-    "of_result",
     "ops",
     "outline",
     "part_of",

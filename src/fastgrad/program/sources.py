@@ -135,8 +135,8 @@ class spoken:
         outermost.reset(self._token)
 
 
-def of_result(function: Any) -> spoken:
-    """Record within what fastgrad computes of a result: no operation of the user's."""
+def around(function: Any) -> spoken:
+    """Record within what fastgrad computes around it: no operations of the user's."""
     return spoken("", defining_line(function))
 
 

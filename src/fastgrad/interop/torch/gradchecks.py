@@ -24,7 +24,7 @@ from fastgrad.interop.torch.jacobians import (
 )
 from fastgrad.interop.torch.loss import TorchLoss
 from fastgrad.interop.torch.small import FEW, is_small, surely_passes
-from fastgrad.program import of_result
+from fastgrad.program import around
 
 _OF_NUMBERS = ("Jacobian mismatch", "quantities differ")  # in torch's messages
 _MISMATCH = re.compile(r"Jacobian mismatch for output (\d+)")
@@ -257,7 +257,7 @@ def _cause(func: Any, inputs: tuple[Any, ...], error: GradcheckError) -> str:
         with torch.enable_grad():
             y = differentiable(func(*moved))[k]
         weights = torch.linspace(0.5, 1.5, y.numel(), dtype=y.dtype, device=y.device)
-        with of_result(func):
+        with around(func):
             return (y * weights.view_as(y)).sum()
 
     loss.__wrapped__ = func  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fastgrad.interop.order import weights
 from fastgrad.interop.torch.recording import Recorder
 from fastgrad.params import matching, named_leaves, rebuild
-from fastgrad.program import of_result
+from fastgrad.program import around
 
 Arrays = dict[str, NDArray[np.float64]]
 
@@ -267,7 +267,7 @@ def weighted_gradient(loss: Callable[[Any], Any]) -> Callable[[Any], Any]:
                 if grad is not None
             ]
             by = weights(tuple(grad.shape) for grad in grads)
-            with of_result(loss):
+            with around(loss):
                 terms = [
                     (torch.from_numpy(w).to(grad) * grad).sum()
                     for w, grad in zip(by, grads, strict=True)
