@@ -150,3 +150,43 @@ def test_terms_of_a_gradient():
     assert (terms_of_gradient(program) >= 2).all()
     x = np.array([30.0])  # s (1 - s) is known to a rounding of s
     assert terms_of_gradient(fg.trace(lambda x: sigmoid(x[0]), x))[0] > 0.5
+
+
+def beside_a_large_one(sizes, factors):
+    """The entries found wrong of a sum of sines, of which the first is of size one."""
+    sizes = np.append(1.0, sizes)
+    x = np.linspace(0.6, 1.4, len(sizes))
+    grads = sizes * np.cos(x) * np.append(1.0, factors)
+
+    def loss(x):
+        return np.sum(sizes * np.sin(x))
+
+    report = fg.check_gradient(loss, x, grads, engine="compiled")
+    return sorted(entry.index[0] for entry in report.wrong), report
+
+
+@pytest.mark.parametrize("size", [2e-12, 7e-13, 4e-13, 1.4e-13, 2e-14])
+def test_errors_of_a_few_per_cent_are_not_hidden_by_rounding_of_others(size):
+    """Where that comes to a part of an entry, or all of it."""
+    factors = np.append(np.ones(7), 1.03)
+    assert beside_a_large_one(np.full(8, size), np.ones(8))[1].ok
+    assert beside_a_large_one(np.full(8, size), factors)[0] == [8]
+
+
+def test_entries_that_are_off_do_not_show_how_well_others_are_known():
+    """By half a per cent, or far larger than these."""
+    size = 1.4e-13
+    factors = np.append(np.ones(6), [1.005, 1.05])
+    assert beside_a_large_one(np.full(8, size), factors)[0] == [7, 8]
+    sizes = np.append(np.full(8, size), 50 * size)
+    factors = np.append(np.ones(7), [1.05, 1.0004])
+    assert 8 in beside_a_large_one(sizes, factors)[0]
+
+
+def test_so_many_small_entries_are_measured_again_and_no_more():
+    """A few thousand; what it costs is bounded."""
+    small, factors = np.full(20_000, 1e-14), np.ones(20_000)
+    factors[2999] = 1.2
+    wrong, report = beside_a_large_one(small, factors)
+    assert wrong == [3000]
+    assert report.evaluations < 12 * len(small)

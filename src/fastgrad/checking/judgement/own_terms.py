@@ -30,7 +30,6 @@ from fastgrad.program import terms_of_gradient
 _VISIBLE = 0.01  # of an entry: an error as large is to be seen
 _AGREED = 1e-3  # of an entry: closer than that, its digits are known
 _NO_LARGER = 10.0  # times an entry
-_VANISHED = 2.0**-500  # a change of the loss: where squares of a formula overflow
 _MANY = 2**12  # entries that are measured again
 
 
@@ -86,7 +85,6 @@ class OwnTerms:
         part, of = take(entries, which), self._gradient
         assert self._terms is not None
         own = np.fmax(of.eps[part.block] * self._terms[part.index], left)
-        own = np.fmax(own, _VANISHED / part.unit)
         usual = of.rtol[part.block] * part.size
         part.tolerance = np.fmin(part.tolerance, usual + ROUNDINGS * own)
         part.floor = np.fmin(part.floor, LEFT * own)
