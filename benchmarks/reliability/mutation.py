@@ -1,7 +1,8 @@
 """Mutation testing: rules and verdicts changed on purpose are to make tests fail.
 
     python benchmarks/reliability/mutation.py record [TESTS ...]
-    python benchmarks/reliability/mutation.py ROOM ... [--count 200] [--seed 0] [--show]
+    python benchmarks/reliability/mutation.py ROOM ... [--count 200] [--seed 0]
+    python benchmarks/reliability/mutation.py ROOM ... --again OUTPUT
 
 `record` runs the tests once and writes down which of them executes which line, and how
 long each takes (`pip install coverage`). A mutant, one change of `changes.py`, is then
@@ -239,6 +240,8 @@ class Mutants:
 def mutation(rooms: list[str], options: argparse.Namespace):
     """The job that tries mutants of rooms."""
     seconds, lines = recorded()
+    earlier = options.again.read_text().splitlines() if options.again else []
+    again = {line.strip().rpartition(" [")[0] for line in earlier}
 
     def job(items: list[pytest.Item]) -> None:
         by_name = {item.nodeid: item for item in items}
@@ -254,6 +257,9 @@ def mutation(rooms: list[str], options: argparse.Namespace):
             known = [name for name in names if name in seconds and name in by_name]
             own = f"tests/{mutants.path.relative_to(SOURCE).parent}/"
             return sorted(known, key=lambda x: (not x.startswith(own), seconds[x]))
+
+        def shown(mutants: Mutants, change: Change) -> str:
+            return f"{mutants.path.relative_to(SOURCE)}:{change}"
 
         def outcome(mutants: Mutants, change: Change, names: list[str]) -> int:
             def work() -> None:
@@ -271,6 +277,7 @@ def mutation(rooms: list[str], options: argparse.Namespace):
             every = [(m, c) for m in map(Mutants, modules(room)) for c in m.changes]
             every = [(*m, t) for m in every if (t := tests_of(*m)) is not None]
             drawn = chance.sample(every, min(options.count, len(every)))
+            drawn = [m for m in drawn if not again or shown(*m[:2]) in again]
             tried, survivors, start = 0, 0, time.perf_counter()
             for mutants, change, names in drawn:
                 total, run = 0.0, []
@@ -282,8 +289,8 @@ def mutation(rooms: list[str], options: argparse.Namespace):
                 tried += found != NOT_MADE
                 if found == 0:
                     survivors += 1
-                    where = mutants.path.relative_to(SOURCE)
-                    print(f"    {where}:{change} [{len(run)}/{len(names)}]", flush=True)
+                    which = shown(mutants, change)
+                    print(f"    {which} [{len(run)}/{len(names)}]", flush=True)
             caught = tried - survivors
             took = time.perf_counter() - start
             print(
@@ -304,6 +311,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--patience", type=float, default=PATIENCE)
+    parser.add_argument("--again", type=Path, help="what this printed: its survivors")
     options = parser.parse_args()
     if options.what[0] == "record":
         record(options.what[1:])
