@@ -173,11 +173,8 @@ MORE = {
         (lambda f, a, b, mode=mode: f(a, b, mode), (3,), (6,))
         for mode in ("full", "same", "valid")
     ],
-    "numpy.geomspace": [
-        (lambda f, a: f(a * [1.0, -1.0], 2.0 * a * [1.0, -1.0], 3), (2,))
-    ],
     "numpy.linalg.matrix_power": [(lambda f, a: a + f(a, 0), (1, 2, 3, 3))],
-    "numpy.polyval": [(lambda f, a: a * f([], a), (3,))],
+    "numpy.polyval": [(lambda f, a: f([], a), (3,))],
     "scipy.signal.correlate2d": [
         (lambda f, a, b: f(a, b, "same", "wrap"), (4, 5), (3, 3))
     ],

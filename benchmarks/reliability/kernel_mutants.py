@@ -45,7 +45,7 @@ FILES = (
 #: Those with numbers alone, which are held to mpmath; the others hold boxes.
 NUMBERS = ("differences.h", "smooth.h", "vecmath.h")
 TESTS = ("tests/kernels", "tests/program/primitives", "tests/program/test_program.py")
-TESTS += ("tests/program/test_ties.py", "tests/program/test_part.py")
+TESTS += tuple(f"tests/program/test_{name}.py" for name in ("ties", "part", "windows"))
 CFLAGS = ("-std=gnu11", "-O1", "-fPIC", "-shared", "-fopenmp", "-w", "-fno-math-errno")
 
 #: The table that the kernels are called by, of a library that is loaded instead.

@@ -764,7 +764,16 @@ def test_sparse_matrices_are_refused_with_advice():
     st.sampled_from(["csr", "csc", "coo", "lil", "bsr"]),
     st.sampled_from([0.0, 0.1, 0.6, 1.0]),
     st.sampled_from(
-        ["plain", "weighted", "missing", "huge", "tiny", "tiny, missing", "constant"]
+        [
+            "plain",
+            "weighted",
+            "missing",
+            "huge",
+            "tiny",
+            "tiny, missing",
+            "weighted, missing",
+            "constant",
+        ]
     ),
     st.booleans(),
 )
@@ -779,7 +788,7 @@ def test_sparse_statistics_are_those_of_the_dense(seed, layout, density, kind, w
         x[:, 3] = 0.1
     if "missing" in kind:
         x[rng.random(x.shape) < 0.2] = np.nan
-    w = rng.random(60) * (rng.random(60) < 0.8) if kind == "weighted" else None
+    w = rng.random(60) * (rng.random(60) < 0.8) if "weighted" in kind else None
     given = sparse.coo_array(x).asformat(layout)
     dense = fg.StandardScaler(with_mean=False).fit(x, sample_weight=w)
     if whole:
@@ -794,6 +803,8 @@ def test_sparse_statistics_are_those_of_the_dense(seed, layout, density, kind, w
         np.testing.assert_allclose(
             getattr(ours, name), getattr(dense, name), rtol=1e-13
         )
+    counts = (each._fitted.moments.effective_count for each in (ours, dense))
+    np.testing.assert_allclose(*counts, rtol=1e-12)
     if "missing" not in kind:
         for found, right in zip(ours.drift(given), dense.drift(x), strict=True):
             np.testing.assert_allclose(found, right, rtol=1e-12, atol=1e-12)

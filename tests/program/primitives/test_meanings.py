@@ -98,7 +98,7 @@ def options(function):
         for value in OPTIONS[parameter.name][parameter.name in needed :]:
             yield needed | {parameter.name: value}
     for name in {"keepdims", "where"} & {parameter.name for parameter in given}:
-        yield needed | {"axis": -1, "keepdims": True, name: OPTIONS[name][0]}
+        yield needed | {"axis": -2, "keepdims": True, name: OPTIONS[name][0]}
 
 
 def array_positions(function):
