@@ -314,3 +314,37 @@ def test_a_gradient_that_hands_parameters_back(wrong):
     report = fg.check_gradient(loss, PARAMS, wrong)
     assert report.verdict == "wrong"
     assert {block for cause in report.causes for block in cause.blocks} == {"W", "V"}
+
+
+def complex_layer(p):
+    """The real and imaginary part of (X + iZ) A (B + iC), and what goes in."""
+    r, i = XS[0] @ p["A"], XS[1] @ p["A"]
+    return r, i, r @ p["B"] - i @ p["C"], r @ p["C"] + i @ p["B"]
+
+
+def complex_loss(p):
+    *_, u, v = complex_layer(p)
+    return np.sum(np.sin(u) + np.cos(v))
+
+
+def complex_grads(p, turn):
+    r, i, u, v = complex_layer(p)
+    du, dv = np.cos(u), -np.sin(v)
+    dr = du @ turn(p["B"]) + dv @ turn(p["C"])
+    di = dv @ p["B"].T - du @ p["C"].T
+    dA = XS[0].T @ dr + XS[1].T @ di
+    return {"A": dA, "B": r.T @ du + i.T @ dv, "C": r.T @ dv - i.T @ du}
+
+
+def test_both_parts_of_a_complex_product_are_one_mistake():
+    rng = np.random.default_rng(0)
+    shapes = {"A": (XS[0].shape[1], 3), "B": (3, 3), "C": (3, 3)}
+    params = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    assert fg.check_gradient(
+        complex_loss, params, lambda p: complex_grads(p, np.transpose)
+    ).ok
+    report = fg.check_gradient(
+        complex_loss, params, lambda p: complex_grads(p, np.array)
+    )
+    assert report.causes[0].code == "layout"
+    assert "transposed" in report.causes[0].message

@@ -54,7 +54,9 @@ class Search:
         leads = code.leads
         # What a framework computes by itself has no place in the user's code.
         nodes = [n for n in code.nodes if n.source.site or not n.inputs]
-        self.groups = alike(nodes, *PIECES, lambda n: (n.source.site, leads[n]))
+        # The parts of a complex product are on one line.
+        odder = (lambda n: n.source), (lambda n: (n.source.site, leads[n]))
+        self.groups = alike(nodes, *PIECES, *odder)
         self._complex = {n.source for n in code.nodes if is_complex(n)}
         self.readings = Readings(code.points[0], self.groups)
         self.found: list[Guess] = []
