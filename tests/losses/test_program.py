@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special
 
 import fastgrad as fg
 
@@ -126,3 +127,31 @@ def test_a_softmax_that_is_not_stabilised_compiles(scale, monkeypatch):
         assert (report.engine, report.verdict) == ("compiled", "correct")
         right[2] *= 1.001
         assert fg.check_gradient(loss, W, right).verdict == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("function", "x"),
+    [
+        (special.ndtr, -38.0),
+        (special.ndtr, -38.3),
+        (special.erfc, 26.7),
+        (special.expit, -740.0),
+        (np.exp, -740.0),
+        (np.exp2, -1060.0),
+    ],
+)
+@pytest.mark.parametrize("others", [[], [0.3]])
+def test_numbers_of_few_digits_may_be_zero_in_the_function(function, x, others):
+    """Which of these a library returns is no reason to leave the program."""
+    x = np.array([x, *others])
+
+    def loss(x):
+        return np.sum(function(x))
+
+    grads = fg.numerical_gradient(loss, x)
+    report = fg.check_gradient(loss, x, grads)
+    assert report.verdict == ("correct" if others else "undecided")
+    if others:
+        assert report.engine == "compiled"
+        wrong = grads * [1.0, 1.01]
+        assert fg.check_gradient(loss, x, wrong).verdict == "wrong"

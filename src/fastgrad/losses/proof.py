@@ -252,6 +252,8 @@ _SIZES = (1.0, 1e-2, 1e-4)
 _WITHIN = 0.75
 #: Of all values inside the function, that may add up.
 _ROUNDINGS = 16
+#: Of numbers smaller than that many functions return zero instead.
+_FLUSHED = float(np.finfo(np.float64).tiny)
 #: Blocks of which an entry is moved, where not all entries can be.
 _BLOCKS = 16
 #: Entries of a block that say how large its entries are.
@@ -357,7 +359,7 @@ def _compare(
         return
     eps = max(float(np.finfo(dtype).eps) for dtype in compiled.nest.dtypes)
     # Rounding of the loss itself, and its growth through the function.
-    tolerance = 1e4 * eps * abs(compiled.base) + eps**0.4 * abs(expected)
+    tolerance = 1e4 * eps * abs(compiled.base) + eps**0.4 * abs(expected) + _FLUSHED
     off = abs(got - expected)
     if not off <= tolerance:
         inside = compiled.program.rounding_of_function  # of terms that cancel
