@@ -1,10 +1,11 @@
 """Grade the naming of bugs on mutants of gradients as people write them.
 
-    python benchmarks/bugs [--seen] [--only NAME] [--show misnamed,unknown] [--right]
+    python benchmarks/bugs [--seen | --later] [--only NAME] [--show unknown] [--right]
 
 Each file of `seen` and `unseen` is a model, KIND_MODEL.py: a loss, its right gradient,
 and mutants: small edits of the gradient's source. Of the models of a kind, in the order
 of a hash of their names, every other one is unseen: not for those who write rules.
+Those in `later` are of mixed kinds, and were written after the rules.
 
 A line of ``MUTANTS`` has four fields, parted by ``##``: the codes of acceptable causes;
 what marks the lines of the forward code to which the mistake belongs, one of several
@@ -314,6 +315,7 @@ def show(one):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seen", action="store_true", help="those in view instead")
+    parser.add_argument("--later", action="store_true", help="those of mixed kinds")
     parser.add_argument("--only", default="", help="models or mutants with this in it")
     parser.add_argument("--show", default="", help="outcomes; all; place, wrongly told")
     parser.add_argument(
@@ -321,7 +323,8 @@ def main():
     )
     args = parser.parse_args()
     shown = args.show.split(",")
-    some = models("seen" if args.seen else "unseen")
+    half = "later" if args.later else "seen" if args.seen else "unseen"
+    some = models(half)
     some = [m for m in some if args.only.split(":")[0] in m.stem]
     if args.right:
         right(some)

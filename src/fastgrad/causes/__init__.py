@@ -141,8 +141,19 @@ def _found(
         guesses = second.stale() + second.confirmed(guesses, budget)
     if any(one.code == "conjugate" for one in guesses):  # which says more than a sign
         repaired = [one for one in repaired if one.code != "sign"]
+    for one in repaired:  # what cancels is computed, and not left out
+        guesses = [
+            g for g in guesses if g.code != "zero" or not _computes(one, g, located)
+        ]
     causes = _causes(evidence, guesses + repaired, reverse, budget)
     return [_located(cause, evidence, located.places) for cause in causes]
+
+
+def _computes(one: Guess, zero: Guess, located: Located) -> bool:
+    """Whether a repair explains blocks that are said to be zero, and are computed."""
+    results = located.backward.results if located.backward else ()
+    computed = any(results[b].active and results[b].inputs for b in zero.blocks)
+    return computed and not one.against and zero.blocks.keys() <= one.blocks.keys()
 
 
 def _call_penalties(guesses: list[Guess], reverse: Reverse) -> None:

@@ -1,7 +1,6 @@
 """Edits of where a gradient goes: rows taken by index, paddings, axes summed over."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -22,10 +21,6 @@ def index_edits(reverse: Reverse, site: Site) -> Iterator[Edit]:
     elif site.node.op == "take":
         for how, write in _REPEATED:
             yield Edit("duplicate_index", how, _by_row(write))
-        others = rows_of(reverse.nodes, site.node) if len(site.nodes) == 1 else ()
-        for rows in others:
-            how = "what {op} sends down goes to the rows that another operation takes"
-            yield Edit("layout", how, partial(_to_rows, rows))
     for code, text, ints in _OTHER_INTS.get(site.node.op, lambda site: ())(site):
 
         def part(n: Node, g: Array, ints: Any = ints) -> Any:
@@ -72,22 +67,6 @@ def _by_row(write: Callable[[Array, Any, Array], None]) -> New:
         return total
 
     return part
-
-
-def rows_of(nodes: Iterable[Node], node: Node) -> list[tuple[int, ...]]:
-    """Rows that other operations take, as many, of an array that has so many."""
-    length = node.inputs[0].shape[0]
-    some = dict.fromkeys(n.ints[1:] for n in nodes if n.op == "take")
-    some.pop(node.ints[1:], None)
-    return [
-        r for r in some if len(r) == len(node.ints) - 1 and max(r, default=0) < length
-    ]
-
-
-def _to_rows(rows: tuple[int, ...], n: Node, g: Array) -> Array:
-    total = np.zeros(n.inputs[0].shape)
-    np.add.at(total, list(rows), g)
-    return total
 
 
 # ---- the derivative of the operation with other indices, offsets or steps ------------

@@ -61,8 +61,6 @@ class Search:
         self.readings = Readings(code.points[0], self.groups)
         self.found: list[Guess] = []
         self._due: set[Node] = set()
-        some = [*code.nodes, *code.points[0].reverse.nodes]
-        self._takes = [n for n in some if n.op == "take"]
         self._other = other = Substitutes(evidence, self.known, self.readings)
         self._kinds: list[Kind] = [self._plain, other.numbers, other.operands]
         self._kinds += [other.elements]
@@ -145,7 +143,7 @@ class Search:
 
     def _plain(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         old = view.before(turns)
-        for edit in plain(turns[0], self.readings.name, self._takes):
+        for edit in plain(turns[0], self.readings.name):
             try:
                 if view.fits(view.after(turns, edit.new), old):
                     yield edit
@@ -154,7 +152,7 @@ class Search:
 
     def _directly(self, groups: Sequence[Sequence[Node]]) -> None:
         for group in groups:
-            for edit in plain(group[0], self.readings.name, self._takes):
+            for edit in plain(group[0], self.readings.name):
                 if self.is_explained:
                     return
                 self._try(edit, group)

@@ -1,8 +1,8 @@
 """Edits of one operation of the user's gradient code that need no other array."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import combinations, permutations
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.arrangements import Turn, arrangements
 from fastgrad.causes.codes import of_excess, of_factor
-from fastgrad.causes.indices import rows_of
 from fastgrad.causes.names import Names, given, is_part
 from fastgrad.causes.readings import Point
 from fastgrad.causes.reverse import elementwise
@@ -19,7 +18,6 @@ from fastgrad.program import Node, Source, ops, value_of
 Array = NDArray[np.float64]
 New = Callable[[Node, list[Array], Point, int], Any]
 
-_AXES = 4  # of arrays whose axes are permuted
 _SWAPPED = {
     "add": "subtract",
     "subtract": "add",
@@ -60,11 +58,8 @@ class Edit(NamedTuple):
     line: Source | None = None
 
 
-def plain(node: Node, name: Names, others: Sequence[Node] = ()) -> Iterator[Edit]:
-    """Yield the edits of an operation, the likelier ones first.
-
-    `others` are those whose indices may have been meant.
-    """
+def plain(node: Node, name: Names) -> Iterator[Edit]:
+    """Yield the edits of an operation, the likelier ones first."""
     if not node.inputs:
         return
     what = name(node)
@@ -80,13 +75,6 @@ def plain(node: Node, name: Names, others: Sequence[Node] = ()) -> Iterator[Edit
     if elementwise(node):
         yield from _over_others(node, name)
     yield from _arranged(node, name)
-    if node.op in ("reshape", "view") and node.size == node.inputs[0].size:
-        yield from _reordered(node, name)
-    if node.op == "take":
-        for rows in rows_of(others, node):
-            text = f"{what} takes other rows than are due"
-            new = partial(_rows, (node.ints[0], *rows))
-            yield Edit("layout", text, 4.0, new, given=True)
 
 
 def own(node: Node, inputs: list[Array]) -> Array:
@@ -218,30 +206,6 @@ def _arranged(node: Node, name: Names) -> Iterator[Edit]:
         text = f"{what} is to be {one.how}".rstrip(",")
         bits = 4.0 + 0.5 * np.log2(1 + k)
         yield Edit(one.code, text, bits, _moved(one.turn))
-
-
-def _reordered(node: Node, name: Names) -> Iterator[Edit]:
-    """Axes in another order before they are joined, or split."""
-    what, (x,) = name(node), node.inputs
-    text = f"{what} is to be reshaped, not transposed"
-    yield Edit("layout", text, 4.0, _reshaped(lambda a, shape: a.reshape(shape)))
-    for order in permutations(range(x.ndim)) if x.ndim <= _AXES else ():
-        text = f"{name(x)} is to be transposed to {order} before it is reshaped"
-        yield Edit("layout", text, 5.0, _reshaped(partial(_after, order)))
-
-
-def _reshaped(move: Callable[..., Array]) -> New:
-    return lambda node, inputs, point, k: np.asarray(move(inputs[0], node.shape))
-
-
-def _after(order: tuple[int, ...], a: Array, shape: tuple[int, ...]) -> Array:
-    return a.transpose(order).reshape(shape)
-
-
-def _rows(
-    ints: tuple[int, ...], node: Node, inputs: list[Array], point: Point, k: int
-) -> Array:
-    return value_of(node, inputs, ints)
 
 
 def _moved(turn: Turn) -> New:
