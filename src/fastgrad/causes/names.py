@@ -8,6 +8,7 @@ from functools import cache
 from fastgrad.program import Node
 
 _DEEP = 3  # operations of an expression that are told
+_LONGEST = 48  # letters of an expression of the user
 _SIGNS = {"np.add": "+", "np.subtract": "-", "np.multiply": "*", "np.divide": "/"}
 _SIGNS |= {"np.matmul": "@", "np.power": "**"}
 
@@ -26,9 +27,11 @@ class Names:
         self._whose = whose
         self._known: dict[Node, str] = {}
         self._inner = defaultdict[Node, bool](bool)
+        self._read: dict[Node, tuple[Node, int]] = {}
         for node in nodes:
-            for x in node.inputs:
+            for i, x in enumerate(node.inputs):
                 self._inner[x] |= x.inputs != () and x.source == node.source
+                self._read.setdefault(x, (node, i))
 
     def __call__(self, node: Node) -> str:
         """The name of a value, with whose it is."""
@@ -38,16 +41,27 @@ class Names:
 
     def _called(self, node: Node) -> str:
         if node.op == "constant" and node.size > 1:
-            return f"the constant array of shape {node.shape}{self._whose}"
+            written = self._written(node)
+            shape = f"the constant array of shape {node.shape}"
+            return (f"`{written}`" if written else shape) + self._whose
         whose = self._whose if node.inputs else ""
         return f"`{self._text(node, _DEEP)}`{whose}"
+
+    def _written(self, node: Node) -> str | None:
+        """What a line that reads an array calls it."""
+        user, i = self._read.get(node, (None, 0))
+        operands = () if user is None else user.source.operands
+        if user is None or len(operands) != len(user.inputs):
+            return None
+        return operands[i] if len(operands[i]) <= _LONGEST else None
 
     def _text(self, node: Node, deep: int) -> str:
         """The expression that a value is, with variables where they are known."""
         if node.op == "parameter":
             return node.label
         if not node.inputs:
-            return f"{float(node.value.flat[0]):.6g}" if node.size == 1 else "[...]"
+            number = f"{float(node.value.flat[0]):.6g}" if node.size == 1 else None
+            return number or self._written(node) or "[...]"
         name = None if self._inner[node] else _assigned(node.source.code)
         if name is not None:
             return name

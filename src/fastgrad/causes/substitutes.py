@@ -154,6 +154,9 @@ class Substitutes:
         x, name = some[0], self.name(some[0])
         code = of_other(some, reading, self.readings.point, self.known)
         due = self.called(reading)
+        one_array = not x.active and _variable(name) == _variable(due) is not None
+        if one_array and code in ("stale", "local_derivative"):
+            code = "geometry"  # other elements of it
         text = f"{name} is used where {due} is due"
         if name == due:
             text = f"one value of {name} is used where another one is due"
@@ -266,6 +269,12 @@ class Substitutes:
                 for order in (numbers[step - 1 :: step], numbers[::-step]):
                     if len(order) == count > 1:
                         yield group[0], order
+
+
+def _variable(name: str) -> str | None:
+    """The array of which a name says a part, if it does."""
+    array, bracket, _ = name.partition("[")
+    return array if bracket else None
 
 
 def _places(a: Array, due: Array) -> Array | None:

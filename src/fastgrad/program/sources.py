@@ -1,5 +1,6 @@
 """Lines of the user's code: where an operation is called, a function begins, fails."""
 
+import ast
 import contextlib
 import functools
 import inspect
@@ -45,6 +46,25 @@ class Source:
     site: int = field(default=0, compare=False, repr=False)
     #: The instruction alone: the same however its function is called.
     spot: int = field(default=0, compare=False, repr=False)
+    #: Its first and last line, and the columns, in bytes, where it begins and ends.
+    span: tuple[int, int, int, int] | None = field(
+        default=None, compare=False, repr=False
+    )
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The expressions that the operation takes, if they can be read."""
+        if self.span is None:
+            return ()
+        first, last, begin, end = self.span
+        lines = [linecache.getline(self.file, k) for k in range(first, last + 1)]
+        lines[-1] = lines[-1].encode()[:end].decode(errors="ignore")
+        lines[0] = lines[0].encode()[begin:].decode(errors="ignore")
+        try:
+            (node,) = ast.parse("".join(lines)).body
+        except (SyntaxError, ValueError):  # the file has changed
+            return ()
+        return tuple(map(ast.unparse, _operands(node)))
 
     @property
     def code(self) -> str:
@@ -61,6 +81,15 @@ class Source:
 
     def __str__(self) -> str:
         return f"{os.path.basename(self.place)}, line {self.line}"
+
+
+def _operands(node: ast.stmt) -> list[ast.expr]:
+    if isinstance(node, ast.AugAssign):
+        return [node.target, node.value]
+    whole = node.value if isinstance(node, ast.Expr) else None
+    if isinstance(whole, ast.BinOp):
+        return [whole.left, whole.right]
+    return whole.args if isinstance(whole, ast.Call) else []
 
 
 def calling_line(*packages: str) -> Source:

@@ -100,9 +100,8 @@ class Recording:
         key = (site, self.path)
         source = self._sources.get(key)
         if source is None:
-            source = Source(
-                site.file, site.line, hash((site.number, self.path)), site.number
-            )
+            path = hash((site.number, self.path))
+            source = Source(site.file, site.line, path, site.number, site.span)
             self._sources[key] = source
         self.source = source
 
