@@ -185,3 +185,57 @@ def test_a_random_gradient_is_not_taken_for_a_settling_one():
 
     report = fg.check_gradient(lambda w: np.sum(w**2), np.arange(1.0, 9.0), grads)
     assert report.causes[0].code == "nondeterministic"
+
+
+#: Where in the image a kernel lies that gives output [i, j].
+PLACES = {
+    "as it was": lambda i, j: (2 * i, 2 * j),
+    "without stride": lambda i, j: (i, j),
+    "stride of rows alone": lambda i, j: (2 * i, j),
+    "a step late": lambda i, j: (2 * i + 1, 2 * j),
+}
+
+
+@pytest.mark.parametrize("wrong", [name for name in PLACES if name != "as it was"])
+def test_other_elements_of_an_array_are_called_as_the_line_calls_them(wrong):
+    rng = np.random.default_rng(1)
+    image, weights = rng.normal(size=(9, 9)), rng.normal(size=(3, 3))
+    kernel, place = 0.4 * rng.normal(size=(3, 3)), PLACES[wrong]
+    turns = [(i, j) for i in range(3) for j in range(3)]
+
+    def convolved(w):
+        out = np.zeros((3, 3))
+        for i, j in turns:
+            out[i, j] = np.sum(image[2 * i : 2 * i + 3, 2 * j : 2 * j + 3] * w)
+        return out
+
+    def loss(w):
+        return np.sum(weights * np.tanh(convolved(w)))
+
+    def grads(w):
+        dout, dw = weights * (1 - np.tanh(convolved(w)) ** 2), np.zeros((3, 3))
+        for i, j in turns:
+            a, b = place(i, j)
+            dw += dout[i, j] * image[a : a + 3, b : b + 3]
+        return dw
+
+    (found,) = fg.check_gradient(loss, kernel, grads).causes
+    assert found.code == "geometry"
+    assert "`image[a:a + 3, b:b + 3]`" in found.message
+    assert "`image[2 * i:2 * i + 3, 2 * j:2 * j + 3]`" in found.message
+
+
+def test_an_array_in_place_of_another_is_called_by_its_name():
+    rng = np.random.default_rng(2)
+    inputs, outputs, weight = rng.normal(size=(3, 8))
+
+    def loss(w):
+        return np.sum(weight * (w[0] * inputs + w[1] - outputs) ** 2)
+
+    def grads(w):
+        error = 2 * weight * (w[0] * inputs + w[1] - outputs)
+        return np.array([error @ outputs, np.sum(error)])
+
+    found = fg.check_gradient(loss, np.array([0.3, 0.2]), grads).causes[0]
+    assert found.code in ("stale", "local_derivative")
+    assert "`outputs` is used where `inputs`" in found.message
