@@ -348,7 +348,9 @@ def locate(
             right = [block.right for block in evidence.blocks]
             backward = Backward(results, right, Known(reverse, budget), budget)
             located.backward, left = backward, backward
-            while left.wrong:
+            for _ in backward.wrong:  # of one value for several blocks none is right
+                if not left.wrong:
+                    break
                 repair = left.repair()
                 located.repairs.append(repair)
                 place = left.located(repair)
