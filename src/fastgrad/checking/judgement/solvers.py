@@ -92,7 +92,12 @@ class Solvers:
         direction -= 1.0
         direction[entries.index] *= entries.unit / self._scale[entries.index]
         self._scale.stretch(direction)
-        yield from find_jumps(self._losses, direction)
+        effects = entries.size * entries.unit
+        together = float(np.sum(effects, where=np.isfinite(effects)))
+        left = min(_slope(self._losses, direction) / together, 1.0) if together else 1.0
+        for jump in find_jumps(self._losses, direction):
+            # Slopes that go in all directions cancel: less is left to have a share of.
+            yield replace(jump, share=left * jump.share)
 
 
 def _quick(losses: Losses) -> bool:
@@ -165,6 +170,13 @@ def _change(
         rise = (slopes[0] + slopes[1]) / 2 * abs(far - near) / _BESIDE
     size = abs(other - one - rise)  # what a smooth loss changes by is no jump
     return float(size), float(share) if np.isfinite(share) else 0.0
+
+
+def _slope(losses: Losses, direction: Array) -> float:
+    """Return the size of the slope along a direction, where it is known."""
+    ahead, behind = _rises(losses, direction, [_BESIDE, -_BESIDE])
+    slope = float(abs(ahead - behind)) / (2 * _BESIDE)
+    return slope if np.isfinite(slope) else np.inf
 
 
 def _unevenness(losses: Losses, direction: Array, places: Array, most: float) -> float:
