@@ -1,6 +1,7 @@
 """Nests of arrays as one vector of parameters.
 
-- `nest`: the arrays, their names, and one number for each entry.
+- `nest`: the arrays, their names, and one number for each entry. `leaves`: what may be
+  one of them.
 - `structure`: walking dicts, lists, tuples and dataclasses of anything.
 - `bounds`: a lower and an upper one for each entry; steps.
 - `claims`: which thread moves which arrays.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastgrad._arguments import refusal
 from fastgrad._arrays import AnyArray
-from fastgrad._memory import overlaps_itself
+from fastgrad.params.leaves import as_leaf, real_array
 from fastgrad.params.structure import (
     contents,
     matching,
@@ -27,8 +27,6 @@ from fastgrad.params.structure import (
 )
 
 Vector = NDArray[np.float64]
-
-_DTYPES = (np.float16, np.float32, np.float64)
 
 
 class Nest:
@@ -99,7 +97,7 @@ class Nest:
         self._paths = [entries[k][1] for k in self._chosen]
         self.names = [names[k] for k in self._chosen]
         self.leaves = [
-            _as_leaf(value, f"{what}{path}")
+            as_leaf(value, f"{what}{path}")
             for value, path in zip(values, self._paths, strict=True)
         ]
         self.shapes = [leaf.shape for leaf in self.leaves]
@@ -175,7 +173,7 @@ class Nest:
             If keys, lengths or shapes differ from the parameters'.
         """
         found = self.members(structure, what)
-        arrays = [_real_array(value, label) for value, label in found]
+        arrays = [real_array(value, label) for value, label in found]
         wrong = [
             f"`{label}` must have shape {shape}, as `{self._what}{path}`, "
             f"got {array.shape}."
@@ -325,61 +323,6 @@ def _chosen(names: list[str], blocks: Any) -> list[int]:
 def entry_name(block: str, index: tuple[int, ...]) -> str:
     """Return ``W1[3, 17]``; a 0-d block's only entry is the block's name."""
     return f"{block}[{', '.join(map(str, index))}]" if index else block
-
-
-def _as_leaf(value: Any, label: str) -> AnyArray:
-    """Return `value` as a writable array: itself if it is one."""
-    if not isinstance(value, np.ndarray | float | np.floating):
-        must = "be a floating point array"
-        raise refusal(TypeError, label, must, value, _instead(value))
-    if isinstance(value, np.ma.MaskedArray | np.matrix):
-        hint = ": write np.asarray(...), or `.filled(...)` of what is masked"
-        raise refusal(TypeError, label, "be a plain array", value, hint)
-    array = value if isinstance(value, np.ndarray) else np.array(value)
-    if array.dtype.type not in _DTYPES:
-        must = "be float16, float32 or float64"
-        raise refusal(TypeError, label, must, array.dtype, _instead(array))
-    own = array.flags.writeable and not overlaps_itself(array)
-    return array if own else array.copy()
-
-
-def _instead(value: Any) -> str:
-    """Return what to write where parameters are what people often have."""
-    library = type(value).__module__.partition(".")[0]
-    if library == "torch":
-        instead = ", or its `.detach().numpy()`" if hasattr(value, "detach") else ""
-        return f": use `fastgrad.interop.torch.check_gradient`{instead}"
-    if library in ("jax", "jaxlib"):
-        return ": use `fastgrad.interop.jax.check_gradient`, or `np.array(...)` of it"
-    if isinstance(value, Iterator):
-        return ": write `list(...)` of it"
-    if hasattr(value, "toarray"):
-        return ": write `.toarray()`"
-    if library in ("pandas", "polars"):
-        return ": make its columns blocks, `{name: frame[name].to_numpy(), ...}`"
-    if value is None:
-        return ": leave out what is not there, or name what is, `blocks=[...]`"
-    if isinstance(value, np.ndarray) and value.dtype.kind in "iub":
-        return f": write `.astype(float)`, or {_OTHERS}"
-    if isinstance(value, int) and abs(value) < 2**53:
-        return f": write {value}.0, or {_OTHERS}"
-    return f": {_OTHERS}" if isinstance(value, str | bytes | int) else ""
-
-
-_OTHERS = "leave out what is not differentiated, or name what is, `blocks=[...]`"
-
-
-def _real_array(value: Any, label: str) -> AnyArray:
-    """Return `value` as an array of real numbers."""
-    try:
-        array = np.asarray(value)
-    except (ValueError, RuntimeError):  # ragged; a tensor that requires grad
-        array = np.array(None)
-    if array.dtype.kind not in "fiub":
-        must = "be an array of real numbers"
-        got = value if array.dtype.kind == "O" else array.dtype
-        raise refusal(TypeError, label, must, got, _instead(value))
-    return array
 
 
 def _shared_pairs(names: list[str], leaves: list[AnyArray]) -> list[tuple[str, str]]:

@@ -228,6 +228,15 @@ def _outputs(fun: Callable[[NDArray[Any]], Any], point: NDArray[Any]) -> NDArray
     return outputs.ravel()
 
 
+def of_one(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a vectorized function as one of a single point."""
+
+    def one(point: NDArray[Any], *args: Any, **kwargs: Any) -> Any:
+        return rows_of(lambda points: fun(points, *args, **kwargs), point[None])[0]
+
+    return one
+
+
 def rows_of(fun: Callable[[NDArray[Any]], Any], points: NDArray[Any]) -> NDArray[Any]:
     """Return the outputs of a vectorized function, a row for each of the points."""
     outputs = np.asarray(fun(points))

@@ -23,7 +23,7 @@ from fastgrad.checking.jacobians import sparsity as patterns
 from fastgrad.checking.jacobians.analytic import analytic_jacobian
 from fastgrad.checking.jacobians.entries import Entries
 from fastgrad.checking.jacobians.flattening import FlatFunction, is_nest
-from fastgrad.checking.jacobians.outputs import Outputs, rows_of
+from fastgrad.checking.jacobians.outputs import Outputs, of_one
 from fastgrad.checking.jacobians.products import entries_of_products
 from fastgrad.checking.jacobians.quick import quick_slopes
 from fastgrad.checking.jacobians.strays import Probe
@@ -83,7 +83,7 @@ class Problem:
         if vectorized and (is_nest(x) or workers is not None):
             must = "be False where `x` is a nest, or `workers` are given"
             raise refusal(ValueError, "vectorized", must, vectorized)
-        one = _of_one(function("fun", fun)) if vectorized else fun
+        one = of_one(function("fun", fun)) if vectorized else fun
         self.flat = FlatFunction(one, x, args, kwargs)
         _refuse_nothing("`x`", self.flat.point.size)
         self.outputs = Outputs(self.flat, self.flat.point, workers)
@@ -394,12 +394,3 @@ def _refuse_nothing(what: str, size: int) -> None:
 
 def _in_a_row(parts: Sequence[Array]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _of_one(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a vectorized function as one of a single point."""
-
-    def of_one(point: NDArray[Any], *args: Any, **kwargs: Any) -> Any:
-        return rows_of(lambda points: fun(points, *args, **kwargs), point[None])[0]
-
-    return of_one

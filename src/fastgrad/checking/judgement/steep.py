@@ -30,8 +30,8 @@ from fastgrad.checking.judgement.evidence import (
 )
 from fastgrad.losses import Losses
 
-# Of the usual steps, but a little shorter: where the smallest of those is a whole number
-# of waves, all are, and the loss looks as smooth as what is left of it is.
+# Of the usual steps, but a little shorter: where the smallest of those is a number of
+# whole waves, all are, and the loss looks as smooth as what is left of it is.
 _ENDS = 11 / 16 * RUNGS[[0, -3, -2, -1]]
 _SHRUNK = 0.02  # of a change: over steps a million times smaller it is less than that
 # Of the distance at which the slope makes as much of a change as there is.

@@ -41,7 +41,7 @@ class JaxGradient:
         grads = self._grads
         if grads is None:
             line = defining_line(self._of.loss)
-            raise TraceError("has a gradient whose lines JAX does not keep", line)
+            raise TraceError("has a gradient of JAX's own, which is not traced", line)
 
         def matched(*arrays: Any) -> list[Any]:
             return self._of.matched(grads(self._of.rebuilt(arrays)))

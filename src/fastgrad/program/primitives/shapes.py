@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -369,16 +370,6 @@ def atleast(ndim: int) -> Callable[..., Node]:
     return atleast
 
 
-@stands_for(np.fliplr, shares=True)
-def fliplr(x: Node, *, label: str) -> Node:
-    return flip(x, 1, label=label)
-
-
-@stands_for(np.flipud, shares=True)
-def flipud(x: Node, *, label: str) -> Node:
-    return flip(x, 0, label=label)
-
-
 @stands_for(np.broadcast_to, shares=True)
 def broadcast_to(x: Node, shape: Any, *, label: str) -> Node:
     return graph.broadcast_to(x, np.broadcast_to(x.value, shape).shape, label)
@@ -400,4 +391,6 @@ for _function in (np.split, np.array_split, np.vsplit, np.hsplit):
     stands_for(_function, shares=True)(split(_function))
 for _function in (np.repeat, np.tile, np.roll, np.fft.fftshift, np.fft.ifftshift):
     stands_for(_function)(rearranging(_function))
+for _axis, _function in enumerate((np.flipud, np.fliplr)):
+    stands_for(_function, shares=True)(partial(flip, axis=_axis))
 stands_for(np.rot90, shares=True)(rearranging(np.rot90))

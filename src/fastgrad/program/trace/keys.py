@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.program.sources import TraceError
 from fastgrad.program.trace.traced import KEY, Traced
+
+_ELSE = "`tobytes()` needs a number where the parameters enter, unless it is a key"
 
 
 class Bytes:
@@ -32,6 +35,9 @@ class Bytes:
             np.all(self._array == other._array)
         )
 
+    def __getattr__(self, name: str) -> Any:
+        raise TraceError(_ELSE)
+
     def plain(self) -> bytes:
         """What an ordinary call would have left there."""
         return np.asarray(self._array).tobytes()
@@ -40,3 +46,9 @@ class Bytes:
 def tobytes(array: Traced, *order: Any) -> Any:
     """As `numpy.ndarray.tobytes`."""
     return Bytes(array) if array.live else np.asarray(array).tobytes(*order)
+
+
+def refuse_bytes(args: Any) -> None:
+    """Refuse what no function can read."""
+    if any(type(x) is Bytes for x in args):
+        raise TraceError(_ELSE)
