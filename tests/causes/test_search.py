@@ -149,8 +149,9 @@ def test_a_search_stops_at_the_first_look_after_its_time(monkeypatch, seconds):
     theta = np.random.default_rng(2).normal(size=(5, 3))
     report = fg.check_gradient(network, theta, wrong)
     assert f"not all mistakes were tried in {seconds} s" in report.causes[0].message
-    # Each look is a step of the search; the first one sets the clock.
-    assert seconds < clock.looks <= seconds + 3
+    # Each look is a step of the search; the first one sets the clock. What is left of
+    # the time is for telling what was found.
+    assert 0.8 * seconds < clock.looks <= seconds + 3
 
 
 @pytest.mark.parametrize("wrong", [(3, 2_000), (2_500, 3_999)])

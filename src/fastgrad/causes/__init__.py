@@ -49,6 +49,7 @@ from fastgrad.reports import Cause
 Array = NDArray[np.float64]
 _STEP = 1e-3  # relative, to the second point
 _LOCATING, _SEARCHING, _REPAIRING = 0.3, 0.6, 0.7  # of the time that is left
+_SEARCHING_ALONE = 0.85  # where there is nothing to repair
 _TOLD = "the mistake is"
 _FEW_DIGITS = 1e-6  # of the gradient: more than differences and float32 are off by
 _COMMON = 0.25  # of the entries: so many are off where it is by rounding
@@ -124,14 +125,15 @@ def _found(
     located = Located()
     if traced is not None and reverse is not None and evidence.exact:
         located = locate(traced, nest, evidence, reverse, budget.share(_LOCATING))
-    part = budget.share(1.0 if located.backward is None else _SEARCHING)
+    alone = located.backward is None
+    part = budget.share(_SEARCHING_ALONE if alone else _SEARCHING)
     if reverse is not None:
         reverse.budget = part
     guesses = guess(evidence, reverse, part)
     budget.join(part)
     if reverse is not None:
         reverse.budget = budget
-    second = _second_point(nest, theta, evidence, reverse, elsewhere)
+    second = _second_point(nest, theta, evidence, reverse, elsewhere, budget)
     part = budget.share(_REPAIRING)
     repaired = repairs(located, evidence, second, part)
     budget.failures += part.failures
@@ -188,6 +190,7 @@ def _second_point(
     evidence: Evidence,
     reverse: Reverse | None,
     elsewhere: Elsewhere | None,
+    budget: Budget,
 ) -> SecondPoint | None:
     """The gradient at another point, if it is a function and there is a program."""
     if elsewhere is None or reverse is None or not evidence.exact:
@@ -202,7 +205,9 @@ def _second_point(
     moved = elsewhere(shift)
     if moved is None or not np.isfinite(moved[1]).all():
         return None
-    return SecondPoint(nest, evidence, reverse, moved)
+    found: list[SecondPoint] = []
+    budget.attempt(lambda: found.append(SecondPoint(nest, evidence, reverse, moved)))
+    return found[0] if found else None
 
 
 def _is_symmetric(x: Array) -> bool:

@@ -70,6 +70,8 @@ def _of_excess_factor(node: Node, x: Node, other: Node) -> str:
         of_norm = other.size == 1 < x.size and x in topological(other)
         return "clipped" if of_norm else "local_derivative"
     if other.size == 1:
+        if not other.value.any():
+            return "zero"
         if is_penalty(x):
             return "regularization"
         counted = node.op == "divide" and x.op == "sum"
