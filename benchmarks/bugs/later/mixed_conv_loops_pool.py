@@ -72,13 +72,13 @@ def case(rng):
 
 MUTANTS = r"""
 accumulation geometry duplicate_index ## part = x[|np.einsum ## dx[:, :, i : i + h, j : j + w] += np ## dx[:, :, i : i + h, j : j + w] = np
-scale reduction ## c.mean ## / (c.shape[2] * c.shape[3]) ## / c.shape[2]
+scale reduction ## c.mean ## c.shape[2] * c.shape[3] ## c.shape[2]
 cross_term reduction ## hat =|mean =|std = ## m1 = dhat.mean(axis=(0, 2, 3), keepdims=True) ## m1 = dhat.mean(axis=(2, 3), keepdims=True)
 cross_term ## hat =|mean =|std = ## da = (dhat - m1 - hat * m2) / std ## da = (dhat - m1) / std
 local_derivative mask ## np.maximum ## dz = dr * (z > 0) ## dz = dr * (dr > 0)
 local_derivative mask ## np.maximum ## dz = dr * (z > 0) ## dz = dr * (hat > 0)
 local_derivative ## p["gamma"] ## dhat = dz * p["gamma"][:, None, None] ## dhat = dz
-geometry layout ## part = x[|np.einsum ## np.einsum("nohw,oc->nchw", d, k[:, :, i, j]) ## np.einsum("nohw,oc->nchw", d, k[:, :, -1 - i, -1 - j])
+geometry layout ## part = x[|np.einsum ## "nohw,oc->nchw", d, k[:, :, i, j] ## "nohw,oc->nchw", d, k[:, :, -1 - i, -1 - j]
 geometry partial ## part = x[|np.einsum ## part = x[:, :, i : i + h, j : j + w]\n            dk ## part = x[:, :, i : i + h, j : j + w] * (i + j > 0)\n            dk
 accumulation reduction ## b[:, None, None] ## return dx, dk, d.sum(axis=(0, 2, 3)) ## return dx, dk, d[0].sum(axis=(1, 2))
 local_derivative ## std = |hat = ## da = (dhat - m1 - hat * m2) / std ## da = (dhat - m1 - hat * m2) / std**2
