@@ -18,9 +18,9 @@ Where one wraps another it gets it as a `Losses`: a program has to give `proof` 
 is the function it was traced from, `bounded` losses stay between bounds, `batched` ones
 come from another framework. `crew` hands tasks to workers.
 
-`reduction` reads what a loss returns, `progress` says how long it takes, `randomness`
-gives NumPy's generator back as it was, and `blas` keeps the threads of matrix products
-out of the way. `remedies` are what to write instead of what cannot be traced.
+`reduction` reads what a loss returns, `progress` says how long it takes, and
+`randomness` gives NumPy's generator back as it was. `remedies` are what to write
+instead of what cannot be traced.
 
 The user's arrays are moved in place where they are moved at all, for a loss may read
 them wherever they are kept. They are bit for bit what they were after every exit. While

@@ -16,7 +16,6 @@ from fastgrad._arguments import (
 )
 from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.batched import batched_losses
-from fastgrad.losses.blas import one_blas_thread
 from fastgrad.losses.bounded import BoundedLosses
 from fastgrad.losses.callback import CallbackLosses
 from fastgrad.losses.interface import Losses, refuse_shared
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
 #: Seconds that one trace may take if it is made to name a cause.
 _OF_A_CAUSE = 0.5
-_SHORT = 5e-3  # seconds of a call, in which threads of BLAS save little
 
 _ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
 
@@ -130,7 +128,7 @@ def make_losses(
     if progress is not None:
         flag("progress", progress)
     number("nondet_rtol", nondet_rtol, least=0)
-    with claimed(params), global_generator_kept(), one_blas_thread() as with_all:
+    with claimed(params), global_generator_kept():
         losses = _make(
             with_arguments(loss, args, kwargs),
             Nest(params, blocks=blocks),
@@ -142,9 +140,6 @@ def make_losses(
             num_threads,
         )
         losses.nondet_rtol = nondet_rtol
-        seconds = getattr(losses.function, "seconds", _SHORT)
-        if losses.engine != "compiled" or seconds >= _SHORT:
-            with_all()
         with losses:
             yield losses
 
