@@ -1,4 +1,4 @@
-"""Which lines of the user's code a report shows."""
+"""Which lines of the user's code a report shows, and code to be shown."""
 
 import inspect
 import re
@@ -35,3 +35,25 @@ def wrong_line(function):
     code, first = inspect.getsourcelines(inspect.unwrap(function))
     (at,) = (i for i, line in enumerate(code) if line.rstrip().endswith("# wrong"))
     return first + at
+
+
+# ---- functions of the tests, in any framework ----------------------------------------
+
+
+def outputs(a, tanh, function):
+    """A layer that a function of a test is applied to."""
+
+    def f(x):
+        h = tanh(a @ x)
+        return function(h) * h
+
+    return f
+
+
+def loss_of(f):
+    """The sum of the squares of what a function gives."""
+
+    def loss(x):
+        return (f(x) ** 2).sum()
+
+    return loss

@@ -145,8 +145,9 @@ def __getattr__(name: str) -> Any:
     if name == "zoo":
         return _zoo()
     if name not in _HOME:
-        hint = f": use {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
-        raise AttributeError(f"module 'fastgrad' has no attribute {name!r}{hint}")
+        from fastgrad._arguments import no_attribute
+
+        raise no_attribute(__name__, name, _ELSEWHERE)
     value = getattr(import_module(f"fastgrad.{_HOME[name]}"), name)
     globals()[name] = value
     return value

@@ -12,7 +12,7 @@ import math
 import numbers
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any, TypeAlias, TypeVar
 
@@ -146,6 +146,22 @@ def function(name: str, value: Any, what: str = "be callable") -> Any:
     if not callable(value):
         raise refusal(TypeError, name, what, value)
     return value
+
+
+def executor(name: str, value: Any) -> Any:
+    """Return `value`, an executor or None."""
+    if value is not None and not callable(getattr(value, "submit", None)):
+        must = "be a concurrent.futures.Executor, as ProcessPoolExecutor(4)"
+        raise refusal(TypeError, name, must, value)
+    return value
+
+
+def no_attribute(
+    module: str, name: str, elsewhere: Mapping[str, str]
+) -> AttributeError:
+    """Return the exception for a name a module lacks: what is it called here."""
+    hint = f": use {elsewhere[name]}" if name in elsewhere else ""
+    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
 
 
 def further_arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -331,45 +347,42 @@ def public_with(options: Callable[..., Any]) -> Callable[[_Function], _Function]
 
 def with_advice(function: _Function, signature: inspect.Signature) -> _Function:
     """Return the function, which refuses what is not in its signature."""
-    by_place = inspect.Parameter.VAR_POSITIONAL
-    known = {k for k, p in signature.parameters.items() if p.kind is not by_place}
-    advice = _advice(known)
+    kinds: dict[Any, list[str]] = defaultdict(list)
+    for parameter in signature.parameters.values():
+        kinds[parameter.kind].append(parameter.name)
+    by_place = kinds[inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    by_name = kinds[inspect.Parameter.KEYWORD_ONLY]
+    known = {*by_place, *by_name}
+    most = math.inf if kinds[inspect.Parameter.VAR_POSITIONAL] else len(by_place)
+    points = [i for i, argument in enumerate(by_place) if argument in _POINTS]
+    advice, name = _advice(known), function.__name__
 
     @functools.wraps(function)
     def told(*args: Any, **options: Any) -> Any:
-        _refuse_other_order(function.__name__, signature, args)
-        for name in options.keys() - known:
-            if name in advice:
-                raise refusal(TypeError, name, f"be {advice[name]}", options[name])
-            meant = "".join(difflib.get_close_matches(name, known, 1))
+        for i in points:
+            if i < len(args) and isinstance(args[i], FunctionType | MethodType):
+                order = f": the order is {name}({', '.join(by_place)})"
+                raise refusal(TypeError, by_place[i], "be an array", args[i], order)
+        if len(args) > most:
+            others = ", ".join(f"{k}=" for k in by_name)
             raise TypeError(
-                f"{function.__name__}() got an unexpected keyword argument {name!r}"
+                f"{name}() takes {', '.join(by_place)} by place, got {len(args)} "
+                f"values: the others go by name, of {others}."
+            )
+        for option in options.keys() - known:
+            if option in advice:
+                raise refusal(
+                    TypeError, option, f"be {advice[option]}", options[option]
+                )
+            meant = "".join(difflib.get_close_matches(option, known, 1))
+            raise TypeError(
+                f"{name}() got an unexpected keyword argument {option!r}"
                 + f": `{meant}`?" * bool(meant)
             )
         return function(*args, **options)
 
     told.__signature__ = signature  # type: ignore[attr-defined]
     return told  # type: ignore[return-value]
-
-
-def _refuse_other_order(
-    name: str, signature: inspect.Signature, args: Sequence[Any]
-) -> None:
-    """Raise TypeError for a function where numbers belong, and for too many values."""
-    kinds: dict[Any, list[str]] = defaultdict(list)
-    for parameter in signature.parameters.values():
-        kinds[parameter.kind].append(parameter.name)
-    names = kinds[inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    for argument, value in zip(names, args, strict=False):
-        if argument in _POINTS and isinstance(value, FunctionType | MethodType):
-            order = f": the order is {name}({', '.join(names)})"
-            raise refusal(TypeError, argument, "be an array", value, order)
-    if len(args) > len(names) and not kinds[inspect.Parameter.VAR_POSITIONAL]:
-        others = ", ".join(f"{k}=" for k in kinds[inspect.Parameter.KEYWORD_ONLY])
-        raise TypeError(
-            f"{name}() takes {', '.join(names)} by place, got {len(args)} values: "
-            f"the others go by name, of {others}."
-        )
 
 
 _POINTS = ("params", "x", "x0")  # what they are called in public functions

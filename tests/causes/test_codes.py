@@ -63,3 +63,23 @@ def test_the_right_gradient_has_no_causes():
     report = fg.check_gradient(loss, PARAMS, gradient)
     assert report.verdict == "correct"
     assert not report.causes
+
+
+def test_what_is_multiplied_by_zero_is_zero_and_called_by_its_line():
+    rng = np.random.default_rng(4)
+    params = {"h0": rng.normal(size=3), "W": rng.normal(size=(3, 3))}
+
+    def final(p):
+        return np.sum(np.sin(p["W"] @ p["h0"]))
+
+    def grads(p):
+        slope = np.cos(p["W"] @ p["h0"])
+        found = {"W": np.outer(slope, p["h0"])}
+        found["h0"] = p["W"].T @ slope
+        found["h0"] *= 0
+        return found
+
+    (cause,) = fg.check_gradient(final, params, grads).causes
+    assert cause.code == "zero"
+    assert 'found["h0"] *= 0' in cause.message
+    assert "is due where" not in cause.message

@@ -154,6 +154,22 @@ def test_a_search_stops_at_the_first_look_after_its_time(monkeypatch, seconds):
     assert 0.8 * seconds < clock.looks <= seconds + 3
 
 
+@pytest.mark.parametrize("seconds", [40, 200])
+def test_what_was_found_is_told_when_the_time_is_over(monkeypatch, seconds):
+    """The second point takes time, too, of which nothing may be left."""
+    monkeypatch.setattr(budget, "time", _Clock())
+    monkeypatch.setattr("fastgrad.checking.check._SECONDS", float(seconds))
+    wrong = np.random.default_rng(3).normal(size=(5, 3))
+    theta = np.random.default_rng(2).normal(size=(5, 3))
+
+    def untraced(w):
+        return wrong * np.frombuffer(w.tobytes()).reshape(w.shape)
+
+    (cause,) = fg.check_gradient(network, theta, untraced).causes
+    assert "no known mistake gives" in cause.message
+    assert f"not all mistakes were tried in {seconds} s" in cause.message
+
+
 @pytest.mark.parametrize("wrong", [(3, 2_000), (2_500, 3_999)])
 def test_memory_grows_with_the_parameters_not_their_square(wrong):
     rng = np.random.default_rng(0)

@@ -5,7 +5,14 @@ import pytest
 jax = pytest.importorskip("jax", reason="needs JAX: make test-interop")
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
-from user_lines import lines_of, named, shown, wrong_line  # noqa: E402
+from user_lines import (  # noqa: E402
+    lines_of,
+    loss_of,
+    named,
+    outputs,
+    shown,
+    wrong_line,
+)
 
 from fastgrad.interop.jax import check_gradient, check_grads  # noqa: E402
 
@@ -38,23 +45,6 @@ cosine.defvjp(lambda z: (jnp.cos(z), z), lambda z, g: (-3 * g * jnp.sin(z),))
 RIGHT_ONCE = sine(lambda z, g: g * cosine(z))
 
 
-def outputs(function):
-    def f(x):
-        h = jnp.tanh(A @ x)
-        return function(h) * h
-
-    return f
-
-
-def loss_of(function):
-    f = outputs(function)
-
-    def loss(x):
-        return (f(x) ** 2).sum()
-
-    return loss
-
-
 @pytest.fixture
 def x():
     return jnp.array([0.3, -0.7, 0.2, 0.5])
@@ -62,7 +52,7 @@ def x():
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_check_gradient(name, x):
-    loss = loss_of(FUNCTIONS[name])
+    loss = loss_of(outputs(A, jnp.tanh, FUNCTIONS[name]))
     text = str(check_gradient(loss, x))
     assert shown(text)
     assert shown(text) <= lines_of(loss, outputs, sine)
@@ -76,7 +66,7 @@ def test_check_grads(name, mode, x):
     if mode == "fwd":
         function = jax.custom_jvp(jnp.sin)
         function.defjvp(lambda z, dz: (jnp.sin(*z), 2 * jnp.cos(*z) * dz[0]))
-    f = outputs(function)
+    f = outputs(A, jnp.tanh, function)
     with pytest.raises(AssertionError) as raised:
         check_grads(f, (x,), order=1, modes=[mode])
     assert shown(str(raised.value))
@@ -85,7 +75,10 @@ def test_check_grads(name, mode, x):
 
 
 def test_second_derivatives(x):
-    f, loss = outputs(RIGHT_ONCE), loss_of(RIGHT_ONCE)
+    f, loss = (
+        outputs(A, jnp.tanh, RIGHT_ONCE),
+        loss_of(outputs(A, jnp.tanh, RIGHT_ONCE)),
+    )
     with pytest.raises(AssertionError) as raised:
         check_grads(f, (x,), order=2, modes=["rev"])
     report = check_gradient(loss, x, order=2)

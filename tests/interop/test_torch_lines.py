@@ -4,7 +4,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: make test-interop")
 from torch.autograd.gradcheck import GradcheckError  # noqa: E402
-from user_lines import lines_of, named, shown, wrong_line  # noqa: E402
+from user_lines import (  # noqa: E402
+    lines_of,
+    loss_of,
+    named,
+    outputs,
+    shown,
+    wrong_line,
+)
 
 from fastgrad.interop.torch import (  # noqa: E402
     check_gradient,
@@ -59,23 +66,6 @@ class Other(_Sine):
 FUNCTIONS = [Twice, Negative, Forgotten, Other]
 
 
-def outputs(function):
-    def f(x):
-        h = torch.tanh(A @ x)
-        return function.apply(h) * h
-
-    return f
-
-
-def loss_of(function):
-    f = outputs(function)
-
-    def loss(x):
-        return (f(x) ** 2).sum()
-
-    return loss
-
-
 @pytest.fixture
 def x():
     return torch.randn(4, dtype=torch.float64, requires_grad=True)
@@ -83,7 +73,7 @@ def x():
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_check_gradient(function, x):
-    loss = loss_of(function)
+    loss = loss_of(outputs(A, torch.tanh, function.apply))
     text = str(check_gradient(loss, x))
     assert named(text) == {wrong_line(function)}
     assert shown(text) <= lines_of(loss, outputs, _Sine, function)
@@ -91,7 +81,7 @@ def test_check_gradient(function, x):
 
 @pytest.mark.parametrize("function", [Twice, Negative, Other])
 def test_gradcheck(function, x):
-    f = outputs(function)
+    f = outputs(A, torch.tanh, function.apply)
     with pytest.raises(GradcheckError) as raised:
         gradcheck(f, x)
     assert named(str(raised.value)) == {wrong_line(function)}
@@ -118,7 +108,7 @@ class RightOnce(_Sine):
 
 
 def test_gradgradcheck(x):
-    f = outputs(RightOnce)
+    f = outputs(A, torch.tanh, RightOnce.apply)
     with pytest.raises(GradcheckError) as raised:
         gradgradcheck(f, x)
     assert wrong_line(Cosine) in named(str(raised.value))
@@ -126,7 +116,7 @@ def test_gradgradcheck(x):
 
 
 def test_second_order(x):
-    loss = loss_of(RightOnce)
+    loss = loss_of(outputs(A, torch.tanh, RightOnce.apply))
     text = str(check_gradient(loss, x, order=2))
     assert wrong_line(Cosine) in named(text)
     assert shown(text) <= lines_of(loss, outputs, _Sine, RightOnce, Cosine)

@@ -155,3 +155,23 @@ def test_numbers_of_few_digits_may_be_zero_in_the_function(function, x, others):
         assert report.engine == "compiled"
         wrong = grads * [1.0, 1.01]
         assert fg.check_gradient(loss, x, wrong).verdict == "wrong"
+
+
+@pytest.mark.parametrize("p", [2.0, 1.7, 2.4])
+def test_an_iteration_that_does_not_end_far_away_is_not_called_there(p):
+    """The logistic map: beyond 3 it goes around in cycles."""
+    endless = []
+
+    def fixed_point(w):
+        z, before, turns = 0.5, 0.0, 0
+        while abs(z - before) > 1e-6:
+            z, before, turns = w[0] * z * (1 - z), z, turns + 1
+            if turns > 10_000:
+                endless.append(float(w[0]))
+                raise ArithmeticError
+        return z**2
+
+    z = 1 - 1 / p
+    report = fg.check_gradient(fixed_point, np.array([p]), np.array([2 * z / p**2]))
+    assert report.verdict != "wrong"
+    assert endless == []

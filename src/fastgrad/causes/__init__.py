@@ -94,14 +94,10 @@ def name_causes(
     """
     if not measured.wrong.any():
         return ()
-    budget, found = Budget(seconds), []
-
-    def search() -> None:
-        given = nest, theta, measured, program, elsewhere, traced, everything
-        found.extend(_found(*given, budget))
-
+    budget = Budget(seconds)
+    given = nest, theta, measured, program, elsewhere, traced, everything
     with np.errstate(all="ignore"):
-        budget.attempt(search)
+        found = budget.attempt(lambda: _found(*given, budget))
     if found:
         return tuple(found)
     wrong = zip(nest.names, nest.split(measured.wrong), strict=True)
@@ -127,12 +123,8 @@ def _found(
         located = locate(traced, nest, evidence, reverse, budget.share(_LOCATING))
     alone = located.backward is None
     part = budget.share(_SEARCHING_ALONE if alone else _SEARCHING)
-    if reverse is not None:
-        reverse.budget = part
-    guesses = guess(evidence, reverse, part)
+    guesses = _guessed(evidence, reverse, part)
     budget.join(part)
-    if reverse is not None:
-        reverse.budget = budget
     second = _second_point(nest, theta, evidence, reverse, elsewhere, budget)
     part = budget.share(_REPAIRING)
     repaired = repairs(located, evidence, second, part)
@@ -149,6 +141,17 @@ def _found(
         ]
     causes = _causes(evidence, guesses + repaired, reverse, budget)
     return [_located(cause, evidence, located.places) for cause in causes]
+
+
+def _guessed(evidence: Evidence, reverse: Reverse | None, part: Budget) -> list[Guess]:
+    """What is found in a part of the time, to which the reverse pass keeps as well."""
+    if reverse is None:
+        return guess(evidence, None, part)
+    reverse.budget, whole = part, reverse.budget
+    try:
+        return guess(evidence, reverse, part)
+    finally:
+        reverse.budget = whole
 
 
 def _computes(one: Guess, zero: Guess, located: Located) -> bool:
@@ -205,9 +208,7 @@ def _second_point(
     moved = elsewhere(shift)
     if moved is None or not np.isfinite(moved[1]).all():
         return None
-    found: list[SecondPoint] = []
-    budget.attempt(lambda: found.append(SecondPoint(nest, evidence, reverse, moved)))
-    return found[0] if found else None
+    return budget.attempt(lambda: SecondPoint(nest, evidence, reverse, moved))
 
 
 def _is_symmetric(x: Array) -> bool:
@@ -218,10 +219,9 @@ def _is_symmetric(x: Array) -> bool:
 
 def _reversed(program: Program | Part | None, budget: Budget) -> Reverse | None:
     """The program in reverse, if it can be."""
-    found: list[Reverse] = []
-    if program is not None:
-        budget.attempt(lambda: found.append(Reverse(program, budget)))
-    return found[0] if found else None
+    if program is None:
+        return None
+    return budget.attempt(lambda: Reverse(program, budget))
 
 
 def _causes(

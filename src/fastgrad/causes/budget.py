@@ -6,7 +6,9 @@ it has found, and one that fails is a defect that the report tells.
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
+
+_Found = TypeVar("_Found")
 
 #: Whether what a search raises is let through, as in the tests.
 STRICT = False
@@ -52,10 +54,10 @@ class Budget:
         if not self.is_spent:
             self.attempt(lambda: found.extend(guesses))
 
-    def attempt(self, search: Callable[[], None]) -> None:
-        """Search until it ends, the time is over or it fails."""
+    def attempt(self, search: Callable[[], _Found]) -> _Found | None:
+        """Return what a search gives; None if the time is over before, or it fails."""
         try:
-            search()
+            return search()
         except SpentError:
             pass
         except MemoryError:
@@ -64,3 +66,4 @@ class Budget:
             if STRICT:
                 raise
             self.failures.append(f"{type(error).__name__}: {error}")
+        return None

@@ -11,6 +11,7 @@
 
 from typing import Any
 
+from fastgrad._arguments import no_attribute
 from fastgrad.initializers.distributions import (
     constant,
     normal,
@@ -53,8 +54,7 @@ _ELSEWHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    hint = f": use {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    raise no_attribute(__name__, name, _ELSEWHERE)
 
 
 __all__ = [

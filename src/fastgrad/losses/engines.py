@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from fastgrad._arguments import (
     choice,
+    executor,
     flag,
     function,
     number,
@@ -310,9 +311,7 @@ def _choose_engine(
     flag("vectorized", vectorized)
     if not _is_low_level(loss):
         function("loss", loss)
-    if workers is not None and not callable(getattr(workers, "submit", None)):
-        must = "be a concurrent.futures.Executor, as ProcessPoolExecutor(4)"
-        raise refusal(TypeError, "workers", must, workers)
+    executor("workers", workers)
     asked = {
         "callback": _is_low_level(loss),
         "vectorized": vectorized,

@@ -129,7 +129,7 @@ def known(x: Node, found: Mapping[Node, NDArray[np.float64]]) -> NDArray[np.floa
     return x.value if value is None else value
 
 
-def value_of(
+def _value_of(
     node: Node,
     inputs: Sequence[NDArray[np.float64]],
     ints: tuple[int, ...] | None = None,
@@ -140,31 +140,25 @@ def value_of(
     Of the same shapes, unless it is elementwise; or with the integers and the shape
     that are those of others.
     """
-    with np.errstate(all="ignore"):
-        return _value_of(node, inputs, ints, shape)
-
-
-def _value_of(
-    node: Node,
-    inputs: Sequence[NDArray[np.float64]],
-    ints: tuple[int, ...] | None = None,
-    shape: tuple[int, ...] | None = None,
-) -> NDArray[np.float64]:
-    """See `value_of`; warns where numbers overflow."""
     ints = node.ints if ints is None else ints
+    shape = node.shape if shape is None else shape
     if not inputs:
         value = node.value
-    elif node.op == "view" and not node.shape and not shape:
+    elif node.op == "view" and not shape:
         value = inputs[0][tuple(ints[: inputs[0].ndim])]
     elif node.op == "view":
-        value = ops.view_of(inputs[0], ints, node.shape if shape is None else shape)
+        value = ops.view_of(inputs[0], ints, shape)
     elif node.op == "reshape":
-        value = inputs[0].reshape(node.shape if shape is None else shape)
+        value = inputs[0].reshape(shape)
     elif node.op == "place":  # what lies between the inputs is in the value
         value = ops.place(inputs, node.ints, node.value)
     else:
         value = ops.PRIMITIVES[node.op].evaluate(inputs, ints)
     return np.asarray(value, dtype=np.float64, order="C")
+
+
+#: The same without warnings where numbers overflow.
+value_of = np.errstate(all="ignore")(_value_of)
 
 
 def elsewhere(

@@ -56,12 +56,8 @@ class Source:
         """The expressions that the operation takes, if they can be read."""
         if self.span is None:
             return ()
-        first, last, begin, end = self.span
-        lines = [linecache.getline(self.file, k) for k in range(first, last + 1)]
-        lines[-1] = lines[-1].encode()[:end].decode(errors="ignore")
-        lines[0] = lines[0].encode()[begin:].decode(errors="ignore")
         try:
-            (node,) = ast.parse("".join(lines)).body
+            (node,) = ast.parse("".join(written(self.file, self.span))).body
         except (SyntaxError, ValueError):  # the file has changed
             return ()
         return tuple(map(ast.unparse, _operands(node)))
@@ -81,6 +77,15 @@ class Source:
 
     def __str__(self) -> str:
         return f"{os.path.basename(self.place)}, line {self.line}"
+
+
+def written(file: str, span: tuple[int, int, int, int]) -> list[str]:
+    """The lines of a piece of code, without what is before and behind it."""
+    first, last, begin, end = span
+    lines = [linecache.getline(file, k) for k in range(first, last + 1)]
+    lines[-1] = lines[-1].encode()[:end].decode(errors="ignore")
+    lines[0] = lines[0].encode()[begin:].decode(errors="ignore")
+    return lines
 
 
 def _operands(node: ast.stmt) -> list[ast.expr]:

@@ -86,3 +86,20 @@ def test_noise_of_low_precision_excuses_nothing(factor):
     report = fg.check_gradient(loss, x, factor * np.cos(x), engine="python")
     assert len(report.wrong) == x.size
     assert report.evaluations < 40 * x.size
+
+
+@pytest.mark.parametrize(
+    ("decades", "name", "amplitude", "seed"),
+    [
+        (12.227730683980553, "inverse", 1e-3, 29),
+        (12.422372955788767, "itself", 1e-3, 135),
+        (11.635243476999712, "itself", 1.0, 357),
+        (12.957407481656858, "inverse", 1.0, 553),
+    ],
+)
+def test_steps_that_are_whole_waves_refute_nothing(decades, name, amplitude, seed):
+    """Over each of them, powers of two, the loss looks smooth, with another slope."""
+    z = np.random.default_rng(seed).uniform(0.3, 1.5, 3)
+    loss, grads = oscillating(10**decades, name, 0.0, amplitude)
+    report = fg.check_gradient(loss, z, grads, engine="python")
+    assert report.verdict != "wrong", str(report)

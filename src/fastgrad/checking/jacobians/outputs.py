@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgrad._arguments import refusal
+from fastgrad._arguments import executor
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import Scale, binary
 from fastgrad.losses import Crew
@@ -51,10 +51,7 @@ class Outputs:
         x: NDArray[Any],
         workers: Executor | None,
     ) -> None:
-        self.fun, self.x, self.workers = fun, x, workers
-        if workers is not None and not callable(getattr(workers, "submit", None)):
-            must = "be a concurrent.futures.Executor, as ProcessPoolExecutor(4)"
-            raise refusal(TypeError, "workers", must, workers)
+        self.fun, self.x, self.workers = fun, x, executor("workers", workers)
         self.lower = np.full(self.x.size, -np.inf)
         self.upper = np.full(self.x.size, np.inf)
         self.evaluations = 1

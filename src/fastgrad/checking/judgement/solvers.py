@@ -163,9 +163,9 @@ def _change(
     side = np.sign(far)
     points = [near - side * _BESIDE, near, far, far + side * _BESIDE]
     before, one, other, after = _rises(losses, direction, points)
-    ahead, behind = _rises(losses, direction, [_BESIDE, -_BESIDE])
+    here = _BESIDE * _slope(losses, direction)
     with np.errstate(all="ignore"):
-        slopes = np.array([one - before, after - other, (ahead - behind) / 2])
+        slopes = np.array([one - before, after - other, here])
         share = abs(slopes[0] - slopes[1]) / np.abs(slopes).max()
         rise = (slopes[0] + slopes[1]) / 2 * abs(far - near) / _BESIDE
     size = abs(other - one - rise)  # what a smooth loss changes by is no jump

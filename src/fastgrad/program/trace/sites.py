@@ -6,14 +6,13 @@ operation itself does, at the price of one call.
 
 from __future__ import annotations
 
-import linecache
 import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastgrad.program.sources import current_trace
+from fastgrad.program.sources import current_trace, written
 from fastgrad.program.trace import calls, objects, special_methods
 from fastgrad.program.trace.numpy_calls import OPERANDS, elementwise
 from fastgrad.program.trace.traced import Traced, is_basic
@@ -86,9 +85,7 @@ class Site:
     @property
     def text(self) -> str:
         """The operation as the user wrote it, on its first line."""
-        line, end_line, start, end = self.span
-        text = linecache.getline(self.file, line).encode()
-        return text[start : end if end_line == line else None].decode().strip()
+        return written(self.file, self.span)[0].strip()
 
     # ---- calls
 
