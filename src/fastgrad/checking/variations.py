@@ -30,7 +30,7 @@ from fastgrad.checking.metamorphic import (
     spread_out,
     unchanged,
 )
-from fastgrad.losses import OF_LOSS, Reduction, global_generator_kept
+from fastgrad.losses import OF_LOSS, Reduction, blas_threads, global_generator_kept
 from fastgrad.params import Nest, Vector, claimed
 from fastgrad.reports import (
     AS_GIVEN,
@@ -165,6 +165,7 @@ def check_variations(
     options |= dict(engine=engine, num_threads=num_threads)
     with ExitStack() as stack:
         stack.enter_context(global_generator_kept())
+        stack.enter_context(blas_threads())
         stack.enter_context(_restored(nest))
         with unchanged(samples.arguments.data):
             first = _check(loss, grads, samples.arguments, options)

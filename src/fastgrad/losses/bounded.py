@@ -40,6 +40,10 @@ class BoundedLosses(Substitute):
         """Return what only some ways have: a program, ..."""
         return getattr(self.here, name)
 
+    def open(self) -> None:
+        """See `Losses.open`."""
+        self.here.open()
+
     def evaluate(self) -> Any:
         """See `Losses.evaluate`."""
         return self.here.evaluate()

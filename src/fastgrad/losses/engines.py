@@ -17,6 +17,7 @@ from fastgrad._arguments import (
 )
 from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.batched import batched_losses
+from fastgrad.losses.blas import blas_threads
 from fastgrad.losses.bounded import BoundedLosses
 from fastgrad.losses.callback import CallbackLosses
 from fastgrad.losses.interface import Losses, refuse_shared
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 #: Seconds that one trace may take if it is made to name a cause.
 _OF_A_CAUSE = 0.5
+_SHORT = 5e-3  # seconds of a call, in which threads of BLAS save little
 
 _ENGINES = ("auto", "compiled", "callback", "vectorized", "python", "workers")
 
@@ -129,7 +131,12 @@ def make_losses(
     if progress is not None:
         flag("progress", progress)
     number("nondet_rtol", nondet_rtol, least=0)
-    with claimed(params), global_generator_kept():
+    one = engine in ("auto", "compiled") and workers is None
+    with (
+        claimed(params),
+        global_generator_kept(),
+        blas_threads(one=one) as give_back,
+    ):
         losses = _make(
             with_arguments(loss, args, kwargs),
             Nest(params, blocks=blocks),
@@ -139,6 +146,7 @@ def make_losses(
             reduction,
             workers,
             num_threads,
+            give_back,
         )
         losses.nondet_rtol = nondet_rtol
         with losses:
@@ -236,6 +244,7 @@ def _make(
     reduction: str | None,
     workers: "Executor | None",
     num_threads: int,
+    give_back: Callable[[], bool],
 ) -> Losses:
     sides = None if bounds is None else limits(nest, bounds)
 
@@ -249,6 +258,8 @@ def _make(
     if engine == "vectorized":
         return bounded(VectorizedLosses(loss, nest, progress, reduction))
     python = PythonLosses(loss, nest, progress, reduction)
+    if python.seconds >= _SHORT and give_back():
+        python.open()
     if workers is not None:
         build = partial(PythonLosses, loss, reduction=reduction)
         sent = bounded(WorkersLosses(python, build, workers, python.seconds))
@@ -259,6 +270,8 @@ def _make(
     if engine == "python":
         return losses
     compiled = _compiled(losses, engine, num_threads)
+    if compiled.engine != "compiled" and give_back():
+        compiled.open()
     return compiled if compiled is losses else bounded(compiled)
 
 

@@ -102,10 +102,10 @@ class Losses(abc.ABC):
         self.progress = progress
         self.theta: Vector = nest.join(nest.leaves)
         self.evaluations = 0
-        self._open()
+        self.open()
 
-    def _open(self) -> None:  # noqa: B027 (some need nothing of the function at first)
-        """Evaluate the function at theta."""
+    def open(self) -> None:  # noqa: B027 (some need nothing of the function at first)
+        """Evaluate the function at theta, which may be done anew."""
 
     def evaluate(self) -> Any:
         """Return what the user's function returns at theta, where there is one.
@@ -244,9 +244,14 @@ class Substitute(Losses):
         self.here = here
         self.loss, self.reduction = here.loss, here.reduction
         self.nest, self.progress = here.nest, here.progress
-        self.theta, self.base, self.seconds = here.theta, here.base, here.seconds
+        self.theta, self.seconds = here.theta, here.seconds
         self.returns_grads, self.responds = here.returns_grads, here.responds
         self.evaluations = here.evaluations
+
+    @property
+    def base(self) -> float:  # type: ignore[override]
+        """See `Losses`; what the function gave."""
+        return self.here.base
 
     @property
     def raised(self) -> Exception | None:  # type: ignore[override]
@@ -257,6 +262,11 @@ class Substitute(Losses):
         """See `Losses.forgive`."""
         self.here.forgive(kinds)
         super().forgive(kinds)
+
+    def open(self) -> None:
+        """See `Losses.open`."""
+        self.evaluations += 1
+        self.here.open()
 
     def evaluate(self) -> Any:
         """See `Losses.evaluate`."""

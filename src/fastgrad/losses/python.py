@@ -32,7 +32,8 @@ class PythonLosses(Losses):
 
     engine = "python"
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """See `Losses.open`."""
         self.theta.flags.writeable = False
         self._saved = self.nest.snapshot(self.theta)
         began = perf_counter()

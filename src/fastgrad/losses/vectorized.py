@@ -22,7 +22,8 @@ class VectorizedLosses(Losses):
 
     engine = "vectorized"
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """See `Losses.open`."""
         nest = self.nest
         refuse_shared(nest, "vectorized")
         self._stack = int(np.clip(_STACK_BYTES // (8 * nest.size), 1, _MAX_STACK))
