@@ -1,6 +1,6 @@
 """From a verdict on each entry to a report on the gradient."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,10 +38,11 @@ def summarize(
 ) -> GradientReport:
     """Return the report on the entries judged."""
     caught = planted_errors(entries)
-    blocks = _blocks(losses, entries, calibration, caught)
+    norms = [_Norms(entries.of_block(b)) for b in range(len(losses.nest.names))]
+    blocks = _blocks(losses, entries, calibration, caught, norms)
     return GradientReport(
         verdict=_overall(entries, blocks),
-        relative_error=relative_error(entries),
+        relative_error=relative_error(norms),
         blocks=Blocks(blocks),
         ladders=_ladders(losses, entries),
         step=None if calibration.fixed is None else calibration.fixed.asked,
@@ -95,6 +96,7 @@ def _blocks(
     entries: Verdicts,
     calibration: Calibration,
     caught: dict[int, float],
+    norms: "list[_Norms]",
 ) -> tuple[Block, ...]:
     """Return the result for each block."""
     nest = losses.nest
@@ -110,7 +112,7 @@ def _blocks(
                 name,
                 tuple(shape),
                 _verdict(count, blind=np.isinf(caught.get(b, 0.0))),
-                relative_error(own),
+                relative_error([norms[b]]),
                 len(own.kind),
                 int(count[WRONG]),
                 int(count[UNDECIDED]),
@@ -170,25 +172,35 @@ def _ladders(losses: Losses, entries: Verdicts) -> tuple[Ladder, ...]:
     )
 
 
-def relative_error(entries: Verdicts) -> float:
-    """Return norm(n - a) / (norm(n) + norm(a)), kinks left out; 0 for 0 / 0.
+class _Norms:
+    """Euclidean norms of n - a, n and a in units of `largest`; kinks are left out.
 
     Scaled first, so that squares neither overflow nor vanish.
     """
-    pairs = [(0.0, 0.0)] + [
-        (np.max(np.abs(a), initial=0.0), np.max(np.abs(n), initial=0.0))
-        for a, n in _smooth(entries)
-    ]
-    largest = float(np.max(pairs))
+
+    def __init__(self, entries: Verdicts) -> None:
+        largest = [0.0] + [
+            np.max(np.abs(some), initial=0.0)
+            for pair in _smooth(entries)
+            for some in pair
+        ]
+        self.largest, self.scaled = float(np.max(largest)), np.zeros(3)
+        if 0 < self.largest < np.inf:
+            for a, n in _smooth(entries):
+                a, n = a / self.largest, n / self.largest
+                self.scaled += [np.sum(x * x) for x in (n - a, n, a)]
+            self.scaled = np.sqrt(self.scaled)
+
+
+def relative_error(norms: Sequence[_Norms]) -> float:
+    """Return norm(n - a) / (norm(n) + norm(a)) of blocks together; 0 for 0 / 0."""
+    largest = float(np.max([own.largest for own in norms], initial=0.0))
     if not np.isfinite(largest):
         return float("nan")
     if largest == 0:
         return 0.0
-    norms = np.zeros(3)
-    for a, n in _smooth(entries):
-        a, n = a / largest, n / largest
-        norms += [np.sum(x * x) for x in (n - a, n, a)]
-    off, one, other = np.sqrt(norms)
+    scaled = [own.largest / largest * own.scaled for own in norms]
+    off, one, other = np.linalg.norm(scaled, axis=0)
     return float(off / (one + other))
 
 

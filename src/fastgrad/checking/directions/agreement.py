@@ -126,7 +126,7 @@ class _Directions:
     Attributes
     ----------
     draw : callable
-        Returns the direction, shape (P,).
+        Returns the direction, shape (P,), which is then the caller's.
     offsets : ndarray of int64, shape (number of blocks + 1,)
         Where each block begins.
     slope, size, bar : ndarray of float64, shape (number of blocks,)
@@ -165,7 +165,9 @@ class _Directions:
                 slope[b] += terms.sum()
                 size[b] = np.hypot(size[b], norm(terms))
                 bar[b] = np.hypot(bar[b], norm(bars))
-        return cls(draw, offsets, slope, size, bar, alone)
+        first = [u]  # used up at once, for it is as large as theta
+        again = lambda: first.pop() if first else draw()  # noqa: E731
+        return cls(again, offsets, slope, size, bar, alone)
 
     def alike(self) -> Iterator[Index]:
         """Yield the blocks that have entries, those of about the same size together.
