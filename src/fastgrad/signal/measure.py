@@ -150,11 +150,16 @@ def growth(depth: Array, log2_size: Array) -> Growth:
 
 
 def _student(freedom: int) -> float:
-    """Return the 97.5 % point of Student's distribution (to 1 % from 2 on)."""
+    """Return the 97.5 % point of Student's distribution (to 1 %)."""
     if freedom < 1:
         return math.nan
     z = 1.959964
     if freedom < 3:
         return (12.706, 4.303)[freedom - 1]
     v = float(freedom)
-    return z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
+    return (
+        z
+        + (z**3 + z) / (4 * v)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+    )

@@ -95,7 +95,9 @@ def _keeps_linear(node: Node, kinds: Sequence[int]) -> bool:
     """Whether an operation on linear arrays leaves a pre-activation one."""
     if node.op in _SHAPE:
         return True
-    if node.op in ("multiply", "divide"):
+    if node.op == "divide":
+        return kinds[1] != _LINEAR
+    if node.op == "multiply":
         return kinds.count(_LINEAR) == 1
     if node.op not in ("add", "subtract"):
         return False
