@@ -634,6 +634,27 @@ def test_arguments_that_make_no_sense_are_refused(options, error, message):
         init.variance_scaling(**{"shape": (4, 3), **options})
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: init.truncated_std(0.05), "`bound` must be .* 0.1, got 0.05"),
+        (lambda: init.critical_init("tanh", q=0), "`q` must be positive .*, got 0"),
+        (lambda: init.critical_init("tanh", q=-1), "`q` must be positive .*, got -1"),
+        (lambda: init.critical_init("tanh", sigma_b=-1), "`sigma_b` must .* got -1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_steps_may_be_a_list():
+    """As a tuple, of one step for each axis."""
+    shape = (4, 3, 5, 5)
+    assert init.fans(shape, stride=[2, 1]) == init.fans(shape, stride=(2, 1))
+    assert init.fans(shape, stride=[2, 1]) != init.fans(shape, stride=1)
+
+
 def test_the_least_bound_is_taken():
     weights = init.truncated_normal((50, 50), std=1.0, bound=0.1)
     assert np.abs(weights).max() <= 0.1 / init.truncated_std(0.1)

@@ -23,6 +23,44 @@ def test_of_a_chain(size):
     )
 
 
+@pytest.mark.parametrize("size", [3, 1 << 14, 40_000])
+def test_of_a_chain_of_functions_of_each_entry(size):
+    """Also where values of large arrays are not kept, and are computed by pieces."""
+    rng = np.random.default_rng(0)
+    x, c = rng.uniform(0.1, 1, (2, size))
+    program = trace(lambda x: np.sum(c * np.sin(np.exp(x)) + np.tanh(x)), x)
+    inner, outer = np.exp(x), np.sin(np.exp(x))
+    parts = [c * np.cos(inner) * inner, c * outer, np.tanh(x)]
+    by_functions = EPS * np.linalg.norm(np.concatenate(parts))
+    assert program.rounding == pytest.approx(by_functions, rel=1e-10)
+    terms = c * outer + np.tanh(x)
+    parts += [c * outer, terms, [terms.sum()]]
+    by_all = EPS * np.linalg.norm(np.concatenate(parts))
+    assert program.rounding_of_function == pytest.approx(by_all, rel=1e-10)
+
+
+def test_infinities_that_count_for_nothing_do_not_round():
+    """exp(1e4) where its branch is not taken, beside a sine of 1e-30."""
+    x = np.array([1e4, 0.3])
+    with np.errstate(over="ignore"):
+        program = trace(
+            lambda x: (
+                np.sum(1e-30 * np.where(x > 1, np.cos(x), 0 * x + np.exp(-x)))
+                + 1e-30 * np.sum(np.minimum(np.exp(x), 1.0))
+            ),
+            x,
+        )
+    parts = 1e-30 * np.array([np.cos(1e4), np.exp(-0.3)])
+    assert program.rounding == pytest.approx(EPS * np.linalg.norm(parts), rel=1e-12)
+
+
+def test_arrays_without_entries_do_not_round():
+    x = np.array([0.5, 0.25])
+    program = trace(lambda x: np.sum(np.sin(x)) + np.sum(np.sin(np.exp(x[2:]))), x)
+    expected = EPS * np.linalg.norm(np.sin(x))
+    assert program.rounding == pytest.approx(expected, rel=1e-12)
+
+
 def test_nothing_rounds_nothing():
     """Zeros do not, nor infinities, of which there is no ulp."""
     program = trace(lambda x: np.sum(np.sin(x) * C), np.zeros(3))
