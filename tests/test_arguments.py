@@ -30,6 +30,11 @@ def sine(x):
     return np.sin(x)
 
 
+def scaler(with_mean=True, with_std=True, copy=True, num_threads=None):
+    options = {"with_mean": with_mean, "with_std": with_std, "copy": copy}
+    return fg.StandardScaler(**options, num_threads=num_threads).fit(X)
+
+
 def network(p):
     return np.mean((p["W2"] @ np.tanh(p["W1"] @ X.T)) ** 2)
 
@@ -118,18 +123,20 @@ CALLS = {
         fg.check_jacobian, {"fun": sine, "x": W, "jac": np.diag(np.cos(W))},
         {"fun": "callable", "x": "point", "jac": "grads", "bounds": "bounds",
          "args": "args", "kwargs": "kwargs",
-         **pick(CHECK, "rtol", "method", "step", "coverage", "vectorized", "workers", "seed")},
+         **pick(CHECK, "rtol", "method", "step", "coverage", "vectorized", "workers", "seed",
+                "progress")},
     ),
     "numerical_jacobian": (
         fg.numerical_jacobian, {"fun": sine, "x": W},
         {"fun": "callable", "x": "point", "bounds": "bounds", "return_error": "flag",
          "args": "args", "kwargs": "kwargs",
-         **pick(CHECK, "method", "step", "vectorized", "workers", "seed")},
+         **pick(CHECK, "method", "step", "vectorized", "workers", "seed", "progress")},
     ),
     "check_hessian": (
         fg.check_hessian, {"grad": grads, "x": W, "hess": 2 * np.eye(3)},
         {"grad": "callable", "hess": "grads", **pick(MORE, "args", "kwargs", "bounds"),
-         **pick(CHECK, "rtol", "method", "step", "coverage", "vectorized", "workers", "seed")},
+         **pick(CHECK, "rtol", "method", "step", "coverage", "vectorized", "workers", "seed",
+                "progress")},
     ),
     "numerical_hessian": (
         fg.numerical_hessian, {"loss": loss, "params": W},
@@ -183,6 +190,13 @@ CALLS = {
     ),
     "StandardScaler.fit": (
         fg.StandardScaler().fit, {"X": X}, {"X": "numbers", "sample_weight": "weights", "progress": "flag"},
+    ),
+    "StandardScaler": (
+        scaler, {},
+        {"with_mean": "flag", "with_std": "flag", "copy": "flag", **COUNTS},
+    ),
+    "BatchNorm.__call__": (
+        fg.BatchNorm(3), {"x": X}, {"x": "numbers", "training": "flag"},
     ),
     "gain": (fg.gain, {"activation": "relu"}, {"activation": "activation"}),
     "critical_init": (

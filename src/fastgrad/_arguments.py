@@ -43,10 +43,12 @@ def described(value: Any) -> str:
         return f"{what} of shape {value.shape} and dtype {value.dtype}"
     if value is not None and not isinstance(value, _WRITTEN):
         return type(value).__name__
-    written = repr(value)
-    if len(written) <= _LENGTH:
-        return written
-    return f"{written[: _LENGTH - 4]} ..."
+    return shortened(repr(value), _LENGTH)
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text, without its end if it is longer."""
+    return text if len(text) <= length else f"{text[: length - 4]} ..."
 
 
 def integer(

@@ -1,5 +1,7 @@
 """Jacobians and Hessians against closed forms and scipy's differences."""
 
+import itertools
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +13,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 from fastgrad.checking.hessian import check_hessian
 from fastgrad.checking.jacobian import check_jacobian, numerical_jacobian
+from fastgrad.params import walk
 
 A = np.random.default_rng(0).normal(size=(20, 6))
 X = np.random.default_rng(1).normal(size=6)
@@ -278,6 +281,72 @@ def test_nests():
             "s": np.sum(u["b"]),
         },
     ).ok
+
+
+ALIKE = [("a.b", "a"), (1, "1"), ("x", "y")]  # the last are told apart as they are
+
+
+@pytest.mark.parametrize("outputs", [*ALIKE, ("a", "a/b")])
+@pytest.mark.parametrize("inputs", [*ALIKE, ("b/c", "c")])
+def test_blocks_whose_names_are_written_alike(outputs, inputs):
+    """Keys may be joined to the same name; a report has all blocks."""
+
+    def pair(keys, one, two):
+        return {keys[0]: one, keys[1]: {"b": two} if keys[0] == "a.b" else two}
+
+    def fun(p):
+        u, v = (leaf for *_, leaf in walk(p))
+        return pair(outputs, u**2, np.sin(v) * u)
+
+    def jac(p):
+        u, v = (leaf for *_, leaf in walk(p))
+        one = pair(inputs, np.diag(2 * u), np.zeros((2, 2)))
+        two = pair(inputs, np.diag(np.sin(v)), np.diag(u * np.cos(v)))
+        return pair(outputs, one, two)
+
+    x = pair(inputs, np.array([0.5, -1.5]), np.array([1.0, 2.0]))
+    names = [block.name for block in check_jacobian(fun, x, jac).blocks]
+    assert len(set(names)) == 4
+    for k, name in enumerate(names):
+        wrong = jac(x)
+        [*walk(wrong)][k][-1][0, 1] += 1.0
+        [entry] = check_jacobian(fun, x, wrong).wrong
+        assert (entry.block, entry.index) == (name, (0, 1))
+
+
+@pytest.mark.parametrize("show", [None, False])
+@pytest.mark.parametrize(
+    ("call", "cheaper"),
+    [
+        (lambda **o: check_jacobian(linear, np.ones(60), MATRIX, **o), "coverage=10"),
+        (lambda **o: check_hessian(linear, np.ones(60), MATRIX, **o), "coverage=10"),
+        (lambda **o: numerical_jacobian(linear, np.ones(60), **o), "sparsity="),
+        (
+            lambda **o: check_jacobian(
+                lambda x: x**2, np.ones(60), 2 * np.eye(60), sparsity=np.ones((60, 60)),
+                method="ridders", **o,
+            ),
+            "workers=",
+        ),
+    ],
+)  # fmt: skip
+def test_what_takes_long_is_said(call, cheaper, show, monkeypatch, capsys):
+    """With what is cheaper, as of a gradient; a second passes in each call."""
+    now = itertools.count()
+    clock = types.SimpleNamespace(monotonic=lambda: float(next(now)))
+    monkeypatch.setattr("fastgrad.losses.progress.time", clock)
+    call(progress=show)
+    said = capsys.readouterr().err
+    assert said.count("left, for") == (show is None)
+    assert (cheaper in said) == (show is None)
+
+
+MATRIX = np.sin(np.arange(3600.0)).reshape(60, 60)
+MATRIX += MATRIX.T
+
+
+def linear(x):
+    return MATRIX @ x
 
 
 def test_further_arguments():

@@ -396,9 +396,10 @@ def test_bounds_hold_on_both_sides():
 
 def test_blocks_are_chosen_by_their_names_as_they_are():
     """Brackets of a name are not those of a pattern."""
-    params = {"a": {"b": 1.0}, "a.b": 2.0, "c": 3.0}
+    params = {"a": {"b": 1.0}, "a.b": 2.0, "c": 3.0, "[cd]": 4.0, "c?": 5.0, "c1": 6.0}
     for name in Nest(params).names:
         assert Nest(params, blocks=[name]).names == [name]
+    assert Nest(params, blocks=["c?*"]).names == ["c?", "c1"]
 
 
 def test_a_gradient_of_a_layer_may_be_a_pair():

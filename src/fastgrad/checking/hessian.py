@@ -24,7 +24,13 @@ from fastgrad.checking.jacobians import (
     pattern,
 )
 from fastgrad.checking.weighted import with_causes
-from fastgrad.losses import OUTSIDE, Reduction, add_note, make_losses
+from fastgrad.losses import (
+    OUTSIDE,
+    Reduction,
+    add_note,
+    global_generator_kept,
+    make_losses,
+)
 from fastgrad.params import Nest, limits
 from fastgrad.reports import GradientReport
 
@@ -154,6 +160,7 @@ def _arranged(
 
 
 @public_with(Problem)
+@global_generator_kept()
 def check_hessian(
     grad: Callable[..., Any],
     x: Any,
@@ -181,7 +188,7 @@ def check_hessian(
         What else `grad` takes.
     hvp : callable, optional
         Instead of `hess`: ``hvp(x, u)`` returns the Hessian times u.
-    rtol, coverage, method, step, sparsity, bounds, workers, seed
+    rtol, coverage, method, step, sparsity, bounds, workers, progress, seed
         As for `check_jacobian`.
 
     Returns
@@ -221,7 +228,8 @@ def check_hessian(
     problem = Problem(grad, x, ("hess", "hessian"), **options)
     analytic = problem.analytic(hess, None, hvp)
     matrix = problem.matrix(analytic)
-    report = checked(problem, analytic, rtol, coverage)
+    with problem.outputs.progress:
+        report = checked(problem, analytic, rtol, coverage)
     if not of_loss and not is_nest(x):
         report = with_causes(report, grad, x, matrix, further, "hess")
     notes = report.notes

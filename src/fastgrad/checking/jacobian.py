@@ -14,15 +14,23 @@ from fastgrad.checking.audit import random_outputs, unchecked
 from fastgrad.checking.conclusions import summarize
 from fastgrad.checking.coverage import check_coverage, covered
 from fastgrad.checking.differences import FEW, calibrate, slopes_of
-from fastgrad.checking.jacobians import Options, Problem, disagreement, is_sparse
+from fastgrad.checking.jacobians import (
+    Options,
+    Problem,
+    announce,
+    disagreement,
+    is_sparse,
+)
 from fastgrad.checking.judgement import Gradient, Judgement, Verdicts, check_rtol, judge
 from fastgrad.checking.weighted import with_causes
+from fastgrad.losses import global_generator_kept
 from fastgrad.reports import GradientReport
 
 _SEVERAL = 128  # inputs: of more, two real evaluations each are quicker
 
 
 @public_with(Problem)
+@global_generator_kept()
 def numerical_jacobian(
     fun: Callable[..., Any],
     x: Any,
@@ -59,6 +67,8 @@ def numerical_jacobian(
         outputs, shape (K, m).
     workers : concurrent.futures.Executor, optional
         Calls `fun` in its workers.
+    progress : bool, optional
+        As for `check_gradient`.
     seed : int
         Picks where noise and curvature are measured.
 
@@ -109,20 +119,28 @@ def numerical_jacobian(
     """
     flag("return_error", return_error)
     problem = Problem(fun, x, **options)
-    accurate = return_error or problem.method in ("ridders", "complex")
+    announce(problem)
+    with problem.outputs.progress:
+        value, error = _measured(problem, return_error)
+    return (value, error) if return_error else value
+
+
+def _measured(problem: Problem, with_bars: bool) -> tuple[Any, Any]:
+    """Return the Jacobian, and its error bars if these are asked for."""
+    accurate = with_bars or problem.method in ("ridders", "complex")
     size = problem.outputs.x.size
-    if return_error or size <= _SEVERAL:
+    if with_bars or size <= _SEVERAL:
         analytic = problem.by_complex_steps()
         if analytic is not None:
-            value, error = map(problem.derivative, analytic)
-            return (value, error) if return_error else value
+            jacobian, error = map(problem.derivative, analytic)
+            return jacobian, error
     few = problem.chooses and (accurate or size <= FEW or problem.outputs.loud)
     value = None
     if not accurate and not (few and problem.sparsity is None):
         value = problem.quick()
     if value is not None:
         problem.refuse_strays(value)
-        return problem.derivative(value)
+        return problem.derivative(value), None
     random = random_outputs(problem.outputs)
     if random is not None:
         raise ValueError(f"`fun` must be deterministic: {random.cause.message}.")
@@ -134,12 +152,12 @@ def numerical_jacobian(
     )
     value = slopes.value * entries.units
     problem.refuse_strays(value)
-    if not return_error:
-        return problem.derivative(value)
-    return problem.derivative(value), problem.bars(slopes.error * entries.units)
+    bars = problem.bars(slopes.error * entries.units) if with_bars else None
+    return problem.derivative(value), bars
 
 
 @public_with(Problem)
+@global_generator_kept()
 def check_jacobian(
     fun: Callable[..., Any],
     x: Any,
@@ -168,7 +186,7 @@ def check_jacobian(
         it: ``v @ jvp(u) == vjp(v) @ u`` for random u and v. Of complex functions,
         holomorphic or not, `vjp` is dL/dRe + i dL/dIm of L = Re(conj(v) y), as torch's
         backward pass.
-    rtol, method, step, seed
+    rtol, method, step, progress, seed
         As for `check_gradient`.
     coverage : "full" or int
         Every entry, or so many random entries of each block.
@@ -207,7 +225,8 @@ def check_jacobian(
     """
     started = time.perf_counter()
     problem = Problem(fun, x, **options)
-    report = checked(problem, problem.analytic(jac, vjp, jvp), rtol, coverage)
+    with problem.outputs.progress:
+        report = checked(problem, problem.analytic(jac, vjp, jvp), rtol, coverage)
     if vjp is not None and jvp is not None:
         apart = disagreement(problem.flat, problem.outputs, vjp, jvp, problem.rng())
         if apart is not None:
@@ -255,6 +274,7 @@ def checked(
         np.repeat(gradient.rtol, blocks),
     )
     steps = problem.steps_of_entries()
+    announce(problem, coverage)
     calibration = calibrate(entries, rng, method=problem.method, step=steps)
     index = covered(entries, coverage, gradient, rng)
     with np.errstate(all="ignore"):  # where numbers overflow they are not known

@@ -128,8 +128,6 @@ def make_losses(
     """
     engine = _choose_engine(loss, engine, vectorized, workers)
     num_threads = resolve_num_threads(num_threads)
-    if progress is not None:
-        flag("progress", progress)
     number("nondet_rtol", nondet_rtol, least=0)
     one = engine in ("auto", "compiled") and workers is None
     with (

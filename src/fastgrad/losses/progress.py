@@ -4,6 +4,8 @@ import sys
 import time
 from typing import Any, Self
 
+from fastgrad._arguments import flag
+
 _PATIENCE = 1.0  # seconds before anything is shown
 _INTERVAL = 0.1  # seconds between updates
 _ENOUGH = 0.3  # seconds that show how fast it goes
@@ -32,6 +34,8 @@ class Progress:
     """
 
     def __init__(self, show: bool | None = None, total: int | None = None) -> None:
+        if show is not None:
+            flag("progress", show)
         terminal = sys.stderr is not None and sys.stderr.isatty()
         self.show = terminal if show is None else show
         self.total = total

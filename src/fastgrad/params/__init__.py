@@ -14,6 +14,7 @@ from fastgrad.params.structure import (
     matching,
     named_leaves,
     rebuild,
+    told_apart,
     walk,
     with_own_leaves,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "named_leaves",
     "rebuild",
     "spread",
+    "told_apart",
     "walk",
     "with_own_leaves",
 ]

@@ -312,7 +312,8 @@ def _chosen(names: list[str], blocks: Any) -> list[int]:
         raise refusal(TypeError, "blocks", "be names of blocks", blocks)
     chosen: set[int] = set()
     for pattern in patterns:
-        alike = [name == pattern or fnmatchcase(name, pattern) for name in names]
+        exact = [name == pattern for name in names]
+        alike = exact if any(exact) else [fnmatchcase(name, pattern) for name in names]
         if not any(alike):
             must = f"name blocks of the parameters, {names}"
             raise refusal(ValueError, "blocks", must, pattern)

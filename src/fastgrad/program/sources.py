@@ -16,6 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arguments import shortened
+
+_QUOTED = 80  # characters of a line
 _TRACER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 #: The module that calls what is traced.
 _ENTRY = os.path.join(_TRACER, "trace", "tracing.py")
@@ -197,5 +200,5 @@ class TraceError(Exception):
         trace = current_trace.get()
         if trace is not None:
             trace.refused.append((self.reason, self.source))
-        code = self.source.code
+        code = shortened(self.source.code, _QUOTED)
         super().__init__(f"{self.source}: {reason}" + (f" ({code})" if code else ""))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgrad._arguments import choice, flag, function, number
+from fastgrad.losses import global_generator_kept
 from fastgrad.params import Nest, claimed, rebuild, walk
 from fastgrad.program import Node, topological, trace_graph
 from fastgrad.reports import Fault, Jacobian, SignalLayer, SignalReport
@@ -111,7 +112,7 @@ def diagnose_signal(
         learning_rate = number("learning_rate", learning_rate, least=0)
     choice("reduction", reduction, ("mean", "sum", None))
     flag("jacobian", jacobian)
-    with claimed(params):
+    with claimed(params), global_generator_kept():
         nest = _nest(params)
         graph = trace_graph(loss, nest, reduction)
     parameters, result = graph.parameters, graph.result

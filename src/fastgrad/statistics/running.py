@@ -11,6 +11,7 @@ from fastgrad._arguments import choice, flag, integer, number, refusal
 from fastgrad._arrays import Array
 from fastgrad._memory import refuse_too_large
 from fastgrad._threads import resolve_num_threads
+from fastgrad.statistics import tables
 from fastgrad.statistics.batchnorm import (
     Cache,
     as_batch,
@@ -140,11 +141,11 @@ class BatchNorm:
             As `batch_norm`, or if `x` has another number of channels. Nothing is
             updated then.
         """
-        shape = np.shape(x)
-        here = -len(shape) <= self.axis < len(shape)
-        if here and shape[self.axis] != self.num_features:
+        x = tables.as_numbers(x, "x")
+        here = -x.ndim <= self.axis < x.ndim
+        if here and x.shape[self.axis] != self.num_features:
             must = f"have {self.num_features} channels along axis {self.axis}"
-            raise refusal(ValueError, "x", must, np.asarray(x))
+            raise refusal(ValueError, "x", must, x)
         if flag("training", training) or self.running_mean is None:
             y, cache = batch_norm(
                 x,

@@ -123,7 +123,7 @@ class StandardScaler(Requests, Transformer):
         RuntimeWarning
             If a column is all NaN: its statistics are NaN.
         """
-        self._must_not_be_frozen()
+        self._must_be_free()
         self._fitted = self._after(X, sample_weight, None, flag("progress", progress))
         empty = np.flatnonzero(self._fitted.moments.count == 0)
         if empty.size:
@@ -142,7 +142,7 @@ class StandardScaler(Requests, Transformer):
         Parameters and exceptions are those of `fit`; after an exception the scaler is
         as it was. The cost is that of the new rows.
         """
-        self._must_not_be_frozen()
+        self._must_be_free()
         before = self._fitted if self.__sklearn_is_fitted__() else None
         self._fitted = self._after(X, sample_weight, before, False)
         return self
@@ -200,7 +200,7 @@ class StandardScaler(Requests, Transformer):
         TypeError
             If `other` is not a scaler.
         """
-        self._must_not_be_frozen()
+        self._must_be_free()
         self._must_be_fitted()
         if not isinstance(other, StandardScaler):
             raise TypeError(
@@ -227,7 +227,10 @@ class StandardScaler(Requests, Transformer):
         self._frozen = True
         return self
 
-    def _must_not_be_frozen(self) -> None:
+    def _must_be_free(self) -> None:
+        """Raise if the scaler must not take statistics, or cannot by its options."""
+        for option in ("with_mean", "with_std", "copy"):
+            flag(option, getattr(self, option))
         if self.__dict__.get("_frozen"):
             raise ValueError(
                 "This scaler is frozen: it transforms other data, "

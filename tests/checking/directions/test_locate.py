@@ -153,3 +153,44 @@ def test_the_relative_error_of_a_factor(factor):
     expected = abs(factor - 1) / (abs(factor) + 1)
     assert report.relative_error == pytest.approx(expected, rel=1e-4)
     assert report.blocks[0].relative_error == pytest.approx(expected, rel=1e-4)
+
+
+PARTS = {
+    "an entry": np.s_[5, 6],
+    "some entries": ([3, 9, 20, 31], [1, 4, 0, 9]),
+    "a row": np.s_[17],
+    "two rows": np.s_[[3, 30]],
+    "a column": np.s_[:, 4],
+    "a corner": np.s_[20:30, 2:8],
+    "half": np.s_[:20],
+}
+MISTAKES = {
+    "factor": lambda g: 2 * g,
+    "sign": lambda g: -g,
+    "offset": lambda g: g + 1,
+    "zero": lambda g: 0 * g,
+    "square": lambda g: g**2,
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("part", PARTS)
+def test_what_is_wrong_with_a_part_is_not_said_of_the_block(part, mistake):
+    """Nothing is known of such a loss but what is measured, and of a few entries."""
+    rng = np.random.default_rng(11)
+    W, X = rng.normal(size=(40, 10)), rng.normal(size=(10, 3))
+
+    def untraced(w):
+        return float(np.sum(np.tanh(np.frombuffer(w.tobytes()).reshape(w.shape) @ X)))
+
+    def check(grads):
+        return fg.check_gradient(untraced, W, grads, coverage="locate")
+
+    right = (1 - np.tanh(W @ X) ** 2) @ X.T
+    wrong = right.copy()
+    wrong[PARTS[part]] = MISTAKES[mistake](right[PARTS[part]])
+    report = check(wrong)
+    assert report.engine == "python"
+    assert {cause.code for cause in report.causes} <= {"partial", "unknown"}
+    throughout = check(MISTAKES[mistake](right)).causes[0]
+    assert throughout.code not in ("partial", "unknown") or mistake == "square"

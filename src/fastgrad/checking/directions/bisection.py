@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad._arguments import refusal
-from fastgrad._arrays import Array
+from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import (
     EPS,
     KAPPA,
@@ -38,7 +38,8 @@ from fastgrad.losses import Losses
 _DIRECTIONS = 2  # per block, at least
 # Of the step at which noise and curvature balance, if both are of the usual size.
 _RUNGS = RATIO ** np.arange(2.0, -3.0, -1.0)
-_ENOUGH = 32  # wrong entries of a block; it is wrong throughout
+_ENOUGH = 32  # wrong entries of a block; there are too many to find them all
+_BESIDE = 8  # others, at least, that say whether the block is wrong throughout
 _TYPICAL = 2**14  # entries of a block that say how large their scales are
 UNLUCKY = 0.1  # |u| of an entry is larger in one of two directions, 99 times of 100
 
@@ -129,7 +130,7 @@ def locate(
     searches : list of Search
         One per block.
     entries : Verdicts
-        The entries found, each then checked by itself.
+        The entries found, and a few others of their blocks, each checked by itself.
     calibration : Calibration
         By which it was.
     """
@@ -146,8 +147,23 @@ def locate(
         *(scale, Step(scale, owner, steps, None), nothing + noise, nothing, owner),
         *("central", 0.0, abs(losses.base)),
     )
-    index = np.unique([i for search in searches for i in search.found]).astype(np.int64)
+    parts = zip(searches, itertools.pairwise(offsets.tolist()), strict=True)
+    index = np.concatenate([_looked_at(search, *part, rng) for search, part in parts])
     return searches, judge(losses, calibration, gradient, index, rng), calibration
+
+
+def _looked_at(
+    search: Search, start: int, stop: int, rng: np.random.Generator
+) -> Index:
+    """Return the entries found in a block from `start` to `stop`, and as many others.
+
+    Without these, whatever is wrong with a row would be what is wrong with the block.
+    """
+    found = np.array(search.found, dtype=np.int64)
+    if not search.differs:
+        return found
+    count = min(max(_BESIDE, len(found)), stop - start)
+    return np.union1d(found, start + rng.choice(stop - start, count, replace=False))
 
 
 def refuse_formula(method: str, step: float | None, bounds: Any = None) -> None:

@@ -7,9 +7,11 @@
   differences bear it out.
 - `sparsity`: columns measured together, and what `strays` from the pattern.
 - `products`: Jacobians that are given by products with vectors.
+- `forecast`: how long it takes.
 """
 
 from fastgrad.checking.jacobians.flattening import FlatFunction, is_nest
+from fastgrad.checking.jacobians.forecast import announce
 from fastgrad.checking.jacobians.outputs import Outputs
 from fastgrad.checking.jacobians.problem import Options, Problem
 from fastgrad.checking.jacobians.products import disagreement
@@ -20,6 +22,7 @@ __all__ = [
     "Options",
     "Outputs",
     "Problem",
+    "announce",
     "disagreement",
     "is_nest",
     "is_sparse",

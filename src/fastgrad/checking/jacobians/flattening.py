@@ -17,7 +17,7 @@ from fastgrad.checking.complexes import (
     size_of_parts,
     whole,
 )
-from fastgrad.params import Nest, matching, rebuild, walk
+from fastgrad.params import Nest, matching, named_leaves, rebuild, told_apart, walk
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,13 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Place:
-    """A block of the Jacobian, and where in the matrix it is."""
+    """A block of the Jacobian, named by both arrays, and where in the matrix it is."""
 
+    name: str
     output: Leaf
     given: Leaf
     rows: slice
     columns: slice
-
-    @property
-    def name(self) -> str:
-        """Of both arrays."""
-        return f"{self.output.name}/{self.given.name}"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -95,12 +91,11 @@ class FlatFunction:
         self.fun = function("fun", fun)
         self.args, self.kwargs = further_arguments(args, kwargs)
         x = x if is_nest(x) else _array(x)
-        pairs = [is_complex(leaf) for _, leaf in _leaves(x)]
+        pairs = [is_complex(leaf) for leaf in _leaves(x)]
         self._x = x if any(pairs) else None  # what pairs are made complex numbers like
         self.nest: Nest | None = None
         if is_nest(x):
-            arrays = (leaf for _, leaf in _leaves(x, pairs))
-            by_parts = rebuild(x, arrays) if any(pairs) else x
+            by_parts = rebuild(x, iter(_leaves(x, pairs))) if any(pairs) else x
             self.nest = Nest(by_parts, "x").private_copy()
             self.point = self.nest.join(self.nest.leaves)
             own = zip(self.nest.names, self.nest.shapes, pairs, strict=True)
@@ -115,19 +110,17 @@ class FlatFunction:
         """Return the outputs at a point as an array."""
         result = self.call(self.fun, point)
         if not self.outputs:
-            found = _leaves(result)
-            pairs = [leaf.dtype.kind == "c" for _, leaf in found]
-            self.outputs = [
-                Leaf(name or "fun", leaf.shape, pair)
-                for (name, leaf), pair in zip(
-                    _leaves(result, pairs), pairs, strict=True
-                )
-            ]
+            pairs = [leaf.dtype.kind == "c" for leaf in _leaves(result)]
             self._template = result if is_nest(result) else None
+            names = ["fun"]
+            if self._template is not None:
+                names = [name for name, _ in named_leaves(result)]
+            found = zip(names, _leaves(result, pairs), pairs, strict=True)
+            self.outputs = [Leaf(name, leaf.shape, pair) for name, leaf, pair in found]
         leaves = _leaves(result, [leaf.pair for leaf in self.outputs])
         if len(leaves) == 1:
-            return leaves[0][1]
-        return np.concatenate([leaf.ravel() for _, leaf in leaves])
+            return leaves[0]
+        return np.concatenate([leaf.ravel() for leaf in leaves])
 
     def plain(self) -> Callable[..., Any]:
         """Return the function itself where it takes arrays alone and returns one."""
@@ -168,13 +161,15 @@ class FlatFunction:
     def vector(self, value: Any, like: list[Leaf]) -> AnyArray:
         """Return what is built like `x`, or like the outputs, as a vector."""
         leaves = _leaves(value, [leaf.pair for leaf in like])
-        return np.concatenate([leaf.ravel() for _, leaf in leaves])
+        return np.concatenate([leaf.ravel() for leaf in leaves])
 
     def blocks(self) -> Iterator[Place]:
         """Yield the blocks of the Jacobian."""
-        for output, rows in _places(self.outputs):
-            for given, columns in _places(self.inputs):
-                yield Place(output, given, rows, columns)
+        pairs = list(itertools.product(_places(self.outputs), _places(self.inputs)))
+        names = [f"{output.name}/{given.name}" for (output, _), (given, _) in pairs]
+        for name, pair in zip(told_apart(names, names), pairs, strict=True):
+            (output, rows), (given, columns) = pair
+            yield Place(name, output, given, rows, columns)
 
     def matrix(self, jacobian: Any, what: str) -> AnyArray:
         """Return a Jacobian, nested with outputs first, as a matrix of real numbers."""
@@ -263,14 +258,13 @@ class FlatFunction:
         return rebuild(self.nest.structure, blocks)
 
 
-def _leaves(value: Any, pairs: Iterable[bool] = ()) -> list[tuple[str, AnyArray]]:
-    """Return the arrays with their names, the complex ones by parts."""
-    nest = is_nest(value)
-    found = ((name, x) for name, _, x in walk(value)) if nest else [("", value)]
+def _leaves(value: Any, pairs: Iterable[bool] = ()) -> list[AnyArray]:
+    """Return the arrays, the complex ones by parts."""
+    found = (x for _, _, x in walk(value)) if is_nest(value) else [value]
     kinds = itertools.chain(pairs, itertools.repeat(False))
     return [
-        (name, parts(x) if pair else np.asarray(x))
-        for (name, x), pair in zip(found, kinds, strict=False)
+        parts(x) if pair else np.asarray(x)
+        for x, pair in zip(found, kinds, strict=False)
     ]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastgrad._arguments import executor
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import Scale, binary
-from fastgrad.losses import Crew
+from fastgrad.losses import Crew, Progress
 from fastgrad.params import entry_name
 
 BATCH = 2**16  # numbers of the outputs that are held at once
@@ -39,6 +39,8 @@ class Outputs:
         Of what `fun` raises next to `x`, in this process: what stands for nan.
     raised : Exception or None
         The first such exception.
+    progress : Progress
+        How far the calls are.
     """
 
     many: Callable[[NDArray[Any]], Any] | None = None
@@ -54,6 +56,7 @@ class Outputs:
         self.fun, self.x, self.workers = fun, x, executor("workers", workers)
         self.lower = np.full(self.x.size, -np.inf)
         self.upper = np.full(self.x.size, np.inf)
+        self.progress = Progress(show=False)
         self.evaluations = 1
         outputs = _outputs(fun, self.x.copy())
         self.at_x = outputs.astype(np.float64)
@@ -80,6 +83,7 @@ class Outputs:
                     f"got {outputs.size}."
                 )
             out[k] = outputs
+            self.progress.advance()
         return out
 
     def _moved(self, point: NDArray[Any]) -> NDArray[Any]:

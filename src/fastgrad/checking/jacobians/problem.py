@@ -27,6 +27,7 @@ from fastgrad.checking.jacobians.outputs import Outputs, of_one
 from fastgrad.checking.jacobians.products import entries_of_products
 from fastgrad.checking.jacobians.quick import quick_slopes
 from fastgrad.checking.jacobians.strays import Probe
+from fastgrad.losses import Progress
 from fastgrad.params import Nest, limits
 from fastgrad.reports import Blocks, GradientReport
 
@@ -44,6 +45,7 @@ class Options(TypedDict, total=False):
     bounds: Any
     vectorized: bool
     workers: Executor | None
+    progress: bool | None
     seed: Seed
 
 
@@ -74,6 +76,7 @@ class Problem:
         bounds: Any = None,
         vectorized: bool = False,
         workers: Executor | None = None,
+        progress: bool | None = None,
         seed: Seed = 0,
     ) -> None:
         self.given, self.title = names
@@ -88,6 +91,7 @@ class Problem:
         _refuse_nothing("`x`", self.flat.point.size)
         self.outputs = Outputs(self.flat, self.flat.point, workers)
         self.outputs.fun = self.flat.plain()
+        self.outputs.progress = Progress(progress)
         if self.flat.is_complex:
             given = {"vectorized": vectorized, "sparsity": sparsity is not None}
             self._refuse_for_complex(given | {"bounds": bounds is not None})
