@@ -1,0 +1,99 @@
+"""Small slips of one line: another function's derivative, another number."""
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+RNG = np.random.default_rng(3)
+X, Y = RNG.normal(size=(24, 5)), RNG.normal(size=(24, 3))
+PARAMS = {"W": RNG.normal(size=(5, 3)), "b": RNG.normal(size=3)}
+
+#: A function, its derivative by value and argument, and how that is written.
+FUNCTIONS = {
+    "tanh": (np.tanh, lambda y, x: 1 - y * y, "1 - y**2"),
+    "sigmoid": (
+        lambda x: 1 / (1 + np.exp(-x)),
+        lambda y, x: y * (1 - y),
+        "y * (1 - y)",
+    ),
+    "sin": (np.sin, lambda y, x: np.cos(x), "cos(x)"),
+    "exp": (np.exp, lambda y, x: y, "y"),
+    "arctan": (np.arctan, lambda y, x: 1 / (1 + x * x), "1 / (1 + x**2)"),
+}
+#: One that is the same function of other things, and one that is the value alone.
+SAME = {("sin", "tanh"), ("sigmoid", "exp")}
+
+
+@pytest.mark.parametrize("forward", FUNCTIONS)
+@pytest.mark.parametrize("other", FUNCTIONS)
+def test_the_derivative_of_another_function(forward, other):
+    f, s = FUNCTIONS[forward][0], FUNCTIONS[other][1]
+
+    def loss(p):
+        return np.sum((f(X @ p["W"] + p["b"]) - Y) ** 2) / len(X)
+
+    z = X @ PARAMS["W"] + PARAMS["b"]
+    d = 2 / len(X) * (f(z) - Y) * s(f(z), z)
+    report = fg.check_gradient(loss, PARAMS, {"W": X.T @ d, "b": d.sum(axis=0)})
+    if forward == other:
+        assert report.verdict == "correct"
+        return
+    (cause,) = report.causes
+    assert (cause.code, set(cause.blocks)) == ("local_derivative", {"W", "b"})
+    if (forward, other) not in SAME:
+        sent, due = (FUNCTIONS[name][2] for name in (other, forward))
+        assert f"sends g * {sent}, where " in cause.message.replace(
+            "(1 - y**2)", "1 - y**2"
+        )
+        assert f"g * {due} is due" in cause.message.replace("(1 - y**2)", "1 - y**2")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (lambda e: e / 7.0, "7 stands where 24 is due"),
+        (lambda e: e * 2.0 / 24 / 24, "a factor of 1 / 12"),
+        (lambda e: e * 5.0 / 24, "divide by 5"),
+    ],
+)
+def test_another_number(number, said):
+    """Divided by or multiplied with: what stands there, or the factor, is told."""
+
+    def loss(p):
+        return np.sum((np.tanh(X @ p["W"] + p["b"]) - Y) ** 2) / len(X)
+
+    def grads(p):
+        h = np.tanh(X @ p["W"] + p["b"])
+        d = number(2 * (h - Y)) * (1 - h**2)
+        return {"W": X.T @ d, "b": d.sum(axis=0)}
+
+    (cause,) = fg.check_gradient(loss, PARAMS, grads).causes
+    assert (cause.code, set(cause.blocks)) == ("scale", {"W", "b"})
+    assert said in cause.message
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("late", [False, True])
+def test_pieces_exchanged_on_the_way_back(axis, late):
+    """What one of two stacked arrays is sent is what the other is due."""
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(2, 4, 4))
+    weights = rng.normal(size=(8, 4) if axis == 0 else (4, 8))
+
+    def loss(p):
+        return np.sum(np.sin(np.concatenate([p["a"], np.tanh(p["b"])], axis)) * weights)
+
+    def grads(p):
+        both = np.concatenate([p["a"], np.tanh(p["b"])], axis)
+        of_a, of_b = np.split(np.cos(both) * weights, 2, axis)
+        if late:
+            of_a = of_b
+        else:
+            of_b = of_a
+        return {"a": of_a, "b": of_b * (1 - np.tanh(p["b"]) ** 2)}
+
+    report = fg.check_gradient(loss, {"a": a, "b": b}, grads)
+    (cause,) = report.causes
+    assert cause.blocks == (("a",) if late else ("b",))
+    assert cause.code == "geometry"
