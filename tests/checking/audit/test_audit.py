@@ -46,6 +46,42 @@ def test_dropout_is_named_with_its_generator():
     assert "random numbers from `rng`" in finding.cause.message
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_masks_of_few_outcomes(seed):
+    """One unit that is dropped or not returns the same as often as not."""
+    rng, w = np.random.default_rng(seed), np.ones(1)
+
+    def dropout(w):
+        return w * (rng.random(1) < 0.5)
+
+    def with_gradient(w):
+        return np.sum(w**2), 2 * dropout(w)
+
+    def squares(w):
+        return np.sum(dropout(w) ** 2)
+
+    for report in (
+        check_gradient(squares, w, 2 * w),
+        check_gradient(with_gradient, w, engine="python"),
+        check_gradient(lambda w: np.sum(w**2), w, lambda w: 2 * dropout(w)),
+        fg.check_jacobian(dropout, w, np.eye(1)),
+    ):
+        assert not report.ok
+        assert [cause.code for cause in report.causes] == ["nondeterministic"]
+        assert "`rng`" in report.causes[0].message
+
+
+def test_numbers_that_are_drawn_for_nothing():
+    """They are no reason to doubt what is returned."""
+    rng, w = np.random.default_rng(0), np.linspace(0.5, 1.0, 3)
+
+    def loss(w):
+        return np.sum(w**3 + 0.0 * rng.random(3))
+
+    assert check_gradient(loss, w, 3 * w**2).verdict == "correct"
+    assert check_gradient(loss, w, 2 * w**2).verdict == "wrong"
+
+
 def test_dropout_in_a_model_object():
     """A generator kept by the object whose method is the loss is found."""
 
