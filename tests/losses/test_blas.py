@@ -139,3 +139,15 @@ def test_given_back_once():
         assert give_back()
         assert threads() == 3
         assert not give_back()
+
+
+def test_a_jacobian_keeps_them_from_changing():
+    seen = []
+
+    def fun(w):
+        with blas_threads(one=True):
+            seen.append(threads())
+        return w**2
+
+    assert fg.check_jacobian(fun, W.copy(), np.diag(2 * W)).ok
+    assert set(seen) == {3}

@@ -28,6 +28,7 @@ from fastgrad.losses import (
     OUTSIDE,
     Reduction,
     add_note,
+    blas_threads,
     global_generator_kept,
     make_losses,
 )
@@ -161,6 +162,7 @@ def _arranged(
 
 @public_with(Problem)
 @global_generator_kept()
+@blas_threads()
 def check_hessian(
     grad: Callable[..., Any],
     x: Any,

@@ -23,7 +23,7 @@ from fastgrad.checking.jacobians import (
 )
 from fastgrad.checking.judgement import Gradient, Judgement, Verdicts, check_rtol, judge
 from fastgrad.checking.weighted import with_causes
-from fastgrad.losses import global_generator_kept
+from fastgrad.losses import blas_threads, global_generator_kept
 from fastgrad.reports import GradientReport
 
 _SEVERAL = 128  # inputs: of more, two real evaluations each are quicker
@@ -31,6 +31,7 @@ _SEVERAL = 128  # inputs: of more, two real evaluations each are quicker
 
 @public_with(Problem)
 @global_generator_kept()
+@blas_threads()
 def numerical_jacobian(
     fun: Callable[..., Any],
     x: Any,
@@ -158,6 +159,7 @@ def _measured(problem: Problem, with_bars: bool) -> tuple[Any, Any]:
 
 @public_with(Problem)
 @global_generator_kept()
+@blas_threads()
 def check_jacobian(
     fun: Callable[..., Any],
     x: Any,
