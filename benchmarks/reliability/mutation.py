@@ -276,8 +276,10 @@ def mutation(rooms: list[str], options: argparse.Namespace):
             chance = random.Random(options.seed)
             every = [(m, c) for m in map(Mutants, modules(room)) for c in m.changes]
             every = [(*m, t) for m in every if (t := tests_of(*m)) is not None]
-            drawn = chance.sample(every, min(options.count, len(every)))
-            drawn = [m for m in drawn if not again or shown(*m[:2]) in again]
+            if again:
+                drawn = [m for m in every if shown(*m[:2]) in again]
+            else:
+                drawn = chance.sample(every, min(options.count, len(every)))
             tried, survivors, start = 0, 0, time.perf_counter()
             for mutants, change, names in drawn:
                 total, run = 0.0, []
@@ -293,9 +295,10 @@ def mutation(rooms: list[str], options: argparse.Namespace):
                     print(f"    {which} [{len(run)}/{len(names)}]", flush=True)
             caught = tried - survivors
             took = time.perf_counter() - start
+            share = f"{100 * caught / max(tried, 1):.1f} %"
             print(
                 f"| {room} | {len(every):,} | {tried} | {caught} "
-                f"| {100 * caught / tried:.1f} % | {took:.0f} |",
+                f"| {share} | {took:.0f} |",
                 flush=True,
             )
 
