@@ -25,3 +25,17 @@ def test_dropped_entries_of_rounded_losses(name, digits, engine):
         wrong[i] = 0
         report = fg.check_gradient(loss, W, wrong, engine=engine)
         assert not report.ok, str(report)
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("first", [0, 500, 1000])
+def test_stairs_among_entries_that_do_nothing(first, engine):
+    """Wherever they are, zeros are no proof that the gradient is zero."""
+    w = np.random.default_rng(0).normal(size=1500)
+    on_stairs = np.arange(first, first + 500)
+
+    def loss(w):
+        dead = np.maximum(w - 10.0, 0.0)
+        return np.sum(dead) + np.sum(np.round(64 * w[on_stairs]) / 64)
+
+    assert not fg.check_gradient(loss, w, np.zeros(1500), engine=engine).ok

@@ -57,7 +57,7 @@ from fastgrad.checking.judgement.tolerances import Tolerances
 from fastgrad.checking.judgement.zeros import find_zeros, leave_open
 from fastgrad.losses import Losses
 
-_FEW = 64  # zeros looked at before the rest
+_FEW = 32  # zeros looked at before the rest, from everywhere
 _SHOWN = 2**10  # entries left open of a piece, to be named in the report
 
 
@@ -268,8 +268,9 @@ def _look_around(losses: Losses, entries: Judgement, scale: Scale) -> None:
     around = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
     entries.response[flat] = np.fmax(entries.response[flat], around)
     still = flat[entries.numerical[flat] == 0]
-    if _doubt_stairs(losses, entries, still[:_FEW]):
-        _doubt_stairs(losses, entries, still[_FEW:])
+    few = np.linspace(0, still.size, min(_FEW, still.size), endpoint=False).astype(int)
+    if _doubt_stairs(losses, entries, still[few]):
+        _doubt_stairs(losses, entries, np.delete(still, few))
 
 
 def _doubt_stairs(losses: Losses, entries: Judgement, flat: Index) -> bool:
