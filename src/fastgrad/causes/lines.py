@@ -70,8 +70,8 @@ class Place:
     def text(self) -> str:
         """What to say of it."""
         if not self.lines:
-            what = f"{_listed(self.since)} of your gradient code"
-            return f"in or behind {what}, whose value is right, but not where it goes"
+            what = f"in or behind {_listed(self.since)} of your gradient code"
+            return f"{what}: a right derivative, but not the one needed there"
         text = f"in {_listed(self.lines)} of your gradient code"
         if len(self.lines) == 1:
             text += f", `{self.lines[0].code}`"
