@@ -81,8 +81,8 @@ SWING = {"start": np.array([0.4, -0.2]), "k": np.array(1.3), "c": np.array(0.1)}
 
 def test_a_trace_that_takes_longer_than_the_whole_check_is_left(monkeypatch):
     right = fg.trace(swing, SWING).gradient()
-    monkeypatch.setattr("fastgrad.losses.worth._TIMES", 0)
-    monkeypatch.setattr("fastgrad.losses.worth._MARGIN", 0)
+    monkeypatch.setattr("fastgrad.losses.worth._UNKNOWN", 0)
+    monkeypatch.setattr("fastgrad.losses.worth._SHARES", 1e9)
     report = fg.check_gradient(swing, SWING, right)
     assert (report.engine, report.verdict) == ("python", "correct")
     assert report.fallback is None
@@ -93,6 +93,45 @@ def test_a_trace_that_takes_longer_than_the_whole_check_is_left(monkeypatch):
     assert report.causes[0].code == "sign"
     monkeypatch.setattr("fastgrad.losses.engines._OF_A_CAUSE", 0)
     assert fg.check_gradient(swing, SWING, wrong).verdict == "wrong"
+
+
+def test_a_program_that_takes_longer_to_make_than_it_saves_is_not_made(monkeypatch):
+    right = fg.trace(swing, SWING).gradient()
+    monkeypatch.setattr("fastgrad.losses.worth._MAKING", 1.0)
+    report = fg.check_gradient(swing, SWING, right)
+    assert (report.engine, report.verdict) == ("python", "correct")
+    assert fg.check_gradient(swing, SWING, right, engine="compiled").ok
+    report = fg.check_gradient(swing, SWING, {**right, "k": -right["k"]})
+    assert (report.engine, report.verdict) == ("python", "wrong")
+    assert report.causes[0].code == "sign"
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_calls_that_take_as_long_as_the_function_are_left_to_it(kept, monkeypatch):
+    """Unless an entry is moved that none of them sees: its boxes need no calls."""
+    x = 1 + RNG.random(6 + kept)
+    evaluations = []
+
+    def loss(x):
+        evaluations.append(1)
+        return np.linalg.eigvalsh(np.outer(x[:6], x[:6]) + np.eye(6))[-1] + (x**2).sum()
+
+    def calls_of(share):
+        monkeypatch.setattr("fastgrad.losses.worth._AS_LONG", share)
+        monkeypatch.setattr("fastgrad.losses.worth._share_of_calls", share_of)
+        evaluations.clear()
+        report = fg.check_gradient(loss, x, right)
+        assert (report.engine, report.verdict) == ("compiled", "correct")
+        assert "eigvalsh" in report.python_operations[0]
+        return len(evaluations), report.evaluations
+
+    def share_of(recorded, losses):
+        return len(x[:6]) / len(x)
+
+    right = fg.trace(loss, x).gradient()
+    own, evaluated = calls_of(0.8)
+    assert (own > evaluated) == (not kept)
+    assert fg.check_gradient(loss, x, right * 1.01).verdict == "wrong"
 
 
 def test_a_trace_that_takes_too_much_memory_is_left(monkeypatch):

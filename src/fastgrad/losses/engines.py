@@ -29,7 +29,7 @@ from fastgrad.losses.randomness import global_generator_kept
 from fastgrad.losses.remedies import remedy
 from fastgrad.losses.vectorized import VectorizedLosses
 from fastgrad.losses.workers import SentProgram, WorkersLosses
-from fastgrad.losses.worth import patience, pays
+from fastgrad.losses.worth import patience, pays, savings
 from fastgrad.params import Nest, claimed, limits
 from fastgrad.program import Program, TakesTooLong, TraceError
 
@@ -221,7 +221,7 @@ def as_program(losses: Losses) -> Program | None:
     if function.engine != "python":
         return None
     try:
-        seconds = max(patience(function), _OF_A_CAUSE)
+        seconds = max(patience(savings(function)), _OF_A_CAUSE)
         program = compile_losses(function, 1, seconds=seconds).program
     except (TraceError, TakesTooLong):
         losses.untraceable = True
@@ -286,9 +286,11 @@ def _in_workers(python: Losses, sent: Losses, workers: "Executor") -> Losses:
 def _compiled(python: Losses, engine: str, num_threads: int) -> Losses:
     """Return the loss traced, or, where `engine` leaves the choice, as it is."""
     losses: Losses = python
-    seconds = patience(python) if engine == "auto" else math.inf
+    saved = savings(python) if engine == "auto" else math.inf
     try:
-        losses = compiled = compile_losses(python, num_threads, seconds=seconds)
+        losses = compiled = compile_losses(
+            python, num_threads, seconds=patience(saved), saved=saved
+        )
         if compiled.asks_the_function:
             compiled.here = batched_losses(python)
         if engine == "auto" and not pays(compiled):

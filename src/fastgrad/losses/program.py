@@ -127,9 +127,13 @@ class CompiledLosses(Substitute):
             index, delta, num_threads=self.num_threads, progress=advance
         )
 
-    def _give_up(self) -> None:
+    def leave(self) -> None:
         """Leave the rest to the function."""
-        self._gone, self.fallback = True, OUT_OF_MEMORY
+        self._gone = True
+
+    def _give_up(self) -> None:
+        self.leave()
+        self.fallback = OUT_OF_MEMORY
 
     @property
     def function(self) -> Losses:
@@ -139,7 +143,7 @@ class CompiledLosses(Substitute):
     def let_go(self) -> None:
         """See `Losses.let_go`; what is asked for afterwards is left to the function."""
         if not self.moves_all:
-            self._gone = True
+            self.leave()
             self.program = self.replay = None  # type: ignore[assignment]
 
     @property

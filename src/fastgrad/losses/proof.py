@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fastgrad._arrays import Index
 from fastgrad.losses.interface import Losses, keep_signs
 from fastgrad.losses.program import MANY, CompiledLosses
+from fastgrad.losses.worth import leave_dear_calls, promises
 from fastgrad.params import Nest, Vector
 from fastgrad.program import (
     Graph,
@@ -26,6 +27,7 @@ from fastgrad.program import (
     Node,
     Packages,
     Program,
+    TakesTooLong,
     TraceError,
     at_parameters,
     defining_line,
@@ -49,6 +51,7 @@ def compile_losses(
     *,
     sharing: bool = True,
     seconds: float = math.inf,
+    saved: float = math.inf,
 ) -> CompiledLosses:
     """Trace the loss and accept the program only if it is the function.
 
@@ -62,11 +65,13 @@ def compile_losses(
         long as it is used.
     seconds : float
         That one trace may take.
+    saved : float
+        Seconds that the program can save: it is not made where that takes longer.
 
     Raises
     ------
     TakesTooLong
-        If a trace takes longer than that.
+        If it takes longer than that.
     TraceError
         If the loss cannot be traced, a constant of the program moves with the
         parameters, or program and function differ by more than rounding at theta or at
@@ -79,7 +84,7 @@ def compile_losses(
     packages = Packages()
     given = python.loss, python.nest, python.reduction.kind
     trace = partial(trace_graph, *given, packages=packages)
-    proved = partial(_proved, trace, python, num_threads, sharing, seconds)
+    proved = partial(_proved, trace, python, num_threads, sharing, seconds, saved)
     try:
         return proved()
     except TraceError:
@@ -104,16 +109,22 @@ def _proved(
     num_threads: int | None,
     sharing: bool,
     seconds: float,
+    saved: float,
 ) -> CompiledLosses:
     """The program of a trace, which has to be the function."""
     patient = partial(trace, sharing=sharing, seconds=seconds)
     recorded = _traced_next(patient, python, _NEXT[0])
+    if recorded is not None and saved < math.inf:
+        if not promises(recorded, python, saved):
+            raise TakesTooLong
     once = recorded is not None and _brought_back(recorded, python)
     if not once:
         beside = [] if recorded is None else outline(recorded.nodes)
         del recorded  # as large as the parameters
         recorded = _traced_again(trace, python, sharing, beside)
     assert recorded is not None
+    if saved < math.inf:
+        leave_dear_calls(recorded, python)
     if max(node.size for node in recorded.nodes) > MANY:
         gc.collect()  # what a trace recorded refers to itself, and is as large
     program = program_of(python.loss, python.nest, recorded)

@@ -1,4 +1,9 @@
-"""Whether a program is the cheaper way: before it is made, and once it is there."""
+"""Whether a program is the cheaper way: while it is made, and once it is there.
+
+A check by the function takes as long as its calls. A program takes few of them, but has
+to be made, which takes longer the more operations it has. Where both take about as
+long, exact differences are worth more.
+"""
 
 import time
 
@@ -6,24 +11,64 @@ import numpy as np
 
 from fastgrad.losses.interface import Losses
 from fastgrad.losses.program import CompiledLosses
+from fastgrad.program import Graph, call_of, leave_calls, read_set, topological
 
-#: Evaluations of a check besides two for every entry, about.
-_OTHERS = 60
-#: What making a program takes, in traces: two, merging, packing, the proof.
-_TRACES = 4
-#: By how much making it may take longer than the whole check by the function: so many
-#: times, and seconds. Where it is close, exact differences are worth more.
-_TIMES, _MARGIN = 2, 0.25
-
+#: Evaluations of a check besides two for every entry, about: once, and of each block.
+_OTHERS = 30
 #: Seconds that a whole check may lose with a program.
-_TRIFLE = 3e-3
+_TRIFLE = 5e-3
+#: Seconds that may be lost with a trace, or so many shares of what its program can save.
+_UNKNOWN, _SHARES = 5e-3, 5
+#: Seconds that packing and comparing takes, for each operation.
+_MAKING = 10e-6
+#: Seconds of an operation of a bundle of few entries, and of a multiply-add, at most.
+_OPERATION, _MULTIPLY = 5e-7, 1e-9
+#: What calls take of the time of the function, if they take as long.
+_AS_LONG = 0.8
 _TRIED = 16
 
 
-def patience(losses: Losses) -> float:
-    """Return the seconds that one trace may take before the function is cheaper."""
-    whole = (2 * losses.nest.size + _OTHERS) * losses.seconds
-    return (_TIMES * whole + _MARGIN) / _TRACES
+def savings(losses: Losses) -> float:
+    """Return the seconds of the function that a program can save in a check."""
+    nest = losses.nest
+    return (2 * nest.size + _OTHERS * (1 + len(nest.names))) * losses.seconds
+
+
+def patience(saved: float) -> float:
+    """Return the seconds that a trace may take, by what its program can save."""
+    return max(_UNKNOWN, saved / _SHARES)
+
+
+def promises(recorded: Graph, losses: Losses, saved: float) -> bool:
+    """Whether a program is worth making of a trace.
+
+    Calls that only Python can make have to be proved by a second one, and take what
+    they take in the function.
+    """
+    operations = sum(node.active for node in recorded.nodes)
+    operations += len(topological(*recorded.guards))  # a program of their own
+    takes = recorded.seconds + _MAKING * operations
+    if recorded.opaque:
+        takes += recorded.seconds
+        saved *= 1 - _share_of_calls(recorded, losses)
+    return takes <= saved + _TRIFLE
+
+
+def leave_dear_calls(recorded: Graph, losses: Losses) -> None:
+    """Leave what reaches a call to the function, where all of it does and none saves."""
+    if recorded.opaque and _share_of_calls(recorded, losses) > _AS_LONG:
+        leave_calls(recorded.opaque)
+
+
+def _share_of_calls(recorded: Graph, losses: Losses) -> float:
+    """What calls of Python take of a check by the program, of one by the function."""
+    before = topological(*recorded.opaque)
+    reaching = read_set(before, recorded.parameters, recorded.opaque[0])
+    calls = [call_of(node) for node in recorded.opaque]
+    seconds = sum(call.seconds for call in calls)
+    if any(call.decides for call in calls):
+        seconds = losses.seconds
+    return float(np.mean(reaching) * min(1.0, seconds / losses.seconds))
 
 
 def pays(compiled: CompiledLosses) -> bool:
@@ -32,13 +77,26 @@ def pays(compiled: CompiledLosses) -> bool:
     A program of many small operations, or one that leaves most entries to the function,
     can take longer than the function does. Calls of Python that do are left to it.
     """
+    if not compiled.program.opaque and _at_most(compiled) <= _TRIFLE:
+        return True
     size, function = compiled.nest.size, compiled.seconds_of_function
     bundle, kept = _measured(compiled)
     if compiled.program.opaque and bundle > function:
-        compiled.program = compiled.replay = compiled.program.leaving_calls()
+        leave_calls(compiled.program.opaque)
+        compiled.program = compiled.replay = compiled.program.again()
         bundle, kept = _measured(compiled)
+    if not kept:
+        compiled.leave()
+        return True
     bundles = sum(order.bundles for order in compiled.program.orders)
     return bundles * bundle - 2 * size * kept * function <= _TRIFLE
+
+
+def _at_most(compiled: CompiledLosses) -> float:
+    """Seconds that moving every entry by the program takes at most."""
+    program = compiled.program
+    bundles = sum(order.bundles for order in program.orders)
+    return bundles * _OPERATION * len(program.operations) + _MULTIPLY * program.work
 
 
 def _measured(compiled: CompiledLosses) -> tuple[float, float]:

@@ -26,9 +26,11 @@ from fastgrad.program.graph import Node, elsewhere, topological, value_of
 from fastgrad.program.merging import merged
 from fastgrad.program.part import MANY, Part, part_of
 from fastgrad.program.primitives import ops
+from fastgrad.program.primitives.calls import call_of, leave_calls
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.primitive import Primitive
 from fastgrad.program.program import Program
+from fastgrad.program.read_set import read_set
 from fastgrad.program.rounding import spread_of_gradient
 from fastgrad.program.sources import (
     Source,
@@ -74,6 +76,7 @@ __all__ = [
     "at_parameters",
     "backpropagate",
     "call_opaque",
+    "call_of",
     "calling_line",
     "current_trace",
     "defining_line",
@@ -84,12 +87,14 @@ __all__ = [
     "first_other_operation",
     "gradients",
     "handed_on",
+    "leave_calls",
     "leaves",
     "meaning_of",
     "merged",
     "ops",
     "outline",
     "part_of",
+    "read_set",
     "shows_its_numbers",
     "spoken",
     "spread_of_gradient",

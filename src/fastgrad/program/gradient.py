@@ -4,6 +4,7 @@ The numerical gradient never uses this. It is what `Program.gradient` returns, a
 naming a bug starts from: the gradient with one rule broken on purpose.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -148,6 +149,9 @@ def rounding_of(
 
 def _effect(g: Array, value: Array) -> float:
     """What an ulp of each value does to the loss, but for the ulp."""
+    if value.size == 1:
+        one = abs(g.item() * value.item())
+        return one if math.isfinite(one) else 0.0
     effect = np.multiply(g, value, out=np.empty(value.shape))
     np.copyto(effect, 0.0, where=~np.isfinite(effect))
     largest = max(effect.max(initial=0.0), -effect.min(initial=0.0))

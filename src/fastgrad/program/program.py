@@ -248,10 +248,8 @@ class Program:
     def _calls_python(self) -> bool:
         return any(n.op == "opaque" for n in plan.packed_nodes(self.nodes))
 
-    def leaving_calls(self) -> Program:
-        """The same, with the lanes that reach an opaque operation left to the loss."""
-        for node in self.opaque:
-            call_of(node).decides = True
+    def again(self) -> Program:
+        """The same, packed anew: some of its calls may be left to the loss by now."""
         graph = Graph(self.parameters, self.result, self.guards, self.opaque)
         return Program(self.nest, graph)
 

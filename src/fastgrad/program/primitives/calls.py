@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,15 @@ class OpaqueCall(int):
     decides : bool
         Whether it returns something else as well, which the loss may act on: then the
         loss itself is asked wherever an argument changes.
+    seconds : float
+        That it took once.
     """
 
     function: Callable[[Sequence[Array]], Array]
     traced: list[bool]
     size: int
     decides: bool
+    seconds: float
 
     def __new__(  # noqa: D102
         cls,
@@ -41,12 +44,14 @@ class OpaqueCall(int):
         size: int,
         *,
         decides: bool,
+        seconds: float = 0.0,
     ) -> OpaqueCall:
         made = super().__new__(cls, 0)
         made.function = function
         made.traced = traced
         made.size = size
         made.decides = decides
+        made.seconds = seconds
         return made
 
     def __reduce__(self) -> Any:
@@ -115,6 +120,12 @@ def call_of(node: Any) -> OpaqueCall:
     """The call behind an opaque operation."""
     call: OpaqueCall = node.ints[0]
     return call
+
+
+def leave_calls(nodes: Iterable[Any]) -> None:
+    """Have the lanes that reach one of these left to the loss."""
+    for node in nodes:
+        call_of(node).decides = True
 
 
 def is_left(node: Any) -> bool:

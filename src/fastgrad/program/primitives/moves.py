@@ -37,6 +37,10 @@ def _scattered(g: Array, source: NDArray[Any], shape: tuple[int, ...]) -> Array:
 def _view_derivative(
     g: Array, out: Array, inputs: Sequence[Array], ints: Sequence[int]
 ) -> tuple[Array]:
+    if g.size == 1:
+        total = np.zeros(inputs[0].shape)
+        total[tuple(ints[: total.ndim])] = g.item()
+        return (total,)
     source = view_of(np.arange(inputs[0].size).reshape(inputs[0].shape), ints, g.shape)
     return (_scattered(g, source, inputs[0].shape),)
 

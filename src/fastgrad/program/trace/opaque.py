@@ -8,6 +8,7 @@ needs, is measured by differences of that function alone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,7 +56,9 @@ def call_opaque(
     template = emptied(given, inputs)
     values = [x.value for x in inputs]
     before = [np.asarray(x.node.value if isinstance(x, Traced) else x) for x in found]
+    began = time.perf_counter()
     result, after = _run(template, values, {})
+    seconds = time.perf_counter() - began
     changed = [i for i, x in enumerate(before) if not _same(x, after[i])]
     if changed or result is None or _shares(result, after):
         changed = sorted({*changed, *_filled_anew(template, values, before, changed)})
@@ -86,7 +89,10 @@ def call_opaque(
 
     row = _in_a_row(parts)
     decides = _is_discrete((result, written))
-    call = OpaqueCall(evaluated, [x.active for x in inputs], row.size, decides=decides)
+    traced = [x.active for x in inputs]
+    call = OpaqueCall(
+        evaluated, traced, row.size, decides=decides, seconds=seconds
+    )
     node = graph.apply("opaque", inputs, (call,), label=name, value=row)
     recording.opaque.append(node)
     returned, written = _put_together(shape, node, parts)

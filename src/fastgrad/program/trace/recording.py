@@ -31,7 +31,7 @@ _LEAVES = frozenset([Traced, float, int, str, bool, type(None)])
 _LARGE = 1 << 16
 #: Most operations that are recorded, at about a kilobyte each; after how many of them
 #: it is looked at the clock.
-MOST, _LOOK = 2_000_000, 256
+MOST, _LOOK = 2_000_000, 64
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Recording:
 
     Attributes
     ----------
-    rewritten : callable
+    rewrite : callable
         Gives a function of the user in a form that the trace sees into, or None.
     refused : list of (str, Source)
         What could not be traced: a loss that caught that does something else then.
@@ -64,7 +64,7 @@ class Recording:
         Of the processor, that it may take.
     """
 
-    rewritten: Callable[[FunctionType], FunctionType | None]
+    rewrite: Callable[[FunctionType], FunctionType | None]
     refused: list[tuple[str, Source]] = field(default_factory=list)
     guards: list[Node] = field(default_factory=list)
     opaque: list[Node] = field(default_factory=list)
@@ -109,8 +109,20 @@ class Recording:
         """Leave a trace that takes too long, or too much memory."""
         if self._steps > MOST:
             raise TraceError(f"takes more than {MOST:,} operations", self.source)
-        if time.thread_time() - self._began > self.seconds:
+        if self.taken > self.seconds:
             raise TakesTooLong
+
+    @property
+    def taken(self) -> float:
+        """Seconds of the processor so far, but for what is done once in a process."""
+        return time.thread_time() - self._began
+
+    def rewritten(self, function: FunctionType) -> FunctionType | None:
+        """A function of the user in that form, which takes long the first time."""
+        began = time.thread_time()
+        found = self.rewrite(function)
+        self._began += time.thread_time() - began
+        return found
 
     @contextmanager
     def attempt(self) -> Iterator[None]:

@@ -42,12 +42,15 @@ class Graph:
         Values the loss acted on: where one is another, the loss is another program.
     opaque : list of Node
         Calls of functions that nobody knows.
+    seconds : float
+        Of the processor, that recording took.
     """
 
     parameters: list[Node]
     result: Node
     guards: list[Node] = field(default_factory=list)
     opaque: list[Node] = field(default_factory=list)
+    seconds: float = 0.0
 
     @cached_property
     def nodes(self) -> list[Node]:
@@ -94,7 +97,7 @@ def trace_graph(
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)
     guards = [n for n in dict.fromkeys(recording.guards) if n.active]
-    return Graph(parameters, node, guards, recording.opaque)
+    return Graph(parameters, node, guards, recording.opaque, recording.taken)
 
 
 def trace_blocks(
