@@ -32,6 +32,8 @@ _LARGE = 1 << 16
 #: Most operations that are recorded, at about a kilobyte each; after how many of them
 #: it is looked at the clock.
 MOST, _LOOK = 2_000_000, 64
+#: Seconds that an operation takes at most, as a rule.
+_STEP = 25e-6
 
 
 @dataclass
@@ -114,8 +116,12 @@ class Recording:
 
     @property
     def taken(self) -> float:
-        """Seconds of the processor so far, but for what is done once in a process."""
-        return time.thread_time() - self._began
+        """Seconds of the processor so far, but for what is done once in a process.
+
+        Other modules are imported when they are met, so each step counts for so much
+        at most.
+        """
+        return min(time.thread_time() - self._began, self._steps * _STEP)
 
     def rewritten(self, function: FunctionType) -> FunctionType | None:
         """A function of the user in that form, which takes long the first time."""
