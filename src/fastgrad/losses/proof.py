@@ -114,9 +114,8 @@ def _proved(
     """The program of a trace, which has to be the function."""
     patient = partial(trace, sharing=sharing, seconds=seconds)
     recorded = _traced_next(patient, python, _NEXT[0])
-    if recorded is not None and saved < math.inf:
-        if not promises(recorded, python, saved):
-            raise TakesTooLong
+    if recorded is not None and not promises(recorded, python, saved):
+        raise TakesTooLong
     once = recorded is not None and _brought_back(recorded, python)
     if not once:
         beside = [] if recorded is None else outline(recorded.nodes)

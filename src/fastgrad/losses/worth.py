@@ -5,6 +5,7 @@ to be made, which takes longer the more operations it has. Where both take about
 long, exact differences are worth more.
 """
 
+import math
 import time
 
 import numpy as np
@@ -17,8 +18,8 @@ from fastgrad.program import Graph, call_of, leave_calls, read_set, topological
 _OTHERS = 30
 #: Seconds that a whole check may lose with a program.
 _TRIFLE = 5e-3
-#: Seconds that may be lost with a trace, or so many shares of what its program can save.
-_UNKNOWN, _SHARES = 5e-3, 5
+#: Seconds that may be lost with a trace, or a share of what its program can save.
+_UNKNOWN, _SHARE = 5e-3, 0.2
 #: Seconds that packing and comparing takes, for each operation.
 _MAKING = 10e-6
 #: Seconds of an operation of a bundle of few entries, and of a multiply-add, at most.
@@ -36,7 +37,7 @@ def savings(losses: Losses) -> float:
 
 def patience(saved: float) -> float:
     """Return the seconds that a trace may take, by what its program can save."""
-    return max(_UNKNOWN, saved / _SHARES)
+    return max(_UNKNOWN, saved * _SHARE)
 
 
 def promises(recorded: Graph, losses: Losses, saved: float) -> bool:
@@ -45,6 +46,8 @@ def promises(recorded: Graph, losses: Losses, saved: float) -> bool:
     Calls that only Python can make have to be proved by a second one, and take what
     they take in the function.
     """
+    if saved == math.inf:
+        return True
     operations = sum(node.active for node in recorded.nodes)
     operations += len(topological(*recorded.guards))  # a program of their own
     takes = recorded.seconds + _MAKING * operations
@@ -55,7 +58,7 @@ def promises(recorded: Graph, losses: Losses, saved: float) -> bool:
 
 
 def leave_dear_calls(recorded: Graph, losses: Losses) -> None:
-    """Leave what reaches a call to the function, where all of it does and none saves."""
+    """Leave calls to the function where all entries reach one and none saves time."""
     if recorded.opaque and _share_of_calls(recorded, losses) > _AS_LONG:
         leave_calls(recorded.opaque)
 

@@ -21,7 +21,6 @@ from fastgrad.program.gradient import computes, gradients, rounding_of
 from fastgrad.program.graph import Node, in_order, topological
 from fastgrad.program.guards import departure
 from fastgrad.program.listing import listing
-from fastgrad.program.primitives.calls import call_of
 from fastgrad.program.read_set import read_set
 from fastgrad.program.trace.tracing import Graph
 from fastgrad.program.windows import Windows, looked_at

@@ -90,9 +90,7 @@ def call_opaque(
     row = _in_a_row(parts)
     decides = _is_discrete((result, written))
     traced = [x.active for x in inputs]
-    call = OpaqueCall(
-        evaluated, traced, row.size, decides=decides, seconds=seconds
-    )
+    call = OpaqueCall(evaluated, traced, row.size, decides=decides, seconds=seconds)
     node = graph.apply("opaque", inputs, (call,), label=name, value=row)
     recording.opaque.append(node)
     returned, written = _put_together(shape, node, parts)
