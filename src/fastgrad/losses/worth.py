@@ -12,7 +12,7 @@ import numpy as np
 
 from fastgrad.losses.interface import Losses
 from fastgrad.losses.program import CompiledLosses
-from fastgrad.program import Graph, call_of, leave_calls, read_set, topological
+from fastgrad.program import Graph, call_of, leave_calls, seen_by, topological
 
 #: Evaluations of a check besides two for every entry, about: once, and of each block.
 _OTHERS = 30
@@ -65,8 +65,7 @@ def leave_dear_calls(recorded: Graph, losses: Losses) -> None:
 
 def _share_of_calls(recorded: Graph, losses: Losses) -> float:
     """What calls of Python take of a check by the program, of one by the function."""
-    before = topological(*recorded.opaque)
-    reaching = read_set(before, recorded.parameters, recorded.opaque[0])
+    reaching = seen_by(recorded.opaque, recorded.parameters)
     calls = [call_of(node) for node in recorded.opaque]
     seconds = sum(call.seconds for call in calls)
     if any(call.decides for call in calls):

@@ -30,7 +30,7 @@ from fastgrad.program.primitives.calls import call_of, leave_calls
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.primitive import Primitive
 from fastgrad.program.program import Program
-from fastgrad.program.read_set import read_set
+from fastgrad.program.read_set import seen_by
 from fastgrad.program.rounding import spread_of_gradient
 from fastgrad.program.sources import (
     Source,
@@ -94,7 +94,7 @@ __all__ = [
     "ops",
     "outline",
     "part_of",
-    "read_set",
+    "seen_by",
     "shows_its_numbers",
     "spoken",
     "spread_of_gradient",

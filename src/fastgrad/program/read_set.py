@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.program.gradient import derivative
-from fastgrad.program.graph import Node
+from fastgrad.program.graph import Node, topological
 from fastgrad.program.primitives import ops
 
 
@@ -55,6 +55,13 @@ def read_set(
     return np.concatenate(
         [_read(p, p in whole or p is result, count.get(p)) for p in parameters]
     )
+
+
+def seen_by(
+    operations: Sequence[Node], parameters: Sequence[Node]
+) -> NDArray[np.bool_]:
+    """Return for each entry of all parameters whether it may reach one of these."""
+    return read_set(topological(*operations), parameters, operations[0])
 
 
 def _read(
