@@ -26,6 +26,7 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -265,8 +266,8 @@ def mutation(rooms: list[str], options: argparse.Namespace):
             def work() -> None:
                 if not mutants.made(change, there):
                     os._exit(NOT_MADE)
-                run = [by_name[name] for name in names]
-                for item, following in zip(run, [*run[1:], None], strict=True):
+                run = [*(by_name[name] for name in names), None]
+                for item, following in pairwise(run):
                     if not passes(item, following, seconds[item.nodeid]):
                         os._exit(1)
 

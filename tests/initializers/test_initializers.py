@@ -714,3 +714,11 @@ def test_a_batch_axis_has_no_fan(layout):
     shape = (2, 4, 3, 3)[: len(layout)]
     with pytest.raises(ValueError, match="`layout` must have one O, one I"):
         init.fans(shape, layout=layout)
+
+
+def test_shapes_in_nested_tuples():
+    """A tuple of shapes is a nest, a tuple of integers is a shape."""
+    made = init.initialize({"a": ((3, 4), ((2, 3), (5,)))}, seed=1)
+    shapes = [made["a"][0].shape, *(w.shape for w in made["a"][1])]
+    assert isinstance(made["a"], tuple)
+    assert shapes == [(3, 4), (2, 3), (5,)]

@@ -1044,3 +1044,14 @@ def test_sparse_matrices_without_rows_are_refused():
 
     with pytest.raises(ValueError, match=r"0 sample|at least|empty"):
         fg.StandardScaler(with_mean=False).fit(sparse.csr_array((0, 3)))
+
+
+def test_names_and_widths_of_others_are_refused(rng):
+    """Names of another number of features, other names, scalers of another width."""
+    scaler = fg.StandardScaler().fit(rng.standard_normal((9, 3)))
+    assert scaler.get_feature_names_out(["a", "b", "c"]).tolist() == ["a", "b", "c"]
+    assert scaler.get_feature_names_out(["a", "b", "c"]).dtype == object
+    with pytest.raises(ValueError, match=r"number of features \(3\), got 2"):
+        scaler.get_feature_names_out(["a", "b"])
+    with pytest.raises(ValueError, match="`other` must have 3 features, got 4"):
+        scaler.merge(fg.StandardScaler().fit(rng.standard_normal((9, 4))))
