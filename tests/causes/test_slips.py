@@ -97,3 +97,43 @@ def test_pieces_exchanged_on_the_way_back(axis, late):
     (cause,) = report.causes
     assert cause.blocks == (("a",) if late else ("b",))
     assert cause.code == "geometry"
+
+
+W = RNG.normal(size=(5, 3))
+
+
+def scaled(w):
+    return 3 * np.sum(np.tanh(X @ w) ** 2)
+
+
+RIGHT = 6 * X.T @ (np.tanh(X @ W) * (1 - np.tanh(X @ W) ** 2))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (np.trunc(RIGHT), "in integers, and off by"),
+        (np.rint(RIGHT), "in nearest integers, and off by"),
+        (RIGHT.astype(np.float16).astype(float), "in float16, and off by"),
+        # Rounded on the way, too: some entries are the neighbour of what is nearest.
+        (
+            (RIGHT * (1 + 3e-4)).astype(np.float16).astype(float),
+            "in float16, and off by",
+        ),
+    ],
+)
+def test_digits_that_are_missing(given, said):
+    (cause,) = fg.check_gradient(scaled, W, given).causes
+    assert cause.code == "precision"
+    assert said in cause.message
+
+
+def test_the_largest_entry_alone_is_not_called_clipped():
+    """One entry that is too small, and the largest even so."""
+    given = RIGHT.copy()
+    order = np.argsort(np.abs(given), axis=None)
+    given.flat[order[-1]] *= (
+        1 + abs(given.flat[order[-2]] / given.flat[order[-1]])
+    ) / 2
+    (cause,) = fg.check_gradient(scaled, W, given).causes
+    assert cause.code == "partial"
