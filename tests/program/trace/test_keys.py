@@ -1,6 +1,7 @@
 """Dictionaries whose keys are made of the parameters: caches, counters, sets."""
 
 import collections
+import hashlib
 
 import numpy as np
 import pytest
@@ -17,10 +18,20 @@ def keys_of(kind):
         "list": lambda w: tuple(w.tolist()),
         "rounded": lambda w: tuple(round(float(x), 9) for x in w),
         "nested": lambda w: ("w", (w[0], w[1:].tobytes())),
+        "hash": lambda w: hash(w.tobytes()),
+        "hash of a tuple": lambda w: hash(("w", tuple(w))),
+        "digest": lambda w: hashlib.md5(w.tobytes()).hexdigest(),
+        "digest of the array": lambda w: hashlib.sha256(w).digest()[:8],
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["bytes", "tuple", "list", "rounded", "nested"])
+KINDS = (
+    *("bytes", "tuple", "list", "rounded", "nested"),
+    *("hash", "hash of a tuple", "digest", "digest of the array"),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_cache_by_its_parameters_is_what_it_keeps(kind):
     key, kept = keys_of(kind), collections.OrderedDict()
 
@@ -45,7 +56,7 @@ def test_a_cache_by_its_parameters_is_what_it_keeps(kind):
 
 
 @pytest.mark.parametrize("known", [slice(1), slice(2), slice(0)])
-@pytest.mark.parametrize("kind", ["bytes", "tuple"])
+@pytest.mark.parametrize("kind", ["bytes", "tuple", "hash", "digest"])
 def test_a_cache_that_forgets_a_parameter_is_no_program(known, kind):
     key, kept = keys_of(kind), {}
 
@@ -85,6 +96,8 @@ def test_which_keys_are_equal_is_guarded(loss, right):
         lambda w: len({np.round(x) for x in w}) * w[0],
         lambda w: {0.0: w[1], -1.0: w[2]}[np.floor(w[0])],
         lambda w: hash(w.tobytes()) % 7 + w[0],
+        lambda w: int(hashlib.md5(w.tobytes()).hexdigest(), 16) % 7 + w[0],
+        lambda w: {f"{hash(w[0])}": w[1]}[str(hash(w[0]))],
         lambda w: {w: 1.0}[w] + w[0],
     ],
 )

@@ -833,8 +833,48 @@ def cached_method(w):
     return model.power(0) + model.power(1) * model.power(0) + Cached.power(model, 2)
 
 
+class Loose:
+    def __init__(self, w):
+        self.w = w
+
+    @property
+    def missing(self):
+        raise AttributeError
+
+    def __getattr__(self, name):
+        if name.startswith("w_"):
+            return self.w[int(name[2:])]
+        raise AttributeError(name)
+
+
+@case
+def asked_what_it_has(w):
+    loose, total = Loose(w), 0.0
+    for x in (w, w[0], loose):
+        total = total + hasattr(x, "mean") * w[0] + hasattr(x, "w_1") * w[1] ** 2
+    assert not hasattr(loose, "missing")
+    assert not hasattr(loose, "v")
+    return total + w[2] * hasattr(w, "T")
+
+
+@case
+def memory_of_the_parameters(w):
+    seen = memoryview(w)
+    return sum(math.sin(seen[i]) for i in range(len(seen))) * seen[1:].tolist()[0]
+
+
+class Measured(np.ndarray):
+    def squared(self):
+        return self * self
+
+
+@case
+def seen_as_a_subclass(w):
+    return np.sum(w.view(Measured).squared()) + w.view(type=Measured)[0]
+
+
 #: Those that call something nobody knows.
-IN_PYTHON = {"stat", "numpy_poly", "np_matrix_things"}
+IN_PYTHON = {"stat", "numpy_poly", "np_matrix_things", "seen_as_a_subclass"}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -23,7 +23,7 @@ from fastgrad.program.trace import python_functions
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.definitions import is_users
 from fastgrad.program.trace.foreign import Foreign
-from fastgrad.program.trace.keys import refuse_bytes
+from fastgrad.program.trace.keys import refuse_keys
 from fastgrad.program.trace.libraries import COMPILED, Known
 from fastgrad.program.trace.neutral import concerned
 from fastgrad.program.trace.numpy_calls import is_plain, plain_call
@@ -293,7 +293,7 @@ def _librarys(
         if known.neutral:
             return _run(recording, function, args, kwargs)
         if not holds([*args, *kwargs.values()]):
-            refuse_bytes(args)
+            refuse_keys(args)
             return function(*args, **kwargs)
     return _with_traced(recording, site, known, given_args, given_kwargs)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.program.trace.foreign import Foreign
-from fastgrad.program.trace.keys import Bytes
+from fastgrad.program.trace.keys import Key
 
 
 class Kept:
@@ -60,7 +60,7 @@ def plain(x: Any, seen: set[int] | None = None) -> Any:
     seen = set() if seen is None else seen
     if type(x) is Foreign:
         return x.held
-    if type(x) is Bytes:
+    if isinstance(x, Key):
         return x.plain()
     if getattr(type(x), "is_traced", False):
         value = np.asarray(x)

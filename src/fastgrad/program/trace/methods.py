@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
 import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastgrad.program.sources import TraceError
+from fastgrad.program.sources import TraceError, current_trace
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.keys import tobytes
 from fastgrad.program.trace.numpy_calls import call, call_ufunc
+from fastgrad.program.trace.opaque import call_opaque
 from fastgrad.program.trace.traced import Traced
 
 
@@ -46,9 +48,11 @@ def _sort(self: Any, axis: int = -1, **kwargs: Any) -> None:
 
 
 def _view(self: Any, dtype: Any = None, type: Any = np.ndarray) -> Any:
-    """As `numpy.ndarray.view`, of the same kind and dtype."""
-    if dtype is np.ndarray:
-        dtype = None
+    """As `numpy.ndarray.view`; of another class, an object made of it."""
+    if isinstance(dtype, builtins.type) and issubclass(dtype, np.ndarray):
+        dtype, type = None, dtype
+    if self.live and dtype is None and type is not np.ndarray:
+        return call_opaque(current_trace.get(), np.ndarray.view, (self, type), {})
     if type is not np.ndarray or not (dtype is None or np.dtype(dtype) == self.dtype):
         raise TraceError(f".view() as another dtype or class than {self.dtype}")
     return self[...]

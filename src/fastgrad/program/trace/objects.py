@@ -329,4 +329,16 @@ def _setattr(recording: Recording, site: Any, of: Any, name: str, value: Any) ->
     set_attribute(recording, site, of, name, value)
 
 
-python_functions.OF_OBJECTS.update({getattr: _getattr, setattr: _setattr})
+def _hasattr(recording: Recording, site: Any, of: Any, name: str) -> bool:
+    if isinstance(of, (Traced, Complex)):
+        return hasattr(python_functions.kind(of), name)
+    try:
+        attribute(recording, site, of, name)
+    except AttributeError:
+        return False
+    return True
+
+
+python_functions.OF_OBJECTS.update(
+    {getattr: _getattr, setattr: _setattr, hasattr: _hasattr}
+)
