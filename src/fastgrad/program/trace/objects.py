@@ -339,6 +339,5 @@ def _hasattr(recording: Recording, site: Any, of: Any, name: str) -> bool:
     return True
 
 
-python_functions.OF_OBJECTS.update(
-    {getattr: _getattr, setattr: _setattr, hasattr: _hasattr}
-)
+python_functions.OF_OBJECTS.update({getattr: _getattr, setattr: _setattr})
+python_functions.OF_OBJECTS[hasattr] = _hasattr
