@@ -18,9 +18,10 @@ Where one wraps another it gets it as a `Losses`: a program has to give `proof` 
 is the function it was traced from, `bounded` losses stay between bounds, `batched` ones
 come from another framework. `crew` hands tasks to workers.
 
-`reduction` reads what a loss returns, `progress` says how long it takes, `randomness`
-gives NumPy's generator back as it was, and `blas` keeps the threads of matrix products
-out of the way. `remedies` are what to write instead of what cannot be traced.
+`reduction` reads what a loss returns, `progress` says how long it takes, `endless` ends
+what would take for ever, `randomness` gives NumPy's generator back as it was, and
+`blas` keeps the threads of matrix products out of the way. `remedies` are what to write
+instead of what cannot be traced.
 
 The user's arrays are moved in place where they are moved at all, for a loss may read
 them wherever they are kept. They are bit for bit what they were after every exit. While
@@ -29,6 +30,7 @@ losses are open, other threads that ask for losses of the same arrays wait.
 
 from fastgrad.losses.blas import blas_threads
 from fastgrad.losses.crew import Crew
+from fastgrad.losses.endless import Endless, Watch
 from fastgrad.losses.engines import Options, as_program, make_losses, trace
 from fastgrad.losses.interface import OF_LOSS, OUTSIDE, Losses, add_note, keep_signs
 from fastgrad.losses.program import CompiledLosses
@@ -41,10 +43,12 @@ __all__ = [
     "OUTSIDE",
     "CompiledLosses",
     "Crew",
+    "Endless",
     "Losses",
     "Options",
     "Progress",
     "Reduction",
+    "Watch",
     "add_note",
     "as_program",
     "blas_threads",

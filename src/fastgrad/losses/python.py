@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from fastgrad._arguments import refuse_other_arguments
 from fastgrad._arrays import AnyArray, Flags, Index
+from fastgrad.losses.endless import Endless, Watch
 from fastgrad.losses.interface import Losses, add_note, as_entries
 from fastgrad.losses.reduction import FLOATS, grads_of
 from fastgrad.params import Vector
@@ -43,6 +44,7 @@ class PythonLosses(Losses):
             refuse_other_arguments("loss", self.loss, self.nest.structure)
             raise
         self.seconds = perf_counter() - began
+        self._watch = Watch(self.progress, self.seconds)
         self.returns_grads = grads_of(result) is not None
         self._base = self.reduction.at_theta(result)
         self.base = self.reduction.combine(self._base)
@@ -89,7 +91,7 @@ class PythonLosses(Losses):
                 try:
                     # Not held: gradients that come with it are as large as theta.
                     out[k] = self.reduction.difference(
-                        self.loss(self.nest.structure), self._base
+                        self._watch.call(self.loss, self.nest.structure), self._base
                     )
                 except Exception as error:
                     if not self._forgives(error):
@@ -127,11 +129,21 @@ class PythonLosses(Losses):
     def _in_block(self, block: int, entries: Index, values: Vector) -> list[float]:
         """Return the differences for entries of one block."""
         out: list[float] = []
-        points = zip(entries.tolist(), values.tolist(), strict=True)
+        points = _pairs(entries, values)
         try:
             while len(out) < len(entries):
+                ahead = len(out) - self.progress.done
                 try:
-                    self._call_each(block, points, out)
+                    self._watch.call(self._call_each, block, points, out)
+                except Endless as error:
+                    self.restore()
+                    if len(out) == error.done + ahead:  # it has not ended after all
+                        where = entries[len(out)], values[len(out)]
+                        add_note(error, self._moved_to(block, *where))
+                        if not self._forgives(error):
+                            raise
+                        out.append(np.nan)
+                    points = _pairs(entries[len(out) :], values[len(out) :])
                 except Exception as error:
                     if not self._forgives(error):
                         raise
@@ -167,9 +179,12 @@ class PythonLosses(Losses):
                 advance()
         except BaseException as error:
             self.restore()
-            label = self.nest.label(int(self.nest.offsets[block]) + entry)
-            add_note(error, f"with {label} = {value}")
+            add_note(error, self._moved_to(block, entry, value))
             raise
+
+    def _moved_to(self, block: int, entry: int, value: float) -> str:
+        label = self.nest.label(int(self.nest.offsets[block]) + entry)
+        return f"with {label} = {value}"
 
     @contextmanager
     def _restoring(self, where: str) -> Iterator[None]:
@@ -194,6 +209,10 @@ class PythonLosses(Losses):
         if change is not None:
             self.restore()
             raise ValueError(f"`loss` must not change its parameters, but it {change}.")
+
+
+def _pairs(entries: Index, values: Vector) -> Iterator[tuple[int, float]]:
+    return zip(entries.tolist(), values.tolist(), strict=True)
 
 
 def _move(leaf: AnyArray, time: float, step: AnyArray) -> None:

@@ -19,7 +19,7 @@ from fastgrad.checking.judgement import (
     classify,
     take,
 )
-from fastgrad.losses import OF_LOSS, Losses
+from fastgrad.losses import OF_LOSS, Endless, Losses
 from fastgrad.reports import Block
 
 _NAMED = 3  # entries by name
@@ -41,6 +41,8 @@ def notes(
     yield from _unseen(losses, blocks, entries.open, calibration)
     yield from _open(losses, entries, calibration)
     yield from _nearly_right(entries)
+    if isinstance(losses.raised, Endless):
+        yield f"the loss {_what_it_does(losses.raised)}: it counts as undefined there"
 
 
 def _nearly_right(entries: Verdicts) -> Iterator[str]:
@@ -220,6 +222,8 @@ def _what_it_does(error: Exception | None) -> str:
         return "has no finite value next to the point"
     told = [n for n in getattr(error, "__notes__", ()) if n.startswith(OF_LOSS)]
     where = told[0].removeprefix(OF_LOSS).rstrip(".") if told else " next to the point"
+    if isinstance(error, Endless):
+        return f"does not end, or not soon,{where}"
     return f"raises {type(error).__name__} ({str(error)[:60]}){where}"
 
 

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from functools import cached_property, partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastgrad._arguments import executor
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import Scale, binary
-from fastgrad.losses import Crew, Progress
+from fastgrad.losses import Crew, Progress, Watch
 from fastgrad.params import entry_name
 
 BATCH = 2**16  # numbers of the outputs that are held at once
@@ -52,13 +53,15 @@ class Outputs:
         fun: Callable[[NDArray[Any]], Any],
         x: NDArray[Any],
         workers: Executor | None,
+        progress: Progress,
     ) -> None:
         self.fun, self.x, self.workers = fun, x, executor("workers", workers)
         self.lower = np.full(self.x.size, -np.inf)
         self.upper = np.full(self.x.size, np.inf)
-        self.progress = Progress(show=False)
-        self.evaluations = 1
+        self.progress, self.evaluations = progress, 1
+        began = perf_counter()
         outputs = _outputs(fun, self.x.copy())
+        self._watch = Watch(progress, perf_counter() - began)
         self.at_x = outputs.astype(np.float64)
         if not np.isfinite(self.at_x).all():
             raise ValueError("`fun` must be finite at `x`.")
@@ -89,7 +92,7 @@ class Outputs:
     def _moved(self, point: NDArray[Any]) -> NDArray[Any]:
         """Return the outputs at a point; nan where `fun` raises, out of its domain."""
         try:
-            return _outputs_moved(self.fun, self.x, point)
+            return self._watch.call(_outputs_moved, self.fun, self.x, point)
         except MemoryError:
             raise
         except self.lenient as error:

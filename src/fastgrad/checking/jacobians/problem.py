@@ -89,9 +89,8 @@ class Problem:
         one = of_one(function("fun", fun)) if vectorized else fun
         self.flat = FlatFunction(one, x, args, kwargs)
         _refuse_nothing("`x`", self.flat.point.size)
-        self.outputs = Outputs(self.flat, self.flat.point, workers)
+        self.outputs = Outputs(self.flat, self.flat.point, workers, Progress(progress))
         self.outputs.fun = self.flat.plain()
-        self.outputs.progress = Progress(progress)
         if self.flat.is_complex:
             given = {"vectorized": vectorized, "sparsity": sparsity is not None}
             self._refuse_for_complex(given | {"bounds": bounds is not None})

@@ -1,0 +1,104 @@
+"""Calls that do not end: iterations that wait, away from theta, for what never comes.
+
+A thread looks now and then whether another evaluation has ended since it last did, at
+no cost for these. One that takes far longer than that at theta did is ended by an
+exception that Python raises in it: where it runs in C it cannot be, until it is back.
+"""
+
+import _thread
+import ctypes
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fastgrad.losses.progress import Progress
+
+_Result = TypeVar("_Result")
+
+# Of processor time, that a debugger or a process that is stopped does not take.
+_PATIENCE = 10.0  # seconds
+_AGAIN = 0.2  # seconds, once there was such a call
+_LONGER = 1000.0  # times what a call takes at theta
+_LOOKS = 8  # within the patience
+
+
+class Endless(ArithmeticError):
+    """A call of the loss was ended, when so many evaluations were done."""
+
+    def __init__(self, done: int) -> None:
+        super().__init__("it does not end, or not soon")
+        self.done = done
+
+
+class _End(BaseException):
+    """Raised in the user's function: no exception for it to catch."""
+
+
+class Watch:
+    """Ends what a thread calls if it takes too long.
+
+    Parameters
+    ----------
+    progress : Progress
+        Says how many evaluations are done.
+    seconds : float
+        That one takes at theta.
+    """
+
+    def __init__(self, progress: Progress, seconds: float) -> None:
+        self._progress, self._longest = progress, _LONGER * seconds
+        self._patience = _PATIENCE
+        self._lock = threading.Lock()
+        self._caller: int | None = None
+        self._calls = 0
+        self._looking = False
+        self._ended: int | None = None
+
+    def call(self, function: Callable[..., _Result], *args: Any) -> _Result:
+        """Return what a function returns; raise Endless where that takes too long."""
+        try:
+            try:
+                self._enter()
+                return function(*args)
+            finally:
+                self._leave()
+        except _End:
+            self._leave()  # the first may not have got so far
+            if self._ended is None:  # by the watch of another check around this one
+                raise
+            raise Endless(self._ended) from None
+
+    def _enter(self) -> None:
+        self._calls += 1
+        self._ended = None
+        self._caller = threading.get_ident()
+        with self._lock:
+            if not self._looking:
+                self._looking = True
+                _thread.start_new_thread(self._look, ())
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._caller = None
+        for _ in range(2):  # what is due is raised where the interpreter may switch
+            pass
+
+    def _look(self) -> None:
+        """Look until nothing is called."""
+        raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+        seen, since = (0, 0), time.process_time()
+        while True:
+            time.sleep(self._patience / _LOOKS)
+            with self._lock:
+                now, state = time.process_time(), (self._calls, self._progress.done)
+                if self._caller is None and state == seen:
+                    self._looking = False
+                    return
+                if self._caller is None or state != seen:
+                    seen, since = state, now
+                elif now - since >= max(self._patience, self._longest):
+                    self._ended, self._patience = self._progress.done, _AGAIN
+                    since = now
+                    caller = ctypes.c_ulong(self._caller)
+                    raise_in(caller, ctypes.py_object(_End))
