@@ -95,6 +95,7 @@ def test_noise_of_low_precision_excuses_nothing(factor):
         (12.422372955788767, "itself", 1e-3, 135),
         (11.635243476999712, "itself", 1.0, 357),
         (12.957407481656858, "inverse", 1.0, 553),
+        (13.174116099548868, "cube", 1e-3, 0),  # of 11/16 of a power, too
     ],
 )
 def test_steps_that_are_whole_waves_refute_nothing(decades, name, amplitude, seed):

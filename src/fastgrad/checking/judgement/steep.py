@@ -30,9 +30,10 @@ from fastgrad.checking.judgement.evidence import (
 )
 from fastgrad.losses import Losses
 
-# Of the usual steps, but a little shorter: where the smallest of those is a number of
-# whole waves, all are, and the loss looks as smooth as what is left of it is.
-_ENDS = 11 / 16 * RUNGS[[0, -3, -2, -1]]
+# Of the usual steps, each a little shorter: where the smallest of those is a number of
+# whole waves, all are, and the loss looks as smooth as what is left of it is. What is
+# whole waves of one of these is so of no other.
+_ENDS = np.array([15, 13, 11, 9]) / 16 * RUNGS[[0, -3, -2, -1]]
 _SHRUNK = 0.02  # of a change: over steps a million times smaller it is less than that
 # Of the distance at which the slope makes as much of a change as there is.
 _STEPS = 0.5 * RATIO ** -np.arange(6.0)
