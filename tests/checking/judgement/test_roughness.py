@@ -140,3 +140,35 @@ def test_a_smooth_loss_is_not_rough(factor):
         report = fg.check_gradient(loss, x, factor * slope, engine="python")
         seen = np.count_nonzero(np.abs(slope) > 1e-9)
         assert len(report.wrong) == seen
+
+
+STAIRS = {
+    "rounded": (lambda w, c, unit: c @ (np.round(w / unit) * unit), lambda w, c: c),
+    "sine of floor": (
+        lambda w, c, unit: c @ np.sin(np.floor(w / unit) * unit),
+        lambda w, c: c * np.cos(w),
+    ),
+    "square of truncated": (
+        lambda w, c, unit: c @ np.square(1 + np.trunc(w / unit) * unit),
+        lambda w, c: 2 * c * (1 + w),
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("digits", [4, 6, 9, 14])
+@pytest.mark.parametrize("name", STAIRS)
+def test_every_entry_of_a_table_is_as_rough(name, digits, seed):
+    """Those next to zero, too, whose own size is less than a step of the table."""
+    rng = np.random.default_rng(seed)
+    w, c = rng.normal(size=(2, 150))
+    w[:3] = [1e-3, -2e-5, 1e-8]
+    on_stairs, slope = STAIRS[name]
+
+    def loss(w):
+        return on_stairs(w, c, 2.0**-digits)
+
+    right = slope(w, c)
+    report = fg.check_gradient(loss, w, right)
+    assert report.verdict != "wrong", report
+    assert fg.check_gradient(loss, w, 2 * right).verdict == "wrong"

@@ -6,6 +6,9 @@ It refutes a gradient only if the scales around agree with it. Where the quotien
 a range of larger steps agree with the gradient instead, to both sides, and small steps
 contradict larger ones elsewhere too, the entry is left open. A kink or a dead zone does
 that at one place alone, and excuses nothing.
+
+Other entries of such a block, which may not be moved far enough to see that, are as
+rough: what the height of those steps makes of the slope over the widest is left open.
 """
 
 import numpy as np
@@ -35,7 +38,8 @@ _RANGE = 2  # extrapolated slopes in turn that have to agree with the gradient
 _AGREED = 0.25  # of the discrepancy
 _PLACES = np.array([-0.9, -0.7, -0.5, -0.3, 0.4, 0.6, 0.8, 1.0])  # of the range
 _ROUGH = 4  # of them, at least, where small steps contradict larger ones
-_FEW = 6  # entries looked at before the rest
+_FEW = 16  # entries looked at before the rest
+_STAIRS = 2.0  # heights that a difference may be off by: one at each end
 
 
 def excuse_roughness(
@@ -56,20 +60,40 @@ def excuse_roughness(
         return None
     wrong = wrong[np.argsort(-(entries.off * entries.unit)[wrong], kind="stable")]
     few = np.unique(np.linspace(0, wrong.size - 1, min(_FEW, wrong.size)).astype(int))
-    found = _excused(losses, calibration, entries, wrong[few])
+    height = np.zeros(len(losses.nest.names))
+    found = _excused(losses, calibration, entries, wrong[few], height)
     if not found:
         return None
-    found += _excused(losses, calibration, entries, np.delete(wrong, few))
+    found += _excused(losses, calibration, entries, np.delete(wrong, few), height)
+    _excuse_rest(losses, calibration, entries, height)
     return max(found, key=lambda rough: rough.below)
 
 
 def _excused(
-    losses: Losses, calibration: Calibration, entries: Judgement, which: Index
+    losses: Losses,
+    calibration: Calibration,
+    entries: Judgement,
+    which: Index,
+    height: Array,
 ) -> list[Rough]:
-    """Leave some entries open; return over which steps each is another loss."""
+    """Leave some entries open; return over which steps each is another loss.
+
+    And put into `height` by how much, at most, for each block. An entry next to zero
+    may be on a step that is wider than can be seen without another sign.
+    """
+    scale, theta = calibration.scale[entries.index], losses.theta[entries.index]
+    within = binary(keeping_sign(scale, theta, _FARTHEST))
+    found = _excused_over(losses, entries, which, within[which], height)
+    wrong = which[entries.kind[which] == WRONG]
+    beyond = wrong[within[wrong] < scale[wrong] / _FARTHEST]
+    return found + _excused_over(losses, entries, beyond, binary(scale[beyond]), height)
+
+
+def _excused_over(
+    losses: Losses, entries: Judgement, which: Index, scale: Array, height: Array
+) -> list[Rough]:
+    """See `_excused`; over steps of that size."""
     index = entries.index[which]
-    scale = keeping_sign(calibration.scale[index], losses.theta[index], _FARTHEST)
-    scale = binary(scale)
     first = entry_pairs(losses, index, scale[:, None] * _FIRST)
     with np.errstate(all="ignore"):
         off = np.abs(first.central - entries.analytic[which, None])
@@ -87,7 +111,25 @@ def _excused(
         if _is_rough(losses, part.index[k], float(part.off[k]), far, middle, near):
             entries.kind[which[k]] = UNDECIDED
             found.append(Rough(int(part.index[k]), middle, far))
+            b = int(part.block[k])
+            height[b] = max(height[b], float(part.off[k]) * middle)
     return found
+
+
+def _excuse_rest(
+    losses: Losses, calibration: Calibration, entries: Judgement, height: Array
+) -> None:
+    """Leave open what is off by no more than such heights over the widest steps."""
+    wrong = (entries.kind == WRONG) & np.isfinite(entries.off)
+    which = np.flatnonzero(wrong & (height[entries.block] > 0))
+    index = entries.index[which]
+    scale = binary(calibration.scale[index])
+    pairs = entry_pairs(losses, index, scale[:, None] * _STEPS[:2])
+    with np.errstate(all="ignore"):
+        off = np.abs(pairs.central - entries.analytic[which, None])
+        heights = _STAIRS * height[entries.block[which], None]
+        near = off <= heights / (pairs.span / 2)
+    entries.kind[which[near.any(axis=1)]] = UNDECIDED
 
 
 def _first_like(slopes: Array, part: Judgement, k: int) -> int:
