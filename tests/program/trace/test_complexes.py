@@ -167,3 +167,14 @@ def test_complex_buffers_that_are_written_to(fill):
 def test_a_complex_zero_times_a_parameter_is_zero():
     program = trace(lambda p: np.sum(np.abs(1 + 0j * p) * p), np.array([0.5, 2.0]))
     np.testing.assert_array_equal(program.gradient(), [1.0, 1.0])
+
+
+def test_what_is_complex_is_asked_of_the_imaginary_parts():
+    def loss(w):
+        z = w * np.exp(1j * w)
+        return np.sum(np.abs(z)) * np.iscomplex(z).sum() + w[0] * np.isreal(w).all()
+
+    program = trace(loss, np.array([0.3, 0.5]))
+    assert not program.python_operations
+    assert program.value == pytest.approx(1.9)
+    np.testing.assert_allclose(program.gradient(), [3, 2])

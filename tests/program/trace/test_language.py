@@ -863,6 +863,32 @@ def memory_of_the_parameters(w):
     return sum(math.sin(seen[i]) for i in range(len(seen))) * seen[1:].tolist()[0]
 
 
+class Wrapped:
+    def __init__(self, x):
+        self.x = x
+
+    def __array__(self, dtype=None, copy=None):
+        return self.x * 2.0
+
+    def __add__(self, other):
+        return Wrapped(self.x + other)
+
+
+@case
+def arrays_in_their_own_way(w):
+    return np.sum(np.asarray(Wrapped(w) + 1.0)) + np.dot(Wrapped(w), w)
+
+
+@case
+def chosen_by_a_method(w):
+    return w.compress(w > 0).prod() + w.compress([True, False, True], axis=0) @ w[:2]
+
+
+@case
+def polynomials_of_polynomials(w):
+    return np.polyder(np.poly1d(w))(0.5) + np.poly1d(w)(w[0])
+
+
 class Measured(np.ndarray):
     def squared(self):
         return self * self
@@ -874,7 +900,10 @@ def seen_as_a_subclass(w):
 
 
 #: Those that call something nobody knows.
-IN_PYTHON = {"stat", "numpy_poly", "np_matrix_things", "seen_as_a_subclass"}
+IN_PYTHON = {
+    *("stat", "numpy_poly", "np_matrix_things", "seen_as_a_subclass"),
+    "polynomials_of_polynomials",
+}
 
 
 @pytest.mark.parametrize("name", CASES)

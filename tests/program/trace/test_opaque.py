@@ -30,6 +30,12 @@ def first_half(x, out):
 def returned(x, out):
     out[...] = x * x
     return out
+
+def positive(x):
+    return np.exp(x[x > 0])
+
+def parted(x):
+    return np.exp(x[x > 0]), x[x <= 0] ** 2
 """,
         "<frozen library>",
         "exec",
@@ -295,6 +301,29 @@ def test_loss_of_scikit_learn_as_it_stands():
     assert (report.engine, report.verdict) == ("compiled", "correct")
     report = fg.check_gradient(loss, w, right * [1, 1.01, 1, 1])
     assert (report.engine, report.verdict) == ("compiled", "wrong")
+
+
+def of_another_size(x):
+    return np.sum(LIBRARY["positive"](x))
+
+
+def of_other_shapes(x):
+    positive, rest = LIBRARY["parted"](x)
+    return np.sum(positive) + 3 * np.sum(rest)
+
+
+@pytest.mark.parametrize("loss", [of_another_size, of_other_shapes])
+def test_results_of_other_shapes_are_left_to_the_loss(loss):
+    program = fg.trace(loss, X)
+    assert program.opaque
+    moves = np.array([0.01, 0.5, -0.9, -0.2])  # the second and third to another sign
+    found, _ = program.at_entries(np.arange(4), moves)
+    expected = [loss(X + h) - loss(X) for h in np.diag(moves)]
+    assert np.isnan(found[1:3]).all()
+    np.testing.assert_allclose(found[[0, 3]], np.array(expected)[[0, 3]], rtol=1e-12)
+    right = program.gradient()
+    assert fg.check_gradient(loss, X, right).ok
+    assert fg.check_gradient(loss, X, right * [1, 1.01, 1, 1]).verdict == "wrong"
 
 
 def signed_squares(x):

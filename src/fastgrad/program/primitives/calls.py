@@ -19,7 +19,8 @@ class OpaqueCall(int):
     Attributes
     ----------
     function : callable
-        From the arguments that are numbers to all that it returns, in a row.
+        From the arguments that are numbers to all that it returns, in a row; None where
+        that has other shapes.
     traced : list of bool
         Which of these depend on parameters.
     size : int
@@ -31,7 +32,7 @@ class OpaqueCall(int):
         That it took once.
     """
 
-    function: Callable[[Sequence[Array]], Array]
+    function: Callable[[Sequence[Array]], Array | None]
     traced: list[bool]
     size: int
     decides: bool
@@ -39,7 +40,7 @@ class OpaqueCall(int):
 
     def __new__(  # noqa: D102
         cls,
-        function: Callable[[Sequence[Array]], Array],
+        function: Callable[[Sequence[Array]], Array | None],
         traced: list[bool],
         size: int,
         *,
@@ -61,12 +62,14 @@ class OpaqueCall(int):
     def evaluate(self, inputs: Sequence[Array]) -> Array:
         """All the floating point numbers it returns, in a row; nan where it fails.
 
-        A mistake that is tried may take it out of its domain.
+        A mistake that is tried may take it out of its domain. Results of other shapes
+        are those of another program.
         """
         try:
-            return self.function(inputs)
+            found = self.function(inputs)
         except Exception:
-            return np.full(self.size, np.nan)
+            found = None
+        return np.full(self.size, np.nan) if found is None else found
 
     def differences(
         self, inputs: Sequence[Array], value: Array, changes: Sequence[Array]

@@ -303,22 +303,35 @@ def _with_traced(
 ) -> Any:
     """By its meaning; where it has none, or not for these arguments, opaque."""
     function, refused = known.function, len(recording.refused)
+    if known.meaning is not None or known.numpys is not None:
+        args = tuple([_as_array(recording, site, x) for x in args])
     try:
         return _meant(recording, site, known, args, kwargs)
     except (TraceError, TypeError) as error:
-        if isinstance(error, TypeError) and not known.neutral:
+        stands = any([isinstance(x, StandIn) for x in args])  # for what does more
+        if isinstance(error, TypeError) and not known.neutral and not stands:
             raise
         del recording.refused[refused:]
         reason = error
     if site is not None:
         recording.locate(site)
     try:
+        args = tuple([itself(recording, x) for x in args])
         return call_opaque(recording, itself(recording, function), args, kwargs)
     except TraceError as error:
         if isinstance(reason, TraceError):
             del recording.refused[refused:]
             raise TraceError(reason.reason, reason.source) from error
         raise
+
+
+def _as_array(recording: Recording, site: Any, x: Any) -> Any:
+    """What NumPy makes of an object of the user that is an array in its own way."""
+    kind = type(x)
+    method = getattr(kind, "__array__", None)
+    if type(method) is not FunctionType or hasattr(kind, "__array_ufunc__"):
+        return x
+    return call(recording, site, method, (x,), {}) if is_users(method) else x
 
 
 def _meant(

@@ -361,6 +361,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
 FROM_REAL: dict[Any, Callable[..., Any]] = {
     np.real: lambda z: z.real,
     np.imag: lambda z: z.imag,
+    np.isreal: lambda z: z.imag == 0,
+    np.iscomplex: lambda z: z.imag != 0,
     np.angle: _angle,
     **fourier.FUNCTIONS,
 }

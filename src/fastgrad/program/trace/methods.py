@@ -42,6 +42,11 @@ def _fill(self: Any, value: Any) -> None:
     self[...] = value
 
 
+def _compress(self: Any, condition: Any, axis: int | None = None) -> Any:
+    """As `numpy.ndarray.compress`."""
+    return call(np.compress, condition, self, axis)
+
+
 def _sort(self: Any, axis: int = -1, **kwargs: Any) -> None:
     """As `numpy.ndarray.sort`."""
     self[...] = call(np.sort, self, axis, **kwargs)
@@ -65,7 +70,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
             *("sum", "mean", "max", "min", "prod", "var", "std", "cumsum", "cumprod"),
             *("argsort", "dot", "ravel", "swapaxes", "squeeze", "take", "repeat"),
             *("diagonal", "trace", "clip", "copy", "round", "conjugate"),
-            *("any", "all", "argmax", "argmin", "nonzero", "searchsorted", "compress"),
+            *("any", "all", "argmax", "argmin", "nonzero", "searchsorted"),
         )
     },
     "conj": _method(np.conjugate),
@@ -76,6 +81,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
             *("array", "dense", "csr", "csc", "coo", "lil", "dia", "bsr", "dok"),
         )
     },
+    "compress": _compress,
     "multiply": _method(np.multiply),
     "flatten": lambda self, *order: call(np.copy, call(np.ravel, self, *order)),
     "fill": _fill,

@@ -83,9 +83,12 @@ def call_opaque(
         del recording.refused[refused:]
         return Foreign(result, template, inputs)
 
-    def evaluated(values: Sequence[Array]) -> Array:
+    shapes_here = [x.shape for x in parts]
+
+    def evaluated(values: Sequence[Array]) -> Array | None:
         result, after = _run(template, values, {})
-        return _in_a_row(_parts((result, [after[i] for i in changed]), name))
+        there = _parts((result, [after[i] for i in changed]), name)
+        return _in_a_row(there) if [x.shape for x in there] == shapes_here else None
 
     row = _in_a_row(parts)
     decides = _is_discrete((result, written))

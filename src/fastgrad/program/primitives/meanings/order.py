@@ -97,6 +97,28 @@ def partition(a, kth, axis=-1):
     return np.sort(a, axis)
 
 
+@means("numpy.unique")
+def unique(ar, *which, **options):
+    """The sorted elements that differ from the one before, and no more is asked."""
+    if any(which) or any(options.values()):
+        return NotImplemented
+    ordered = np.sort(np.ravel(ar))
+    first = np.ones(min(1, ordered.size), dtype=bool)
+    return ordered[np.concatenate([first, ordered[1:] != ordered[:-1]]) != 0]
+
+
+@means("numpy.lexsort")
+def lexsort(keys, axis: int = -1):
+    """By each key in turn, those that are equal staying in order."""
+    order, *others = keys[0], *keys[1:]
+    if np.ndim(order) != 1 or axis not in (-1, 0):
+        return NotImplemented
+    order = np.argsort(order, kind="stable")
+    for key in others:
+        order = order[np.argsort(asarray(key)[order], kind="stable")]
+    return order
+
+
 @means("numpy.percentile")
 def percentile(a, q, *args, **kwargs):
     return (

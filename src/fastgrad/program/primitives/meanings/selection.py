@@ -63,18 +63,17 @@ def piecewise(x, condlist, funclist, *args, **kw):
 
 @means("numpy.compress")
 def compress(condition, a, axis: int | None = None, out=None):
-    if is_traced(condition):
+    if not is_traced(condition):
+        return np.take(a, np.flatnonzero(condition), axis)
+    rows = np.ravel(a) if axis is None else np.moveaxis(a, axis, 0)
+    if np.shape(condition) != rows.shape[:1]:
         return NotImplemented
-    return np.take(a, np.flatnonzero(condition), axis)
+    return np.moveaxis(rows[condition != 0], 0, axis or 0)
 
 
 @means("numpy.extract")
 def extract(condition, arr):
-    return (
-        compress(np.ravel(condition), arr)
-        if not is_traced(condition)
-        else NotImplemented
-    )
+    return compress(np.ravel(condition), arr)
 
 
 @means("numpy.nan_to_num")
