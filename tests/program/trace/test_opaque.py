@@ -323,7 +323,7 @@ def test_results_of_other_shapes_are_left_to_the_loss(loss):
     np.testing.assert_allclose(found[[0, 3]], np.array(expected)[[0, 3]], rtol=1e-12)
     right = program.gradient()
     assert fg.check_gradient(loss, X, right).ok
-    assert fg.check_gradient(loss, X, right * [1, 1.01, 1, 1]).verdict == "wrong"
+    assert fg.check_gradient(loss, X, right * [1, 1, 1.01, 1]).verdict == "wrong"
 
 
 def signed_squares(x):
