@@ -110,11 +110,10 @@ def unique(ar, *which, **options):
 @means("numpy.lexsort")
 def lexsort(keys, axis: int = -1):
     """By each key in turn, those that are equal staying in order."""
-    order, *others = keys[0], *keys[1:]
-    if np.ndim(order) != 1 or axis not in (-1, 0):
+    if np.ndim(keys[0]) != 1 or axis not in (-1, 0):
         return NotImplemented
-    order = np.argsort(order, kind="stable")
-    for key in others:
+    order = np.argsort(keys[0], kind="stable")
+    for key in keys[1:]:
         order = order[np.argsort(asarray(key)[order], kind="stable")]
     return order
 
