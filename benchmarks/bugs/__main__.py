@@ -1,11 +1,13 @@
 """Grade the naming of bugs on mutants of gradients as people write them.
 
-    python benchmarks/bugs [--seen | --later] [--only NAME] [--show unknown] [--right]
+    python benchmarks/bugs [--seen | --later | --fresh] [--right]
+                           [--only NAME] [--show unknown]
 
 Each file of `seen` and `unseen` is a model, KIND_MODEL.py: a loss, its right gradient,
 and mutants: small edits of the gradient's source. Of the models of a kind, in the order
 of a hash of their names, every other one is unseen: not for those who write rules.
-Those in `later` are of mixed kinds, and were written after the rules.
+Those in `later` are of mixed kinds, and were written after the rules; so were those in
+`fresh`, of all kinds, some with gradients given as arrays.
 
 A line of ``MUTANTS`` has four fields, parted by ``##``: the codes of acceptable causes;
 what marks the lines of the forward code to which the mistake belongs, one of several
@@ -103,6 +105,11 @@ def run(source, name, seed=0):
     return scope["case"](np.random.default_rng(seed))
 
 
+def values(grads, params):
+    """The gradient, which is given as a function or as arrays."""
+    return grads(params) if callable(grads) else grads
+
+
 def differing(one, other):
     """The blocks in which two gradients differ beyond rounding."""
     return {
@@ -160,7 +167,8 @@ def grade(mutant):
     source = mutant.model.read_text()
     _, params, right = run(source, mutant.model.stem)
     case = run(mutant.source, mutant.model.stem)
-    wrong = differing(right(params), run(mutant.source, mutant.model.stem)[2](params))
+    other = run(mutant.source, mutant.model.stem)[2]
+    wrong = differing(values(right, params), values(other, params))
     if not wrong:
         raise ValueError(f"{mutant.name} is not wrong")
     report, naming = check(case)
@@ -237,6 +245,8 @@ def at(mutant, case, place):
 def executed(case):
     """The lines of a model that its gradient runs, in order."""
     _, params, grads = case
+    if not callable(grads):
+        return []
     file, ran = grads.__code__.co_filename, []
 
     def trace(frame, event, _):
@@ -316,6 +326,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seen", action="store_true", help="those in view instead")
     parser.add_argument("--later", action="store_true", help="those of mixed kinds")
+    parser.add_argument("--fresh", action="store_true", help="those written last")
     parser.add_argument("--only", default="", help="models or mutants with this in it")
     parser.add_argument("--show", default="", help="outcomes; all; place, wrongly told")
     parser.add_argument(
@@ -323,7 +334,8 @@ def main():
     )
     args = parser.parse_args()
     shown = args.show.split(",")
-    half = "later" if args.later else "seen" if args.seen else "unseen"
+    halves = ("later", "fresh", "seen")
+    half = next((one for one in halves if getattr(args, one)), "unseen")
     some = models(half)
     some = [m for m in some if args.only.split(":")[0] in m.stem]
     if args.right:

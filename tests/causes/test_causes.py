@@ -274,7 +274,6 @@ UNKNOWN = {
     "own_step_only",
     "padding_on_one_side",
     "perturbations_redrawn",
-    "pool_windows_are_rows",
     "running_variance_in_backward",
     "scatter_about_sample_mean",
     "step_of_em_for_gradient",

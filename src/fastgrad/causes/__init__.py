@@ -17,9 +17,9 @@
   second point, which refutes coincidences. `budget`: when to stop.
 - `lines`: where in the user's gradient code the mistake is, by what is `known` there;
   `repairs`: which edit of it makes the gradient right. `rewrites` are those of one
-  operation, `substitutes` read something else; both draw on the same arrangements and
-  readings. `codes` say what that is called; `views` run the code with an edit, and say
-  what weighs in it.
+  operation, `substitutes` read something else, `variables` in all their uses; all
+  draw on the same arrangements and readings. `codes` say what that is called; `views`
+  run the code with an edit, and say what weighs in it.
 
 A cause is named when doing the mistake to the right gradient gives the gradient under
 test, within the error bars, in whole blocks. Nothing that merely looks alike is named.
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.codes import OF_VALUES
-from fastgrad.causes.evidence import Block, Evidence, Guess, gather, join
+from fastgrad.causes.evidence import Block, Evidence, Guess, explained, gather, join
 from fastgrad.causes.lines import Located, Place, locate
 from fastgrad.causes.location import name, proved
 from fastgrad.causes.measured import Measured, Whole
@@ -132,7 +132,9 @@ def _found(
     if reverse is not None:
         _call_penalties(guesses, reverse)
     if second is not None:
-        guesses = second.stale() + second.confirmed(guesses, budget)
+        guesses = second.confirmed(guesses, budget)
+        if not explained(repaired, evidence.wrong):
+            guesses = second.stale() + guesses
     if any(one.code == "conjugate" for one in guesses):  # which says more than a sign
         repaired = [one for one in repaired if one.code != "sign"]
     for one in repaired:  # what cancels is computed, and not left out

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.known import Known, same
 from fastgrad.causes.patterns import ADDING, is_statistic, plain
 from fastgrad.causes.readings import Point, Reading, made
-from fastgrad.causes.reverse import is_mask
+from fastgrad.causes.reverse import Reverse, hides, is_mask
 from fastgrad.program import Node, topological
 
 Array = NDArray[np.float64]
@@ -131,6 +131,10 @@ def of_other(
         return _moved(turns, reading, point) or "stale"
     if whole is not None and plain(whole) is plain(x):
         return "layout"
+    if _of_one_operand(x, reading.node, point.reverse):
+        return "stale"
+    if whole is None and _is_masked(reading.node, x):
+        return "mask"
     if whole is not None and known.is_gradient(whole) and known.is_gradient(x):
         return _of_gradients(x, whole)
     if _is_norm(whole) and x.size == 1:
@@ -139,6 +143,31 @@ def of_other(
     if reading.made in (made(x), made(plain(x))) and reading.made and again:
         return "stale"
     return _moved(turns, reading, point) or "local_derivative"
+
+
+def _is_masked(due: Node, x: Node) -> bool:
+    """Whether what is due is a value of which some entries are moved out of the way."""
+    masks = [y for y in due.inputs if not y.active and hides(y.value)]
+    others = [y.value for y in due.inputs if y not in masks]
+    return due.op == "add" and bool(masks) and any(same(x.value, y) for y in others)
+
+
+def _of_one_operand(x: Node, due: Node, reverse: Reverse) -> bool:
+    """Whether an operation in a loop takes both, for one input, and computed ones."""
+    values = plain(x).value, plain(due).value
+    if not (x.active or due.active):
+        return False
+
+    def takes(group: Sequence[Node], i: int, value: Array) -> bool:
+        given = (n.inputs[i].value for n in group)
+        return any(np.array_equal(a, v) for a in given for v in (value, value.T))
+
+    return any(
+        all(takes(group, i, value) for value in values)
+        for group in reverse.groups
+        if len(group) > 1 and plain(group[0]) is group[0]
+        for i in range(min(len(n.inputs) for n in group))
+    )
 
 
 def _of_part(a: Array, due: Array) -> str | None:

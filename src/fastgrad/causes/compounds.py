@@ -25,14 +25,14 @@ Compound = tuple[str, str, dict[Node, Extra]]
 def compounds(reverse: Reverse, group: list[Node]) -> Iterator[Compound]:
     """Yield the edits of several operations, of which the group is the first."""
     yield from overwritten(reverse, group)
-    each = [dict(_others(n)) for n in group]
-    for how in each[0]:
-        put = {n: t[how] for n, t in zip(group, each, strict=True) if how in t}
+    each = [{how: (code, new) for how, code, new in _others(n)} for n in group]
+    for how, (code, _) in each[0].items():
+        put = {n: t[how][1] for n, t in zip(group, each, strict=True) if how in t}
         readers = {
             m for n in put for m in (n, *(u for u, _ in reverse.users.get(n, ())))
         }
         text = f"the backward pass takes {{op}} {how}"
-        yield "local_derivative", text, dict.fromkeys(readers, partial(_with, put))
+        yield code, text, dict.fromkeys(readers, partial(_with, put))
     if len(group) == 1:
         yield from _conjugates(reverse, group[0])
         yield from _elsewhere(reverse, group[0])
@@ -68,7 +68,7 @@ def _negated(
     yield node.inputs[i], -2 * np.asarray(reverse.send(node, g)[i])
 
 
-def _others(node: Node) -> Iterator[tuple[str, Array]]:
+def _others(node: Node) -> Iterator[tuple[str, str, Array]]:
     """What may be taken for a value."""
     yield from miscounted(node)
     if not elementwise(node) or len(node.inputs) != 1:
@@ -76,16 +76,17 @@ def _others(node: Node) -> Iterator[tuple[str, Array]]:
     x = node.inputs[0]
     evaluate = ops.PRIMITIVES[node.op].evaluate
     with np.errstate(all="ignore"):
-        for how, value in miscounted(x):
-            yield f"of its input {how}", evaluate([value], ())
-        yield "of itself", evaluate([node.value], ())
-        yield "for its input", x.value
-        yield "of its inverse", evaluate([1 / node.value], ())
+        for how, code, value in miscounted(x):
+            yield f"of its input {how}", code, evaluate([value], ())
+        local = "local_derivative"
+        yield "of itself", local, evaluate([node.value], ())
+        yield "for its input", local, x.value
+        yield "of its inverse", local, evaluate([1 / node.value], ())
 
 
 def _elsewhere(reverse: Reverse, node: Node) -> Iterator[Compound]:
     """The whole gradient at a value that lacks a term, as the noise of a sample."""
-    for how, value in miscounted(node):
+    for how, code, value in miscounted(node):
         reverse.budget.check()
         try:
             moved = recomputed(reverse.nodes, {node: value}, reverse.budget)
@@ -95,8 +96,8 @@ def _elsewhere(reverse: Reverse, node: Node) -> Iterator[Compound]:
         readers = [n for n in reverse.nodes if put.keys() & {n, *n.inputs}]
         # Noise that is added to the parameters makes another point of them.
         noisy = any(plain(x).op == "parameter" for x in node.inputs)
-        code = "stale" if noisy else "local_derivative"
         text = f"the gradient is taken at {{op}} {how}"
+        code = "stale" if noisy else code
         yield code, text, dict.fromkeys(readers, partial(_with, put))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.indices import index_edits
-from fastgrad.causes.kinds import expression_edits
+from fastgrad.causes.kinds import COUPLED, expression_edits
 from fastgrad.causes.operands import substitutes
 from fastgrad.causes.patterns import is_statistic
 from fastgrad.causes.reverse import Reverse, stretched
@@ -62,6 +62,26 @@ def _upstream(reverse: Reverse, site: Site) -> Iterator[Edit]:
             yield Edit("mask", text, partial(_where, on))
 
 
+def _of_uses(reverse: Reverse, site: Site) -> Iterator[Edit]:
+    """A rule that couples terms, mistaken for what one use sends, or the others."""
+    users = reverse.users.get(site.node, ())
+    coupled = any(rule.name in COUPLED for rule in (site.rules or {}).values())
+    if not coupled or len(site.nodes) > 1 or len(users) < 2:
+        return
+    for user, i in users:
+        part = np.broadcast_to(reverse.part(user, i), site.node.shape)
+        for some in (part, reverse.gradient[site.node] - part):
+            for edit in expression_edits(reverse, site):
+                new = partial(_for_some, site, edit, some)
+                text = f"{edit.text}, for one of its uses"
+                yield edit._replace(text=text, new=new, free="")
+
+
+def _for_some(site: Site, edit: Edit, some: Array, n: Node, g: Array) -> Any:
+    """An edit for a part of what comes down."""
+    return site.due(n, g - some) + edit.new(n, some)
+
+
 def _where(on: Array, n: Node, g: Array) -> Array:
     return g * on
 
@@ -90,5 +110,8 @@ LEVELS: tuple[dict[str, tuple[Kind, ...]], ...] = (
         "edge": (_arranged,),
         "upstream": (_arranged,),
     },
-    dict.fromkeys(("rule", "operand", "edge", "upstream"), (substitutes,)),
+    {
+        **dict.fromkeys(("operand", "edge", "upstream"), (substitutes,)),
+        "rule": (_of_uses, substitutes),
+    },
 )

@@ -196,7 +196,8 @@ def _of_functions(rule: Rule, g: Expression) -> Variants:
 # ---- what they are called ------------------------------------------------------------
 
 
-_COUPLED = ("softmax", "log-softmax", "normalisation")
+_CHOICES = ("maximum", "minimum", "where")
+COUPLED = ("softmax", "log-softmax", "normalisation")
 _INSTEAD = "{which} sends {sent}, where {due} is due"
 
 
@@ -223,7 +224,7 @@ def _named(
     terms |= rule.name == "log-softmax" or (
         rule.name == "softmax" and part is rule.sent
     )
-    coupled = rule.name in _COUPLED and (
+    coupled = rule.name in COUPLED and (
         terms if left_out else passed or kind == "softmax"
     )
     statistic = rule.i is not None and is_statistic(rule.node, rule.i)
@@ -258,6 +259,7 @@ def _named(
             "reparametrized",
             "the derivative of {op} with respect to {to} is left out",
         ),
+        (passed and op in _CHOICES, "mask", "{op} passes what it is to stop"),
         (passed, local, "the derivative of {op} is left out"),
         (True, local, _INSTEAD),
     )
@@ -270,7 +272,7 @@ def _named(
 
 def _is_of_choice(op: str, kind: str, part: Expression | None) -> bool:
     """Whether it is about where an operation passes something."""
-    if op not in ("maximum", "minimum", "where"):
+    if op not in _CHOICES:
         return False
     parts = [] if part is None else [t for _, t in part.parts()]
     compared = any(t.function in _COMPARISONS for t in parts)

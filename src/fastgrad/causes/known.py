@@ -1,13 +1,13 @@
 """What is known to be right: the values of the loss's program, and gradients there."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.readings import Point, computed
+from fastgrad.causes.readings import Point, computed, orders
 from fastgrad.causes.reverse import Reverse
 from fastgrad.program import Node
 
@@ -29,6 +29,7 @@ class Known:
 
     def __init__(self, reverse: Reverse, budget: Budget) -> None:
         self.reverse = reverse
+        self._turns: dict[tuple[tuple[int, ...], ...], list[list[Array]]] = {}
         self._loops: dict[int, list[list[Array]]] = defaultdict(list)
         of_size: dict[int, list[Array]] = defaultdict(list)
         point = Point({}, reverse, ())
@@ -36,7 +37,7 @@ class Known:
             budget.check()
             for one in computed(reverse, group):
                 turns = [one.of(point, k) for k in range(len(group))]
-                self._loops[len(group)] += [turns, turns[::-1]]
+                self._loops[len(group)] += map(list, orders(turns))
                 for array in turns:
                     of_size[array.size].append(array)
         for x in dict.fromkeys(x for node in reverse.nodes for x in node.inputs):
@@ -119,9 +120,11 @@ class Known:
             self._of_shape[shape] = fit, np.array([np.ravel(a) for a in fit])
         return self._of_shape[shape]
 
-    def loops(self, shapes: Sequence[tuple[int, ...]]) -> list[list[Array]]:
+    def loops(self, shapes: tuple[tuple[int, ...], ...]) -> list[list[Array]]:
         """What may stand for values of these shapes, those of turns of a loop."""
-        found, count = [], len(shapes)
+        if shapes in self._turns:
+            return self._turns[shapes]
+        found, count = self._turns.setdefault(shapes, []), len(shapes)
         longer = [
             t for turns in self._loops[count + 1] for t in (turns[1:], turns[:-1])
         ]
@@ -135,8 +138,10 @@ class Known:
 
 def same(a: Array, b: Array) -> bool:
     """Whether two arrays differ by rounding only."""
-    limit = _EQUAL * np.abs(b).max(initial=0)
-    return bool((np.abs(a - b) <= limit).all())
+    size = float(np.abs(b).max(initial=0))
+    if size == np.inf:
+        return np.array_equal(a == b, np.isinf(b)) and same(a[a != b], b[a != b])
+    return bool((np.abs(a - b) <= _EQUAL * size).all())
 
 
 def _turned(a: Array, shape: tuple[int, ...]) -> Array | None:

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,7 @@ class Backward:
             if results[b].active and not same(results[b].value, x)
         ]
         self.nodes = [n for n in topological(*results) if n.active and n.inputs]
+        self._number = {n: k for k, n in enumerate(self.nodes)}
         rng = np.random.default_rng(0)
         self.weights = [rng.standard_normal(x.shape) for x in right]
 
@@ -162,17 +164,20 @@ class Backward:
         """How a weighted sum of a block is to change."""
         return float(np.vdot(self.weights[b], self.right[b] - self.results[b].value))
 
-    def sweep(self, blocks: Iterable[int], stop: Iterable[Node]) -> dict[Node, Array]:
+    def sweep(self, blocks: Iterable[int], stop: Sequence[Node]) -> dict[Node, Array]:
         """What weighs each value in the weighted sum of blocks.
 
-        Where several are replaced at once, a change does not go on through any.
+        Where several are replaced at once, a change does not go on through any, and
+        what comes before all of them is of no interest.
         """
+        start = min((self._number[n] for n in stop), default=0)
         weights, found = dict[Node, Array](), dict[Node, Array]()
         for b in blocks:
             result, weight = self.results[b], self.weights[b]
             weights[result] = weights.get(result, 0.0) + weight
-        ends = {*stop, *filter(self.known.is_forward, self.nodes)}
-        for node, weight in handed_on(self.nodes, weights, dict.fromkeys(ends, stops)):
+        nodes = self.nodes[start:]
+        ends = dict.fromkeys((*stop, *filter(self.known.is_forward, nodes)), stops)
+        for node, weight in handed_on(nodes, weights, ends):
             self.budget.check()
             found[node] = weight
         return found
@@ -201,18 +206,21 @@ class Backward:
 
         If there is none, that of the block about which most can be told.
         """
-        for strange in (True, False):
-            for repair in self.repairs(self.wrong, strange):
-                if len(repair.blocks) == len(self.wrong):
-                    return repair
+        with suppress(SpentError):
+            for strange in (True, False):
+                for repair in self.repairs(self.wrong, strange):
+                    if len(repair.blocks) == len(self.wrong):
+                        return repair
         each = [self._of_block(b) for b in self.wrong]
         return min(each, key=lambda r: (-len(r.blocks), len(self.located(r).lines)))
 
     def _of_block(self, b: int) -> Repair:
         """The first one that makes a block right: in the end, itself."""
+        with suppress(SpentError):
+            for repair in self.repairs([b], True):
+                return repair
         result = self.results[b]
-        last = Repair([result], {result: result.replaced((), self.right[b])}, (b,))
-        return next(self.repairs([b], True), last)
+        return Repair([result], {result: result.replaced((), self.right[b])}, (b,))
 
     def repairs(self, blocks: Sequence[int], strange: bool) -> Iterator[Repair]:
         """Values that, replaced, make blocks right, in the order of the code.
@@ -227,16 +235,13 @@ class Backward:
                     yield from self._tried([node], [value])
         for nodes in self._loops():
             if any((n in self.known) != strange for n in nodes):
-                choices = self.known.loops([n.shape for n in nodes])
-                cut = self.sweep(blocks, nodes) if choices else {}
-                for values in choices:
-                    parts = [
-                        float(np.vdot(cut[n], value - n.value))
-                        for n, value in zip(nodes, values, strict=True)
-                        if n in cut
-                    ]
-                    if abs(sum(parts) - due) <= _CLOSE * sum(map(abs, parts)):
-                        yield from self._tried(nodes, values)
+                choices = self.known.loops(tuple(n.shape for n in nodes))
+                if not choices:
+                    continue
+                parts = _changes(nodes, choices, self.sweep(blocks, nodes))
+                fits = np.abs(parts.sum(0) - due) <= _CLOSE * np.abs(parts).sum(0)
+                for values in compress(choices, fits):
+                    yield from self._tried(nodes, values)
 
     def _tried(
         self, nodes: Sequence[Node], values: Sequence[Array]
@@ -290,6 +295,18 @@ class Backward:
         behind = any(n in self.known and n in self.results for n in own)
         given = tuple(lines.values()), tuple(since.values())
         return Place(blocks, *given, constants, behind)
+
+
+def _changes(
+    nodes: Sequence[Node], choices: Sequence[list[Array]], weights: dict[Node, Array]
+) -> Array:
+    """How each choice of values for some nodes changes a weighted sum, node by node."""
+    found = [
+        (np.array(some) - n.value).reshape(len(choices), -1) @ weights[n].ravel()
+        for n, some in zip(nodes, zip(*choices, strict=True), strict=False)
+        if n in weights
+    ]
+    return np.array(found).reshape(-1, len(choices))
 
 
 def _of_lines(nodes: Iterable[Node]) -> dict[int, Source]:
@@ -352,7 +369,7 @@ def locate(
                 if not left.wrong:
                     break
                 repair = left.repair()
-                located.repairs.append(repair)
+                located.repairs += [repair] * (not budget.is_spent)
                 place = left.located(repair)
                 located.places += [place] * bool(place.lines or place.since)
                 left = left.after(repair)

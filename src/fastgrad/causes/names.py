@@ -62,7 +62,7 @@ class Names:
         if not node.inputs:
             number = f"{float(node.value.flat[0]):.6g}" if node.size == 1 else None
             return number or self._written(node) or "[...]"
-        name = None if self._inner[node] else _assigned(node.source.code)
+        name = None if self._inner[node] else _assigned(node.source.code, node.label)
         if name is not None:
             return name
         if not deep:
@@ -117,8 +117,8 @@ def _exponent(node: Node) -> float:
 
 
 @cache
-def _assigned(code: str) -> str | None:
-    """The variable that a line assigns, if it is one."""
+def _assigned(code: str, label: str) -> str | None:
+    """The variable that a line assigns, if it is one, to what is labelled so."""
     try:
         (line,) = ast.parse(code).body
     except (SyntaxError, ValueError):
@@ -129,4 +129,7 @@ def _assigned(code: str) -> str | None:
         target = line.target
     else:
         return None
-    return None if isinstance(target, ast.Tuple) else ast.unparse(target)
+    call = line.value.func if isinstance(line.value, ast.Call) else None
+    called = "" if call is None else ast.unparse(call).split(".")[-1]
+    other = call is not None and called != label.split(".")[-1]  # handed to a function
+    return None if other or isinstance(target, ast.Tuple) else ast.unparse(target)

@@ -64,15 +64,26 @@ def _lost(
     tried = set()
     for others, key, step in product(*_ORDERS):
         lost: dict[Node, dict[int, Any]] = {}
-        whole = []
         for x, some in each.items():
             order = sorted(some, key=key)[::step]
-            whole.append(_lose(lost, x, order, own, others))
+            _lose(lost, x, order, own, others)
         off = tuple(off.tobytes() for of in lost.values() for off in of.values())
         if off not in tried and any(b"\1" in one for one in off):
             tried.add(off)
-            rows = not all(whole) or any(n.op == "take" for n, _ in own)
+            rows = any(n.op == "take" for n, _ in own)
+            rows |= all(_are_rows([w.where for w in some]) for some in each.values())
             yield "duplicate_index" if rows else "accumulation", lost
+
+
+def _are_rows(masks: list[Any]) -> bool:
+    """Whether these are parts of an array, some of them the same, that do not overlap.
+
+    All of an array is none.
+    """
+    if any(np.ndim(mask) == 0 or mask.all() for mask in masks):
+        return False
+    count = np.sum(masks, axis=0)
+    return all(np.ptp(count[mask]) == 0 for mask in masks if mask.any())
 
 
 def _origin(x: Node) -> Node:
@@ -114,8 +125,8 @@ def _lose(
     writes: list[_Write],
     own: set[tuple[Node, int]],
     others: str,
-) -> bool:
-    """Note what is lost, from the last to the first; whether all is written anew."""
+) -> None:
+    """Note what is lost, from the last to the first."""
     written = np.zeros(x.shape, dtype=bool)
     if others != "earlier":
         writes = sorted(writes, key=lambda w: w[:2] in own)
@@ -126,7 +137,6 @@ def _lose(
             off[k] = written[where if n.op == "take" else ...]
         if (n, i) in own:
             written[where] = True
-    return bool(written.all())
 
 
 def _less(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.reverse import Reverse, elementwise, stretched
+from fastgrad.causes.reverse import Reverse, elementwise, hides, stretched
 from fastgrad.program import Node, topological
 
 Array = NDArray[np.float64]
@@ -22,13 +22,16 @@ def plain(node: Node) -> Node:
     return node
 
 
-def miscounted(node: Node) -> Iterator[tuple[str, Array]]:
-    """Values of a sum of which a term is left out, or has the wrong sign."""
-    for term, sign in _terms(node):
+def miscounted(node: Node) -> Iterator[tuple[str, str, Array]]:
+    """Values of a sum of which a term is left out, or has the wrong sign; a code."""
+    terms = _terms(node)
+    parts = [sign * np.broadcast_to(term.value, node.shape) for term, sign in terms]
+    for k, (term, _) in enumerate(terms):
         name = term.label if term.inputs or term.op == "parameter" else "the data"
-        part = sign * np.broadcast_to(term.value, node.shape)
-        yield f"without {name}", node.value - part
-        yield f"with the wrong sign for {name}", node.value - 2 * part
+        code = "local_derivative" if term.active or not hides(term.value) else "mask"
+        others = np.asarray(sum(parts[:k] + parts[k + 1 :]))
+        yield f"without {name}", code, others
+        yield f"with the wrong sign for {name}", code, others - parts[k]
 
 
 def _terms(node: Node, depth: int = 3) -> list[tuple[Node, int]]:
@@ -92,6 +95,7 @@ def is_statistic(node: Node, i: int) -> bool:
     if not other.active:
         return False
     sums = [n for n in _local(node.inputs[i]) if n.op == "sum"]
+    sums = [n for n in sums if n.inputs[0].size == node.size]
     beside = _local(other)
     return any(_local(n) & beside for n in sums)
 

@@ -14,6 +14,7 @@ from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.search import Search
 
 _PLAIN, _FEW_LEVELS = 6.0, 2  # bits of what is hardly chance; levels to look beside it
+_ROUNDING = 1e-12  # relative, that an account may leave
 _BEHIND = 6.0  # bits of a block that is to have another mistake besides
 _NEAR = 5.0  # in bits: as plausible as the best
 _SHOWN = 3  # guesses about the same blocks that cannot be told apart
@@ -47,9 +48,7 @@ def choose(
     """
     chosen: list[Guess] = []
     while useful := [guess for guess in guesses if left & set(guess.blocks)]:
-        useful.sort(
-            key=lambda g: (-len(left & set(g.blocks)), g.bits + _BEHIND * g.against)
-        )
+        useful.sort(key=lambda g: (-len(left & set(g.blocks)), _length(g)))
         best = useful[0]
         covered = left & set(best.blocks)
         same = [
@@ -66,6 +65,12 @@ def choose(
                 behind, left = _behind(evidence, reverse, budget, best, left)
                 chosen += behind
     return chosen, left
+
+
+def _length(one: Guess) -> float:
+    """In bits: what describes it, other blocks, and digits that it does not match."""
+    rough = max([_ROUNDING, *filter(np.isfinite, one.blocks.values())]) / _ROUNDING
+    return one.bits + _BEHIND * one.against + float(np.log2(rough))
 
 
 def merged(chosen: list[Guess]) -> list[Guess]:

@@ -22,6 +22,7 @@ _Shapes = tuple[tuple[int, ...], ...]
 BITS = {"own": 5.0, "parameter": 5.5, "constant": 6.0, "value": 6.5, "slope": 6.5}
 BITS["gradient"] = 9.0
 _ENDS = 4  # turns of a loop, from either end, that may be read outside
+_CALLS = 4  # of a function with a loop
 _MOST = 1 << 23  # elements of all that may be read in one place
 _GRADIENT, _TURN = "the gradient of {}", "{} of the turn "
 
@@ -69,7 +70,9 @@ class Reading(NamedTuple):
     @property
     def made(self) -> Any:
         """By what piece of code, if it is a value."""
-        return made(self.node) if self.role in ("own", "value") else None
+        # What a loop begins with is another thing.
+        node = max(self.nodes or (self.node,), key=lambda n: bool(n.inputs))
+        return made(node) if self.role in ("own", "value") else None
 
     @property
     def is_late(self) -> bool:
@@ -174,13 +177,23 @@ class Readings:
         for loop in [*reverse.groups, *helpers]:
             for some in (loop, loop[1:], loop[:-1]):
                 if len(some) == count:
-                    for order in (some, some[::-1]):
+                    for order in orders(some):
                         yield from computed(reverse, order)
                         yield from taken(reverse, order)
             for one in computed(reverse, loop) if len(loop) == count else ():
                 for step, how in ((1, "before"), (-1, "after")):
                     of = _late(one.of, step, count)
                     yield one._replace(of=of, how=(*one.how, _TURN + how))
+
+
+def orders(turns: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Turns as they are and backward; those of each of a few calls, too."""
+    yield turns
+    for calls in range(1, _CALLS + 1):
+        each, rest = divmod(len(turns), calls)
+        if each > 1 and not rest:
+            parts = (turns[k : k + each][::-1] for k in range(0, len(turns), each))
+            yield [x for part in parts for x in part]
 
 
 def computed(reverse: Reverse, nodes: Sequence[Node]) -> Iterator[Reading]:

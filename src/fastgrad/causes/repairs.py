@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.codes import OF_VALUES, at_statistic, is_complex, is_entry
 from fastgrad.causes.evidence import Evidence, Guess, explained
+from fastgrad.causes.known import same
 from fastgrad.causes.lines import PIECES, Backward, Located, Place, Repair, alike
 from fastgrad.causes.points import SecondPoint
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import Point, Readings
 from fastgrad.causes.rewrites import Edit, plain
-from fastgrad.causes.substitutes import Kind, Substitutes
+from fastgrad.causes.substitutes import Kind
+from fastgrad.causes.variables import Variables
 from fastgrad.causes.views import Code, View
 from fastgrad.program import Node, Source, topological, value_of
 
@@ -61,10 +63,12 @@ class Search:
         self.readings = Readings(code.points[0], self.groups)
         self.found: list[Guess] = []
         self._due: set[Node] = set()
-        self._other = other = Substitutes(evidence, self.known, self.readings)
+        self._other = other = Variables(evidence, self.known, self.readings)
         self._kinds: list[Kind] = [self._plain, other.numbers, other.operands]
-        self._kinds += [other.elements]
-        self._odder: list[Kind] = [other.factors, other.systems, other.terms]
+        self._kinds += [other.elements, other.written]
+        self._kinds += [other.variables]
+        self._odder: list[Kind] = [other.factors, other.matrices, other.systems]
+        self._odder += [other.terms]
 
     def run(self, views: Sequence[View]) -> None:
         """Look at the plainer kinds of edits everywhere before the odder ones.
@@ -80,9 +84,13 @@ class Search:
         first = [g for g in wrong if any(map(self._is_first, g))]
         self._projected(self._kinds[:2], views, wrong)
         self._directly([g for g in first if not self._feeds(g)])
-        self._projected(self._kinds[2:], views, wrong)
+        for edit in self._other.exchanged(wrong):
+            if not self.is_explained:
+                self._try(edit, edit.turns)
+        for view in views:
+            self._projected(self._kinds[2:], [view], wrong)
         strange = [x for x in self.code.nodes if self.known.lacks(x)]
-        for edit in self._other.data(strange):
+        for edit in (*self._other.cached(strange), *self._other.data(strange)):
             self._try(edit, strange)
         self._projected(self._odder, views, wrong)
         self._directly([g for g in wrong if not all(n in self.known for n in g)])
@@ -144,11 +152,8 @@ class Search:
     def _plain(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         old = view.before(turns)
         for edit in plain(turns[0], self.readings.name):
-            try:
-                if view.fits(view.after(turns, edit.new), old):
-                    yield edit
-            except NOBODYS:
-                continue
+            if view.gives(turns, edit.new, old):
+                yield edit
 
     def _directly(self, groups: Sequence[Sequence[Node]]) -> None:
         for group in groups:
@@ -159,6 +164,7 @@ class Search:
 
     def _try(self, edit: Edit, turns: Sequence[Node]) -> None:
         self.budget.check()
+        turns = edit.turns or turns
         behind = self.code.affected(turns)
         if len(turns) == 1 and not set(behind).isdisjoint(edit.nodes):
             return
@@ -186,14 +192,36 @@ class Search:
         place = Place(blocks, (line,), (), edit.given, edit.inserted and not alone)
         return place, 0.0 if within else _ELSEWHERE
 
+    def _is_of_argument(self, edit: Edit, turns: Sequence[Node]) -> bool:
+        """Whether an edit negates what a function is given, rather than a term."""
+        first, own = self.code.points[0], set(turns)
+        sums = (n for n in self.code.nodes if n.op in ("add", "subtract"))
+        if any(not own.isdisjoint(n.inputs) for n in sums):
+            return False
+        inputs = [first.values[x] for x in turns[0].inputs]
+        made = np.asarray(edit.new(turns[0], inputs, first, 0))
+        return same(made, -first.values[turns[0]]) and self.code.is_bent(turns)
+
+    def _is_of_formula(self, node: Node) -> bool:
+        """Whether it is a term beside a number, as in the formula of a derivative."""
+        users = [n for n in self.code.nodes if node in n.inputs]
+        while len(users) == 1 and users[0].op in ("multiply", "divide", "negative"):
+            users = [n for n in self.code.nodes if users[0] in n.inputs]
+        sums = [n for n in users if n.op in ("add", "subtract")]
+        return any(x.op == "constant" and not x.ndim for n in sums for x in n.inputs)
+
     def _called(self, edit: Edit, turns: Sequence[Node]) -> Edit:
         """The edit with the code that it has at its place."""
         node = turns[0]
         if edit.code == "sign" and len(turns) == 1 and node.source in self._complex:
             return edit._replace(code="conjugate")
-        if edit.code == "sign" and self.code.is_bent(turns):
+        if edit.code == "layout" and node.source in self._complex:
+            return edit._replace(code="local_derivative")  # a part for the other one
+        if edit.code == "sign" and self._is_of_argument(edit, turns):
             bits = edit.bits + _BENT
             return edit._replace(code="local_derivative", bits=bits)
+        if edit.code == "scale" and self._is_of_formula(node):
+            return edit._replace(code="local_derivative")
         if len(turns) == 1 and is_entry(node) and edit.code in OF_VALUES:
             return edit._replace(code="partial")
         if node.op == "sign" and node in self.code.results:

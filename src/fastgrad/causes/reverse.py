@@ -34,6 +34,7 @@ Extra = Callable[[Node, Array], Iterable[tuple[Node, Any]]]
 _SMALL = 20_000  # elements, or multiplications, that take next to no time
 _STEP = 1e-4  # for tangents of operations that are linear, or nearly so
 _NEUTRAL = 1e-12  # of what comes down: a maximum whose gradient cancels
+_LEAST_SCORE = -1e3  # below which nothing counts beside others
 
 
 class Reverse:
@@ -340,6 +341,11 @@ def is_mask(value: Array) -> bool:
     """Whether an array has one value besides zero."""
     some = value[value != 0]
     return 0 < some.size < value.size and bool((some == some[0]).all())
+
+
+def hides(value: Array) -> bool:
+    """Whether scores to which an array is added count no more where it is not zero."""
+    return is_mask(value) and bool(value.min() < _LEAST_SCORE)
 
 
 def _times(g: Array, slope: Array, finite: bool) -> Any:

@@ -1,6 +1,6 @@
 """Edits of one operation of the user's gradient code that need no other array."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -46,6 +46,8 @@ class Edit(NamedTuple):
         Whether it may as well stand further on.
     line : Source, optional
         Where it is, if that is not where the operation is.
+    turns : sequence of Node
+        The operations, if they are others than those that are looked at.
     """
 
     code: str
@@ -56,6 +58,7 @@ class Edit(NamedTuple):
     given: bool = False
     inserted: bool = False
     line: Source | None = None
+    turns: Sequence[Node] = ()
 
 
 def plain(node: Node, name: Names) -> Iterator[Edit]:
@@ -101,6 +104,14 @@ def _swapped(node: Node, name: Names) -> Iterator[Edit]:
         text = f"np.{op} is due in {name(node)}"
         evaluate = ops.PRIMITIVES[op].evaluate
         yield Edit(code, text, 3.0, lambda n, v, p, k: evaluate(v, n.ints))
+    if len(node.inputs) == 1 and elementwise(node) and node.op != "negative":
+        text = f"the derivative of {node.label} is due in {name(node)}"
+        yield Edit("local_derivative", text, 4.0, _slope)
+
+
+def _slope(node: Node, inputs: list[Array], point: Point, k: int) -> Array:
+    rule, ones = ops.PRIMITIVES[node.op].derivative, np.ones(node.shape)
+    return np.asarray(rule(ones, own(node, inputs), inputs, node.ints)[0])
 
 
 def _summed(node: Node, name: Names) -> Iterator[Edit]:

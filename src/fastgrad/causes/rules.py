@@ -177,7 +177,7 @@ def _closed(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
     """What is several operations here: each form with the farthest value it is of."""
     found: dict[str, Rule] = {}
     for x, way in origins(reverse, node):
-        if not (x.value.size and np.isfinite(x.value).all()):
+        if not x.size or not (x.value < np.inf).all():  # -inf is what is masked
             continue
         sums = [n for n in way if n.op == "sum" and n.inputs[0].shape == x.shape]
         if sums:
@@ -260,10 +260,10 @@ def _other_weights(x: Node, axes: tuple[int, ...]) -> Others:
         "sigmoids of the scores": 1 / (1 + np.exp(-v)),
         "of scores with the wrong sign": _weights(-v, axes),
     }
-    for how, value in miscounted(x):
-        others[f"of scores {how}"] = _weights(value, axes)
     words = "the weights exp(x) / sum(exp(x)) of {op} are "
     table = {words + how: ("p", "local_derivative", w) for how, w in others.items()}
+    for how, code, value in miscounted(x):
+        table[f"{words}of scores {how}"] = ("p", code, _weights(value, axes))
     for some in _subsets(v.ndim):
         if some != axes:
             along = f"axes {some}" if len(some) > 1 else f"axis {some[0]}"

@@ -15,9 +15,8 @@ from fastgrad.causes.codes import of_data, of_factor, of_other
 from fastgrad.causes.counts import told
 from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.known import Known
-from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import BITS, Point, Reading, Readings
-from fastgrad.causes.reverse import is_mask
+from fastgrad.causes.reverse import elementwise, is_mask
 from fastgrad.causes.rewrites import Edit, New, goes, own, times
 from fastgrad.causes.views import View
 from fastgrad.program import Node, ops, value_of
@@ -29,14 +28,19 @@ _LINEAR |= {"reshape", "place", "take", "cumsum"}
 _LEAST = 1e-9  # of a factor that is not zero
 _SURE = -2.0  # bits of a number of the loss that is missing
 _NAMED = 12.0  # bits of one that is no number of the loss
-_MOVING = ("take", "view", "reshape")
 _ARRAYS, _COMBINED = 6, 64  # that may be others at once; how many ways are tried
 
 #: How an array is combined with a value, in words, and the bits of that.
-Operation = tuple[np.ufunc, str, float]
+Operation = tuple[Callable[[Array, Array], Array], str, float]
 _FACTORS: tuple[Operation, ...] = (
     (np.multiply, "{} is to be multiplied by {}", 1.0),
     (np.divide, "{} is to be divided by {}", 2.0),
+)
+_LEFT = "{} is to be multiplied from the left by the matrix {}"
+_MATRICES: tuple[Operation, ...] = (
+    (lambda a, b: a @ b, "{} is to be multiplied by the matrix {}", 1.0),
+    (lambda a, b: b @ a, _LEFT, 1.0),
+    (lambda a, b: 2 * b @ a, f"{_LEFT}, and by 2", 2.0),
 )
 _TERMS: tuple[Operation, ...] = (
     (np.add, "{1} is to be added to {0}", 2.0),
@@ -114,31 +118,35 @@ class Substitutes:
         old, node = view.before(turns), turns[0]
         for i in range(len(node.inputs)):
             inputs = [n.inputs[i] for n in turns]
-            stack = self._of(view, turns).get(tuple(y.shape for y in inputs))
-            if stack is None or any(n not in view.parts for n in turns):
+            if any(n not in view.parts for n in turns):
                 continue
+            shapes = tuple(y.shape for y in inputs)
             parts = [view.parts[n][i] for n in turns]
             linear = node.op in _LINEAR or (node.op == "divide" and not i)
-            if linear and all(part is not None for part in parts):
-                row = np.concatenate([np.ravel(part) for part in parts])
-                mine = np.concatenate([view.point.values[y].ravel() for y in inputs])
-                fits = view.fits(stack[1] @ row + (old - row @ mine), old)
-                chosen = [stack[0][k] for k in np.flatnonzero(fits)]
-            else:
-                chosen = [r for r in stack[0] if self._gives(view, turns, i, r, old)]
-            for reading in chosen:
-                if reading.role != "gradient":
-                    yield self._reads(i, inputs, reading)
+            linear &= all(part is not None for part in parts)
+            others = [tuple(s[::-1] for s in shapes)]
+            if shapes == ((),) and elementwise(node):  # an array is due
+                stacks = self._of(view, turns)
+                others = [one for one in stacks if goes(one[0], node.shape)]
+            for one in dict.fromkeys((shapes, *others)):
+                some, stack = self._of(view, turns).get(one, ([], None))
+                if linear and one == shapes and some and not view.is_bent(turns):
+                    row = np.concatenate([np.ravel(part) for part in parts])
+                    values = [view.point.values[y].ravel() for y in inputs]
+                    mine = old - row @ np.concatenate(values)
+                    fits = view.fits(stack @ row + mine, old)
+                    some = [some[k] for k in np.flatnonzero(fits)]
+                elif one == shapes or elementwise(node):
+                    some = [r for r in some if view.gives(turns, _with(i, r), old)]
+                else:
+                    some = []
+                for reading in some:
+                    if reading.role != "gradient":
+                        edit = self._reads(i, inputs, reading)
+                        is_count = node.op == "divide" and one != shapes == ((),)
+                        yield edit._replace(code="reduction") if is_count else edit
         if not node.inputs and len(turns) == 1:
             yield from self._constants(node)
-
-    def _gives(
-        self, view: View, turns: Sequence[Node], i: int, reading: Reading, old: float
-    ) -> bool:
-        try:
-            return bool(view.fits(view.after(turns, _with(i, reading)), old))
-        except NOBODYS:
-            return False
 
     def _constants(self, node: Node) -> Iterator[Edit]:
         """Another array for one that is given, wherever it is read."""
@@ -158,6 +166,8 @@ class Substitutes:
         if one_array and code in ("stale", "local_derivative"):
             code = "geometry"  # other elements of it
         text = f"{name} is used where {due} is due"
+        if code == "local_derivative" and name == due.removesuffix(" of the loss"):
+            code = "stale"  # the same, computed from something else
         if name == due:
             text = f"one value of {name} is used where another one is due"
         bits = BITS[reading.role] + (name == due)
@@ -181,27 +191,23 @@ class Substitutes:
                 code = of_data(constants, chosen, self.readings.point)
                 yield Edit(code, text, 6.0, _chosen(chosen), given=True)
 
-    # ---- elements
-
-    def elements(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
-        """Yield other elements of the same array, where it is known which are due."""
-        node = turns[0]
-        if node.op not in _MOVING or any(n not in view.targets for n in turns):
-            return
-        pairs = [(view.point.values[n.inputs[0]], view.targets[n][1]) for n in turns]
-        found = [_places(a, due) for a, due in pairs]
-        if all(places is not None for places in found):
-            whole = all(a.size == due.size for a, due in pairs)
-            text = f"other elements of {self.name(node.inputs[0])} are due"
-            text += f" in {self.name(node)}, or in another order"
-            code = "layout" if whole or node.op == "take" else "geometry"
-            yield Edit(code, text, 6.0, _placed(found), given=True)
-
     # ---- factors and terms
 
     def factors(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         """Yield factors that are missing."""
         yield from self._missing(view, turns, _FACTORS)
+
+    def matrices(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+        """Yield square matrices that are missing."""
+        n, old = turns[0].shape[:1], view.before(turns)
+        some, _ = self._of(view, turns).get((n + n,) * len(turns), ([], None))
+        for one in some if n and turns[0].inputs else ():
+            for function, how, odd in _MATRICES:
+                if one.role != "gradient":
+                    text = how.format(self.name(turns[0]), self.called(one))
+                    edit = self._combined(one, function, text, odd)
+                    if view.gives(turns, edit.new, old):
+                        yield edit
 
     def terms(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         """Yield terms that are missing."""
@@ -223,19 +229,30 @@ class Substitutes:
                 pairs = zip(rows, shapes, strict=True)
                 row = np.concatenate([ops.unbroadcast(r, s).ravel() for r, s in pairs])
                 new = (1 / stack if function is np.divide else stack) @ row
-                new = new if is_factor else function(old, new)
-                for k in np.flatnonzero(view.fits(new, old)):
+                new = new if is_factor else function(np.asarray(old), new)
+                fit = view.fits(new, old)
+                if view.is_bent(turns):
+                    edits = [_with_other(function, one) for one in some]
+                    fit = [view.gives(turns, new, old) for new in edits]
+                for k in np.flatnonzero(fit):
                     if some[k].role != "gradient":
                         text = how.format(name, self.called(some[k]))
                         yield self._combined(some[k], function, text, odd)
 
     def _combined(
-        self, reading: Reading, function: np.ufunc, text: str, odd: float
+        self,
+        reading: Reading,
+        function: Callable[[Array, Array], Array],
+        text: str,
+        odd: float,
     ) -> Edit:
         code = "accumulation"
-        if function in (np.multiply, np.divide):
+        if function not in (np.add, np.subtract):
             due = reading.of(self.readings.point, 0)
-            code = "mask" if is_mask(due) else "local_derivative"
+            masked = function is np.multiply and is_mask(due)
+            code = "mask" if masked else "local_derivative"
+            if reading.role == "parameter" and odd == _MATRICES[-1][-1]:
+                code = "reparametrized"
         bits, new = BITS[reading.role] + odd, _with_other(function, reading)
         return Edit(code, text, bits, new, reading.nodes, inserted=True)
 
@@ -252,11 +269,8 @@ class Substitutes:
                 text = f"a system with the matrix of {solve.label} of the loss, "
                 text += "transposed, " * turned
                 text += f"is still to be solved for {self.name(node)}"
-                try:
-                    if view.fits(view.after(turns, new), old):
-                        yield Edit("local_derivative", text, 5.0, new, inserted=True)
-                except NOBODYS:
-                    continue
+                if view.gives(turns, new, old):
+                    yield Edit("local_derivative", text, 5.0, new, inserted=True)
 
     def _solves(self, count: int) -> Iterator[tuple[Node, Sequence[int]]]:
         """Systems of the loss: one; or the last of each turn, in either order."""
@@ -275,20 +289,6 @@ def _variable(name: str) -> str | None:
     """The array of which a name says a part, if it does."""
     array, bracket, _ = name.partition("[")
     return array if bracket else None
-
-
-def _places(a: Array, due: Array) -> Array | None:
-    """Where the elements of an array stand in another one, if they all do."""
-    flat, size = a.ravel(), np.abs(a).max(initial=0)
-    order = np.argsort(flat)
-    near = np.clip(np.searchsorted(flat[order], due - _LEAST * size), 0, flat.size - 1)
-    places = order[near]
-    alike = np.unique(flat).size > 2 and np.abs(flat[places] - due) <= _LEAST * size
-    return np.asarray(places) if np.all(alike) else None
-
-
-def _placed(found: Sequence[Any]) -> New:
-    return lambda node, inputs, point, k: inputs[0].ravel()[found[k]]
 
 
 def _more(term: float) -> New:
@@ -314,7 +314,7 @@ def _with(i: int, reading: Reading) -> New:
     return new
 
 
-def _with_other(function: np.ufunc, reading: Reading) -> New:
+def _with_other(function: Callable[[Array, Array], Array], reading: Reading) -> New:
     """What the operation gives, combined with another array."""
     return lambda node, inputs, point, k: function(
         own(node, inputs), reading.of(point, k)

@@ -1,6 +1,7 @@
 """The user's gradient code as a program: with an edit, and what weighs in it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.known import same
 from fastgrad.causes.patterns import penalties
+from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import Point
-from fastgrad.causes.rewrites import Edit, New, own
+from fastgrad.causes.rewrites import Edit, New, own, times
 from fastgrad.program import Node, ops, topological, value_of
 
 Array = NDArray[np.float64]
@@ -146,6 +148,7 @@ class View:
         is_right: Callable[[Node], bool] | None = None,
     ) -> None:
         self.point, self.targets, self.is_local = point, targets, is_right is not None
+        self._bent: dict[tuple[Node, ...], bool] = {}
         rng = np.random.default_rng(0)
         first = {node: rng.standard_normal(node.shape) for node in targets}
         self.due = sum(
@@ -160,6 +163,7 @@ class View:
             ends = is_right is not None and node not in first and is_right(node)
             if node in self.weight and node.inputs and not ends:
                 self._hand_on(node)
+        self.between = [n for n in nodes if n in self.parts or n in self.weight]
 
     def _hand_on(self, node: Node) -> None:
         """What a value weighs goes to its inputs; those that stand are left out."""
@@ -191,6 +195,63 @@ class View:
             value = np.broadcast_to(new(node, inputs, self.point, k), node.shape)
             total += float(np.vdot(self.weight[node], value))
         return total
+
+    def is_bent(self, turns: Sequence[Node]) -> bool:
+        """Whether what leads to the targets is no linear function of these values."""
+        if not any(np.any(self.weight[n]) for n in turns):
+            return False  # and a step hides what is done to it
+        if not self.is_local:
+            return not self.of_systems.isdisjoint(turns)
+        key = tuple(turns)
+        if key not in self._bent:
+            self._bent[key] = True
+            with suppress(*NOBODYS):
+                none, twice = (self.made(turns, times(f)) for f in (0.0, 2.0))
+                self._bent[key] = not all(
+                    same(none[n] + twice[n], 2 * given)
+                    for n, (given, _) in self.targets.items()
+                )
+        return self._bent[key]
+
+    @cached_property
+    def of_systems(self) -> set[Node]:
+        """What the matrices of linear systems are made of."""
+        solved = [n.inputs[0] for n in self.between if n.op == "solve"]
+        return set(topological(*solved))
+
+    def made(self, turns: Sequence[Node], new: New) -> dict[Node, Array]:
+        """What is computed for the targets after an edit."""
+        number, values = {n: k for k, n in enumerate(turns)}, dict(self.point.values)
+        here, found = self.point._replace(values=values), {}
+        moved = set[Node]()
+        for node in self.between:
+            if node not in number and moved.isdisjoint(node.inputs):
+                continue
+            inputs = [values[x] for x in node.inputs]
+            if node in number:
+                value = np.broadcast_to(
+                    new(node, inputs, here, number[node]), node.shape
+                )
+            else:
+                value = value_of(node, inputs)
+            if node in self.targets:  # which stand for what follows
+                found[node] = value
+            else:
+                values[node] = value
+                moved.add(node)
+        return {n: found.get(n, given) for n, (given, _) in self.targets.items()}
+
+    def gives(
+        self, turns: Sequence[Node], new: New, old: float, anew: bool = False
+    ) -> bool:
+        """Whether an edit gives what is due: computed anew where a projection fails."""
+        try:
+            if not anew and not self.is_bent(turns):
+                return bool(self.fits(self.after(turns, new), old))
+            made = self.made(turns, new)
+        except NOBODYS:
+            return False
+        return all(same(made[n], due) for n, (_, due) in self.targets.items())
 
     def fits(self, new: Any, old: float) -> Any:
         """Whether what would weigh so much instead is due."""

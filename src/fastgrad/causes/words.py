@@ -59,7 +59,9 @@ def factor_words(
         return "accumulation", text, 1.5 if several or of_product else 6.0
     if abs(kept + 1) < 1e-6:
         text = f"what {{op}} sends to {what} has the wrong sign"
-        return "local_derivative", text, 1.0 if node.op in _SIGNED else 6.0
+        if node.label == "np.conjugate":
+            return "conjugate", text, 3.0
+        return "sign", text, 1.0 if node.op in _SIGNED else 6.0
     constant = _constant(node, i)
     for power, how in ((-1, "left out"), (1, "applied twice")):
         if constant and abs(kept * constant**-power - 1) < 1e-7:

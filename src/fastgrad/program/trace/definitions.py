@@ -133,6 +133,8 @@ def code_of(definition: Definition, like: CodeType) -> CodeType:
         scope = [_class(definition.enclosing, scope)]
         if definition.enclosing not in names:  # what methods call it is no variable
             scope.insert(0, ast.Global([definition.enclosing]))
+    elif like.co_name in _names(like):  # nor is what a function calls itself
+        scope.insert(0, ast.Global([like.co_name]))
     assigned: list[ast.stmt] = [
         ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None))
         for name in sorted(names)
