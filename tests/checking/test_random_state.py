@@ -58,8 +58,10 @@ DOORS = {
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_what_functions_draw_is_put_back(door):
+def test_what_functions_draw_is_put_back(door, monkeypatch):
     """Through every door, where a draw changes nothing and where it raises."""
+    # Workers of pytest, and other tests, have threads of their own.
+    monkeypatch.setattr("threading.active_count", lambda: 1)
 
     def drawing(function):
         def drawn(*args):

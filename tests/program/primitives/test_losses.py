@@ -11,7 +11,7 @@ import fastgrad as fg
 LOSSES = dict(inspect.getmembers(function_losses, inspect.isfunction))
 LOSSES = {n: f for n, f in LOSSES.items() if f.__module__ == "function_losses"}
 #: Of these the decompositions are called as they are.
-OPAQUE = {"lst2", "pinv", "svd", "eigh", "expm", "unique"}
+OPAQUE = {"lst2", "pinv", "svd", "eigh", "expm"}
 W = np.random.default_rng(1).normal(size=8)
 
 

@@ -38,7 +38,7 @@ _RANGE = 2  # extrapolated slopes in turn that have to agree with the gradient
 _AGREED = 0.25  # of the discrepancy
 _PLACES = np.array([-0.9, -0.7, -0.5, -0.3, 0.4, 0.6, 0.8, 1.0])  # of the range
 _ROUGH = 4  # of them, at least, where small steps contradict larger ones
-_FEW = 16  # entries looked at before the rest
+_FEW = 6  # entries looked at before the rest
 _STAIRS = 2.0  # heights that a difference may be off by: one at each end
 
 
@@ -62,6 +62,7 @@ def excuse_roughness(
     few = np.unique(np.linspace(0, wrong.size - 1, min(_FEW, wrong.size)).astype(int))
     height = np.zeros(len(losses.nest.names))
     found = _excused(losses, calibration, entries, wrong[few], height)
+    found = found or _rough_beside(losses, calibration, entries, wrong, height)
     if not found:
         return None
     found += _excused(losses, calibration, entries, np.delete(wrong, few), height)
@@ -78,22 +79,10 @@ def _excused(
 ) -> list[Rough]:
     """Leave some entries open; return over which steps each is another loss.
 
-    And put into `height` by how much, at most, for each block. An entry next to zero
-    may be on a step that is wider than can be seen without another sign.
+    And put into `height` by how much, at most, for each block.
     """
-    scale, theta = calibration.scale[entries.index], losses.theta[entries.index]
-    within = binary(keeping_sign(scale, theta, _FARTHEST))
-    found = _excused_over(losses, entries, which, within[which], height)
-    wrong = which[entries.kind[which] == WRONG]
-    beyond = wrong[within[wrong] < scale[wrong] / _FARTHEST]
-    return found + _excused_over(losses, entries, beyond, binary(scale[beyond]), height)
-
-
-def _excused_over(
-    losses: Losses, entries: Judgement, which: Index, scale: Array, height: Array
-) -> list[Rough]:
-    """See `_excused`; over steps of that size."""
     index = entries.index[which]
+    scale = _widest(losses, calibration, index)
     first = entry_pairs(losses, index, scale[:, None] * _FIRST)
     with np.errstate(all="ignore"):
         off = np.abs(first.central - entries.analytic[which, None])
@@ -116,6 +105,32 @@ def _excused_over(
     return found
 
 
+def _rough_beside(
+    losses: Losses,
+    calibration: Calibration,
+    entries: Judgement,
+    wrong: Index,
+    height: Array,
+) -> list[Rough]:
+    """Return the same of others of a block, if there is no room to see it at these.
+
+    Their slopes over the smallest steps have to be exact.
+    """
+    room = _widest(losses, calibration, entries.index[wrong])
+    cramped = wrong[room * _FARTHEST**2 < calibration.scale[entries.index[wrong]]]
+    if calibration.method != "exact" or not cramped.size:
+        return []
+    beside = np.isin(entries.block, entries.block[cramped]) & (entries.kind != WRONG)
+    others = np.flatnonzero(beside & (entries.analytic != 0))
+    few = np.linspace(0, others.size, min(_FEW, others.size), endpoint=False)
+    part = take(entries, others[few.astype(int)])
+    smallest = _widest(losses, calibration, part.index) * _STEPS[-1]
+    part.numerical = entry_pairs(losses, part.index, smallest).central
+    part.kind[:] = WRONG
+    known = np.flatnonzero(np.isfinite(part.numerical))
+    return _excused(losses, calibration, part, known, height)
+
+
 def _excuse_rest(
     losses: Losses, calibration: Calibration, entries: Judgement, height: Array
 ) -> None:
@@ -123,13 +138,19 @@ def _excuse_rest(
     wrong = (entries.kind == WRONG) & np.isfinite(entries.off)
     which = np.flatnonzero(wrong & (height[entries.block] > 0))
     index = entries.index[which]
-    scale = binary(calibration.scale[index])
+    scale = _widest(losses, calibration, index)
     pairs = entry_pairs(losses, index, scale[:, None] * _STEPS[:2])
     with np.errstate(all="ignore"):
         off = np.abs(pairs.central - entries.analytic[which, None])
         heights = _STAIRS * height[entries.block[which], None]
         near = off <= heights / (pairs.span / 2)
     entries.kind[which[near.any(axis=1)]] = UNDECIDED
+
+
+def _widest(losses: Losses, calibration: Calibration, index: Index) -> Array:
+    """Return how far entries may be moved without another sign."""
+    scale, theta = calibration.scale[index], losses.theta[index]
+    return binary(keeping_sign(scale, theta, _FARTHEST))
 
 
 def _first_like(slopes: Array, part: Judgement, k: int) -> int:

@@ -100,7 +100,8 @@ def partition(a, kth, axis=-1):
 @means("numpy.unique")
 def unique(ar, *which, **options):
     """The sorted elements that differ from the one before, and no more is asked."""
-    if any(which) or any(options.values()):
+    asked = (*which, *options.values())  # an axis may be 0
+    if not all(one is None or one is False for one in asked):
         return NotImplemented
     ordered = np.sort(np.ravel(ar))
     first = np.ones(min(1, ordered.size), dtype=bool)
