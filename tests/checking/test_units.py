@@ -30,14 +30,14 @@ def slopes(loss):
     return {"W": X.T @ d, "b": d.sum(axis=0)}
 
 
-def reported(loss, error, unit=1.0, of_params=1.0, **options):
+def reported(loss, error, unit=1.0, of_params=1.0, dtype=float, **options):
     """The report on a loss and parameters in these units."""
     grads = {name: unit / of_params * g for name, g in slopes(loss).items()}
     grads["W"][1, 2] += error * unit / of_params
-    params = {name: of_params * w for name, w in PARAMS.items()}
+    params = {n: (of_params * w).astype(dtype) for n, w in PARAMS.items()}
 
     def in_units(p):
-        return unit * loss({name: w / of_params for name, w in p.items()})
+        return unit * loss({n: w.astype(float) / of_params for n, w in p.items()})
 
     return fg.check_gradient(in_units, params, grads, engine="python", **options)
 
@@ -57,6 +57,19 @@ def test_reports_of_gradients(loss, error, coverage):
         for one, other in zip(found.blocks, expected.blocks, strict=True):
             assert np.isfinite(one.detection_limit)
             assert one.detection_limit == units[0] / units[1] * other.detection_limit
+
+
+@pytest.mark.parametrize("coverage", ["full", 4, "locate"])
+def test_reports_of_float32(coverage):
+    """Whose steps are rounded, relative to the parameters."""
+    expected = reported(noisy, 1e-2, dtype=np.float32, coverage=coverage)
+    for of_params in (2.0**-30, 2.0**30):
+        options = {"of_params": of_params, "dtype": np.float32, "coverage": coverage}
+        found = reported(noisy, 1e-2, **options)
+        assert found.verdict == expected.verdict
+        assert found.relative_error == expected.relative_error
+        for one, other in zip(found.blocks, expected.blocks, strict=True):
+            assert one.detection_limit == other.detection_limit / of_params
 
 
 A = RNG.normal(size=(5, 4))
@@ -108,6 +121,8 @@ def test_what_nothing_depends_on_has_a_limit_too():
 
     params = {"used": RNG.normal(size=4), "not": RNG.normal(size=3)}
     right = {"used": np.cos(params["used"]), "not": np.zeros(3)}
+    searched = fg.check_gradient(loss, params, right, coverage="locate")
+    assert [block.verdict for block in searched.blocks] == ["correct", "correct"]
     report = fg.check_gradient(loss, params, right, engine="python")
     limit = {b.name: b.detection_limit for b in report.blocks}["not"]
     assert 0 < limit < 1e-4
@@ -137,4 +152,4 @@ def test_wrong_entries_of_nested_sparse_jacobians_are_at_their_places():
             report = fg.check_jacobian(function, x, jac, sparsity=sparse)
             (entry,) = report.wrong
             assert entry.index == (k, k), (row, column)
-            assert entry.analytic == part[k] + 1e-2
+            assert entry.analytic == pytest.approx(part[k] + 1e-2)
