@@ -55,6 +55,17 @@ def test_a_kink_is_found_wherever_it_is(kink, before, after):
     np.testing.assert_allclose(phi.kinks, [kink], rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize("beside", [0.0, 1e-13, -1e-12, 1e-11, -1e-10, 1e-9])
+@pytest.mark.parametrize("depth", [1, 9, 20, 28])
+def test_a_kink_at_the_edge_of_a_panel_is_found_once(depth, beside):
+    """Where neither panel has more than its rounding of it."""
+    edges = 0.0137 - 2.0 ** np.array([5, 4])
+    kink = edges[0] + (edges[1] - edges[0]) * 2.0**-depth * 0.75 // 2.0**-30 * 2.0**-30
+    for at in (kink + beside, edges[1] + beside):
+        phi = as_activation(lambda x, at=at: np.maximum(x - at, 0.0))
+        np.testing.assert_allclose(phi.kinks, [at], rtol=1e-8)
+
+
 @settings(max_examples=20)
 @given(st.floats(-3, 3))
 def test_kinks_of_curves_are_found_to_eight_digits(kink):

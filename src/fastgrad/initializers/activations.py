@@ -151,6 +151,7 @@ _END_SLOPE = legendre.legval(-1, legendre.legder(np.eye(ORDER))) @ _TO_COEFFICIE
 # Kinks are at round numbers, so that the first edges must not be.
 _FIRST_EDGES = 0.0137 + np.sort(np.outer([-1, 1], 2.0 ** np.arange(7)).ravel())
 _NARROW, _FINEST = 2.0**-5, 2.0**-28
+_BEYOND = 2.0**-6  # of a panel
 _MOST_PANELS = 5000
 
 
@@ -182,8 +183,15 @@ def _examine(name: str, function: Function) -> Activation:
             np.append(left[split], middle[split]),
             np.append(middle[split], right[split]),
         )
-    kinks = np.unique(kinks)
+    kinks = _distinct(kinks)
     return Activation(name, function, kinks, np.unique(np.append(edges, kinks)))
+
+
+def _distinct(kinks: Array) -> Array:
+    """Return the kinks in order, those that two panels have found once."""
+    kinks = np.unique(kinks)
+    apart = np.diff(kinks, prepend=-np.inf) > 4 * _FINEST * np.maximum(1, np.abs(kinks))
+    return kinks[apart]
 
 
 def _locate(activation: Activation, left: Array, right: Array) -> Array:
@@ -193,7 +201,8 @@ def _locate(activation: Activation, left: Array, right: Array) -> Array:
     before, after = (y[:, 1] - y[:, 0]) / step, (y[:, 3] - y[:, 2]) / step
     with np.errstate(all="ignore"):
         x = (y[:, 2] - y[:, 1] + before * left - after * right) / (before - after)
-    x = np.where((x >= left) & (x <= right), x, (left + right) / 2)
+    within = (x >= left - step) & (x <= right + step)
+    x = np.where(within, x, (left + right) / 2)
     rounded = x.round(6) + 0.0
     return np.where((rounded >= left) & (rounded <= right), rounded, x)
 
@@ -201,7 +210,12 @@ def _locate(activation: Activation, left: Array, right: Array) -> Array:
 def _is_rough(
     activation: Activation, left: Array, right: Array, typical: float
 ) -> NDArray[np.bool_]:
-    """Whether the function on each panel is no polynomial of degree 15."""
+    """Whether the function on each panel is no polynomial of degree 15.
+
+    And a little beyond: a kink at its edge would hardly show on either side.
+    """
+    beyond = _BEYOND * (right - left)
+    left, right = left - beyond, right + beyond
     half = (right - left)[:, None] / 2
     x = left[:, None] + half * (1 + NODES)
     y = _values(activation, x)
