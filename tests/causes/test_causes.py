@@ -7,9 +7,7 @@ import pytest
 
 import fastgrad as fg
 import fastgrad_zoo as zoo
-from fastgrad.causes.budget import Budget
 from fastgrad.causes.location import entered
-from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.sites import sites
 from fastgrad.program.gradient import backpropagate
 
@@ -195,14 +193,9 @@ def test_float32_gradients_are_matched_to_their_own_precision():
 
 
 @pytest.mark.parametrize("problem", zoo.problems(), ids=lambda p: p.name)
-def test_unbroken_reverse_mode_is_the_programs_gradient(problem):
+def test_unbroken_reverse_mode_is_the_programs_gradient(problem, reverse):
     """What is due, at every site, changes nothing."""
-    instance = problem(seed=3)
-    try:
-        program = fg.trace(instance.loss, instance.params)
-    except fg.program.TraceError as error:
-        pytest.skip(str(error))
-    reverse = Reverse(program, Budget(60.0))
+    program = reverse.program
     expected = backpropagate(program.nodes, program.result)
     for p in program.parameters:
         if np.isfinite(expected[p]).all():
@@ -218,14 +211,9 @@ def test_unbroken_reverse_mode_is_the_programs_gradient(problem):
 
 
 @pytest.mark.parametrize("problem", zoo.problems()[::6], ids=lambda p: p.name)
-def test_where_a_mistake_without_a_name_has_passed(problem):
+def test_where_a_mistake_without_a_name_has_passed(problem, reverse):
     """Random factors at a random place: the gradient of the value told has changed."""
-    instance = problem(seed=3)
-    try:
-        program = fg.trace(instance.loss, instance.params)
-    except fg.program.TraceError:
-        return
-    reverse, rng = Reverse(program, Budget(60.0)), np.random.default_rng(4)
+    program, rng = reverse.program, np.random.default_rng(4)
     edges = [(n, i) for n in reverse.nodes for i, x in enumerate(n.inputs) if x.active]
     blocks = [
         _Right(reverse.gradient.get(p, np.zeros(p.shape))) for p in program.parameters

@@ -24,6 +24,7 @@ from fastgrad.causes.budget import Budget, SpentError
 from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.known import Known, same
 from fastgrad.causes.reverse import Reverse, recomputed
+from fastgrad.causes.words import lines_listed
 from fastgrad.params import Nest
 from fastgrad.program import (
     Node,
@@ -38,7 +39,6 @@ Array = NDArray[np.float64]
 
 _CLOSE = 1e-7  # of the parts of a projection, which cancel
 _GIVEN = 1e-5  # of the largest entry, which may be in float32
-_SHOWN = 4  # lines
 #: Elements of a program, beyond which its values are not compared.
 _LARGEST = 1 << 22
 
@@ -71,24 +71,15 @@ class Place:
     def text(self) -> str:
         """What to say of it."""
         if not self.lines:
-            what = f"in or behind {_listed(self.since)} of your gradient code"
+            what = f"in or behind {lines_listed(self.since)} of your gradient code"
             return f"{what}: a right derivative, but not the one needed there"
-        text = f"in {_listed(self.lines)} of your gradient code"
+        text = f"in {lines_listed(self.lines)} of your gradient code"
         if len(self.lines) == 1:
             text += f", `{self.lines[0].code}`"
         if self.since:
-            text += f", or on the way there from {_listed(self.since)}"
+            text += f", or on the way there from {lines_listed(self.since)}"
         text += ", or behind it" * self.behind
         return text + ", or in a constant array that goes in" * self.constants
-
-
-def _listed(lines: Iterable[Source]) -> str:
-    numbers = sorted({line.line for line in lines})
-    if len(numbers) > _SHOWN:
-        return f"lines {numbers[0]} to {numbers[-1]}"
-    if len(numbers) > 1:
-        return f"lines {', '.join(map(str, numbers[:-1]))} or {numbers[-1]}"
-    return f"line {numbers[0]}"
 
 
 @dataclass(frozen=True)

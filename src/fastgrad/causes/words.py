@@ -1,5 +1,7 @@
 """What an edit is called: codes and words for factors and parts of what is sent."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from fastgrad.causes.counts import told
@@ -7,12 +9,13 @@ from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.patterns import is_statistic
 from fastgrad.causes.reverse import Reverse, stretched
 from fastgrad.causes.sites import Site
-from fastgrad.program import Node
+from fastgrad.program import Node, Source
 
 #: Operations whose derivatives have a sign that is easily forgotten.
 _SIGNED = ("subtract", "negative", "cos", "arccos", "reciprocal", "divide")
 _NOTHING = 1e-12  # of a gradient: the derivative of a variance by its mean
 _BRANCHES = ("np.where", "np.maximum", "np.minimum")
+_LISTED = 4  # lines
 
 WHAT = {
     "upstream": "what comes down to {op}",
@@ -137,3 +140,13 @@ def _of_statistic(node: Node, i: int, kept: float) -> tuple[str, str, float]:
 
 def _ordinal(i: int) -> str:
     return ("first", "second", "third")[i] if i < 3 else f"{i + 1}th"
+
+
+def lines_listed(lines: Iterable[Source]) -> str:
+    """Where something is, in words: the numbers of lines, or from which to which."""
+    numbers = sorted({line.line for line in lines})
+    if len(numbers) > _LISTED:
+        return f"lines {numbers[0]} to {numbers[-1]}"
+    if len(numbers) > 1:
+        return f"lines {', '.join(map(str, numbers[:-1]))} or {numbers[-1]}"
+    return f"line {numbers[0]}"

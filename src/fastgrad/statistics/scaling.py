@@ -390,9 +390,10 @@ class StandardScaler(Requests, Transformer):
         """Return the feature names of new data; warn if only one side has names."""
         names = tables.feature_names(X)
         if (names is None) != (self._fitted.names is None):
-            here, there = ("does not have valid", "with")
-            if names is not None:
-                here, there = ("has", "without")
+            lacks = names is None
+            here, there = (
+                ("does not have valid", "with") if lacks else ("has", "without")
+            )
             warnings.warn(
                 f"X {here} feature names, but {type(self).__name__} was fitted {there} "
                 "feature names",

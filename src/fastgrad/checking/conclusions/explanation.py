@@ -11,7 +11,13 @@ from fastgrad._arrays import Array, Flags, Index
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import Finding
 from fastgrad.checking.differences import places
-from fastgrad.checking.judgement import KINK, WRONG, Gradient, Verdicts
+from fastgrad.checking.judgement import (
+    KINK,
+    WRONG,
+    Gradient,
+    Verdicts,
+    from_everywhere,
+)
 from fastgrad.losses import Losses, as_program, grads_of
 from fastgrad.params import Nest
 from fastgrad.program import MANY, Node, Program, gradients, part_of, trace_blocks
@@ -123,12 +129,10 @@ def _of_some(
 
 def _sample(entries: Verdicts) -> Index:
     """Return some of the entries that were measured: half of them wrong, if so many."""
-    places = [
-        np.linspace(0, count - 1, min(count, _SOME)).astype(np.int64)
-        for count in (np.count_nonzero(entries.kind == WRONG), len(entries.kind))
-    ]
-    wrong = np.flatnonzero(entries.kind == WRONG)[places[0]]
-    return np.asarray(entries.index[np.union1d(wrong, places[1])], dtype=np.int64)
+    wrong = np.flatnonzero(entries.kind == WRONG)
+    some = wrong[from_everywhere(wrong.size, _SOME)]
+    others = from_everywhere(len(entries.kind), _SOME)
+    return np.asarray(entries.index[np.union1d(some, others)], dtype=np.int64)
 
 
 def _code(losses: Losses, grads: Any) -> Callable[[Nest], list[Node]] | None:

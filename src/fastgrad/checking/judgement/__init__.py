@@ -23,6 +23,7 @@ from fastgrad.checking.judgement.evidence import (
     Judgement,
     Verdicts,
     classify,
+    from_everywhere,
     take,
 )
 from fastgrad.checking.judgement.gradient import Gradient, check_rtol
@@ -43,6 +44,7 @@ __all__ = [
     "Verdicts",
     "check_rtol",
     "classify",
+    "from_everywhere",
     "judge",
     "rounding_of_inverses",
     "steps_for",

@@ -67,11 +67,14 @@ class Rough(NamedTuple):
         Moved by these steps.
     below, up_to : float
         Over smaller steps than `below` it is another loss.
+    height : float
+        What the loss is off by over a step of `below`.
     """
 
     entry: int
     below: float
     up_to: float
+    height: float
 
 
 @dataclass(slots=True)
@@ -239,6 +242,11 @@ def take(entries: Judgement, which: Index | Flags) -> Judgement:
     return Judgement(
         *(getattr(entries, name)[which] for name in Judgement.__dataclass_fields__)
     )
+
+
+def from_everywhere(count: int, most: int) -> Index:
+    """Return places among so many, at most some, evenly spread."""
+    return np.linspace(0, count - 1, min(count, most)).astype(np.int64)
 
 
 class Ladders(NamedTuple):

@@ -26,6 +26,7 @@ from fastgrad.checking.judgement.evidence import (
     WRONG,
     Judgement,
     Rough,
+    from_everywhere,
     take,
 )
 from fastgrad.losses import Losses
@@ -59,28 +60,20 @@ def excuse_roughness(
     if wrong.size == 0:
         return None
     wrong = wrong[np.argsort(-(entries.off * entries.unit)[wrong], kind="stable")]
-    few = np.unique(np.linspace(0, wrong.size - 1, min(_FEW, wrong.size)).astype(int))
-    height = np.zeros(len(losses.nest.names))
-    found = _excused(losses, calibration, entries, wrong[few], height)
-    found = found or _rough_beside(losses, calibration, entries, wrong, height)
+    few = from_everywhere(wrong.size, _FEW)
+    found = _excused(losses, calibration, entries, wrong[few])
+    found = found or _rough_beside(losses, calibration, entries, wrong)
     if not found:
         return None
-    found += _excused(losses, calibration, entries, np.delete(wrong, few), height)
-    _excuse_rest(losses, calibration, entries, height)
+    found += _excused(losses, calibration, entries, np.delete(wrong, few))
+    _excuse_rest(losses, calibration, entries, found)
     return max(found, key=lambda rough: rough.below)
 
 
 def _excused(
-    losses: Losses,
-    calibration: Calibration,
-    entries: Judgement,
-    which: Index,
-    height: Array,
+    losses: Losses, calibration: Calibration, entries: Judgement, which: Index
 ) -> list[Rough]:
-    """Leave some entries open; return over which steps each is another loss.
-
-    And put into `height` by how much, at most, for each block.
-    """
+    """Leave some entries open; return over which steps each is another loss."""
     index = entries.index[which]
     scale = _widest(losses, calibration, index)
     first = entry_pairs(losses, index, scale[:, None] * _FIRST)
@@ -99,9 +92,8 @@ def _excused(
         far, middle, near = steps[k, [last - _RANGE, last, small]].tolist()
         if _is_rough(losses, part.index[k], float(part.off[k]), far, middle, near):
             entries.kind[which[k]] = UNDECIDED
-            found.append(Rough(int(part.index[k]), middle, far))
-            b = int(part.block[k])
-            height[b] = max(height[b], float(part.off[k]) * middle)
+            height = float(part.off[k]) * middle
+            found.append(Rough(int(part.index[k]), middle, far, height))
     return found
 
 
@@ -110,31 +102,32 @@ def _rough_beside(
     calibration: Calibration,
     entries: Judgement,
     wrong: Index,
-    height: Array,
 ) -> list[Rough]:
     """Return the same of others of a block, if there is no room to see it at these.
 
     Their slopes over the smallest steps have to be exact.
     """
+    if calibration.method != "exact":
+        return []
     room = _widest(losses, calibration, entries.index[wrong])
     cramped = wrong[room * _FARTHEST**2 < calibration.scale[entries.index[wrong]]]
-    if calibration.method != "exact" or not cramped.size:
-        return []
     beside = np.isin(entries.block, entries.block[cramped]) & (entries.kind != WRONG)
     others = np.flatnonzero(beside & (entries.analytic != 0))
-    few = np.linspace(0, others.size, min(_FEW, others.size), endpoint=False)
-    part = take(entries, others[few.astype(int)])
+    part = take(entries, others[from_everywhere(others.size, _FEW)])
     smallest = _widest(losses, calibration, part.index) * _STEPS[-1]
     part.numerical = entry_pairs(losses, part.index, smallest).central
     part.kind[:] = WRONG
     known = np.flatnonzero(np.isfinite(part.numerical))
-    return _excused(losses, calibration, part, known, height)
+    return _excused(losses, calibration, part, known)
 
 
 def _excuse_rest(
-    losses: Losses, calibration: Calibration, entries: Judgement, height: Array
+    losses: Losses, calibration: Calibration, entries: Judgement, found: list[Rough]
 ) -> None:
     """Leave open what is off by no more than such heights over the widest steps."""
+    height = np.zeros(len(losses.nest.names))
+    rough = calibration.block[np.array([one.entry for one in found])]
+    np.maximum.at(height, rough, [one.height for one in found])
     wrong = (entries.kind == WRONG) & np.isfinite(entries.off)
     which = np.flatnonzero(wrong & (height[entries.block] > 0))
     index = entries.index[which]

@@ -42,6 +42,7 @@ from fastgrad.checking.judgement.evidence import (
     Verdicts,
     allowances,
     classify,
+    from_everywhere,
     joined,
     take,
 )
@@ -268,7 +269,7 @@ def _look_around(losses: Losses, entries: Judgement, scale: Scale) -> None:
     around = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
     entries.response[flat] = np.fmax(entries.response[flat], around)
     still = flat[entries.numerical[flat] == 0]
-    few = np.linspace(0, still.size, min(_FEW, still.size), endpoint=False).astype(int)
+    few = from_everywhere(still.size, _FEW)
     if _doubt_stairs(losses, entries, still[few]):
         _doubt_stairs(losses, entries, np.delete(still, few))
 
