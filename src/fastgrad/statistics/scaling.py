@@ -390,14 +390,5 @@ class StandardScaler(Requests, Transformer):
         """Return the feature names of new data; warn if only one side has names."""
         names = tables.feature_names(X)
         if (names is None) != (self._fitted.names is None):
-            lacks = names is None
-            here, there = (
-                ("does not have valid", "with") if lacks else ("has", "without")
-            )
-            warnings.warn(
-                f"X {here} feature names, but {type(self).__name__} was fitted {there} "
-                "feature names",
-                UserWarning,
-                stacklevel=3,
-            )
+            tables.warn_of_names(names, type(self).__name__)
         return names

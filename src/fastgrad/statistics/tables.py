@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -222,6 +223,18 @@ def check_same_names(names: NDArray[Any], known: NDArray[Any]) -> None:
     if not unseen and not missing:
         message += "Feature names must be in the same order as they were in fit.\n"
     raise ValueError(message)
+
+
+def warn_of_names(names: NDArray[Any] | None, estimator: str) -> None:
+    """Warn, in the same words, that only one of new and fitted data has names."""
+    here, there = "has", "without"
+    if names is None:
+        here, there = "does not have valid", "with"
+    warnings.warn(
+        f"X {here} feature names, but {estimator} was fitted {there} feature names",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def _listed(names: list[str]) -> str:
