@@ -94,7 +94,7 @@ def test_the_line_is_repaired_whatever_the_loss_says(
     line, code, said, tmp_path, monkeypatch
 ):
     """Without the edits of the loss's program, which have names for these, too."""
-    monkeypatch.setattr("fastgrad.causes.guess", lambda *_: [])
+    monkeypatch.setattr("fastgrad.causes.naming.guess", lambda *_: [])
     report, (number,) = checked(tmp_path, dz=line)
     cause = report.causes[0]
     assert (cause.code, said in cause.message) == (code, True), cause.message
@@ -103,7 +103,7 @@ def test_the_line_is_repaired_whatever_the_loss_says(
 
 @pytest.mark.parametrize("factor", [-1.0, 7.0])
 def test_a_factor_that_is_missing(factor, monkeypatch):
-    monkeypatch.setattr("fastgrad.causes.guess", lambda *_: [])
+    monkeypatch.setattr("fastgrad.causes.naming.guess", lambda *_: [])
 
     def grads(p):
         h = np.tanh(X @ p["W"])
@@ -117,7 +117,7 @@ def test_a_factor_that_is_missing(factor, monkeypatch):
 
 def test_a_mean_that_is_to_be_a_sum(monkeypatch):
     """Is no number that is missing, but a reduction."""
-    monkeypatch.setattr("fastgrad.causes.guess", lambda *_: [])
+    monkeypatch.setattr("fastgrad.causes.naming.guess", lambda *_: [])
 
     def biased(p):
         return np.sum(np.tanh(X + p["b"]) * OTHER)

@@ -393,7 +393,7 @@ def test_causes_that_cannot_be_looked_for(rng, monkeypatch):
     def starved(*_):
         raise MemoryError
 
-    monkeypatch.setattr("fastgrad.causes.gather", starved)
+    monkeypatch.setattr("fastgrad.causes.naming.gather", starved)
     [cause] = fg.check_gradient(loss, params, wrong).causes
     assert cause.code == "unknown"
     assert "memory ran out" in cause.message
