@@ -48,7 +48,7 @@ class Weights:
     log_changed: float  # that relative to the array it is views of, padded or masked
     log_bias: float  # mean square of the biases
     log_mean: float  # gain of a constant signal, fan_in * mean of the weights
-    biases: tuple[Node, ...]
+    biases: Mapping[Node, int]  # 1, or -1 of those that are subtracted
 
     @property
     def sigma_w(self) -> float:
@@ -92,14 +92,16 @@ def weigh(layer: Layer, values: Mapping[Node, Scaled]) -> Weights:
         mean_signal - _log_square(values[layer.source]) if layer.source else 0.0,
         _log_add([_log_square(values[bias]) for bias in biases]),
         log_mean,
-        tuple(biases),
+        biases,
     )
 
 
-def _beside(layer: Layer, values: Mapping[Node, Scaled]) -> tuple[float, list[Node]]:
-    """Return log of the factors after the products, and the biases."""
+def _beside(
+    layer: Layer, values: Mapping[Node, Scaled]
+) -> tuple[float, dict[Node, int]]:
+    """Return log of the factors after the products, and the biases with their sign."""
     products = {product.node for product in layer.products}
-    factor, biases = 0.0, []
+    factor, biases = 0.0, dict[Node, int]()
     stack, seen = [layer.pre], {layer.pre}
     while stack:
         node = stack.pop()
@@ -113,7 +115,8 @@ def _beside(layer: Layer, values: Mapping[Node, Scaled]) -> tuple[float, list[No
                 sign = 1 if node.op == "multiply" else -1
                 factor += sign * _log_square(values[x]) / 2
             elif node.op in ("add", "subtract") and x.value.any():
-                biases.append(x)
+                subtracted = node.op == "subtract" and x is node.inputs[1]
+                biases[x] = -1 if subtracted else 1
     return factor, biases
 
 

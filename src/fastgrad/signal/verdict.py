@@ -191,8 +191,8 @@ def _why_dead(
     e: Evidence, found: SignalLayer, w: Weights, chance: float
 ) -> tuple[str, str]:
     """Return cause and fix; `chance` is the probability that a whole layer is dead."""
-    low = [bias for bias in w.biases if float(np.mean(bias.value)) < 0]
-    if low and (found.mean < -0.5 or found.sigma_b > 0.7 * exp2(found.forward_log2)):
+    low = [x for x, sign in w.biases.items() if sign * float(np.mean(x.value)) < 0]
+    if low and found.sigma_b > 0.5 * exp2(found.forward_log2):
         now = float(np.mean(low[0].value))
         return "dead bias", f"set {_block(low[0])} to 0 (now {now:.3g} on average)"
     if found.dead > 0.999 and chance * len(e.layers) > 1e-3:
