@@ -20,6 +20,9 @@ import typing
 
 import numpy as np
 import pytest
+from scipy import optimize, sparse
+from scipy import stats as scipy_stats
+from scipy.sparse import linalg as sparse_linalg
 
 import fastgrad as fg
 
@@ -899,8 +902,111 @@ def seen_as_a_subclass(w):
     return np.sum(w.view(Measured).squared()) + w.view(type=Measured)[0]
 
 
+class Raised(contextlib.ContextDecorator):
+    """Doubles a number while it is entered."""
+
+    factor = 1.0
+
+    def __enter__(self):
+        type(self).factor *= 2
+
+    def __exit__(self, *error):
+        type(self).factor /= 2
+
+
+@Raised()
+def raised(x):
+    return x**2 * Raised.factor
+
+
+@case
+def decorated_by_a_manager(w):
+    return np.sum(raised(w)) + w[0] * Raised.factor
+
+
+@case
+def entered_in_a_stack(w):
+    @contextlib.contextmanager
+    def scaled(by):
+        yield by * 2
+
+    with contextlib.ExitStack() as stack:
+        return stack.enter_context(scaled(w[0])) * stack.enter_context(scaled(w[1]))
+
+
+@case
+def arrays_of_other_sequences(w):
+    window = collections.deque(w, maxlen=2)
+    window.append(w[0] * w[1])
+    return np.mean(window) ** 2 + np.dot(collections.UserList(w), w) + np.max(window)
+
+
+@case
+def walked_and_written(w):
+    doubled, exponentials = w.copy(), np.zeros_like(w)
+    with np.nditer(doubled, op_flags=["readwrite"]) as it:
+        for x in it:
+            x[...] = x * w[0]
+    for x, y in np.nditer([w, exponentials], op_flags=[["readonly"], ["writeonly"]]):
+        y[...] = np.exp(x)
+    return doubled @ exponentials
+
+
+@case
+def single_elements_as_views(w):
+    v, u = w.copy(), w * 2
+    v[1, ...][...] = w[0] ** 2
+    one = u[2, ...]
+    one[...] = one * w[1]
+    return np.sum(v * u)
+
+
+@case
+def sparse_matrix_by_elements(w):
+    K = sparse.lil_matrix((3, 3))
+    K[2, 2] = 1.0
+    for i in range(2):
+        K[i, i] += np.exp(w[i])
+        K[i, i + 1] -= w[2]
+    fixed = sparse.dok_array((2, 2))
+    fixed[0, 1] = 3.0
+    K[2, 0] = fixed[0, 1] * 0.1
+    u = sparse_linalg.spsolve(K.tocsc(), np.ones(3))
+    return u @ u + (K @ w)[0] + K[0, 1] * K.toarray()[0, 0] + K.tocsr()[1:, 1:].sum()
+
+
+@case
+def random_place_and_scale(w):
+    total = 0.0
+    for generator in (np.random.default_rng(4), np.random.RandomState(4)):
+        for name in ("normal", "laplace", "gumbel", "logistic"):
+            draws = getattr(generator, name)(w[0], np.exp(w[1]), size=(2, 3))
+            total += np.mean(np.tanh(draws)) + getattr(generator, name)(w)[1]
+        total += generator.uniform(w[0], w[2] + 3.0) * generator.uniform(w[:2], 4.0)[0]
+        total += generator.exponential(np.exp(w), size=3) @ w
+        total += generator.rayleigh(np.exp(w[1])) + generator.gamma(2.0, np.exp(w))[2]
+        total += 0.1 * generator.lognormal(w[0], sigma=0.3, size=4).sum()
+        total += generator.multivariate_normal(w, np.eye(3), size=2)[1, 2] ** 2
+        total += generator.random() * w[0]
+    np.random.seed(2)  # noqa: NPY002
+    total += np.sum(np.random.normal(scale=np.exp(w[2]), size=4))  # noqa: NPY002
+    own = random.Random(3)
+    drawn = own.gauss(w[0], w[1] + 1) * own.uniform(w[1], 2.0)
+    return total + drawn + own.normalvariate(w[2]) + own.expovariate(np.exp(w[0]))
+
+
+@case
+def found_by_a_solver(w):
+    found = optimize.root_scalar(
+        lambda x: x**3 + np.exp(w[0]) * x - w[2], bracket=[-5, 5], xtol=1e-15
+    )
+    line = scipy_stats.linregress([0.0, 1.0, 3.0], w)
+    return found.root if found.converged else line.slope * line.intercept_stderr
+
+
 #: Those that call something nobody knows.
 IN_PYTHON = {
+    "found_by_a_solver",
     *("stat", "numpy_poly", "np_matrix_things", "seen_as_a_subclass"),
     "polynomials_of_polynomials",
 }

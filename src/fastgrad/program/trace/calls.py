@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import contextmanager
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -31,7 +32,7 @@ from fastgrad.program.trace.opaque import call_opaque
 from fastgrad.program.trace.packages import enters
 from fastgrad.program.trace.recording import Recording
 from fastgrad.program.trace.stand_ins import itself, made
-from fastgrad.program.trace.templates import ITERATORS, holds
+from fastgrad.program.trace.templates import LISTED, holds
 from fastgrad.program.trace.traced import Traced
 from fastgrad.program.trace.vectorized import vectorized
 
@@ -180,26 +181,26 @@ def _wrapped(
     args: Any,
     kwargs: dict[str, Any],
 ) -> Any:
-    """A function of the user that a library's decorator wraps."""
+    """A function of the user in a library's decorator, which is followed as well."""
     inner = function.__wrapped__
     if not isinstance(inner, FunctionType) or not is_users(inner):
         return _librarys(recording, site, function, args, kwargs)
-    module = function.__code__.co_filename
     if hasattr(function, "dispatch") and hasattr(function, "registry"):
         chosen = function.dispatch(_kind_of(args[0]))  # functools.singledispatch
         return call(recording, site, chosen, args, kwargs)
-    if module == contextmanager_file():
-        from contextlib import contextmanager
-
+    if function.__code__ is _makes_managers():
         return contextmanager(recording.rewritten(inner) or inner)(*args, **kwargs)
+    around = recording.rewritten(function)
+    if around is not None:
+        return around(*args, **kwargs)
     return call(recording, site, inner, args, kwargs)
 
 
-def contextmanager_file() -> str:
-    """Where `contextlib.contextmanager` is defined."""
-    import contextlib
-
-    return contextlib.contextmanager.__code__.co_filename
+@functools.cache
+def _makes_managers() -> Any:
+    """The code of what `contextlib.contextmanager` returns."""
+    wrapped: Any = contextmanager(iter)
+    return wrapped.__code__
 
 
 def _kind_of(x: Any) -> type:
@@ -286,7 +287,7 @@ def _librarys(
     if known.lazy:
         args = tuple(recording.turns(x) for x in args)
     if not known.neutral:
-        args = tuple([list(x) if isinstance(x, ITERATORS) else x for x in args])
+        args = tuple([list(x) if isinstance(x, LISTED) else x for x in args])
     given_args = recording.lifted(args)
     given_kwargs = recording.lifted(kwargs) if kwargs else kwargs
     if not concerned(given_args) and not concerned(given_kwargs):

@@ -18,6 +18,7 @@ import numpy as np
 
 from fastgrad.program.primitives.meanings import meaning_of
 from fastgrad.program.primitives.meanings.registry import StandIn
+from fastgrad.program.primitives.meanings.sparse import is_sparse
 from fastgrad.program.sources import TraceError
 from fastgrad.program.trace import calls, python_functions
 from fastgrad.program.trace.complexes import Complex, is_complex, is_live
@@ -41,6 +42,8 @@ from fastgrad.program.trace.traced import (
 )
 
 _CONTAINERS = (list, dict, set)
+#: Elements of a sparse matrix that may become an array that is not.
+_DENSE = 1 << 20
 _NUMERIC = (np.generic, Complex, list, tuple)
 
 
@@ -51,6 +54,7 @@ def attribute(recording: Recording, site: Any, of: Any, name: str) -> Any:
     """``of.name``."""
     if type(of) is Foreign:
         return calls.call_opaque_at(recording, site, getattr, of, name)
+    of = recording.dense_again(of)
     found = defined(recording, of, name)
     if isinstance(found, property):
         return calls.call(recording, site, found.fget, (of,), {})
@@ -109,11 +113,12 @@ def item(recording: Recording, site: Any, of: Any, key: Any) -> Any:
             found = of[key]
             return record(of, key) if type(found) is np.void else found
         kind = Traced
+    of = recording.dense_again(of)
     recording.locate(site)
     if kind is Foreign or isinstance(of, StandIn):
         whole = itself(recording, of)
         return calls.call_opaque_at(recording, site, operator.getitem, whole, key)
-    if kind is Traced:
+    if type(of) is Traced:
         return number(of[key if is_settled(key) else _key(recording, key)])
     found = defined(recording, of, "__getitem__")
     if found is not None:
@@ -175,8 +180,15 @@ def set_item(recording: Recording, site: Any, of: Any, key: Any, value: Any) -> 
     if found is not None:
         calls.call(recording, site, found, (of, key, value), {})
         return
+    sparse = is_sparse(of)
+    if sparse:
+        traced = any_live(value) or recording.dense_again(of) is not of
+        if traced and np.prod(of.shape) <= _DENSE:
+            set_item(recording, site, recording.dense(of), key, value)
+            return
+        recording.changes(of)
     of[_settled(recording, site, key, of)] = value
-    if isinstance(of, _CONTAINERS):
+    if isinstance(of, _CONTAINERS) and not sparse:
         recording.kept.container(of)
 
 
@@ -268,7 +280,7 @@ def mixed(
     recording: Recording, site: Any, operation: Callable[..., Any], x: Any, y: Any
 ) -> Any:
     """An operator of a traced array and something that is no number."""
-    x, y = itself(recording, x), itself(recording, y)
+    x, y = [recording.dense_again(itself(recording, z)) for z in (x, y)]
     if isinstance(x, str):
         return operation(x, shown(y))
     if Foreign in (type(x), type(y)):

@@ -217,12 +217,13 @@ def _taken_apart(x: Any, parts: list[Array], name: str) -> Any:
         return _taken_apart(np.asarray(x), parts, name)
     if isinstance(x, (bool, int, np.integer, np.bool_, str)) or x is None:
         return x
-    if isinstance(x, dict):
-        return type(x), {k: _taken_apart(v, parts, name) for k, v in x.items()}
     if isinstance(x, ITERATORS):
         return iter, [_taken_apart(y, parts, name) for y in x]
-    if isinstance(x, (list, tuple)):
-        return type(x), [_taken_apart(y, parts, name) for y in x]
+    if not getattr(x, "__dict__", None):  # nothing but its elements
+        if isinstance(x, dict):
+            return type(x), {k: _taken_apart(v, parts, name) for k, v in x.items()}
+        if isinstance(x, (list, tuple)):
+            return type(x), [_taken_apart(y, parts, name) for y in x]
     raise TraceError(f"{name} is not known to the trace and returns {type(x).__name__}")
 
 
@@ -242,7 +243,7 @@ def _put_together(shape: Any, node: Node, parts: list[Array]) -> Any:
         if isinstance(x, tuple) and x[0] is complex:
             return Complex(part(x[1]), part(x[2]))
         if isinstance(x, tuple) and isinstance(x[1], dict):
-            made = x[0]()
+            made = x[0].__new__(x[0])  # its constructor may ask for more
             made.update({k: build(v) for k, v in x[1].items()})
             return made
         if isinstance(x, tuple):

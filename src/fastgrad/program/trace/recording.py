@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastgrad.program import graph, sources
 from fastgrad.program.graph import Node
+from fastgrad.program.primitives.meanings.sparse import is_sparse
 from fastgrad.program.sources import Source, TakesTooLong, TraceError
 from fastgrad.program.trace.complexes import Complex
 from fastgrad.program.trace.kept import Kept
@@ -200,7 +201,7 @@ class Recording:
             values = [self.lifted(y) for y in x.values()]
             same = all(map(operator.is_, values, x.values()))
             return x if same else dict(zip(x, values, strict=True))
-        return x
+        return self.dense_again(x)
 
     def turns(self, x: Any) -> Any:
         """What to iterate over: what is written to an array, later turns see."""
@@ -228,11 +229,21 @@ class Recording:
 
     def dense(self, x: Any) -> Any:
         """A sparse matrix of SciPy as a plain array; everything else as it is."""
-        if type(x).__module__.startswith("scipy.sparse") and hasattr(x, "toarray"):
+        if is_sparse(x):
             if id(x) not in self._dense:
                 self._dense[id(x)] = x, x.toarray()
-            return self._dense[id(x)][1]
+            return self.lift(self._dense[id(x)][1])
         return x
+
+    def dense_again(self, x: Any) -> Any:
+        """What a sparse matrix stands for that something traced was written to."""
+        known = self._dense.get(id(x))
+        lifted = None if known is None else self.lift(known[1])
+        return x if lifted is None or type(lifted) is np.ndarray else lifted
+
+    def changes(self, matrix: Any) -> None:
+        """A sparse matrix that something plain is about to be written to."""
+        self._dense.pop(id(matrix), None)
 
     def shares(self, value: Any) -> bool:
         """Whether a constant is this array itself, and remember what is in it."""

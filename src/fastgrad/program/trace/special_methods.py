@@ -63,7 +63,7 @@ def special(
     *operands: Any,
 ) -> Any:
     """An operator of objects."""
-    operands = tuple([itself(recording, x) for x in operands])
+    operands = tuple([recording.dense_again(itself(recording, x)) for x in operands])
     x = operands[0]
     if Foreign in map(type, operands):
         return calls.call_opaque_at(recording, site, operation, *operands)

@@ -6,6 +6,7 @@ attributes of objects and behind bound methods is replaced by what can be filled
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
 from collections.abc import Collection, Sequence
@@ -34,6 +35,9 @@ ITERATORS = (
     *(itertools.compress, itertools.pairwise, itertools.zip_longest),
     *(itertools.product, itertools.combinations, itertools.permutations),
 )
+
+#: What a library's function is given as a list: NumPy reads sequences as it does those.
+LISTED = (*ITERATORS, collections.deque, collections.UserList)
 
 
 class Slot:
@@ -90,8 +94,11 @@ class Bound:
         self.of = of
 
     def filled(self, values: Sequence[Array], held: bool) -> Any:
-        """The method of an object with other attributes."""
-        return MethodType(self.function, filled(self.of, values, held=held))
+        """The method of an object with other attributes; an array has its own."""
+        of = filled(self.of, values, held=held)
+        if isinstance(self.of, Slot):
+            return getattr(of, self.function.__name__)
+        return MethodType(self.function, of)
 
 
 class Holder:

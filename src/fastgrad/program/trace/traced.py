@@ -271,11 +271,11 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
         if self._memory is not None and self._memory.version:
             positions = self.positions[key]
             node = self._memory.read(np.asarray(positions))
-            if np.ndim(positions) and basic:
+            if basic and (np.ndim(positions) or _is_whole(key)):
                 return Traced(node, self.dtype, self._memory, positions)
             return Traced(node, self.dtype)
         node = shapes.index(self.node, key, "[...]")
-        if node.ndim and basic:
+        if basic and (node.ndim or _is_whole(key)):
             return self.showing(node, lambda positions: positions[key])
         return Traced(node, self.dtype)
 
@@ -324,6 +324,11 @@ def is_basic(key: Any) -> bool:
     """Whether a key shows part of an array rather than copying it."""
     parts = key if isinstance(key, tuple) else (key,)
     return not any(isinstance(k, _COPYING) for k in parts)
+
+
+def _is_whole(key: Any) -> bool:
+    """Whether a key shows even a single element as an array: ``x[i, ...]``."""
+    return key is ... or (type(key) is tuple and ... in key)
 
 
 def _orders(positions: Traced, n: int) -> bool:

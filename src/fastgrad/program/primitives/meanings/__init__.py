@@ -7,6 +7,7 @@ module registers it, and the test of the family includes it. `meaning_of` finds 
   NumPy's functions that are made of others.
 - `linear`, `transforms`: Fourier transforms, filters, functions linear in an array.
 - `numbers`: ufuncs made of others, the module `math`, builtins.
+- `draws`: random numbers.
 - `special`, `algebra`, `densities`, `summaries`, `sparse`: SciPy's.
 """
 
@@ -15,6 +16,7 @@ from fastgrad.program.primitives.meanings import (  # noqa: F401
     arrays,
     calculus,
     densities,
+    draws,
     linear,
     numbers,
     order,

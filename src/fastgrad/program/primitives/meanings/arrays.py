@@ -78,21 +78,21 @@ def ndenumerate(arr):
 
 
 @means("numpy.nditer")
-def nditer(op, flags=()):
-    if isinstance(op, (list, tuple)):
-        if flags:
-            return NotImplemented
-        return zip(*map(np.ravel, broadcast_arrays(*op)), strict=True)
+def nditer(op, flags=(), op_flags=()):
     known = {"multi_index", "c_index", "refs_ok", "zerosize_ok"}
-    return Walk(op) if known.issuperset(flags) else NotImplemented
+    arrays = op if isinstance(op, (list, tuple)) else (op,)
+    if not known.issuperset(flags) or any(x is None for x in arrays):
+        return NotImplemented
+    same = len({np.shape(x) for x in arrays}) == 1
+    return Walk(arrays if same else broadcast_arrays(*arrays))
 
 
 class Walk:
-    """The elements of an array one after the other, and where they are."""
+    """The elements of arrays one after the other, to be read and written."""
 
-    def __init__(self, array):
-        self._array = array
-        self._places = list(np.ndindex(array.shape))
+    def __init__(self, arrays):
+        self._arrays = [x if isinstance(x, np.ndarray) else asarray(x) for x in arrays]
+        self._places = list(np.ndindex(np.shape(arrays[0])))
         self._begun = False
         self.index = 0
 
@@ -108,11 +108,18 @@ class Walk:
 
     @property
     def value(self):
-        """The element."""
-        return self._array[self.multi_index]
+        """The element, or one of each array: views of these."""
+        found = [x[(*self.multi_index, ...)] for x in self._arrays]
+        return found[0] if len(found) == 1 else tuple(found)
 
     def __getitem__(self, operand):
-        return (self.value,)[operand]
+        return self._arrays[operand][(*self.multi_index, ...)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
 
     def iternext(self):
         """Go on; whether there is another element."""
