@@ -1,5 +1,6 @@
 """How to call the functions of the table that take particular arguments."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
 
@@ -205,8 +206,47 @@ MORE = {
         (lambda f, a: f(a, [2.0, 0.5], POINTS), (2,)),
     ],
 }
+
+
+def drawn_by(seeded):
+    """Methods of a generator whose draws are moved and stretched, by name."""
+    moved = [
+        (lambda f, a, b: f(seeded(4), a, np.exp(b)), (3,), ()),
+        (lambda f, a, b: f(seeded(4), a, np.exp(b), size=(2, 3)), (3,), ()),
+    ]
+    stretched = [
+        (lambda f, a: f(seeded(4), np.exp(a)), ()),
+        (lambda f, a: f(seeded(4), np.exp(a), (2, 3)), (3,)),
+    ]
+    return {
+        **dict.fromkeys(
+            ("normal", "laplace", "gumbel", "logistic", "lognormal"), moved
+        ),
+        **dict.fromkeys(("exponential", "rayleigh"), stretched),
+        "uniform": [(lambda f, a, b: f(seeded(4), a, np.exp(b) + 9), (3,), (2, 3))],
+        "gamma": [(lambda f, a: f(seeded(4), 2.0, np.exp(a)), (3,))],
+        "multivariate_normal": [
+            (lambda f, a: f(seeded(4), a, np.eye(2) + 0.3, size=3), (2,))
+        ],
+    }
+
+
 #: name -> (call(function, *arrays), shape of each array), ...
 CALLS = {
+    **{
+        f"numpy.random.{seeded}.{name}": calls
+        for seeded, make in (
+            ("Generator", np.random.default_rng),
+            ("RandomState", np.random.RandomState),
+        )
+        for name, calls in drawn_by(make).items()
+    },
+    "random.Random.gauss": [(lambda f, a, b: f(random.Random(4), a, b), (), ())],
+    "random.Random.normalvariate": [
+        (lambda f, a, b: f(random.Random(4), a, np.exp(b)), (), ())
+    ],
+    "random.Random.uniform": [(lambda f, a, b: f(random.Random(4), a, b), (), ())],
+    "random.Random.expovariate": [(lambda f, a: f(random.Random(4), np.exp(a)), ())],
     "numpy.full": [(lambda f, a: f((2, 3), a), ()), (lambda f, a: f((2, 3), a), (3,))],
     "numpy.block": [
         (lambda f, a, b: f([[a, b], [b, a]]), (2, 2), (2, 2)),

@@ -136,12 +136,6 @@ class Walk:
             raise StopIteration
         return self.value
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
 
 @means("numpy.astype")
 def astype(x, dtype, /, *, copy=True, device=None):
