@@ -87,6 +87,8 @@ def collected(tests: list[str], job: Callable[[list[pytest.Item]], None]) -> Non
     )
     hypothesis.settings.load_profile("mutation")
     options = ["-qq", "-rN", "--no-header", "--tb=line", "-p", "no:cacheprovider"]
+    # Else it rewrites assertions of plugins too: of fastgrad, whose code is compared.
+    options.append("--assert=plain")
     os.chdir(ROOT)
     pytest.main([*options, *tests], plugins=[Tests(job)])
 
@@ -228,14 +230,16 @@ class Mutants:
         self.changes = changes(self.tree)
 
     def made(self, change: Change, there: dict[CodeType, list[FunctionType]]) -> bool:
-        """Whether the functions can be given the mutated code."""
+        """Whether functions were given the mutated code."""
+        given = 0
         for old, new in pairs(self.code, change.compiled(self.tree, str(self.path))):
             for function in there.get(old, ()):
                 try:
                     function.__code__ = new
                 except ValueError:  # a closure, with a variable that it needs no more
                     return False
-        return True
+                given += 1
+        return given > 0
 
 
 def mutation(rooms: list[str], options: argparse.Namespace):
