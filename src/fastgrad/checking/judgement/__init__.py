@@ -9,7 +9,8 @@
 - What looks like an error and is none: `ties` of several kinks, `zeros` and what is
   small, losses too `steep` for the steps, the `inner_rounding` of a loss, terms lost in
   `cancellation` in the gradient, the `condition` of a matrix, `solvers` that stop
-  early, which the `turns` of their loops show, `roughness` that only small steps see.
+  early, which the `turns` of their loops show in `runs`, and are run with `tighter`
+  tolerances where they are `handed` these, `roughness` that only small steps see.
 """
 
 from fastgrad.checking.judgement.condition import rounding_of_inverses

@@ -7,7 +7,8 @@ theorem has. Differences with small steps measure that other slope to many digit
 How many turns each loop takes tells, or how often a function calls itself, or is called
 back. Where that changes along a line through theta, the loss jumps by the error the
 solver allows itself, and its slope is off by about that over the distance between two
-jumps; or, where steps adapt, by what it changes by there or is uneven by on the way. A
+jumps; or, where steps adapt, by what it changes by there or is uneven by on the way.
+Where it is handed its tolerance, a tighter one shows what that does to the slope. A
 branch that is taken once more or less is no solver: the loss may jump there, as at a
 cutoff, but its slope here is its own.
 """
@@ -15,14 +16,15 @@ cutoff, but its slope here is its own.
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import Scale
 from fastgrad.checking.judgement.evidence import UNDECIDED, WRONG, Judgement, Jump
-from fastgrad.checking.judgement.turns import Loop, Turns, count_turns
+from fastgrad.checking.judgement.runs import rises, turns_at
+from fastgrad.checking.judgement.tighter import Tighter
+from fastgrad.checking.judgement.turns import Loop, Turns
 from fastgrad.losses import Losses
 
 # Of the scale: how far from theta another number of iterations is looked for; further
@@ -54,6 +56,7 @@ class Solvers:
     def __init__(self, losses: Losses, scale: Scale, rng: np.random.Generator) -> None:
         self._losses, self._scale, self._rng = losses, scale, rng
         self._smooth = np.zeros(len(losses.nest.names), dtype=bool)
+        self._tighter = Tighter(losses)
 
     def excuse(self, entries: Judgement) -> Jump | None:
         """Leave open what may be the tolerance of a solver, rather than wrong.
@@ -66,17 +69,21 @@ class Solvers:
         effect = entries.size * entries.unit
         largest = float(np.max(effect, initial=0.0, where=np.isfinite(effect)))
         off = entries.off * entries.unit
-        plausible = (entries.kind == WRONG) & (off <= _PLAUSIBLE * largest)
-        wrong = np.flatnonzero(plausible & ~self._smooth[entries.block])
+        wrong = (entries.kind == WRONG) & np.isfinite(off)
+        wrong = np.flatnonzero(wrong & ~self._smooth[entries.block])
         if wrong.size == 0 or not _quick(self._losses):
             return None
-        nearest = wrong[np.argsort(off[wrong])[:_TRIED]]
-        jumps = list(self._jumps(entries, nearest))
+        wrong = wrong[np.argsort(off[wrong], kind="stable")]
+        meant = self._tighter.agrees(entries, wrong)
+        if not meant.any() and off[wrong[0]] > _PLAUSIBLE * largest:
+            return None
+        first = np.concatenate([wrong[meant], wrong[~meant]])[:_TRIED]
+        jumps = list(self._jumps(entries, first))
         if not jumps:
             self._smooth[entries.block[wrong]] = True
             return None
-        slack = max(jump.slack(largest) for jump in jumps)
-        entries.kind[wrong[off[wrong] <= slack]] = UNDECIDED
+        slack = min(max(jump.slack(largest) for jump in jumps), _PLAUSIBLE * largest)
+        entries.kind[wrong[meant | (off[wrong] <= slack)]] = UNDECIDED
         return max(jumps, key=lambda jump: jump.slack(largest))
 
     def _jumps(self, entries: Judgement, which: Index) -> Iterator[Jump]:
@@ -110,7 +117,7 @@ def _quick(losses: Losses) -> bool:
 
 def find_jumps(losses: Losses, direction: Array) -> list[Jump]:
     """Return the next jumps to both sides that another number of turns explains."""
-    here = _run(losses, direction, 0.0)
+    here = turns_at(losses, direction, 0.0)
     away = direction * losses.theta  # from zero
     np.sign(away, out=away)
     outward = 1.0 if away.sum() >= 0 else -1.0
@@ -134,7 +141,7 @@ def _next_jump(
     """Return the first jump that is come upon at some distances."""
     most = _LONGER * here.events
     for far in reach.tolist():
-        loop = _changed(losses, here, _run(losses, direction, far, most))
+        loop = _changed(losses, here, turns_at(losses, direction, far, most))
         if loop is not None:
             return _bisect(losses, direction, here, far, loop)
     return None
@@ -147,7 +154,7 @@ def _bisect(
     near, most = 0.0, _LONGER * here.events
     for _ in range(_HALVINGS):
         middle = (near + far) / 2
-        if _run(losses, direction, middle, most)[loop] == here[loop]:
+        if turns_at(losses, direction, middle, most)[loop] == here[loop]:
             near = middle
         else:
             far = middle
@@ -162,7 +169,7 @@ def _change(
     """Return by how much the loss jumps there, and which share of its slope changes."""
     side = np.sign(far)
     points = [near - side * _BESIDE, near, far, far + side * _BESIDE]
-    before, one, other, after = _rises(losses, direction, points)
+    before, one, other, after = rises(losses, direction, points)
     here = _BESIDE * _slope(losses, direction)
     with np.errstate(all="ignore"):
         slopes = np.array([one - before, after - other, here])
@@ -174,7 +181,7 @@ def _change(
 
 def _slope(losses: Losses, direction: Array) -> float:
     """Return the size of the slope along a direction, where it is known."""
-    ahead, behind = _rises(losses, direction, [_BESIDE, -_BESIDE])
+    ahead, behind = rises(losses, direction, [_BESIDE, -_BESIDE])
     slope = float(abs(ahead - behind)) / (2 * _BESIDE)
     return slope if np.isfinite(slope) else np.inf
 
@@ -184,10 +191,10 @@ def _unevenness(losses: Losses, direction: Array, places: Array, most: float) ->
 
     Seen at places where the function ends after so many events.
     """
-    ends = [bool(_run(losses, direction, t, most)) for t in places.tolist()]
+    ends = [bool(turns_at(losses, direction, t, most)) for t in places.tolist()]
     places = places[ends]
     ahead, behind = (
-        _rises(losses, direction, places + step) for step in (_FINE, -_FINE)
+        rises(losses, direction, places + step) for step in (_FINE, -_FINE)
     )
     known = np.isfinite(ahead) & np.isfinite(behind)
     slopes, places = (ahead - behind)[known], places[known]
@@ -197,15 +204,6 @@ def _unevenness(losses: Losses, direction: Array, places: Array, most: float) ->
     smooth = np.polynomial.Chebyshev.fit(places, slopes, degree)
     rest = float(np.abs(slopes - smooth(places)).max() / np.abs(slopes).max())
     return _UNSEEN * rest * float(np.sqrt(len(places) / (len(places) - 1 - degree)))
-
-
-def _rises(losses: Losses, direction: Array, points: Any) -> Array:
-    """Return J(theta + t * direction) - J(theta) of the function itself."""
-    function = getattr(losses, "here", losses)
-    if not losses.bounded:
-        return function.along(direction, points)
-    rises = [function.along(losses.within(t * direction), 1.0)[0] for t in points]
-    return np.array(rises, dtype=np.float64)
 
 
 def _place(losses: Losses, here: Turns, loop: Loop) -> str:
@@ -241,28 +239,3 @@ def _changed(losses: Losses, here: Turns, there: Turns) -> Loop | None:
             changed.append(loop)
     file = _file_of(losses)
     return min(changed, key=lambda loop: loop.file != file, default=None)
-
-
-def _move(losses: Losses, direction: Array, t: float) -> None:
-    """Move the parameters to theta + t * direction, within bounds."""
-    if losses.bounded:
-        direction, t = losses.within(t * direction), 1.0
-    nest = losses.nest
-    for leaf, part in zip(nest.leaves, nest.split(direction), strict=True):
-        np.add(leaf, t * part, out=leaf, casting="same_kind")
-    losses.confine()
-
-
-def _run(losses: Losses, direction: Array, t: float, most: float = np.inf) -> Turns:
-    """Return the turns of the loops of the loss at theta + t * direction."""
-    nest = losses.nest
-    saved = nest.snapshot(losses.theta)
-    try:
-        _move(losses, direction, t)
-        losses.evaluations += 1
-        with np.errstate(all="ignore"):
-            return count_turns(losses.loss, nest.structure, most)
-    except Exception:  # not defined there, or endless
-        return Turns()
-    finally:
-        nest.restore(saved)

@@ -17,6 +17,8 @@ from inspect import CO_GENERATOR
 from types import CodeType, FrameType
 from typing import Any
 
+from fastgrad.checking.judgement.handed import Handed, replace_in
+
 _JUMPS = {*dis.hasjrel, *dis.hasjabs}
 _YIELD = dis.opmap["YIELD_VALUE"]
 _RETURNS = {"RETURN_VALUE", "RETURN_CONST"}
@@ -63,9 +65,14 @@ class Turns(defaultdict[Loop, Counter[int]]):
 
 
 def count_turns(
-    function: Callable[[Any], Any], argument: Any, most: float = math.inf
+    function: Callable[[Any], Any],
+    argument: Any,
+    most: float = math.inf,
+    instead: Handed | None = None,
 ) -> Turns:
     """Call a function and return the turns of all loops that this ran.
+
+    With other numbers `instead` of those that functions are handed.
 
     Raises
     ------
@@ -83,7 +90,7 @@ def count_turns(
     loop Counter({3: 1})
     """
     file = getattr(getattr(function, "__code__", None), "co_filename", "")
-    counting, before = _Counting(file, most), sys.gettrace()
+    counting, before = _Counting(file, most, instead or {}), sys.gettrace()
     collecting = gc.isenabled()
     gc.disable()  # callbacks of the collector are not the function
     try:
@@ -100,8 +107,8 @@ def count_turns(
 class _Counting:
     """A trace function, and what it has counted."""
 
-    def __init__(self, file: str, most: float) -> None:
-        self.turns, self._most = Turns(), most
+    def __init__(self, file: str, most: float, instead: Handed) -> None:
+        self.turns, self._most, self._instead = Turns(), most, instead
         self._file, self._line = file, 0
         self._depth: Counter[CodeType] = Counter()
         self._calls: Counter[CodeType] = Counter()
@@ -110,6 +117,7 @@ class _Counting:
 
     def enter(self, frame: FrameType, event: str, _: Any) -> Any:
         """Follow a call, or a generator that goes on."""
+        replace_in(frame, self._instead)
         code = frame.f_code
         self._depth[code] += 1
         self._calls[code] += 1

@@ -1,0 +1,54 @@
+"""Numbers that functions are handed: seen, and made smaller, while a loss runs.
+
+The tolerance of a solver is one of these, be it the default of a library.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any
+
+# Numbers by the functions that are handed them, and the names of these arguments.
+Handed = dict[CodeType, dict[str, float]]
+
+
+@contextmanager
+def seen() -> Iterator[Handed]:
+    """Note the numbers that functions are handed; nan for those that vary."""
+    handed: Handed = {}
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        code, own = frame.f_code, frame.f_locals
+        numbers = handed.setdefault(code, {})
+        for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+            value = own.get(name)
+            if isinstance(value, float):
+                numbers[name] = value if numbers.get(name, value) == value else nan
+
+    nan = float("nan")
+    with _tracing(note):
+        yield handed
+
+
+@contextmanager
+def handing(instead: Handed) -> Iterator[None]:
+    """Have functions handed other numbers instead."""
+    with _tracing(lambda frame, *_: replace_in(frame, instead)):
+        yield
+
+
+def replace_in(frame: FrameType, instead: Handed) -> None:
+    """Replace what a function was handed, when it begins."""
+    if frame.f_code in instead:
+        frame.f_locals.update(instead[frame.f_code])
+
+
+@contextmanager
+def _tracing(enter: Callable[[FrameType, str, Any], None]) -> Iterator[None]:
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        yield
+    finally:
+        sys.settrace(before)

@@ -1,0 +1,122 @@
+"""Solvers that are handed their tolerances: these are made tighter to see the slope."""
+
+import math
+import sys
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+import fastgrad as fg
+from fastgrad.checking.judgement.handed import handing, seen
+from fastgrad.checking.judgement.tighter import Tighter
+from fastgrad.losses import make_losses
+
+SYSTEMS = {
+    "oscillator": (lambda y, p: [y[1], -(p[0] ** 2) * y[0]], lambda p: [p[1], 0.0]),
+    "logistic": (lambda y, p: [p[0] * y[0] * (1 - y[0] / p[1])], lambda p: [0.1]),
+    "predators": (
+        lambda y, p: [y[0] * (p[0] - p[1] * y[1]), y[1] * (y[0] / 2 - 1)],
+        lambda p: [1.0, 1.0],
+    ),
+    "pendulum": (
+        lambda y, p: [y[1], -p[0] * np.sin(y[0]) - y[1] / 10],
+        lambda p: [p[1], 0.0],
+    ),
+}
+# The slopes of all are less even where they are seen than they are off by.
+OFF = [
+    ("predators", "RK45", 3e-3, 1.46, [0.62, 1.12]),
+    ("logistic", "RK45", 3e-3, 0.74, [1.93, 2.13]),
+    ("oscillator", "RK23", 1e-3, 1.34, [1.18, 1.29]),
+]
+
+
+def final(p, system, end, method="DOP853", rtol=1e-12, atol=1e-14):
+    """Return the square of the state at the end."""
+    slope, start = SYSTEMS[system]
+    options = {"method": method, "rtol": rtol, "atol": atol}
+    return solve_ivp(lambda t, y: slope(y, p), (0, end), start(p), **options).y[0, -1]
+
+
+def meant(p, system, end, h=2e-3):
+    """Return the gradient of it, from nearly exact solutions."""
+    sides = [
+        [final(p + k * h * e, system, end) ** 2 for k in (1, -1, 2, -2)]
+        for e in np.eye(2)
+    ]
+    return np.array([(8 * (a - b) - c + d) / (12 * h) for a, b, c, d in sides])
+
+
+@pytest.mark.parametrize(("system", "method", "rtol", "end", "p"), OFF)
+def test_what_tighter_tolerances_agree_with_is_not_wrong(system, method, rtol, end, p):
+    """Errors of the size of what the solver is off by, and larger ones, are."""
+
+    def loss(p):
+        return float(final(p, system, end, method, rtol, rtol / 1e3) ** 2)
+
+    p = np.array(p)
+    right = meant(p, system, end)
+    report = fg.check_gradient(loss, p, right, engine="python")
+    assert report.verdict == "undecided"
+    assert any("Tighten the tolerance" in note for note in report.notes)
+    for factor in (0.7, 1.3):
+        report = fg.check_gradient(loss, p, factor * right, engine="python")
+        assert report.verdict == "wrong"
+
+
+def test_a_slope_that_tolerances_do_not_move_is_wrong_by_one_per_cent():
+    """The loss is off by 0.1 %, and jumps by nothing."""
+
+    def loss(p):
+        return float(final(p, "logistic", 0.74, "RK45", 3e-3, 3e-6) ** 2)
+
+    p = np.array([1.93, 2.13])
+    wrong = meant(p, "logistic", 0.74) * [1.01, 1.0]
+    report = fg.check_gradient(loss, p, wrong, engine="python")
+    assert [entry.index for entry in report.wrong] == [(0,)]
+
+
+def root(p, tolerance=1e-3, start=0.05, *, damping=0.09):
+    """By a damped iteration; `start` and `damping` are no tolerances."""
+    z, step = start, 1.0
+    while abs(step) > tolerance:
+        step = (p - z * z) * (1 - damping) / (2 * z + 1)
+        z += step
+    return z
+
+
+def test_numbers_that_functions_are_handed_are_seen_and_replaced():
+    """Defaults and keywords, too; nan are those that vary. Tracing goes on as before."""
+
+    def twice(p):
+        return root(p, 1e-6) + root(p, 1e-7, damping=0.08)
+
+    before = sys.gettrace()
+    with seen() as numbers:
+        twice(2.0)
+    assert sys.gettrace() is before
+    found = numbers[root.__code__]
+    assert found["start"] == 0.05
+    assert math.isnan(found["tolerance"])
+    assert math.isnan(found["damping"])
+    with handing({root.__code__: {"tolerance": 10.0}}):
+        assert root(2.0) == 0.05
+    assert sys.gettrace() is before
+    assert root(2.0) == pytest.approx(math.sqrt(2), abs=1e-2)
+
+
+def test_only_what_makes_the_loss_run_longer_is_made_smaller():
+    """And what depends on no parameter."""
+
+    def loss(p):
+        return root(p[0], start=p[1])
+
+    def scaled(p, weight=1e-2):
+        return weight * loss(p)
+
+    with make_losses(scaled, np.array([2.0, 0.05]), engine="python") as losses:
+        changed = Tighter(losses)._tolerances
+    assert set(changed) == {root.__code__}
+    assert changed[root.__code__]["tolerance"] < 1e-5
+    assert "start" not in changed[root.__code__]
