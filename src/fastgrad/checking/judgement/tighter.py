@@ -56,8 +56,8 @@ class Tighter:
                 slopes[k] = self._slopes(direction) / part.unit[k]
                 direction[entry] = 0.0
         with np.errstate(all="ignore"):
-            apart = np.abs(slopes - part.analytic[:, None])
-            near: Flags = (apart <= _AGREED * part.off[:, None]).any(axis=1)
+            nearest = np.fmin.reduce(np.abs(slopes - part.analytic[:, None]), axis=1)
+            near: Flags = nearest <= _AGREED * part.off
         return near
 
     def _slopes(self, direction: Array) -> Array:
