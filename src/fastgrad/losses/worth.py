@@ -16,16 +16,19 @@ from fastgrad.program import Graph, call_of, leave_calls, seen_by, topological
 
 #: Evaluations of a check besides two for every entry, about: once, and of each block.
 _OTHERS = 30
+#: Calls of the function by which a program is proved, and by which it is checked.
+_OWN = 10
 #: Seconds that a whole check may lose with a program.
-_TRIFLE = 5e-3
+_TRIFLE = 3e-3
 #: Seconds that may be lost with a trace, or a share of what its program can save.
-_UNKNOWN, _SHARE = 5e-3, 0.2
-#: Seconds that packing and comparing takes, for each operation.
-_MAKING = 10e-6
+_UNKNOWN, _SHARE = 2e-3, 0.2
+#: Seconds that packing and comparing takes: a program, and each operation.
+_PROGRAM, _MAKING = 1e-3, 10e-6
 #: Seconds of an operation of a bundle of few entries, and of a multiply-add, at most.
 _OPERATION, _MULTIPLY = 5e-7, 1e-9
-#: What calls take of the time of the function, if they take as long.
-_AS_LONG = 0.8
+#: What calls take of the time of the function, if they take as long; and the seconds
+#: that one takes to be called from the program.
+_AS_LONG, _CALLING = 0.8, 20e-6
 _TRIED = 16
 
 
@@ -43,18 +46,21 @@ def patience(saved: float) -> float:
 def promises(recorded: Graph, losses: Losses, saved: float) -> bool:
     """Whether a program is worth making of a trace.
 
-    Calls that only Python can make have to be proved by a second one, and take what
-    they take in the function.
+    What the trace took is lost either way. To make the program takes as long again,
+    and longer the more operations it has; calls that only Python can make take what
+    they take in the function, and are proved by others.
     """
     if saved == math.inf:
         return True
     operations = sum(node.active for node in recorded.nodes)
     operations += len(topological(*recorded.guards))  # a program of their own
-    takes = recorded.seconds + _MAKING * operations
+    own = _OWN
     if recorded.opaque:
-        takes += recorded.seconds
-        saved *= 1 - _share_of_calls(recorded, losses)
-    return takes <= saved + _TRIFLE
+        share = _share_of_calls(recorded, losses)
+        saved *= 1 - share
+        own *= 1 + share
+    takes = recorded.seconds + _PROGRAM + _MAKING * operations + own * losses.seconds
+    return takes <= saved + max(_TRIFLE - recorded.seconds, 0.0)
 
 
 def leave_dear_calls(recorded: Graph, losses: Losses) -> None:
@@ -67,7 +73,7 @@ def _share_of_calls(recorded: Graph, losses: Losses) -> float:
     """What calls of Python take of a check by the program, of one by the function."""
     reaching = seen_by(recorded.opaque, recorded.parameters)
     calls = [call_of(node) for node in recorded.opaque]
-    seconds = sum(call.seconds for call in calls)
+    seconds = sum(call.seconds + _CALLING for call in calls)
     if any(call.decides for call in calls):
         seconds = losses.seconds
     return float(np.mean(reaching) * min(1.0, seconds / losses.seconds))
