@@ -17,7 +17,7 @@ from fastgrad.program import Graph, call_of, leave_calls, seen_by, topological
 #: Evaluations of a check besides two for every entry, about: once, and of each block.
 _OTHERS = 30
 #: Calls of the function by which a program is proved, and by which it is checked.
-_OWN = 10
+_OWN = 10.0
 #: Seconds that a whole check may lose with a program.
 _TRIFLE = 3e-3
 #: Seconds that may be lost with a trace, or a share of what its program can save.
