@@ -163,6 +163,35 @@ def test_a_mask_of_the_loss_used_once_more_is_named():
     named(loss, W, {"W": X.T @ d, "b": d.sum(axis=0)}, "mask")
 
 
+DROPPED = (RNG.random((9, 3)) > 0.4) * 1.0
+DROPOUTS = {
+    "mask, then factor": lambda h: h * DROPPED * 1.7,
+    "factor, then mask": lambda h: 1.7 * h * DROPPED,
+    "mask, then division": lambda h: h * DROPPED / 0.6,
+    "two masks": lambda h: h * DROPPED * (DROPPED[::-1] / 0.6),
+}
+
+
+@pytest.mark.parametrize("drop", DROPOUTS.values(), ids=DROPOUTS)
+@pytest.mark.parametrize(
+    ("passes", "said"),
+    [
+        (lambda on: np.ones_like(on), "is left out"),
+        (lambda on: np.full_like(on, on.max()), "is left out"),
+        (lambda on: np.where(on, 0.0, on.max()), "is inverted"),
+    ],
+)
+def test_a_mask_of_several_factors_that_does_not_mask_is_named(drop, passes, said):
+    def loss(p):
+        return np.sum((drop(np.tanh(X @ p["W"] + p["b"])) - 0.3) ** 2)
+
+    h, on = np.tanh(X @ W["W"] + W["b"]), drop(np.ones((9, 3)))
+    right, wrong = (2 * (drop(h) - 0.3) * a * (1 - h * h) for a in (on, passes(on)))
+    assert fg.check_gradient(loss, W, {"W": X.T @ right, "b": right.sum(axis=0)}).ok
+    cause = named(loss, W, {"W": X.T @ wrong, "b": wrong.sum(axis=0)}, "mask")
+    assert said in cause.message
+
+
 # ---- mixtures and chains -------------------------------------------------------------
 
 

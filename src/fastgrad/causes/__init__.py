@@ -8,10 +8,10 @@
 - `sites` and `edits`: the grammar. Where an array stands in the reverse pass, and what
   may stand there instead: another expression (`kinds` of edits of the `rules`, which
   are `expressions`; what is one rule for the user is known by its value), another way
-  to write back (`indices`), the array misarranged (`arrangements`), another array
-  (`operands`) of all that may be read (`readings`), by its name (`names`). `patterns`:
-  values that are functions of one value, or sums of terms. Edits of several operations
-  are `compounds`, as is what is `overwriting`; two mistakes at once `combinations`.
+  to write back (`indices`), the array misarranged (`arrangements`), another array of
+  all that may be read (`readings`), by its name (`names`). `patterns`: values that are
+  functions of one value, or sums of terms. Edits of several operations are `compounds`,
+  as is what is `overwriting`; two mistakes at once `combinations`.
 - `probes`: an edit projected on the error, a dot product; `search`: all edits at all
   sites, and what becomes of those that pass; `words` for them.
 - `ranking`: what is shown of what was found; `telling`: in which words. `location`:

@@ -6,7 +6,7 @@ added. Kinds are generators in the table of `LEVELS`. At each site the commoner 
 first, and the length of an edit's description is the logarithm of its number there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,16 +16,20 @@ from numpy.typing import NDArray
 from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.indices import index_edits
 from fastgrad.causes.kinds import COUPLED, expression_edits
-from fastgrad.causes.operands import substitutes
 from fastgrad.causes.patterns import is_statistic
+from fastgrad.causes.readings import BITS, Point, Reading, Readings
 from fastgrad.causes.reverse import Reverse, stretched
-from fastgrad.causes.sites import Edit, Site
+from fastgrad.causes.sites import Edit, New, Site, independent
 from fastgrad.causes.words import WHAT
 from fastgrad.program import Node
 
 Array = NDArray[np.float64]
 _HUGE = 300_000  # entries of arrays that are left as they are
 _MASKS = 8  # of one shape, that are tried
+#: Operations that hand their gradient down as it is.
+_IDENTITIES = ("add", "reshape", "view")
+#: Operations of which any part of the rule may be another array.
+_OF_MATRICES = ("solve", "det", "logabsdet")
 
 
 Kind = Callable[[Reverse, Site], Iterator[Edit]]
@@ -62,6 +66,10 @@ def _upstream(reverse: Reverse, site: Site) -> Iterator[Edit]:
             yield Edit("mask", text, partial(_where, on))
 
 
+def _where(on: Array, n: Node, g: Array) -> Array:
+    return g * on
+
+
 def _of_uses(reverse: Reverse, site: Site) -> Iterator[Edit]:
     """A rule that couples terms, mistaken for what one use sends, or the others."""
     users = reverse.users.get(site.node, ())
@@ -82,10 +90,6 @@ def _for_some(site: Site, edit: Edit, some: Array, n: Node, g: Array) -> Any:
     return site.due(n, g - some) + edit.new(n, some)
 
 
-def _where(on: Array, n: Node, g: Array) -> Array:
-    return g * on
-
-
 def _updated(reverse: Reverse, site: Site) -> Iterator[Edit]:
     """The other factor after a step along the gradient."""
     i = site.i
@@ -100,6 +104,86 @@ def _updated(reverse: Reverse, site: Site) -> Iterator[Edit]:
             yield Edit("stale", text, new, "step")
 
 
+def _others(reverse: Reverse, site: Site) -> Iterator[Edit]:
+    """Another array of the program for what is due.
+
+    A backward pass is full of arrays of one shape: values, slopes, data, gradients; in
+    a loop those of the turn before and after.
+    """
+    due = [site.due(n, reverse.gradient[n]).shape for n in site.nodes]
+    for one, called, new in _read(reverse, site.nodes, due):
+        odd = BITS[one.role] - BITS["value"]
+        if site.role == "operand":
+            late = one.is_late and not independent(reverse, site)
+            code = "stale" if late else "local_derivative"
+            text = f"the derivative of {{op}} uses {called}"
+            text += " where its other operand is due"
+            yield Edit(code, text, new, odd=odd)
+        elif one.role != "gradient":  # values that have nothing to do with it
+            text = f"{{op}} is handed {called} in place of the gradient from above"
+            yield Edit("upstream", text, new, "named", odd + 2)
+        elif (steps := _steps(reverse, site.node, one.node)) is not None:
+            text = f"{called} is used where that of {{op}} is due"
+            more = "" if steps else ": not all that uses it is counted"
+            code = "local_derivative" if steps else "accumulation"
+            yield Edit(code, text + more, new, "named", odd)
+
+
+def _read(
+    reverse: Reverse, nodes: Sequence[Node], shapes: Sequence[tuple[int, ...]]
+) -> Iterator[tuple[Reading, str, New]]:
+    """Yield what has these shapes in the turns of a loop, and its name."""
+    point = Point({}, reverse, ())
+    if reverse.readings is None:
+        reverse.readings = Readings(point, (), gradients=True)
+    some, _ = reverse.readings.of(len(shapes)).get(tuple(shapes), ([], None))
+    for one in some if any(np.prod(shape) > 1 for shape in shapes) else ():
+        arrays = (one.of(point, k) for k in range(len(shapes)))
+        at = f" ({one.node.source})" if one.node.inputs else ""
+        put = dict(zip(nodes, arrays, strict=True))
+        yield one, reverse.readings.called(one) + at, partial(_put, put)
+
+
+def _put(put: Mapping[Node, Array], n: Node, g: Array) -> Array:
+    return put[n]
+
+
+def _steps(reverse: Reverse, one: Node, two: Node) -> int | None:
+    """How many operations are between two values, none or one; None if more.
+
+    Those that hand their gradient down as it is do not count.
+    """
+    for start, end in ((one, two), (two, one)):
+        found, stack = {start: 0}, [start]
+        while stack:
+            here = stack.pop()
+            for user, _ in reverse.users.get(here, ()):
+                steps = found[here] + (user.op not in _IDENTITIES)
+                if steps < found.get(user, 2):
+                    found[user] = steps
+                    stack.append(user)
+        if end in found:
+            return found[end]
+    return None
+
+
+def _symbols(reverse: Reverse, site: Site) -> Iterator[Edit]:
+    """Another array for a symbol of a rule with matrices."""
+    rules = site.rules or {}
+    if site.node.op not in _OF_MATRICES:
+        return
+    parts = [t for _, t in rules[site.node].sent.parts()]
+    named = {t.name: t.shape for t in parts if t.name not in ("", "g")}
+    for name, shape in named.items():
+        for _, called, new in _read(reverse, list(rules), [shape] * len(rules)):
+            text = f"the derivative of {{op}} uses {called} where {name} is due"
+            yield Edit("local_derivative", text, partial(_sent, rules, name, new))
+
+
+def _sent(rules: Any, name: str, new: New, n: Node, g: Array) -> Any:
+    return rules[n].sent.compute({"g": g, name: new(n, g)})
+
+
 #: By role of the site; the plainer kinds before the odder ones.
 LEVELS: tuple[dict[str, tuple[Kind, ...]], ...] = (
     {},
@@ -111,7 +195,7 @@ LEVELS: tuple[dict[str, tuple[Kind, ...]], ...] = (
         "upstream": (_arranged,),
     },
     {
-        **dict.fromkeys(("operand", "edge", "upstream"), (substitutes,)),
-        "rule": (_of_uses, substitutes),
+        **dict.fromkeys(("operand", "edge", "upstream"), (_others,)),
+        "rule": (_of_uses, _symbols),
     },
 )

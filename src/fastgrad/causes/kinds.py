@@ -120,19 +120,12 @@ def _running(t: Expression, rule: Rule) -> Variants:
             yield "of others", new
 
 
-def _unmasked(t: Expression, rule: Rule) -> Variants:
-    """What is the same number wherever it is not masked, without the mask."""
-    if "g" in t.symbols and t.ndim and is_mask(t.value):
-        yield "unmasked", np.full(t.shape, t.value[t.value != 0][0])
-
-
 _OF_PARTS: tuple[Callable[[Expression, Rule], Variants], ...] = (
     _left_out,
     _exchanged,
     _another_symbol,
     _over_others,
     _running,
-    _unmasked,
     _first_term,
 )
 
@@ -237,7 +230,6 @@ def _named(
             local,
             "the derivative of {op} is taken at its output",
         ),
-        (kind == "unmasked", "mask", _INSTEAD + ": what is masked counts"),
         (op == "cumsum", "accumulation", _INSTEAD),
         (
             masked and (passed or left_out) and not alone,

@@ -22,8 +22,7 @@ from fastgrad.reports import Cause
 
 Array = NDArray[np.float64]
 _STEP = 1e-3  # relative, to the second point
-_LOCATING, _SEARCHING, _REPAIRING = 0.3, 0.6, 0.7  # of the time that is left
-_SEARCHING_ALONE = 0.85  # where there is nothing to repair
+_LOCATING, _REPAIRING, _SEARCHING = 0.3, 0.5, 0.85  # of the time that is left
 
 
 def name_causes(
@@ -92,14 +91,13 @@ def _found(
     located = Located()
     if traced is not None and reverse is not None and evidence.exact:
         located = locate(traced, nest, evidence, reverse, budget.share(_LOCATING))
-    alone = located.backward is None
-    part = budget.share(_SEARCHING_ALONE if alone else _SEARCHING)
-    guesses = _guessed(evidence, reverse, part)
-    budget.join(part)
     second = _second_point(nest, theta, evidence, reverse, elsewhere, budget)
     part = budget.share(_REPAIRING)
     repaired = repairs(located, evidence, second, part)
     budget.failures += part.failures
+    part = budget.share(_SEARCHING)
+    guesses = _guessed(evidence, reverse, repaired, part)
+    budget.join(part)
     if reverse is not None:
         _call_penalties(guesses, reverse)
     if second is not None:
@@ -116,13 +114,15 @@ def _found(
     return [with_place(cause, evidence, located.places) for cause in causes]
 
 
-def _guessed(evidence: Evidence, reverse: Reverse | None, part: Budget) -> list[Guess]:
+def _guessed(
+    evidence: Evidence, reverse: Reverse | None, repaired: list[Guess], part: Budget
+) -> list[Guess]:
     """What is found in a part of the time, to which the reverse pass keeps as well."""
     if reverse is None:
         return guess(evidence, None, part)
     reverse.budget, whole = part, reverse.budget
     try:
-        return guess(evidence, reverse, part)
+        return guess(evidence, reverse, part, repaired)
     finally:
         reverse.budget = whole
 

@@ -1,5 +1,6 @@
 """Which guesses are shown: the shortest description of each part of the error."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -20,17 +21,31 @@ _NEAR = 5.0  # in bits: as plausible as the best
 _SHOWN = 3  # guesses about the same blocks that cannot be told apart
 
 
-def guess(evidence: Evidence, reverse: Reverse | None, budget: Budget) -> list[Guess]:
-    """Return the mistakes that give the gradient of some blocks."""
+def guess(
+    evidence: Evidence,
+    reverse: Reverse | None,
+    budget: Budget,
+    repaired: Sequence[Guess] = (),
+) -> list[Guess]:
+    """Return the mistakes that give the gradient of some blocks.
+
+    Where the numbers of blocks explain all, only the plainest ones are looked for
+    beside; where repairs do, those that read other arrays are not.
+    """
     found = block_edits(evidence, budget)
     if reverse is not None and evidence.exact and not evidence.is_single:
-        plain = [set(g.blocks) for g in found if g.bits < _PLAIN]
-        explained = set().union(*plain) >= set(evidence.wrong)
-        levels = _FEW_LEVELS if explained else len(LEVELS)
+        levels = len(LEVELS) - _explain(repaired, evidence)
+        levels = _FEW_LEVELS if _explain(found, evidence) else levels
         search = Search(evidence, reverse, levels)
         budget.attempt(search.run)
         found += search.found
     return found
+
+
+def _explain(guesses: Sequence[Guess], evidence: Evidence) -> bool:
+    """Whether plain guesses explain all that is wrong, one or several."""
+    plain = [set(g.blocks) for g in guesses if g.bits < _PLAIN and not g.against]
+    return set().union(*plain) >= set(evidence.wrong)
 
 
 def choose(

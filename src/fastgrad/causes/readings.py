@@ -95,10 +95,18 @@ class Readings:
     point : Point
     groups : sequence of sequence of Node
         Operations of the user's code that are one piece of it, run in turns.
+    gradients : bool
+        Whether gradients of the loss may be read, too.
     """
 
-    def __init__(self, point: Point, groups: Sequence[Sequence[Node]]) -> None:
-        self.point, self.groups = point, groups
+    def __init__(
+        self,
+        point: Point,
+        groups: Sequence[Sequence[Node]],
+        *,
+        gradients: bool = False,
+    ) -> None:
+        self.point, self.groups, self.gradients = point, groups, gradients
         self.name = Names([*point.values])
         self._of_loss = Names(point.reverse.nodes, " of the loss")
         self._stacks: dict[int, dict[_Shapes, tuple[list[Reading], Array]]] = {}
@@ -133,7 +141,7 @@ class Readings:
         some = [*self._singles()]
         if turns > 1:
             some += self._turns(turns)
-        yield from some
+        yield from (one for one in some if self.gradients or one.role != "gradient")
         for one in some:
             if one.role == "gradient":
                 continue

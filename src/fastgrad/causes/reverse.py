@@ -53,7 +53,7 @@ class Reverse:
         self.nodes = [n for n in program.nodes if n in self.gradient]
         self.number = {node: i for i, node in enumerate(self.nodes)}
         self._parts: dict[Node, list[Any]] = {}
-        self.operands: Any = None  # once they are looked for
+        self.readings: Any = None  # once they are looked for
 
     # ---- derivatives
 
@@ -247,7 +247,7 @@ class Reverse:
         other.gradient = {
             n: g + change[n] if n in change else g for n, g in self.gradient.items()
         }
-        other._parts, other.operands = {}, None
+        other._parts, other.readings = {}, None
         other.__dict__.pop("updated", None)
         return other
 

@@ -73,8 +73,6 @@ def plain(node: Node, name: Names) -> Iterator[Edit]:
         code = of_factor(node, factor)
         text = f"{what} is to be multiplied by {factor:.6g}"
         yield Edit(code, text, 3.5, times(factor))
-    if node.op == "sum":
-        yield from _summed(node, name)
     if elementwise(node):
         yield from _over_others(node, name)
     yield from _arranged(node, name)
@@ -114,19 +112,6 @@ def _slope(node: Node, inputs: list[Array], point: Point, k: int) -> Array:
     return np.asarray(rule(ones, own(node, inputs), inputs, node.ints)[0])
 
 
-def _summed(node: Node, name: Names) -> Iterator[Edit]:
-    """A sum along another axis, instead or besides."""
-    shape = node.inputs[0].shape
-    for axis in range(len(shape)):
-        if shape[:axis] + shape[axis + 1 :] == node.shape and not node.ints[axis]:
-            text, what = f"the sum along axis {axis} is due", name(node)
-            instead = partial(_along, axis, 0)
-            yield Edit("reduction", f"{text} where {what} stands", 4.0, instead)
-            for sign, how in ((1, "added to"), (-1, "subtracted from")):
-                besides = partial(_along, axis, sign)
-                yield Edit("accumulation", f"{text}, {how} {what}", 5.0, besides)
-
-
 def _over_others(node: Node, name: Names) -> Iterator[Edit]:
     """Sums and means that are kept as axes, taken over others."""
     for i, x in enumerate(node.inputs):
@@ -163,14 +148,6 @@ def _taken(
     summed = np.mean if node.inputs[i].label.endswith("mean") else np.sum
     other = summed(point.values[total.inputs[0]], axis=axes, keepdims=True)
     return value_of(node, [*inputs[:i], other, *inputs[i + 1 :]])
-
-
-def _along(
-    axis: int, sign: int, node: Node, inputs: list[Array], point: Point, k: int
-) -> Array:
-    """A sum along an axis; with a sign, besides that which is there."""
-    total = np.sum(inputs[0], axis=axis)
-    return own(node, inputs) + sign * total if sign else np.asarray(total)
 
 
 # ---- calls that are not due ----------------------------------------------------------

@@ -70,7 +70,7 @@ def _own(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
         return  # works on its arrays in place
     for i, (x, part) in enumerate(zip(node.inputs, parts, strict=True)):
         if x.active and isinstance(part, Expression):
-            yield Rule("", node, x, i, g, part, _other_masks(node, i))
+            yield Rule("", node, x, i, g, part, _of_product(node, i))
 
 
 #: Nothing but factors and places; or with a rule of its own below.
@@ -94,11 +94,16 @@ def _det(g: Any, y: Any, inputs: Any, ints: Any) -> tuple[Any]:
 _RULES = {"cumsum": _cumsum, "det": _det}
 
 
-def _other_masks(node: Node, i: int) -> Others:
-    """What is mistaken for a constant array of zeros and one value."""
+def _of_product(node: Node, i: int) -> Others:
+    """What is mistaken for the other factor, if that is a constant."""
     if node.op != "multiply" or node.inputs[1 - i].active:
         return {}
-    mask, name = np.broadcast_to(node.inputs[1 - i].value, node.shape), "ab"[1 - i]
+    factor = np.broadcast_to(node.inputs[1 - i].value, node.shape)
+    return _other_masks("ab"[1 - i], factor)
+
+
+def _other_masks(name: str, mask: Array) -> Others:
+    """What is mistaken for an array of zeros and one value."""
     if not is_mask(mask):
         return {}
     top = mask.max()
@@ -209,20 +214,24 @@ def _of_chain(
     y, slope = symbol("y", node.value), slopes[node]
     if _is(node, 1 / (1 + np.exp(-x.value))):
         yield Rule("sigmoid", node, x, None, g, g * (y * (1 - y)))
-    if np.isfinite(slope).all() and not all(map(_is_linear, way)):
+    if not np.isfinite(slope).all() or all(map(_is_linear, way)):
+        return
+    sent = g * symbol("slope", slope)
+    if is_mask(slope):
+        masks = _other_masks("slope", slope)
+        yield Rule("mask", node, x, None, g, sent, masks)
+    else:
         text = "the value of {op} is used for its derivative by what it is made of"
         others = {text: ("slope", "local_derivative", node.value)}
-        yield Rule("chain", node, x, None, g, g * symbol("slope", slope), others)
+        yield Rule("chain", node, x, None, g, sent, others)
 
 
 def _is_linear(node: Node) -> bool:
     """Whether it is a value times a number, or a sum: factors are looked for anyway."""
-    if node.op == "divide":
-        return not node.inputs[1].active
-    several = sum(x.active for x in node.inputs) > 1
-    return node.op in ("add", "subtract", "negative") or (
-        node.op == "multiply" and not several
-    )
+    if node.op in ("multiply", "divide"):
+        *_, other = sorted(node.inputs, key=lambda x: not x.active)
+        return not other.active and not other.ndim
+    return node.op in ("add", "subtract", "negative")
 
 
 def _of_weights(

@@ -6,6 +6,8 @@ what passes is propagated and compared with the error block by block.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -54,7 +56,7 @@ class Search:
         blocks, wrong = range(len(self.evidence.blocks)), self.evidence.wrong
         with np.errstate(all="ignore"):
             self._over([blocks], self.wrong)
-            if not self._explained():
+            if not self._explained() and self.levels == len(LEVELS):
                 self._fed()
             if not self._explained() and self.levels > _PARTS and self._pairs():
                 self._several()
@@ -78,9 +80,7 @@ class Search:
         self.probes = Probes(self.evidence, self.reverse, sets)
         for level in range(self.levels):
             for group in self._groups():
-                reach = 0
-                for node in group:
-                    reach |= self.reverse.reached[node]
+                reach = self._reach(group)
                 if reach & self.wrong and reach & wrong == wrong:
                     for site in sites(self.reverse, group):
                         self._at(site, level)
@@ -97,6 +97,10 @@ class Search:
                 self._wanted = set().union(*(self.only.get(k, ()) for k in numbers))
             if self.only is None or self._wanted:
                 yield group
+
+    def _reach(self, group: Sequence[Node]) -> int:
+        """The parameters that operations come from, as bits."""
+        return reduce(or_, (self.reverse.reached[node] for node in group))
 
     def _at(self, site: Site, level: int) -> None:
         if site.role not in LEVELS[level] and level not in (0, _PARTS):
@@ -123,18 +127,22 @@ class Search:
                     yield k, edit._replace(odd=bits)
 
     def _fed(self) -> None:
-        """Edits in all turns that feed each other, of which no projection tells."""
-        for level in range(1, self.levels):
+        """Plainer edits in all turns that feed each other: no projection tells."""
+        for level in range(1, self.levels - 1):
             for group in self._groups():
                 if self._explained():
                     return
+                whole = self._reach(group) & self.wrong == self.wrong
                 for site in sites(self.reverse, group) if len(group) > 1 else ():
-                    if independent(self.reverse, site):
-                        continue
-                    for k, edit in self._edits(site, level):
-                        if k >= _LOOSE:
-                            with suppress(*NOBODYS):
-                                self._confirm(site, edit, site.nodes)
+                    if whole and not independent(self.reverse, site):
+                        self._odder(site, level)
+
+    def _odder(self, site: Site, level: int) -> None:
+        """The edits of a site that are not among the commonest."""
+        for k, edit in self._edits(site, level):
+            if k >= _LOOSE:
+                with suppress(*NOBODYS):
+                    self._confirm(site, edit, site.nodes)
 
     # ---- edits that give an array --------------------------------------------------
 

@@ -5,8 +5,9 @@ with what the place weighs is right.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from fastgrad.causes.codes import of_data, of_factor, of_other
 from fastgrad.causes.counts import told
 from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.known import Known
+from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import BITS, Point, Reading, Readings
 from fastgrad.causes.reverse import elementwise, is_mask
 from fastgrad.causes.rewrites import Edit, New, goes, own, times
@@ -30,21 +32,44 @@ _SURE = -2.0  # bits of a number of the loss that is missing
 _NAMED = 12.0  # bits of one that is no number of the loss
 _ARRAYS, _COMBINED = 6, 64  # that may be others at once; how many ways are tried
 
-#: How an array is combined with a value, in words, and the bits of that.
-Operation = tuple[Callable[[Array, Array], Array], str, float]
-_FACTORS: tuple[Operation, ...] = (
-    (np.multiply, "{} is to be multiplied by {}", 1.0),
-    (np.divide, "{} is to be divided by {}", 2.0),
-)
+
+class Operation(NamedTuple):
+    """How a value is combined with another array, and what weighs that then.
+
+    ``weigh`` is of the value, and of what weighs it.
+    """
+
+    function: Callable[[Array, Array], Array]
+    how: str
+    bits: float
+    weigh: Callable[[Array, Array], Array]
+
+
+def _from_right(a: Array, w: Array) -> Array:
+    n = a.shape[-1]
+    return a.reshape(-1, n).T @ w.reshape(-1, n)
+
+
+def _from_left(a: Array, w: Array) -> Array:
+    return w.reshape(len(a), -1) @ a.reshape(len(a), -1).T
+
+
+_BY = "{} is to be multiplied by "
 _LEFT = "{} is to be multiplied from the left by the matrix {}"
-_MATRICES: tuple[Operation, ...] = (
-    (lambda a, b: a @ b, "{} is to be multiplied by the matrix {}", 1.0),
-    (lambda a, b: b @ a, _LEFT, 1.0),
-    (lambda a, b: 2 * b @ a, f"{_LEFT}, and by 2", 2.0),
+_DIVIDED = Operation(np.divide, "{} is to be divided by {}", 2.0, np.multiply)
+_FACTORS = (Operation(np.multiply, _BY + "{}", 1.0, np.multiply), _DIVIDED)
+_TWICE = Operation(
+    *(lambda a, b: 2 * b @ a, f"{_LEFT}, and by 2", 2.0),
+    lambda a, w: 2 * _from_left(a, w),
 )
-_TERMS: tuple[Operation, ...] = (
-    (np.add, "{1} is to be added to {0}", 2.0),
-    (np.subtract, "{1} is to be subtracted from {0}", 3.0),
+_MATRICES = (
+    Operation(lambda a, b: a @ b, _BY + "the matrix {}", 1.0, _from_right),
+    Operation(lambda a, b: b @ a, _LEFT, 1.0, _from_left),
+    _TWICE,
+)
+_TERMS = (
+    Operation(np.add, "{1} is to be added to {0}", 2.0, lambda a, w: w),
+    Operation(np.subtract, "{1} is to be subtracted from {0}", 3.0, lambda a, w: w),
 )
 
 
@@ -141,10 +166,9 @@ class Substitutes:
                 else:
                     some = []
                 for reading in some:
-                    if reading.role != "gradient":
-                        edit = self._reads(i, inputs, reading)
-                        is_count = node.op == "divide" and one != shapes == ((),)
-                        yield edit._replace(code="reduction") if is_count else edit
+                    edit = self._reads(i, inputs, reading)
+                    is_count = node.op == "divide" and one != shapes == ((),)
+                    yield edit._replace(code="reduction") if is_count else edit
         if not node.inputs and len(turns) == 1:
             yield from self._constants(node)
 
@@ -152,11 +176,10 @@ class Substitutes:
         """Another array for one that is given, wherever it is read."""
         some, _ = self.readings.of(1).get((node.shape,), ([], None))
         for one in some if node.op == "constant" and node.size > 1 else ():
-            if one.role != "gradient":
-                text = f"{self.name(node)} stands where {self.called(one)} is due"
-                code = of_other([node], one, self.readings.point, self.known)
-                new = _chosen([one])
-                yield Edit(code, text, BITS[one.role], new, one.nodes, True)
+            text = f"{self.name(node)} stands where {self.called(one)} is due"
+            code = of_other([node], one, self.readings.point, self.known)
+            new = _chosen([one])
+            yield Edit(code, text, BITS[one.role], new, one.nodes, True)
 
     def _reads(self, i: int, some: Sequence[Node], reading: Reading) -> Edit:
         x, name = some[0], self.name(some[0])
@@ -199,15 +222,8 @@ class Substitutes:
 
     def matrices(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         """Yield square matrices that are missing."""
-        n, old = turns[0].shape[:1], view.before(turns)
-        some, _ = self._of(view, turns).get((n + n,) * len(turns), ([], None))
-        for one in some if n and turns[0].inputs else ():
-            for function, how, odd in _MATRICES:
-                if one.role != "gradient":
-                    text = how.format(self.name(turns[0]), self.called(one))
-                    edit = self._combined(one, function, text, odd)
-                    if view.gives(turns, edit.new, old):
-                        yield edit
+        if turns[0].inputs and 0 < turns[0].ndim <= 2:
+            yield from self._missing(view, turns, _MATRICES)
 
     def terms(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         """Yield terms that are missing."""
@@ -217,43 +233,51 @@ class Substitutes:
         self, view: View, turns: Sequence[Node], operations: Sequence[Operation]
     ) -> Iterator[Edit]:
         """Yield arrays that go with a value's shape and are to be combined with it."""
-        name, old = self.name(turns[0]), view.before(turns)
+        square = (turns[0].shape[:1] * 2,) * len(turns)
         for shapes, (some, stack) in self._of(view, turns).items():
-            if not all(map(goes, shapes, (n.shape for n in turns))):
-                continue
-            for function, how, odd in operations:
-                is_factor = function in (np.multiply, np.divide)
-                rows = [view.weight[n] for n in turns]
-                if is_factor:
-                    rows = [view.weight[n] * view.old(n) for n in turns]
-                pairs = zip(rows, shapes, strict=True)
-                row = np.concatenate([ops.unbroadcast(r, s).ravel() for r, s in pairs])
-                new = (1 / stack if function is np.divide else stack) @ row
-                new = new if is_factor else function(np.asarray(old), new)
-                fit = view.fits(new, old)
-                if view.is_bent(turns):
-                    edits = [_with_other(function, one) for one in some]
-                    fit = [view.gives(turns, new, old) for new in edits]
-                for k in np.flatnonzero(fit):
-                    if some[k].role != "gradient":
-                        text = how.format(name, self.called(some[k]))
-                        yield self._combined(some[k], function, text, odd)
+            if operations is _MATRICES:
+                fit = shapes == square
+            else:
+                fit = all(map(goes, shapes, (n.shape for n in turns)))
+            for one in operations if fit else ():
+                with suppress(*NOBODYS):
+                    for k in self._fitting(view, turns, one, some, stack):
+                        yield self._combined(turns[0], some[k], one)
 
-    def _combined(
+    def _fitting(
         self,
-        reading: Reading,
-        function: Callable[[Array, Array], Array],
-        text: str,
-        odd: float,
-    ) -> Edit:
+        view: View,
+        turns: Sequence[Node],
+        how: Operation,
+        some: Sequence[Reading],
+        stack: Array,
+    ) -> Iterator[int]:
+        """Numbers of the arrays that, combined with a value, give what is due."""
+        old, first = view.before(turns), some[0]
+        if view.is_bent(turns):
+            for k, one in enumerate(some):
+                if view.gives(turns, _with_other(how.function, one), old):
+                    yield k
+            return
+        rows = (how.weigh(view.old(n), view.weight[n]) for n in turns)
+        shapes = (first.of(view.point, k).shape for k in range(len(turns)))
+        pairs = zip(rows, shapes, strict=True)
+        row = np.concatenate([ops.unbroadcast(r, s).ravel() for r, s in pairs])
+        new = (1 / stack if how.function is np.divide else stack) @ row
+        if how in _TERMS:
+            new = how.function(np.asarray(old), new)
+        yield from np.flatnonzero(view.fits(new, old)).tolist()
+
+    def _combined(self, node: Node, reading: Reading, how: Operation) -> Edit:
         code = "accumulation"
-        if function not in (np.add, np.subtract):
+        if how not in _TERMS:
             due = reading.of(self.readings.point, 0)
-            masked = function is np.multiply and is_mask(due)
+            masked = how.function is np.multiply and is_mask(due)
             code = "mask" if masked else "local_derivative"
-            if reading.role == "parameter" and odd == _MATRICES[-1][-1]:
+            if reading.role == "parameter" and how in (_DIVIDED, _TWICE):
                 code = "reparametrized"
-        bits, new = BITS[reading.role] + odd, _with_other(function, reading)
+        text = how.how.format(self.name(node), self.called(reading))
+        bits, new = BITS[reading.role] + how.bits, _with_other(how.function, reading)
         return Edit(code, text, bits, new, reading.nodes, inserted=True)
 
     # ---- systems

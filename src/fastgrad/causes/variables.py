@@ -59,7 +59,7 @@ class Variables(Substitutes):
             shapes = tuple(x.shape for x in inputs)
             for one in self._of(view, turns).get(shapes, ([], None))[0]:
                 new = _instead(number, one)
-                if one.role != "gradient" and view.gives(readers, new, 0.0, True):
+                if view.gives(readers, new, 0.0, True):
                     edit = self._reads(i, inputs, one)
                     yield edit._replace(new=new, turns=readers)
 
