@@ -5,9 +5,11 @@
 
 libFuzzer changes the bytes that hypothesis draws from, and keeps those that reach lines
 of fastgrad's tracing, planning or derivatives that none before reached. It ends with a
-traceback at the first failure; arguments behind the test's name are libFuzzer's.
+traceback at the first failure; arguments behind the test's name are libFuzzer's. Bytes
+that are no whole case are not counted.
 """
 
+import itertools
 import sys
 
 import atheris
@@ -28,8 +30,14 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in TESTS:
         sys.exit(__doc__)
     test = TESTS[sys.argv.pop(1)].hypothesis.fuzz_one_input
+    cases = itertools.count(1)
+
+    def run(data: bytes) -> None:
+        if test(data) is not None and (count := next(cases)) % 1000 == 0:
+            print(f"{count:,} cases", flush=True)
+
     np.seterr(all="ignore")
-    atheris.Setup(sys.argv, lambda data: test(data) and None)
+    atheris.Setup(sys.argv, run)
     atheris.Fuzz()
 
 

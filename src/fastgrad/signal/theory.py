@@ -185,11 +185,16 @@ def _next(
 
 
 def moments_at(function: Elementwise | None, log_q: float) -> Moments | None:
-    """Return the moments at this variance; of a homogeneous function, at 1."""
+    """Return the moments at this variance; of a homogeneous function, at 1.
+
+    None where there is no theory of the function, or no variance.
+    """
     if function is None or function.examined is None:
         return None
     if function.homogeneous:
         return moments(function.examined)
+    if math.isnan(log_q):
+        return None
     return moments(function.examined, math.exp(min(max(log_q, -600.0), 600.0)))
 
 
