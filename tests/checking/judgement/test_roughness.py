@@ -155,7 +155,7 @@ STAIRS = {
 }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 1, 51, 52])
 @pytest.mark.parametrize("digits", [6, 9, 14])
 @pytest.mark.parametrize("name", STAIRS)
 def test_every_entry_of_a_table_is_as_rough(name, digits, seed):

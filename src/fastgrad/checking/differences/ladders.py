@@ -8,9 +8,15 @@ one-sided slopes where it has a kink.
 import numpy as np
 
 from fastgrad._arrays import Array, Flags
-from fastgrad.checking.differences.pairs import EPS, KAPPA, RATIO, Pairs, Slopes
+from fastgrad.checking.differences.pairs import (
+    EPS,
+    KAPPA,
+    RATIO,
+    SHRUNK,
+    Pairs,
+    Slopes,
+)
 
-_SHRUNK = 0.02  # of a change: over steps a million times smaller it is less than that
 _UNLIKE = 100.0  # times the noise: a change as large is none
 
 
@@ -59,7 +65,7 @@ def _jumps(pairs: Pairs, noise: Array) -> Flags:
     change = np.where(known, sides, 0.0).max(axis=0)
     least = np.where(known.any(axis=0), change, np.inf).min(axis=1)
     most = change.max(axis=1)
-    jumps: Flags = (least >= _SHRUNK * most) & (least > _UNLIKE * noise) & (most > 0)
+    jumps: Flags = (least >= SHRUNK * most) & (least > _UNLIKE * noise) & (most > 0)
     return jumps
 
 

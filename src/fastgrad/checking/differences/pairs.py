@@ -27,6 +27,7 @@ RUNGS = 2.0 ** -np.arange(6.0, 34.0, 3.0)
 CLOSER = RUNGS[-1] * RATIO ** -np.arange(1.0, 7.0)
 # Where noise hides the slope at all of these: as large as the entry itself.
 FAR = 2.0 ** -np.arange(-1.0, 7.0, 0.5)
+SHRUNK = 0.02  # of a change: over steps a million times smaller it is less than that
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,8 @@ _FARTHEST = 4.0  # in scales: the largest step and a place, rounded to powers of
 _FIRST = 16.0 ** -np.arange(4.0)  # one of these has to see what the gradient says
 _RANGE = 2  # extrapolated slopes in turn that have to agree with the gradient
 _AGREED = 0.25  # of the discrepancy
-_PLACES = np.array([-0.9, -0.7, -0.5, -0.3, 0.4, 0.6, 0.8, 1.0])  # of the range
-_ROUGH = 4  # of them, at least, where small steps contradict larger ones
+_PLACES = np.linspace(-1, 1, 8)  # of the range: none at which steps of tables begin
 _FEW = 6  # entries looked at before the rest
-_STAIRS = 2.0  # heights that a difference may be off by: one at each end
 
 
 def excuse_roughness(
@@ -135,8 +133,7 @@ def _excuse_rest(
     pairs = entry_pairs(losses, index, scale[:, None] * _STEPS[:2])
     with np.errstate(all="ignore"):
         off = np.abs(pairs.central - entries.analytic[which, None])
-        heights = _STAIRS * height[entries.block[which], None]
-        near = off <= heights / (pairs.span / 2)
+        near = off <= height[entries.block[which], None] / (pairs.span / 2)
     entries.kind[which[near.any(axis=1)]] = UNDECIDED
 
 
@@ -192,4 +189,4 @@ def _is_rough(
             for k in (0, 2)
         )
         apart = np.abs(wide - close) > _AGREED * gap
-    return int(np.count_nonzero(apart)) >= _ROUGH
+    return 2 * int(np.count_nonzero(apart)) >= len(apart)

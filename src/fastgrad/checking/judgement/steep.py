@@ -14,6 +14,7 @@ from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences import (
     RATIO,
     RUNGS,
+    SHRUNK,
     Calibration,
     Pairs,
     binary,
@@ -34,7 +35,6 @@ from fastgrad.losses import Losses
 # whole waves, all are, and the loss looks as smooth as what is left of it is. What is
 # whole waves of one of these is so of no other.
 _ENDS = np.array([15, 13, 11, 9]) / 16 * RUNGS[[0, -3, -2, -1]]
-_SHRUNK = 0.02  # of a change: over steps a million times smaller it is less than that
 # Of the distance at which the slope makes as much of a change as there is.
 _STEPS = 0.5 * RATIO ** -np.arange(6.0)
 _ROUNDINGS = 4.0  # of an entry, that its way to the loss may make
@@ -58,7 +58,7 @@ def too_wide(pairs: Pairs) -> tuple[Flags, Array]:
     """Return where changes do not shrink along the steps, and how large they are."""
     changes = np.fmax(np.abs(pairs.plus), np.abs(pairs.minus))
     least = np.max(changes[:, -3:], axis=1)
-    return (least > 0) & (least >= _SHRUNK * changes[:, 0]), changes.max(axis=1)
+    return (least > 0) & (least >= SHRUNK * changes[:, 0]), changes.max(axis=1)
 
 
 def steps_for(change: Array, slope: Array) -> Array:
