@@ -283,3 +283,63 @@ def test_a_block_that_is_wrong_throughout_is_not_tried_entry_by_entry():
     report = fg.check_gradient(loss, x, grads, engine="python")
     assert report.verdict == "wrong"
     assert report.evaluations < 5 * x.size
+
+
+def test_few_suspects_are_all_tried_again():
+    """Nine in a hundred: those beside a root do not hide which of the others are wrong."""
+    loss, x, right, near = steep_places(0.004)
+    wrong = np.flatnonzero(~near)[::11]
+    grads = right.copy()
+    grads[wrong] *= 1.01
+    report = fg.check_gradient(loss, x, grads, engine="python")
+    assert 3 < np.count_nonzero(near) < 10
+    assert {entry.index[0] for entry in report.wrong} == set(wrong)
+
+
+def test_of_many_suspects_a_few_are_tried_again():
+    """Where these do not clear up: a gradient that is wrong throughout costs as much."""
+    x = np.linspace(0.5, 1.5, 200)
+    grads = 1.01 * np.cos(x)
+    report = fg.check_gradient(lambda x: np.sum(np.sin(x)), x, grads, engine="python")
+    assert len(report.wrong) == x.size
+    assert report.evaluations < 15 * x.size  # a ladder takes twenty
+
+
+def test_a_bar_of_more_than_a_fifth_of_a_per_cent_is_sharpened():
+    """In single precision one per cent is seen; what is known better costs no more."""
+    x = np.linspace(0.5, 1.5, 40)
+
+    def single(x):
+        return float(np.float32(np.sum(np.sin(x)) + 10))
+
+    def rounded(x):
+        return round(np.sum(np.sin(x)), 7)
+
+    wrong = 1.01 * np.cos(x)
+    assert len(fg.check_gradient(single, x, wrong, engine="python").wrong) == x.size
+    report = fg.check_gradient(rounded, x, np.cos(x), engine="python")
+    assert report.verdict == "correct"
+    assert report.evaluations < 6 * x.size
+
+
+@pytest.mark.parametrize("bend", [0.1, 0.3])
+def test_a_kink_between_the_points_is_seen_by_its_slopes(bend):
+    """The mean of two slopes that differ by a fifth is none of a point beside a kink."""
+    x = np.array([1 + 1e-8, 3.0])
+
+    def loss(x):
+        return float(np.sum(x + bend * np.abs(x - 1)))
+
+    right = np.array([1 + bend, 1 + bend])
+    seen = verdicts(loss, x, right, np.array([1.0, 1 + bend]), "python")
+    assert seen == ("correct", "wrong")
+
+
+def test_curvature_alone_is_no_kink():
+    """Slopes to both sides that differ by rounding or by bending cost no more steps."""
+    x = np.linspace(0.5, 1.5, 40)
+    report = fg.check_gradient(
+        lambda x: round(np.sum(np.sin(x)), 9), x, np.cos(x), engine="python"
+    )
+    assert report.verdict == "correct"
+    assert report.evaluations < 6 * x.size
