@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import linalg, signal
 
 import fastgrad as fg
 
@@ -355,3 +356,65 @@ def test_ufuncs_of_python_return_numbers(name):
     assert fg.check_gradient(loss, X, program.gradient()).ok
     wrong = program.gradient() * [1, 1.01, 1, 1]
     assert [e.index for e in fg.check_gradient(loss, X, wrong).wrong] == [(1,)]
+
+
+# ---- complex arguments ---------------------------------------------------------------
+
+
+def matrix(x):
+    return x[:4].reshape(2, 2) + 1j * x[4:].reshape(2, 2)
+
+
+def hermitian(x):
+    return matrix(x) + matrix(x).conj().T
+
+
+def written_in_place(x):
+    z, total = matrix(x), np.ones((2, 2), dtype=complex)
+    accumulate(z**2, total)
+    squares(z[1], out=total[0])
+    return np.sum(np.abs(total) ** 2)
+
+
+COMPLEX = {
+    "eigh": lambda x: np.linalg.eigh(hermitian(x))[0] @ [1.0, 3.0],
+    "eigvals": lambda x: np.sum(np.abs(np.linalg.eigvals(matrix(x))) ** 2),
+    "svd": lambda x: np.linalg.svd(matrix(x))[1] @ [2.0, 1.0],
+    "solve": lambda x: np.sum(np.abs(np.linalg.solve(matrix(x), np.ones(2) + 2j)) ** 2),
+    "inverse of a constant times": lambda x: np.linalg.norm(
+        np.linalg.inv(np.eye(2) * 3j + matrix(x).imag)
+    ),
+    "determinant": lambda x: np.linalg.slogdet(matrix(x))[1],
+    "exponential": lambda x: np.abs(linalg.expm(matrix(x))).sum(),
+    "keywords": lambda x: linalg.solve_triangular(
+        a=matrix(x), b=np.array([1j, 2.0]), lower=True
+    ).imag.sum(),
+    "filter": lambda x: np.abs(
+        signal.lfilter([1.0, 0.5j], [1.0, 0.2], matrix(x).ravel())
+    ).sum(),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_arguments_are_given_as_they_are(name):
+    x = np.random.default_rng(3).normal(size=8)
+    loss = COMPLEX[name]
+    program = fg.trace(loss, x)
+    assert program.value == pytest.approx(loss(x), rel=1e-14)
+    h = 1e-5
+    steps = h * np.eye(8)
+    slopes = np.array([(loss(x + s) - loss(x - s)) / (2 * h) for s in steps])
+    np.testing.assert_allclose(program.gradient(), slopes, rtol=1e-6, atol=1e-8)
+    moved = [loss(x + 1e-2 * s) - loss(x) for s in np.eye(8)]
+    replayed, _ = program.at_entries(np.arange(8), np.full(8, 1e-2))
+    np.testing.assert_allclose(replayed, moved, rtol=1e-9, atol=1e-13)
+    slopes[np.abs(slopes).argmax()] *= 1.01
+    assert fg.check_gradient(loss, x, slopes).verdict == "wrong"
+
+
+def test_what_a_call_writes_into_a_complex_array_is_seen():
+    x = np.random.default_rng(3).normal(size=8)
+    program = fg.trace(written_in_place, x)
+    d = np.random.default_rng(4).normal(size=8) * 1e-2
+    moved = written_in_place(x + d) - written_in_place(x)
+    assert program.along(d, np.array([1.0]))[0] == pytest.approx(moved, rel=1e-9)

@@ -13,20 +13,9 @@ from fastgrad.program.trace.definitions import package_of
 _NEUTRAL = frozenset(
     ["builtins", "collections", "itertools", "functools", "operator", "copy", "types"]
     + ["dataclasses", "contextlib", "typing", "enum", "logging", "warnings", "abc"]
-    + ["contextvars", "_operator", "_functools", "_collections", "_io", "io", "time"]
-    + [
-        "heapq",
-        "_heapq",
-        "bisect",
-        "_bisect",
-        "threading",
-        "weakref",
-        "gc",
-        "inspect",
-        "pprint",
-        "sys",
-        "collections.abc",
-    ]
+    + ["contextvars", "_contextvars", "_operator", "_functools", "_collections", "_io"]
+    + ["io", "time", "heapq", "_heapq", "bisect", "_bisect", "threading", "weakref"]
+    + ["gc", "inspect", "pprint", "sys", "collections.abc"]
 )
 
 

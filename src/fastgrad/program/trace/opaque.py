@@ -55,7 +55,7 @@ def call_opaque(
     inputs: list[Node] = []
     template = emptied(given, inputs)
     values = [x.value for x in inputs]
-    before = [np.asarray(x.node.value if isinstance(x, Traced) else x) for x in found]
+    before = [np.asarray(_value_of(x)) for x in found]
     began = time.perf_counter()
     result, after = _run(template, values, {})
     seconds = time.perf_counter() - began
@@ -117,6 +117,12 @@ def _is_discrete(x: Any) -> bool:
     if isinstance(x, (list, tuple)):
         return any(map(_is_discrete, x))
     return isinstance(x, (int, str)) or getattr(x, "dtype", _FLOAT).kind in "iub"
+
+
+def _value_of(x: Any) -> Any:
+    if isinstance(x, Complex):
+        return _value_of(x.real) + 1j * _value_of(x.imag)
+    return x.node.value if isinstance(x, Traced) else x
 
 
 # ---- calling it ----------------------------------------------------------------------

@@ -18,7 +18,6 @@ import numpy as np
 from fastgrad._arrays import Array
 from fastgrad.program import graph, sources
 from fastgrad.program.graph import Node
-from fastgrad.program.sources import TraceError
 from fastgrad.program.trace.complexes import Complex, is_live
 from fastgrad.program.trace.foreign import Foreign
 from fastgrad.program.trace.traced import Traced
@@ -51,6 +50,18 @@ class Slot:
         """A copy of the value, a number where it has no axes."""
         value = values[self.number].astype(self.dtype)
         return value if value.ndim else value[()]
+
+
+class Pair:
+    """Where a complex array was that has a traced part."""
+
+    def __init__(self, real: Any, imag: Any) -> None:
+        self.parts = real, imag
+
+    def filled(self, values: Sequence[Array], held: bool) -> Any:
+        """A complex array of its parts."""
+        real, imag = (filled(part, values, held=held) for part in self.parts)
+        return real + 1j * imag
 
 
 class Made:
@@ -116,7 +127,7 @@ class Holder:
         return new
 
 
-_Hole = Slot | Made | Closure | Bound | Holder
+_Hole = Slot | Pair | Made | Closure | Bound | Holder
 
 
 # ---- looking for traced arrays -------------------------------------------------------
@@ -194,7 +205,7 @@ def emptied(x: Any, inputs: list[Node], blank: Collection[int] = frozenset()) ->
             inputs.extend(x.inputs)
             return Made(x, len(inputs) - len(x.inputs))
         if isinstance(x, Complex):
-            raise TraceError("complex numbers as arguments of an unknown function")
+            return Pair(empty(x.real), empty(x.imag))
         if isinstance(x, ITERATORS):
             return [empty(y) for y in x]
         if type(x) in (list, tuple):
@@ -268,5 +279,5 @@ def arrays(x: Any) -> list[Any]:
         return [found for y in x for found in arrays(y)]
     if isinstance(x, dict):
         return arrays(list(x.values()))
-    numeric = type(x) in (Traced, np.ndarray) and x.dtype.kind in "fiub"
+    numeric = type(x) in (Traced, Complex, np.ndarray) and x.dtype.kind in "fiubc"
     return [x] if numeric and x.ndim else []
