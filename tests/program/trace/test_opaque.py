@@ -377,6 +377,8 @@ def written_in_place(x):
 
 
 COMPLEX = {
+    "sort": lambda x: np.sort(matrix(x).ravel()).imag @ [1.0, 2.0, 3.0, 4.0],
+    "product": lambda x: np.multiply.reduce(matrix(x).ravel()).imag,
     "eigh": lambda x: np.linalg.eigh(hermitian(x))[0] @ [1.0, 3.0],
     "eigvals": lambda x: np.sum(np.abs(np.linalg.eigvals(matrix(x))) ** 2),
     "svd": lambda x: np.linalg.svd(matrix(x))[1] @ [2.0, 1.0],
