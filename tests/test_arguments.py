@@ -142,7 +142,7 @@ CALLS = {
         fg.numerical_hessian, {"loss": loss, "params": W},
         {"loss": "callable", "params": "params", "args": "args", "kwargs": "kwargs",
          "return_error": "flag",
-         **pick(CHECK, "step", "reduction", "engine", "num_threads")},
+         **pick(CHECK, "step", "reduction", "engine", "progress", "num_threads")},
     ),
     "check_variations": (
         fg.check_variations, {"loss": lambda w, x: np.mean(x @ w), "params": W,

@@ -11,7 +11,7 @@ from scipy.optimize import rosen_der, rosen_hess
 from scipy.optimize._numdiff import approx_derivative
 from scipy.sparse.linalg import aslinearoperator
 
-from fastgrad.checking.hessian import check_hessian
+from fastgrad.checking.hessian import check_hessian, numerical_hessian
 from fastgrad.checking.jacobian import check_jacobian, numerical_jacobian
 from fastgrad.params import walk
 
@@ -320,7 +320,9 @@ def test_blocks_whose_names_are_written_alike(outputs, inputs):
     [
         (lambda **o: check_jacobian(linear, np.ones(60), MATRIX, **o), "coverage=10"),
         (lambda **o: check_hessian(linear, np.ones(60), MATRIX, **o), "coverage=10"),
+        (lambda **o: check_jacobian(linear, np.ones(60), 2 * MATRIX, **o), "coverage=10"),
         (lambda **o: numerical_jacobian(linear, np.ones(60), **o), "sparsity="),
+        (lambda **o: numerical_hessian(quadratic, np.ones(60), **o), "sparsity="),
         (
             lambda **o: check_jacobian(
                 lambda x: x**2, np.ones(60), 2 * np.eye(60), sparsity=np.ones((60, 60)),
@@ -347,6 +349,10 @@ MATRIX += MATRIX.T
 
 def linear(x):
     return MATRIX @ x
+
+
+def quadratic(x):
+    return x @ MATRIX @ x
 
 
 def test_further_arguments():

@@ -56,6 +56,7 @@ def numerical_hessian(
     return_error: bool = False,
     reduction: str | None = None,
     engine: str = "auto",
+    progress: bool | None = None,
     num_threads: int | None = None,
 ) -> Any:
     """Return the Hessian of `loss` at `params` from second differences.
@@ -76,7 +77,7 @@ def numerical_hessian(
         Non-zero where the Hessian may be; either triangle will do.
     return_error : bool
         Also return error bars.
-    reduction, engine, num_threads
+    reduction, engine, progress, num_threads
         As for `check_gradient`.
 
     Returns
@@ -119,6 +120,7 @@ def numerical_hessian(
         kwargs=kwargs,
         reduction=reduction,
         engine=engine,
+        progress=progress,
         num_threads=num_threads,
     ) as losses:
         size = losses.nest.size
@@ -128,6 +130,10 @@ def numerical_hessian(
         row, column = pattern(sparsity, size, size)
         losses.forgive(OUTSIDE)
         refuse_random(losses)
+        losses.progress.plan(
+            (4 if step is None else 2) * (len(row) + size) // 2,
+            "Cheaper: `sparsity=`, of those not zero. `progress=False` says nothing.",
+        )
         curvatures = Curvatures(losses, step)
         measured = curvatures.entries(row, column)
         if losses.raised is not None and not np.isfinite(measured[0]).any():
@@ -218,6 +224,7 @@ def check_hessian(
         got = "both" if hess is not None else "neither"
         raise TypeError(f"one of `hess` and `hvp` must be given, got {got}.")
     further = options.get("args", ()), options.get("kwargs")
+    show = options.get("progress")
     flat = FlatFunction(function("grad", grad), x, *further)
     of_loss = flat(flat.point.copy()).ndim == 0
     if flat.is_complex:
@@ -233,7 +240,7 @@ def check_hessian(
     with problem.outputs.progress:
         report = checked(problem, analytic, rtol, coverage)
     if not of_loss and not is_nest(x):
-        report = with_causes(report, grad, x, matrix, further, "hess")
+        report = with_causes(report, grad, x, matrix, further, "hess", show)
     notes = report.notes
     size = float(abs(matrix).max()) if matrix.size else 0.0
     skew = float(abs(matrix - matrix.T).max()) if matrix.size else 0.0

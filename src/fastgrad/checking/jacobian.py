@@ -236,10 +236,11 @@ def check_jacobian(
             report = dataclasses.replace(report, verdict="wrong", notes=notes)
     elif coverage == "full" and problem.plain:
         further = options.get("args", ()), options.get("kwargs")
+        show = options.get("progress")
         word = "jac" if jac is not None else "vjp" if vjp is not None else "jvp"
         matrix = report.analytic
         matrix = matrix if is_sparse(matrix) else np.reshape(matrix, problem.shape)
-        report = with_causes(report, fun, x, matrix, further, word)
+        report = with_causes(report, fun, x, matrix, further, word, show)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 

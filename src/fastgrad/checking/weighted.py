@@ -34,6 +34,7 @@ def with_causes(
     matrix: Any,
     further: tuple[tuple[Any, ...], dict[str, Any] | None],
     word: str,
+    progress: bool | None,
 ) -> GradientReport:
     """Return the report on a Jacobian, with causes if it is wrong.
 
@@ -51,6 +52,8 @@ def with_causes(
         `args`, `kwargs`.
     word : str
         What the user calls the matrix.
+    progress : bool, optional
+        As for `check_gradient`.
     """
     if report.verdict != "wrong" or len(report.blocks) != 1 or report.causes:
         return report
@@ -64,7 +67,8 @@ def with_causes(
     loss = functools.partial(_weighted, fun, weights, args, kwargs or {})
     at = np.asarray(x, dtype=float)
     try:
-        found = check_gradient(loss, at, np.reshape(weights @ matrix, at.shape))
+        sums = np.reshape(weights @ matrix, at.shape)
+        found = check_gradient(loss, at, sums, progress=progress)
     except (TypeError, ValueError, ArithmeticError):
         return report
     if found.verdict != "wrong":
