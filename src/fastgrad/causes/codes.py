@@ -127,7 +127,7 @@ def of_other(
         return "geometry" if _is_rolled(x.value, due) else "mask"
     if code := _of_part(x.value, due):
         return code
-    if known.lacks(x) and reading.role != "slope":
+    if known.lacks(x) and (reading.role != "slope" or not _is_step(x.value)):
         return _moved(turns, reading, point) or "stale"
     if whole is not None and plain(whole) is plain(x):
         return "layout"
@@ -135,8 +135,11 @@ def of_other(
         return "stale"
     if whole is None and _is_masked(reading.node, x):
         return "mask"
-    if whole is not None and known.is_gradient(whole) and known.is_gradient(x):
-        return _of_gradients(x, whole)
+    if whole is not None and not known.is_forward(whole):
+        if _is_term_of(x, whole) or _is_term_of(whole, x):
+            return "accumulation"
+        if known.is_gradient(whole) and known.is_gradient(x):
+            return "local_derivative" if _comes_from(whole, x) else "layout"
     if _is_norm(whole) and x.size == 1:
         return "clipped"
     again = whole is None or whole.source.site == x.source.site
@@ -178,13 +181,6 @@ def _of_part(a: Array, due: Array) -> str | None:
     return "partial"
 
 
-def _of_gradients(x: Node, due: Node) -> str:
-    """The code where a gradient is read for another one."""
-    if x in _terms(due) or due in _terms(x):
-        return "accumulation"
-    return "local_derivative" if _comes_from(due, x) else "layout"
-
-
 def _terms(node: Node) -> set[Node]:
     """What a sum is the sum of."""
     found, stack = set[Node](), [node]
@@ -194,6 +190,16 @@ def _terms(node: Node) -> set[Node]:
             found.update(here.inputs)
             stack += here.inputs
     return found
+
+
+def _is_term_of(x: Node, total: Node) -> bool:
+    """Whether a sum has a term that is equal to a value."""
+    return any(y.shape == x.shape and same(y.value, x.value) for y in _terms(total))
+
+
+def _is_step(value: Array) -> bool:
+    """Whether it has two values only, as the slope of a step."""
+    return np.unique(value).size <= 2
 
 
 def _comes_from(node: Node, x: Node) -> bool:

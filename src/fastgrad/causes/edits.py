@@ -18,7 +18,7 @@ from fastgrad.causes.indices import index_edits
 from fastgrad.causes.kinds import COUPLED, expression_edits
 from fastgrad.causes.patterns import is_statistic
 from fastgrad.causes.readings import BITS, Point, Reading, Readings
-from fastgrad.causes.reverse import Reverse, stretched
+from fastgrad.causes.reverse import Reverse, is_mask, stretched
 from fastgrad.causes.sites import Edit, New, Site, independent
 from fastgrad.causes.words import WHAT
 from fastgrad.program import Node
@@ -122,10 +122,9 @@ def _others(reverse: Reverse, site: Site) -> Iterator[Edit]:
         elif one.role != "gradient":  # values that have nothing to do with it
             text = f"{{op}} is handed {called} in place of the gradient from above"
             yield Edit("upstream", text, new, "named", odd + 2)
-        elif (steps := _steps(reverse, site.node, one.node)) is not None:
+        elif code := _of_skipped(reverse, site.node, one.node):
             text = f"{called} is used where that of {{op}} is due"
-            more = "" if steps else ": not all that uses it is counted"
-            code = "local_derivative" if steps else "accumulation"
+            more = ": not all that uses it is counted" * (code == "accumulation")
             yield Edit(code, text + more, new, "named", odd)
 
 
@@ -148,23 +147,28 @@ def _put(put: Mapping[Node, Array], n: Node, g: Array) -> Array:
     return put[n]
 
 
-def _steps(reverse: Reverse, one: Node, two: Node) -> int | None:
-    """How many operations are between two values, none or one; None if more.
+def _of_skipped(reverse: Reverse, one: Node, two: Node) -> str:
+    """The code of what is between two values, none or one operation; "" if more is.
 
     Those that hand their gradient down as it is do not count.
     """
     for start, end in ((one, two), (two, one)):
-        found, stack = {start: 0}, [start]
+        found, stack = {start: "accumulation"}, [start]
         while stack:
             here = stack.pop()
             for user, _ in reverse.users.get(here, ()):
-                steps = found[here] + (user.op not in _IDENTITIES)
-                if steps < found.get(user, 2):
-                    found[user] = steps
+                code = found[here]
+                if user.op not in _IDENTITIES:
+                    if code != "accumulation":
+                        continue
+                    masks = any(is_mask(x.value) for x in user.inputs if not x.active)
+                    code = "mask" if masks else "local_derivative"
+                if user not in found or code == "accumulation" != found[user]:
+                    found[user] = code
                     stack.append(user)
         if end in found:
             return found[end]
-    return None
+    return ""
 
 
 def _symbols(reverse: Reverse, site: Site) -> Iterator[Edit]:

@@ -252,6 +252,7 @@ def _named(
             "the derivative of {op} with respect to {to} is left out",
         ),
         (passed and op in _CHOICES, "mask", "{op} passes what it is to stop"),
+        (passed and _is_scaled(rule), "scale", "the derivative of {op} is left out"),
         (passed, local, "the derivative of {op} is left out"),
         (True, local, _INSTEAD),
     )
@@ -260,6 +261,13 @@ def _named(
     said = {"which": which, "sent": sent, "due": rule.sent, "to": rule.to.label}
     text = words.format(op="{op}", **said)
     return Named(code, text, sent, kind.startswith("of ") and not alone)
+
+
+def _is_scaled(rule: Rule) -> bool:
+    """Whether an operation multiplies by a number."""
+    others = [x for x in rule.node.inputs if x is not rule.to]
+    products = rule.node.op in ("multiply", "divide")
+    return products and all(x.size == 1 and not x.active for x in others)
 
 
 def _is_of_choice(op: str, kind: str, part: Expression | None) -> bool:

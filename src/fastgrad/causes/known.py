@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.readings import Point, computed, orders
+from fastgrad.causes.readings import Point, computed, orders, side_by_side, stacked
 from fastgrad.causes.reverse import Reverse
 from fastgrad.program import Node
 
@@ -40,6 +40,14 @@ class Known:
                 self._loops[len(group)] += map(list, orders(turns))
                 for array in turns:
                     of_size[array.size].append(array)
+        beside = []
+        for some in side_by_side(reverse.groups):
+            budget.check()
+            for one in stacked(reverse, some):
+                turns = [one.of(point, k) for k in range(len(some[0]))]
+                self._loops[len(turns)] += map(list, orders(turns))
+                of_size[len(some)] += turns
+                beside += turns if one.role == "value" else []
         for x in dict.fromkeys(x for node in reverse.nodes for x in node.inputs):
             if not x.inputs:
                 of_size[x.value.size].append(x.value)
@@ -47,6 +55,7 @@ class Known:
                     of_size[x.value.size].append(reverse.gradient[x])
         # By id, for they are held.
         self._values = {id(x.value) for n in reverse.nodes for x in (n, *n.inputs)}
+        self._values.update(map(id, beside))
         self._of_size = dict(of_size)
         self._sums = {
             size: np.array([_sums(a) for a in some]) for size, some in of_size.items()

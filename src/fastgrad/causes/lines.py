@@ -247,7 +247,8 @@ class Backward:
         seen = set()
         # The first or the last turn may be another thing.
         for start, stop in ((0, None), (1, None), (0, -1)):
-            for group in alike(self.nodes, *PIECES):
+            groups = alike(self.nodes, *PIECES)
+            for group in sorted(groups, key=lambda group: not group[0].ndim):
                 nodes = group[start:stop]
                 if len(nodes) > 1 and tuple(nodes) not in seen:
                     seen.add(tuple(nodes))

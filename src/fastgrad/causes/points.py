@@ -21,6 +21,7 @@ from fastgrad.causes.search import Search
 from fastgrad.params import Nest
 from fastgrad.program import leaves
 
+_SAME = 1e-5  # relative, of a number at both points
 _WRONG = 1e-6  # of the entry, or of the largest, that is no rounding
 
 #: Of a shift of the parameters: where they are then, and the gradient there.
@@ -115,15 +116,23 @@ class SecondPoint:
         if only:
             budget.attempt(search.run)
         here = {m.text for m in search.found}
-        codes = {
-            (g.code, b) for g in block_edits(self.evidence, budget) for b in g.blocks
-        }
+        alike = block_edits(self.evidence, budget)
         if budget.is_spent:
             return guesses
         return [
-            g
-            for g in guesses
-            if (
-                g.text in here if g.edited else {(g.code, b) for b in g.blocks} <= codes
-            )
+            g for g in guesses if (g.text in here if g.edited else _is_among(g, alike))
         ]
+
+
+def _is_among(one: Guess, others: list[Guess]) -> bool:
+    """Whether a guess about whole blocks is made again, with the same number."""
+    again = {b for m in others if _says(m, one) for b in m.blocks}
+    return one.blocks.keys() <= again
+
+
+def _says(one: Guess, other: Guess) -> bool:
+    if one.code == "regularization" == other.code:
+        return bool(one.key == other.key)
+    if one.code != other.code or one.factor is None or other.factor is None:
+        return one.code == other.code
+    return abs(one.factor - other.factor) <= _SAME * abs(other.factor)

@@ -3,8 +3,10 @@
 Each has a name, and a value at every point and in every turn of a loop.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +26,7 @@ BITS["gradient"] = 9.0
 _ENDS = 4  # turns of a loop, from either end, that may be read outside
 _CALLS = 4  # of a function with a loop
 _MOST = 1 << 23  # elements of all that may be read in one place
+_BESIDE = 4  # numbers that may be one array
 _GRADIENT, _TURN = "the gradient of {}", "{} of the turn "
 
 
@@ -170,6 +173,9 @@ class Readings:
                     yield from _summed(one)
             if node.inputs:
                 yield from computed(reverse, [node])
+        for some in side_by_side(reverse.groups):
+            if len(some[0]) == 1:
+                yield from stacked(reverse, some)
 
     def _turns(self, count: int) -> Iterator[Reading]:
         """Arrays of the turns of a loop, in either order."""
@@ -192,6 +198,12 @@ class Readings:
                 for step, how in ((1, "before"), (-1, "after")):
                     of = _late(one.of, step, count)
                     yield one._replace(of=of, how=(*one.how, _TURN + how))
+        for loops in side_by_side(reverse.groups):
+            for part in (slice(None), slice(1, None), slice(-1)):
+                cut = [loop[part] for loop in loops]
+                if len(cut[0]) == count:
+                    yield from stacked(reverse, cut)
+                    yield from stacked(reverse, [loop[::-1] for loop in cut])
 
 
 def orders(turns: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -216,6 +228,29 @@ def computed(reverse: Reverse, nodes: Sequence[Node]) -> Iterator[Reading]:
                 yield _of_loss(at, first, "slope", slope, "the derivative of {}")
             part = partial(Reverse.part, i=i)
             yield _of_loss(at, x, "gradient", part, "what is sent to {}")
+
+
+def side_by_side(groups: Sequence[list[Node]]) -> Iterator[list[list[Node]]]:
+    """Yield numbers computed one after another, which may be one array elsewhere."""
+    alike: dict[Any, list[list[Node]]] = defaultdict(list)
+    for group in sorted(groups, key=lambda group: group[0].source.line):
+        if not group[0].ndim:
+            alike[group[0].op, len(group)].append(group)
+    for some in alike.values():
+        for n in range(2, _BESIDE + 1):
+            yield from (some[k : k + n] for k in range(len(some) - n + 1))
+
+
+def stacked(reverse: Reverse, groups: Sequence[Sequence[Node]]) -> Iterator[Reading]:
+    """Yield several numbers, and their gradients, each as one array."""
+    pairs = (islice(computed(reverse, group), 2) for group in groups)
+    for some in zip(*pairs, strict=True):
+        how = (*some[0].how, "the array of {} and what stands beside it")
+        yield some[0]._replace(of=partial(_stacked, some), how=how)
+
+
+def _stacked(some: Sequence[Reading], point: Point, k: int) -> Array:
+    return np.array([one.of(point, k) for one in some])
 
 
 def taken(reverse: Reverse, nodes: Sequence[Node]) -> Iterator[Reading]:

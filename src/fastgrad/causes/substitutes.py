@@ -121,6 +121,8 @@ class Substitutes:
         code = of_factor(node, factor)
         if code == "reduction":
             bits -= 0.5
+        if code == "scale" and bits == _NAMED:  # a constant of some formula
+            code = "local_derivative"
         if code == "regularization":
             code, bits = (code, 0.0) if bits < _NAMED else ("scale", bits)
         return Edit(code, text, bits, times(factor), inserted=bits > 3)

@@ -95,15 +95,18 @@ class Variables(Substitutes):
             text = f"other elements of {self.name(node.inputs[0])} are due"
             text += f" in {self.name(node)}, or in another order"
         whole = node.op == "take" or all(a.size == due.size for a, due in pairs)
+        code = "layout" if whole else "geometry"
+        if all(_is_masked(a, due) for a, due in pairs):
+            code, text = "mask", f"some elements of {self.name(node)} are to be zero"
 
         def new(n: Node, v: Any, p: Point, k: int) -> Any:
             return (v[0] if moving else own(n, v)).ravel()[found[k]]
 
-        yield Edit("layout" if whole else "geometry", text, 6.0, new, given=True)
+        yield Edit(code, text, 6.0, new, given=True)
 
     def written(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
         """Yield what is to be written where an operation of the loss reads it."""
-        node, old = turns[0], view.before(turns)
+        node, old, values = turns[0], view.before(turns), view.point.values
         moved = [*_moved_from(node)] if len(turns) == 1 else []
         reverse = self.readings.point.reverse
         for to in (group[0] for group in reverse.groups if group[0].op in _MOVING):
@@ -113,7 +116,10 @@ class Variables(Substitutes):
                 if sizes == (node.size, x.size) and view.gives(turns, new, old):
                     where = f"where the loss reads `{to.source.code}`"
                     text = f"{self.name(x)} is to be written {where}"
-                    yield Edit("layout", text, 6.0, new)
+                    due = new(node, [], view.point, 0)
+                    once = _is_overwritten(values[x], view.old(node), due)
+                    code = "duplicate_index" if once else "layout"
+                    yield Edit(code, text, 6.0, new)
 
 
 def _way(a: Array, b: Array) -> Callable[[Array], Array] | None:
@@ -164,6 +170,18 @@ def _places(a: Array, due: Array) -> Array | None:
     places = order[near]
     alike = np.unique(flat).size > 2 and np.abs(flat[places] - due) <= _LEAST * size
     return np.asarray(places) if np.all(alike) else None
+
+
+def _is_masked(a: Array, due: Array) -> bool:
+    """Whether an array is due, but for elements that are zero."""
+    return a.size == due.size and same(due, np.where(due == 0, 0, a.reshape(due.shape)))
+
+
+def _is_overwritten(written: Array, given: Array, due: Array) -> bool:
+    """Whether of elements that are to be added in one place one is given, there."""
+    shared = np.count_nonzero(due) < np.count_nonzero(written)
+    there = np.array_equal(given != 0, due != 0)
+    return bool(shared and there and np.isin(given[given != 0], written).all())
 
 
 def _moved_from(node: Node) -> Iterator[Node]:

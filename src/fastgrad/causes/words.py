@@ -7,7 +7,7 @@ import numpy as np
 from fastgrad.causes.counts import told
 from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.patterns import is_statistic
-from fastgrad.causes.reverse import Reverse, stretched
+from fastgrad.causes.reverse import Reverse, elementwise, stretched
 from fastgrad.causes.sites import Site
 from fastgrad.program import Node, Source
 
@@ -68,11 +68,11 @@ def factor_words(
     constant = _constant(node, i)
     for power, how in ((-1, "left out"), (1, "applied twice")):
         if constant and abs(kept * constant**-power - 1) < 1e-7:
-            return _of_constant(evidence, node, constant, how)
+            return _of_constant(reverse, node, constant, how)
     if abs(kept - 2) < 1e-6 or abs(kept - 0.5) < 1e-6:
         if node.op == "square":
             how, odd = ("doubled", 0.8) if kept > 1 else ("left out", 2.0)
-            return "local_derivative", f"the factor 2 of {{op}} is {how}", odd
+            return "scale", f"the factor 2 of {{op}} is {how}", odd
         if kept > 1 and several:
             text = f"the gradient that {{op}} sends to {what} is added twice"
             return "accumulation", text, 1.0
@@ -115,15 +115,14 @@ def _sends(reverse: Reverse, node: Node, i: int) -> bool:
 
 
 def _of_constant(
-    evidence: Evidence, node: Node, c: float, how: str
+    reverse: Reverse, node: Node, c: float, how: str
 ) -> tuple[str, str, float]:
     if node.label.endswith("mean"):
         what = "the average" if how == "left out" else "the division by the count"
         return "scale", f"{what} of {{op}} ({1 / c:.6g}) is {how}", 0.8
-    # The whole gradient times a number is a scale; so is a count in a part of it.
-    counts = {n for n in evidence.counts if n == round(n) and n > 1}
-    is_count = any(abs(abs(c) * k - 1) < 1e-9 for k in counts)
-    code = "scale" if node.value.ndim == 0 or is_count else "local_derivative"
+    users = [user for user, _ in reverse.users.get(node, ())]
+    inner = any(len(user.inputs) == 1 and elementwise(user) for user in users)
+    code = "local_derivative" if inner else "scale"
     return code, f"the constant {c:.6g} of {{op}} is {how}", 1.0
 
 
