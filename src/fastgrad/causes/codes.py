@@ -135,11 +135,8 @@ def of_other(
         return "stale"
     if whole is None and _is_masked(reading.node, x):
         return "mask"
-    if whole is not None and not known.is_forward(whole):
-        if _is_term_of(x, whole) or _is_term_of(whole, x):
-            return "accumulation"
-        if known.is_gradient(whole) and known.is_gradient(x):
-            return "local_derivative" if _comes_from(whole, x) else "layout"
+    if whole is not None and known.is_gradient(whole) and known.is_gradient(x):
+        return _of_gradients(x, whole)
     if _is_norm(whole) and x.size == 1:
         return "clipped"
     again = whole is None or whole.source.site == x.source.site
@@ -181,6 +178,13 @@ def _of_part(a: Array, due: Array) -> str | None:
     return "partial"
 
 
+def _of_gradients(x: Node, due: Node) -> str:
+    """The code where a gradient is read for another one."""
+    if x in _terms(due) or due in _terms(x):
+        return "accumulation"
+    return "local_derivative" if _comes_from(due, x) else "layout"
+
+
 def _terms(node: Node) -> set[Node]:
     """What a sum is the sum of."""
     found, stack = set[Node](), [node]
@@ -190,11 +194,6 @@ def _terms(node: Node) -> set[Node]:
             found.update(here.inputs)
             stack += here.inputs
     return found
-
-
-def _is_term_of(x: Node, total: Node) -> bool:
-    """Whether a sum has a term that is equal to a value."""
-    return any(y.shape == x.shape and same(y.value, x.value) for y in _terms(total))
 
 
 def _is_step(value: Array) -> bool:

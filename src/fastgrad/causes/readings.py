@@ -231,14 +231,31 @@ def computed(reverse: Reverse, nodes: Sequence[Node]) -> Iterator[Reading]:
 
 
 def side_by_side(groups: Sequence[list[Node]]) -> Iterator[list[list[Node]]]:
-    """Yield numbers computed one after another, which may be one array elsewhere."""
+    """Yield numbers that one line, or lines in a row, compute in one way.
+
+    They may be one array elsewhere.
+    """
     alike: dict[Any, list[list[Node]]] = defaultdict(list)
-    for group in sorted(groups, key=lambda group: group[0].source.line):
+    for group in groups:
         if not group[0].ndim:
-            alike[group[0].op, len(group)].append(group)
-    for some in alike.values():
-        for n in range(2, _BESIDE + 1):
-            yield from (some[k : k + n] for k in range(len(some) - n + 1))
+            alike[group[0].op, len(group), group[0].source.line].append(group)
+    for op, turns, line in list(alike):
+        rows = _as_many(alike, op, turns, line)
+        within = len(_as_many(alike, op, turns, line - 1)) > len(rows)
+        columns = [] if within else map(list, zip(*rows, strict=True))
+        for run in (rows[0], *columns):
+            if 1 < len(run) <= _BESIDE:
+                yield run
+
+
+def _as_many(alike: Any, op: str, turns: int, line: int) -> list[Any]:
+    """Those of lines in a row on which there are as many of a kind."""
+    rows = [alike.get((op, turns, line), [])]
+    while len(after := alike.get((op, turns, line + len(rows)), [])) == len(rows[0]):
+        if not after:
+            break
+        rows.append(after)
+    return rows
 
 
 def stacked(reverse: Reverse, groups: Sequence[Sequence[Node]]) -> Iterator[Reading]:

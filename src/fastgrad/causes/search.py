@@ -7,6 +7,7 @@ what passes is propagated and compared with the error block by block.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import reduce
+from itertools import chain
 from operator import or_
 from typing import Any
 
@@ -18,6 +19,7 @@ from fastgrad.causes.compounds import compounds
 from fastgrad.causes.edits import LEVELS
 from fastgrad.causes.evidence import Array, Evidence, Guess, explained
 from fastgrad.causes.probes import NOBODYS, Probes, View
+from fastgrad.causes.readings import side_by_side
 from fastgrad.causes.reverse import Extra, Reverse
 from fastgrad.causes.sites import Edit, Site, independent, sites
 from fastgrad.causes.words import factor_words, part_words
@@ -79,7 +81,7 @@ class Search:
         """Look for the plainer kinds of edits everywhere, before the odder ones."""
         self.probes = Probes(self.evidence, self.reverse, sets)
         for level in range(self.levels):
-            for group in self._groups():
+            for group in self._groups(level):
                 reach = self._reach(group)
                 if reach & self.wrong and reach & wrong == wrong:
                     for site in sites(self.reverse, group):
@@ -89,9 +91,12 @@ class Search:
             if self._explained() and self.only is None:
                 return
 
-    def _groups(self) -> Iterator[list[Node]]:
+    def _groups(self, level: int) -> Iterator[list[Node]]:
         """Operations to look at, nearest to the loss first."""
-        for group in [*self.reverse.helpers, *reversed(self.reverse.groups)]:
+        groups = [*self.reverse.helpers, *reversed(self.reverse.groups)]
+        if not level:  # numbers for which the user has an array
+            groups += map(list, map(chain.from_iterable, side_by_side(groups)))
+        for group in groups:
             numbers = map(self.reverse.number.__getitem__, group)
             if self.only is not None:
                 self._wanted = set().union(*(self.only.get(k, ()) for k in numbers))
@@ -129,7 +134,7 @@ class Search:
     def _fed(self) -> None:
         """Plainer edits in all turns that feed each other: no projection tells."""
         for level in range(1, self.levels - 1):
-            for group in self._groups():
+            for group in self._groups(level):
                 if self._explained():
                     return
                 whole = self._reach(group) & self.wrong == self.wrong
