@@ -70,21 +70,7 @@ def test_rows_taken_twice_and_overwritten_in_all_that_reads_them():
     assert top(loss, params, grads).code == "duplicate_index"
 
 
-def test_a_factor_that_moves_with_the_parameters_is_no_coefficient():
-    params = {"r": RNG.normal(size=5), "k": np.array(0.8)}
-
-    def loss(p):
-        return np.sum(np.sin(p["r"])) + 0.5 * p["k"] * np.sum(p["r"] ** 2)
-
-    def grads(p):
-        r = np.cos(p["r"]) + 0.5 * p["k"] * p["r"]
-        return {"r": r, "k": np.array(0.5 * np.sum(p["r"] ** 2))}
-
-    cause = top(loss, params, grads)
-    assert cause.code != "regularization" or "0.4 * theta" not in cause.message
-
-
-@pytest.mark.parametrize("factor", [0.5, 2.0])
+@pytest.mark.parametrize("factor", [0.5, 3.0])
 def test_numbers_of_the_loss_are_one_array_of_the_gradient(factor):
     """A spring in the plane, by its coordinates; the gradient by vectors."""
     params = {"q": np.array([1.0, 0.4]), "v": np.array([0.2, -0.5])}

@@ -189,8 +189,7 @@ def _penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
         error = 1e-9 if evidence.exact else 1e-5
         bits += 0 if evidence.counts.is_written(c[0], error) else _UNWRITTEN
         made, undo = block.right + sum(parts), f"`grads {sum_}`; {_COMPARE}"
-        key = names, sign, *(f"{ci:.4g}" for ci in c)
-        yield Edit("regularization", text, made, undo, bits, key)
+        yield Edit("regularization", text, made, undo, bits, (names, sign))
 
 
 def known_penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
