@@ -96,7 +96,7 @@ class Variables(Substitutes):
             text += f" in {self.name(node)}, or in another order"
         whole = node.op == "take" or all(a.size == due.size for a, due in pairs)
         code = "layout" if whole else "geometry"
-        if all(_is_masked(a, due) for a, due in pairs):
+        if all(_is_masked(view.old(n), targets[n][1]) for n in turns):
             code, text = "mask", f"some elements of {self.name(node)} are to be zero"
 
         def new(n: Node, v: Any, p: Point, k: int) -> Any:
@@ -172,9 +172,9 @@ def _places(a: Array, due: Array) -> Array | None:
     return np.asarray(places) if np.all(alike) else None
 
 
-def _is_masked(a: Array, due: Array) -> bool:
-    """Whether an array is due, but for elements that are zero."""
-    return a.size == due.size and same(due, np.where(due == 0, 0, a.reshape(due.shape)))
+def _is_masked(given: Array, due: Array) -> bool:
+    """Whether an array is what is due, but for elements that are to be zero."""
+    return bool(np.any(due)) and same(given * (due != 0), due)
 
 
 def _is_overwritten(written: Array, given: Array, due: Array) -> bool:
