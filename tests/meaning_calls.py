@@ -225,6 +225,15 @@ def drawn_by(seeded):
         **dict.fromkeys(("exponential", "rayleigh"), stretched),
         "uniform": [(lambda f, a, b: f(seeded(4), a, np.exp(b) + 9), (3,), (2, 3))],
         "gamma": [(lambda f, a: f(seeded(4), 2.0, np.exp(a)), (3,))],
+        "choice": [
+            (lambda f, a: f(seeded(4), a, 6), (4,)),
+            (lambda f, a: f(seeded(4), a, (2, 2), False), (4,)),
+            (lambda f, a: f(seeded(4), a, p=[0.1, 0.2, 0.3, 0.4]), (4,)),
+        ],
+        "permutation": [
+            (lambda f, a: f(seeded(4), a), (4,)),
+            (lambda f, a: f(seeded(4), a), (4, 3)),
+        ],
         "multivariate_normal": [
             (lambda f, a: f(seeded(4), a, np.eye(2) + 0.3, size=3), (2,))
         ],
@@ -245,6 +254,12 @@ CALLS = {
     "random.Random.normalvariate": [
         (lambda f, a, b: f(random.Random(4), a, np.exp(b)), (), ())
     ],
+    "random.Random.choice": [(lambda f, a: f(random.Random(4), list(a)), (4,))],
+    "random.Random.choices": [
+        (lambda f, a: f(random.Random(4), list(a), k=6), (4,)),
+        (lambda f, a: f(random.Random(4), list(a), [1, 2, 3, 4], k=5), (4,)),
+    ],
+    "random.Random.sample": [(lambda f, a: f(random.Random(4), list(a), 3), (4,))],
     "random.Random.uniform": [(lambda f, a, b: f(random.Random(4), a, b), (), ())],
     "random.Random.expovariate": [(lambda f, a: f(random.Random(4), np.exp(a)), ())],
     "numpy.full": [(lambda f, a: f((2, 3), a), ()), (lambda f, a: f((2, 3), a), (3,))],

@@ -996,6 +996,15 @@ def random_place_and_scale(w):
 
 
 @case
+def picked_at_random(w):
+    generator, own = np.random.default_rng(6), random.Random(6)
+    residuals = generator.choice(np.sin(w), size=(4, 3)) * generator.permutation(w)
+    columns = generator.choice(np.outer(w, w), 2, axis=1, shuffle=False)
+    picked = own.sample(list(w), 2) + own.choices([w[0], w[2]], [1, 3], k=2)
+    return np.sum(residuals**2) + columns.sum() * own.choice(picked) + np.prod(picked)
+
+
+@case
 def found_by_a_solver(w):
     found = optimize.root_scalar(
         lambda x: x**3 + np.exp(w[0]) * x - w[2], bracket=[-5, 5], xtol=1e-15

@@ -1,6 +1,6 @@
-"""Random numbers whose place or scale is traced: standard draws, moved and stretched.
+"""Random numbers whose place or scale is traced, and traced elements picked at random.
 
-The draws themselves are the generator's, which goes on as it would have.
+Standard draws are moved and stretched, and places are drawn in place of elements.
 """
 
 from __future__ import annotations
@@ -106,3 +106,41 @@ def between(self, a, b):
 @means("random.Random.expovariate")
 def expovariate(self, lambd=1.0):
     return self.expovariate(1.0) / lambd
+
+
+# ---- elements picked at random -------------------------------------------------------
+
+
+@_by_numpy("choice")
+def choice(self, a, size=None, replace=True, p=None, axis: int = 0, shuffle=True):
+    if is_traced(p) or not np.ndim(a):
+        return NotImplemented
+    options = {} if shuffle is True else {"shuffle": shuffle}
+    picked = self.choice(np.shape(a)[axis], size, replace, p, **options)
+    return np.take(asarray(a), picked, axis)
+
+
+@_by_numpy("permutation")
+def permutation(self, x, axis: int = 0):
+    if not np.ndim(x):
+        return NotImplemented
+    return np.take(asarray(x), self.permutation(np.shape(x)[axis]), axis)
+
+
+@means("random.Random.choice")
+def one_of(self, seq):
+    return seq[self.choice(range(len(seq)))]
+
+
+@means("random.Random.choices")
+def some_of(self, population, weights=None, *, cum_weights=None, k=1):
+    if is_traced(weights) or is_traced(cum_weights):
+        return NotImplemented
+    numbers = range(len(population))
+    picked = self.choices(numbers, weights, cum_weights=cum_weights, k=k)
+    return [population[i] for i in picked]
+
+
+@means("random.Random.sample")
+def sample(self, population, k):
+    return [population[i] for i in self.sample(range(len(population)), k)]
