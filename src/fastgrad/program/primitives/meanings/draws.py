@@ -6,16 +6,17 @@ Standard draws are moved and stretched, and places are drawn in place of element
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
 from fastgrad.program.primitives.meanings.arrays import asarray, is_traced
-from fastgrad.program.primitives.meanings.registry import means
+from fastgrad.program.primitives.meanings.registry import Meaning, means
 
 _NUMPYS = ("numpy.random.Generator", "numpy.random.RandomState")
 
 
-def _by_numpy(name):
+def _by_numpy(name: str) -> Callable[[Meaning], Meaning]:
     return means(*(f"{generator}.{name}" for generator in _NUMPYS))
 
 
