@@ -124,3 +124,34 @@ def test_two_samples_are_enough_for_batches():
     report = fg.check_variations(losses, X, slopes, (np.arange(8.0).reshape(2, 4),))
     names = {variation.name for variation in report.variations}
     assert names >= {"a batch of 1", "a batch of 3", "samples reordered"}
+
+
+@pytest.mark.parametrize("given", [-0.5, 0.25, 1.0])
+def test_kinks_are_no_part_of_the_relative_error(given):
+    """It is that of the entries with a slope: 0.02 of 2.02, to the other two."""
+
+    def loss(p):
+        return abs(p[0]) + p[1] ** 2 / 2 + p[2]
+
+    report = fg.check_gradient(loss, np.array([0.0, 1.0, 0.0]), [given, 1.02, 1.0])
+    off = 0.02 / (np.hypot(1.02, 1.0) + np.hypot(1.0, 1.0))
+    assert report.relative_error == pytest.approx(off, rel=1e-6)
+    assert [entry.index for entry in report.wrong] == [(1,)]
+
+
+def test_monitors_take_their_share_again_and_again(monkeypatch):
+    """Of a tenth of the time, as much as a check takes every tenth second."""
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monitor = fg.GradientMonitor(lambda w: np.sum(w**4), share=0.1)
+    check = monitor._check
+
+    def checked(*args, **options):
+        now[0] += 1.0
+        return check(*args, **options)
+
+    monitor._check = checked
+    for _ in range(200):
+        monitor.step(X, 4 * X**3)
+        now[0] += 1.0
+    assert 15 <= len(monitor.checked) <= 25
