@@ -120,3 +120,43 @@ def test_only_what_makes_the_loss_run_longer_is_made_smaller():
     assert set(changed) == {root.__code__}
     assert changed[root.__code__]["tolerance"] < 1e-5
     assert "start" not in changed[root.__code__]
+
+
+def shifted(p, tolerance):
+    """The square, and an error with the fourth root of the tolerance: slow, and even."""
+    left, error = 1.0, tolerance**0.25
+    while left > tolerance:
+        left *= 0.5 ** (1 / p)
+    return p * p + 0.1 * error * p
+
+
+@pytest.mark.parametrize("tolerance", [0.05, 2e-9])
+def test_slopes_that_come_closer_slowly_agree(tolerance):
+    """Those of the loss are off evenly: nothing else tells, and no jump excuses more."""
+    p = np.array([0.7, 1.3, 1.1])
+
+    def loss(p):
+        return float(sum(shifted(x, tolerance) for x in p))
+
+    seen = [
+        fg.check_gradient(loss, p, factor * p, engine="python").verdict
+        for factor in (2.0, 2.1, 1.95, 2.6)
+    ]
+    assert seen == ["undecided", "wrong", "wrong", "wrong"]
+
+
+def test_of_a_wrong_gradient_a_few_entries_are_looked_at():
+    """However many there are: the loss runs longer with tighter tolerances."""
+    calls = []
+    for size in (50, 200):
+        p = np.linspace(0.5, 1.5, size)
+        count = 0
+
+        def loss(p, tolerance=1e-3):
+            nonlocal count
+            count += tolerance < 1e-3
+            return float(shifted(p.mean(), tolerance) * p.size)
+
+        assert fg.check_gradient(loss, p, 2.6 * p, engine="python").verdict == "wrong"
+        calls.append(count)
+    assert 0 < calls[0] <= calls[1] < calls[0] + 10
