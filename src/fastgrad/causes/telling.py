@@ -76,6 +76,8 @@ def _line(node: Node | None) -> str | None:
 def _is_rounded(block: Block) -> bool:
     """Whether a block is right to as many digits as differences or float32 have."""
     off, size = np.abs(block.off[block.wrong]), np.abs(block.right[block.wrong])
+    if not off.any():  # at kinks: the mean of two slopes, and wrong all the same
+        return False
     of_each = bool((off <= _FEW_DIGITS * size).all())
     largest = float(np.max(size)) or 1.0  # squares must neither vanish nor overflow
     with np.errstate(over="ignore"):
