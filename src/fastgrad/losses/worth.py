@@ -18,10 +18,10 @@ from fastgrad.program import Graph, call_of, leave_calls, seen_by, topological
 _OTHERS = 30
 #: Calls of the function by which a program is proved, and by which it is checked.
 _OWN = 10.0
-#: Seconds that a whole check may lose with a program.
-_TRIFLE = 3e-3
+#: Seconds that a whole check may lose with a program, which tells more.
+_TRIFLE = 1e-2
 #: Seconds that may be lost with a trace, or a share of what its program can save.
-_UNKNOWN, _SHARE = 2e-3, 0.2
+_UNKNOWN, _SHARE = 5e-3, 0.2
 #: Seconds that packing and comparing takes: a program, and each operation.
 _PROGRAM, _MAKING = 1e-3, 10e-6
 #: Seconds of an operation of a bundle of few entries, and of a multiply-add, at most.
