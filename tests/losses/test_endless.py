@@ -16,6 +16,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr(endless, "_PATIENCE", 0.02)
     monkeypatch.setattr(endless, "_AGAIN", 0.004)
     monkeypatch.setattr(endless, "_LONGER", 100.0)
+    monkeypatch.setattr("fastgrad.losses.worth._UNKNOWN", 0.1)  # traces do not end
 
 
 NEAR = 2.50001
