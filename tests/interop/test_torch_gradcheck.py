@@ -230,7 +230,7 @@ def test_the_message_names_the_cause():
         GradcheckError, match="Jacobian mismatch for output 0"
     ) as caught:
         gradcheck(Cube.apply, x)
-    assert "the factor 2 of torch.pow" in str(caught.value)
+    assert "`grads * 1.5` matches, a factor of 2/3 in input 0" in str(caught.value)
     assert "return x**3" in str(caught.value)
     assert gradcheck(Cube.apply, x, raise_exception=False) is False
     assert gradcheck(Cube.apply, x, rtol=0.5) is True
