@@ -8,7 +8,7 @@ from test_arguments import CALLS
 
 CLAIM = "calls of every public function: memory does not grow"
 CASES, SHORT = len(CALLS), 3
-SECONDS, ROUNDS = 2.0, 4
+SECONDS, ROUNDS = 2.0, 8
 
 
 def resident():

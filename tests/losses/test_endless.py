@@ -1,5 +1,6 @@
 """Losses that do not end away from theta: a verdict, and never a hang."""
 
+import _thread
 import ctypes
 import threading
 
@@ -107,6 +108,16 @@ def test_slow_calls_that_end_are_left_alone(monkeypatch):
         assert losses.at_entries(np.zeros(30, int), np.full(30, 3.0))[0].tolist() == (
             [2.0] * 30
         )
+
+
+def test_many_short_checks_leave_few_threads(monkeypatch):
+    """What looks after a call ends soon after it."""
+    monkeypatch.setattr(endless, "_PATIENCE", 60.0)
+    before, x = _thread._count(), np.ones(1)
+    for _ in range(300):
+        with make_losses(lambda p: p[0], x, engine="python") as losses:
+            losses.at_entries(np.zeros(1, int), np.full(1, 2.0))
+    assert _thread._count() - before < 100
 
 
 def test_what_is_raised_when_the_call_has_just_ended():

@@ -21,6 +21,7 @@ _PATIENCE = 10.0  # seconds
 _AGAIN = 0.2  # seconds, once there was such a call
 _LONGER = 1000.0  # times what a call takes at theta
 _LOOKS = 8  # within the patience
+_SOON = 0.01  # seconds: many short checks are not to leave many threads behind
 
 
 class Endless(ArithmeticError):
@@ -85,17 +86,18 @@ class Watch:
             pass
 
     def _look(self) -> None:
-        """Look until nothing is called."""
+        """Look until nothing is called: soon at first, then ever more seldom."""
         raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-        seen, since = (0, 0), time.process_time()
+        seen, since, pause = (0, 0), time.process_time(), _SOON
         while True:
-            time.sleep(self._patience / _LOOKS)
+            time.sleep(min(pause, self._patience / _LOOKS))
+            pause *= 2
             with self._lock:
-                now, state = time.process_time(), (self._calls, self._progress.done)
-                if self._caller is None and state == seen:
+                if self._caller is None:
                     self._looking = False
                     return
-                if self._caller is None or state != seen:
+                now, state = time.process_time(), (self._calls, self._progress.done)
+                if state != seen:
                     seen, since = state, now
                 elif now - since >= max(self._patience, self._longest):
                     self._ended, self._patience = self._progress.done, _AGAIN

@@ -40,6 +40,7 @@ from fastgrad.program.sources import (
     calling_line,
     current_trace,
     defining_line,
+    is_internal,
     spoken,
 )
 from fastgrad.program.terms import terms_of_gradient
@@ -87,6 +88,7 @@ __all__ = [
     "first_other_operation",
     "gradients",
     "handed_on",
+    "is_internal",
     "leave_calls",
     "leaves",
     "meaning_of",

@@ -6,7 +6,9 @@ import weakref
 import numpy as np
 import pytest
 
+import fastgrad as fg
 from fastgrad.checking.judgement.turns import TooManyTurnsError, count_turns
+from fastgrad.program import is_internal
 
 
 def while_true(n):
@@ -146,3 +148,15 @@ def test_arrays_of_what_was_counted_are_let_go():
         assert [one() for one in made] == [None, None]
     finally:
         gc.enable()
+
+
+def test_a_check_within_a_loss_is_no_solver():
+    """Its own loops are not counted; those of the loss are."""
+
+    def loss(n):
+        fg.check_gradient(lambda v: np.sum(v**2), np.ones(2), 2 * np.ones(2))
+        while_true(n)
+
+    files = {loop.file for loop in count_turns(loss, 5)}
+    assert __file__ in files
+    assert not any(map(is_internal, files))

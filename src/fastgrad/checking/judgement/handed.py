@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
+from fastgrad.program import is_internal
+
 # Numbers by the functions that are handed them, and the names of these arguments.
 Handed = dict[CodeType, dict[str, float]]
 
@@ -20,6 +22,8 @@ def seen() -> Iterator[Handed]:
 
     def note(frame: FrameType, event: str, _: Any) -> None:
         code, own = frame.f_code, frame.f_locals
+        if is_internal(code.co_filename):
+            return
         numbers = handed.setdefault(code, {})
         for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
             value = own.get(name)
