@@ -3,6 +3,7 @@
 The tolerance of a solver is one of these, be it the default of a library.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,9 +29,8 @@ def seen() -> Iterator[Handed]:
         for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
             value = own.get(name)
             if isinstance(value, float):
-                numbers[name] = value if numbers.get(name, value) == value else nan
+                numbers[name] = value if numbers.get(name, value) == value else math.nan
 
-    nan = float("nan")
     with _tracing(note):
         yield handed
 
