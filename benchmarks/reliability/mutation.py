@@ -7,9 +7,9 @@
 `record` runs the tests once and writes down which of them executes which line, and how
 long each takes (`pip install coverage`). A mutant, one change of `changes.py`, is then
 made in a fork of a process that has collected all tests: functions get the mutated code
-and the tests that execute its line are run, those of its room and the fastest first,
-until one fails. A fork
-that hangs or crashes has caught it, too. What survives is printed.
+and tests that execute its line are run until one fails: those of the file named after
+the module, then one case of each test function, the fastest first, then a second one. A
+fork that hangs or crashes has caught it, too. What survives is printed.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import random
 import resource
 import signal
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -53,8 +53,8 @@ ROOMS = (
     "initializers",
     "signal",
 )
-#: Seconds of tests for a mutant, those left aside are the slowest; bytes of a fork.
-PATIENCE, MEMORY = 60.0, 12 << 30
+#: Seconds of tests for a mutant; bytes of a fork.
+PATIENCE, MEMORY = 20.0, 12 << 30
 #: Seconds of the slowest test, recorded or not; tests recorded by one fork.
 SLOWEST, AT_ONCE = 2.0, 200
 #: The status of a fork whose mutant is none.
@@ -95,7 +95,9 @@ def collected(tests: list[str], job: Callable[[list[pytest.Item]], None]) -> Non
 
 def passes(item: pytest.Item, following: pytest.Item | None, seconds: float) -> bool:
     """Run one test; the process ends if it takes much longer than it did."""
-    signal.setitimer(signal.ITIMER_REAL, 10 + 20 * seconds)
+    longest = 10 + 20 * seconds
+    signal.setitimer(signal.ITIMER_PROF, longest)
+    signal.setitimer(signal.ITIMER_REAL, 20 * longest)  # the machine may be busy
     reports = runtestprotocol(item, nextitem=following, log=False)
     return not any(report.failed for report in reports)
 
@@ -156,9 +158,9 @@ def run_all(items: list[pytest.Item], cover: Any) -> None:
         for item, following in zip(left, [*left[1:], None], strict=True):
             running.write_text(item.nodeid)
             cover.switch_context(item.nodeid)
-            start = time.perf_counter()
+            start = sum(os.times()[:4])  # of the processor, children's too
             good = passes(item, following, SLOWEST)
-            entries.append((item.nodeid, time.perf_counter() - start, good))
+            entries.append((item.nodeid, sum(os.times()[:4]) - start, good))
         cover.stop()
         cover.save()
         note(entries)
@@ -220,6 +222,26 @@ def pairs(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
             yield from pairs(one, other)
 
 
+def in_turns(names: list[str], module: str, seconds: dict[str, float]) -> list[str]:
+    """Return tests in the order to run them: a case of each function, the next one, ...
+
+    Cases of a function fail together; others may see what they do not.
+    """
+    turns: Counter[str] = Counter()
+    order = []
+    for name in sorted(names, key=seconds.__getitem__):
+        function = name.partition("[")[0]
+        mirroring = mirrors(name, module)
+        order.append((not mirroring, turns[function], seconds[name], name))
+        turns[function] += 1
+    return [name for *_, name in sorted(order)]
+
+
+def mirrors(test: str, module: str) -> bool:
+    """Whether a test is in the file named after a module."""
+    return test.partition("::")[0].endswith(f"/test_{module}.py")
+
+
 class Mutants:
     """What to change in the functions of a module."""
 
@@ -257,11 +279,12 @@ def mutation(rooms: list[str], options: argparse.Namespace):
             """Tests that run what is changed; None if importing alone does."""
             found = lines.get(str(mutants.path), {})
             names = found.get(change.line) or found.get(change.statement.lineno, [])
+            if not names:  # run while it traces by itself
+                names = [n for n in seconds if mirrors(n, mutants.path.stem)]
             if names == [""]:
                 return None
             known = [name for name in names if name in seconds and name in by_name]
-            own = f"tests/{mutants.path.relative_to(SOURCE).parent}/"
-            return sorted(known, key=lambda x: (not x.startswith(own), seconds[x]))
+            return in_turns(known, mutants.path.stem, seconds)
 
         def shown(mutants: Mutants, change: Change) -> str:
             return f"{mutants.path.relative_to(SOURCE)}:{change}"

@@ -215,3 +215,9 @@ def test_a_slow_check_says_so(monkeypatch, capsys):
     for option in ("`coverage=100`", "`workers=`", "does not compute its gradient"):
         assert option in err
     assert any("returns both" in note for note in report.notes)
+
+
+def test_the_worst_entries_come_first():
+    w, off = np.arange(1.0, 5.0), np.array([0.1, 3.0, np.nan, -1.0])
+    report = fg.check_gradient(lambda w: np.sum(w**2), w, 2 * w + off)
+    assert [entry.index for entry in report.wrong] == [(2,), (1,), (3,), (0,)]

@@ -332,6 +332,10 @@ def test_a_failed_batch_updates_nothing():
     for training in (True, False):
         with pytest.raises(ValueError, match="`x` must have 3 channels along axis 1"):
             bn(np.ones((5, 2)), training=training)
+    bn.gamma = np.ones(1)  # which would go with any number of channels
+    for training in (True, False):
+        with pytest.raises(ValueError, match=r"`gamma` must have shape \(3,\)"):
+            bn(np.arange(15.0).reshape(5, 3), training=training)
     assert bn.num_batches == 0
     assert not bn.running_mean.any()
 
@@ -351,6 +355,7 @@ def test_backward_needs_a_batch_and_its_shape():
     ("keywords", "message"),
     [
         ({"num_features": 0}, "`num_features` must be positive, got 0"),
+        ({"num_features": 2**50}, "`num_features` must be as many as memory has room"),
         ({"num_features": 1, "momentum": 2.0}, "`momentum` must be from 0 to 1"),
         ({"num_features": 1, "convention": "jax"}, '`convention` must be "torch" or'),
         (

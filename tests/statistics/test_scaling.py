@@ -709,8 +709,11 @@ def test_drift_is_seen_and_its_absence_too(rng):
 def test_all_nan_columns_warn_and_stay_nan():
     x = np.array([[1.0, np.nan], [2.0, np.nan]])
     scaler = fg.StandardScaler()
-    with pytest.warns(RuntimeWarning, match=r"Column\(s\) 1 of `X` are all NaN"):
+    with pytest.warns(
+        RuntimeWarning, match=r"Column\(s\) 1 of `X` are all NaN"
+    ) as told:
         scaler.fit(x)
+    assert told[0].filename == __file__
     np.testing.assert_array_equal(scaler.mean_, [1.5, np.nan])
     np.testing.assert_array_equal(scaler.n_samples_seen_, [2, 0])
     np.testing.assert_array_equal(scaler.transform(x)[:, 1], [np.nan, np.nan])
@@ -845,6 +848,9 @@ def test_sparse_statistics_are_exact(rng):
     x = sparse.csc_array([[np.nan], [3.0], [np.nan], [0.0]])
     scaler = fg.StandardScaler(with_mean=False).fit(x)
     assert (scaler.mean_[0], scaler.var_[0]) == (1.5, 2.25)
+    x = sparse.csc_array([[np.nan], [3.0]])
+    scaler = fg.StandardScaler(with_mean=False).fit(x, sample_weight=[1.0, 2.0])
+    assert (scaler.mean_[0], scaler.var_[0]) == (3.0, 0.0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
@@ -885,6 +891,11 @@ def test_notebooks_show_what_scikit_learn_shows():
 
     assert "StandardScaler" in fg.StandardScaler()._repr_html_()
     assert "StandardScaler" in make_pipeline(fg.StandardScaler())._repr_html_()
+
+
+def test_outputs_that_there_are_none_of_are_refused():
+    with pytest.raises(ValueError, match="'pandas', 'polars' or None, got 'excel'"):
+        fg.StandardScaler().set_output(transform="excel")
 
 
 def test_not_fitted():
@@ -1004,6 +1015,8 @@ def test_only_a_scaler_can_be_merged():
         scaler.merge(3)
     with pytest.raises(ValueError, match="not fitted"):
         scaler.merge(fg.StandardScaler())
+    with pytest.raises(ValueError, match="not fitted"):
+        fg.StandardScaler().merge(scaler)
 
 
 @pytest.mark.parametrize("axis", [0, (0, 2), 1])

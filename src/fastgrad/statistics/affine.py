@@ -61,7 +61,7 @@ def target_for(x: NDArray[Any], out: Any, in_place: bool) -> NDArray[Any]:
     dtype = result_dtype(x.dtype)
     if out is None:
         fits = in_place and x.dtype == dtype and x.flags.writeable
-        return x if fits else np.empty_like(x, dtype=dtype, subok=False)
+        return x if fits else np.empty_like(x, dtype=dtype)
     if not isinstance(out, np.ndarray) or out.shape != x.shape or out.dtype != dtype:
         raise ValueError(
             f"`out` must be an array of shape {x.shape} and dtype {dtype}, got shape "

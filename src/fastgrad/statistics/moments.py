@@ -198,9 +198,7 @@ class Moments:
         with np.errstate(all="ignore"):
             weight = rows[WEIGHT]
             freedom = weight - ddof
-            scaled = np.where(
-                freedom > 0, (rows[SQUARES] + rows[SQUARES_LO]) / freedom, np.nan
-            )
+            scaled = np.where(freedom > 0, rows[SQUARES] / freedom, np.nan)
             back = -rows[EXPONENT].astype(np.int32)
             mean = np.where(weight > 0, np.ldexp(rows[MEAN], back), np.nan)
             values = {

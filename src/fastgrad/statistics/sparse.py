@@ -77,7 +77,7 @@ def state_of_sparse(x: Any, weights: Array | None) -> Array:
     exponent = _exponents(np.abs(data), column, columns)
     data = np.ldexp(data, exponent[column])
     count = np.count_nonzero(w) - by_column(lost > 0)
-    weight = np.where(count > 0, w.sum() - by_column(lost), 0.0)
+    weight = w.sum() - by_column(lost)
     full = by_column(own > 0) == count
     zeros = np.where(full, 0.0, weight - by_column(own))
     share = np.where(count > 0, weight, 1.0)
