@@ -224,17 +224,3 @@ def test_wrong_derivatives_of_running_sums_are_named(rule):
     x = STEPS["f"]
     grads = {"f": rule(2 * CURVE * np.cumsum(x, axis=1))}
     assert "accumulation" in named(loss, STEPS, grads)[0]
-
-
-GROUP = RNG.integers(5, size=20)
-
-
-def test_rows_taken_as_sorted_are_named():
-    weights, params = RNG.normal(size=20), {"u": RNG.normal(size=5)}
-
-    def loss(p):
-        return np.sum(weights * np.sin(p["u"][GROUP]))
-
-    grads = {"u": np.zeros(5)}
-    np.add.at(grads["u"], np.sort(GROUP), weights * np.cos(params["u"][GROUP]))
-    assert named(loss, params, grads)[0] == {"layout"}

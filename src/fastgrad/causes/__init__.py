@@ -1,7 +1,7 @@
 """Why a gradient is wrong: causes, ranked, each with its evidence.
 
-- `naming`: the story. `measured`: what is given; `evidence`: it block by block, and
-  when a guess matches.
+- `naming`: the story. `evidence`: what is given, block by block, and when a guess
+  matches.
 - `blocks`: edits of whole blocks, which need no program: `numbers` and places;
   `counts` for what a factor may be.
 - `reverse`: the reverse pass over the program, and how it changes under an edit.
@@ -27,7 +27,7 @@ A cause is named when doing the mistake to the right gradient gives the gradient
 test, within the error bars, in whole blocks. Nothing that merely looks alike is named.
 """
 
-from fastgrad.causes.measured import Measured
+from fastgrad.causes.evidence import Measured
 from fastgrad.causes.naming import name_causes
 
 __all__ = ["Measured", "name_causes"]

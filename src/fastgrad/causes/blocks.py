@@ -9,7 +9,7 @@ from fastgrad.causes import numbers
 from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join, merge
-from fastgrad.causes.numbers import Edit, Kind
+from fastgrad.causes.numbers import Kind, Made
 
 _SOME = 64  # entries that are compared before all are
 _MANY = 2**15  # entries that say by what factor they are off
@@ -35,18 +35,19 @@ def _first(evidence: Evidence, b: int, block: Block, kind: Kind) -> Iterator[Gue
     """The first edit of a kind that fits."""
     if kind in _OF_ALL:
         block = block.everywhere
-    for code, text, made, undo, bits, key, factor in kind(evidence, block):
+    for made, one in kind(evidence, block):
         residual = float("nan") if made is None else block.residual(made)
         if residual is not None:
-            key = text if key is None else key
-            yield Guess(code, {b: residual}, text, undo, bits, key, factor=factor)
+            one.blocks[b] = residual
+            one.key = one.text if one.key is None else one.key
+            yield one
             return
 
 
 # ---- right numbers in the wrong places -----------------------------------------------
 
 
-def _misarranged(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _misarranged(evidence: Evidence, block: Block) -> Iterator[Made]:
     """The gradient as a whole transposed, moved, cut, summed."""
     if block.given.size < 3:
         return
@@ -60,7 +61,7 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Edit]:
         if _is_near(block, made.flat[at], np.unravel_index(at, block.given.shape)):
             undo = f"`{one.undo}`" if one.undo else "give each entry its own"
             text = f"the gradient is {one.how}".rstrip(",")
-            yield Edit(one.code, text, made, undo, -1.5)
+            yield made, Guess(one.code, {}, text, undo, -1.5)
         del made  # as large as the block
 
 
@@ -71,7 +72,7 @@ def _is_near(block: Block, made: Array, at: Any) -> bool:
     return bool(near[block.known[at]].all())
 
 
-def _of_another_block(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _of_another_block(evidence: Evidence, block: Block) -> Iterator[Made]:
     for source in evidence.blocks:
         right = source.everywhere.right
         if source.name == block.name or right.size != block.given.size:
@@ -80,30 +81,30 @@ def _of_another_block(evidence: Evidence, block: Block) -> Iterator[Edit]:
             text = f"{block.name} holds the gradient of {source.name}"
             made = turned.reshape(block.given.shape)
             undo = "return each gradient under its own name"
-            yield Edit("layout", text, made, undo, -3, "another block")
+            yield made, Guess("layout", {}, text, undo, -3, "another block")
 
 
-def _conjugate(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _conjugate(evidence: Evidence, block: Block) -> Iterator[Made]:
     """Imaginary parts negated, real parts right: in the last axis, or as two blocks."""
     shape = block.given.shape
     if shape and shape[-1] == 2 and block.given.size > 2:
         text = "the second of each pair is negated: a conjugate is missing"
         made, undo = block.right * np.array([1.0, -1.0]), "`grads * [1, -1]`"
-        yield Edit("conjugate", text, made, undo, -4.5)
+        yield made, Guess("conjugate", {}, text, undo, -4.5)
     imaginary = block.name.split(".")[-1].lower().strip("_")
     if imaginary in ("im", "imag", "imaginary") or imaginary.endswith("_im"):
         text = "the imaginary part is negated: a conjugate is missing"
-        yield Edit("conjugate", text, -block.right, "`-grads`", -4.5)
+        yield -block.right, Guess("conjugate", {}, text, "`-grads`", -4.5)
 
 
-def _partial(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _partial(evidence: Evidence, block: Block) -> Iterator[Made]:
     """One entry wrong; or some rows (columns, ...) zero or scaled; right elsewhere."""
     wrong, where = block.wrong & block.known, whereabouts(block)
     if block.given.size < 3 or where is None:
         return
     undo = "look at what sets it"
     if int(wrong.sum()) == 1:
-        yield Edit("partial", f"one entry is wrong, {where}", None, undo, 3)
+        yield None, Guess("partial", {}, f"one entry is wrong, {where}", undo, 3)
         return
     some = np.flatnonzero(wrong)[:_MANY]
     c = fit(block.given.ravel()[some], block.right.ravel()[some])
@@ -112,7 +113,7 @@ def _partial(evidence: Evidence, block: Block) -> Iterator[Edit]:
     how = "zero" if zero else f"{k:.6g} times what it should be"
     text = f"the gradient is {how} {where}, and right elsewhere"
     made = np.where(wrong, k * block.right, block.right)
-    yield Edit("partial", text, made, undo, 8 if zero else 10)
+    yield made, Guess("partial", {}, text, undo, 8 if zero else 10)
 
 
 def whereabouts(block: Block) -> str | None:

@@ -25,7 +25,6 @@ from fastgrad.program import Node
 
 Array = NDArray[np.float64]
 _HUGE = 300_000  # entries of arrays that are left as they are
-_MASKS = 8  # of one shape, that are tried
 #: Operations that hand their gradient down as it is.
 _IDENTITIES = ("add", "reshape", "view")
 #: Operations of which any part of the rule may be another array.
@@ -57,17 +56,9 @@ def _arranged(reverse: Reverse, site: Site) -> Iterator[Edit]:
 
 
 def _upstream(reverse: Reverse, site: Site) -> Iterator[Edit]:
-    """Ones; or what counts only where a mask of the loss is on, or off."""
+    """Ones."""
     text = "the gradient that comes down to {op} is taken to be ones"
     yield Edit("upstream", text, lambda n, g: np.ones(n.shape))
-    for mask in [m for m in reverse.masks if m.shape == site.node.shape][:_MASKS]:
-        for on, where in ((mask != 0, "on"), (mask == 0, "off")):
-            text = f"what comes down to {{op}} counts only where a mask is {where}"
-            yield Edit("mask", text, partial(_where, on))
-
-
-def _where(on: Array, n: Node, g: Array) -> Array:
-    return g * on
 
 
 def _of_uses(reverse: Reverse, site: Site) -> Iterator[Edit]:

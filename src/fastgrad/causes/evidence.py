@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.counts import Counts, counts_of, penalties_of
-from fastgrad.causes.measured import Measured, Whole
 from fastgrad.causes.reverse import Reverse, stretched
 from fastgrad.params import Nest
 from fastgrad.program import leaves
@@ -25,9 +24,35 @@ _ROUNDINGS, _EQUAL, _MEASURED = 32, 1e-9, 3e-6
 _FEW, _MANY = 3, 1000
 #: Bits from which on a guess is only taken for want of another.
 _ODD = 9.0
-
-
 _PIECE = 2**15  # entries that are compared at once
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A gradient under test beside what was measured; one element for each entry.
+
+    Attributes
+    ----------
+    given : ndarray of float64
+        The gradient under test.
+    numerical, error : ndarray of float64
+        The derivatives measured, and their bars; nan and inf where they were not.
+    wrong, smooth : ndarray of bool
+        Whether an entry is wrong; whether it is not at a kink of the loss.
+    eps : ndarray of float64
+        Rounding unit of `given`, one element for each block.
+    """
+
+    given: Array
+    numerical: Array
+    error: Array
+    wrong: Flags
+    smooth: Flags
+    eps: Array
+
+
+#: All of the parameters and of the gradient, where a part is looked at.
+Whole = tuple[Nest, Array, Measured]
 
 
 @dataclass

@@ -48,15 +48,10 @@ def _averaged(total: Array, index: Any, g: Array) -> None:
     total /= count.reshape(-1, *[1] * (total.ndim - 1))
 
 
-def _gathered(total: Array, index: Any, g: Array) -> None:
-    total[...] = g[np.arange(len(total)) % len(g)]
-
-
 _REPEATED: tuple[tuple[str, Callable[[Array, Any, Array], None]], ...] = (
     ("of rows that {op} takes twice only the last counts", _last),
     ("of rows that {op} takes twice only the first counts", _first),
     ("the gradients of rows that {op} takes twice are averaged, not added", _averaged),
-    ("the derivative of {op} gathers where it is to scatter", _gathered),
 )
 
 
@@ -73,24 +68,6 @@ def _by_row(write: Callable[[Array, Any, Array], None]) -> New:
 
 #: Cause code, words, and of a node the other numbers.
 _Other = tuple[str, str, Callable[[Node], Sequence[int]]]
-
-_ORDERS: tuple[tuple[str, str, Callable[[Any, int], Any]], ...] = (
-    ("layout", "sorted", lambda index, n: np.sort(index)),
-    ("layout", "in reverse order", lambda index, n: index[::-1]),
-    ("geometry", "one too large", lambda index, n: (index + 1) % n),
-    ("geometry", "one too small", lambda index, n: (index - 1) % n),
-)
-
-
-def _other_rows(site: Site) -> Iterator[_Other]:
-    for code, how, order in _ORDERS:
-
-        def ints(n: Node, order: Any = order) -> list[int]:
-            rows = order(np.asarray(n.ints[1:]), n.inputs[0].shape[0])
-            return [n.ints[0], *rows.tolist()]
-
-        text = f"the indices by which {{op}} takes its rows are {how} on the way back"
-        yield code, text, ints
 
 
 def _other_corner(site: Site) -> Iterator[_Other]:
@@ -121,7 +98,6 @@ def _other_steps(site: Site) -> Iterator[_Other]:
 
 
 _OTHER_INTS: dict[str, Callable[[Site], Iterator[_Other]]] = {
-    "take": _other_rows,
     "place": _other_corner,
     "view": _other_steps,
 }

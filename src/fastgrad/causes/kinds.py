@@ -182,8 +182,6 @@ def _of_functions(rule: Rule, g: Expression) -> Variants:
             else evaluate([y.value], rule.node.ints)
         )
         yield "of its output", g * slope_of(op, symbol("", again), y)
-    for at in (x, g):
-        yield "by a mask", g * call(np.greater, at, 0.0)
 
 
 # ---- what they are called ------------------------------------------------------------
@@ -245,7 +243,7 @@ def _named(
         (kind.startswith("over"), "reduction", _INSTEAD),
         (kind == "exchanged" and summed, "reduction", _INSTEAD),
         (coupled or statistic, "cross_term", _INSTEAD),
-        (kind == "by a mask" or _is_of_choice(op, kind, part), "mask", _INSTEAD),
+        (_is_of_choice(op, kind, part), "mask", _INSTEAD),
         (
             passed and of_parameter,
             "reparametrized",

@@ -20,11 +20,6 @@ class Known:
     """The arrays of a program and of its reverse pass.
 
     Values, gradients, what operations send to their inputs, and slopes.
-
-    Parameters
-    ----------
-    reverse : Reverse
-    budget : Budget
     """
 
     def __init__(self, reverse: Reverse, budget: Budget) -> None:

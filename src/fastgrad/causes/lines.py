@@ -45,27 +45,13 @@ _LARGEST = 1 << 22
 
 @dataclass(frozen=True)
 class Place:
-    """Where a mistake is, in the user's code.
+    """Where a mistake is, in the user's code."""
 
-    Attributes
-    ----------
-    blocks : frozenset of int
-        That are right if what comes out of there is.
-    lines : tuple of Source
-        One of which is wrong; none if what comes in should be something else.
-    since : tuple of Source
-        The other lines, on which right gradients that go in are made.
-    constants : bool
-        Whether arrays go in that are not computed from parameters, nor in the loss.
-    behind : bool
-        Whether what the lines give is right, but not as the block that it is.
-    """
-
-    blocks: frozenset[int]
-    lines: tuple[Source, ...]
-    since: tuple[Source, ...]
-    constants: bool = False
-    behind: bool = False
+    blocks: frozenset[int]  # that are right if what comes out of there is
+    lines: tuple[Source, ...]  # none if what comes in should be something else
+    since: tuple[Source, ...]  # others, on which right gradients that go in are made
+    constants: bool = False  # whether arrays go in that the loss does not have
+    behind: bool = False  # whether what the lines give is right, but as another block
 
     @property
     def text(self) -> str:
@@ -103,34 +89,15 @@ class Repair:
 
 @dataclass
 class Located:
-    """What is known of where the user's gradient code is wrong.
+    """What is known of where the user's gradient code is wrong."""
 
-    Attributes
-    ----------
-    backward : Backward or None
-        The code, if it can be traced.
-    repairs : list of Repair
-        Of one mistake after the other.
-    places : list of Place
-    """
-
-    backward: "Backward | None" = None
-    repairs: list[Repair] = field(default_factory=list)
+    backward: "Backward | None" = None  # the code, if it can be traced
+    repairs: list[Repair] = field(default_factory=list)  # of one mistake after another
     places: list[Place] = field(default_factory=list)
 
 
 class Backward:
-    """The user's gradient code as a program.
-
-    Parameters
-    ----------
-    results : sequence of Node
-        One for each block.
-    right : sequence of ndarray
-        What they should be.
-    known : Known
-    budget : Budget
-    """
+    """The user's gradient code as a program: a result for each block, what is right."""
 
     def __init__(
         self,
@@ -332,17 +299,9 @@ def locate(
     reverse: Reverse,
     budget: Budget,
 ) -> Located:
-    """Return where in the user's gradient code mistakes are, if it can be traced.
+    """Return where in the user's gradient code mistakes are.
 
-    Parameters
-    ----------
-    traced : callable
-        Returns the nodes of the gradient's blocks; TraceError if it cannot be traced.
-    nest : Nest
-    evidence : Evidence
-        Exact.
-    reverse : Reverse
-    budget : Budget
+    If it can be traced: else `traced` raises a TraceError in place of its nodes.
     """
     located = Located()
 

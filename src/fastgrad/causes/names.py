@@ -14,14 +14,7 @@ _SIGNS |= {"np.matmul": "@", "np.power": "**"}
 
 
 class Names:
-    """What values are called, by the lines that compute them.
-
-    Parameters
-    ----------
-    nodes : sequence of Node
-    whose : str
-        What is said after a name.
-    """
+    """What values are called, by the lines that compute them, and `whose` they are."""
 
     def __init__(self, nodes: Iterable[Node], whose: str = "") -> None:
         self._whose = whose

@@ -7,9 +7,16 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.codes import OF_VALUES
-from fastgrad.causes.evidence import Evidence, Guess, explained, gather, join
+from fastgrad.causes.evidence import (
+    Evidence,
+    Guess,
+    Measured,
+    Whole,
+    explained,
+    gather,
+    join,
+)
 from fastgrad.causes.lines import Located, locate
-from fastgrad.causes.measured import Measured, Whole
 from fastgrad.causes.patterns import penalties
 from fastgrad.causes.points import Elsewhere, SecondPoint
 from fastgrad.causes.ranking import guess

@@ -7,31 +7,16 @@ under test, within the error bars. Where its advice has a formula, in `grads` an
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit
 
-
-class Edit(NamedTuple):
-    """What may have become of a block's gradient.
-
-    ``made`` is the gradient that the mistake gives, None where that has been compared;
-    ``bits`` how far-fetched it is. Edits of one code and key in several blocks are one
-    mistake; ``factor`` is what the block is multiplied by, if that is all.
-    """
-
-    code: str
-    text: str
-    made: Any
-    undo: str
-    bits: float
-    key: Any = None
-    factor: float | None = None
-
-
-Kind = Callable[[Evidence, Block], Iterator[Edit]]
+#: What a mistake makes of a block's gradient, None where that has been compared; and
+#: the mistake. Those of one code and key in several blocks are one.
+Made = tuple[Any, Guess]
+Kind = Callable[[Evidence, Block], Iterator[Made]]
 
 
 def _fitted(block: Block, target: Array, *terms: Array) -> list[float] | None:
@@ -45,7 +30,7 @@ def _fitted(block: Block, target: Array, *terms: Array) -> list[float] | None:
     return found.tolist() if np.linalg.norm(left) <= 1e-3 * size else None
 
 
-def nonfinite(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def nonfinite(evidence: Evidence, block: Block) -> Iterator[Made]:
     """Yield that there are nan or infinities."""
     bad = int((~np.isfinite(block.given)).sum())
     kind = "nan" if np.isnan(block.given).any() else "infinite"
@@ -54,19 +39,19 @@ def nonfinite(evidence: Evidence, block: Block) -> Iterator[Edit]:
     )
     undo = "look for 0 / 0, 0 * inf, or the logarithm or root of zero"
     text += "numerical gradient are finite"
-    yield Edit("nonfinite", text, None, undo, -12, kind)
+    yield None, Guess("nonfinite", {}, text, undo, -12, kind)
 
 
 # ---- factors -------------------------------------------------------------------------
 
 
-def _linear(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _linear(evidence: Evidence, block: Block) -> Iterator[Made]:
     """Nothing; a multiple of the right gradient; and one of the parameters beside."""
     # Rounding errors are left where something was computed, and cancelled.
     rounded = bool(np.any(block.given))
     text = "the gradient is zero throughout" + (", to rounding" if rounded else "")
     undo = "no gradient is ever passed back to it, or it is never written"
-    yield Edit("zero", text, 0.0, undo, 9 if rounded else -7, "nothing")
+    yield 0.0, Guess("zero", {}, text, undo, 9 if rounded else -7, "nothing")
     alone = _fitted(block, block.given, block.right)
     both = _fitted(block, block.given, block.right, block.theta)
     if alone is not None:
@@ -78,16 +63,16 @@ def _linear(evidence: Evidence, block: Block) -> Iterator[Edit]:
             undo = "no gradient of the data is passed back to it"
             plain = any(abs(c / known - 1) < 1e-6 for known in evidence.penalties)
             made, bits = c * block.theta, -4.5 if plain else 5.5
-            yield Edit("zero", text, made, undo, bits, "nothing")
+            yield made, Guess("zero", {}, text, undo, bits, "nothing")
         elif abs(k - 1) > 1e-7 and np.any(np.abs(c * block.theta) > block.bar.max()):
-            edit = _times(evidence, block, k, evidence.counts.name(k))
-            text = edit.text.replace("grads", f"(grads - {c:.6g} * theta)")
-            text += f" for the data's part, beside a penalty of {c / (1 - k):.6g}"
-            made = edit.made + c * block.theta
-            yield edit._replace(text=text, made=made, bits=edit.bits + 1, factor=None)
+            made, one = _times(evidence, block, k, evidence.counts.name(k))
+            one.text = one.text.replace("grads", f"(grads - {c:.6g} * theta)")
+            one.text += f" for the data's part, beside a penalty of {c / (1 - k):.6g}"
+            one.bits, one.factor = one.bits + 1, None
+            yield made + c * block.theta, one
 
 
-def _begun(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _begun(evidence: Evidence, block: Block) -> Iterator[Made]:
     """The same number is added to every entry."""
     ones = np.ones_like(block.right)
     both = _fitted(block, block.given, block.right, ones)
@@ -99,26 +84,29 @@ def _begun(evidence: Evidence, block: Block) -> Iterator[Edit]:
         )
         made, undo = block.right + start, f"`grads - {start:.6g}`: begin with zeros"
         bits = -3.0 if evidence.counts.name(start) else 5.0
-        yield Edit("accumulation", text, made, undo, bits, ("begun", round(start, 9)))
+        yield (
+            made,
+            Guess("accumulation", {}, text, undo, bits, ("begun", round(start, 9))),
+        )
 
 
-def _scaled(evidence: Evidence, block: Block, k: float) -> Iterator[Edit]:
+def _scaled(evidence: Evidence, block: Block, k: float) -> Iterator[Made]:
     """A factor, unless it is one; near one it is a rounding."""
     name = evidence.counts.name(k)
     if 1e-9 <= abs(k - 1) < 1e-6:
         text = f"`grads / {k:.12g}` matches: it agrees to about "
         text += f"{-np.log10(abs(k - 1)):.0f} digits"
         undo = "look for a constant of float32, or of few digits"
-        yield Edit("precision", text, k * block.right, undo, -7, k)
+        yield k * block.right, Guess("precision", {}, text, undo, -7, k)
     elif abs(k - 1) >= 1e-6 and (np.sum(block.right[block.known] != 0) > 1 or name):
         yield _times(evidence, block, k, name)
 
 
-def _times(evidence: Evidence, block: Block, factor: float, name: str | None) -> Edit:
+def _times(evidence: Evidence, block: Block, factor: float, name: str | None) -> Made:
     made = factor * block.right
     if abs(factor + 1) < 1e-6:
         text = "the sign is wrong: minus the gradient matches"
-        return Edit("sign", text, made, "`-grads`", -2, factor=-1.0)
+        return made, Guess("sign", {}, text, "`-grads`", -2, factor=-1.0)
     counts = {
         int(np.prod(some))
         for n in range(1, len(block.spread) + 1)
@@ -132,7 +120,7 @@ def _times(evidence: Evidence, block: Block, factor: float, name: str | None) ->
     ):
         text = f"the gradient is averaged over the {count} uses of each entry, not "
         undo = f"sum, or `grads * {count}`"
-        return Edit("reduction", text + "summed", made, undo, -2, "averaged")
+        return made, Guess("reduction", {}, text + "summed", undo, -2, "averaged")
     what = f", a factor of {name}" if name else ""
     undo = f"grads / {_number(factor)}"
     words = f"divide by {_number(factor)}"
@@ -142,7 +130,7 @@ def _times(evidence: Evidence, block: Block, factor: float, name: str | None) ->
     several = int((block.right[block.known] != 0).sum()) > 1
     bits = 0.5 if name and (several or evidence.counts.is_plain(factor)) else 10.5
     text, key = f"`{undo}` matches{what}", round(factor, 9)
-    return Edit("scale", text, made, words, bits, key, factor)
+    return made, Guess("scale", {}, text, words, bits, key, factor=factor)
 
 
 def _only_biases(evidence: Evidence, factor: float) -> bool:
@@ -165,7 +153,7 @@ _UNWRITTEN = 11.0  # bits of a coefficient that nobody would choose
 _COMPARE = "compare the penalty in the loss with the one in the gradient"
 
 
-def _penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _penalty(evidence: Evidence, block: Block) -> Iterator[Made]:
     """Off by a multiple of theta; of its sign; of both."""
     terms = {"theta": block.theta, "np.sign(theta)": np.sign(block.theta)}
     for names in (("theta",), ("np.sign(theta)",), tuple(terms)):
@@ -189,10 +177,10 @@ def _penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
         error = 1e-9 if evidence.exact else 1e-5
         bits += 0 if evidence.counts.is_written(c[0], error) else _UNWRITTEN
         made, undo = block.right + sum(parts), f"`grads {sum_}`; {_COMPARE}"
-        yield Edit("regularization", text, made, undo, bits, (names, sign))
+        yield made, Guess("regularization", {}, text, undo, bits, (names, sign))
 
 
-def known_penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def known_penalty(evidence: Evidence, block: Block) -> Iterator[Made]:
     """Yield that it is off by a penalty of the loss, be it in some entries only."""
     off = block.wrong & block.known
     for c in evidence.penalties:
@@ -201,7 +189,7 @@ def known_penalty(evidence: Evidence, block: Block) -> Iterator[Edit]:
             text = f"the error is {factor * c:.6g} times the parameter, and the loss "
             text += f"has a penalty with {c:.6g}: it is {sign}"
             made = block.right + np.where(off, factor * c * block.theta, 0.0)
-            yield Edit("regularization", text, made, _COMPARE, 0.5, (factor, c))
+            yield made, Guess("regularization", {}, text, _COMPARE, 0.5, (factor, c))
 
 
 # ---- rounding, clipping, another variable --------------------------------------------
@@ -225,7 +213,7 @@ _FORMATS: dict[str, tuple[Callable[[Array], Array], float]] = {
 }
 
 
-def _precision(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _precision(evidence: Evidence, block: Block) -> Iterator[Made]:
     given, right = block.given, block.right
     for name, (rounded, ulp) in _FORMATS.items():
         exact = np.array_equal(rounded(given), given)
@@ -237,24 +225,24 @@ def _precision(evidence: Evidence, block: Block) -> Iterator[Edit]:
             text = f"every entry is exactly representable in {name}, and off by no "
             text += "more than that rounding"
             undo = "keep the gradient in the precision of the parameters"
-            yield Edit("precision", text, None, undo, -2, name)
+            yield None, Guess("precision", {}, text, undo, -2, name)
 
 
 _UNCLIPPED = "check the gradient before clipping it"
 
 
-def _clipped(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _clipped(evidence: Evidence, block: Block) -> Iterator[Made]:
     """Entries scaled down to one size."""
     yield from _clipped_along(block, [tuple(range(block.given.ndim))])
 
 
-def clipped_rows(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def clipped_rows(evidence: Evidence, block: Block) -> Iterator[Made]:
     """Yield that rows (columns, ...) are scaled down to one size."""
     every = range(block.given.ndim)
     yield from _clipped_along(block, [(d,) for d in every if len(every) > 1])
 
 
-def _clipped_along(block: Block, axes: Sequence[tuple[int, ...]]) -> Iterator[Edit]:
+def _clipped_along(block: Block, axes: Sequence[tuple[int, ...]]) -> Iterator[Made]:
     every = tuple(range(block.given.ndim))
     for kept in axes:
         over = tuple(d for d in every if d not in kept)
@@ -271,7 +259,7 @@ def _clipped_along(block: Block, axes: Sequence[tuple[int, ...]]) -> Iterator[Ed
         lost = np.ptp(had[there]) > 1e-9 * limit
         made = block.right * np.where(had > limit, limit / had, 1.0)
         text, key = f"{what} are clipped to {limit:.6g}", (over, round(limit, 12))
-        yield Edit("clipped", text, made, _UNCLIPPED, -4.5 if lost else 8, key)
+        yield made, Guess("clipped", {}, text, _UNCLIPPED, -4.5 if lost else 8, key)
 
 
 def clipped_by_norm(evidence: Evidence) -> Iterator[Guess]:
@@ -316,7 +304,7 @@ _CHAINS: dict[str, tuple[str, Callable[[Array], Array]]] = {
 }
 
 
-def _reparametrized(evidence: Evidence, block: Block) -> Iterator[Edit]:
+def _reparametrized(evidence: Evidence, block: Block) -> Iterator[Made]:
     trivial = np.ptp(block.theta) <= 1e-9 * np.abs(block.theta).max(initial=0)
     bits = 7.5 if trivial else 0.0
     chains = {name: slope(block.theta) for name, (_, slope) in _CHAINS.items()}
@@ -328,13 +316,13 @@ def _reparametrized(evidence: Evidence, block: Block) -> Iterator[Edit]:
             made, undo = block.right * slopes, f"grads {_CHAINS[name][0]}"
             text = f"the gradient is that with respect to {name}, not theta"
             if not scaled and block.undone(made, slopes):
-                yield Edit("reparametrized", text, made, f"`{undo}`", bits, name)
+                yield made, Guess("reparametrized", {}, text, f"`{undo}`", bits, name)
             # Bounds have a width, too.
             c = _fitted(block, block.given, made) if scaled else None
             if c is not None and c[0] and block.given.size > 2:
                 text, undo = f"{text}, times {c[0]:.6g}", f"`{undo} / {_number(c[0])}`"
                 key, odd = (name, round(c[0], 9)), bits + 5.5
-                yield Edit("reparametrized", text, c[0] * made, undo, odd, key)
+                yield c[0] * made, Guess("reparametrized", {}, text, undo, odd, key)
 
 
 KINDS: tuple[Kind, ...] = (

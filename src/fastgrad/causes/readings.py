@@ -31,44 +31,21 @@ _GRADIENT, _TURN = "the gradient of {}", "{} of the turn "
 
 
 class Point(NamedTuple):
-    """Where an edit is to hold.
+    """Where an edit is to hold."""
 
-    Attributes
-    ----------
-    values : dict of Node to ndarray
-        Of the user's gradient code.
-    reverse : Reverse
-        The loss there.
-    right : sequence of ndarray
-        The gradient there.
-    """
-
-    values: dict[Node, Array]
-    reverse: Reverse
-    right: Sequence[Array]
+    values: dict[Node, Array]  # of the user's gradient code
+    reverse: Reverse  # the loss there
+    right: Sequence[Array]  # the gradient there
 
 
 class Reading(NamedTuple):
-    """An array that may be read.
+    """An array that may be read: its value at a point, in a turn of a loop."""
 
-    Attributes
-    ----------
-    node : Node
-        Whose it is, in one turn.
-    role : str
-    of : callable
-        Its value at a point, in a turn of a loop.
-    how : tuple of str
-        What is said of the node: ``"the gradient of {}"``, or behind it, ``".T"``.
-    nodes : tuple of Node
-        Of the user's code, that it is.
-    """
-
-    node: Node
+    node: Node  # whose it is, in one turn
     role: str
     of: Callable[[Point, int], Array]
-    how: tuple[str, ...] = ()
-    nodes: tuple[Node, ...] = ()
+    how: tuple[str, ...] = ()  # what is said of the node, or behind it: "{} of", ".T"
+    nodes: tuple[Node, ...] = ()  # of the user's code, that it is
 
     @property
     def made(self) -> Any:
@@ -91,16 +68,7 @@ class Reading(NamedTuple):
 
 
 class Readings:
-    """All that may be read, by shape.
-
-    Parameters
-    ----------
-    point : Point
-    groups : sequence of sequence of Node
-        Operations of the user's code that are one piece of it, run in turns.
-    gradients : bool
-        Whether gradients of the loss may be read, too.
-    """
+    """All that may be read, by shape; `groups` are turns of the user's code."""
 
     def __init__(
         self,

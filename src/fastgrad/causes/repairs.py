@@ -19,10 +19,10 @@ from fastgrad.causes.lines import PIECES, Backward, Located, Place, Repair, alik
 from fastgrad.causes.points import SecondPoint
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import Point, Readings
-from fastgrad.causes.rewrites import Edit, plain
+from fastgrad.causes.rewrites import Rewrite, plain
 from fastgrad.causes.substitutes import Kind
 from fastgrad.causes.variables import Variables
-from fastgrad.causes.views import Code, View
+from fastgrad.causes.views import Code, Projection
 from fastgrad.program import Node, Source, topological, value_of
 
 Array = NDArray[np.float64]
@@ -32,20 +32,7 @@ _ELSEWHERE = 4.0  # bits of an edit that is not where the mistake is bounded
 
 
 class Search:
-    """All edits of all lines.
-
-    Parameters
-    ----------
-    code : Code
-    located : Located
-        With the code.
-    evidence : Evidence
-    budget : Budget
-
-    Attributes
-    ----------
-    found : list of Guess
-    """
+    """All edits of all lines: what was `found`."""
 
     def __init__(
         self, code: Code, located: Located, evidence: Evidence, budget: Budget
@@ -67,10 +54,10 @@ class Search:
         self._kinds: list[Kind] = [self._plain, other.numbers, other.operands]
         self._kinds += [other.elements, other.written]
         self._kinds += [other.variables]
-        self._odder: list[Kind] = [other.factors, other.matrices, other.systems]
+        self._odder: list[Kind] = [other.factors, other.matrices]
         self._odder += [other.terms]
 
-    def run(self, views: Sequence[View]) -> None:
+    def run(self, views: Sequence[Projection]) -> None:
         """Look at the plainer kinds of edits everywhere before the odder ones.
 
         Where a projection tells nothing, as in loops, edits are done: first to values
@@ -95,7 +82,7 @@ class Search:
         self._projected(self._odder, views, wrong)
         self._directly([g for g in wrong if not all(n in self.known for n in g)])
 
-    def of_blocks(self, views: Sequence[View]) -> None:
+    def of_blocks(self, views: Sequence[Projection]) -> None:
         """The same for single blocks, as far as projections tell."""
         wrong = [g for g in self.groups if self._may_be_wrong(g)]
         self._projected(self._kinds + self._odder, views, wrong)
@@ -118,7 +105,7 @@ class Search:
     def _projected(
         self,
         kinds: Sequence[Kind],
-        views: Sequence[View],
+        views: Sequence[Projection],
         groups: Sequence[Sequence[Node]],
     ) -> None:
         """Try edits whose projection is what is due."""
@@ -132,7 +119,7 @@ class Search:
                         self._try(edit, turns)
 
     def _turns(
-        self, view: View, groups: Sequence[Sequence[Node]]
+        self, view: Projection, groups: Sequence[Sequence[Node]]
     ) -> Iterator[list[Node]]:
         """Operations that weigh, whose turns do not feed each other."""
         for group in groups:
@@ -149,7 +136,7 @@ class Search:
         behind = set(self.code.affected(turns))
         return any(not behind.isdisjoint(n.inputs) for n in turns)
 
-    def _plain(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+    def _plain(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         old = view.before(turns)
         for edit in plain(turns[0], self.readings.name):
             if view.gives(turns, edit.new, old):
@@ -162,7 +149,7 @@ class Search:
                     return
                 self._try(edit, group)
 
-    def _try(self, edit: Edit, turns: Sequence[Node]) -> None:
+    def _try(self, edit: Rewrite, turns: Sequence[Node]) -> None:
         self.budget.check()
         turns = edit.turns or turns
         behind = self.code.affected(turns)
@@ -174,15 +161,14 @@ class Search:
             return
         if blocks:
             edit = self._called(edit, turns)
-            line = edit.line or turns[0].source
-            place, odd = self._placed(edit, line, frozenset(blocks))
+            place, odd = self._placed(edit, turns[0].source, frozenset(blocks))
             guess = Guess(edit.code, blocks, edit.text, bits=edit.bits + odd)
             # Of several mistakes those of the loss's program tell each other apart.
             guess.against, guess.place = 2 * self.code.spoilt(turns, blocks), place
             self.found.append(guess)
 
     def _placed(
-        self, edit: Edit, line: Source, blocks: frozenset[int]
+        self, edit: Rewrite, line: Source, blocks: frozenset[int]
     ) -> tuple[Place, float]:
         """Where an edit is, and bits if that is not where the mistake is bounded."""
         bounds = [p for p in self._places if p.blocks & blocks]
@@ -192,7 +178,7 @@ class Search:
         place = Place(blocks, (line,), (), edit.given, edit.inserted and not alone)
         return place, 0.0 if within else _ELSEWHERE
 
-    def _is_of_argument(self, edit: Edit, turns: Sequence[Node]) -> bool:
+    def _is_of_argument(self, edit: Rewrite, turns: Sequence[Node]) -> bool:
         """Whether an edit negates what a function is given, rather than a term."""
         first, own = self.code.points[0], set(turns)
         sums = (n for n in self.code.nodes if n.op in ("add", "subtract"))
@@ -210,7 +196,7 @@ class Search:
         sums = [n for n in users if n.op in ("add", "subtract")]
         return any(x.op == "constant" and not x.ndim for n in sums for x in n.inputs)
 
-    def _called(self, edit: Edit, turns: Sequence[Node]) -> Edit:
+    def _called(self, edit: Rewrite, turns: Sequence[Node]) -> Rewrite:
         """The edit with the code that it has at its place."""
         node = turns[0]
         if edit.code == "sign" and len(turns) == 1 and node.source in self._complex:
@@ -242,15 +228,7 @@ class Search:
 def repairs(
     located: Located, evidence: Evidence, second: SecondPoint | None, budget: Budget
 ) -> list[Guess]:
-    """Return the edits of the user's gradient code that make it right.
-
-    Parameters
-    ----------
-    located : Located
-    evidence : Evidence
-    second : SecondPoint, optional
-    budget : Budget
-    """
+    """Return the edits of the user's gradient code that make it right."""
     backward = located.backward
     if backward is None:
         return []
@@ -278,7 +256,7 @@ def _there(code: Code, second: SecondPoint) -> Point:
     """The second point, with the values of the code there."""
     named = dict(zip(second.names, second.theta, strict=True))
     parameters = [n for n in code.nodes if n.op == "parameter"]
-    move = Edit("", "", 0.0, lambda node, v, p, k: named[node.label])
+    move = Rewrite("", "", 0.0, lambda node, v, p, k: named[node.label])
     values = code.run(code.points[0], move, parameters)
     right = [block.right for block in second.evidence.blocks]
     return Point(values, second.reverse, right)
@@ -292,14 +270,14 @@ def _first(some: Sequence[Repair]) -> Repair:
     return first
 
 
-def _whole(backward: Backward, code: Code, blocks: Sequence[int]) -> View:
+def _whole(backward: Backward, code: Code, blocks: Sequence[int]) -> Projection:
     """The code as it leads to blocks."""
     results = backward.results
     targets = {results[b]: (results[b].value, backward.right[b]) for b in blocks}
-    return View(code.nodes, code.points[0], targets)
+    return Projection(code.nodes, code.points[0], targets)
 
 
-def _behind(repair: Repair, backward: Backward, code: Code) -> View:
+def _behind(repair: Repair, backward: Backward, code: Code) -> Projection:
     """The code as it leads from right values to what stands for wrong ones."""
     moved, known = repair.moved, backward.known
     values = {n: moved.get(n, n).value for n in code.nodes}
@@ -307,4 +285,4 @@ def _behind(repair: Repair, backward: Backward, code: Code) -> View:
         n: (value_of(n, [values[x] for x in n.inputs]), values[n]) for n in repair.nodes
     }
     point = code.points[0]._replace(values=values)
-    return View(code.nodes, point, targets, lambda n: moved.get(n, n) in known)
+    return Projection(code.nodes, point, targets, lambda n: moved.get(n, n) in known)

@@ -188,15 +188,6 @@ class Reverse:
             <= _NEUTRAL * max(self._above(node), default=0)
         }
 
-    @cached_property
-    def masks(self) -> list[Array]:
-        """Constant arrays that have one value besides zero, each once."""
-        found: dict[bytes, Array] = {}
-        for x in dict.fromkeys(x for node in self.nodes for x in node.inputs):
-            if not x.active and x.ndim > 1 and is_mask(x.value):
-                found.setdefault(x.value.tobytes(), x.value)
-        return list(found.values())
-
     def _above(self, node: Node) -> Iterator[float]:
         """Sizes of the gradients of what uses a value, other than by reshaping it."""
         for user, _ in self.users[node]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.expressions import Expression, call, symbol
-from fastgrad.causes.patterns import miscounted, origins, summed_axes
+from fastgrad.causes.patterns import origins, summed_axes
 from fastgrad.causes.reverse import Reverse, elementwise, is_mask
 from fastgrad.program import Node, ops
 
@@ -127,11 +127,7 @@ def _maximum(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
         "all entries": np.ones_like(x),
         "all entries, as of an average": np.full(x.shape, top.size / x.size),
         "the first entry": first,
-        "the largest of the whole array": (x == x.max()) * 1.0,
     }
-    if len(axes) == 2 and x.shape[axes[0]] == x.shape[axes[1]]:
-        how = f"the winner's place with axes {axes[0]} and {axes[1]} exchanged"
-        others[how] = won.swapaxes(*axes)
     share = symbol("share", won / won.sum(axis=axes, keepdims=True))
     whole: Any = g  # an expression, which NumPy's functions take
     made: Any = np.broadcast_to(np.expand_dims(whole, axes), x.shape) * share
@@ -151,9 +147,6 @@ def _branches(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
         on = a > b if node.op == "maximum" else a < b
     table: Others = {
         "the branches of {op} are exchanged": ("c", "mask", ~on * 1.0),
-        "{op} chooses by the sign of its value": ("c", "mask", (node.value > 0) * 1.0),
-        "the first branch of {op} is taken everywhere": ("c", "local_derivative", 1.0),
-        "the second branch of {op} is taken everywhere": ("c", "local_derivative", 0.0),
     }
     yield Rule("branches", node, one, None, g, g * symbol("c", on * 1.0), table, two)
 
@@ -259,30 +252,12 @@ def _weights(x: Array, axes: tuple[int, ...]) -> Array:
 
 def _other_weights(x: Node, axes: tuple[int, ...]) -> Others:
     """What is mistaken for the weights ``exp(x) / sum(exp(x))``."""
-    v, right = x.value, _weights(x.value, axes)
-    others: dict[str, Any] = {
-        "one for the largest": (v == v.max(axes, keepdims=True)) * 1.0,
-        "not normalised": np.exp(v),
-        "the scores themselves": v,
-        "the logarithms of the weights": np.log(right),
-        "all the same": np.full(v.shape, right.mean()),
-        "sigmoids of the scores": 1 / (1 + np.exp(-v)),
-        "of scores with the wrong sign": _weights(-v, axes),
-    }
-    words = "the weights exp(x) / sum(exp(x)) of {op} are "
-    table = {words + how: ("p", "local_derivative", w) for how, w in others.items()}
-    for how, code, value in miscounted(x):
-        table[f"{words}of scores {how}"] = ("p", code, _weights(value, axes))
-    for some in _subsets(v.ndim):
+    table: dict[str, tuple[str, str, Any]] = {}
+    for some in _subsets(x.ndim):
         if some != axes:
             along = f"axes {some}" if len(some) > 1 else f"axis {some[0]}"
-            text = f"{words}normalised along {along}"
-            table[text] = ("p", "reduction", _weights(v, some))
-    if v.ndim > 1 and v.shape[-1] == v.shape[-2]:
-        off = right * (1 - np.eye(v.shape[-1]))
-        table[f"{words}zero on the diagonal"] = ("p", "mask", off)
-        off = off / off.sum(axis=axes, keepdims=True)
-        table[f"{words}zero on the diagonal, and normalised"] = ("p", "mask", off)
+            text = "the weights exp(x) / sum(exp(x)) of {op} are normalised along "
+            table[text + along] = ("p", "reduction", _weights(x.value, some))
     return table
 
 

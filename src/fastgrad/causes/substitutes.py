@@ -19,8 +19,8 @@ from fastgrad.causes.known import Known
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import BITS, Point, Reading, Readings
 from fastgrad.causes.reverse import elementwise, is_mask
-from fastgrad.causes.rewrites import Edit, New, goes, own, times
-from fastgrad.causes.views import View
+from fastgrad.causes.rewrites import New, Rewrite, goes, own, times
+from fastgrad.causes.views import Projection
 from fastgrad.program import Node, ops, value_of
 
 Array = NDArray[np.float64]
@@ -55,17 +55,13 @@ def _from_left(a: Array, w: Array) -> Array:
 
 
 _BY = "{} is to be multiplied by "
-_LEFT = "{} is to be multiplied from the left by the matrix {}"
 _DIVIDED = Operation(np.divide, "{} is to be divided by {}", 2.0, np.multiply)
 _FACTORS = (Operation(np.multiply, _BY + "{}", 1.0, np.multiply), _DIVIDED)
-_TWICE = Operation(
-    *(lambda a, b: 2 * b @ a, f"{_LEFT}, and by 2", 2.0),
-    lambda a, w: 2 * _from_left(a, w),
-)
 _MATRICES = (
     Operation(lambda a, b: a @ b, _BY + "the matrix {}", 1.0, _from_right),
-    Operation(lambda a, b: b @ a, _LEFT, 1.0, _from_left),
-    _TWICE,
+    Operation(
+        lambda a, b: b @ a, _BY + "the matrix {}, from the left", 1.0, _from_left
+    ),
 )
 _TERMS = (
     Operation(np.add, "{1} is to be added to {0}", 2.0, lambda a, w: w),
@@ -74,14 +70,7 @@ _TERMS = (
 
 
 class Substitutes:
-    """Edits at the turns of an operation, if they give what is due.
-
-    Parameters
-    ----------
-    evidence : Evidence
-    known : Known
-    readings : Readings
-    """
+    """Edits at the turns of an operation, if they give what is due."""
 
     def __init__(self, evidence: Evidence, known: Known, readings: Readings) -> None:
         self.evidence, self.known = evidence, known
@@ -89,13 +78,13 @@ class Substitutes:
         self.name, self.called = readings.name, readings.called
         self.local = readings  # with right values in turns of a loop
 
-    def _of(self, view: View, turns: Sequence[Node]) -> Any:
+    def _of(self, view: Projection, turns: Sequence[Node]) -> Any:
         """What may be read in these turns."""
         return (self.local if view.is_local else self.readings).of(len(turns))
 
     # ---- numbers
 
-    def numbers(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+    def numbers(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield the number that is multiplied by, or added, which follows."""
         node, old = turns[0], view.before(turns)
         if not node.inputs:
@@ -108,7 +97,7 @@ class Substitutes:
         if term and node.active:
             yield from self._term(node, term)
 
-    def _factor(self, node: Node, factor: float) -> Edit:
+    def _factor(self, node: Node, factor: float) -> Rewrite:
         known = self.evidence.counts.name(factor)
         text = f"{self.name(node)} is to be multiplied by {told(factor, known)}"
         bits = 4.0 if known else _NAMED
@@ -125,22 +114,22 @@ class Substitutes:
             code = "local_derivative"
         if code == "regularization":
             code, bits = (code, 0.0) if bits < _NAMED else ("scale", bits)
-        return Edit(code, text, bits, times(factor), inserted=bits > 3)
+        return Rewrite(code, text, bits, times(factor), inserted=bits > 3)
 
-    def _term(self, node: Node, term: float) -> Iterator[Edit]:
+    def _term(self, node: Node, term: float) -> Iterator[Rewrite]:
         for x in node.inputs:
             if node.op == "add" and not (x.active or x.value.ndim):
                 c = float(x.value)
                 if self.evidence.counts.name(c + term):
                     text = f"{c:.6g} stands where {c + term:.6g} is due"
-                    yield Edit("scale", text, _SURE, _more(term))
+                    yield Rewrite("scale", text, _SURE, _more(term))
         if known := self.evidence.counts.name(term):
             text = f"{self.name(node)} is to be increased by {told(term, known)}"
-            yield Edit("accumulation", text, _SURE, _more(term), inserted=True)
+            yield Rewrite("accumulation", text, _SURE, _more(term), inserted=True)
 
     # ---- other arrays
 
-    def operands(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+    def operands(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield what an operation may read instead."""
         old, node = view.before(turns), turns[0]
         for i in range(len(node.inputs)):
@@ -174,16 +163,16 @@ class Substitutes:
         if not node.inputs and len(turns) == 1:
             yield from self._constants(node)
 
-    def _constants(self, node: Node) -> Iterator[Edit]:
+    def _constants(self, node: Node) -> Iterator[Rewrite]:
         """Another array for one that is given, wherever it is read."""
         some, _ = self.readings.of(1).get((node.shape,), ([], None))
         for one in some if node.op == "constant" and node.size > 1 else ():
             text = f"{self.name(node)} stands where {self.called(one)} is due"
             code = of_other([node], one, self.readings.point, self.known)
             new = _chosen([one])
-            yield Edit(code, text, BITS[one.role], new, one.nodes, True)
+            yield Rewrite(code, text, BITS[one.role], new, one.nodes, True)
 
-    def _reads(self, i: int, some: Sequence[Node], reading: Reading) -> Edit:
+    def _reads(self, i: int, some: Sequence[Node], reading: Reading) -> Rewrite:
         x, name = some[0], self.name(some[0])
         code = of_other(some, reading, self.readings.point, self.known)
         due = self.called(reading)
@@ -196,9 +185,9 @@ class Substitutes:
         if name == due:
             text = f"one value of {name} is used where another one is due"
         bits = BITS[reading.role] + (name == due)
-        return Edit(code, text, bits, _with(i, reading), reading.nodes, not x.active)
+        return Rewrite(code, text, bits, _with(i, reading), reading.nodes, not x.active)
 
-    def data(self, constants: Sequence[Node]) -> Iterator[Edit]:
+    def data(self, constants: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield what all arrays that the loss does not have may be instead."""
         stacks = self.readings.of(1)
         each: list[list[Reading | None]] = []
@@ -214,26 +203,26 @@ class Substitutes:
                 names = " and ".join(dict.fromkeys(map(self.called, others)))
                 text = f"other arrays are read than {names}"
                 code = of_data(constants, chosen, self.readings.point)
-                yield Edit(code, text, 6.0, _chosen(chosen), given=True)
+                yield Rewrite(code, text, 6.0, _chosen(chosen), given=True)
 
     # ---- factors and terms
 
-    def factors(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+    def factors(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield factors that are missing."""
         yield from self._missing(view, turns, _FACTORS)
 
-    def matrices(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+    def matrices(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield square matrices that are missing."""
         if turns[0].inputs and 0 < turns[0].ndim <= 2:
             yield from self._missing(view, turns, _MATRICES)
 
-    def terms(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+    def terms(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield terms that are missing."""
         yield from self._missing(view, turns, _TERMS)
 
     def _missing(
-        self, view: View, turns: Sequence[Node], operations: Sequence[Operation]
-    ) -> Iterator[Edit]:
+        self, view: Projection, turns: Sequence[Node], operations: Sequence[Operation]
+    ) -> Iterator[Rewrite]:
         """Yield arrays that go with a value's shape and are to be combined with it."""
         square = (turns[0].shape[:1] * 2,) * len(turns)
         for shapes, (some, stack) in self._of(view, turns).items():
@@ -248,7 +237,7 @@ class Substitutes:
 
     def _fitting(
         self,
-        view: View,
+        view: Projection,
         turns: Sequence[Node],
         how: Operation,
         some: Sequence[Reading],
@@ -270,45 +259,17 @@ class Substitutes:
             new = how.function(np.asarray(old), new)
         yield from np.flatnonzero(view.fits(new, old)).tolist()
 
-    def _combined(self, node: Node, reading: Reading, how: Operation) -> Edit:
+    def _combined(self, node: Node, reading: Reading, how: Operation) -> Rewrite:
         code = "accumulation"
         if how not in _TERMS:
             due = reading.of(self.readings.point, 0)
             masked = how.function is np.multiply and is_mask(due)
             code = "mask" if masked else "local_derivative"
-            if reading.role == "parameter" and how in (_DIVIDED, _TWICE):
+            if reading.role == "parameter" and how is _DIVIDED:
                 code = "reparametrized"
         text = how.how.format(self.name(node), self.called(reading))
         bits, new = BITS[reading.role] + how.bits, _with_other(how.function, reading)
-        return Edit(code, text, bits, new, reading.nodes, inserted=True)
-
-    # ---- systems
-
-    def systems(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
-        """Yield systems of the loss that are still to be solved for a value."""
-        node, old = turns[0], view.before(turns)
-        if not node.inputs or not node.ndim:
-            return
-        for solve, numbers in self._solves(len(turns)):
-            for turned in (True, False):
-                new = _solved(numbers, turned)
-                text = f"a system with the matrix of {solve.label} of the loss, "
-                text += "transposed, " * turned
-                text += f"is still to be solved for {self.name(node)}"
-                if view.gives(turns, new, old):
-                    yield Edit("local_derivative", text, 5.0, new, inserted=True)
-
-    def _solves(self, count: int) -> Iterator[tuple[Node, Sequence[int]]]:
-        """Systems of the loss: one; or the last of each turn, in either order."""
-        reverse = self.readings.point.reverse
-        for group in reverse.groups:
-            if group[0].op == "solve":
-                numbers = [reverse.number[n] for n in group]
-                step = max(1, len(group) // count)
-                yield from ((group[0], [k]) for k in numbers if count == 1)
-                for order in (numbers[step - 1 :: step], numbers[::-step]):
-                    if len(order) == count > 1:
-                        yield group[0], order
+        return Rewrite(code, text, bits, new, reading.nodes, inserted=True)
 
 
 def _variable(name: str) -> str | None:
@@ -347,13 +308,4 @@ def _with_other(function: Callable[[Array, Array], Array], reading: Reading) -> 
     )
 
 
-def _solved(numbers: Sequence[int], turned: bool) -> New:
-    def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
-        matrix = point.reverse.nodes[numbers[k]].inputs[0].value
-        right = own(node, inputs)
-        return np.linalg.solve(matrix.T if turned else matrix, right)
-
-    return new
-
-
-Kind = Callable[[View, Sequence[Node]], Iterator[Edit]]
+Kind = Callable[[Projection, Sequence[Node]], Iterator[Rewrite]]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.known import same
 from fastgrad.causes.readings import BITS, Point, Reading
-from fastgrad.causes.rewrites import Edit, New, own
+from fastgrad.causes.rewrites import New, Rewrite, own
 from fastgrad.causes.substitutes import Substitutes
-from fastgrad.causes.views import View
+from fastgrad.causes.views import Projection
 from fastgrad.program import Node, ops, value_of
 
 Array = NDArray[np.float64]
@@ -34,7 +34,7 @@ _WAYS: tuple[Callable[[Array], Array], ...] = (
 class Variables(Substitutes):
     """Edits of all uses of a variable, or of where its elements are."""
 
-    def cached(self, constants: Sequence[Node]) -> Iterator[Edit]:
+    def cached(self, constants: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield values of the loss for one that is given, and for what is made of it.
 
         What does not depend on the parameters is not traced.
@@ -45,9 +45,9 @@ class Variables(Substitutes):
                 if one.role == "value" and one.node.active:
                     text = f"{self.name(base)} stands where {self.called(one)} is due"
                     new = _made_of(ways, one)
-                    yield Edit("stale", text, BITS["value"], new, given=True)
+                    yield Rewrite("stale", text, BITS["value"], new, given=True)
 
-    def variables(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+    def variables(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield what a line may read for a variable that it reads several times."""
         line = [n for n in view.between if n.source == turns[0].source]
         for i in range(len(turns[0].inputs) if view.is_local else 0):
@@ -63,7 +63,7 @@ class Variables(Substitutes):
                     edit = self._reads(i, inputs, one)
                     yield edit._replace(new=new, turns=readers)
 
-    def exchanged(self, groups: Sequence[Sequence[Node]]) -> Iterator[Edit]:
+    def exchanged(self, groups: Sequence[Sequence[Node]]) -> Iterator[Rewrite]:
         """Yield what two operations of a line read, one for the other."""
         for some, others in combinations(groups, 2):
             one, two = some[0], others[0]
@@ -73,11 +73,11 @@ class Variables(Substitutes):
                 if x is not y and x.shape == y.shape and x.size > 1:
                     text = f"{self.name(x)} and {self.name(y)} are exchanged"
                     new = partial(_exchanged, some, others, (i, j))
-                    yield Edit("layout", text, 5.0, new, turns=[*some, *others])
+                    yield Rewrite("layout", text, 5.0, new, turns=[*some, *others])
 
     # ---- elements
 
-    def elements(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+    def elements(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield other elements of the same array, where it is known which are due."""
         node, moving = turns[0], turns[0].op in _MOVING
         if any(n not in view.targets for n in turns):
@@ -102,9 +102,9 @@ class Variables(Substitutes):
         def new(n: Node, v: Any, p: Point, k: int) -> Any:
             return (v[0] if moving else own(n, v)).ravel()[found[k]]
 
-        yield Edit(code, text, 6.0, new, given=True)
+        yield Rewrite(code, text, 6.0, new, given=True)
 
-    def written(self, view: View, turns: Sequence[Node]) -> Iterator[Edit]:
+    def written(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield what is to be written where an operation of the loss reads it."""
         node, old, values = turns[0], view.before(turns), view.point.values
         moved = [*_moved_from(node)] if len(turns) == 1 else []
@@ -119,7 +119,7 @@ class Variables(Substitutes):
                     due = new(node, [], view.point, 0)
                     once = _is_overwritten(values[x], view.old(node), due)
                     code = "duplicate_index" if once else "layout"
-                    yield Edit(code, text, 6.0, new)
+                    yield Rewrite(code, text, 6.0, new)
 
 
 def _way(a: Array, b: Array) -> Callable[[Array], Array] | None:

@@ -12,7 +12,7 @@ from fastgrad.causes.known import same
 from fastgrad.causes.patterns import penalties
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import Point
-from fastgrad.causes.rewrites import Edit, New, own, times
+from fastgrad.causes.rewrites import New, Rewrite, own, times
 from fastgrad.program import Node, ops, topological, value_of
 
 Array = NDArray[np.float64]
@@ -23,14 +23,7 @@ _CLOSE = 1e-7  # of the parts of a projection, which cancel
 class Code:
     """The user's gradient code, which can be run with an edit.
 
-    Parameters
-    ----------
-    results : sequence of Node
-        One for each block.
-    points : list of Point
-        The first has the values of the trace.
-    wrong : sequence of int
-        Blocks.
+    Of its points the first has the values of the trace.
     """
 
     def __init__(
@@ -80,29 +73,19 @@ class Code:
             def new(node: Node, inputs: list[Array], point: Point, k: int) -> Array:
                 return own(node, inputs) + sign * first.values[node]
 
-            values = self.run(first, Edit("", "", 0.0, new), turns)
+            values = self.run(first, Rewrite("", "", 0.0, new), turns)
             return [values[result] for result in self.results]
 
         both = zip(more(-1.0), more(1.0), self.results, strict=True)
         return not all(same(one + two, 2 * first.values[r]) for one, two, r in both)
 
-    def run(self, point: Point, edit: Edit, turns: Sequence[Node]) -> dict[Node, Array]:
+    def run(
+        self, point: Point, edit: Rewrite, turns: Sequence[Node]
+    ) -> dict[Node, Array]:
         """All values at a point after an edit."""
-        values = dict(point.values)
-        here, number = (
-            point._replace(values=values),
-            {n: k for k, n in enumerate(turns)},
-        )
-        for node in self.affected(turns):
-            inputs = [values[x] for x in node.inputs]
-            if node in number:
-                value = edit.new(node, inputs, here, number[node])
-                values[node] = np.broadcast_to(value, node.shape)
-            else:
-                values[node] = value_of(node, inputs)
-        return values
+        return _after(self.affected(turns), point, turns, edit.new)[0]
 
-    def repaired(self, edit: Edit, turns: Sequence[Node]) -> dict[int, float]:
+    def repaired(self, edit: Rewrite, turns: Sequence[Node]) -> dict[int, float]:
         """The wrong blocks that an edit makes right everywhere, and what is left."""
         found = dict.fromkeys(self.wrong, 0.0)
         for point in self.points:
@@ -120,24 +103,42 @@ class Code:
         return found
 
 
+def _after(
+    nodes: Sequence[Node],
+    point: Point,
+    turns: Sequence[Node],
+    new: New,
+    ends: Collection[Node] = (),
+) -> tuple[dict[Node, Array], dict[Node, Array]]:
+    """All values after an edit; and of ends, which stand for what follows."""
+    number, values = {n: k for k, n in enumerate(turns)}, dict(point.values)
+    here, found, moved = point._replace(values=values), dict[Node, Array](), set[Node]()
+    for node in nodes:
+        if node in number or not moved.isdisjoint(node.inputs):
+            inputs = [values[x] for x in node.inputs]
+            if node in number:
+                given = new(node, inputs, here, number[node])
+                value = np.broadcast_to(given, node.shape)
+            else:
+                value = value_of(node, inputs)
+            if node in ends:
+                found[node] = value
+            else:
+                values[node] = value
+                moved.add(node)
+    return values, found
+
+
 def _residual(value: Array, right: Array) -> float:
     largest = float(np.abs(right).max(initial=0))
     return float(np.abs(value - right).max(initial=0)) / (largest or 1.0)
 
 
-class View:
+class Projection:
     """How much values of the code weigh in a weighted sum of what comes of it.
 
-    Parameters
-    ----------
-    nodes : sequence of Node
-        Inputs before outputs.
-    point : Point
-        With the values to start from.
-    targets : mapping of Node to (ndarray, ndarray)
-        What is computed, and what is due.
-    is_right : callable, optional
-        Whether a value is as it should be: only what leads from there is looked at.
+    That is of its targets: of each what is computed, and what is due. If it can be told
+    whether a value is right, only what leads from such is looked at.
     """
 
     def __init__(
@@ -221,24 +222,7 @@ class View:
 
     def made(self, turns: Sequence[Node], new: New) -> dict[Node, Array]:
         """What is computed for the targets after an edit."""
-        number, values = {n: k for k, n in enumerate(turns)}, dict(self.point.values)
-        here, found = self.point._replace(values=values), {}
-        moved = set[Node]()
-        for node in self.between:
-            if node not in number and moved.isdisjoint(node.inputs):
-                continue
-            inputs = [values[x] for x in node.inputs]
-            if node in number:
-                value = np.broadcast_to(
-                    new(node, inputs, here, number[node]), node.shape
-                )
-            else:
-                value = value_of(node, inputs)
-            if node in self.targets:  # which stand for what follows
-                found[node] = value
-            else:
-                values[node] = value
-                moved.add(node)
+        _, found = _after(self.between, self.point, turns, new, self.targets)
         return {n: found.get(n, given) for n, (given, _) in self.targets.items()}
 
     def gives(
