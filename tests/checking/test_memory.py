@@ -253,7 +253,7 @@ def test_pieces_of_a_gradient_do_not_matter(method, engine, step, rng, monkeypat
     options = {"method": method, "engine": engine, "step": step, "return_error": True}
     whole = fg.numerical_gradient(loss, w, **options)
     for size in (1, 50):
-        monkeypatch.setattr("fastgrad.checking.differences.slopes._PIECE", size)
+        monkeypatch.setattr("fastgrad.checking.differences.slopes.PIECE", size)
         parts = fg.numerical_gradient(loss, w, **options)
         for one, other in zip(whole, parts, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -279,7 +279,7 @@ def test_pieces_of_a_jacobian_move_no_column_twice(factor, rng, monkeypatch):
     for module in (
         "judgement.evidence.PIECE",
         "judgement.verdict.PIECE",
-        "differences.slopes._PIECE",
+        "differences.slopes.PIECE",
     ):
         monkeypatch.setattr(f"fastgrad.checking.{module}", 35)
     parts = fg.check_jacobian(fun, x, jacobian)
@@ -312,7 +312,7 @@ def as_if_larger(monkeypatch):
         monkeypatch.setattr(f"fastgrad.losses.{module}.MANY", 2**16)
     for module in ("judgement.evidence", "judgement.verdict", "directions.agreement"):
         monkeypatch.setattr(f"fastgrad.checking.{module}.PIECE", 2**12)
-    monkeypatch.setattr("fastgrad.checking.differences.scales._PIECE", 2**12)
+    monkeypatch.setattr("fastgrad.checking.differences.scales.PIECE", 2**12)
     monkeypatch.setattr("fastgrad.program.windows._TOGETHER", 2**12)
     for name, value in {"MANY": 2**16, "ENTRIES": 2**12, "FEWEST": 2**8}.items():
         monkeypatch.setattr(f"fastgrad.program.part.{name}", value)

@@ -7,8 +7,8 @@ import numpy as np
 
 from fastgrad._arguments import integer, refusal
 from fastgrad._arrays import Array, Index
-from fastgrad.checking.differences import Every
-from fastgrad.checking.judgement import PIECE, Gradient
+from fastgrad.checking.differences import PIECE, Every
+from fastgrad.checking.judgement import Gradient
 from fastgrad.losses import Losses
 
 

@@ -130,19 +130,53 @@ def shifted(p, tolerance):
     return p * p + 0.1 * error * p
 
 
-@pytest.mark.parametrize("tolerance", [0.05, 2e-9])
-def test_slopes_that_come_closer_slowly_agree(tolerance):
+def shifted_in_many_turns(p, tolerance):
+    """As many as tolerances are small."""
+    turns, error = 1, tolerance**0.25
+    while p / turns > tolerance:
+        turns += 1
+    return p * p + 0.1 * error * p
+
+
+@pytest.mark.parametrize(
+    ("solver", "tolerance"),
+    [(shifted, 0.05), (shifted, 2e-9), (shifted_in_many_turns, 0.05)],
+)
+def test_slopes_that_come_closer_slowly_agree(solver, tolerance):
     """Those of the loss are off evenly: nothing else tells, and no jump excuses more."""
     p = np.array([0.7, 1.3, 1.1])
 
     def loss(p):
-        return float(sum(shifted(x, tolerance) for x in p))
+        return float(sum(solver(x, tolerance) for x in p))
 
     seen = [
         fg.check_gradient(loss, p, factor * p, engine="python").verdict
         for factor in (2.0, 2.1, 1.95, 2.6)
     ]
     assert seen == ["undecided", "wrong", "wrong", "wrong"]
+
+
+def test_tolerances_that_rounding_would_not_let_be_met_are_left_alone():
+    """The square of a root near 1000 is off by 1e-13: the loss would never end."""
+    longest = 0
+
+    def root(p, tolerance):
+        nonlocal longest
+        z, turns = p, 0
+        while abs(z * z - p) > tolerance:
+            turns += 1
+            longest = max(longest, turns)
+            z = (z + p / z) / 2
+        return z
+
+    p = np.array([1002.2])
+    wrong = 0.55 / np.sqrt(p)
+
+    def loss(p):
+        return float(root(p[0], 1e-10))
+
+    assert fg.check_gradient(loss, p, wrong, engine="python").verdict == "wrong"
+    assert longest < 20
 
 
 def test_of_a_wrong_gradient_a_few_entries_are_looked_at():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-_FUNCTIONS = 256  # that are looked into
+_FUNCTIONS = 256  # that are looked into: more take time
 
 
 class Generators:

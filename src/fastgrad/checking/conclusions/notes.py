@@ -11,6 +11,7 @@ import numpy as np
 from fastgrad._arrays import Flags
 from fastgrad.checking.differences import Calibration
 from fastgrad.checking.judgement import (
+    COARSE,
     CORRECT,
     UNDECIDED,
     WRONG,
@@ -24,7 +25,6 @@ from fastgrad.reports import Block
 
 _NAMED = 3  # entries by name
 _PLANTED = (0.01, 0.1, 1.0)  # errors, as shares of the gradient
-_LOW_PRECISION = 2.0**-27  # noise that float64 does not explain, over the loss
 _BY_DIFFERENCES = 1e-5  # of each entry: what a gradient by differences is off by
 _CANCELLED = 1e-13  # noise over the loss, at most, if it is rounding in float64
 
@@ -145,7 +145,7 @@ def _unseen(
     if drowned.any():
         size = float(np.max(entries.size[drowned]))
         noise = float(calibration.noise[entries.block[drowned]].max())
-        coarse = noise > _LOW_PRECISION * abs(losses.base)
+        coarse = noise > COARSE * abs(losses.base)
         help_ = (
             "In float64 it would show"
             if coarse
@@ -259,7 +259,7 @@ def _noisy(
     share = noise / abs(losses.base) if losses.base else np.inf
     bar = float(np.max(entries.error[which], initial=0.0))
     help_ = "Smooth it: tighten what it iterates to, fix what it draws"
-    if share > _LOW_PRECISION:
+    if share > COARSE:
         help_ = (
             "Compute it in float64: parameters and data as `x.astype(np.float64)`, and "
             "no float32 in between"

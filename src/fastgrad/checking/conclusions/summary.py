@@ -7,7 +7,7 @@ import numpy as np
 
 from fastgrad._arrays import Array
 from fastgrad.checking.conclusions.notes import notes, planted_errors
-from fastgrad.checking.differences import Calibration
+from fastgrad.checking.differences import Calibration, typical
 from fastgrad.checking.directions import UNLUCKY, Search, searched_error
 from fastgrad.checking.judgement import (
     CORRECT,
@@ -27,8 +27,6 @@ from fastgrad.reports import (
     Some,
     Verdict,
 )
-
-_ENOUGH = 2**12  # entries of a block that say how large its steps are
 
 
 def summarize(
@@ -105,8 +103,7 @@ def _blocks(
         own = entries.of_block(b)
         count = np.bincount(own.kind, minlength=5)
         start, stop = nest.offsets[b], nest.offsets[b + 1]
-        some = np.arange(start, stop, max(1, (stop - start) // _ENOUGH))
-        steps = calibration.step[some]
+        steps = calibration.step[typical(start, stop)]
         blocks.append(
             Block(
                 name,

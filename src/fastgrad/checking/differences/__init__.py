@@ -28,10 +28,11 @@ from fastgrad.checking.differences.imaginary import (
     slopes_along,
     without_warnings,
 )
-from fastgrad.checking.differences.ladders import ladder
+from fastgrad.checking.differences.ladders import UNLIKE, ladder
 from fastgrad.checking.differences.noise import Calibration, calibrate, noise_along
 from fastgrad.checking.differences.pairs import (
     CLOSER,
+    DIRECTIONS,
     EPS,
     FAR,
     KAPPA,
@@ -44,6 +45,7 @@ from fastgrad.checking.differences.pairs import (
     entry_pairs,
 )
 from fastgrad.checking.differences.scales import (
+    PIECE,
     Every,
     Given,
     Owner,
@@ -52,8 +54,10 @@ from fastgrad.checking.differences.scales import (
     binary,
     keeping_sign,
     places,
+    typical,
 )
 from fastgrad.checking.differences.slopes import (
+    CHUNK,
     FEW,
     SEVERAL,
     check_method,
@@ -68,18 +72,22 @@ from fastgrad.checking.differences.stairs import noise_of_stairs
 from fastgrad.checking.differences.tables import ecnoise
 
 __all__ = [
+    "CHUNK",
     "CLOSER",
+    "DIRECTIONS",
     "EPS",
     "FAR",
     "FEW",
     "INVERTING",
     "KAPPA",
+    "PIECE",
     "RATIO",
     "REACH",
     "RUNGS",
     "SEVERAL",
     "SHRUNK",
     "STEP",
+    "UNLIKE",
     "Calibration",
     "Curvatures",
     "Every",
@@ -113,5 +121,6 @@ __all__ = [
     "slopes_along",
     "slopes_by",
     "slopes_of",
+    "typical",
     "without_warnings",
 ]

@@ -10,17 +10,16 @@ import numpy as np
 
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences.noise import noise_along
-from fastgrad.checking.differences.pairs import EPS, KAPPA
+from fastgrad.checking.differences.pairs import CLOSE, EPS, KAPPA, SURE
 from fastgrad.checking.differences.scales import Scale, binary
+from fastgrad.checking.differences.slopes import FEW
 from fastgrad.losses import Losses
 
 _FINEST, _COARSEST = -9, -3  # powers of two: steps relative to the parameters
-_FEW = 64  # pairs: more steps of each cost less than they are worth
 _LADDER = np.exp2(-np.arange(41.0))
-_RUNGS = 5  # that are taken at first
+_RUNGS = 5  # that are taken at first: two evaluations each
 _FURTHER = 2  # at a time, for pairs whose series has not ended
 _ALONG = slice(4, 14)  # of the ladder, along a random direction
-_CLOSE, _SURE = 1e-9, 8.0  # of all entries, and of what is in doubt: more is another
 _GOOD = 1e-10  # of an entry: what remains of its series does not matter
 
 
@@ -50,7 +49,7 @@ class Curvatures:
         i, j = np.divmod(pairs, size)
         if self.step is not None:
             value, error = self._measured(i, j, np.ones(1))
-        elif len(pairs) > _FEW:
+        elif len(pairs) > FEW:
             value, error = self._measured(i, j, self._usual_times())
         else:
             value, error = self._refined(i, j)
@@ -75,8 +74,8 @@ class Curvatures:
         found, rest, bar = (float(x[0]) for x in _limit(bend, noise[None]))
         times = np.where(i == j, 1.0, 2.0) * direction[i] * direction[j]
         told, size_of_all = times @ value, np.abs(times) @ np.abs(value)
-        off = rest + bar + np.abs(times) @ error + _CLOSE * size_of_all
-        if abs(found - told) > _SURE * off:
+        off = rest + bar + np.abs(times) @ error + CLOSE * size_of_all
+        if abs(found - told) > SURE * off:
             raise ValueError(
                 "`sparsity` must be nonzero wherever the Hessian is: along a random "
                 f"direction the second derivative is {found:.6g}, and {told:.6g} by "

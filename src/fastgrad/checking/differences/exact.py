@@ -12,15 +12,13 @@ import dataclasses
 import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
-from fastgrad.checking.differences.pairs import EPS, Slopes, entry_pairs
+from fastgrad.checking.differences.pairs import CLOSE, EPS, RATIO, Slopes, entry_pairs
 from fastgrad.checking.differences.scales import Scale, binary
 from fastgrad.losses import Losses
 
 # Of the entry: half the digits of theta less a few, so that theta + h is exact.
 FINE = 2.0**-46
-_WIDER = 2.0**-43
 _MULTIPLES = FINE * np.array([7.0, 5.0, 3.0])
-_CLOSE = 1e-9  # of the slope: how well it has to be known
 INVERTING = frozenset({"solve", "det", "logabsdet", "cholesky"})
 _LEAST = 8 * float(np.nextafter(0, 1))  # of a difference: smaller numbers have no more
 _MARGIN = 8.0  # what the worst of a few entries may be exceeded by
@@ -46,7 +44,7 @@ def exact_bars(
     ndarray of float64, shape (blocks,), or None
         None if the differences are not exact.
     """
-    steps = binary(scale.own(index)[:, None], np.array([_WIDER, FINE]))
+    steps = binary(scale.own(index)[:, None], FINE * np.array([RATIO, 1.0]))
     pairs = entry_pairs(losses, index, steps)
     smooth = ~known.kink & losses.reads(index)
     if pairs.crossed is not None:
@@ -60,9 +58,9 @@ def exact_bars(
         largest = np.zeros(blocks)
         np.maximum.at(largest, owner, size)
         least = _LEAST / steps[:, 1] * scale[index]
-        exact = spread <= _CLOSE * (size + 1e-3 * largest[owner]) + least
+        exact = spread <= CLOSE * (size + 1e-3 * largest[owner]) + least
         off = np.abs(slope - known.value)
-        exact &= off <= 2 * known.error + _CLOSE * np.abs(slope)
+        exact &= off <= 2 * known.error + CLOSE * np.abs(slope)
     if not exact[smooth].all():
         return None
     bars = np.zeros(blocks)

@@ -14,7 +14,14 @@ import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences.noise import measure_noise, noise_along, pooled
-from fastgrad.checking.differences.pairs import KAPPA, RATIO, RUNGS, Pairs, entry_pairs
+from fastgrad.checking.differences.pairs import (
+    CLOSER,
+    KAPPA,
+    RATIO,
+    RUNGS,
+    Pairs,
+    entry_pairs,
+)
 from fastgrad.checking.differences.scales import Owner, Scale, binary
 from fastgrad.checking.differences.stairs import noise_of_stairs, shared_stairs
 from fastgrad.checking.differences.tables import rounding_of
@@ -23,9 +30,9 @@ from fastgrad.losses import Losses
 MULTIPLES = np.array([4.0, 3.0, 2.0, 1.0])
 _GAIN = 1.65  # of the noise of D(h) in the result
 _LARGEST, _SMALLEST = 2.0**-3, 2.0**-10  # of the scale, of the first h
-_LEVELS = 12  # an eighth each
 WIDTHS = RUNGS[[0, 4, 9]]  # at which stairs are looked for
-_SAMPLES = 2  # of a block, at which noise is measured and the first step found
+# Of a block, at which noise is measured and the first step found: 15 evaluations each.
+_SAMPLES = 2
 _DOUBT = 32.0  # a series of falling terms has 4; where poles are near these oscillate
 _EVEN = 0.25  # second differences of smooth losses agree better than that
 _GOOD = 1e-3  # of a slope: a wider bar is worth a ladder
@@ -102,7 +109,7 @@ class _Search:
 
     def run(self, which: Index, level: Index) -> None:
         """Measure some entries, at ever smaller steps until that is in vain."""
-        for _ in range(_LEVELS):
+        for _ in (*RUNGS, *CLOSER):  # no further than ladders
             if which.size == 0:
                 return
             step = self.scale[which] * self.step[which] * RATIO ** -level.astype(float)

@@ -17,16 +17,19 @@ import numpy as np
 
 from fastgrad._arrays import Array, Flags
 from fastgrad.checking.differences.extrapolation import MULTIPLES, extrapolated
-from fastgrad.checking.differences.pairs import RATIO, Pairs
+from fastgrad.checking.differences.pairs import (
+    CLOSE,
+    DIRECTIONS,
+    RATIO,
+    SURE,
+    Pairs,
+)
 
 STEP = 1e-30
-_ROOM = 8.0  # error bars: some are too narrow, and what they hide is no more than that
-_DIRECTIONS = 2  # an error that one hides by chance shows along the other
 _FIRST = 2.0**-5  # of a direction: the smallest of the steps along it
 _LEVELS = 3
 REACH = float(_FIRST * MULTIPLES.max())  # how many times a direction is gone along
 _LEAST = 0.5  # of its scale: how far each entry is moved
-_CLOSE = 1e-9  # of the change along a direction: how well it has to be known
 
 
 #: Filters of warnings are those of all threads.
@@ -82,7 +85,7 @@ class Along:
     def contradicts(self, claimed: Array) -> bool:
         """Whether some of these are not the slopes along it, or nobody can tell."""
         with np.errstate(invalid="ignore"):
-            agree = np.abs(claimed - self.value) <= _ROOM * self.error
+            agree = np.abs(claimed - self.value) <= SURE * self.error
         return not agree.all()
 
     def off(self, jacobian: Array) -> Array | None:
@@ -95,7 +98,7 @@ class Along:
             claimed = jacobian @ moved
             size = size_along(jacobian, moved)
             off: Array = (self.error + np.abs(claimed - self.value)) / _LEAST
-            known = (self.error <= _CLOSE * size) | self.limited
+            known = (self.error <= CLOSE * size) | self.limited
         if not known.all() or self.contradicts(claimed):
             return None
         return off
@@ -109,7 +112,7 @@ def size_along(jacobian: Array, direction: Array) -> Array:
 
 
 def random_directions(
-    scale: Array, rng: np.random.Generator, count: int = _DIRECTIONS
+    scale: Array, rng: np.random.Generator, count: int = DIRECTIONS
 ) -> Iterator[Array]:
     """Yield directions that move every entry by much of its scale."""
     for _ in range(count):
@@ -151,5 +154,5 @@ def slopes_along(
 def is_borne_out(slopes: Array, value: Array, error: Array) -> bool:
     """Whether real differences say the same of every entry, within some error bars."""
     with np.errstate(invalid="ignore"):
-        agree = np.isfinite(error) & (np.abs(slopes - value) <= _ROOM * error)
+        agree = np.isfinite(error) & (np.abs(slopes - value) <= SURE * error)
     return bool(agree.all())

@@ -17,7 +17,7 @@ from fastgrad.checking.differences.pairs import (
     Slopes,
 )
 
-_UNLIKE = 100.0  # times the noise: a change as large is none
+UNLIKE = 100.0  # times the noise: a change as large is none
 
 
 def ladder(pairs: Pairs, noise: Array) -> Slopes:
@@ -65,7 +65,7 @@ def _jumps(pairs: Pairs, noise: Array) -> Flags:
     change = np.where(known, sides, 0.0).max(axis=0)
     least = np.where(known.any(axis=0), change, np.inf).min(axis=1)
     most = change.max(axis=1)
-    jumps: Flags = (least >= SHRUNK * most) & (least > _UNLIKE * noise) & (most > 0)
+    jumps: Flags = (least >= SHRUNK * most) & (least > UNLIKE * noise) & (most > 0)
     return jumps
 
 

@@ -15,8 +15,8 @@ from fastgrad._arguments import number, refusal
 from fastgrad._arrays import Array, Index
 from fastgrad.params import Nest, spread
 
-_TYPICAL = 2**14  # entries of a block that say how large its entries are
-_PIECE = 2**17  # entries that are stretched at once
+PIECE = 2**15  # entries that are looked at at once: more take memory
+_TYPICAL = 2**14  # entries of a block that stand for all: more take time
 _LEAST = float(np.finfo(float).tiny)  # of an entry that is moved by a part of itself
 
 
@@ -49,6 +49,12 @@ def places(index: Index | Every, entries: Index) -> Index:
     return np.searchsorted(index, entries)
 
 
+def typical(start: int, stop: int) -> Index:
+    """Return some of the entries from `start` to before `stop` that stand for all."""
+    # An odd distance: rows are mostly even.
+    return np.arange(start, stop, (stop - start) // _TYPICAL | 1)
+
+
 class Scale:
     """The size of a change that matters, for each entry: ``scale[index]``.
 
@@ -62,16 +68,15 @@ class Scale:
         blocks = len(offsets) - 1
         self._least, self._of_zero = np.zeros(blocks), np.zeros(blocks)
         for b, (start, stop) in enumerate(itertools.pairwise(offsets)):
-            several = (stop - start) // _TYPICAL | 1  # odd: rows are mostly even
-            sizes = np.abs(theta[start:stop:several])
+            sizes = np.abs(theta[typical(start, stop)])
             sizes = sizes[sizes > 0]
             if sizes.size:
                 median, small = np.quantile(sizes, [0.5, 0.1])
                 spans_decades = sizes.size > 1 and small < 0.02 * median
                 self._of_zero[b] = median
                 self._least[b] = 0.0 if spans_decades else median
-        typical = self._of_zero[self._of_zero > 0]
-        default = float(np.median(typical)) if typical.size else 1.0
+        known = self._of_zero[self._of_zero > 0]
+        default = float(np.median(known)) if known.size else 1.0
         self._of_zero[self._of_zero == 0] = default
 
     def __len__(self) -> int:
@@ -105,8 +110,8 @@ class Scale:
         """Multiply a direction by the scales from entry `begin` on, in place."""
         end = begin + len(direction)
         for b, (start, stop) in enumerate(itertools.pairwise(self._offsets.tolist())):
-            for first in range(max(start, begin), min(stop, end), _PIECE):
-                here = slice(first, min(first + _PIECE, stop, end))
+            for first in range(max(start, begin), min(stop, end), PIECE):
+                here = slice(first, min(first + PIECE, stop, end))
                 size = np.maximum(np.abs(self._theta[here]), self._least[b])
                 size[size == 0] = self._of_zero[b]
                 direction[here.start - begin : here.stop - begin] *= size

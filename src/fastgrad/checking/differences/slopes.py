@@ -20,13 +20,12 @@ from fastgrad.checking.differences.imaginary import (
 from fastgrad.checking.differences.ladders import ladder
 from fastgrad.checking.differences.noise import Calibration, calibrate
 from fastgrad.checking.differences.pairs import EPS, RUNGS, Slopes, entry_pairs
-from fastgrad.checking.differences.scales import Every, Given, Scale, binary
+from fastgrad.checking.differences.scales import PIECE, Every, Given, Scale, binary
 from fastgrad.losses import Losses
 
 METHODS = ("auto", "central", "forward", "backward", "complex", "ridders")
 
-_CHUNK = 4096  # entries whose ladders are held at once
-_PIECE = 2**15  # entries that are looked at at once
+CHUNK = 2048  # entries whose ladders are held at once: more take memory
 FEW = 64  # entries: a second step each costs less than finding the first did
 SEVERAL = 1024  # entries: of more, two steps each are quicker than four
 
@@ -52,8 +51,8 @@ def engine_for(method: str, engine: str) -> str:
 
 def refuse_lost_step(losses: Losses, index: Any, step: Given) -> None:
     """Raise ValueError if adding `step` changes nothing at one of the entries."""
-    for start in range(0, len(index), _PIECE):
-        own = np.asarray(index[start : start + _PIECE])
+    for start in range(0, len(index), PIECE):
+        own = np.asarray(index[start : start + PIECE])
         x, h, there = losses.theta[own], step[own], losses.representable
         lost = there(own, x + h) == there(own, x - h)
         if lost.any():
@@ -74,8 +73,8 @@ def complex_slopes(losses: Losses, index: Index, step: Given | None) -> Slopes:
 def ridders_slopes(losses: Losses, index: Index, calibration: Calibration) -> Slopes:
     """Return the derivatives by a ladder of steps each: twenty evaluations."""
     parts = []
-    for start in range(0, len(index), _CHUNK):
-        chunk = index[start : start + _CHUNK]
+    for start in range(0, len(index), CHUNK):
+        chunk = index[start : start + CHUNK]
         steps = binary(calibration.scale[chunk])[:, None] * RUNGS
         noise = calibration.noise[calibration.block[chunk]]
         parts.append(ladder(entry_pairs(losses, chunk, steps), noise))
@@ -125,7 +124,7 @@ def slopes_of(
         measure = partial(way or _with_error, losses, calibration=known)
     value = np.empty(len(index))
     error = np.empty(len(index) if with_error else 0)
-    for here in losses.pieces(index, _PIECE):  # all that is known takes memory
+    for here in losses.pieces(index, PIECE):  # all that is known takes memory
         own = np.asarray(index[here])
         found = measure(own)
         if chosen in ("exact", "central") and step is None:

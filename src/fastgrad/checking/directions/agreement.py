@@ -15,6 +15,7 @@ import numpy as np
 
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import (
+    PIECE,
     RUNGS,
     Calibration,
     direction_pairs,
@@ -22,14 +23,14 @@ from fastgrad.checking.differences import (
     noise_along,
 )
 from fastgrad.checking.directions.bisection import Search, norm
-from fastgrad.checking.judgement import KINK, PIECE, Verdicts, steps_for, too_wide
+from fastgrad.checking.judgement import KINK, Verdicts, steps_for, too_wide
 from fastgrad.losses import Losses, keep_signs
 
 _STEPS = RUNGS[1:8]
 _WITHIN = 0.75  # of a parameter that is not zero: how far it is moved
 _FIRST = RUNGS[[5, 7, 8]]  # where noise and curvature are least; and closer, for kinks
 _ALIKE = 10  # powers of two: blocks whose slopes differ by more are not moved together
-_PARTS = 8  # directions each through a part of those that disagree, at most
+_PARTS = 8  # of those that disagree, each with a direction of its own: more calls
 _CLOSE = 1e-6  # of the derivative along the direction, typically
 
 

@@ -21,8 +21,10 @@ import numpy as np
 from fastgrad._arguments import refusal
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import (
+    DIRECTIONS,
     EPS,
     KAPPA,
+    PIECE,
     RATIO,
     Calibration,
     Owner,
@@ -31,16 +33,15 @@ from fastgrad.checking.differences import (
     direction_pairs,
     ladder,
     noise_along,
+    typical,
 )
-from fastgrad.checking.judgement import PIECE, Gradient, Verdicts, judge
+from fastgrad.checking.judgement import Gradient, Verdicts, judge
 from fastgrad.losses import Losses
 
-_DIRECTIONS = 2  # per block, at least
 # Of the step at which noise and curvature balance, if both are of the usual size.
 _RUNGS = RATIO ** np.arange(2.0, -3.0, -1.0)
-_ENOUGH = 32  # wrong entries of a block; there are too many to find them all
+_ENOUGH = 32  # wrong entries of a block: each takes as many evaluations as the first
 _BESIDE = 8  # others, at least, that say whether the block is wrong throughout
-_TYPICAL = 2**14  # entries of a block that say how large their scales are
 UNLUCKY = 0.1  # |u| of an entry is larger in one of two directions, 99 times of 100
 
 
@@ -214,8 +215,7 @@ class _Probe:
     @property
     def scale(self) -> float:
         """The typical scale of an entry of the block."""
-        some = np.arange(self.start, self.stop, 1 + len(self.u) // _TYPICAL)
-        return float(np.median(self._scale[some]))
+        return float(np.median(self._scale[typical(self.start, self.stop)]))
 
     def terms(self, low: int = 0, high: int | None = None) -> Array:
         """Return those of g.u on entries low to high of the block."""
@@ -289,7 +289,7 @@ def _search(probe: _Probe) -> Search:
     first, error = probe.calibrate()
     size, scale = norm(probe.terms()), probe.scale
     search = Search([first], [probe.expected()], error, size, scale, probe.step)
-    while len(search.mismatch) < _DIRECTIONS and not search.differs:
+    while len(search.mismatch) < DIRECTIONS and not search.differs:
         probe.turn()
         value, error = probe.mismatch(0, n), probe.error(0, n)
         if abs(value) > error:  # by a ladder of its own

@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences import Every, ecnoise
-from fastgrad.checking.jacobians.outputs import Outputs
+from fastgrad.checking.jacobians.outputs import BATCH, Outputs
 from fastgrad.losses import Losses, Progress
 from fastgrad.params import Nest, Vector
 
-_BATCH = 2**17  # numbers in the points that are held at once
-_KEPT = 2.1  # points for each column, of its first pass
-_OF_COLUMN = 32  # points at most that a column is tried at, which a piece may cut
+# Of what is kept, not to be evaluated again: points for each column, of its first pass,
+# and points at most that a column is tried at, which a piece may cut.
+_KEPT, _OF_COLUMN = 2.1, 32
 
 
 class Entries(Losses):
@@ -143,7 +143,7 @@ class Entries(Losses):
         points, call = self._plan(column[inside], value[inside])
         order = np.argsort(call, kind="stable")
         edges = np.searchsorted(call[order], np.arange(len(points) + 1))
-        several = max(1, _BATCH // self.outputs.x.size)
+        several = max(1, BATCH // self.outputs.x.size)
         for start in range(0, len(points), several):
             stop = min(start + several, len(points))
             rises = self._rises(points[start:stop])
@@ -189,7 +189,7 @@ class Entries(Losses):
         rows = [found[key] if key in found else kept.pop(key) for key in keys]
         kept.update(zip(keys, rows, strict=True))  # the last to go are those just asked
         size = max(1, len(outputs.at_x))
-        most = max(_BATCH / size, min(_OF_COLUMN, _KEPT * len(self.row) / size))
+        most = max(BATCH / size, min(_OF_COLUMN, _KEPT * len(self.row) / size))
         while len(kept) > most:
             del kept[next(iter(kept))]
         return np.stack(rows)

@@ -16,7 +16,7 @@ from fastgrad.checking.differences import Scale, binary
 from fastgrad.losses import Crew, Progress, Watch
 from fastgrad.params import entry_name
 
-BATCH = 2**16  # numbers of the outputs that are held at once
+BATCH = 2**16  # numbers of points or outputs held at once: more take memory
 _LOUD = 2.0**10  # roundings of the outputs: more is noise, and has to be measured
 _AFAR = 2.0**20  # times a step that every smooth output responds to
 

@@ -31,7 +31,7 @@ from fastgrad.losses import Progress
 from fastgrad.params import Nest, limits
 from fastgrad.reports import Blocks, GradientReport
 
-_STRAYS = 8  # that are looked for, one after the other
+_STRAYS = 8  # that are looked for, one after the other: each measures again
 
 
 class Options(TypedDict, total=False):

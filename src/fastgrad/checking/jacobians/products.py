@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arrays import Array, Index
+from fastgrad.checking.differences import DIRECTIONS
 from fastgrad.checking.jacobians.flattening import FlatFunction
 from fastgrad.checking.jacobians.outputs import Outputs
 from fastgrad.checking.jacobians.sparsity import members
@@ -58,7 +59,7 @@ def disagreement(
 
     Of the same Jacobian they give ``v @ jvp(u) == vjp(v) @ u``, to rounding.
     """
-    for _ in range(2):
+    for _ in range(DIRECTIONS):
         u = rng.standard_normal(outputs.x.size).astype(outputs.x.dtype)
         v = rng.standard_normal(outputs.at_x.size).astype(outputs.x.dtype)
         forward, backward = (

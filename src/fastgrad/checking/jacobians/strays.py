@@ -17,7 +17,7 @@ from fastgrad.checking.jacobians.quick import slopes
 
 # |u| of an entry is smaller than this in one of 100 Gaussian directions.
 UNLUCKY = 0.0125
-_TRIED = 3  # outputs that are looked at
+_TRIED = 3  # outputs that are looked at: a search each
 _ROUNDINGS = 64.0
 
 

@@ -15,9 +15,9 @@
 
 from fastgrad.checking.judgement.condition import rounding_of_inverses
 from fastgrad.checking.judgement.evidence import (
+    COARSE,
     CORRECT,
     KINK,
-    PIECE,
     UNDECIDED,
     UNOBSERVABLE,
     WRONG,
@@ -33,9 +33,9 @@ from fastgrad.checking.judgement.steep import steps_for, too_wide
 from fastgrad.checking.judgement.verdict import judge
 
 __all__ = [
+    "COARSE",
     "CORRECT",
     "KINK",
-    "PIECE",
     "UNDECIDED",
     "UNOBSERVABLE",
     "WRONG",

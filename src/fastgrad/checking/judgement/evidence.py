@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arrays import Array, Flags, Index
-from fastgrad.checking.differences import EPS, RUNGS, Calibration
+from fastgrad.checking.differences import EPS, PIECE, RUNGS, Calibration
 from fastgrad.checking.judgement.gradient import Gradient
 from fastgrad.program import Source
 
@@ -21,11 +21,13 @@ Kinds = NDArray[np.uint8]
 
 CORRECT, WRONG, UNDECIDED, KINK, UNOBSERVABLE = range(5)
 
-PIECE = 2**15  # entries about which everything is known at once
+FEW = 6  # entries looked at before the rest, where each takes long
+AGREED = 0.25  # of the discrepancy: what another loss has to agree with a gradient by
 
-DECISIVE = 0.1  # of an entry: a wider bar decides nothing
-_COARSE = 2.0**-27  # of the loss: more noise than that is low precision
-_RESOLVED = 0.1  # of a block: what is smaller may be lost in low precision
+# Of an entry: a wider bar decides nothing. Of a block: what is smaller may be lost in
+# low precision, which leaves such bars.
+DECISIVE = 0.1
+COARSE = 2.0**-27  # of the loss: more noise than that is low precision
 # Roundings of its largest terms that a gradient may be off by, and that may be left of
 # them where it is zero.
 ROUNDINGS, LEFT = 32.0, 100.0
@@ -203,9 +205,9 @@ def allowances(
         floor = (LEFT * eps * largest_of_all)[block] / unit
         tolerance = gradient.rtol[block] * np.fmax(size, np.abs(numerical))
         tolerance += (ROUNDINGS * eps * largest)[block] / unit
-        coarse = calibration.noise > _COARSE * max(calibration.base, largest.max())
+        coarse = calibration.noise > COARSE * max(calibration.base, largest.max())
         coarse |= eps > EPS
-        lost = _RESOLVED * np.where(coarse, effects.typical, 0.0)
+        lost = DECISIVE * np.where(coarse, effects.typical, 0.0)
     return tolerance, floor, lost[block] / unit, unit
 
 

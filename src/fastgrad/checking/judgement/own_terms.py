@@ -30,7 +30,7 @@ from fastgrad.program import terms_of_gradient
 _VISIBLE = 0.01  # of an entry: an error as large is to be seen
 _AGREED = 1e-3  # of an entry: closer than that, its digits are known
 _NO_LARGER = 10.0  # times an entry
-_MANY = 2**12  # entries that are measured again
+_MANY = 2**12  # entries that are measured again: more take time
 
 
 class OwnTerms:

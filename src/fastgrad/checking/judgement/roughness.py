@@ -22,6 +22,8 @@ from fastgrad.checking.differences import (
     keeping_sign,
 )
 from fastgrad.checking.judgement.evidence import (
+    AGREED,
+    FEW,
     UNDECIDED,
     WRONG,
     Judgement,
@@ -34,11 +36,9 @@ from fastgrad.losses import Losses
 _RATIO = 4.0
 _STEPS = _RATIO ** -np.arange(-0.5, 25.5)  # of the scale, as far as signs allow
 _FARTHEST = 4.0  # in scales: the largest step and a place, rounded to powers of two
-_FIRST = 16.0 ** -np.arange(4.0)  # one of these has to see what the gradient says
+_FIRST = _STEPS[1:8:2]  # one of these has to see what the gradient says
 _RANGE = 2  # extrapolated slopes in turn that have to agree with the gradient
-_AGREED = 0.25  # of the discrepancy
 _PLACES = np.linspace(-1, 1, 8)  # of the range: none at which steps of tables begin
-_FEW = 6  # entries looked at before the rest
 
 
 def excuse_roughness(
@@ -58,7 +58,7 @@ def excuse_roughness(
     if wrong.size == 0:
         return None
     wrong = wrong[np.argsort(-(entries.off * entries.unit)[wrong], kind="stable")]
-    few = from_everywhere(wrong.size, _FEW)
+    few = from_everywhere(wrong.size, FEW)
     found = _excused(losses, calibration, entries, wrong[few])
     found = found or _rough_beside(losses, calibration, entries, wrong)
     if not found:
@@ -111,7 +111,7 @@ def _rough_beside(
     cramped = wrong[room * _FARTHEST**2 < calibration.scale[entries.index[wrong]]]
     beside = np.isin(entries.block, entries.block[cramped]) & (entries.kind != WRONG)
     others = np.flatnonzero(beside & (entries.analytic != 0))
-    part = take(entries, others[from_everywhere(others.size, _FEW)])
+    part = take(entries, others[from_everywhere(others.size, FEW)])
     smallest = _widest(losses, calibration, part.index) * _STEPS[-1]
     part.numerical = entry_pairs(losses, part.index, smallest).central
     part.kind[:] = WRONG
@@ -146,7 +146,7 @@ def _widest(losses: Losses, calibration: Calibration, index: Index) -> Array:
 def _first_like(slopes: Array, part: Judgement, k: int) -> int:
     """Return a step that sees the slope measured, as all smaller ones may."""
     with np.errstate(all="ignore"):
-        like = np.abs(slopes - part.numerical[k]) <= _AGREED * part.off[k]
+        like = np.abs(slopes - part.numerical[k]) <= AGREED * part.off[k]
     first = int(np.argmax(np.append(like[:-1], True)))
     return min(first + 1, len(slopes) - 1)  # the first may be a whole step of a stair
 
@@ -161,8 +161,8 @@ def _agreed(pairs: Pairs, part: Judgement) -> Index:
         square = _RATIO**2
         better = (square * slopes[:, 1:] - slopes[:, :-1]) / (square - 1)
         kink = (_RATIO * jump[:, 1:] - jump[:, :-1]) / (_RATIO - 1)
-        near = np.abs(better - part.analytic[:, None]) <= _AGREED * gap
-        near &= np.abs(kink) <= 2 * _AGREED * gap
+        near = np.abs(better - part.analytic[:, None]) <= AGREED * gap
+        near &= np.abs(kink) <= 2 * AGREED * gap
     run = np.zeros(len(near), dtype=np.int64)
     last = np.zeros(len(near), dtype=np.int64)
     for k in range(near.shape[1] - 1):  # a step is left to contradict it
@@ -188,5 +188,5 @@ def _is_rough(
             (rises[:, k] - rises[:, k + 1]) / (points[:, k] - points[:, k + 1])
             for k in (0, 2)
         )
-        apart = np.abs(wide - close) > _AGREED * gap
+        apart = np.abs(wide - close) > AGREED * gap
     return 2 * int(np.count_nonzero(apart)) >= len(apart)

@@ -42,7 +42,7 @@ _UNSEEN = 4.0  # times the largest rest: of what happens between the places
 # Around theta, so far that there are jumps: further away there may be a pole.
 _AROUND, _LEAST = 8.0, 2.0**-4
 _PLAUSIBLE = 0.2  # of the largest change: what is off by more is no tolerance
-_TRIED = 3  # entries along which a jump is looked for
+_TRIED = 3  # entries along which a jump is looked for: some forty runs each
 _SECONDS = 0.2  # a loss that takes longer is not watched line by line
 _LONGER = 10.0  # times what it takes at theta: then it may never end
 

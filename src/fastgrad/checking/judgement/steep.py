@@ -38,7 +38,7 @@ _ENDS = np.array([15, 13, 11, 9]) / 16 * RUNGS[[0, -3, -2, -1]]
 # Of the distance at which the slope makes as much of a change as there is.
 _STEPS = 0.5 * RATIO ** -np.arange(6.0)
 _ROUNDINGS = 4.0  # of an entry, that its way to the loss may make
-_FEW = 16  # entries looked at before the rest
+_FEW = 16  # entries looked at before the rest: a ladder each
 
 
 def look_closer(losses: Losses, calibration: Calibration, entries: Judgement) -> None:

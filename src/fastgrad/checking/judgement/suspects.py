@@ -9,10 +9,12 @@ import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences import (
+    CHUNK,
     CLOSER,
     FAR,
     KAPPA,
     RUNGS,
+    UNLIKE,
     Calibration,
     Slopes,
     binary,
@@ -41,9 +43,6 @@ _GOOD = 2e-3  # of an entry: a wider bar is worth another try
 _FIRST_ROUND = 64  # suspects of each block tried again before the rest
 _WORTHWHILE = 0.1  # share of them that must clear up for the rest to be tried too
 _MANY = 0.1  # of a block: fewer suspects are all tried again
-_CHUNK = 2048
-_VISIBLE = 0.1  # of an entry: more noise than that at smaller steps hides it there too
-_UNRESOLVED = 100.0  # times the noise: slopes that scatter so much are not at rest yet
 _BY_CHANCE = 0.25  # of what is typical: a smaller entry is moved as the others are
 _SHARP = 0.1  # of the slope: a change this large over one step may be a kink
 
@@ -89,8 +88,8 @@ def try_again(
             rest = rest[unclear]
         second.append(rest)
     again = _affordable(entries, np.concatenate(second))
-    for start in range(0, len(again), _CHUNK):
-        _ladder_verdict(losses, calibration, entries, again[start : start + _CHUNK])
+    for start in range(0, len(again), CHUNK):
+        _ladder_verdict(losses, calibration, entries, again[start : start + CHUNK])
     return ladders
 
 
@@ -120,7 +119,7 @@ def _affordable(entries: Judgement, which: Index) -> Index:
     vague = which[~outside]
     vague = vague[np.argsort(entries.kind[vague] != UNDECIDED, kind="stable")]
     return np.concatenate(
-        [which[outside], vague[: max(_CHUNK, len(entries.kind) // 10)]]
+        [which[outside], vague[: max(CHUNK, len(entries.kind) // 10)]]
     )
 
 
@@ -200,16 +199,16 @@ def _hidden_nearby(
         bar = KAPPA * np.sqrt(2) * noise / (2 * scale * CLOSER[0])
         beside = np.fmax(np.abs(slopes.left), np.abs(slopes.right))
         steepest = np.fmax(np.fmax(part.size, part.response), beside)
-        vague = (part.error > _GOOD * part.size) | (slopes.noise > _UNRESOLVED * noise)
+        vague = (part.error > _GOOD * part.size) | (slopes.noise > UNLIKE * noise)
         vague &= part.kind != CORRECT
-        near: Flags = (slopes.kink | vague) & (bar < _VISIBLE * steepest)
+        near: Flags = (slopes.kink | vague) & (bar < DECISIVE * steepest)
     return near
 
 
 def _is_restless(entries: Judgement, slopes: Slopes, noise: Array) -> Flags:
     """Whether slopes still change at the finest steps, by more than noise explains."""
     with np.errstate(all="ignore"):
-        restless: Flags = (slopes.noise > _UNRESOLVED * noise) & ~slopes.kink
+        restless: Flags = (slopes.noise > UNLIKE * noise) & ~slopes.kink
         return restless & ~(entries.error <= DECISIVE * entries.size)
 
 

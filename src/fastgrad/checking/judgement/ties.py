@@ -17,7 +17,7 @@ from fastgrad.checking.differences import RUNGS, Calibration, direction_pairs, l
 from fastgrad.checking.judgement.evidence import KINK, WRONG, Judgement, take
 from fastgrad.losses import Losses
 
-_ENOUGH = 32  # ties found wrong; more are not looked for
+_ENOUGH = 32  # ties found wrong: to look for more takes time
 
 
 def check_ties(losses: Losses, calibration: Calibration, entries: Judgement) -> None:

@@ -11,19 +11,22 @@ from functools import cached_property
 import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
-from fastgrad.checking.judgement.evidence import Judgement, from_everywhere, take
+from fastgrad.checking.judgement.evidence import (
+    AGREED,
+    FEW,
+    TINY,
+    Judgement,
+    from_everywhere,
+    take,
+)
 from fastgrad.checking.judgement.handed import Handed, handing, seen
 from fastgrad.checking.judgement.runs import rises, turns_at
 from fastgrad.losses import Losses
 
-_LARGEST, _LEAST = 0.1, 1e-9  # of a tolerance that is made tighter
+_LARGEST = 0.1  # of a tolerance that is made tighter
 _TIGHTER = 2.0**-10
-_MOVED = 2.0**-6  # of each parameter: what does not depend on any is the same there
-_MANY = 6  # numbers tried
-_LONGER = 1e3  # times what the loss takes at theta: then it may never end
+_MANY = 6  # numbers tried: a run of the loss each
 _STEPS = 2.0 ** -np.array([18.0, 12.0, 7.0])  # of the scale
-_AGREED = 0.25  # of the discrepancy
-_FEW = 6  # entries looked at before the rest
 
 
 class Tighter:
@@ -40,7 +43,7 @@ class Tighter:
         found = np.zeros(len(which), dtype=bool)
         if not self._tolerances:
             return found
-        few = from_everywhere(len(which), _FEW)
+        few = from_everywhere(len(which), FEW)
         found[few] = self._agree(take(entries, which[few]))
         if found.any():
             rest = np.delete(np.arange(len(which)), few)
@@ -57,7 +60,7 @@ class Tighter:
                 direction[entry] = 0.0
         with np.errstate(all="ignore"):
             nearest = np.fmin.reduce(np.abs(slopes - part.analytic[:, None]), axis=1)
-            near: Flags = nearest <= _AGREED * part.off
+            near: Flags = nearest <= AGREED * part.off
         return near
 
     def _slopes(self, direction: Array) -> Array:
@@ -71,8 +74,9 @@ class Tighter:
         losses, still = self._losses, np.zeros(self._losses.nest.size)
         tight: Handed = {}
         usual = turns_at(losses, still, 0.0).events
+        most = usual / _TIGHTER  # as where an error falls as one over the turns
         for smaller in _small_numbers(losses)[:_MANY]:
-            longer = turns_at(losses, still, 0.0, _LONGER * usual, smaller).events
+            longer = turns_at(losses, still, 0.0, most, smaller).events
             if longer > usual:
                 for code, numbers in smaller.items():
                     tight.setdefault(code, {}).update(numbers)
@@ -87,11 +91,12 @@ def _small_numbers(losses: Losses) -> list[Handed]:
     with seen() as here:
         rises(losses, losses.theta, [0.0])
     with seen() as there:
-        rises(losses, losses.theta, [_MOVED])
+        rises(losses, losses.theta, _STEPS[-1:])
     same: dict[float, Handed] = {}
     for code, numbers in here.items():
         for name, number in numbers.items():
-            if _LEAST <= number <= _LARGEST and there.get(code, {}).get(name) == number:
+            same_there = there.get(code, {}).get(name) == number
+            if same_there and number <= _LARGEST and _TIGHTER * number >= TINY:
                 of = same.setdefault(number, {}).setdefault(code, {})
                 of[name] = _TIGHTER * number
     return list(same.values())

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import (
+    PIECE,
     RUNGS,
     Calibration,
     Every,
@@ -30,7 +31,6 @@ from fastgrad.checking.judgement.condition import excuse_condition
 from fastgrad.checking.judgement.evidence import (
     CORRECT,
     KINK,
-    PIECE,
     UNDECIDED,
     UNOBSERVABLE,
     WRONG,
@@ -58,8 +58,8 @@ from fastgrad.checking.judgement.tolerances import Tolerances
 from fastgrad.checking.judgement.zeros import find_zeros, leave_open
 from fastgrad.losses import Losses
 
-_FEW = 32  # zeros looked at before the rest, from everywhere
-_SHOWN = 2**10  # entries left open of a piece, to be named in the report
+_FEW = 32  # zeros looked at before the rest, from everywhere: a ladder each
+_SHOWN = 2**10  # entries left open of a piece that may be named: more take memory
 
 
 def judge(

@@ -22,7 +22,7 @@ from fastgrad.checking.judgement.evidence import (
 )
 from fastgrad.checking.judgement.gradient import Gradient
 
-_LOOKED_AT = 64  # entries; they have to agree
+_LOOKED_AT = 64  # entries, which have to agree: more take time
 
 
 def leave_open(entries: Judgement, effects: Effects) -> None:
