@@ -11,7 +11,7 @@
   to write back (`indices`), the array misarranged (`arrangements`), another array of
   all that may be read (`readings`), by its name (`names`). `patterns`: values that are
   functions of one value, or sums of terms. Edits of several operations are `compounds`,
-  as is what is `overwriting`; two mistakes at once `combinations`.
+  two mistakes at once `combinations`.
 - `probes`: an edit projected on the error, a dot product; `search`: all edits at all
   sites, and what becomes of those that pass; `words` for them.
 - `ranking`: what is shown of what was found; `telling`: in which words. `location`:
@@ -19,9 +19,9 @@
   `budget`: when to stop.
 - `lines`: where in the user's gradient code the mistake is, by what is `known` there;
   `repairs`: which edit of it makes the gradient right. `rewrites` are those of one
-  operation, `substitutes` read something else, `variables` in all their uses; all
-  draw on the same arrangements and readings. `codes` say what that is called; `views`
-  run the code with an edit, and say what weighs in it.
+  operation, `substitutes` read something else, or other `data` are given; all draw on
+  the same arrangements and readings. `codes` say what that is called; `views` run the
+  code with an edit, and say what weighs in it.
 
 A cause is named when doing the mistake to the right gradient gives the gradient under
 test, within the error bars, in whole blocks. Nothing that merely looks alike is named.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.known import Known, same
-from fastgrad.causes.patterns import ADDING, is_statistic, plain
+from fastgrad.causes.patterns import ADDING, is_statistic, led_from, plain
 from fastgrad.causes.readings import Point, Reading, made
 from fastgrad.causes.reverse import Reverse, hides, is_mask
 from fastgrad.program import Node, topological
@@ -180,20 +180,16 @@ def _of_part(a: Array, due: Array) -> str | None:
 
 def _of_gradients(x: Node, due: Node) -> str:
     """The code where a gradient is read for another one."""
-    if x in _terms(due) or due in _terms(x):
+    if any(one in led_from(two, _terms)[1:] for one, two in ((x, due), (due, x))):
         return "accumulation"
-    return "local_derivative" if _comes_from(due, x) else "layout"
+    # Computed from the other one, step by step.
+    step = led_from(due, lambda n: [y for y in n.inputs if y.size == x.size])
+    return "local_derivative" if x in step[1:] else "layout"
 
 
-def _terms(node: Node) -> set[Node]:
+def _terms(node: Node) -> Sequence[Node]:
     """What a sum is the sum of."""
-    found, stack = set[Node](), [node]
-    while stack:
-        here = stack.pop()
-        if here.op in ADDING:
-            found.update(here.inputs)
-            stack += here.inputs
-    return found
+    return node.inputs if node.op in ADDING else ()
 
 
 def _is_step(value: Array) -> bool:
@@ -201,44 +197,8 @@ def _is_step(value: Array) -> bool:
     return np.unique(value).size <= 2
 
 
-def _comes_from(node: Node, x: Node) -> bool:
-    """Whether a value is computed from another one of its size, step by step."""
-    seen, stack = {node}, [node]
-    while stack:
-        for y in stack.pop().inputs:
-            if y is x:
-                return True
-            if y.size == x.size and y not in seen:
-                seen.add(y)
-                stack.append(y)
-    return False
-
-
 def _is_norm(node: Node | None) -> bool:
     return node is not None and node.op == "sqrt" and node.size == 1
-
-
-def of_data(
-    nodes: Sequence[Node], chosen: Sequence[Reading | None], point: Point
-) -> str:
-    """Other data are those of an earlier batch, unless they are scaled only."""
-    for node, one in zip(nodes, chosen, strict=True):
-        if one is not None and _is_scaled(node.value, one.of(point, 0)):
-            return "local_derivative"
-    return "stale"
-
-
-def _is_scaled(a: Array, due: Array) -> bool:
-    """Whether an array, where it is not zero, is off by a factor along an axis."""
-    there = a != 0
-    if not due[there].all():
-        return False
-    ratio = np.where(there, due, np.nan) / a
-    for axis in range(a.ndim):
-        spread = np.fmax.reduce(ratio, axis) - np.fmin.reduce(ratio, axis)
-        if a.shape[axis] > 1 and not (spread > _LEAST).any():
-            return True
-    return False
 
 
 def _moved(turns: Sequence[Node], reading: Reading, point: Point) -> str | None:

@@ -13,7 +13,7 @@ linear in such a value, so how a weighted sum of them would change is a dot prod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
 
@@ -343,12 +343,12 @@ def _united(places: Iterable[Place]) -> list[Place]:
     for one in places:
         key = one.lines or one.since
         if other := united.get(key):
-            one = Place(
-                one.blocks | other.blocks,
-                one.lines,
-                tuple(dict.fromkeys(one.since + other.since)),
-                one.constants or other.constants,
-                one.behind or other.behind,
+            one = replace(
+                one,
+                blocks=one.blocks | other.blocks,
+                since=tuple(dict.fromkeys(one.since + other.since)),
+                constants=one.constants or other.constants,
+                behind=one.behind or other.behind,
             )
         united[key] = one
     return list(united.values())

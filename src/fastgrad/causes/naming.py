@@ -103,9 +103,12 @@ def _found(
     repaired = repairs(located, evidence, second, part)
     budget.failures += part.failures
     part = budget.share(_SEARCHING)
-    guesses = _guessed(evidence, reverse, repaired, part)
+    if reverse is not None:
+        reverse.budget = part
+    guesses = guess(evidence, reverse, part, repaired)
     budget.join(part)
     if reverse is not None:
+        reverse.budget = budget
         _call_penalties(guesses, reverse)
     if second is not None:
         guesses = second.confirmed(guesses, budget)
@@ -119,19 +122,6 @@ def _found(
         ]
     causes = told(evidence, guesses + repaired, reverse, budget)
     return [with_place(cause, evidence, located.places) for cause in causes]
-
-
-def _guessed(
-    evidence: Evidence, reverse: Reverse | None, repaired: list[Guess], part: Budget
-) -> list[Guess]:
-    """What is found in a part of the time, to which the reverse pass keeps as well."""
-    if reverse is None:
-        return guess(evidence, None, part)
-    reverse.budget, whole = part, reverse.budget
-    try:
-        return guess(evidence, reverse, part, repaired)
-    finally:
-        reverse.budget = whole
 
 
 def _computes(one: Guess, zero: Guess, located: Located) -> bool:

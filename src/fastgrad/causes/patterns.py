@@ -1,6 +1,6 @@
 """Patterns in a program: functions of one value, statistics, sums of terms."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,18 @@ _LOCAL = ("sum", "view", "reshape")
 #: Operations of a sum.
 ADDING = ("add", "subtract", "negative")
 _OF_NORMS = {*ADDING, "multiply", "square", "power", "sqrt", "abs", "sign", "sum"}
+
+
+def led_from(
+    node: Node, inputs: Callable[[Node], Iterable[Node]], limit: float = np.inf
+) -> list[Node]:
+    """The node and all that it comes from by way of such inputs."""
+    found, stack = {node: None}, [node]
+    while stack and len(found) < limit:
+        new = [x for x in inputs(stack.pop()) if x not in found]
+        found |= dict.fromkeys(new)
+        stack += new
+    return list(found)
 
 
 def plain(node: Node) -> Node:
@@ -73,18 +85,14 @@ def summed_axes(total: Node) -> tuple[int, ...]:
     return tuple(d for d, reduced in enumerate(total.ints) if reduced)
 
 
-def _local(node: Node, limit: int = 60) -> set[Node]:
+def _local(node: Node) -> list[Node]:
     """The node and what it comes from by elementwise operations and sums."""
-    found, stack = {node}, [node]
-    while stack and len(found) < limit:
-        here = stack.pop()
-        if not (elementwise(here) or here.op in _LOCAL):
-            continue
-        for x in here.inputs:
-            if x.active and x not in found:
-                found.add(x)
-                stack.append(x)
-    return found
+
+    def inputs(here: Node) -> list[Node]:
+        local = elementwise(here) or here.op in _LOCAL
+        return [x for x in here.inputs if x.active and local]
+
+    return led_from(node, inputs, 60)
 
 
 def is_statistic(node: Node, i: int) -> bool:
@@ -96,8 +104,8 @@ def is_statistic(node: Node, i: int) -> bool:
         return False
     sums = [n for n in _local(node.inputs[i]) if n.op == "sum"]
     sums = [n for n in sums if n.inputs[0].size == node.size]
-    beside = _local(other)
-    return any(_local(n) & beside for n in sums)
+    beside = set(_local(other))
+    return any(not beside.isdisjoint(_local(n)) for n in sums)
 
 
 def penalties(results: Sequence[Node]) -> set[Node]:

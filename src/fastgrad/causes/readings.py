@@ -138,7 +138,7 @@ class Readings:
                 continue
             for one in taken(reverse, [node]):
                 if one.role != "value" and one.node.size > 1:
-                    yield from _summed(one)
+                    yield one
             if node.inputs:
                 yield from computed(reverse, [node])
         for some in side_by_side(reverse.groups):
@@ -288,15 +288,6 @@ def _after(name: str, what: str) -> str:
     """A name with an operation behind it, inside the quotes."""
     code, quote, whose = name.rpartition("`")
     return code + what + quote + whose if quote else f"{name}{what}"
-
-
-def _summed(one: Reading) -> Iterator[Reading]:
-    """An array, and if it is constant its sums along an axis that is kept."""
-    yield one
-    summed = one.role == "constant" and one.node.ndim > 1
-    for axis in range(one.node.ndim if summed else 0):
-        total = partial(np.sum, axis=axis, keepdims=True)
-        yield one.turned(f"the sum of {{}} along axis {axis}", total)
 
 
 def _late(of: Callable[[Point, int], Array], step: int, count: int) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.codes import OF_VALUES, at_statistic, is_complex, is_entry
+from fastgrad.causes.data import other_data
 from fastgrad.causes.evidence import Evidence, Guess, explained
 from fastgrad.causes.known import same
 from fastgrad.causes.lines import PIECES, Backward, Located, Place, Repair, alike
@@ -20,8 +21,7 @@ from fastgrad.causes.points import SecondPoint
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import Point, Readings
 from fastgrad.causes.rewrites import Rewrite, plain
-from fastgrad.causes.substitutes import Kind
-from fastgrad.causes.variables import Variables
+from fastgrad.causes.substitutes import Kind, Substitutes
 from fastgrad.causes.views import Code, Projection
 from fastgrad.program import Node, Source, topological, value_of
 
@@ -50,10 +50,9 @@ class Search:
         self.readings = Readings(code.points[0], self.groups)
         self.found: list[Guess] = []
         self._due: set[Node] = set()
-        self._other = other = Variables(evidence, self.known, self.readings)
+        self._other = other = Substitutes(evidence, self.known, self.readings)
         self._kinds: list[Kind] = [self._plain, other.numbers, other.operands]
-        self._kinds += [other.elements, other.written]
-        self._kinds += [other.variables]
+        self._kinds += [other.elements, other.written, other.variables]
         self._odder: list[Kind] = [other.factors, other.matrices]
         self._odder += [other.terms]
 
@@ -71,21 +70,13 @@ class Search:
         first = [g for g in wrong if any(map(self._is_first, g))]
         self._projected(self._kinds[:2], views, wrong)
         self._directly([g for g in first if not self._feeds(g)])
-        for edit in self._other.exchanged(wrong):
-            if not self.is_explained:
-                self._try(edit, edit.turns)
         for view in views:
             self._projected(self._kinds[2:], [view], wrong)
         strange = [x for x in self.code.nodes if self.known.lacks(x)]
-        for edit in (*self._other.cached(strange), *self._other.data(strange)):
+        for edit in other_data(self.readings, strange):
             self._try(edit, strange)
         self._projected(self._odder, views, wrong)
         self._directly([g for g in wrong if not all(n in self.known for n in g)])
-
-    def of_blocks(self, views: Sequence[Projection]) -> None:
-        """The same for single blocks, as far as projections tell."""
-        wrong = [g for g in self.groups if self._may_be_wrong(g)]
-        self._projected(self._kinds + self._odder, views, wrong)
 
     def _may_be_wrong(self, group: Sequence[Node]) -> bool:
         """Whether these are not just values of the forward pass."""
@@ -242,11 +233,7 @@ def repairs(
     def look() -> None:
         some = [_first(located.repairs)] if located.repairs else []
         views = [_behind(one, backward, code) for one in some]
-        whole = _whole(backward, code, backward.wrong)
-        search.run([*views, whole])
-        if not search.is_explained and len(backward.wrong) > 1:
-            each = [_whole(backward, code, [b]) for b in backward.wrong]
-            search.of_blocks(each)
+        search.run([*views, _whole(backward, code)])
 
     budget.attempt(look)
     return search.found
@@ -270,10 +257,10 @@ def _first(some: Sequence[Repair]) -> Repair:
     return first
 
 
-def _whole(backward: Backward, code: Code, blocks: Sequence[int]) -> Projection:
-    """The code as it leads to blocks."""
-    results = backward.results
-    targets = {results[b]: (results[b].value, backward.right[b]) for b in blocks}
+def _whole(backward: Backward, code: Code) -> Projection:
+    """The code as it leads to wrong blocks."""
+    some = [(backward.results[b], backward.right[b]) for b in backward.wrong]
+    targets = {result: (result.value, right) for result, right in some}
     return Projection(code.nodes, code.points[0], targets)
 
 

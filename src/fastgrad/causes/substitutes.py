@@ -4,18 +4,19 @@ What is due says which: of all arrays that may stand in a place, those whose dot
 with what the place weighs is right.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import product
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.codes import of_data, of_factor, of_other
+from fastgrad.causes.codes import of_factor, of_other
 from fastgrad.causes.counts import told
 from fastgrad.causes.evidence import Evidence
-from fastgrad.causes.known import Known
+from fastgrad.causes.known import Known, same
+from fastgrad.causes.patterns import led_from
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import BITS, Point, Reading, Readings
 from fastgrad.causes.reverse import elementwise, is_mask
@@ -30,7 +31,8 @@ _LINEAR |= {"reshape", "place", "take", "cumsum"}
 _LEAST = 1e-9  # of a factor that is not zero
 _SURE = -2.0  # bits of a number of the loss that is missing
 _NAMED = 12.0  # bits of one that is no number of the loss
-_ARRAYS, _COMBINED = 6, 64  # that may be others at once; how many ways are tried
+_MOVING = ("take", "view", "reshape")
+_WRITING = (*_MOVING, "place", "sum", "add")
 
 
 class Operation(NamedTuple):
@@ -169,8 +171,7 @@ class Substitutes:
         for one in some if node.op == "constant" and node.size > 1 else ():
             text = f"{self.name(node)} stands where {self.called(one)} is due"
             code = of_other([node], one, self.readings.point, self.known)
-            new = _chosen([one])
-            yield Rewrite(code, text, BITS[one.role], new, one.nodes, True)
+            yield Rewrite(code, text, BITS[one.role], _put(one), one.nodes, True)
 
     def _reads(self, i: int, some: Sequence[Node], reading: Reading) -> Rewrite:
         x, name = some[0], self.name(some[0])
@@ -187,23 +188,21 @@ class Substitutes:
         bits = BITS[reading.role] + (name == due)
         return Rewrite(code, text, bits, _with(i, reading), reading.nodes, not x.active)
 
-    def data(self, constants: Sequence[Node]) -> Iterator[Rewrite]:
-        """Yield what all arrays that the loss does not have may be instead."""
-        stacks = self.readings.of(1)
-        each: list[list[Reading | None]] = []
-        for node in constants:
-            some, _ = stacks.get((node.shape,), ([], None))
-            given = [one for one in some if one.role == "constant" and not one.nodes]
-            each.append([*given, None])
-        if len(each) > _ARRAYS or np.prod([*map(len, each)]) > _COMBINED:
-            return
-        for chosen in product(*each):
-            others = [one for one in chosen if one is not None]
-            if len(others) > 1:
-                names = " and ".join(dict.fromkeys(map(self.called, others)))
-                text = f"other arrays are read than {names}"
-                code = of_data(constants, chosen, self.readings.point)
-                yield Rewrite(code, text, 6.0, _chosen(chosen), given=True)
+    def variables(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
+        """Yield what a line may read for a variable that it reads several times."""
+        line = [n for n in view.between if n.source == turns[0].source]
+        for i in range(len(turns[0].inputs) if view.is_local else 0):
+            inputs = [n.inputs[i] for n in turns]
+            number = {x: k for k, x in enumerate(inputs)}
+            readers = [n for n in line if not number.keys().isdisjoint(n.inputs)]
+            if len(readers) <= len(turns) or readers[0] is not turns[0]:
+                continue
+            shapes = tuple(x.shape for x in inputs)
+            for one in self._of(view, turns).get(shapes, ([], None))[0]:
+                new = _instead(number, one)
+                if view.gives(readers, new, 0.0, True):
+                    edit = self._reads(i, inputs, one)
+                    yield edit._replace(new=new, turns=readers)
 
     # ---- factors and terms
 
@@ -271,6 +270,52 @@ class Substitutes:
         bits, new = BITS[reading.role] + how.bits, _with_other(how.function, reading)
         return Rewrite(code, text, bits, new, reading.nodes, inserted=True)
 
+    # ---- elements
+
+    def elements(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
+        """Yield other elements of the same array, where it is known which are due."""
+        node, moving = turns[0], turns[0].op in _MOVING
+        if any(n not in view.targets for n in turns):
+            return
+        values, targets = view.point.values, view.targets
+        pairs = [
+            (values[n.inputs[0]] if moving else targets[n][0], targets[n][1])
+            for n in turns
+        ]
+        found: list[Any] = [_places(a, due) for a, due in pairs]
+        if any(places is None for places in found):
+            return
+        text = f"the elements of {self.name(node)} are due in another order"
+        if moving:
+            text = f"other elements of {self.name(node.inputs[0])} are due"
+            text += f" in {self.name(node)}, or in another order"
+        whole = node.op == "take" or all(a.size == due.size for a, due in pairs)
+        code = "layout" if whole else "geometry"
+        if all(_is_masked(view.old(n), targets[n][1]) for n in turns):
+            code, text = "mask", f"some elements of {self.name(node)} are to be zero"
+
+        def new(n: Node, v: Any, p: Point, k: int) -> Any:
+            return (v[0] if moving else own(n, v)).ravel()[found[k]]
+
+        yield Rewrite(code, text, 6.0, new, given=True)
+
+    def written(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
+        """Yield what is to be written where an operation of the loss reads it."""
+        node, old, values = turns[0], view.before(turns), view.point.values
+        moved = led_from(node, _moved)[1:] if len(turns) == 1 else []
+        reverse = self.readings.point.reverse
+        for to in (group[0] for group in reverse.groups if group[0].op in _MOVING):
+            for x in moved:
+                new = partial(_written, x, reverse.number[to])
+                sizes = to.inputs[0].size, to.size
+                if sizes == (node.size, x.size) and view.gives(turns, new, old):
+                    where = f"where the loss reads `{to.source.code}`"
+                    text = f"{self.name(x)} is to be written {where}"
+                    due = new(node, [], view.point, 0)
+                    once = _is_overwritten(values[x], view.old(node), due)
+                    code = "duplicate_index" if once else "layout"
+                    yield Rewrite(code, text, 6.0, new)
+
 
 def _variable(name: str) -> str | None:
     """The array of which a name says a part, if it does."""
@@ -282,14 +327,8 @@ def _more(term: float) -> New:
     return lambda node, inputs, point, k: own(node, inputs) + term
 
 
-def _chosen(some: Sequence[Reading | None]) -> New:
-    """For each of several arrays another one, or itself."""
-
-    def new(node: Node, inputs: list[Array], point: Point, k: int) -> Any:
-        one = some[k]
-        return node.value if one is None else one.of(point, 0)
-
-    return new
+def _put(reading: Reading) -> New:
+    return lambda node, inputs, point, k: reading.of(point, 0)
 
 
 def _with(i: int, reading: Reading) -> New:
@@ -299,6 +338,54 @@ def _with(i: int, reading: Reading) -> New:
         return value_of(node, [*inputs[:i], reading.of(point, k), *inputs[i + 1 :]])
 
     return new
+
+
+def _instead(number: Mapping[Node, int], one: Reading) -> New:
+    """The operation with another array wherever it reads one of these."""
+
+    def new(node: Node, values: list[Array], point: Point, k: int) -> Any:
+        pairs = zip(node.inputs, values, strict=True)
+        read = (one.of(point, number[x]) if x in number else a for x, a in pairs)
+        return value_of(node, [*read])
+
+    return new
+
+
+def _places(a: Array, due: Array) -> Array | None:
+    """Where the elements of an array stand in another one, if they all do."""
+    flat, size = a.ravel(), np.abs(a).max(initial=0)
+    order = np.argsort(flat)
+    near = np.clip(np.searchsorted(flat[order], due - _LEAST * size), 0, flat.size - 1)
+    places = order[near]
+    alike = np.unique(flat).size > 2 and np.abs(flat[places] - due) <= _LEAST * size
+    return np.asarray(places) if np.all(alike) else None
+
+
+def _is_masked(given: Array, due: Array) -> bool:
+    """Whether an array is what is due, but for elements that are to be zero."""
+    return bool(np.any(due)) and same(given * (due != 0), due)
+
+
+def _is_overwritten(written: Array, given: Array, due: Array) -> bool:
+    """Whether of elements that are to be added in one place one is given, there."""
+    shared = np.count_nonzero(due) < np.count_nonzero(written)
+    there = np.array_equal(given != 0, due != 0)
+    return bool(shared and there and np.isin(given[given != 0], written).all())
+
+
+def _moved(node: Node) -> list[Node]:
+    """The values whose elements, moved and added, are those of another one."""
+    return [x for x in node.inputs if x.active and node.op in _WRITING]
+
+
+def _written(
+    x: Node, number: int, node: Node, values: list[Array], point: Point, k: int
+) -> Array:
+    """A value, written where an operation of the loss reads."""
+    to = point.reverse.nodes[number]
+    rule, given = ops.PRIMITIVES[to.op].derivative, [y.value for y in to.inputs]
+    sent = rule(point.values[x].reshape(to.shape), to.value, given, to.ints)[0]
+    return np.reshape(sent, node.shape)
 
 
 def _with_other(function: Callable[[Array, Array], Array], reading: Reading) -> New:

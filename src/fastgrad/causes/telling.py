@@ -57,9 +57,7 @@ def _cause(evidence: Evidence, guess: Guess) -> Cause:
 
 def _not_separated(evidence: Evidence, guess: Guess) -> str:
     """What else gives these numbers, and where it would not."""
-    others = " and ".join(
-        [*filter(None, [", ".join(guess.rivals[:-1])]), guess.rivals[-1]]
-    )
+    others = join(guess.rivals)
     where = evidence.better_point(guess.blocks)
     if where is None:
         return f"{others} would give the same numbers"
