@@ -3,7 +3,7 @@
 What is written where it is to be added: whatever was there before is lost. Operations
 that send to one value write one after the other; rows that one operation takes may be
 those of as many turns of a loop. A value that is another one wherever the reverse pass
-reads it. The products of complex numbers.
+reads it, or in all that follows from it, too. The products of complex numbers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.patterns import is_statistic, miscounted
-from fastgrad.causes.reverse import Extra, Reverse, elementwise
+from fastgrad.causes.patterns import is_statistic, miscounted, plain
+from fastgrad.causes.reverse import Extra, Reverse, elementwise, recomputed
 from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
@@ -49,6 +49,7 @@ def compounds(reverse: Reverse, group: list[Node]) -> Iterator[Compound]:
     yield from _misread(reverse, group)
     if len(group) == 1:
         yield from _conjugates(reverse, group[0])
+        yield from _elsewhere(reverse, group[0])
 
 
 def _conjugates(reverse: Reverse, node: Node) -> Iterator[Compound]:
@@ -110,6 +111,23 @@ def _others(node: Node) -> Iterator[tuple[str, str, Array]]:
         yield "of itself", local, evaluate([node.value], ())
         yield "for its input", local, x.value
         yield "of its inverse", local, evaluate([1 / node.value], ())
+
+
+def _elsewhere(reverse: Reverse, node: Node) -> Iterator[Compound]:
+    """The whole gradient at a value that lacks a term, as the noise of a sample."""
+    for how, code, value in miscounted(node):
+        reverse.budget.check()
+        try:
+            moved = recomputed(reverse.nodes, {node: value}, reverse.budget)
+        except np.linalg.LinAlgError:
+            continue  # no matrix that could be factorised
+        put = {n: m.value for n, m in moved.items()}
+        readers = [n for n in reverse.nodes if put.keys() & {n, *n.inputs}]
+        # Noise that is added to the parameters makes another point of them.
+        noisy = any(plain(x).op == "parameter" for x in node.inputs)
+        text = f"the gradient is taken at {{op}} {how}"
+        code = "stale" if noisy else code
+        yield code, text, dict.fromkeys(readers, partial(_with, put))
 
 
 def _with(

@@ -48,10 +48,15 @@ def _averaged(total: Array, index: Any, g: Array) -> None:
     total /= count.reshape(-1, *[1] * (total.ndim - 1))
 
 
+def _gathered(total: Array, index: Any, g: Array) -> None:
+    total[...] = g[np.arange(len(total)) % len(g)]
+
+
 _REPEATED: tuple[tuple[str, Callable[[Array, Any, Array], None]], ...] = (
     ("of rows that {op} takes twice only the last counts", _last),
     ("of rows that {op} takes twice only the first counts", _first),
     ("the gradients of rows that {op} takes twice are averaged, not added", _averaged),
+    ("the derivative of {op} gathers where it is to scatter", _gathered),
 )
 
 
