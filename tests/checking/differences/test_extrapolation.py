@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from scipy.optimize._numdiff import approx_derivative
 
 import fastgrad as fg
+from fastgrad.checking.differences.extrapolation import MULTIPLES, extrapolated
+from fastgrad.checking.differences.pairs import Pairs
 
 PATH = Path(__file__).parents[3] / "benchmarks" / "differentiators.py"
 
@@ -118,6 +120,22 @@ def test_kinks_and_peaks_between_the_steps_are_not_smoothed_over(engine):
 
     found = fg.numerical_gradient(peak, np.array([0.70005, 1.0]), engine=engine)
     assert np.allclose(found, [-1e4 * np.exp(-0.25), 2.0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-6, 1e-3])
+@pytest.mark.parametrize("jump", [0.1, 1.0, 30.0])
+def test_bars_cover_kinks_nearer_than_all_steps(jump, distance):
+    """There the quotients agree, with the mean of two slopes."""
+    slope, bend = np.random.default_rng(0).normal(size=(2, 500, 1))
+    h = np.outer(np.ones(500), MULTIPLES) / 64
+
+    def rise(t):
+        kink = jump * np.maximum(t - distance / 64, 0)
+        return slope * t + bend * t**2 / 2 + kink
+
+    found = extrapolated(Pairs(rise(h), rise(-h), h, h, None), np.full(500, 1e-15))
+    for right in (slope, slope + jump):
+        assert (np.abs(found.value - right[:, 0]) <= 1.01 * found.error).all()
 
 
 def test_random_functions_are_refused():

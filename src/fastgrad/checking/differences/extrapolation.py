@@ -160,10 +160,10 @@ def extrapolated(pairs: Pairs, noise: Array) -> Extrapolated:
         usual = float(np.quantile(known, 0.75)) if known.size else 1.0
         sixth = np.fmax(sixth, usual * fourth)
         truncation = sixth * np.minimum(1.0, _DOUBT * np.fmax(share, usual))
-        # Half the change of slope at a kink shrinks no further.
+        # Half the change of slope at a kink shrinks no further; times h it is `apart`.
         apart = np.abs(np.diff(around, axis=1)).max(axis=1)
         allowed = _EVEN * np.abs(around).max(axis=1) + 2 * KAPPA * noise
-        truncation += np.where(apart > allowed, apart / pairs.span[:, 3], 0.0)
+        truncation += np.where(apart > allowed, 2 * apart / pairs.span[:, 3], 0.0)
         if pairs.crossed is not None:
             truncation[pairs.crossed.any(axis=1)] = np.inf
         error = bar + truncation

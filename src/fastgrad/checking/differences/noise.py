@@ -43,7 +43,6 @@ _POINTS = 7
 # Of the scale. Close first: from afar, anything rough looks like noise.
 _SPACINGS = 2.0 ** -np.array([30.0, 22.0, 36.0, 44.0, 50.0])
 _WIDE = 2.0 ** -np.array([14.0, 6.0])  # for losses that do not respond to these
-_SAME = 8.0
 _SAMPLES = 6  # per block, at most: some thirty evaluations each
 
 
@@ -194,7 +193,6 @@ def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
         if todo.size == 0:
             return noise
         bound, found, even = _noise_at(losses, index[todo], scale[todo], spacing)
-        found &= bound <= _SAME * noise[todo]  # from closer, it would be as large
         noise[todo] = np.minimum(noise[todo], bound)
         uneven[todo[even]] = False
         todo = todo[~found]
