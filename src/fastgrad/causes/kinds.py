@@ -37,6 +37,7 @@ _EXCHANGED = {
     np.not_equal: np.equal,
     np.linalg.solve: np.matmul,
 }
+_OF_TERMS = (np.add, np.subtract, np.sum, np.mean)
 _COMPARISONS = (np.greater, np.less, np.equal, np.not_equal)
 
 
@@ -211,14 +212,6 @@ def _named(
     alone = "g" not in sent.symbols and not np.all(rule.g.value == 1)
     masked = "the mask of {op} is left out" in rule.others
     summed = function in (np.sum, np.mean)
-    terms = function in (np.add, np.subtract) or summed
-    terms |= rule.name == "log-softmax" or (
-        rule.name == "softmax" and part is rule.sent
-    )
-    coupled = rule.name in COUPLED and (
-        terms if left_out else passed or kind == "softmax"
-    )
-    statistic = rule.i is not None and is_statistic(rule.node, rule.i)
     of_parameter = rule.name == "chain" and not rule.to.inputs
     local = "local_derivative"
     table: tuple[tuple[bool, str, str], ...] = (
@@ -242,7 +235,7 @@ def _named(
         (alone, "upstream", _INSTEAD),
         (kind.startswith("over"), "reduction", _INSTEAD),
         (kind == "exchanged" and summed, "reduction", _INSTEAD),
-        (coupled or statistic, "cross_term", _INSTEAD),
+        (_is_crossed(rule, kind, part), "cross_term", _INSTEAD),
         (_is_of_choice(op, kind, part), "mask", _INSTEAD),
         (
             passed and of_parameter,
@@ -259,6 +252,17 @@ def _named(
     said = {"which": which, "sent": sent, "due": rule.sent, "to": rule.to.label}
     text = words.format(op="{op}", **said)
     return Named(code, text, sent, kind.startswith("of ") and not alone)
+
+
+def _is_crossed(rule: Rule, kind: str, part: Expression | None) -> bool:
+    """Whether it is about the terms by which entries are coupled, or a statistic."""
+    coupled = kind in ("passed", "softmax")
+    if kind == "left out":
+        terms = part is not None and part.function in _OF_TERMS
+        whole = rule.name == "softmax" and part is rule.sent
+        coupled = terms or whole or rule.name == "log-softmax"
+    statistic = rule.i is not None and is_statistic(rule.node, rule.i)
+    return statistic or (coupled and rule.name in COUPLED)
 
 
 def _is_scaled(rule: Rule) -> bool:
