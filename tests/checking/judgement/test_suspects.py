@@ -343,3 +343,18 @@ def test_curvature_alone_is_no_kink():
     )
     assert report.verdict == "correct"
     assert report.evaluations < 6 * x.size
+
+
+@pytest.mark.parametrize("small", [1e-6, 0.01, 0.2])
+def test_entries_that_are_small_by_chance_are_moved_as_the_others_are(small):
+    """In single precision; steps of a part of themselves would show nothing."""
+    x = np.linspace(0.5, 1.5, 20)
+    x[3] = small
+
+    def loss(x):
+        return float(np.float32(np.sum(np.sin(x) + x**2 / 2) + 3e4))
+
+    right = np.cos(x) + x
+    wrong = right.copy()
+    wrong[3] *= 1.5
+    assert verdicts(loss, x, right, wrong, "python") == ("correct", "wrong")
