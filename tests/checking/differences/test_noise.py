@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from fastgrad.checking.differences.noise import calibrate, ecnoise, measure_noise
+from fastgrad.checking.differences.noise import (
+    _bent_once,
+    calibrate,
+    ecnoise,
+    measure_noise,
+)
 from fastgrad.checking.differences.scales import Given, Scale
 from fastgrad.losses import make_losses
 
@@ -120,3 +125,15 @@ def test_entries_that_are_dead_here_make_no_noise(dead):
         assert report.verdict != "wrong"
         undecided += report.verdict == "undecided"
     assert undecided <= 1
+
+
+@pytest.mark.parametrize("unit", [2.0**-40, 2.0**40])
+def test_one_kink_is_no_noise_whatever_the_unit(unit):
+    x = np.arange(-3.0, 4.0)
+    rows = np.array([np.abs(x - 0.3) / 3, x / 3, np.cos(1e9 * x)])
+    bent, beside = _bent_once(rows, 1.0)
+    assert bent.tolist() == [True, False, False]
+    assert beside[0] < 1e-15
+    again, there = _bent_once(unit * rows, unit)
+    assert again.tolist() == bent.tolist()
+    assert there.tolist() == (unit * beside).tolist()
