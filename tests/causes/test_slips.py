@@ -137,3 +137,30 @@ def test_the_largest_entry_alone_is_not_called_clipped():
     ) / 2
     (cause,) = fg.check_gradient(scaled, W, given).causes
     assert cause.code == "partial"
+
+
+C = 1.7
+#: A function with a number in it, its derivative, and what the number multiplies it by.
+NUMBERED = {
+    "c * w": (lambda w: C * w, lambda w: C, C),
+    "w * c": (lambda w: w * C, lambda w: C, C),
+    "w / c": (lambda w: w / C, lambda w: 1 / C, 1 / C),
+    "c / w": (lambda w: C / w, lambda w: -C / w**2, C),
+}
+
+
+@pytest.mark.parametrize("function", NUMBERED)
+@pytest.mark.parametrize(("power", "said"), [(-1, "left out"), (1, "applied twice")])
+def test_a_number_left_out_or_applied_twice(function, power, said):
+    value, slope, factor = NUMBERED[function]
+
+    def loss(p):
+        return np.sum(np.sin(p["W"])) + np.sum(RIGHT * np.tanh(value(p["W"])))
+
+    w = PARAMS["W"]
+    wrong = RIGHT * (1 - np.tanh(value(w)) ** 2) * slope(w) * factor**power
+    report = fg.check_gradient(loss, {"W": w}, {"W": np.cos(w) + wrong})
+    (cause, *_) = report.causes
+    assert cause.code == "local_derivative"  # of what the function is of
+    assert f"the constant {factor:.6g} of" in cause.message
+    assert said in " ".join(cause.message.split())

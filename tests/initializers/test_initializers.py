@@ -218,6 +218,24 @@ def test_fans(shape, options, expected):
     assert init.fans(shape, **options) == expected
 
 
+@pytest.mark.parametrize(
+    ("options", "fan_in"),
+    [
+        ({}, 512),
+        ({"transposed": True}, 256),
+        ({"transposed": True, "stride": 2}, 64),
+        ({"transposed": True, "groups": 4}, 64),
+        ({"layout": "IOHW"}, 256),
+    ],
+)
+def test_options_of_fans_reach_the_schemes(options, fan_in):
+    """The same stream, times sqrt(2 / fan_in), counted by hand."""
+    shape = (16, 32, 4, 4)
+    weight = init.he_normal(shape, seed=1, dtype=np.float64, **options)
+    plain = init.he_normal(shape, seed=1, dtype=np.float64)
+    np.testing.assert_allclose(weight, plain * (512 / fan_in) ** 0.5, rtol=1e-12)
+
+
 def test_fans_count_the_connections_of_a_grouped_strided_convolution():
     """Against the matrix of a periodic convolution, built entry by entry."""
     channels_in, channels_out, groups, kernel, stride, size = 4, 6, 2, 3, 2, 12

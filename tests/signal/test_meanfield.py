@@ -100,6 +100,8 @@ def test_closed_forms():
         (np.abs, [0]),
         (lambda x: np.where(x > 0.3, 1.0, -1.0), [0.3]),
         (lambda x: np.abs(np.abs(x) - 2.5), [-2.5, 0, 2.5]),
+        (lambda x: np.maximum(x - 2**0.5, 0), [2**0.5]),
+        (lambda x: np.where(x > 1 / 3, np.expm1(x - 1 / 3), 0), [1 / 3]),
         (np.sin, []),
         (lambda x: np.exp(-(x**2)), []),
         (np.tanh, []),

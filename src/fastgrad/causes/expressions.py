@@ -207,6 +207,8 @@ _INFIX: dict[Any, tuple[str, int]] = {
     np.equal: (" == ", 0),
     np.not_equal: (" != ", 0),
 }
+#: Levels at which two in a row mean something else.
+_UNCHAINED = (0, 4)
 
 
 def _written(x: Any) -> tuple[str, int]:
@@ -218,14 +220,17 @@ def _written(x: Any) -> tuple[str, int]:
     if x.function in _INFIX:
         sign, level = _INFIX[x.function]
         left, right = _written(x.args[0]), _written(x.args[1])
-        tight = x.function in (np.subtract, np.divide, np.power)
+        loose = x.function is np.add
+        if x.function is np.multiply:  # b @ c does not associate with it
+            loose = getattr(x.args[1], "function", None) in (np.multiply, np.divide)
         return (
-            _held(left, level + (x.function is np.power))
+            _held(left, level + (level in _UNCHAINED))
             + sign
-            + _held(right, level + tight)
+            + _held(right, level + (not loose))
         ), level
     if x.function is np.negative:
-        return "-" + _held(_written(x.args[0]), 2), 3
+        inner = _written(x.args[0])
+        return "-" + _held(inner, 2), min(inner[1], 3)
     if x.function in (_astype, np.broadcast_to, np.expand_dims, np.asarray):
         return _written(x.args[0])
     name = getattr(x.function, "__name__", "f").lstrip("_")

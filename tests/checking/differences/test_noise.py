@@ -11,6 +11,7 @@ from fastgrad.checking.differences.noise import (
     measure_noise,
 )
 from fastgrad.checking.differences.scales import Given, Scale
+from fastgrad.checking.differences.tables import rounding_of
 from fastgrad.losses import make_losses
 
 
@@ -137,3 +138,16 @@ def test_one_kink_is_no_noise_whatever_the_unit(unit):
     again, there = _bent_once(unit * rows, unit)
     assert again.tolist() == bent.tolist()
     assert there.tolist() == (unit * beside).tolist()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "eps"), [(np.float32, 2.0**-23), (np.float64, 2.0**-52)]
+)
+@pytest.mark.parametrize("value", [0.3, 771234.567, -1e-9])
+def test_a_loss_of_float32_rounds_as_float32_does(value, dtype, eps):
+    """Uniformly over half a unit in the last place to both sides, that is, or less."""
+    given = float(dtype(value))
+    with make_losses(lambda w: given + 0 * float(w), 0.5, engine="python") as losses:
+        rounding = rounding_of(losses)
+    assert 0.001 * eps < rounding / abs(given) <= eps * 12**-0.5
+    assert (rounding > 2.0**-40 * abs(given)) == (dtype is np.float32)

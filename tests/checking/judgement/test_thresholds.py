@@ -9,12 +9,19 @@ import fastgrad as fg
 from fastgrad.checking.differences.fits import fit_slopes
 from fastgrad.checking.differences.ladders import ladder
 from fastgrad.checking.differences.pairs import RUNGS, Pairs
-from fastgrad.checking.judgement.evidence import CORRECT, WRONG, Judgement, classify
+from fastgrad.checking.judgement.evidence import (
+    CORRECT,
+    UNDECIDED,
+    UNOBSERVABLE,
+    WRONG,
+    Judgement,
+    classify,
+)
 
 FAR = 2.0 ** -np.arange(-1.0, 7.0, 0.5)
 
 
-def entry(analytic, numerical, error, tolerance=0.0):
+def entry(analytic, numerical, error, tolerance=0.0, resolution=0.0):
     one, none = np.ones(1), np.zeros(1)
     return Judgement(
         index=np.zeros(1, dtype=np.int64),
@@ -24,7 +31,7 @@ def entry(analytic, numerical, error, tolerance=0.0):
         error=one * error,
         tolerance=one * tolerance,
         floor=none,
-        resolution=none,
+        resolution=one * resolution,
         unit=one,
         response=one * abs(numerical),
         jump=none,
@@ -32,6 +39,15 @@ def entry(analytic, numerical, error, tolerance=0.0):
         crossed=np.zeros(1, dtype=bool),
         kind=np.zeros(1, dtype=np.uint8),
     )
+
+
+@pytest.mark.parametrize(
+    ("off", "kind"),
+    [(0.0, UNOBSERVABLE), (0.3, UNDECIDED), (-0.3, UNDECIDED), (0.5, WRONG)],
+)
+def test_low_precision_hides_what_agrees_and_nothing_else(off, kind):
+    """An entry is as large as what may be lost, and its bar a fifth of it."""
+    assert classify(entry(1 + off, 1.0, 0.2, resolution=2.0))[0] == kind
 
 
 @given(st.floats(0.5, 2), st.floats(0, 1), st.floats(-1, 1))
