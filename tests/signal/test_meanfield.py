@@ -544,9 +544,9 @@ def test_dead_units_at_the_ends():
 
 def test_residual_scaling_by_the_growth_it_leaves():
     """2^L without, (1 + 1/L)^L with 1/sqrt(L), nothing with a zero last layer."""
-    assert gains.residual_scale(10, "none").log2_growth == 10
+    assert gains.residual_scale(10, "none") == (1.0, 1.0, 10.0)
     depth = gains.residual_scale(10)
-    assert depth.last == 10**-0.5
+    assert (depth.inner, depth.last) == (1.0, 10**-0.5)
     assert math.isclose(2**depth.log2_growth, 1.1**10, rel_tol=1e-13)
     assert math.isclose(2**depth.log2_growth, 2.5937, rel_tol=1e-4)
     fixup = gains.residual_scale(16, "fixup", layers_per_block=3)
