@@ -1,13 +1,14 @@
 """Grade the naming of bugs on mutants of gradients as people write them.
 
-    python benchmarks/bugs [--seen | --later | --fresh | --blind] [--right]
-                           [--only NAME] [--show unknown]
+    python benchmarks/bugs [--seen | --later | --fresh | --blind | --novel]
+                           [--right] [--only NAME] [--show unknown]
 
 Each file of `seen` and `unseen` is a model, KIND_MODEL.py: a loss, its right gradient,
 and mutants: small edits of the gradient's source. Of the models of a kind, in the order
 of a hash of their names, every other one is unseen: not for those who write rules.
 Those in `later` are of mixed kinds, and were written after the rules; so were those in
 `fresh`, of all kinds, some with gradients given as arrays, and later those in `blind`.
+Those in `novel`, the last, are of kinds that none of the others has.
 
 A line of ``MUTANTS`` has four fields, parted by ``##``: the codes of acceptable causes;
 what marks the lines of the forward code to which the mistake belongs, one of several
@@ -327,7 +328,8 @@ def main():
     parser.add_argument("--seen", action="store_true", help="those in view instead")
     parser.add_argument("--later", action="store_true", help="those of mixed kinds")
     parser.add_argument("--fresh", action="store_true", help="those of all kinds")
-    parser.add_argument("--blind", action="store_true", help="those written last")
+    parser.add_argument("--blind", action="store_true", help="those written blindly")
+    parser.add_argument("--novel", action="store_true", help="those of further kinds")
     parser.add_argument("--only", default="", help="models or mutants with this in it")
     parser.add_argument("--show", default="", help="outcomes; all; place, wrongly told")
     parser.add_argument(
@@ -335,7 +337,7 @@ def main():
     )
     args = parser.parse_args()
     shown = args.show.split(",")
-    halves = ("later", "fresh", "blind", "seen")
+    halves = ("later", "fresh", "blind", "novel", "seen")
     half = next((one for one in halves if getattr(args, one)), "unseen")
     some = models(half)
     some = [m for m in some if args.only.split(":")[0] in m.stem]
