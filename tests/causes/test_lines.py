@@ -301,7 +301,7 @@ def sample_by_sample(p, begin=np.zeros_like, stop=None, back=0):
         ({"begin": np.ones_like}, {"accumulation"}, "every entry is off by 1,"),
         ({"begin": lambda x: x * 0 - 0.5}, {"accumulation"}, "entry is off by -0.5,"),
         ({"stop": 3}, {"partial", "geometry"}, "used only at 0:4 along axis 0"),
-        ({"back": 1}, {"layout"}, "is used where another one is due"),
+        ({"back": 1}, {"geometry"}, "is used where another one is due"),
     ],
 )
 def test_loops_that_begin_end_or_read_elsewhere(mistake, codes, said):

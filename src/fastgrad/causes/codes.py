@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.known import Known, same
+from fastgrad.causes.names import is_part
 from fastgrad.causes.patterns import ADDING, is_statistic, led_from, plain
 from fastgrad.causes.readings import Point, Reading, made
 from fastgrad.causes.reverse import Reverse, hides, is_mask
@@ -97,6 +98,13 @@ def is_complex(node: Node) -> bool:
     return node.op in ADDING and node.label.startswith(_COMPLEX)
 
 
+def total_of(x: Node) -> Node | None:
+    """The sum that a call gives, or divides by a count."""
+    while x.op in ("reshape", "view", "divide") and is_part(x.inputs[0], x):
+        x = x.inputs[0]
+    return x if x.op == "sum" else None
+
+
 def _counts(total: Node, number: float) -> bool:
     """Whether a sum goes over so many elements, along some of its axes."""
     axes = zip(total.inputs[0].shape, total.ints, strict=False)
@@ -127,17 +135,23 @@ def of_other(
         return "geometry" if _is_rolled(x.value, due) else "mask"
     if code := _of_part(x.value, due):
         return code
+    total = total_of(whole or reading.node)
+    if total is not None and _is_same(total.inputs[0], x):
+        return "reduction"
     if known.lacks(x) and (reading.role != "slope" or not _is_step(x.value)):
         return _moved(turns, reading, point) or "stale"
     if whole is not None and plain(whole) is plain(x):
-        return "layout"
+        return "layout" if _same_elements(x.value, due) else "geometry"
+    due_gradient = whole is not None and known.is_gradient(whole)
+    if due_gradient and any(_is_term(x, n) for n in reading.nodes):
+        return "accumulation"
     if _of_one_operand(x, reading.node, point.reverse):
         return "stale"
     if whole is None and _is_masked(reading.node, x):
         return "mask"
-    if whole is not None and known.is_gradient(whole) and known.is_gradient(x):
+    if whole is not None and due_gradient and known.is_gradient(x):
         return _of_gradients(x, whole)
-    if _is_norm(whole) and x.size == 1:
+    if x.size == 1 and (_is_norm(whole) or _is_norm(x)):
         return "clipped"
     again = whole is None or whole.source.site == x.source.site
     if reading.made in (made(x), made(plain(x))) and reading.made and again:
@@ -154,20 +168,17 @@ def _is_masked(due: Node, x: Node) -> bool:
 
 def _of_one_operand(x: Node, due: Node, reverse: Reverse) -> bool:
     """Whether an operation in a loop takes both, for one input, and computed ones."""
-    values = plain(x).value, plain(due).value
     if not (x.active or due.active):
         return False
-
-    def takes(group: Sequence[Node], i: int, value: Array) -> bool:
-        given = (n.inputs[i].value for n in group)
-        return any(np.array_equal(a, v) for a in given for v in (value, value.T))
-
-    return any(
-        all(takes(group, i, value) for value in values)
-        for group in reverse.groups
-        if len(group) > 1 and plain(group[0]) is group[0]
-        for i in range(min(len(n.inputs) for n in group))
+    one, other = (
+        {
+            place
+            for v in (value, value.T)
+            for place in reverse.operands.get((v.shape, v.tobytes()), ())
+        }
+        for value in (plain(x).value, plain(due).value)
     )
+    return not one.isdisjoint(other)
 
 
 def _of_part(a: Array, due: Array) -> str | None:
@@ -180,16 +191,25 @@ def _of_part(a: Array, due: Array) -> str | None:
 
 def _of_gradients(x: Node, due: Node) -> str:
     """The code where a gradient is read for another one."""
-    if any(one in led_from(two, _terms)[1:] for one, two in ((x, due), (due, x))):
+    if _is_term(due, x):
         return "accumulation"
     # Computed from the other one, step by step.
     step = led_from(due, lambda n: [y for y in n.inputs if y.size == x.size])
     return "local_derivative" if x in step[1:] else "layout"
 
 
+def _is_same(one: Node, other: Node) -> bool:
+    return one.shape == other.shape and same(one.value, other.value)
+
+
+def _is_term(x: Node, node: Node) -> bool:
+    """Whether a value is one of those that another one is the sum of, and no number."""
+    return any(_is_same(x, y) for y in led_from(node, _terms)[1:])
+
+
 def _terms(node: Node) -> Sequence[Node]:
-    """What a sum is the sum of."""
-    return node.inputs if node.op in ADDING else ()
+    added = node.op in ADDING and all(x.active for x in node.inputs)
+    return node.inputs if added else ()
 
 
 def _is_step(value: Array) -> bool:
@@ -210,10 +230,7 @@ def _moved(turns: Sequence[Node], reading: Reading, point: Point) -> str | None:
     )
     if len(turns) > 1 and made_there and 2 * sum(late) >= len(turns):
         return "local_derivative"
-    if all(
-        a.size == b.size and same(np.sort(a, axis=None), np.sort(b, axis=None))
-        for a, b in pairs
-    ):
+    if all(_same_elements(a, b) for a, b in pairs):
         return "layout"
     a, b = (
         np.concatenate([x.ravel() for x in some]) for some in zip(*pairs, strict=True)
@@ -224,6 +241,10 @@ def _moved(turns: Sequence[Node], reading: Reading, point: Point) -> str | None:
     common = np.intersect1d(one, two).size
     most = common > 2 and 2 * common >= max(one.size, two.size)
     return "geometry" if most else None
+
+
+def _same_elements(a: Array, b: Array) -> bool:
+    return a.size == b.size and same(np.sort(a, axis=None), np.sort(b, axis=None))
 
 
 def _is_rolled(a: Array, b: Array) -> bool:

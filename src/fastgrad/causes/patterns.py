@@ -13,6 +13,7 @@ _LOCAL = ("sum", "view", "reshape")
 #: Operations of a sum.
 ADDING = ("add", "subtract", "negative")
 _OF_NORMS = {*ADDING, "multiply", "square", "power", "sqrt", "abs", "sign", "sum"}
+_OF_NORMS |= {"view", "take"}  # of rows
 
 
 def led_from(
@@ -118,7 +119,11 @@ def penalties(results: Sequence[Node]) -> set[Node]:
             alone = []
         found.update(topological(*alone))
         spread.update(topological(*terms.difference(alone)))
-    return found - spread
+    found -= spread
+    for node in topological(*results):  # sums of penalties
+        if node.op in ADDING and found.issuperset(x for x in node.inputs if x.active):
+            found.add(node)
+    return found
 
 
 def _scaled_terms(result: Node) -> set[Node]:

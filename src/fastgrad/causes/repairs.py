@@ -20,7 +20,7 @@ from fastgrad.causes.lines import PIECES, Backward, Located, Place, Repair, alik
 from fastgrad.causes.points import SecondPoint
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import Point, Readings
-from fastgrad.causes.rewrites import Rewrite, plain
+from fastgrad.causes.rewrites import Rewrite, conjugated, plain
 from fastgrad.causes.substitutes import Kind, Substitutes
 from fastgrad.causes.views import Code, Projection
 from fastgrad.program import Node, Source, topological, value_of
@@ -72,6 +72,9 @@ class Search:
         self._directly([g for g in first if not self._feeds(g)])
         for view in views:
             self._projected(self._kinds[2:], [view], wrong)
+            for edit in conjugated(view.between, self.readings.name):
+                if view.gives(edit.turns, edit.new, 0.0, True):
+                    self._try(edit, edit.turns)
         strange = [x for x in self.code.nodes if self.known.lacks(x)]
         for edit in other_data(self.readings, strange):
             self._try(edit, strange)

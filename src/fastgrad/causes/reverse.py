@@ -133,6 +133,16 @@ class Reverse:
         return list(groups.values())
 
     @cached_property
+    def operands(self) -> dict[Any, set[tuple[int, int]]]:
+        """Of which operations in loops, by number, a value is which input in a turn."""
+        found: dict[Any, set[tuple[int, int]]] = defaultdict(set)
+        for k, group in enumerate(self.groups):
+            moved = len(group) == 1 or group[0].op in ("reshape", "view")
+            for i, x in (p for n in group if not moved for p in enumerate(n.inputs)):
+                found[x.shape, x.value.tobytes()].add((k, i))
+        return found
+
+    @cached_property
     def helpers(self) -> list[list[Node]]:
         """Operations that are one line of a function, called from several places."""
         lines: dict[Any, list[list[Node]]] = defaultdict(list)

@@ -1,15 +1,19 @@
 """Edits of one operation of the user's gradient code that need no other array."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.arrangements import Turn, arrangements
-from fastgrad.causes.codes import of_excess, of_factor
+from fastgrad.causes.codes import is_complex, of_excess, of_factor, total_of
 from fastgrad.causes.names import Names, given
 from fastgrad.causes.readings import Point
+from fastgrad.causes.reverse import elementwise
 from fastgrad.program import Node, ops, value_of
 
 Array = NDArray[np.float64]
@@ -52,6 +56,7 @@ def plain(node: Node, name: Names) -> Iterator[Rewrite]:
         code = of_factor(node, factor)
         text = f"{what} is to be multiplied by {factor:.6g}"
         yield Rewrite(code, text, 3.5, times(factor))
+    yield from _over_others(node, name)
     yield from _arranged(node, name)
 
 
@@ -79,6 +84,42 @@ def _swapped(node: Node, name: Names) -> Iterator[Rewrite]:
         text = f"np.{op} is due in {name(node)}"
         evaluate = ops.PRIMITIVES[op].evaluate
         yield Rewrite(code, text, 3.0, lambda n, v, p, k: evaluate(v, n.ints))
+
+
+def _over_others(node: Node, name: Names) -> Iterator[Rewrite]:
+    """Sums and means, taken over other axes: what an operation gives, or reads."""
+    for i, x in enumerate((*node.inputs, node)):
+        total = total_of(x)
+        if total is None or (x is node and total is not node):
+            continue
+        whole = total.inputs[0].shape
+        own_axes = tuple(d for d, summed in enumerate(total.ints) if summed)
+        for count in range(1, len(whole) + 1):
+            for axes in combinations(range(len(whole)), count):
+                left = tuple(n for d, n in enumerate(whole) if d not in axes)
+                kept = x is not node and elementwise(node) and whole == node.shape
+                if axes != own_axes and (kept or (left == node.shape and x is node)):
+                    text = f"{name(x)} is to be taken over {_axes(axes)}"
+                    new = partial(_taken, i, axes)
+                    yield Rewrite("reduction", text, 3.5, new)
+
+
+def _axes(axes: tuple[int, ...]) -> str:
+    return f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
+
+
+def _taken(
+    i: int, axes: tuple[int, ...], node: Node, inputs: list[Array], point: Point, k: int
+) -> Array:
+    """The operation, or with an input, that is summed or averaged over these axes."""
+    if i == len(inputs):
+        return np.asarray(np.sum(inputs[0], axis=axes))
+    total = total_of(node.inputs[i])
+    if total is None:
+        raise ValueError("this turn is another thing")
+    summed = np.mean if node.inputs[i].label.endswith("mean") else np.sum
+    other = summed(point.values[total.inputs[0]], axis=axes, keepdims=True)
+    return value_of(node, [*inputs[:i], other, *inputs[i + 1 :]])
 
 
 # ---- calls that are not due ----------------------------------------------------------
@@ -138,3 +179,30 @@ def _turned(i: int) -> New:
         return value_of(node, [*inputs[:i], inputs[i].T, *inputs[i + 1 :]])
 
     return new
+
+
+# ---- complex products ----------------------------------------------------------------
+
+
+def conjugated(nodes: Sequence[Node], name: Names) -> Iterator[Rewrite]:
+    """Yield factors of a line's complex products, one or two, as their conjugates."""
+    for line in {n.source for n in nodes if is_complex(n)}:
+        some = [n for n in nodes if n.source == line and n.op == "multiply"]
+        read: dict[Any, list[Node]] = defaultdict(list)
+        for x in (x for n in some for x in n.inputs):
+            read[x.value.tobytes()].append(x)
+        parts = [group for group in read.values() if len(group) > 1]
+        for others in (*combinations(parts, 1), *combinations(parts, 2)):
+            turned = {x for group in others for x in group}
+            readers = [n for n in some if not turned.isdisjoint(n.inputs)]
+            text = f"the conjugate is due of what has {name(others[0][0])}"
+            new = partial(_negated, turned)
+            yield Rewrite("conjugate", text, 5.0, new, turns=readers)
+
+
+def _negated(
+    some: Collection[Node], node: Node, inputs: list[Array], point: Point, k: int
+) -> Any:
+    """The operation with the sign of some values changed where it reads them."""
+    pairs = zip(node.inputs, inputs, strict=True)
+    return value_of(node, [-a if x in some else a for x, a in pairs])

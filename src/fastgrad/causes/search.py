@@ -6,6 +6,7 @@ what passes is propagated and compared with the error block by block.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import reduce
 from itertools import chain
 from operator import or_
@@ -22,7 +23,7 @@ from fastgrad.causes.probes import NOBODYS, Probes, View
 from fastgrad.causes.readings import side_by_side
 from fastgrad.causes.reverse import Extra, Reverse
 from fastgrad.causes.sites import Edit, Site, independent, sites
-from fastgrad.causes.words import factor_words, part_words
+from fastgrad.causes.words import as_well, factor_words, part_words
 from fastgrad.program import Node, Part, ops
 
 _NAMED, _UNNAMED = 2.0, 9.0  # bits of a factor
@@ -58,6 +59,8 @@ class Search:
         blocks, wrong = range(len(self.evidence.blocks)), self.evidence.wrong
         with np.errstate(all="ignore"):
             self._over([blocks], self.wrong)
+            if not self._explained() and len(wrong) == 1 < len(blocks):
+                self._over([wrong], 0, _PARTS)  # plainly, as they spoil other blocks
             if not self._explained() and self.levels == len(LEVELS):
                 self._fed()
             if not self._explained() and self.levels > _PARTS and self._pairs():
@@ -77,10 +80,12 @@ class Search:
         """Whether an edit is looked for."""
         return self.only is None or any(one.startswith(text) for one in self._wanted)
 
-    def _over(self, sets: Sequence[Sequence[int]], wrong: int) -> None:
+    def _over(
+        self, sets: Sequence[Sequence[int]], wrong: int, levels: int = len(LEVELS)
+    ) -> None:
         """Look for the plainer kinds of edits everywhere, before the odder ones."""
         self.probes = Probes(self.evidence, self.reverse, sets)
-        for level in range(self.levels):
+        for level in range(min(levels, self.levels)):
             for group in self._groups(level):
                 reach = self._reach(group)
                 if reach & self.wrong and reach & wrong == wrong:
@@ -215,7 +220,11 @@ class Search:
         change = self.reverse.change(edited)
         explained, against, entries = compared(self.evidence, self.reverse, change)
         enough = entries > fitted + bits / _DIGITS
-        if explained and enough and against <= len(explained) + 1:
+        if against > len(explained) + 1:
+            # Forward mode has code for each block: an edit there spoils no other one.
+            enough &= explained.keys() >= set(self.evidence.wrong)
+            text += ", for these blocks alone,"
+        if explained and enough:
             guess = Guess(code, explained, text, bits=bits, node=node, against=against)
             guess.edited = dict(edited)
             self.found.append(guess)
@@ -298,6 +307,13 @@ class Search:
         for guess in self.found[count:]:
             if not kept and not any(np.any(blocks[b].given) for b in guess.blocks):
                 guess.code, guess.bits = "zero", min(guess.bits, 1.5)
+            elif code == "accumulation" and (also := as_well(self.reverse, site, kept)):
+                other, text, odder = also
+                self.found.append(
+                    replace(
+                        guess, code=other, text=text + which, bits=guess.bits + odder
+                    )
+                )
 
     def _parts(self, site: Site, view: View) -> None:
         """What stands there, only in a contiguous part of an axis."""

@@ -133,7 +133,7 @@ class Substitutes:
 
     def operands(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield what an operation may read instead."""
-        old, node = view.before(turns), turns[0]
+        old, node, stacks = view.before(turns), turns[0], self._of(view, turns)
         for i in range(len(node.inputs)):
             inputs = [n.inputs[i] for n in turns]
             if any(n not in view.parts for n in turns):
@@ -143,21 +143,23 @@ class Substitutes:
             linear = node.op in _LINEAR or (node.op == "divide" and not i)
             linear &= all(part is not None for part in parts)
             others = [tuple(s[::-1] for s in shapes)]
-            if shapes == ((),) and elementwise(node):  # an array is due
-                stacks = self._of(view, turns)
+            if len(turns) == 1 and elementwise(node):  # of more axes, or of fewer
                 others = [one for one in stacks if goes(one[0], node.shape)]
             for one in dict.fromkeys((shapes, *others)):
-                some, stack = self._of(view, turns).get(one, ([], None))
-                if linear and one == shapes and some and not view.is_bent(turns):
-                    row = np.concatenate([np.ravel(part) for part in parts])
-                    values = [view.point.values[y].ravel() for y in inputs]
-                    mine = old - row @ np.concatenate(values)
+                some, stack = stacks.get(one, ([], None))
+                fewer = all(map(goes, one, shapes))
+                if linear and fewer and some and not view.is_bent(turns):
+                    pairs = zip(parts, one, strict=True)
+                    row = np.concatenate(
+                        [ops.unbroadcast(a, s).ravel() for a, s in pairs]
+                    )
+                    values = [view.point.values[y] for y in inputs]
+                    mine = old - float(sum(map(np.vdot, parts, values)))
                     fits = view.fits(stack @ row + mine, old)
                     some = [some[k] for k in np.flatnonzero(fits)]
-                elif one == shapes or elementwise(node):
-                    some = [r for r in some if view.gives(turns, _with(i, r), old)]
                 else:
-                    some = []
+                    some = some if one == shapes or elementwise(node) else []
+                    some = [r for r in some if view.gives(turns, _with(i, r), old)]
                 for reading in some:
                     edit = self._reads(i, inputs, reading)
                     is_count = node.op == "divide" and one != shapes == ((),)

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastgrad.causes.counts import told
 from fastgrad.causes.evidence import Evidence
-from fastgrad.causes.patterns import is_statistic
+from fastgrad.causes.patterns import is_statistic, origins
 from fastgrad.causes.reverse import Reverse, elementwise, stretched
 from fastgrad.causes.sites import Site
 from fastgrad.program import Node, Source
@@ -83,6 +83,21 @@ def factor_words(
     name = evidence.counts.name(kept)
     text = f"what {{op}} sends to {what} is multiplied by {told(kept, name)}"
     return "scale", text, 4.0 if name else 11.0
+
+
+def as_well(reverse: Reverse, site: Site, kept: float) -> tuple[str, str, float] | None:
+    """Code, words, odd bits of what is as good as a use lost, or counted twice."""
+    node, what = site.node, _ordinal(site.i or 0)
+    if kept > 1:  # or a half is forgotten on the way
+        text = f"what {{op}} sends to its {what} operand is multiplied by {kept:.6g}"
+        return "scale", text, 1.0
+    if node.op in ("multiply", "divide") and all(x.active for x in node.inputs):
+        for x, way in origins(reverse, node):
+            if x.shape == node.shape and all(map(elementwise, way)):
+                text = "a term of the derivative of {op}, of one value, is left out"
+                # A product is two uses of the value, a quotient one function of it.
+                return "local_derivative", text, -0.5 if node.op == "divide" else 0.5
+    return None
 
 
 def _constant(node: Node, i: int) -> float | None:

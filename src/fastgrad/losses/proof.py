@@ -43,6 +43,8 @@ from fastgrad.program import (
 
 #: Most operations a program may have; beyond, Python is as good.
 MAX_OPERATIONS = 200_000
+#: Most of one whose loops are kept turn by turn, too: whose mistakes are looked for so.
+MAX_TURNS = 350
 
 
 def compile_losses(
@@ -96,7 +98,9 @@ def compile_losses(
 
 def program_of(loss: Any, nest: Nest, recorded: Graph) -> Program:
     """The program of a loss that was recorded, its loops at once where possible."""
-    program = Program(nest, merged(recorded))
+    graph = merged(recorded)
+    turns = graph is not recorded and len(recorded.nodes) <= MAX_TURNS
+    program = Program(nest, graph, recorded if turns else None)
     if len(program.nodes) > MAX_OPERATIONS:
         reason = f"has {len(program.nodes):,} operations"
         raise TraceError(reason, defining_line(loss))

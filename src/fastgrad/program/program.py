@@ -62,8 +62,8 @@ class Program:
         The loss at the traced parameters.
     """
 
-    def __init__(self, nest: Nest, graph: Graph) -> None:
-        self.nest = nest
+    def __init__(self, nest: Nest, graph: Graph, recorded: Graph | None = None) -> None:
+        self.nest, self._recorded = nest, recorded
         self.parameters = list(graph.parameters)
         self.result = graph.result
         self.guards, self.opaque = graph.guards, graph.opaque
@@ -93,6 +93,11 @@ class Program:
     def operations(self) -> list[Node]:
         """The nodes that compute something, in order."""
         return [n for n in self.nodes if n.active and n.op != "parameter"]
+
+    @cached_property
+    def in_turns(self) -> Program:
+        """The same loss, with the turns of its loops one by one where they are few."""
+        return self if self._recorded is None else Program(self.nest, self._recorded)
 
     def remember(self) -> None:
         """Keep all values, as who looks at all of them again and again needs them."""

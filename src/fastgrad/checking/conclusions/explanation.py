@@ -83,6 +83,7 @@ def _named(
     if nest.size > MANY:
         given = losses, gradient, entries, program
         return name_causes(**_of_some(*given), seconds=seconds)
+    program = program and program.in_turns
     nodes = () if program is None else program.nodes
     needed = float(_SEARCH) * nest.size
     needed += _SEARCH_OF_VALUES * sum(node.size for node in nodes if node.active)
