@@ -1,5 +1,7 @@
 """Wrong entries of large gradients, found in few evaluations."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -92,7 +94,23 @@ def test_a_block_that_is_wrong_throughout():
     )
     assert report.verdict == "wrong"
     assert report.evaluations < 2000
-    assert any("more entries than were searched" in note for note in report.notes)
+    [note] = [n for n in report.notes if "more entries than were searched" in n]
+    assert note.endswith("of 32 taken at random 32 are")
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_which_share_of_a_block_is_wrong(share, rng):
+    """As a few entries taken at random say."""
+    wrong = rng.random(4000) < share
+    grads = RIGHT[:4000] * np.where(wrong, 1.1, 1.0)
+    report = fg.check_gradient(
+        lambda x: C[:4000] @ np.tanh(x), THETA[:4000], grads, coverage="locate"
+    )
+    [note] = [n for n in report.notes if "more entries than were searched" in n]
+    taken, found = map(
+        int, re.search(r"of (\d+) taken at random (\d+) are", note).groups()
+    )
+    assert abs(found / taken - share) < 0.25
 
 
 def test_noise_that_hides_everything_is_said():

@@ -190,3 +190,19 @@ def test_so_many_small_entries_are_measured_again_and_no_more():
     wrong, report = beside_a_large_one(small, factors)
     assert wrong == [3000]
     assert report.evaluations < 12 * len(small)
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("largest", [690.0, 705.0, 709.7])
+def test_an_entry_whose_terms_are_about_to_overflow(largest, engine):
+    """Where the loss is infinite a few per cent on: no rounding excuses that much."""
+    w = np.array([largest, 1.0])
+    right = np.exp(w)
+
+    def loss(w):
+        return np.sum(np.exp(w))
+
+    assert fg.check_gradient(loss, w, right, engine=engine).verdict != "wrong"
+    for factor in (0.99, 1.01):
+        report = fg.check_gradient(loss, w, right * [factor, 1.0], engine=engine)
+        assert [entry.index for entry in report.wrong] == [(0,)]

@@ -104,3 +104,31 @@ def test_steps_that_are_whole_waves_refute_nothing(decades, name, amplitude, see
     loss, grads = oscillating(10**decades, name, 0.0, amplitude)
     report = fg.check_gradient(loss, z, grads, engine="python")
     assert report.verdict != "wrong", str(report)
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("width", [1e-9, 1e-11])
+@pytest.mark.parametrize("x", [0.7, 2.3])
+def test_an_oscillation_as_small_as_noise_has_a_slope(x, width, engine):
+    """A right gradient has it; with another one it is as wrong as any."""
+    x = np.array([x, 0.61 * x])
+
+    def loss(x):
+        return np.sum(np.sin(x) + width * np.sin(x / width))
+
+    right = np.cos(x) + np.cos(x / width)
+    assert fg.check_gradient(loss, x, right, engine=engine).verdict != "wrong"
+    report = fg.check_gradient(loss, x, 1.3 * right, engine=engine)
+    assert report.verdict == "wrong"
+
+
+def test_the_slope_on_a_step_of_a_staircase_is_not_that_of_the_loss():
+    """Though it is all that tiny steps see: a term that is missing is."""
+    x, quantum = np.array([0.7, 1.3]), 1e-9
+
+    def loss(x):
+        return np.sum(np.round(np.sin(3 * x) / quantum) * quantum + x**2)
+
+    right = 3 * np.cos(3 * x) + 2 * x
+    assert fg.check_gradient(loss, x, right, engine="python").verdict != "wrong"
+    assert fg.check_gradient(loss, x, 2 * x, engine="python").verdict == "wrong"

@@ -285,6 +285,24 @@ def test_a_block_that_is_wrong_throughout_is_not_tried_entry_by_entry():
     assert report.evaluations < 5 * x.size
 
 
+@ENGINES
+@pytest.mark.parametrize("rough", [1, 3])
+def test_few_rough_entries_hide_no_others_of_a_block_that_is_wrong(rough, engine, rng):
+    """Bars that they are off by are theirs; a right gradient of all is none the worse."""
+    x, c = rng.uniform(0.5, 2.0, 200), rng.uniform(1.0, 2.0, 200)
+
+    def loss(p):
+        y = np.sin(p) * c
+        for k in range(0, 7 * rough, 7):
+            y[k] = c[k] * np.round(np.sin(p[k]) * 1e5) / 1e5
+        return np.sum(y)
+
+    right = c * np.cos(x)
+    report = fg.check_gradient(loss, x, 1.3 * right, engine=engine)
+    assert report.blocks[0].wrong == 200
+    assert fg.check_gradient(loss, x, right, engine=engine).blocks[0].wrong == 0
+
+
 def test_few_suspects_are_all_tried_again():
     """Nine in a hundred: those beside a root do not hide which of the others are wrong."""
     loss, x, right, near = steep_places(0.004)

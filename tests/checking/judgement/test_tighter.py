@@ -77,6 +77,60 @@ def test_a_slope_that_tolerances_do_not_move_is_wrong_by_one_per_cent():
     assert [entry.index for entry in report.wrong] == [(0,)]
 
 
+def calls_of(loss, p, grads):
+    """Return the verdict, and how often the loss was called for that."""
+    calls = 0
+
+    def counted(p):
+        nonlocal calls
+        calls += 1
+        return loss(p)
+
+    return fg.check_gradient(counted, p, grads, engine="python").verdict, calls
+
+
+def test_where_tighter_tolerances_refute_a_gradient_no_jump_is_looked_for():
+    """Nor a second one where a first excuses all that can be: it is called far less."""
+
+    def loss(p):
+        return float(final(p, "logistic", 0.74, "RK45", 3e-3, 3e-6) ** 2)
+
+    def another(p):  # the same, with nothing that functions are handed
+        return float(final(p, "logistic", 0.74) ** 2)
+
+    p = np.array([1.93, 2.13])
+    right = meant(p, "logistic", 0.74)
+    verdict, usual = calls_of(another, p, 1.3 * right)
+    assert verdict == "wrong"
+    for factor, verdict in [(1.0, "undecided"), (0.7, "wrong"), (1.3, "wrong")]:
+        found, calls = calls_of(loss, p, factor * right)
+        assert found == verdict
+        assert calls < 2 * usual
+
+
+def test_a_tolerance_of_another_loop_refutes_nothing():
+    """The slope of a loop with its own, which nobody hands it, stays as far off."""
+
+    def within(p):
+        z = 1.0
+        while True:
+            z, before = math.cos(p * z), z
+            if abs(z - before) < 1e-3:
+                return z
+
+    def loss(p):
+        return root(p[1], 1e-5) + within(p[0])
+
+    z, p = 0.0, np.array([0.7, 2.0])
+    for _ in range(100):
+        z = math.cos(p[0] * z)
+    right = -z * math.sin(p[0] * z) / (1 + p[0] * math.sin(p[0] * z))
+    grads = np.array([right, 0.5 / math.sqrt(2)])
+    report = fg.check_gradient(loss, p, grads, engine="python")
+    assert report.verdict == "undecided"
+    assert any("Tighten the tolerance" in note for note in report.notes)
+
+
 def root(p, tolerance=1e-3, start=0.05, *, damping=0.09):
     """By a damped iteration; `start` and `damping` are no tolerances."""
     z, step = start, 1.0
@@ -116,7 +170,7 @@ def test_only_what_makes_the_loss_run_longer_is_made_smaller():
         return weight * loss(p)
 
     with make_losses(scaled, np.array([2.0, 0.05]), engine="python") as losses:
-        changed = Tighter(losses)._tolerances
+        changed, _ = Tighter(losses)._found
     assert set(changed) == {root.__code__}
     assert changed[root.__code__]["tolerance"] < 1e-5
     assert "start" not in changed[root.__code__]

@@ -69,7 +69,7 @@ def summarize_search(
         verdict=verdict,
         relative_error=searched_error(searches),
         blocks=Blocks(blocks),
-        notes=tuple(_search_notes(blocks, searches)),
+        notes=tuple(_search_notes(blocks, searches, entries)),
         **_of_both(losses, entries, calibration),
     )
 
@@ -276,14 +276,20 @@ def _searched_block(losses: Losses, b: int, search: Search, own: Verdicts) -> Bl
     )
 
 
-def _search_notes(blocks: tuple[Block, ...], searches: list[Search]) -> Iterator[str]:
+def _search_notes(
+    blocks: tuple[Block, ...], searches: list[Search], entries: Verdicts
+) -> Iterator[str]:
     yield (
         "checked along random directions: an error above the limit of its block is "
         "seen with a probability of 99 %, a smaller one more rarely"
     )
     for block, search in zip(blocks, searches, strict=True):
         if search.stopped:
-            yield f"{block.name} is wrong in more entries than were searched for"
+            taken = entries.kind[np.isin(entries.index, search.sample)]
+            yield (
+                f"{block.name} is wrong in more entries than were searched for: of "
+                f"{len(taken)} taken at random {np.count_nonzero(taken == WRONG)} are"
+            )
         elif search.clouded:
             yield (
                 f"noise hides where {search.clouded} of the errors in {block.name} are"

@@ -71,6 +71,8 @@ class Search:
         Parts of the block in which there is an error that noise hides.
     stopped : bool
         Whether there were too many wrong entries to find them all.
+    sample : ndarray of int64
+        Entries taken at random.
     """
 
     mismatch: list[float]
@@ -83,6 +85,7 @@ class Search:
     found: list[int] = field(default_factory=list)
     clouded: int = 0
     stopped: bool = False
+    sample: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def relative_error(self) -> float:
@@ -164,7 +167,8 @@ def _looked_at(
     if not search.differs:
         return found
     count = min(max(_BESIDE, len(found)), stop - start)
-    return np.union1d(found, start + rng.choice(stop - start, count, replace=False))
+    search.sample = start + rng.choice(stop - start, count, replace=False)
+    return np.union1d(found, search.sample)
 
 
 def refuse_formula(method: str, step: float | None, bounds: Any = None) -> None:

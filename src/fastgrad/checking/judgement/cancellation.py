@@ -6,6 +6,7 @@ As in X.T @ (X @ w - y) at the minimum, or p - 1 of a saturated softmax.
 import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
+from fastgrad.checking.differences import EPS
 from fastgrad.checking.judgement.evidence import (
     CORRECT,
     DECISIVE,
@@ -21,6 +22,7 @@ from fastgrad.checking.judgement.gradient import Gradient
 from fastgrad.losses import Losses
 
 _NEAR, _FAR = 2.0**-6, 0.95  # of each parameter
+_CLOSER = 2.0 ** -np.arange(0.0, 16.0, 4.0)  # times that
 
 
 def excuse_cancellation(
@@ -40,15 +42,16 @@ def excuse_cancellation(
     wrong = np.setdiff1d(np.flatnonzero((entries.kind == WRONG) & smooth), known)
     if wrong.size == 0:
         return
-    size = np.max(np.abs(_changes(losses, entries, _NEAR, rng).sum(axis=1))) / _NEAR**2
+    size = _curvature(losses, entries, rng)
     tiny = entries.off[wrong] * entries.unit[wrong] <= TINY * max(1, abs(losses.base))
     if tiny.any():
-        size = max(size, np.max(np.abs(_changes(losses, entries, _FAR, rng))))
+        changes = np.abs(_changes(losses, entries, _FAR, rng))
+        size = max(size, EPS * np.max(changes, initial=0.0, where=np.isfinite(changes)))
     largest = size / entries.unit[wrong]
     largest[tiny] = np.fmax(
-        largest[tiny], _slopes_nearer_zero(losses, entries.index[wrong[tiny]])
+        largest[tiny], EPS * _slopes_nearer_zero(losses, entries.index[wrong[tiny]])
     )
-    rounding = 4 * gradient.eps[entries.block[wrong]] * largest
+    rounding = 4 * gradient.eps[entries.block[wrong]] / EPS * largest
     entries.tolerance[wrong] += rounding
     part = take(entries, wrong)
     part.kind = classify(part)
@@ -57,6 +60,19 @@ def excuse_cancellation(
     entries.kind[wrong] = part.kind
     open_case = (part.kind == UNOBSERVABLE) & _beyond_the_others(entries, part)
     entries.kind[wrong[open_case]] = UNDECIDED
+
+
+def _curvature(losses: Losses, entries: Judgement, rng: np.random.Generator) -> float:
+    """Return the largest along some directions, times EPS: it may overflow itself.
+
+    Closer by where the loss ends to one side.
+    """
+    for t in _NEAR * _CLOSER:
+        sums = np.abs(_changes(losses, entries, t, rng).sum(axis=1))
+        if np.isfinite(sums).any():
+            largest = np.max(sums, initial=0.0, where=np.isfinite(sums))
+            return float(EPS * largest / t**2)
+    return 0.0
 
 
 def _slopes_nearer_zero(losses: Losses, index: Index) -> Array:
@@ -96,5 +112,4 @@ def _changes(
         direction[entries.index] = rng.choice([-1.0, 1.0], len(entries.index))
         direction[entries.index] *= entries.unit
         row[:] = losses.along(direction, [-t, t])
-    changes[~np.isfinite(changes)] = 0.0
     return changes / float(np.sqrt(len(entries.index)))

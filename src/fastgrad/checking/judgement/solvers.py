@@ -16,6 +16,7 @@ cutoff, but its slope here is its own.
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -31,8 +32,9 @@ from fastgrad.losses import Losses
 # where that leads away from zero.
 _REACH = 2.0 ** -np.array([8.0, 5.0, 3.0, 2.0, 1.0])
 _FURTHER = np.array([1.0, 2.0, 4.0])
-_HALVINGS = 30
-_BESIDE = 2.0**-12  # how far from a jump slopes are measured
+# How far from a jump slopes are measured; how well it is known where it is, also of its
+# distance, and of the scale if it is at theta.
+_BESIDE, _CLOSE, _CLOSEST = 2.0**-12, 2.0**-6, 2.0**-38
 # Where else, over which distance, and what is smooth: a polynomial of this degree, or
 # of one that leaves so many places over.
 _PLACES = 0.5 * np.cos(np.pi * (np.arange(24) + 0.5) / 24)
@@ -74,25 +76,37 @@ class Solvers:
         if wrong.size == 0 or not _quick(self._losses):
             return None
         wrong = wrong[np.argsort(off[wrong], kind="stable")]
-        meant = self._tighter.agrees(entries, wrong)
-        if not meant.any() and off[wrong[0]] > _PLAUSIBLE * largest:
+        meant, certain = self._tighter.compare(entries, wrong)
+        plausible = ~meant & (off[wrong] <= _PLAUSIBLE * largest)
+        if not (meant | plausible).any():
             return None
         first = np.concatenate([wrong[meant], wrong[~meant]])[:_TRIED]
-        jumps = list(self._jumps(entries, first))
-        if not jumps:
-            self._smooth[entries.block[wrong]] = True
+        enough = float(np.max(off[wrong], initial=0.0, where=plausible))
+        found: Jump | None = None
+        for jump in self._jumps(entries, first, certain):
+            if found is None or jump.slack(largest) > found.slack(largest):
+                found = jump
+            if found.slack(largest) >= enough:
+                break
+        if found is None:
+            self._smooth[entries.block[wrong]] |= not certain
             return None
-        slack = min(max(jump.slack(largest) for jump in jumps), _PLAUSIBLE * largest)
-        entries.kind[wrong[meant | (off[wrong] <= slack)]] = UNDECIDED
-        return max(jumps, key=lambda jump: jump.slack(largest))
+        excused = meant | (plausible & (off[wrong] <= found.slack(largest)))
+        entries.kind[wrong[excused]] = UNDECIDED
+        return found
 
-    def _jumps(self, entries: Judgement, which: Index) -> Iterator[Jump]:
-        """Yield the jumps along some entries, and along all parameters at once."""
+    def _jumps(self, entries: Judgement, which: Index, certain: bool) -> Iterator[Jump]:
+        """Yield the jumps along some entries, and along all parameters at once.
+
+        None of tolerances that are known, where these excuse nothing for `certain`.
+        """
+        known = self._tighter if certain else None
+        find = partial(find_jumps, self._losses, here=self._tighter.usual, known=known)
         size = self._losses.nest.size
         direction = np.zeros(size)  # one for all: it is as large as all parameters
         for k in which[::-1]:
             direction[entries.index[k]] = entries.unit[k]
-            yield from find_jumps(self._losses, direction)
+            yield from find(direction)
             direction[entries.index[k]] = 0.0
         direction[:] = self._rng.integers(2, size=size, dtype=np.int8)
         direction *= 2.0
@@ -102,7 +116,7 @@ class Solvers:
         effects = entries.size * entries.unit
         together = float(np.sum(effects, where=np.isfinite(effects)))
         left = min(_slope(self._losses, direction) / together, 1.0) if together else 1.0
-        for jump in find_jumps(self._losses, direction):
+        for jump in find(direction):
             # Slopes that go in all directions cancel: less is left to have a share of.
             yield replace(jump, share=left * jump.share)
 
@@ -115,9 +129,13 @@ def _quick(losses: Losses) -> bool:
     return time.perf_counter() - started < _SECONDS
 
 
-def find_jumps(losses: Losses, direction: Array) -> list[Jump]:
-    """Return the next jumps to both sides that another number of turns explains."""
-    here = turns_at(losses, direction, 0.0)
+def find_jumps(
+    losses: Losses, direction: Array, here: Turns, known: Tighter | None
+) -> Iterator[Jump]:
+    """Yield the next jumps to both sides that another number of turns explains.
+
+    Each again with its share of what slopes are uneven by, should that be asked for.
+    """
     away = direction * losses.theta  # from zero
     np.sign(away, out=away)
     outward = 1.0 if away.sum() >= 0 else -1.0
@@ -125,42 +143,59 @@ def find_jumps(losses: Losses, direction: Array) -> list[Jump]:
     further = _FURTHER[:0] if nearer else _FURTHER
     del away  # as large as all parameters
     reaches = outward * np.concatenate([_REACH, further]), -outward * _REACH
-    found = [_next_jump(losses, direction, here, reach) for reach in reaches]
-    jumps = [jump for jump in found if jump is not None]
-    if not jumps:
-        return []
-    nearest = min(jump.distance for jump in jumps)
-    places = _PLACES * np.clip(_AROUND * nearest, _LEAST, 1.0)
-    uneven = _unevenness(losses, direction, places, _LONGER * here.events)
-    return [replace(jump, share=max(jump.share, uneven)) for jump in jumps]
+    jumps = []
+    for reach in reaches:
+        for jump in _next_jump(losses, direction, here, reach, known):
+            jumps.append(jump)
+            yield jump
+    if jumps:
+        nearest = min(jump.distance for jump in jumps)
+        places = _PLACES * np.clip(_AROUND * nearest, _LEAST, 1.0)
+        uneven = _unevenness(losses, direction, places, _LONGER * here.events)
+        yield from (replace(jump, share=max(jump.share, uneven)) for jump in jumps)
 
 
 def _next_jump(
-    losses: Losses, direction: Array, here: Turns, reach: Array
-) -> Jump | None:
-    """Return the first jump that is come upon at some distances."""
-    most = _LONGER * here.events
+    losses: Losses,
+    direction: Array,
+    here: Turns,
+    reach: Array,
+    known: Tighter | None,
+) -> Iterator[Jump]:
+    """Yield the first jump that is come upon at some distances, if there is one.
+
+    By a loop of the file of the loss, where several are in question.
+    """
+    near, file, most = 0.0, _file_of(losses), _LONGER * here.events
     for far in reach.tolist():
-        loop = _changed(losses, here, turns_at(losses, direction, far, most))
-        if loop is not None:
-            return _bisect(losses, direction, here, far, loop)
-    return None
+        changed = here.changed(turns_at(losses, direction, far, most))
+        if known is not None:
+            changed = [loop for loop in changed if not known.governs(loop, file)]
+        if changed:
+            loop = min(changed, key=lambda loop: loop.file != file)
+            yield from _bisect(losses, direction, here, (near, far), loop)
+            return
+        near = far
 
 
 def _bisect(
-    losses: Losses, direction: Array, here: Turns, far: float, loop: Loop
-) -> Jump | None:
-    """Return the jump between theta and where `loop` takes more or fewer turns."""
-    near, most = 0.0, _LONGER * here.events
-    for _ in range(_HALVINGS):
+    losses: Losses,
+    direction: Array,
+    here: Turns,
+    between: tuple[float, float],
+    loop: Loop,
+) -> Iterator[Jump]:
+    """Yield the jump to where `loop` takes more or fewer turns than at theta."""
+    (near, far), most = between, _LONGER * here.events
+    while abs(far - near) > max(min(_BESIDE, abs(far) * _CLOSE), _CLOSEST):
         middle = (near + far) / 2
         if turns_at(losses, direction, middle, most)[loop] == here[loop]:
             near = middle
         else:
             far = middle
     size, share = _change(losses, direction, near, far)
-    where = _place(losses, here, loop)
-    return Jump(abs(far), size, share, where) if np.isfinite(size) else None
+    if np.isfinite(size):
+        yield Jump(abs(far), size, share, _place(losses, here, loop))
 
 
 def _change(
@@ -220,22 +255,3 @@ def _place(losses: Losses, here: Turns, loop: Loop) -> str:
 def _file_of(losses: Losses) -> str:
     """Return the file of the loss."""
     return str(getattr(getattr(losses.loss, "__code__", None), "co_filename", ""))
-
-
-def _changed(losses: Losses, here: Turns, there: Turns) -> Loop | None:
-    """Return a loop that takes turns at both, several at one, and not equally many.
-
-    In the file of the loss, if there is one. Where a loop is only begun more or less
-    often, a branch around it is what changed; and what runs through a list that has
-    become longer, as of neighbours, iterates until nothing.
-    """
-    changed = []
-    for loop, turns in here.items():
-        others = there[loop]
-        several = bool(turns) and bool(others) and max(*turns, *others) > 1
-        as_often = turns.total() == others.total()
-        several &= loop.decides
-        if several and (turns != others if as_often else set(turns) != set(others)):
-            changed.append(loop)
-    file = _file_of(losses)
-    return min(changed, key=lambda loop: loop.file != file, default=None)

@@ -6,12 +6,18 @@ can tell how close to look: where it is right, the loss is a straight line over
 distances at which it changes by less than it does over all those steps. So before a
 gradient that is steeper than the measured slopes is called wrong, the loss is looked at
 there.
+
+An oscillation of a small height hides in what is taken for the noise of the loss, and
+its slope with it. Where noise is more than rounding, a gradient that it may explain is
+compared to slopes within it; these have to be others nearby, as they are not on the
+steps of a staircase, whose slope is not that of the loss.
 """
 
 import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences import (
+    EPS,
     RATIO,
     RUNGS,
     SHRUNK,
@@ -22,6 +28,7 @@ from fastgrad.checking.differences import (
     ladder,
 )
 from fastgrad.checking.judgement.evidence import (
+    AGREED,
     DECISIVE,
     UNDECIDED,
     WRONG,
@@ -39,6 +46,8 @@ _ENDS = np.array([15, 13, 11, 9]) / 16 * RUNGS[[0, -3, -2, -1]]
 _STEPS = 0.5 * RATIO ** -np.arange(6.0)
 _ROUNDINGS = 4.0  # of an entry, that its way to the loss may make
 _FEW = 16  # entries looked at before the rest: a ladder each
+_LOUD = 16.0  # roundings of the loss: more noise than that may be something else
+_PLACES = np.array([-8.0, -5.6, -3.6, -2.0, 2.0, 3.6, 5.6, 8.0])  # of the reach
 
 
 def look_closer(losses: Losses, calibration: Calibration, entries: Judgement) -> None:
@@ -46,12 +55,11 @@ def look_closer(losses: Losses, calibration: Calibration, entries: Judgement) ->
 
     Twenty evaluations each; if none of a few is excused, the rest is not looked at.
     """
-    wrong = np.flatnonzero((entries.kind == WRONG) & np.isfinite(entries.off))
-    if wrong.size == 0:
-        return
-    _judge(losses, calibration, entries, wrong[:_FEW])
-    if (entries.kind[wrong[:_FEW]] != WRONG).any():
-        _judge(losses, calibration, entries, wrong[_FEW:])
+    for judge in (_judge, _judge_within_noise):
+        wrong = np.flatnonzero((entries.kind == WRONG) & np.isfinite(entries.off))
+        judge(losses, calibration, entries, wrong[:_FEW])
+        if (entries.kind[wrong[:_FEW]] != WRONG).any():
+            judge(losses, calibration, entries, wrong[_FEW:])
 
 
 def too_wide(pairs: Pairs) -> tuple[Flags, Array]:
@@ -94,3 +102,45 @@ def _judge(
     entries.kind[better] = classify(take(entries, better))
     vague = part.error > DECISIVE * np.abs(part.numerical)
     entries.kind[which[(vague | other) & ~resolved]] = UNDECIDED
+
+
+def _judge_within_noise(
+    losses: Losses, calibration: Calibration, entries: Judgement, which: Index
+) -> None:
+    """Judge by slopes over changes less than the noise, if the gradient has these."""
+    noise = calibration.noise[entries.block[which]]
+    which = which[noise > _LOUD * (losses.rounding + EPS * abs(losses.base))]
+    if which.size == 0:
+        return
+    part = take(entries, which)
+    noise, off = calibration.noise[part.block], part.off
+    steep = np.fmax(np.abs(part.analytic), off)
+    pairs = entry_pairs(losses, part.index, steps_for(noise, off))
+    x = np.abs(losses.theta[part.index])
+    rounding = EPS * abs(losses.base) + _ROUNDINGS * steep * np.spacing(x)
+    slopes = ladder(pairs, np.fmax(rounding, losses.rounding))
+    with np.errstate(all="ignore"):
+        apart = np.abs(slopes.value - part.analytic)
+        agreed = np.fmax(apart, slopes.error) <= AGREED * off
+    for k in np.flatnonzero(agreed).tolist():
+        reach = float(noise[k] / off[k])
+        if _is_another_beside(
+            losses, part, k, reach * _PLACES, float(pairs.h_plus[k, 2])
+        ):
+            entries.numerical[which[k]] = slopes.value[k]
+            entries.error[which[k]] = slopes.error[k]
+            entries.kind[which[k]] = classify(take(entries, which[k : k + 1]))[0]
+
+
+def _is_another_beside(
+    losses: Losses, part: Judgement, k: int, places: Array, step: float
+) -> bool:
+    """Whether slopes over a step are others at most places around an entry."""
+    x = losses.theta[part.index[k]] + np.concatenate([places + step, places - step])
+    index = np.full(len(x), part.index[k])
+    x = losses.representable(index, x)
+    with np.errstate(all="ignore"):
+        ahead, behind = losses.at_entries(index, x)[0].reshape(2, -1)
+        span = np.subtract(*x.reshape(2, -1))
+        apart = np.abs((ahead - behind) / span - part.analytic[k])
+        return bool(np.median(apart) > 2 * AGREED * part.off[k])

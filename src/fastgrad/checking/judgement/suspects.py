@@ -43,6 +43,7 @@ _GOOD = 2e-3  # of an entry: a wider bar is worth another try
 _FIRST_ROUND = 64  # suspects of each block tried again before the rest
 _WORTHWHILE = 0.1  # share of them that must clear up for the rest to be tried too
 _MANY = 0.1  # of a block: fewer suspects are all tried again
+_SEVERAL = 4 * _FIRST_ROUND  # that only the bars of others acquit: all tried again
 _BY_CHANCE = 0.25  # of what is typical: a smaller entry is moved as the others are
 _SHARP = 0.1  # of the slope: a change this large over one step may be a kink
 
@@ -84,7 +85,9 @@ def try_again(
         )
         if many and cleared.mean() < _WORTHWHILE:
             unclear = _explained_by_kink(entries, rest)
-            _judge_by_example(entries, few, seen, rest[~unclear])
+            doubted = _judge_by_example(entries, few, seen, rest[~unclear])
+            if np.count_nonzero(doubted) <= _SEVERAL:
+                unclear[~unclear] = doubted
             rest = rest[unclear]
         second.append(rest)
     again = _affordable(entries, np.concatenate(second))
@@ -125,16 +128,22 @@ def _affordable(entries: Judgement, which: Index) -> Index:
 
 def _judge_by_example(
     entries: Judgement, few: Index, before: tuple[Array, Array], others: Index
-) -> None:
-    """Judge entries that were not tried again by how those that were turned out."""
+) -> Flags:
+    """Judge entries that were not tried again by how those that were turned out.
+
+    Return which are outside their own bars, and inside those: the few that were tried
+    need not be like them.
+    """
     value, error = before
     with np.errstate(all="ignore"):
         surprise = np.abs(value - entries.numerical[few])
         surprise = (surprise - entries.error[few]) / error
     known = surprise[np.isfinite(surprise)]
+    suspected = entries.kind[others] == WRONG
     entries.error[others] *= max(1.0, float(known.max(initial=0.0)))
-    part = take(entries, others)
-    entries.kind[others] = classify(part)
+    entries.kind[others] = classify(take(entries, others))
+    doubted: Flags = suspected & (entries.kind[others] != WRONG)
+    return doubted
 
 
 def _ladder_verdict(

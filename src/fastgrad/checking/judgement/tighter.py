@@ -3,7 +3,8 @@
 A number that functions are handed is taken for a tolerance where the loss runs longer
 if it is made smaller. A gradient that is right but for the tolerances agrees with the
 slopes of such a loss far better than with those of the loss as it is; one that is wrong
-does not.
+does not. If no other loop stops early that tells for certain, and what the tolerances
+do to the loss need not be known.
 """
 
 from functools import cached_property
@@ -21,6 +22,7 @@ from fastgrad.checking.judgement.evidence import (
 )
 from fastgrad.checking.judgement.handed import Handed, handing, seen
 from fastgrad.checking.judgement.runs import rises, turns_at
+from fastgrad.checking.judgement.turns import Loop, Turns
 from fastgrad.losses import Losses
 
 _LARGEST = 0.1  # of a tolerance that is made tighter
@@ -30,38 +32,63 @@ _STEPS = 2.0 ** -np.array([18.0, 12.0, 7.0])  # of the scale
 
 
 class Tighter:
-    """The loss with tighter tolerances, if it has any."""
+    """The loss with tighter tolerances, if it has any.
+
+    Attributes
+    ----------
+    usual : Turns
+        Of its loops at theta, with the tolerances that it has.
+    """
 
     def __init__(self, losses: Losses) -> None:
         self._losses = losses
 
-    def agrees(self, entries: Judgement, which: Index) -> Flags:
+    @cached_property
+    def usual(self) -> Turns:
+        """See the class."""
+        return turns_at(self._losses, np.zeros(self._losses.nest.size), 0.0)
+
+    def compare(self, entries: Judgement, which: Index) -> tuple[Flags, bool]:
         """Return of which entries the gradient is that of the tighter loss.
 
-        Six evaluations each; if none of a few is, the rest is not looked at.
+        Six evaluations each; if none of a few is, the rest is not looked at. And
+        whether it clearly is another one at all that are.
         """
         found = np.zeros(len(which), dtype=bool)
-        if not self._tolerances:
-            return found
+        if not self._found[0]:
+            return found, False
         few = from_everywhere(len(which), FEW)
-        found[few] = self._agree(take(entries, which[few]))
+        found[few], others = self._agree(take(entries, which[few]))
         if found.any():
             rest = np.delete(np.arange(len(which)), few)
-            found[rest] = self._agree(take(entries, which[rest]))
-        return found
+            found[rest], _ = self._agree(take(entries, which[rest]))
+        return found, bool(others.all())
 
-    def _agree(self, part: Judgement) -> Flags:
+    def governs(self, loop: Loop, file: str) -> bool:
+        """Whether a loop ends by these tolerances, and not by others of its own.
+
+        Of a file of functions that are handed them, or they change its turns; those in
+        the `file` of the loss may be of anything.
+        """
+        tolerances, changed = self._found
+        files = {code.co_filename for code in tolerances} - {file}
+        return loop in changed or loop.file in files
+
+    def _agree(self, part: Judgement) -> tuple[Flags, Flags]:
         slopes = np.empty((len(part.index), len(_STEPS)))
         direction = np.zeros(self._losses.nest.size)
-        with handing(self._tolerances):
+        with handing(self._found[0]):
             for k, entry in enumerate(part.index):
                 direction[entry] = part.unit[k]
                 slopes[k] = self._slopes(direction) / part.unit[k]
                 direction[entry] = 0.0
         with np.errstate(all="ignore"):
-            nearest = np.fmin.reduce(np.abs(slopes - part.analytic[:, None]), axis=1)
+            apart = np.abs(slopes - part.analytic[:, None])
+            nearest = np.fmin.reduce(apart, axis=1)
             near: Flags = nearest <= AGREED * part.off
-        return near
+            spread = np.ptp(slopes[:, 1:], axis=1)
+            other: Flags = (spread <= AGREED * nearest) & (nearest >= part.off / 2)
+        return near, other
 
     def _slopes(self, direction: Array) -> Array:
         ahead = rises(self._losses, direction, _STEPS)
@@ -69,18 +96,19 @@ class Tighter:
         return (ahead - behind) / (2 * _STEPS)
 
     @cached_property
-    def _tolerances(self) -> Handed:
-        """What functions are handed instead of tolerances."""
+    def _found(self) -> tuple[Handed, set[Loop]]:
+        """What is handed instead of tolerances, and the loops that this changes."""
         losses, still = self._losses, np.zeros(self._losses.nest.size)
         tight: Handed = {}
-        usual = turns_at(losses, still, 0.0).events
-        most = usual / _TIGHTER  # as where an error falls as one over the turns
+        changed: set[Loop] = set()
         for smaller in _small_numbers(losses)[:_MANY]:
-            longer = turns_at(losses, still, 0.0, most, smaller).events
-            if longer > usual:
+            most = self.usual.events / _TIGHTER  # an error of one over the turns
+            longer = turns_at(losses, still, 0.0, most, smaller)
+            if longer.events > self.usual.events:
+                changed.update(self.usual.changed(longer))
                 for code, numbers in smaller.items():
                     tight.setdefault(code, {}).update(numbers)
-        return tight
+        return tight, changed
 
 
 def _small_numbers(losses: Losses) -> list[Handed]:

@@ -17,7 +17,7 @@ from inspect import CO_GENERATOR
 from types import CodeType, FrameType
 from typing import Any
 
-from fastgrad.checking.judgement.handed import Handed, replace_in
+from fastgrad.checking.judgement.handed import Handed, replacing
 from fastgrad.program import is_internal
 
 _JUMPS = {*dis.hasjrel, *dis.hasjabs}
@@ -64,6 +64,23 @@ class Turns(defaultdict[Loop, Counter[int]]):
         self.lines: dict[Loop, int] = {}
         self.events = 0
 
+    def changed(self, there: "Turns") -> list[Loop]:
+        """Return loops that take turns at both, several at one, and not equally many.
+
+        Where a loop is only begun more or less often, a branch around it is what
+        changed; and what runs through a list that has become longer, as of neighbours,
+        iterates until nothing.
+        """
+        changed = []
+        for loop, turns in self.items():
+            others = there[loop]
+            several = bool(turns) and bool(others) and max(*turns, *others) > 1
+            as_often = turns.total() == others.total()
+            several &= loop.decides
+            if several and (turns != others if as_often else set(turns) != set(others)):
+                changed.append(loop)
+        return changed
+
 
 def count_turns(
     function: Callable[[Any], Any],
@@ -99,7 +116,6 @@ def count_turns(
         function(argument)
     finally:
         sys.settrace(before)
-        counting.let_go()
         if collecting:
             gc.enable()
     return counting.turns
@@ -109,80 +125,128 @@ class _Counting:
     """A trace function, and what it has counted."""
 
     def __init__(self, file: str, most: float, instead: Handed) -> None:
-        self.turns, self._most, self._instead = Turns(), most, instead
-        self._file, self._line = file, 0
-        self._depth: Counter[CodeType] = Counter()
-        self._calls: Counter[CodeType] = Counter()
-        self._paused: dict[FrameType, Counter[Loop]] = {}
-        self._called_back: dict[FrameType | None, tuple[Loop, int]] = {}
+        self.turns, self._most, self._file = Turns(), most, file
+        self._replacing = replacing(instead)
+        self._functions: dict[int, _Function | None] = {}
 
     def enter(self, frame: FrameType, event: str, _: Any) -> Any:
         """Follow a call, or a generator that goes on."""
         code = frame.f_code
-        if is_internal(code.co_filename):  # a check within the loss is no solver
+        try:
+            function = self._functions[id(code)]
+        except KeyError:  # a check within the loss is no solver
+            internal = is_internal(code.co_filename)
+            function = self._functions[id(code)] = None if internal else _Function(code)
+        if function is None:
             return None
-        replace_in(frame, self._instead)
-        self._depth[code] += 1
-        self._calls[code] += 1
-        if not code.co_flags & CO_GENERATOR:
-            self._note_call(frame.f_back)
-        loops, running = _loops(code), self._paused.pop(frame, Counter[Loop]())
-        own = code.co_filename == self._file
+        self._replacing(frame)
+        function.depth += 1
+        function.calls += 1
+        if not function.pauses:
+            _note_call(frame.f_back)
+        elif isinstance(paused := getattr(frame.f_trace, "__self__", None), _Run):
+            return paused.follow
+        frame.f_trace_lines = bool(function.starts)
+        return _Run(self, function).follow
 
-        def follow(frame: FrameType, event: str, _: Any) -> Any:
-            at = frame.f_lasti
-            self._note_event(frame)
-            if event == "line":
-                self._line = frame.f_lineno if own else self._line
-                for loop, first, last in loops:
-                    if at == loop.start:
-                        running[loop] += 1
-                    elif running[loop] and not first <= at <= last:
-                        self._ended(loop, running.pop(loop))
-            elif event == "return":
-                self._leave(code)
-                if code.co_code[at] == _YIELD:
-                    self._paused[frame] = running
-                    return follow
-                for loop, count in running.items():
-                    if count:
-                        self._ended(loop, count)
-            return follow
-
-        return follow
-
-    def let_go(self) -> None:
-        """Forget frames: they hold all arrays of the functions that run in them."""
-        self._paused.clear()
-        self._called_back.clear()
-
-    def _note_call(self, caller: FrameType | None) -> None:
-        """Count a call; another one of an instruction that has not ended is a turn."""
-        if caller is not None:
-            code, at = caller.f_code, _CALLBACK - caller.f_lasti
-            loop, turns = Loop(code.co_filename, caller.f_lineno, at), 0
-            if caller in self._called_back and self._called_back[caller][0] == loop:
-                turns = self._called_back[caller][1]
-            self._called_back[caller] = loop, turns + 1
-
-    def _note_event(self, frame: FrameType) -> None:
-        """Note that a function goes on: what it has called is done."""
+    def tick(self) -> None:
+        """Note that time goes by."""
         self.turns.events += 1
         if self.turns.events > self._most:
             raise TooManyTurnsError
-        loop, turns = self._called_back.pop(frame, (None, 0))
-        if loop is not None and turns > 1:
-            self._ended(loop, turns)
 
-    def _leave(self, code: CodeType) -> None:
-        self._depth[code] -= 1
-        if self._depth[code] == 0:
-            itself = Loop(code.co_filename, code.co_firstlineno, _RECURSION)
-            self._ended(itself, self._calls.pop(code))
-
-    def _ended(self, loop: Loop, turns: int) -> None:
+    def ended(self, loop: Loop, turns: int, frame: FrameType | None) -> None:
+        """Note that a loop has ended, in a function or what that has called."""
         self.turns[loop][turns] += 1
-        self.turns.lines[loop] = self._line
+        if loop not in self.turns.lines:
+            while frame is not None and frame.f_code.co_filename != self._file:
+                frame = frame.f_back
+            self.turns.lines[loop] = 0 if frame is None else frame.f_lineno
+
+
+class _Function:
+    """What all runs of a function have in common.
+
+    Found by the identity of its code, whose hash takes longer than many a call.
+    """
+
+    __slots__ = ("calls", "code", "depth", "itself", "pauses", "starts")
+
+    def __init__(self, code: CodeType) -> None:
+        self.code, self.depth, self.calls = code, 0, 0
+        self.itself = Loop(code.co_filename, code.co_firstlineno, _RECURSION)
+        self.pauses = bool(code.co_flags & CO_GENERATOR)
+        self.starts = {of[0].start: of for of in _loops(code)}
+
+
+class _Run:
+    """One run of a function, whose trace function is `follow`.
+
+    The frame has that, and it has no frame: these hold all arrays of what runs in them.
+    """
+
+    __slots__ = ("_called_back", "_calling", "_counting", "_function", "_running")
+
+    def __init__(self, counting: _Counting, function: _Function) -> None:
+        self._counting, self._function = counting, function
+        self._running: dict[int, int] = {}  # turns, by the starts of loops
+        self._calling, self._called_back = -1, 0
+
+    def follow(self, frame: FrameType, event: str, _: Any) -> Any:
+        """Note that a function goes on: what it has called is done."""
+        self._counting.tick()
+        self._call_ended(frame)
+        if event == "line":
+            if self._function.starts:
+                self._go_on(frame, frame.f_lasti)
+        elif event == "return":
+            self._leave(frame)
+        return self.follow
+
+    def note_call(self, frame: FrameType) -> None:
+        """Count a call; another one of an instruction that has not ended is a turn."""
+        if frame.f_lasti != self._calling:
+            self._call_ended(frame)
+            self._calling = frame.f_lasti
+        self._called_back += 1
+
+    def _call_ended(self, frame: FrameType) -> None:
+        if self._called_back > 1:
+            file, at = frame.f_code.co_filename, _CALLBACK - self._calling
+            loop = Loop(file, _line_at(frame.f_code, self._calling), at)
+            self._counting.ended(loop, self._called_back, frame)
+        self._calling, self._called_back = -1, 0
+
+    def _go_on(self, frame: FrameType, at: int) -> None:
+        """Note where a function is."""
+        if at in self._function.starts:
+            self._running[at] = self._running.get(at, 0) + 1
+        for start in list(self._running):
+            loop, first, last = self._function.starts[start]
+            if not first <= at <= last:
+                self._counting.ended(loop, self._running.pop(start), frame)
+
+    def _leave(self, frame: FrameType) -> None:
+        function, counting = self._function, self._counting
+        function.depth -= 1
+        if function.depth == 0:
+            counting.ended(function.itself, function.calls, frame)
+            function.calls = 0
+        if function.pauses and function.code.co_code[frame.f_lasti] == _YIELD:
+            return
+        for start, turns in self._running.items():
+            counting.ended(function.starts[start][0], turns, frame)
+
+
+def _note_call(caller: FrameType | None) -> None:
+    run = None if caller is None else getattr(caller.f_trace, "__self__", None)
+    if caller is not None and isinstance(run, _Run):
+        run.note_call(caller)
+
+
+def _line_at(code: CodeType, at: int) -> int:
+    """Return the line of an instruction."""
+    return next(line or 0 for a, b, line in code.co_lines() if a <= at < b)
 
 
 @functools.lru_cache(maxsize=1024)
