@@ -72,6 +72,14 @@ def classifier(weights):
     [
         (lambda z: softmax(z, axis=0), "reduction", "axis 0"),
         (lambda z: softmax(z, axis=(0, 1)), "reduction", "axes (0, 1)"),
+        (lambda z: np.exp(z), "local_derivative", ""),
+        (lambda z: z, "local_derivative", "scores themselves"),
+        (lambda z: np.log(softmax(z)), "local_derivative", ""),
+        (lambda z: np.eye(3)[z.argmax(axis=1)], "local_derivative", "largest"),
+        (lambda z: np.full(z.shape, 1 / 3), "local_derivative", "all the same"),
+        (lambda z: 1 / (1 + np.exp(-z)), "local_derivative", "sigmoids"),
+        (lambda z: softmax(-z), "local_derivative", "wrong sign"),
+        (lambda z: softmax(z - W["b"]), "local_derivative", "without b"),
     ],
 )
 def test_other_weights_of_a_log_sum_exp_are_named(loss, weights, code, words):
@@ -116,6 +124,31 @@ def test_a_softmax_over_the_other_axis_is_named_in_attention():
     d = 2 * (p @ v) @ v.T
     d = wrong * (d - np.sum(wrong * d, axis=1, keepdims=True))
     named(loss, w, {"W": X.T @ d @ k}, "reduction")
+
+
+# ---- pairs ---------------------------------------------------------------------------
+
+
+PAIRS = {"E": RNG.normal(size=(4, 3)), "F": RNG.normal(size=(4, 3))}
+
+
+def contrast(p):
+    z = (X @ p["E"]) @ (X[::-1] @ p["F"]).T
+    log_p = z - np.log(np.sum(np.exp(z), axis=1, keepdims=True))
+    return -np.mean(np.diagonal(log_p))
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+@pytest.mark.parametrize("all_of_it", [True, False])
+def test_own_pairs_left_out_are_named(normalised, all_of_it):
+    u, v = X @ PAIRS["E"], X[::-1] @ PAIRS["F"]
+    pair = np.eye(len(u))
+    p = softmax(u @ v.T)
+    q = p * (1 - pair)
+    q = q / q.sum(axis=1, keepdims=True) if normalised else q
+    d = ((p - pair) * (1 - pair) if all_of_it else q - pair) / len(u)
+    grads = {"E": X.T @ d @ v, "F": X[::-1].T @ d.T @ u}
+    assert "diagonal" in named(contrast, PAIRS, grads, "mask").message
 
 
 DROPPED = (RNG.random((9, 3)) > 0.4) * 1.0
@@ -168,6 +201,8 @@ def responsibilities(change=lambda joint: softmax(joint), weight=WEIGHT):
     ("change", "weight", "code"),
     [
         (lambda joint: softmax(joint, axis=0), WEIGHT, "reduction"),
+        (lambda joint: np.eye(3)[joint.argmax(axis=1)], WEIGHT, "local_derivative"),
+        (softmax, 0.0, "local_derivative"),
     ],
 )
 def test_other_responsibilities_of_a_mixture_are_named(change, weight, code):

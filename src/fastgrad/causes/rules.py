@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.expressions import Expression, call, symbol
-from fastgrad.causes.patterns import origins, summed_axes
+from fastgrad.causes.patterns import miscounted, origins, summed_axes
 from fastgrad.causes.reverse import Reverse, elementwise, is_mask
 from fastgrad.program import Node, ops
 
@@ -252,12 +252,30 @@ def _weights(x: Array, axes: tuple[int, ...]) -> Array:
 
 def _other_weights(x: Node, axes: tuple[int, ...]) -> Others:
     """What is mistaken for the weights ``exp(x) / sum(exp(x))``."""
-    table: dict[str, tuple[str, str, Any]] = {}
-    for some in _subsets(x.ndim):
+    v, right = x.value, _weights(x.value, axes)
+    others: dict[str, Any] = {
+        "one for the largest": (v == v.max(axes, keepdims=True)) * 1.0,
+        "not normalised": np.exp(v),
+        "the scores themselves": v,
+        "the logarithms of the weights": np.log(right),
+        "all the same": np.full(v.shape, right.mean()),
+        "sigmoids of the scores": 1 / (1 + np.exp(-v)),
+        "of scores with the wrong sign": _weights(-v, axes),
+    }
+    words = "the weights exp(x) / sum(exp(x)) of {op} are "
+    table = {words + how: ("p", "local_derivative", w) for how, w in others.items()}
+    for how, code, value in miscounted(x):
+        table[f"{words}of scores {how}"] = ("p", code, _weights(value, axes))
+    for some in _subsets(v.ndim):
         if some != axes:
             along = f"axes {some}" if len(some) > 1 else f"axis {some[0]}"
-            text = "the weights exp(x) / sum(exp(x)) of {op} are normalised along "
-            table[text + along] = ("p", "reduction", _weights(x.value, some))
+            text = f"{words}normalised along {along}"
+            table[text] = ("p", "reduction", _weights(v, some))
+    if v.ndim > 1 and v.shape[-1] == v.shape[-2]:
+        off = right * (1 - np.eye(v.shape[-1]))
+        table[f"{words}zero on the diagonal"] = ("p", "mask", off)
+        off = off / off.sum(axis=axes, keepdims=True)
+        table[f"{words}zero on the diagonal, and normalised"] = ("p", "mask", off)
     return table
 
 
