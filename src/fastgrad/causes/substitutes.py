@@ -59,11 +59,15 @@ def _from_left(a: Array, w: Array) -> Array:
 _BY = "{} is to be multiplied by "
 _DIVIDED = Operation(np.divide, "{} is to be divided by {}", 2.0, np.multiply)
 _FACTORS = (Operation(np.multiply, _BY + "{}", 1.0, np.multiply), _DIVIDED)
+_LEFT = _BY + "{}, from the left"
+_TWICE = Operation(
+    *(lambda a, b: 2 * b @ a, _LEFT + ", and by 2", 2.0),
+    lambda a, w: 2 * _from_left(a, w),
+)
 _MATRICES = (
     Operation(lambda a, b: a @ b, _BY + "the matrix {}", 1.0, _from_right),
-    Operation(
-        lambda a, b: b @ a, _BY + "the matrix {}, from the left", 1.0, _from_left
-    ),
+    Operation(lambda a, b: b @ a, _LEFT, 1.0, _from_left),
+    _TWICE,
 )
 _TERMS = (
     Operation(np.add, "{1} is to be added to {0}", 2.0, lambda a, w: w),
@@ -266,7 +270,7 @@ class Substitutes:
             due = reading.of(self.readings.point, 0)
             masked = how.function is np.multiply and is_mask(due)
             code = "mask" if masked else "local_derivative"
-            if reading.role == "parameter" and how is _DIVIDED:
+            if reading.role == "parameter" and how in (_DIVIDED, _TWICE):
                 code = "reparametrized"
         text = how.how.format(self.name(node), self.called(reading))
         bits, new = BITS[reading.role] + how.bits, _with_other(how.function, reading)
