@@ -88,8 +88,6 @@ class Substitutes:
         """What may be read in these turns."""
         return (self.local if view.is_local else self.readings).of(len(turns))
 
-    # ---- numbers
-
     def numbers(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield the number that is multiplied by, or added, which follows."""
         node, old = turns[0], view.before(turns)
@@ -275,8 +273,6 @@ class Substitutes:
         text = how.how.format(self.name(node), self.called(reading))
         bits, new = BITS[reading.role] + how.bits, _with_other(how.function, reading)
         return Rewrite(code, text, bits, new, reading.nodes, inserted=True)
-
-    # ---- elements
 
     def elements(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield other elements of the same array, where it is known which are due."""
