@@ -129,3 +129,27 @@ def test_of_one_number_another_function_and_any_factor_is_no_account():
     wrong = {"W": 0.7183 * X.T @ d, "b": 0.7183 * d.sum(axis=0)}
     report = fg.check_gradient(loss, params, wrong)
     assert {cause.code for cause in report.causes} == {"scale"}
+
+
+@pytest.mark.parametrize(
+    ("times", "code"), [((1, 0), "accumulation"), ((3, 3), "scale")]
+)
+def test_a_mistake_in_a_term_of_neighbours_is_no_penalty(times, code):
+    """A term of smoothness mixes entries, so there are rules in it to be wrong."""
+    s = RNG.normal(size=9)
+    target = RNG.normal(size=9)
+
+    def loss(s):
+        rough = np.sum(np.sqrt((s[1:] - s[:-1]) ** 2 + 1e-2))
+        return np.sum((s - target) ** 2) + 0.3 * rough
+
+    def grads(s, ahead=1, behind=1):
+        steps = s[1:] - s[:-1]
+        slope = 0.3 * steps / np.sqrt(steps**2 + 1e-2)
+        ds = 2 * (s - target)
+        ds[1:] += ahead * slope
+        ds[:-1] -= behind * slope
+        return ds
+
+    assert fg.check_gradient(loss, s, grads).verdict == "correct"
+    assert top(loss, s, lambda s: grads(s, *times)).code == code

@@ -150,12 +150,19 @@ def _is_of_norm(nodes: Sequence[Node]) -> bool:
     return (
         of.op == "parameter"
         and not others
+        and not any(map(_mixes, nodes))
         and all(
             n.op in _OF_NORMS or _is_product(n) or (arrays and _is_of_numbers(n))
             for n in nodes
             if n.inputs
         )
     )
+
+
+def _mixes(node: Node) -> bool:
+    """Whether entries go in with others, as those of neighbours do."""
+    together = node.op in ADDING and sum(x.active for x in node.inputs) > 1
+    return together and (node.op == "subtract" or node.size > 1)
 
 
 def _is_product(node: Node) -> bool:
