@@ -23,7 +23,7 @@ def softmax(s):
 
 
 def gated(wrong):
-    """Gates in a loop: what a line reads, of the turn after."""
+    """Gates in a loop: what a line reads, exchanged, or of the turn after."""
 
     def run(p):
         h, tape = np.zeros(3), []
@@ -43,6 +43,8 @@ def gated(wrong):
         for t in range(5, -1, -1):
             _, u, v = tape[t]
             du, dv = d * v, d * u
+            if wrong == "exchanged":
+                du, dv = d * u, d * v
             w = after[t][1] if wrong == "of another turn" else v
             du, dv = du * (1 - u**2), dv * (w * (1 - w))
             g["U"] += np.outer(X[t], du)
@@ -121,6 +123,7 @@ def system(wrong):
 
 #: The model, what is wrong, codes, and what is said.
 KINDS = [
+    (gated, "exchanged", {"layout"}, "exchanged"),
     (gated, "of another turn", {"stale", "local_derivative"}, ""),
     (layers, "cached", {"stale"}, "stands where"),
     (table, "written elsewhere", {"layout"}, "is to be written where the loss reads"),

@@ -20,7 +20,7 @@ from fastgrad.causes.lines import PIECES, Backward, Located, Place, Repair, alik
 from fastgrad.causes.points import SecondPoint
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import Point, Readings
-from fastgrad.causes.rewrites import Rewrite, conjugated, plain
+from fastgrad.causes.rewrites import Rewrite, conjugated, exchanged, plain
 from fastgrad.causes.substitutes import Kind, Substitutes
 from fastgrad.causes.views import Code, Projection
 from fastgrad.program import Node, Source, topological, value_of
@@ -70,6 +70,9 @@ class Search:
         first = [g for g in wrong if any(map(self._is_first, g))]
         self._projected(self._kinds[:2], views, wrong)
         self._directly([g for g in first if not self._feeds(g)])
+        for edit in exchanged(wrong, self.readings.name):
+            if not self.is_explained:
+                self._try(edit, edit.turns)
         for view in views:
             self._projected(self._kinds[2:], [view], wrong)
             for edit in conjugated(view.between, self.readings.name):

@@ -1,9 +1,9 @@
-"""Edits of one operation of the user's gradient code that need no other array."""
+"""Edits of operations of the user's gradient code that need no other array."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +58,33 @@ def plain(node: Node, name: Names) -> Iterator[Rewrite]:
         yield Rewrite(code, text, 3.5, times(factor))
     yield from _over_others(node, name)
     yield from _arranged(node, name)
+
+
+def exchanged(groups: Sequence[Sequence[Node]], name: Names) -> Iterator[Rewrite]:
+    """Yield what two operations of a line read, one for the other."""
+    for some, others in combinations(groups, 2):
+        one, two = some[0], others[0]
+        if one.source != two.source or len(some) != len(others) or one is two:
+            continue
+        for (i, x), (j, y) in product(enumerate(one.inputs), enumerate(two.inputs)):
+            if x is not y and x.shape == y.shape and x.size > 1:
+                text = f"{name(x)} and {name(y)} are exchanged"
+                new = partial(_reads_of_the_other, some, others, (i, j))
+                yield Rewrite("layout", text, 5.0, new, turns=[*some, *others])
+
+
+def _reads_of_the_other(
+    some: Sequence[Node],
+    others: Sequence[Node],
+    inputs: tuple[int, int],
+    node: Node,
+    values: list[Array],
+    point: Point,
+    k: int,
+) -> Array:
+    mine, its = inputs if k < len(some) else inputs[::-1]
+    other = [*others, *some][k].inputs[its]
+    return value_of(node, [*values[:mine], point.values[other], *values[mine + 1 :]])
 
 
 def own(node: Node, inputs: list[Array]) -> Array:
