@@ -184,10 +184,7 @@ def check_gradient(
     coverage = check_coverage(coverage)
     if coverage == "locate":
         refuse_formula(method, step, options.get("bounds"))
-    if callable(grads):
-        grads = with_arguments(grads, options.get("args", ()), options.get("kwargs"))
-    elif grads is not None:
-        grads = with_own_leaves(grads)  # the loss may write into them
+    grads = _as_given(grads, options)
     options["engine"] = engine_for(method, options.get("engine", "auto"))
     if are_complex(params):
         refuse_for_complex(method, options)
@@ -218,6 +215,14 @@ def check_gradient(
             of = (losses, gradient, entries, grads)
             report = concluded(explained(report, findings, *of, seconds), findings)
     return _with_costs(report, losses, started)
+
+
+def _as_given(grads: Any, options: Options) -> Any:
+    """The gradient under test: as a function of the parameters, or as arrays."""
+    if callable(grads):
+        return with_arguments(grads, options.get("args", ()), options.get("kwargs"))
+    # The loss may write into the arrays.
+    return None if grads is None else with_own_leaves(grads)
 
 
 @np.errstate(all="ignore")  # where numbers overflow they are not known

@@ -82,18 +82,9 @@ def call_opaque(
             raise
         del recording.refused[refused:]
         return Foreign(result, template, inputs)
-
-    shapes_here = [x.shape for x in parts]
-
-    def evaluated(values: Sequence[Array]) -> Array | None:
-        result, after = _run(template, values, {})
-        there = _parts((result, [after[i] for i in changed]), name)
-        return _in_a_row(there) if [x.shape for x in there] == shapes_here else None
-
-    row = _in_a_row(parts)
     decides = _is_discrete((result, written))
-    traced = [x.active for x in inputs]
-    call = OpaqueCall(evaluated, traced, row.size, decides=decides, seconds=seconds)
+    call = _again(template, inputs, changed, parts, name, decides, seconds)
+    row = _in_a_row(parts)
     node = graph.apply("opaque", inputs, (call,), label=name, value=row)
     recording.opaque.append(node)
     returned, written = _put_together(shape, node, parts)
@@ -103,6 +94,27 @@ def call_opaque(
             target = recording.promote(target)
         target[...] = new
     return returned
+
+
+def _again(
+    template: Any,
+    inputs: Sequence[Node],
+    changed: Sequence[int],
+    parts: Sequence[Array],
+    name: str,
+    decides: bool,
+    seconds: float,
+) -> OpaqueCall:
+    """The call as an operation: made again, of other arrays, it gives such parts."""
+    shapes_here = [x.shape for x in parts]
+
+    def evaluated(values: Sequence[Array]) -> Array | None:
+        result, after = _run(template, values, {})
+        there = _parts((result, [after[i] for i in changed]), name)
+        return _in_a_row(there) if [x.shape for x in there] == shapes_here else None
+
+    size, traced = sum(x.size for x in parts), [x.active for x in inputs]
+    return OpaqueCall(evaluated, traced, size, decides=decides, seconds=seconds)
 
 
 def _name_of(function: Any) -> str:
