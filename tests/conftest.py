@@ -39,6 +39,19 @@ def _failing_searches_fail(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def _no_time_for_causes(monkeypatch):
+    """Whether a gradient is wrong is what most tests ask; why takes longer to find."""
+    monkeypatch.setattr("fastgrad.checking.check._SECONDS", 0.0)
+    monkeypatch.setattr("fastgrad.checking.check._SHARE", 0.0)
+
+
+@pytest.fixture
+def time_for_causes(_no_time_for_causes, monkeypatch):
+    """What is named does not depend on how busy a machine is."""
+    monkeypatch.setattr("fastgrad.checking.check._SECONDS", 60.0)
+
+
+@pytest.fixture(autouse=True)
 def _programs_are_worth_their_time(monkeypatch):
     """Which way is the cheaper one is not to depend on what else the machine does."""
     monkeypatch.setattr("fastgrad.losses.worth._UNKNOWN", 10.0)

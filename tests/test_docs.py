@@ -14,6 +14,8 @@ import pytest
 import fastgrad
 from fastgrad.cli import _parser
 
+pytestmark = pytest.mark.usefixtures("time_for_causes")
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Run by tests/interop, where the frameworks are.

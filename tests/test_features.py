@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +27,7 @@ def _documented():
     return {row[0]: dict(zip(titles, row, strict=True)) for row in rows}
 
 
+@pytest.mark.usefixtures("time_for_causes")
 def test_the_table_of_features():
     """Words to the letter, numbers of differences to a factor of 30."""
     documented = _documented()

@@ -7,6 +7,8 @@ from user_lines import lines_of, shown
 import fastgrad as fg
 from fastgrad.interop import scipy as door
 
+pytestmark = pytest.mark.usefixtures("time_for_causes")
+
 A = np.random.default_rng(0).standard_normal((6, 4))
 X = np.array([0.3, -0.7, 0.2, 0.5])
 

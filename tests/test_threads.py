@@ -197,7 +197,7 @@ def _often_interrupted():
     sys.setswitchinterval(interval)
 
 
-@pytest.mark.usefixtures("_often_interrupted")
+@pytest.mark.usefixtures("_often_interrupted", "time_for_causes")
 @pytest.mark.parametrize("name", TOGETHER)
 def test_threads_get_what_each_would_get_alone(name):
     work = TOGETHER[name]

@@ -1,4 +1,4 @@
-"""What is named does not depend on how busy a machine is; programs of the zoo."""
+"""Here causes are looked for; programs of the zoo."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from fastgrad.causes.reverse import Reverse
 
 
 @pytest.fixture(autouse=True)
-def _time_to_search(monkeypatch):
-    monkeypatch.setattr("fastgrad.checking.check._SECONDS", 60.0)
+def _causes_are_looked_for(time_for_causes):
+    pass
 
 
 @pytest.fixture

@@ -68,6 +68,7 @@ def _conjugate(nest):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.usefixtures("time_for_causes")
 def test_a_right_gradient_is_correct_and_a_conjugate_is_not(name, engine):
     loss, params, gradient = CASES[name]
     right = gradient(params)

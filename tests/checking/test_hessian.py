@@ -217,6 +217,7 @@ def its_hessian(w, slope=lambda p: p * (1 - p), ridge=0.1):
     ],
     ids=["twice", "minus", "without the ridge", "value for derivative"],
 )
+@pytest.mark.usefixtures("time_for_causes")
 def test_causes_are_named_from_the_lines_of_the_gradient(wrong, code, line):
     w = np.array([0.3, -0.8, 0.5, 0.1])
     assert fg.check_hessian(Ridge().grad, w, its_hessian).ok

@@ -90,6 +90,7 @@ def made_up(name, kind, unit, scale, offset, seed):
     st.sampled_from([2.0, 0.0, -1.0, 1.01]),
     st.integers(0, 10**6),
 )
+@pytest.mark.usefixtures("time_for_causes")
 def test_no_false_answer(engine, name, kind, unit, scale, offset, factor, seed):
     if kind in ("float32", "rounded") and not 1e-30 < scale < 1e30:
         scale = 1.0

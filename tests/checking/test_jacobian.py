@@ -413,6 +413,7 @@ def its_jacobian(x, scale=1.0):
     ],
     ids=["twice", "minus", "transposed", "without a derivative"],
 )
+@pytest.mark.usefixtures("time_for_causes")
 def test_causes_are_named(wrong, code, part, args):
     x = np.array([0.3, -0.8, 0.5, 0.1, -0.2])
     assert check_jacobian(its_outputs, x, its_jacobian, args=args).ok
@@ -426,6 +427,7 @@ def test_causes_are_named(wrong, code, part, args):
 
 
 @pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.usefixtures("time_for_causes")
 def test_causes_of_scalars_products_and_sparse_matrices(stored):
     x = np.linspace(0.2, 0.9, 6)
     found = check_jacobian(lambda x: np.sum(np.sin(x)), x, -np.cos(x))

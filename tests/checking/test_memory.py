@@ -140,6 +140,7 @@ def test_gradients_of_a_few_entries_take_no_memory(rng):
         report.numerical = None
 
 
+@pytest.mark.usefixtures("time_for_causes")
 def test_a_wrong_gradient_of_very_many_entries_has_a_cause(rng, monkeypatch):
     """Though the program was let go before the function's last word."""
     monkeypatch.setattr("fastgrad.losses.program.MANY", 50)
@@ -353,7 +354,7 @@ def test_bounds_of_memory(make, coverage):
     [("negated", "full"), ("scattered", "full"), ("cross", "locate")]
     + [(name, 100) for name in ("one_block", "rows", "layers")],
 )
-@pytest.mark.usefixtures("as_if_larger")
+@pytest.mark.usefixtures("as_if_larger", "time_for_causes")
 def test_bounds_of_what_is_wrong(name, coverage, monkeypatch):
     """A search for causes takes no more than the check."""
     for module in ("evidence", "verdict"):  # each piece is tried again

@@ -41,6 +41,7 @@ def test_lanes_with_another_outcome_are_counted_and_right():
     np.testing.assert_allclose(numerical, expected, rtol=1e-9)
 
 
+@pytest.mark.usefixtures("time_for_causes")
 def test_opaque_calls_are_listed_and_only_where_reached():
     c, M = RNG.normal(size=5), RNG.normal(size=(5, 4))
 
@@ -145,9 +146,8 @@ def test_a_trace_that_takes_too_much_memory_is_left(monkeypatch):
 
 
 @pytest.mark.parametrize("scale", [1, 60, 100])
-def test_a_softmax_that_is_not_stabilised_compiles(scale, monkeypatch):
+def test_a_softmax_that_is_not_stabilised_compiles(scale):
     """A step from a probability of one to one of exp(-200) rounds in differences."""
-    monkeypatch.setattr("fastgrad.causes.name_causes", lambda *_, **__: ())
     rng = np.random.default_rng(1)
     X, labels = rng.normal(size=(8, 4)), rng.integers(3, size=8)
 

@@ -107,6 +107,7 @@ def test_results_do_not_depend_on_what_is_kept(loss, w, lazy, monkeypatch):
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.001])
+@pytest.mark.usefixtures("time_for_causes")
 def test_a_wrong_gradient_is_seen(factor):
     """And its cause, which looks at all values."""
     w = rng.uniform(-1, 1, N)

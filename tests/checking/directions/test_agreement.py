@@ -88,6 +88,7 @@ def test_within_bounds_the_function_has_the_last_word_too(monkeypatch, bounds, w
             assert (at <= high[name]).all()
 
 
+@pytest.mark.usefixtures("time_for_causes")
 def test_within_bounds_causes_are_named_by_the_program():
     wrong = {**grads(PARAMS), "W": X.T @ (2 * np.tanh(X @ PARAMS["W"])) / 60}
     report = fg.check_gradient(loss, PARAMS, wrong, bounds=(-9.0, 9.0))

@@ -193,6 +193,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("part", PARTS)
+@pytest.mark.usefixtures("time_for_causes")
 def test_what_is_wrong_with_a_part_is_not_said_of_the_block(part, mistake):
     """Nothing is known of such a loss but what is measured, and of a few entries."""
     rng = np.random.default_rng(11)
