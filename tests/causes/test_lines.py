@@ -310,3 +310,13 @@ def test_loops_that_begin_end_or_read_elsewhere(mistake, codes, said):
     assert said in report.causes[0].message
     assert not any("moved by" in cause.message for cause in report.causes)
     assert fg.check_gradient(net_loss, NET, sample_by_sample).ok
+
+
+def test_long_lines_are_quoted_in_part():
+    # fmt: off
+    grads = lambda p: {"W": np.cos(p["W"] * X) * X * 3, "unused": (0, "and a line that is very long")}["W"]  # noqa: E501, E731
+    # fmt: on
+    loss = lambda p: np.sum(np.sin(p["W"] * X))  # noqa: E731
+    report = fg.check_gradient(loss, {"W": X}, lambda p: {"W": grads(p)})
+    assert '`grads = lambda p: {"W": np.cos' in report.causes[0].message
+    assert "very long" not in str(report)

@@ -99,14 +99,14 @@ def _conjugate(evidence: Evidence, block: Block) -> Iterator[Made]:
 
 def _partial(evidence: Evidence, block: Block) -> Iterator[Made]:
     """One entry wrong; or some rows (columns, ...) zero or scaled; right elsewhere."""
-    wrong, where = block.wrong & block.known, whereabouts(block)
+    wrong, where = block.wrong, whereabouts(block)
     if block.given.size < 3 or where is None:
         return
     undo = "look at what sets it"
     if int(wrong.sum()) == 1:
         yield None, Guess("partial", {}, f"one entry is wrong, {where}", undo, 3)
         return
-    some = np.flatnonzero(wrong)[:_MANY]
+    some = np.flatnonzero(wrong & block.known)[:_MANY]
     c = fit(block.given.ravel()[some], block.right.ravel()[some])
     k = float(c[0]) if c is not None else 0.0
     zero = not np.any(block.given[wrong])
@@ -118,7 +118,7 @@ def _partial(evidence: Evidence, block: Block) -> Iterator[Made]:
 
 def whereabouts(block: Block) -> str | None:
     """Where in a block it is wrong, if that is one entry or a few rows or columns."""
-    wrong = block.wrong & block.known
+    wrong = block.wrong
     count = int(wrong.sum())
     if count == 0 or count > 0.55 * wrong.size:
         return None

@@ -263,7 +263,7 @@ def gather(
         own = _program_gradient(nest, reverse)
         exact = _agrees(own[known], measured.numerical[known], bar[known])
         if exact:
-            right, known = own, measured.smooth
+            right, known = own, measured.smooth | bool(reverse.side)
             bar = np.broadcast_to(0.0, own.shape)  # which takes no memory
     vectors = (theta, measured.given, right, bar, known, measured.wrong)
     blocks = []

@@ -61,7 +61,7 @@ class Place:
             return f"{what}: a right derivative, but not the one needed there"
         text = f"in {lines_listed(self.lines)} of your gradient code"
         if len(self.lines) == 1:
-            text += f", `{self.lines[0].code}`"
+            text += f", `{self.lines[0].quoted}`"
         if self.since:
             text += f", or on the way there from {lines_listed(self.since)}"
         text += ", or behind it" * self.behind

@@ -21,7 +21,7 @@ from fastgrad.causes.patterns import penalties
 from fastgrad.causes.points import Elsewhere, SecondPoint
 from fastgrad.causes.ranking import guess
 from fastgrad.causes.repairs import repairs
-from fastgrad.causes.reverse import Reverse
+from fastgrad.causes.reverse import Reverse, has_ties
 from fastgrad.causes.telling import of_search, told, with_place
 from fastgrad.params import Nest
 from fastgrad.program import Node, Part, Program
@@ -93,8 +93,38 @@ def _found(
     everything: Whole | None,
     budget: Budget,
 ) -> list[Cause]:
-    reverse = _reversed(program, budget)
-    evidence = gather(nest, theta, measured, reverse, everything)
+    """What is found; by derivatives to either side of ties, if some is unknown."""
+    sides = (0, -1, 1) if program is not None and has_ties(program.nodes) else (0,)
+    found: list[list[Cause]] = []
+    for k, side in enumerate(sides):
+        part = budget.share(1 / (len(sides) - k))
+        reverse = _reversed(program, part, side)
+        if side and reverse is None:
+            break
+        evidence = gather(nest, theta, measured, reverse, everything)
+        found.append(_by(reverse, evidence, nest, theta, elsewhere, traced, part))
+        budget.join(part)
+        if not _left_open(found[0])[0]:
+            break
+    return min(found, key=_left_open)
+
+
+def _left_open(causes: list[Cause]) -> tuple[bool, int]:
+    """Whether something is unknown, and in how many pieces the rest is."""
+    unknown = any(cause.code == "unknown" for cause in causes)
+    return unknown, len({cause.blocks for cause in causes})
+
+
+def _by(
+    reverse: Reverse | None,
+    evidence: Evidence,
+    nest: Nest,
+    theta: Array,
+    elsewhere: Elsewhere | None,
+    traced: Callable[[Nest], list[Node]] | None,
+    budget: Budget,
+) -> list[Cause]:
+    """What is found by the right gradients of a reverse pass."""
     located = Located()
     if traced is not None and reverse is not None and evidence.exact:
         located = locate(traced, nest, evidence, reverse, budget.share(_LOCATING))
@@ -169,8 +199,10 @@ def _is_symmetric(x: Array) -> bool:
     return bool(square and np.array_equal(x, x.T) and np.any(np.tril(x, -1)))
 
 
-def _reversed(program: Program | Part | None, budget: Budget) -> Reverse | None:
+def _reversed(
+    program: Program | Part | None, budget: Budget, side: int = 0
+) -> Reverse | None:
     """The program in reverse, if it can be."""
     if program is None:
         return None
-    return budget.attempt(lambda: Reverse(program, budget))
+    return budget.attempt(lambda: Reverse(program, budget, side))

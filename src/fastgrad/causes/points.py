@@ -48,7 +48,7 @@ class SecondPoint:
             parameters=[nodes.get(p, p) for p in program.parameters],
             result=nodes.get(program.result, program.result),
         )
-        self.reverse = Reverse(there, reverse.budget)
+        self.reverse = Reverse(there, reverse.budget, reverse.side)
         self.evidence = replace(evidence, blocks=list(self._blocks(evidence)))
 
     def _blocks(self, evidence: Evidence) -> Iterator[Block]:
@@ -79,10 +79,7 @@ class SecondPoint:
             if np.array_equal(self.given[b], blocks[b].given)
         }
         held = {b for b in same if np.ptp(blocks[b].given) > 0}
-        bends = all(
-            not np.allclose(self.evidence.blocks[b].right, blocks[b].right, 1e-6, 0)
-            for b in held
-        )
+        bends = all(map(self._has_moved, held))
         if not held or not bends:
             return []
         whole = same == set(self.first.wrong)
@@ -98,6 +95,15 @@ class SecondPoint:
                 bits=8.0 if whole else 12.0,
             )
         ]
+
+    def _has_moved(self, b: int) -> bool:
+        """Whether the right gradient of a block is another one here.
+
+        At kinks it has no one value.
+        """
+        block, here = self.first.blocks[b], self.evidence.blocks[b].right
+        known = block.known
+        return not np.allclose(here[known], block.right[known], 1e-6, 0)
 
     @property
     def is_valid(self) -> bool:

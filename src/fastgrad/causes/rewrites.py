@@ -161,7 +161,7 @@ def _left_out(node: Node, name: Names) -> Iterator[Rewrite]:
         others = [y for y, other in some if other != path]
         text = f"{name(x)} is due where {name(node)} stands"
         if name(x) == name(node):
-            text = f"{name(x)} is due as it is, without `{node.source.code}`"
+            text = f"{name(x)} is due as it is, without `{node.source.quoted}`"
         code = of_excess(node, x, others)
         constant = not x.active and node.active
         bits = 2.5 + 0.5 * i + 4.0 * constant + 4.0 * (code == "partial")

@@ -57,11 +57,10 @@ def _own(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
     names = "x" if len(node.inputs) == 1 else "abcdefgh"
     if node.op in _PLAIN or primitive.steps or len(node.inputs) > len(names):
         return
-    full = elementwise(node)
-    inputs = [
-        symbol(name, np.broadcast_to(x.value, node.shape) if full else x.value)
-        for name, x in zip(names, node.inputs, strict=False)
-    ]
+    values = [x.value for x in node.inputs]
+    if elementwise(node):
+        values = reverse.seen(node)
+    inputs = [symbol(name, x) for name, x in zip(names, values, strict=False)]
     rule: Any = _RULES.get(node.op, primitive.derivative)
     try:
         with np.errstate(all="ignore"):
@@ -141,8 +140,8 @@ def _branches(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
     if node.op not in ("where", "maximum", "minimum"):
         return
     one, two = node.inputs[-2:]
-    a, b = (np.broadcast_to(x.value, node.shape) for x in (one, two))
-    on = np.broadcast_to(node.inputs[0].value != 0, node.shape)
+    first, a, b = (reverse.seen(node)[k] for k in (0, -2, -1))
+    on = first != 0
     if node.op != "where":
         on = a > b if node.op == "maximum" else a < b
     table: Others = {

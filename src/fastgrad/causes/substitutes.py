@@ -311,7 +311,7 @@ class Substitutes:
                 new = partial(_written, x, reverse.number[to])
                 sizes = to.inputs[0].size, to.size
                 if sizes == (node.size, x.size) and view.gives(turns, new, old):
-                    where = f"where the loss reads `{to.source.code}`"
+                    where = f"where the loss reads `{to.source.quoted}`"
                     text = f"{self.name(x)} is to be written {where}"
                     due = new(node, [], view.point, 0)
                     once = _is_overwritten(values[x], view.old(node), due)

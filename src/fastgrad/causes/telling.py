@@ -67,14 +67,14 @@ def _not_separated(evidence: Evidence, guess: Guess) -> str:
 def _line(node: Node | None) -> str | None:
     if node is None:
         return None
-    code = node.source.code
+    code = node.source.quoted
     return f"{node.source.place}:{node.source.line}" + (f": {code}" if code else "")
 
 
 def _is_rounded(block: Block) -> bool:
     """Whether a block is right to as many digits as differences or float32 have."""
     off, size = np.abs(block.off[block.wrong]), np.abs(block.right[block.wrong])
-    if not off.any():  # at kinks: the mean of two slopes, and wrong all the same
+    if not off.any() or not block.known.any():  # at kinks there is no one slope
         return False
     of_each = bool((off <= _FEW_DIGITS * size).all())
     largest = float(np.max(size)) or 1.0  # squares must neither vanish nor overflow

@@ -55,7 +55,7 @@ def _operations(program: Program) -> Iterator[tuple[str, ...]]:
 
     for node in program.operations:
         inputs = ", ".join(map(name, node.inputs))
-        where = f"{node.source}: {node.source.code}" if node.source.code else ""
+        where = f"{node.source}: {node.source.quoted}" if node.source.code else ""
         yield order[node], node.label, _shape(node.shape), inputs, where
 
 

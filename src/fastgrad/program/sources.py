@@ -71,6 +71,11 @@ class Source:
         return linecache.getline(self.file, self.line).strip()
 
     @property
+    def quoted(self) -> str:
+        """As much of the text of the line as a message holds."""
+        return shortened(self.code, _QUOTED)
+
+    @property
     def place(self) -> str:
         """The file, or the cell of a notebook, ``Cell In[3]``."""
         ipython = sys.modules.get("IPython")
@@ -200,5 +205,5 @@ class TraceError(Exception):
         trace = current_trace.get()
         if trace is not None:
             trace.refused.append((self.reason, self.source))
-        code = shortened(self.source.code, _QUOTED)
+        code = self.source.quoted
         super().__init__(f"{self.source}: {reason}" + (f" ({code})" if code else ""))

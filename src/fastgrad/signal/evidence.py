@@ -86,7 +86,7 @@ def critical(layer: Layer) -> float:
 
 def source_line(node: Node) -> str:
     """Return the user's line that made a node, with its text."""
-    code = node.source.code
+    code = node.source.quoted
     return f"{node.source}: {code}" if code else str(node.source)
 
 

@@ -166,9 +166,16 @@ def _measured(gradient: Gradient, entries: Verdicts, index: Index) -> Any:
         known(entries.numerical[at], np.nan),
         known(entries.error[at] + slack, np.inf),
         known(entries.kind[at] == WRONG, False),
-        known(entries.kind[at] != KINK, True),
+        known(_smooth(entries)[at], True),
         gradient.eps,
     )
+
+
+def _smooth(entries: Verdicts) -> Flags:
+    """Return for each entry whether the loss has no kink there."""
+    smooth: Flags = entries.kind != KINK
+    smooth[places(entries.index, entries.bent)] = False
+    return smooth
 
 
 def _everything(
@@ -179,7 +186,7 @@ def _everything(
 
     given, nest = gradient.value, losses.nest
     if len(entries.index) == nest.size:
-        wrong, smooth = entries.kind == WRONG, entries.kind != KINK
+        wrong, smooth = entries.kind == WRONG, _smooth(entries)
         numbers = entries.numerical, entries.error
         return Measured(given, *numbers, wrong, smooth, gradient.eps)
     right, error, all_of_it = (

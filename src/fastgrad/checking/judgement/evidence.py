@@ -300,6 +300,8 @@ class Verdicts:
         Where terms of the loss cancel, if that leaves entries open.
     zero : ndarray of bool, shape (number of blocks,)
         Whether all entries of a block were measured, and are zero.
+    bent : ndarray of int64
+        Entries that are wrong where the loss has a kink.
     ladders : Ladders
         Of entries that were tried again.
     """
@@ -318,6 +320,7 @@ class Verdicts:
     condition: float | None
     cancels: Source | None
     zero: Flags
+    bent: Index
     ladders: Ladders
 
     def of_block(self, b: int) -> "Verdicts":
@@ -346,6 +349,7 @@ class Verdicts:
             self.condition,
             self.cancels,
             self.zero,
+            self.bent,
             self.ladders,
         )
 

@@ -113,6 +113,7 @@ def judge(
     tied = joined(kept.kinks)
     check_ties(losses, calibration, tied)
     kept.kind[places(index, tied.index)] = tied.kind
+    kept.note_bent(tied)
     if losses.raised is not None and not np.isfinite(kept.error).any():
         raise losses.raised  # nothing at all is known
     found = replace(kept.verdicts(), cancels=inner.line)
@@ -144,6 +145,7 @@ class _Kept:
         self.rough: list[Rough | None] = []
         self.conditions: list[float | None] = []
         self.ladders: list[Ladders] = []
+        self.bent = [np.zeros(0, dtype=np.int64)]
         self._excused, self._excuses = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
 
     def add_examples(self, entries: Judgement) -> None:
@@ -158,10 +160,16 @@ class _Kept:
         here = places(self.index, entries.index)
         self.numerical[here], self.error[here] = entries.numerical, entries.error
         self.kind[here] = entries.kind
+        self.note_bent(entries)
         excused = (entries.tolerance != usual) & (entries.kind != WRONG)
         more = np.flatnonzero(excused)
         self._excused.append(here[more])
         self._excuses.append(entries.tolerance[more])
+
+    def note_bent(self, entries: Judgement) -> None:
+        """Keep which of these are wrong at kinks."""
+        bent = (entries.kind == WRONG) & (entries.bend != 0)
+        self.bent.append(np.asarray(entries.index[bent]))
 
     def verdicts(self) -> Verdicts:
         """Return it all."""
@@ -191,6 +199,7 @@ class _Kept:
             condition=max(filter(None, self.conditions), default=None),
             cancels=None,
             zero=np.zeros(len(self.gradient.eps), dtype=bool),
+            bent=np.concatenate(self.bent),
             ladders=Ladders(*map(np.concatenate, zip(*self.ladders, strict=True))),
         )
 

@@ -1,0 +1,104 @@
+"""At a tie a maximum has two slopes, and code for gradients takes either of them.
+
+Rows of zeros, as batches are padded with, tie where biases are zero, too.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(12, 5)), RNG.normal(size=(12, 2))
+X[[3, 7]] = 0.0
+PARAMS = {
+    "W1": RNG.normal(size=(5, 6)),
+    "b1": np.zeros(6),
+    "W2": RNG.normal(size=(6, 2)),
+}
+RELUS = {
+    "maximum": lambda z: np.maximum(z, 0),
+    "product": lambda z: z * (z > 0),
+    "where": lambda z: np.where(z >= 0, z, 0),
+    "abs": lambda z: (z + np.abs(z)) / 2,
+    "minimum": lambda z: -np.minimum(0, -z),
+}
+ON = {"below": lambda z: z > 0, "above": lambda z: z >= 0}
+
+
+def loss_with(relu):
+    def loss(p):
+        hidden = RELUS[relu](X @ p["W1"] + p["b1"])
+        return np.mean((hidden @ p["W2"] - Y) ** 2)
+
+    return loss
+
+
+def grads_with(side, mistake=None):
+    def grads(p):
+        z = X @ p["W1"] + p["b1"]
+        hidden = np.maximum(z, 0)
+        out = (hidden @ p["W2"] - Y) / Y.size
+        out = out if mistake == "scale" else 2 * out
+        dz = out @ (1.5 * p["W2"].T if mistake == "edge" else p["W2"].T) * ON[side](z)
+        read = z if mistake == "local_derivative" else hidden
+        return {"W1": X.T @ dz, "b1": dz.sum(0), "W2": read.T @ out}
+
+    return grads
+
+
+def codes(*case):
+    """The causes, of whole blocks; whatever else is said raises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = fg.check_gradient(*case)
+    assert report.verdict == "wrong"
+    assert {b.name for b in report.blocks if b.verdict == "wrong"} == {
+        name for cause in report.causes for name in cause.blocks
+    }
+    return [cause.code for cause in report.causes]
+
+
+@pytest.mark.parametrize("side", ON)
+@pytest.mark.parametrize("relu", RELUS)
+def test_either_slope_at_a_tie_is_right(relu, side):
+    assert fg.check_gradient(loss_with(relu), PARAMS, grads_with(side))
+
+
+@pytest.mark.parametrize(
+    ("relu", "side"), [*zip(RELUS, ["below", "above"] * 3, strict=False)]
+)
+def test_mistakes_beside_ties_are_named(relu, side):
+    grads = grads_with(side, "scale")
+    assert codes(loss_with(relu), PARAMS, grads(PARAMS)) == ["scale"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "side"), [("edge", "above"), ("local_derivative", "below")]
+)
+def test_lines_beside_ties_are_repaired(mistake, side):
+    grads = grads_with(side, mistake)
+    report = fg.check_gradient(loss_with("maximum"), PARAMS, grads)
+    expected = "scale" if mistake == "edge" else mistake
+    assert {cause.code for cause in report.causes} == {expected}
+    assert "the mistake is in line" in report.causes[0].message
+
+
+@pytest.mark.parametrize("as_function", [True, False], ids=["function", "arrays"])
+@pytest.mark.parametrize("ties", [0, 4])
+def test_slopes_that_change_at_ties_only_are_not_stale(ties, as_function):
+    """Quantile regression: slopes are constant, but where residuals are zero."""
+    x, tau = RNG.normal(size=20), 0.3
+    q = x + np.where(np.arange(20) < ties, 0.0, RNG.normal(size=20))
+
+    def loss(q):
+        return np.mean(np.maximum(tau * (x - q), (tau - 1) * (x - q)))
+
+    def grads(q):
+        return np.where(x > q, -tau, tau - 1) / x.size  # 1 - tau is due
+
+    found = codes(loss, q, grads if as_function else grads(q))
+    assert found[0] == "sign"
+    assert "stale" not in found
