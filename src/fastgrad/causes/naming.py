@@ -97,13 +97,12 @@ def _found(
     sides = (0, -1, 1) if program is not None and has_ties(program.nodes) else (0,)
     found: list[list[Cause]] = []
     for k, side in enumerate(sides):
-        part = budget.share(1 / (len(sides) - k))
+        part = budget.share(1 / (len(sides) - k)) if len(sides) > 1 else budget
         reverse = _reversed(program, part, side)
         if side and reverse is None:
             break
         evidence = gather(nest, theta, measured, reverse, everything)
         found.append(_by(reverse, evidence, nest, theta, elsewhere, traced, part))
-        budget.join(part)
         if not _left_open(found[0])[0]:
             break
     return min(found, key=_left_open)
