@@ -314,7 +314,7 @@ def test_loops_that_begin_end_or_read_elsewhere(mistake, codes, said):
 
 def test_long_lines_are_quoted_in_part():
     # fmt: off
-    grads = lambda p: {"W": np.cos(p["W"] * X) * X * 3, "unused": (0, "and a line that is very long")}["W"]  # noqa: E501, E731
+    grads = lambda p: {"W": np.cos(p["W"] * X) * X * 3, "unused": (0, "and a line that is very long")}["W"]  # noqa: E731
     # fmt: on
     loss = lambda p: np.sum(np.sin(p["W"] * X))  # noqa: E731
     report = fg.check_gradient(loss, {"W": X}, lambda p: {"W": grads(p)})

@@ -163,29 +163,32 @@ def _overwritten(reverse: Reverse, group: list[Node]) -> Iterator[Compound]:
     for i in range(len(group[0].inputs)):
         own = {(n, i) for n in group}
         to = {_origin(n.inputs[i]) for n in group if n.inputs[i].active}
-        each = {x: _writes(reverse, x) for x in to - reverse.neutral}
-        if all(len(some) <= _MOST for some in each.values()):
+        statistic = any(is_statistic(n, j) for n in group for j in (0, 1))
+        tried = set[Any]()
+        for sparse in (False, True):
+            each = {x: _writes(reverse, x, sparse) for x in to - reverse.neutral}
+            if any(len(some) > _MOST for some in each.values()):
+                break
             alone = [{x: some} for x, some in each.items()] if len(each) == 2 else []
-            statistic = any(is_statistic(n, j) for n in group for j in (0, 1))
             sent: dict[Node, Extra]
-            for code, lost in chain(*(_lost(one, own) for one in (each, *alone))):
+            lost_of = (_lost(one, own, tried) for one in (each, *alone))
+            for code, lost in chain(*lost_of):
                 sent = {n: partial(_less, reverse, of) for n, of in lost.items()}
                 yield "cross_term" if statistic else code, text, sent
 
 
 def _lost(
-    each: Mapping[Node, list[_Write]], own: set[tuple[Node, int]]
+    each: Mapping[Node, list[_Write]], own: set[tuple[Node, int]], tried: set[Any]
 ) -> Iterator[tuple[str, dict[Node, dict[int, Any]]]]:
     """Yield a code, and what is lost, in each order once."""
-    tried = set()
     for others, key, step in product(*_ORDERS):
         lost: dict[Node, dict[int, Any]] = {}
         for x, some in each.items():
             order = sorted(some, key=key)[::step]
             _lose(lost, x, order, own, others)
         off = tuple(off.tobytes() for of in lost.values() for off in of.values())
-        if off not in tried and any(b"\1" in one for one in off):
-            tried.add(off)
+        if (*each, off) not in tried and any(b"\1" in one for one in off):
+            tried.add((*each, off))
             rows = any(n.op == "take" for n, _ in own)
             rows |= all(_are_rows([w.where for w in some]) for some in each.values())
             yield "duplicate_index" if rows else "accumulation", lost
@@ -218,8 +221,8 @@ def _users(reverse: Reverse, x: Node) -> Iterator[tuple[Node, int]]:
             yield from _users(reverse, user)
 
 
-def _writes(reverse: Reverse, x: Node) -> list[_Write]:
-    """What is sent to a value."""
+def _writes(reverse: Reverse, x: Node, sparse: bool) -> list[_Write]:
+    """What is sent to a value; of `sparse` ones no zeros are written."""
     found = []
     for n, i in _users(reverse, x):
         number = reverse.number[n]
@@ -230,7 +233,10 @@ def _writes(reverse: Reverse, x: Node) -> list[_Write]:
                 found.append(_Write(n, i, k, row, (number, time), (time, number)))
         else:
             ones = np.asarray(reverse.send(n, np.ones(n.shape))[i])
-            lands = np.broadcast_to(ones != 0, n.inputs[i].shape).reshape(x.shape)
+            lands = np.broadcast_to(ones != 0, n.inputs[i].shape)
+            if sparse:
+                lands = lands & (reverse.part(n, i) != 0)
+            lands = lands.reshape(x.shape)
             found.append(_Write(n, i, ..., lands, (number, 0), (0, number)))
     return found
 
