@@ -29,3 +29,9 @@ def test_a_formula_is_what_it_computes(outer, inner, first, negated):
         found = eval(str(whole), {"np": np, **SYMBOLS})
     np.testing.assert_allclose(found, whole.value, rtol=1e-12)
     assert "((" not in str(whole)
+
+
+def test_arrays_without_a_name_are_told_by_their_value():
+    a = symbol("a", np.ones(3))
+    assert str(a * symbol("", np.zeros(3))) == "a * 0"
+    assert str(a * symbol("", np.arange(3.0))) == "a * ..."

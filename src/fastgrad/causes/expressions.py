@@ -216,7 +216,8 @@ def _written(x: Any) -> tuple[str, int]:
     if not isinstance(x, Expression):
         return (f"{x:.6g}" if np.ndim(x) == 0 else "..."), 5
     if x.function is None:
-        return x.name, 5
+        one = x.size and (x.value == x.value.flat[0]).all()
+        return x.name or (f"{x.value.flat[0]:.6g}" if one else "..."), 5
     if x.function in _INFIX:
         sign, level = _INFIX[x.function]
         left, right = _written(x.args[0]), _written(x.args[1])

@@ -208,8 +208,9 @@ def _named(
     """An edit of this kind, of a part of a rule, by the first code that holds."""
     function, op = None if part is None else part.function, rule.node.op
     left_out, passed = kind == "left out", kind == "passed"
-    # What comes down does not show, and is not ones.
+    # What comes down does not show, and is not ones; but something is sent.
     alone = "g" not in sent.symbols and not np.all(rule.g.value == 1)
+    alone = alone and bool(np.any(sent.value))
     masked = "the mask of {op} is left out" in rule.others
     summed = function in (np.sum, np.mean)
     of_parameter = rule.name == "chain" and not rule.to.inputs
