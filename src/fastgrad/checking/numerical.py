@@ -83,7 +83,7 @@ def numerical_gradient(
     eight more for each time that h does not suit the entry and becomes an eighth. Of
     more entries four, of which two are a second step that tells whether the first suits
     the entry, and twenty where it does not. Two for `step`, one for a forward or
-    complex step, twenty for Ridders.
+    complex step, twenty for Ridders, as many again where small steps change nothing.
 
     Examples
     --------

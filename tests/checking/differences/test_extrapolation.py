@@ -17,18 +17,19 @@ import fastgrad as fg
 from fastgrad.checking.differences.extrapolation import MULTIPLES, extrapolated
 from fastgrad.checking.differences.pairs import Pairs
 
-PATH = Path(__file__).parents[3] / "benchmarks" / "differentiators.py"
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 
-def _suite():
-    spec = importlib.util.spec_from_file_location("fastgrad_differentiators", PATH)
+def _script(name):
+    path = BENCHMARKS / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"fastgrad_{name}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look there
     spec.loader.exec_module(module)
     return module
 
 
-suite = _suite()
+suite, bars = _script("differentiators"), _script("bars")
 EPS = np.finfo(float).eps
 PROBLEMS = {
     f"{p.name}, {p.kind}": p for p in (*suite.problems(seed=5), *suite.held_out(seed=5))
@@ -122,20 +123,36 @@ def test_kinks_and_peaks_between_the_steps_are_not_smoothed_over(engine):
     assert np.allclose(found, [-1e4 * np.exp(-0.25), 2.0], rtol=1e-8)
 
 
-@pytest.mark.parametrize("distance", [0.0, 1e-6, 1e-3])
-@pytest.mark.parametrize("jump", [0.1, 1.0, 30.0])
-def test_bars_cover_kinks_nearer_than_all_steps(jump, distance):
-    """There the quotients agree, with the mean of two slopes."""
-    slope, bend = np.random.default_rng(0).normal(size=(2, 500, 1))
+@pytest.mark.parametrize("distance", [0.0, 1e-3, 0.4, 0.6, 1.0, 1.6, 2.5, 3.5])
+@pytest.mark.parametrize("jump", [1e-5, 1e-3, 1.0, 30.0])
+def test_bars_cover_kinks_at_any_distance(jump, distance):
+    """Nearer than all steps the quotients agree, with the mean of two slopes."""
+    slope, bend, third, fifth = np.random.default_rng(0).normal(size=(4, 500, 1))
     h = np.outer(np.ones(500), MULTIPLES) / 64
 
     def rise(t):
         kink = jump * np.maximum(t - distance / 64, 0)
-        return slope * t + bend * t**2 / 2 + kink
+        return slope * t + bend * t**2 + third * t**3 + fifth * t**5 + kink
 
     found = extrapolated(Pairs(rise(h), rise(-h), h, h, None), np.full(500, 1e-15))
-    for right in (slope, slope + jump):
-        assert (np.abs(found.value - right[:, 0]) <= 1.01 * found.error).all()
+    assert (np.abs(found.value - slope[:, 0]) <= 1.01 * found.error).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "size"),
+    [
+        *((name, "central", 24) for name in bars.SMOOTH),
+        ("sin 3x", "ridders", 24),
+        ("sin 3x", "forward", 24),
+        ("sin 3x", "central", 1100),
+    ],
+)
+def test_bars_cover_kinks_that_curvature_hides(name, method, size):
+    for jump in (1e-6, 1e-5, 1e-3):
+        for distance in (-8.0, -4.0, -2.5):
+            error, bar, _ = bars.trial(name, jump, distance, 0, size, method)
+            assert (error <= 1.1 * bar).all()
+            assert np.median(bar) < 2 * jump + 1e-5
 
 
 def test_random_functions_are_refused():

@@ -2,10 +2,12 @@
 
 With steps h, 2h, 3h, 4h, (56 D(h) - 28 D(2h) + 8 D(3h) - D(4h)) / 35 is off by
 h^8 J^(9) / 630. So the step may be so large that noise is divided by much of the entry
-itself: h is of the size of the relative noise to the power 1/9. How the differences
-converge tells by how much the result may be off. Where that is more than the noise
-leaves, the steps are an eighth, until they suit the entry: curvature differs within a
-block, and kinks are close to some entries.
+itself: h is of the size of the relative noise to the power 1/9. The last terms that
+were removed, of differences and of second differences, tell by how much the result may
+be off: more than what is left where the loss is smooth, and what a kink shifts it by
+wherever that is. Where it is more than the noise leaves, the steps are an eighth, until
+they suit the entry: curvature differs within a block, and kinks are close to some
+entries.
 """
 
 from dataclasses import dataclass
@@ -33,8 +35,7 @@ _LARGEST, _SMALLEST = 2.0**-3, 2.0**-10  # of the scale, of the first h
 WIDTHS = RUNGS[[0, 4, 9]]  # at which stairs are looked for
 # Of a block, at which noise is measured and the first step found: 15 evaluations each.
 _SAMPLES = 2
-_DOUBT = 32.0  # a series of falling terms has 4; where poles are near these oscillate
-_EVEN = 0.25  # second differences of smooth losses agree better than that
+_OF_KINK = 14.0  # times what a kink nearer than 4h leaves: it shifts the limit by less
 _GOOD = 1e-3  # of a slope: a wider bar is worth a ladder
 
 
@@ -120,9 +121,12 @@ class _Search:
             # Nothing is seen any more on a step of a staircase.
             lost = (found.value == 0) & (np.nan_to_num(self.value[which]) != 0)
             better = ~lost & (found.error < self.error[which])
+            # Of what noise cannot tell apart, values from afar are mostly better.
+            apart = np.abs(found.value - self.value[which])
+            same = apart <= found.error / KAPPA
             mine = which[better]
-            self.value[mine] = found.value[better]
-            self.error[mine] = found.error[better]
+            self.value[mine] = np.where(same, self.value[which], found.value)[better]
+            self.error[mine] = (found.error + np.where(same, apart, 0.0))[better]
             self.level[mine] = level[better]
             self.settled[which] |= found.settled
             # At smaller steps noise alone would be more than what is known.
@@ -147,23 +151,12 @@ class Extrapolated:
 def extrapolated(pairs: Pairs, noise: Array) -> Extrapolated:
     """Return what the differences at 4h, 3h, 2h and h make of the slope."""
     with np.errstate(all="ignore"):
-        value, *odd = _limit(pairs.central)
+        value, odd = _limit(pairs.central)
         bar = KAPPA * np.sqrt(2) * noise / pairs.span[:, 3] + pairs.rounding()[:, 3]
         bar *= _GAIN
-        # Terms may vanish by chance: those of second differences, or of other entries,
-        # tell how they fall.
-        around = (pairs.plus + pairs.minus) / MULTIPLES**2
-        _, *even = _limit(around / pairs.span[:, 3:])
-        fourth, sixth = np.fmax(odd, even)
-        share = sixth / np.fmax(fourth, bar)
-        known = share[np.isfinite(share)]
-        usual = float(np.quantile(known, 0.75)) if known.size else 1.0
-        sixth = np.fmax(sixth, usual * fourth)
-        truncation = sixth * np.minimum(1.0, _DOUBT * np.fmax(share, usual))
-        # Half the change of slope at a kink shrinks no further; times h it is `apart`.
-        apart = np.abs(np.diff(around, axis=1)).max(axis=1)
-        allowed = _EVEN * np.abs(around).max(axis=1) + 2 * KAPPA * noise
-        truncation += np.where(apart > allowed, 2 * apart / pairs.span[:, 3], 0.0)
+        around = (pairs.plus + pairs.minus) / (MULTIPLES**2 * pairs.span[:, 3:])
+        _, even = _limit(around)
+        truncation = _OF_KINK * (odd + 2 * even)
         if pairs.crossed is not None:
             truncation[pairs.crossed.any(axis=1)] = np.inf
         error = bar + truncation
@@ -172,13 +165,12 @@ def extrapolated(pairs: Pairs, noise: Array) -> Extrapolated:
     return Extrapolated(value, error, bar, settled)
 
 
-def _limit(values: Array) -> tuple[Array, Array, Array]:
-    """Return the limit of values at 4h, 3h, 2h and h, and the errors of lower orders.
+def _limit(values: Array) -> tuple[Array, Array]:
+    """Return the limit of values at 4h, 3h, 2h and h, and the last term removed.
 
-    Of what removes the second power, and of what removes the fourth as well.
+    Of the sixth power.
     """
     four, three, two, one = values.T
-    better = (4 * one - two) / 3
     best = (15 * one - 6 * two + three) / 10
     limit = (56 * one - 28 * two + 8 * three - four) / 35
-    return limit, np.abs(best - better), np.abs(limit - best)
+    return limit, np.abs(limit - best)

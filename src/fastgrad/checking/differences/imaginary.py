@@ -26,7 +26,7 @@ from fastgrad.checking.differences.pairs import (
 )
 
 STEP = 1e-30
-_FIRST = 2.0**-5  # of a direction: the smallest of the steps along it
+_FIRST = 2.0**-7  # of a direction: the smallest of the steps along it
 _LEVELS = 3
 REACH = float(_FIRST * MULTIPLES.max())  # how many times a direction is gone along
 _LEAST = 0.5  # of its scale: how far each entry is moved

@@ -106,13 +106,13 @@ def _scatter(slopes: Array, span: Array) -> Array:
 def _kinked(pairs: Pairs, bars: Array) -> Array:
     """Return what a kink between the two points may add to the error of each slope.
 
-    Half the jump of the slope, unless that is seen to shrink as smooth losses make it.
-    What finer steps show for certain holds for the coarser ones.
+    Half the jump of the slope, without what shrinks of it as curvature does. What finer
+    steps show for certain holds for the coarser ones.
     """
-    jump = np.abs(pairs.jump)
-    stays = np.ones(jump.shape, dtype=bool)
-    stays[:, 1:] = jump[:, 1:] > 0.5 * jump[:, :-1]
-    half = np.where(stays & np.isfinite(jump), jump / 2, 0.0)
+    jump = pairs.jump
+    half = np.abs(jump) / 2
+    half[:, 1:] = np.abs(RATIO * jump[:, 1:] - jump[:, :-1]) / (2 * (RATIO - 1))
+    half[~np.isfinite(half)] = 0.0
     certain = np.where(np.isfinite(bars), np.maximum(half - 2 * bars, 0), 0.0)
     finer = np.maximum.accumulate(certain[:, ::-1], axis=1)[:, ::-1]
     return np.maximum(half, finer)

@@ -21,6 +21,7 @@ from fastgrad.checking.differences.ladders import ladder
 from fastgrad.checking.differences.noise import Calibration, calibrate
 from fastgrad.checking.differences.pairs import EPS, RUNGS, Slopes, entry_pairs
 from fastgrad.checking.differences.scales import PIECE, Every, Given, Scale, binary
+from fastgrad.checking.differences.stairs import noise_of_stairs
 from fastgrad.losses import Losses
 
 METHODS = ("auto", "central", "forward", "backward", "complex", "ridders")
@@ -71,13 +72,18 @@ def complex_slopes(losses: Losses, index: Index, step: Given | None) -> Slopes:
 
 
 def ridders_slopes(losses: Losses, index: Index, calibration: Calibration) -> Slopes:
-    """Return the derivatives by a ladder of steps each: twenty evaluations."""
+    """Return the derivatives by a ladder of steps each: twenty evaluations.
+
+    As many again where the smaller of the steps change nothing.
+    """
     parts = []
     for start in range(0, len(index), CHUNK):
         chunk = index[start : start + CHUNK]
-        steps = binary(calibration.scale[chunk])[:, None] * RUNGS
-        noise = calibration.noise[calibration.block[chunk]]
-        parts.append(ladder(entry_pairs(losses, chunk, steps), noise))
+        scale = calibration.scale[chunk]
+        pairs = entry_pairs(losses, chunk, binary(scale)[:, None] * RUNGS)
+        stairs = 2 * noise_of_stairs(losses, chunk, scale, pairs)
+        noise = np.fmax(calibration.noise[calibration.block[chunk]], stairs)
+        parts.append(ladder(pairs, noise))
     return Slopes(
         *(
             np.concatenate([getattr(part, name) for part in parts])
@@ -267,12 +273,12 @@ def _with_error(losses: Losses, index: Index, calibration: Calibration) -> Slope
     with np.errstate(all="ignore"):
         known = calibration.error(pairs, index)
         change = np.abs(other - value)
+        # What jumps keep that curvature does not explain: of a kink nearer than both.
+        shift = np.abs(3 * pairs.jump - wider.jump) / 4
+        shift *= 1 if calibration.method == "central" else 2
         # Noise, if it is more here than where it was measured, or curvature.
-        error = known + change / 2
-        odd = ~(change <= 4 * known)
-        # A slope that jumps by as much at both steps: a kink, not curvature.
-        jumps = np.abs(pairs.jump) > 0.5 * np.abs(wider.jump)
-        odd |= jumps & (np.abs(pairs.jump) > 8 * known)
+        error = known + change / 2 + shift
+        odd = ~(np.fmax(change, shift) <= 4 * known)
     if pairs.crossed is not None:
         odd |= pairs.crossed
     again = np.flatnonzero(odd)
