@@ -1,6 +1,7 @@
 """The pytest plugin: failures show the report, in every place that pytest writes to."""
 
 import os
+import re
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -30,45 +31,46 @@ W = np.array([0.3, -1.0, 2.0])
 def run(pytester, test, *options):
     """Run a test, and return what pytest printed."""
     pytester.makepyfile(WRONG + test)
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
+    return pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
+
+
+UNCUT = ("CI", "BUILD_NUMBER")
 
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch):
     """Have room for the short summary, which pytest cuts except where CI is set."""
     monkeypatch.setenv("COLUMNS", "200")
-    for name in ("CI", "BUILD_NUMBER"):
+    for name in UNCUT:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize(
-    "test",
-    [
-        """
+FAILING = [
+    """
 def test_it():
     report = fg.check_gradient(loss, W, wrong)
     assert report.ok
 """,
-        """
+    """
 def test_it():
     report = fg.check_gradient(loss, W, wrong)
     assert report
 """,
-        """
+    """
 def test_it():
     assert fg.check_gradient(loss, W, wrong)
 """,
-        """
+    """
 def test_it():
     good, bad = (fg.check_gradient(loss, W, grads) for grads in (right, wrong))
     assert good.ok and bad.ok, "they are"
 """,
-        """
+    """
 def test_it():
     reports = {grads.__name__: fg.check_gradient(loss, W, grads) for grads in (right, wrong)}
     assert all(report.ok for report in reports.values())
 """,
-        """
+    """
 import unittest
 
 class TestCase(unittest.TestCase):
@@ -76,39 +78,63 @@ class TestCase(unittest.TestCase):
         report = fg.check_gradient(loss, W, wrong)
         self.assertTrue(report.ok)
 """,
-        """
+    """
 def test_it():
     fg.check_gradient(loss, W, wrong).raise_if_wrong()
 """,
-        """
+    """
 def test_it(check_gradient):
     check_gradient(loss, W, wrong)
 """,
-        """
+    """
 def test_it(check_jacobian):
     check_jacobian(np.tanh, W, np.eye(3))
 """,
-        """
+    """
 def test_it(check_variations):
     check_variations(loss, W, wrong)
 """,
-    ],
-)
-def test_a_failure_shows_the_report_and_its_cause(pytester, test):
+]
+
+
+@pytest.fixture(scope="module")
+def failures(tmp_path_factory):
+    """One run of them all: what is printed of each, and what JUnit files say."""
+    path = tmp_path_factory.mktemp("failing")
+    for k, test in enumerate(FAILING):
+        (path / f"test_{k}.py").write_text(WRONG + test)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    environment = {k: v for k, v in os.environ.items() if k not in UNCUT}
+    done = subprocess.run(
+        [*command, f"--junit-xml={path / 'junit.xml'}"],
+        env=environment | {"COLUMNS": "200"},
+        cwd=path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    _, *shown = re.split(r"^_+ .*test_it _+$", done.stdout, flags=re.MULTILINE)
+    *shown, last = shown
+    last, _, summary = last.partition("short test summary info")
+    summary = re.findall(r"^FAILED .*", summary, re.MULTILINE)
+    junit = ElementTree.parse(path / "junit.xml").findall(".//failure")
+    return list(zip([*shown, last], summary, junit, strict=True))
+
+
+@pytest.mark.parametrize("which", range(len(FAILING)))
+def test_a_failure_shows_the_report_and_its_cause(failures, which):
     """Once, and none of the plugin's own frames; verdict and cause in the summary."""
-    result = run(pytester, test, f"--junit-xml={pytester.path}/junit.xml")
-    result.assert_outcomes(failed=1)
-    out = result.stdout.str()
+    out, summary, failure = failures[which]
     assert "pytest_plugin.py" not in out
     assert "base.py" not in out
-    [summary] = [line for line in result.outlines if line.startswith("FAILED ")]
+    assert summary.startswith(f"FAILED test_{which}.py::")
     assert "WRONG" in summary
-    if "jacobian" not in test:
+    if "jacobian" not in FAILING[which]:
         assert "Cause" in out
     assert out.count("verdict") == 1
-    case = ElementTree.parse(pytester.path / "junit.xml").find(".//failure")
-    assert "WRONG" in case.get("message")
-    assert "rel. error" in case.text
+    assert "WRONG" in failure.get("message")
+    assert "rel. error" in failure.text
 
 
 def test_a_correct_gradient_passes(pytester):
