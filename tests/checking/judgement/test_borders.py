@@ -25,11 +25,7 @@ FAMILY = {
     "KL": (lambda w: w**2 / 2 - np.log(w), lambda w: w - 1 / w, NEAR_ZERO),
 }
 CASES = [(name, x) for name, (_, _, points) in FAMILY.items() for x in points]
-OTHERS = {  # beside it, inside the domain
-    "none": [],
-    "one": [0.5],
-    "several": [0.3, 0.5, 0.7, 0.2, 0.9],
-}
+OTHERS = {"none": [], "several": [0.3, 0.5, 0.7, 0.2, 0.9]}  # inside the domain
 
 
 def with_others(name, x, others):
@@ -42,7 +38,7 @@ def with_others(name, x, others):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
     ("others", "engine"),
-    [("none", "auto"), ("one", "auto"), ("several", "auto"), ("several", "python")],
+    [("none", "auto"), ("several", "auto"), ("several", "python")],
 )
 @pytest.mark.parametrize(("name", "x"), CASES)
 def test_beside_a_border(name, x, others, engine):
