@@ -6,6 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# However busy the machine is.
+settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 @pytest.fixture
@@ -16,12 +23,12 @@ def rng():
 
 @pytest.fixture
 def passes_at():
-    """Run tests of a file that match an expression, on kernels of a SIMD level."""
+    """Run tests on kernels of a SIMD level."""
 
-    def run(level, file, expression):
+    def run(level, *tests):
         command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider"]
         done = subprocess.run(
-            [*command, file, "-k", expression],
+            [*command, *tests],
             env={**os.environ, "FASTGRAD_SIMD": level},
             capture_output=True,
             text=True,

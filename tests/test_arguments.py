@@ -270,7 +270,7 @@ MALFORMED = [
 ]
 
 
-@settings(max_examples=1500, derandomize=True, deadline=None)
+@settings(max_examples=1500, derandomize=True)
 @given(st.sampled_from(MALFORMED))
 def test_malformed_calls_say_what_must_be_and_what_was_got(case):
     """`argument` must be ..., got ...: a ValueError or TypeError, whatever is called."""

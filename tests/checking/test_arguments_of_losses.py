@@ -91,7 +91,7 @@ def guarded(low, high):
     st.sampled_from(["auto", "python"]),
     st.sampled_from(["central", "forward", "ridders"]),
 )
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_bounds_are_kept(at, engine, method):
     """At a bound, both, or between: the gradient is right, nothing is asked outside."""
     p = {"u": np.array(at[:2]), "v": np.array([at[2], 1.5])}

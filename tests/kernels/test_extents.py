@@ -126,11 +126,6 @@ def test_a_selection_of_nothing_adds_nothing(name):
     assert report.ok, str(report)
 
 
-@pytest.mark.parametrize("level", ["base", "v3"])
-def test_other_simd_levels_do_the_same(level, passes_at):
-    passes_at(level, __file__, "no_extent or only_one_factor")
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(m, n) for m in (0, 1, 2) for n in (0, 1, 9)])
 def test_statistics_of_few_rows_and_columns(shape, dtype):

@@ -100,7 +100,7 @@ def test_values_follow_from_the_nodes(name):
     shape=st.lists(st.integers(1, 6), max_size=4).map(tuple),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_places_are_those_of_an_open_mesh(shape, seed):
     rng = np.random.default_rng(seed)
     places = tuple(

@@ -382,7 +382,8 @@ def test_bits_do_not_depend_on_threads_or_on_order(name):
 @pytest.mark.parametrize("level", ["base", "v3"])
 def test_every_simd_level_passes(level, passes_at):
     """The portable builds are tested on whatever CPU runs this."""
-    passes_at(level, __file__, "a_program_gives_the_differences_of_its_function")
+    name = "test_a_program_gives_the_differences_of_its_function"
+    passes_at(level, f"{__file__}::{name}")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -104,7 +104,7 @@ step = st.tuples(
 
 
 @given(st.lists(step, min_size=1, max_size=12), st.integers(0, 2**32 - 1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_random_programs_are_their_functions(steps, seed):
     rng = np.random.default_rng(seed)
     params = {"a": rng.normal(size=(3, 4)), "b": rng.normal(size=(4,))}

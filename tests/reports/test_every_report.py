@@ -79,7 +79,7 @@ def test_every_way_to_show_it(name):
     assert page.count("<h1") == 1
     assert "</script>" not in page
     assert report._repr_html_() in page
-    report.plot().savefig(io.BytesIO())
+    report.plot().savefig(io.BytesIO(), dpi=20)
     assert str(pickle.loads(pickle.dumps(report))) == str(report)
     assert report.in_short
 

@@ -110,7 +110,7 @@ def test_agrees_with_torch(layout, rng):
         np.testing.assert_allclose(a, b.numpy(), rtol=1e-11, atol=1e-11)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 5),
     st.integers(1, 20),

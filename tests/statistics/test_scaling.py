@@ -184,7 +184,7 @@ def test_powers_of_two_scale_exactly(k, rng):
 # The same bits.
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_batching_layout_and_threads_do_not_change_a_bit(data):
     n, d = data.draw(st.integers(1, 2500)), data.draw(st.integers(1, 20))
@@ -256,7 +256,7 @@ def test_reliability_weights_by_their_documented_formula(rng):
 # Merging, and states on their way.
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     hnp.arrays(np.float64, st.integers(1, 300), elements=st.floats(-1e6, 1e6)),
     st.integers(0, 300),
@@ -761,7 +761,7 @@ def test_sparse_matrices_are_refused_with_advice():
         scaler.fit(bad)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 10**6),
     st.sampled_from(["csr", "csc", "coo", "lil", "bsr"]),

@@ -52,7 +52,7 @@ SMOOTH = {
 
 
 @pytest.mark.parametrize("name", SMOOTH)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(x=st.floats(-2, 2))
 def test_ladder_bars_hold(name, x):
     """The true derivative is inside the bar, and the bar is small."""
@@ -69,7 +69,7 @@ def test_ladder_bars_hold(name, x):
     jump=st.floats(0.01, 10),
     side=st.sampled_from([-1, 1]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_ladder_passes_kinks_by(distance, jump, side):
     """A kink beside the point does not bias the slope at the point."""
 
@@ -84,7 +84,7 @@ def test_ladder_passes_kinks_by(distance, jump, side):
 
 
 @given(left=st.floats(-3, 3), jump=st.floats(0.001, 5), up=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_ladder_sees_a_kink_at_the_point(left, jump, up):
     """Both one-sided slopes are found, and nothing far outside is let in."""
     right = left + jump if up else left - jump

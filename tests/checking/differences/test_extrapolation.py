@@ -76,7 +76,7 @@ FUNCTIONS = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(sorted(FUNCTIONS)),
     st.integers(-2, 12),

@@ -50,7 +50,7 @@ OUTSIDE = [(i, j) for i in range(N) for j in range(N) if abs(i - j) > 1]
     st.sampled_from([1e-4, -1e-3, 0.1, 30.0]),
     st.integers(0, 2**32 - 1),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_dependency_outside_the_pattern(place, size, seed):
     """It is named: output, input, size. A Jacobian that says zero there is wrong."""
     x = np.random.default_rng(seed).normal(size=N)
@@ -65,7 +65,7 @@ def test_a_dependency_outside_the_pattern(place, size, seed):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([None, (-5, 5), (None, 5)]))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_complete_pattern_is_not_doubted(seed, bounds):
     """Nothing is found where there is nothing; how sure that is, is said."""
     x = np.random.default_rng(seed).uniform(-3, 3, size=N)
@@ -93,7 +93,6 @@ def test_several_dependencies_outside():
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_groups_share_no_row(m, n, seed):
     """Every column with entries is in a group, where it meets no other."""
     dense = np.random.default_rng(seed).random((m, n)) < 0.3

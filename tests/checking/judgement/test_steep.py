@@ -28,7 +28,7 @@ def oscillating(frequency, name, offset, amplitude):
 
 
 @pytest.mark.parametrize("engine", ["auto", "python"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.floats(9, 16),
     st.sampled_from(sorted(INNER)),

@@ -129,7 +129,7 @@ def made(lines):
     return namespace["loss"], source
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(program)
 def test_traced_is_what_it_is_run(lines):
     with np.errstate(all="ignore"):
