@@ -3,11 +3,11 @@
 Operators, comparisons, signs, constants, branches, keywords, calls, bounds and
 statements of functions are changed. Messages, annotations, defaults and what is for
 type checkers are left alone, and so is all that mostly changes nothing: names, strings,
-the order of what commutes.
+the order of what commutes. Or a function as a whole does nothing.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
@@ -73,6 +73,11 @@ class Change:
         """The line of what is changed."""
         return getattr(self.old, "lineno", self.statement.lineno)
 
+    @property
+    def lines(self) -> Iterable[int]:
+        """The lines of which a test has to run one."""
+        return [self.line]
+
     def compiled(self, tree: ast.Module, path: str) -> CodeType:
         """The module's code with the change."""
         self._put(ast.copy_location(self.new, self.old))
@@ -94,6 +99,74 @@ class Change:
             self.holder[self.place] = node
         else:
             setattr(self.holder, self.place, node)
+
+
+@dataclass
+class Whole(Change):
+    """A function that does nothing, and what it returns instead."""
+
+    @property
+    def lines(self) -> Iterable[int]:
+        """Those of the function."""
+        return range(self.line, (self.holder[-1].end_lineno or self.line) + 1)
+
+    def __str__(self) -> str:
+        returned = ast.unparse(self.new.body[0])
+        return f"{self.line}, {self.function}: as a whole: {returned}"
+
+
+def wholes(tree: ast.Module) -> list[Change]:
+    """Return changes that leave a function nothing to do, one for each function."""
+    return list(_wholes(tree, ""))
+
+
+def _wholes(node: ast.AST, within: str) -> Iterator[Change]:
+    for child in ast.iter_child_nodes(node):
+        inside = within
+        if isinstance(child, ast.FunctionDef | ast.ClassDef):
+            inside = f"{within}.{child.name}".lstrip(".")
+        if isinstance(child, ast.FunctionDef) and not child.name.startswith("__"):
+            first = int(ast.get_docstring(child) is not None)
+            if first < len(child.body):
+                old = child.body[first]
+                # What is never run still holds the variables that a closure needs.
+                new = ast.If(ast.Constant(True), [ast.Return(_neutral(child))], [old])
+                yield Whole(inside, old, "", child.body, first, old, new)
+        yield from _wholes(child, inside)
+
+
+#: What says nothing, by the type that is announced.
+_NOTHING = {
+    "bool": "False",
+    "int": "0",
+    "float": "0.0",
+    "str": "''",
+    "list": "[]",
+    "dict": "{}",
+    "set": "set()",
+    "tuple": "()",
+    "Iterator": "iter(())",
+    "Iterable": "()",
+}
+
+
+def _neutral(function: ast.FunctionDef) -> ast.expr | None:
+    """The answer that says nothing; of an array, what is given."""
+    if function.returns is None or _yields(function):
+        return None
+    kind = ast.unparse(function.returns)
+    given = function.args.posonlyargs + function.args.args
+    same = [a.arg for a in given if a.annotation and ast.unparse(a.annotation) == kind]
+    answer = _NOTHING.get(kind.partition("[")[0], same[-1] if same else "None")
+    return ast.parse(answer, mode="eval").body
+
+
+def _yields(node: ast.AST) -> bool:
+    """Whether a function is a generator."""
+    inner = ast.FunctionDef | ast.Lambda
+    below = [c for c in ast.iter_child_nodes(node) if not isinstance(c, inner)]
+    yields = isinstance(node, ast.Yield | ast.YieldFrom)
+    return yields or any(map(_yields, below))
 
 
 def changes(tree: ast.Module) -> list[Change]:

@@ -1,15 +1,17 @@
 """Mutation testing: rules and verdicts changed on purpose are to make tests fail.
 
     python benchmarks/reliability/mutation.py record [TESTS ...]
-    python benchmarks/reliability/mutation.py ROOM ... [--count 200] [--seed 0]
+    python benchmarks/reliability/mutation.py ROOM ... [--whole] [--count N] [--seed 0]
     python benchmarks/reliability/mutation.py ROOM ... --again OUTPUT
 
 `record` runs the tests once and writes down which of them executes which line, and how
-long each takes (`pip install coverage`). A mutant, one change of `changes.py`, is then
-made in a fork of a process that has collected all tests: functions get the mutated code
-and tests that execute its line are run until one fails: those of the file named after
-the module, then one case of each test function, the fastest first, then a second one. A
-fork that hangs or crashes has caught it, too. What survives is printed.
+long each takes (`pip install coverage`). A mutant, one change of `changes.py`
+(`--whole`: a function that does nothing), is then made in a fork of a process that has
+collected all tests: functions get the mutated code and tests that execute its line are
+run until one fails: those of the file named after the module, then one case of each
+test function, the fastest first, then a second one; of a whole function those of its
+rarest lines, too. A fork that hangs or crashes has caught it, too. What survives is
+printed.
 """
 
 import argparse
@@ -26,7 +28,7 @@ import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -34,7 +36,7 @@ from typing import Any
 import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
-from changes import Change, changes
+from changes import Change, changes, wholes
 
 import fastgrad
 
@@ -222,19 +224,27 @@ def pairs(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
             yield from pairs(one, other)
 
 
-def in_turns(names: list[str], module: str, seconds: dict[str, float]) -> list[str]:
-    """Return tests in the order to run them: a case of each function, the next one, ...
+def in_turns(
+    lines: list[list[str]], module: str, seconds: dict[str, float]
+) -> list[str]:
+    """Return the tests of lines in the order to run them: a case of each function, ...
 
-    Cases of a function fail together; others may see what they do not.
+    Cases of a function fail together; others may see what they do not. Of several
+    lines those that few tests run have every other turn.
     """
+    rarest: dict[str, int] = {}
+    for names in sorted(lines, key=len):
+        for name in names:
+            rarest.setdefault(name, len(names))
     turns: Counter[str] = Counter()
     order = []
-    for name in sorted(names, key=seconds.__getitem__):
+    for name in sorted(rarest, key=seconds.__getitem__):
         function = name.partition("[")[0]
-        mirroring = mirrors(name, module)
-        order.append((not mirroring, turns[function], seconds[name], name))
+        order.append((not mirrors(name, module), turns[function], seconds[name], name))
         turns[function] += 1
-    return [name for *_, name in sorted(order)]
+    usual = [name for *_, name in sorted(order)]
+    rare = sorted(usual, key=rarest.__getitem__)
+    return list(dict.fromkeys(chain(*zip(rare, usual, strict=True))))
 
 
 def mirrors(test: str, module: str) -> bool:
@@ -245,11 +255,11 @@ def mirrors(test: str, module: str) -> bool:
 class Mutants:
     """What to change in the functions of a module."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, find: Callable[[ast.Module], list[Change]]) -> None:
         self.path = path
         self.tree = ast.parse(path.read_text())
         self.code = compile(self.tree, str(path), "exec", 0, True)
-        self.changes = changes(self.tree)
+        self.changes = find(self.tree)
 
     def made(self, change: Change, there: dict[CodeType, list[FunctionType]]) -> bool:
         """Whether functions were given the mutated code."""
@@ -278,13 +288,15 @@ def mutation(rooms: list[str], options: argparse.Namespace):
         def tests_of(mutants: Mutants, change: Change) -> list[str] | None:
             """Tests that run what is changed; None if importing alone does."""
             found = lines.get(str(mutants.path), {})
-            names = found.get(change.line) or found.get(change.statement.lineno, [])
-            if not names:  # run while it traces by itself
-                names = [n for n in seconds if mirrors(n, mutants.path.stem)]
-            if names == [""]:
+            some = [found[line] for line in change.lines if line in found]
+            some = some or [found.get(change.statement.lineno, [])]
+            if some == [[]]:  # run while it traces by itself
+                some = [[n for n in seconds if mirrors(n, mutants.path.stem)]]
+            if {name for names in some for name in names} == {""}:
                 return None
-            known = [name for name in names if name in seconds and name in by_name]
-            return in_turns(known, mutants.path.stem, seconds)
+            known = seconds.keys() & by_name.keys()
+            some = [[name for name in names if name in known] for names in some]
+            return in_turns(some, mutants.path.stem, seconds)
 
         def shown(mutants: Mutants, change: Change) -> str:
             return f"{mutants.path.relative_to(SOURCE)}:{change}"
@@ -302,7 +314,9 @@ def mutation(rooms: list[str], options: argparse.Namespace):
 
         def report(room: str) -> None:
             chance = random.Random(options.seed)
-            every = [(m, c) for m in map(Mutants, modules(room)) for c in m.changes]
+            find = wholes if options.whole else changes
+            made = [Mutants(path, find) for path in modules(room)]
+            every = [(m, c) for m in made for c in m.changes]
             every = [(*m, t) for m in every if (t := tests_of(*m)) is not None]
             if again:
                 drawn = [m for m in every if shown(*m[:2]) in again]
@@ -312,8 +326,8 @@ def mutation(rooms: list[str], options: argparse.Namespace):
             for mutants, change, names in drawn:
                 total, run = 0.0, []
                 for name in names:
-                    total += seconds[name]
-                    if total < options.patience:
+                    if total + seconds[name] < options.patience:
+                        total += seconds[name]
                         run.append(name)
                 found = outcome(mutants, change, run)
                 tried += found != NOT_MADE
@@ -342,6 +356,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--patience", type=float, default=PATIENCE)
+    parser.add_argument("--whole", action="store_true", help="functions do nothing")
     parser.add_argument("--again", type=Path, help="what this printed: its survivors")
     options = parser.parse_args()
     if options.what[0] == "record":

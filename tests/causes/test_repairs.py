@@ -83,22 +83,27 @@ def test_the_line_is_repaired(kind, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "said"),
+    ("name", "line", "code", "said"),
     [
-        ("-(dh * (1 - h**2))", "sign", "the sign of `dh * (1 - (h ** 2))`"),
-        ("0.5 * (dh * (1 - h**2))", "scale", "is due where `dz` stands"),
-        ("dh * (h**2 - 1)", "sign", "the sign of `(h ** 2) - 1`"),
+        ("dz", "-(dh * (1 - h**2))", "sign", "the sign of `dh * (1 - (h ** 2))`"),
+        ("dz", "0.5 * (dh * (1 - h**2))", "scale", "is due where `dz` stands"),
+        ("dz", "dh * (h**2 - 1)", "sign", "the sign of `(h ** 2) - 1`"),
+        ("dz", "dh * (1 - 3 * h**2)", "local_derivative", "`h ** 2` is due where"),
+        ("dz", "dh * -(h**2)", "accumulation", "is to be increased by"),
+        ("dz", "dh", "local_derivative", "`dh` is to be multiplied by the derivative"),
+        ("e", "h @ p['V']", "accumulation", "`Y` of the loss is to be subtracted from"),
     ],
 )
 def test_the_line_is_repaired_whatever_the_loss_says(
-    line, code, said, tmp_path, monkeypatch
+    name, line, code, said, tmp_path, monkeypatch
 ):
     """Without the edits of the loss's program, which have names for these, too."""
     monkeypatch.setattr("fastgrad.causes.naming.guess", lambda *_: [])
-    report, (number,) = checked(tmp_path, dz=line)
+    report, (number,) = checked(tmp_path, **{name: line})
     cause = report.causes[0]
     assert (cause.code, said in cause.message) == (code, True), cause.message
-    assert f"line {number} of your gradient code" in cause.message
+    if line != "dh":  # what is left out is on no line
+        assert f"line {number} of your gradient code" in cause.message
 
 
 @pytest.mark.parametrize("factor", [-1.0, 7.0])

@@ -110,6 +110,7 @@ def test_nonfinite_gradients_are_wrong():
     report = fg.check_gradient(loss, PARAMS, wrong)
     assert report.verdict == "wrong"
     assert ("b", (0, 0)) in [(e.block, e.index) for e in report.wrong]
+    assert [cause.code for cause in report.causes] == ["nonfinite"]
 
 
 @pytest.mark.parametrize(
