@@ -27,19 +27,15 @@ def network(unit, wrong=""):
     return lambda p: unit * loss(p), PARAMS, grads
 
 
-@pytest.mark.parametrize("unit", [2.0**-40, 2.0**40])
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        *("", "no slope", "its input", "mean", "rows", "clipped", "one row"),
-    ],
+    "wrong", ["", "no slope", "its input", "mean", "rows", "clipped", "one row"]
 )
-def test_causes_are_those_in_another_unit(wrong, unit):
+def test_causes_are_those_in_another_unit(wrong):
     def named(unit):
         causes = fg.check_gradient(*network(unit, wrong)).causes
         return [(cause.code, set(cause.blocks)) for cause in causes]
 
     expected = named(1.0)
-    assert named(unit) == expected
+    assert named(2.0**-40) == named(2.0**40) == expected
     assert bool(expected) == bool(wrong)
     assert all(code != "unknown" for code, _ in expected)

@@ -24,7 +24,7 @@ SAMPLES = {
         lambda p: X * (X @ p > 0)[:, None] + 0.5,
     ),
 }
-UNITS = [1e-300, 1e-60, 1.0, 1e150]
+UNITS = [1e-300, 1.0, 1e150]
 SIZES = [1e-300, 1e-150, 1.0, 1e180, 1e300]
 ENGINES = {
     "compiled": {"engine": "compiled"},

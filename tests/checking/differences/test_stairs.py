@@ -20,7 +20,7 @@ LOSSES = {
 def test_a_right_gradient_of_a_staircase_is_not_wrong(name, size):
     """Nor is twice the right one correct."""
     loss, gradient = LOSSES[name]
-    for seed in range(3):
+    for seed in range(2):
         x = size * np.random.default_rng(seed).normal(size=3)
         right = gradient(x)
         report = fg.check_gradient(loss, x, right, engine="python")

@@ -10,7 +10,7 @@ STEPS = {"round": np.round, "floor": np.floor, "ceil": np.ceil, "trunc": np.trun
 
 
 @pytest.mark.parametrize("engine", ["auto", "python"])
-@pytest.mark.parametrize("digits", [2, 3, 4, 6, 8])
+@pytest.mark.parametrize("digits", [2, 4, 8])
 @pytest.mark.parametrize("name", STEPS)
 def test_dropped_entries_of_rounded_losses(name, digits, engine):
     unit = 10.0**-digits

@@ -40,7 +40,7 @@ scales = st.integers(6, 300).map(lambda k: 10.0**-k)
 
 
 @pytest.mark.parametrize("engine", ["compiled", "python"])
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     scales,
     st.sampled_from(sorted(FUNCTIONS)),

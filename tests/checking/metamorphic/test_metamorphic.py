@@ -424,7 +424,6 @@ def test_right_gradients_break_no_identity(name, dtype):
 
 @pytest.mark.parametrize("problem", [p for p in zoo.problems() if p.batched])
 def test_right_float32_gradients_of_the_zoo_break_no_identity(problem):
-    for seed in range(2):
-        case = opened(problem, seed=seed, batch=4, dtype=np.float32)
-        found = identities(*case[:4], **case.options)
-        assert not names(found, holds=False)
+    case = opened(problem, seed=0, batch=4, dtype=np.float32)
+    found = identities(*case[:4], **case.options)
+    assert not names(found, holds=False)
