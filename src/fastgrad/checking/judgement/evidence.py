@@ -143,6 +143,26 @@ class Judgement:
         """The larger of the two."""
         return np.fmax(np.abs(self.analytic), np.abs(self.numerical))
 
+    @property
+    def zero(self) -> Flags:
+        """Whether both are zero, as far as can be told."""
+        with np.errstate(all="ignore"):
+            zero: Flags = np.abs(self.analytic) <= self.floor
+            zero &= self.size <= self.error + self.tolerance
+        return zero & np.isfinite(self.numerical)
+
+    @property
+    def decisive(self) -> Flags:
+        """Whether the bar is small beside the slope.
+
+        At a stationary point that is zero, and the loss still responds.
+        """
+        zero = self.zero
+        with np.errstate(all="ignore"):
+            doubt = np.where(zero, self.error + self.tolerance, self.error)
+            small: Flags = doubt <= DECISIVE * np.where(zero, self.response, self.size)
+        return small
+
 
 class Effects:
     """How large the gradient is in each block, as changes of the loss.
@@ -213,20 +233,10 @@ def allowances(
 
 def classify(entries: Judgement) -> Kinds:
     """Return the kind of each entry from its numbers; kinks are not seen here."""
-    a, n, error, off, size = (
-        entries.analytic,
-        entries.numerical,
-        entries.error,
-        entries.off,
-        entries.size,
-    )
+    a, error, off, size = entries.analytic, entries.error, entries.off, entries.size
     with np.errstate(all="ignore"):
         near = off <= error + entries.tolerance
-        zero = (np.abs(a) <= entries.floor) & (size <= error + entries.tolerance)
-        zero &= np.isfinite(n)
-        # At a stationary point the slope is zero and the loss still responds.
-        doubt = np.where(zero, error + entries.tolerance, error)
-        decisive = doubt <= DECISIVE * np.where(zero, entries.response, size)
+        zero, decisive = entries.zero, entries.decisive
         wrong = (off > 2 * error + entries.tolerance) | ~np.isfinite(a)
         # So small that rounding hides its sign: its own, or that of the loss.
         lost = (entries.tolerance > size) & ~zero

@@ -218,7 +218,11 @@ def _is_restless(entries: Judgement, slopes: Slopes, noise: Array) -> Flags:
     """Whether slopes still change at the finest steps, by more than noise explains."""
     with np.errstate(all="ignore"):
         restless: Flags = (slopes.noise > UNLIKE * noise) & ~slopes.kink
-        return restless & ~(entries.error <= DECISIVE * entries.size)
+        known = entries.error <= DECISIVE * entries.size
+        # Slopes that come to nothing from both sides change, too.
+        beside = np.fmax(np.abs(slopes.left), np.abs(slopes.right))
+        known |= entries.decisive & (slopes.error <= beside)
+        return restless & ~known
 
 
 def _look_far(
