@@ -40,7 +40,7 @@ def of_softmax(g, axis=1):
     return s * (g - np.sum(g * s, axis, keepdims=True))
 
 
-S = softmax(W)
+S, SCALE = softmax(W), np.array([[3.7]])  # which is no number of the loss
 OTHER = RNG.normal(size=(4, 5))
 CHOSEN = C * np.cos(np.maximum(W**2, OTHER))
 A, B = RNG.normal(size=(4, 4)) + 4 * np.eye(4), RNG.normal(size=(4, 3))
@@ -72,6 +72,10 @@ RULES = {
     "an operation passes what comes down": (
         lambda p: np.sum(C * (3.7 / np.exp(p["W"]))), {"W": W}, {"W": C * np.exp(W)},
         "local_derivative", "the derivative of np.divide",
+    ),
+    "an operation passes what it is to scale": (
+        lambda p: np.sum(C * np.sin(p["W"] / SCALE)), {"W": W}, {"W": C * np.cos(W / SCALE)},
+        "scale", "the derivative of np.divide",
     ),
     "the first entry for the largest": (
         lambda p: np.sum(V[:4] * np.sin(p["W"].max(1))), {"W": W},

@@ -244,6 +244,7 @@ def _named(
             "the derivative of {op} with respect to {to} is left out",
         ),
         (passed and op in _CHOICES, "mask", "{op} passes what it is to stop"),
+        (passed and _is_scaled(rule), "scale", "the derivative of {op} is left out"),
         (passed, local, "the derivative of {op} is left out"),
         (True, local, _INSTEAD),
     )
@@ -263,6 +264,14 @@ def _is_crossed(rule: Rule, kind: str, part: Expression | None) -> bool:
         coupled = terms or whole or rule.name == "log-softmax"
     statistic = rule.i is not None and is_statistic(rule.node, rule.i)
     return statistic or (coupled and rule.name in COUPLED)
+
+
+def _is_scaled(rule: Rule) -> bool:
+    """Whether an operation multiplies by a number, or divides by one."""
+    node = rule.node
+    others = [x for x in node.inputs if x is not rule.to]
+    scales = node.op == "multiply" or (node.op == "divide" and rule.i == 0)
+    return scales and all(x.size == 1 and not x.active for x in others)
 
 
 def _is_of_choice(op: str, kind: str, part: Expression | None) -> bool:
