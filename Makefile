@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	! $(BIN)/fastgrad demo --bug  # status 1: the planted bug was found
 
 test: $(VENV)/tools
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # TORCH=torch==2.13.0 names a build: the newest for Linux may bring CUDA, gigabytes.
 TORCH ?= torch

@@ -4,6 +4,10 @@ import os
 import subprocess
 import sys
 
+# Workers of pytest-xdist share the cores: one is left to the products of each.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
