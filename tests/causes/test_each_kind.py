@@ -255,9 +255,12 @@ def test_a_mistake_of_this_kind_is_named(kind):
     assert said in cause.message
 
 
-def test_a_choice_that_is_exchanged_is_nothing_else():
-    wrong = {"W": 2 * C * np.maximum(W, 0.3) * (W < 0.3)}
+@pytest.mark.parametrize(
+    ("slope", "code"), [(W < 0.3, "mask"), (W, "local_derivative")]
+)
+def test_what_stands_for_a_choice_is_one_thing(slope, code):
+    wrong = {"W": 2 * C * np.maximum(W, 0.3) * slope}
     report = fg.check_gradient(
         lambda p: np.sum(C * np.maximum(p["W"], 0.3) ** 2), {"W": W}, wrong
     )
-    assert [cause.code for cause in report.causes] == ["mask"]
+    assert [cause.code for cause in report.causes] == [code]

@@ -276,12 +276,9 @@ def _is_scaled(rule: Rule) -> bool:
 
 def _is_of_choice(op: str, kind: str, part: Expression | None) -> bool:
     """Whether it is about where an operation passes something."""
-    if op not in _CHOICES:
+    if op not in _CHOICES or kind == "left out" or part is None:
         return False
-    parts = [] if part is None else [t for _, t in part.parts()]
-    compared = any(t.function in _COMPARISONS for t in parts)
-    at_all = len(parts) == 1 and not kind.endswith("for g")
-    return (compared and kind != "left out") or at_all
+    return any(t.function in _COMPARISONS for _, t in part.parts())
 
 
 # ---- edits ---------------------------------------------------------------------------
