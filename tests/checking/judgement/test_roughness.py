@@ -92,6 +92,52 @@ def test_the_slope_that_larger_steps_see_is_not_wrong(loss, engine):
         assert report.verdict != "correct"
 
 
+FINE = {
+    "rounded": lambda p, q: np.round(np.sin(3 * p) / q) * q,
+    "floor": lambda p, q: np.floor(np.exp(p) / q) * q,
+    "printed": lambda p, q: np.array([round(math.tanh(x) / q) * q for x in p]),
+    "table": lambda p, q: np.cos(np.trunc(p / q) * q),
+}
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("name", FINE)
+def test_a_gradient_without_what_is_finely_rounded_is_not_correct(name, engine):
+    """It is the derivative almost everywhere, and tells nothing of the loss."""
+    x = np.random.default_rng(0).uniform(0.3, 1.2, 6)
+    for q in (1e-5, 1e-6, 1e-7, 1e-8):
+
+        def loss(p, q=q):
+            return np.sum(FINE[name](p, q) + p**2)
+
+        report = fg.check_gradient(loss, x, 2 * x, engine=engine)
+        assert report.verdict != "correct"
+        assert not any("finite" in note for note in report.notes)
+
+
+STEPS = {
+    "floor": np.floor,
+    "round": lambda p: np.round(10 * p),
+    "threshold": lambda p: np.where(p > 0.5, 1.0, 0.0),
+    "eight bits": lambda p: np.rint(255 * np.tanh(p)) / 255,
+    "three decimals": lambda p: np.round(p, 3),
+}
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_that_are_meant_have_no_slope(name, engine):
+    for seed in range(3):
+        x = np.random.default_rng(seed).uniform(0.3, 1.2, 6)
+
+        def loss(p):
+            return np.sum(STEPS[name](p) + p**2)
+
+        assert fg.check_gradient(loss, x, 2 * x, engine=engine).verdict == "correct"
+        report = fg.check_gradient(loss, x, 2.1 * x, engine=engine)
+        assert report.verdict == "wrong"
+
+
 def dead_zone(x):
     return np.sum(np.sign(x) * np.maximum(np.abs(x) - 1e-4, 0))
 

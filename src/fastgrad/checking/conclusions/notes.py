@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastgrad._arrays import Flags
-from fastgrad.checking.differences import Calibration
+from fastgrad.checking.differences import RUNGS, Calibration, binary, entry_pairs
 from fastgrad.checking.judgement import (
     COARSE,
     CORRECT,
@@ -176,8 +176,7 @@ def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator
     if nowhere.any():
         yield (
             f"undecided: {_named(losses, entries, nowhere)}. The loss "
-            f"{_what_it_does(losses.raised)}: move the parameters away from the border "
-            "of its domain"
+            f"{_what_is_there(losses, entries, nowhere)}"
         )
     rest = undecided & ~nowhere
     if not rest.any():
@@ -204,16 +203,30 @@ def _open(losses: Losses, found: Verdicts, calibration: Calibration) -> Iterator
             "Tighten the tolerance of that iteration, or fix its number of steps"
         )
     elif rough is not None:
+        one, other = (", which the gradient has", "")[:: 1 if rough.meant else -1]
         yield (
             f"undecided: {_named(losses, entries, rest)}. The loss is rough: over "
             f"steps of {losses.nest.label(rough.entry)} from {rough.up_to:.1e} to "
-            f"{rough.below:.1e} it has the slope that the gradient says, over smaller "
-            "ones another, there and nearby. A table, rounding, a threshold or a "
+            f"{rough.below:.1e} it has one slope{one}, over smaller ones "
+            f"another{other}, there and nearby. A table, rounding, a threshold or a "
             "tolerance inside does that: make it finer, or take the gradient of what "
-            "is computed"
+            f"is {'computed' if rough.meant else 'meant'}"
         )
     else:
         yield from _hidden(losses, entries, calibration, rest)
+
+
+def _what_is_there(losses: Losses, entries: Judgement, which: Flags) -> str:
+    """Return why entries have no slope at all: a border, or one at each step."""
+    index, unit = entries.index[which][:_NAMED], entries.unit[which][:_NAMED]
+    pairs = entry_pairs(losses, index, binary(unit)[:, None] * RUNGS)
+    if losses.raised is None and np.isfinite([pairs.plus, pairs.minus]).all():
+        return (
+            "has another slope over every step, as a staircase has, or noise: check it "
+            "without what rounds, iterates or draws in it"
+        )
+    does = _what_it_does(losses.raised)
+    return f"{does}: move the parameters away from the border of its domain"
 
 
 def _what_it_does(error: Exception | None) -> str:

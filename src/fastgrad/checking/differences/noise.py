@@ -71,6 +71,8 @@ class Calibration:
         The size of the loss.
     fixed : Given or None
         The step that was asked for, if it was.
+    ladders : (ndarray of int64, Pairs) or None
+        The entries, and the pairs at all `RUNGS` there, if no step was asked for.
     """
 
     scale: Scale
@@ -82,6 +84,7 @@ class Calibration:
     curvature: float
     base: float
     fixed: Given | None = None
+    ladders: tuple[Index, Pairs] | None = None
 
     def pairs(self, losses: Losses, index: Index) -> Pairs:
         """Measure the loss on both sides of entries, at their steps."""
@@ -144,6 +147,7 @@ def calibrate(
     return Calibration(
         *(scale, Step(scale, block, relative, given), noise, truncation, block),
         *(method, _curvature(pairs, own), abs(losses.base), step),
+        (index, pairs) if given is None else None,
     )
 
 
@@ -168,7 +172,7 @@ def _calibrate_exact(
     step = Step(scale, block, np.full(blocks, FINE), None)
     return Calibration(
         *(scale, step, noise, bars, block),
-        *("exact", _curvature(pairs, own), abs(losses.base)),
+        *("exact", _curvature(pairs, own), abs(losses.base), None, (index, pairs)),
     )
 
 

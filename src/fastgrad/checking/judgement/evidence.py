@@ -61,7 +61,7 @@ class Jump:
 
 
 class Rough(NamedTuple):
-    """Over which steps the loss is smooth, and has the slope that a gradient says.
+    """Over which steps the loss is smooth, with another slope than over smaller ones.
 
     Attributes
     ----------
@@ -71,12 +71,15 @@ class Rough(NamedTuple):
         Over smaller steps than `below` it is another loss.
     height : float
         What the loss is off by over a step of `below`.
+    meant : bool
+        Whether the gradient has the slope of the larger steps.
     """
 
     entry: int
     below: float
     up_to: float
     height: float
+    meant: bool
 
 
 @dataclass(slots=True)

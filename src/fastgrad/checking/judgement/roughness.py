@@ -7,14 +7,23 @@ a range of larger steps agree with the gradient instead, to both sides, and smal
 contradict larger ones elsewhere too, the entry is left open. A kink or a dead zone does
 that at one place alone, and excuses nothing.
 
+The other way round, a gradient that has the slope of the small steps is left open where
+larger ones all see another: so it is the derivative almost everywhere of a loss that is
+rounded, and lacks what was rounded. Steps of a staircase that are no finer than a ten
+thousandth of the parameters are meant, and their slope is that of the loss.
+
 Other entries of such a block, which may not be moved far enough to see that, are as
 rough: what the height of those steps makes of the slope over the widest is left open.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from fastgrad._arrays import Array, Index
+from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences import (
+    RUNGS,
+    SURE,
     Calibration,
     Pairs,
     binary,
@@ -23,6 +32,7 @@ from fastgrad.checking.differences import (
 )
 from fastgrad.checking.judgement.evidence import (
     AGREED,
+    CORRECT,
     FEW,
     UNDECIDED,
     WRONG,
@@ -38,6 +48,7 @@ _STEPS = _RATIO ** -np.arange(-0.5, 25.5)  # of the scale, as far as signs allow
 _FARTHEST = 4.0  # in scales: the largest step and a place, rounded to powers of two
 _FIRST = _STEPS[1:8:2]  # one of these has to see what the gradient says
 _RANGE = 2  # extrapolated slopes in turn that have to agree with the gradient
+_TURNS = 3  # steps of one slope, each an eighth of the one before
 _PLACES = np.linspace(-1, 1, 8)  # of the range: none at which steps of tables begin
 
 
@@ -68,6 +79,71 @@ def excuse_roughness(
     return max(found, key=lambda rough: rough.below)
 
 
+def doubt_roughness(
+    losses: Losses, calibration: Calibration, entries: Judgement
+) -> Rough | None:
+    """Leave open what agrees with small steps alone, where the loss is rough.
+
+    No evaluations unless a ladder of the calibration has two slopes: then 32, and
+    twenty for each entry of its block if it is rough.
+    """
+    if calibration.ladders is None:
+        return None
+    sample, pairs = calibration.ladders
+    _, mine, theirs = np.intersect1d(entries.index, sample, return_indices=True)
+    found = None
+    for k, far, middle, gap in _two_slopes(pairs[theirs], take(entries, mine)):
+        one = int(mine[k])
+        if entries.kind[one] != CORRECT:
+            continue
+        steps = middle, float(pairs.span[theirs[k], -1] / 2)
+        wide, close = _beside(losses, int(entries.index[one]), far, steps)
+        # Not of an oscillation, whose slopes over small steps are all others.
+        like = np.abs(close - entries.numerical[one]) <= AGREED * gap
+        like &= np.abs(wide - close) > AGREED * gap
+        if np.count_nonzero(~like) <= 1:
+            found = Rough(int(entries.index[one]), middle, far, gap * middle, False)
+            _doubt_rest(losses, calibration, entries, int(entries.block[one]))
+    return found
+
+
+def _doubt_rest(
+    losses: Losses, calibration: Calibration, entries: Judgement, block: int
+) -> None:
+    """Leave open the entries of a block of which larger steps see another slope."""
+    which = np.flatnonzero((entries.block == block) & (entries.kind == CORRECT))
+    index = entries.index[which]
+    pairs = entry_pairs(
+        losses, index, binary(calibration.scale[index])[:, None] * RUNGS
+    )
+    rows = [k for k, *_ in _two_slopes(pairs, take(entries, which))]
+    entries.kind[which[rows]] = UNDECIDED
+
+
+def _two_slopes(
+    pairs: Pairs, part: Judgement
+) -> Iterator[tuple[int, float, float, float]]:
+    """Yield rows of ladders with several steps in turn of a slope that is another.
+
+    The largest and the smallest of these steps, and by how much it is. To both sides,
+    as it is not around a kink, and other than at the end of the ladder.
+    """
+    with np.errstate(all="ignore"):
+        gap = np.abs(pairs.central - part.numerical[:, None])
+        kinked = np.fmax(np.abs(pairs.jump) / 2, gap[:, -1:])
+        sure = gap > (SURE * part.error + part.tolerance)[:, None]
+        steady = np.abs(np.diff(pairs.central, axis=1)) <= AGREED * gap[:, 1:]
+        other = sure & (kinked <= AGREED * gap)
+    pair = other[:, :-1] & other[:, 1:] & steady
+    turns = np.lib.stride_tricks.sliding_window_view(pair, _TURNS - 1, axis=1)
+    runs: Flags = np.logical_and.reduce(turns, axis=-1)
+    for k in np.flatnonzero(runs.any(axis=1)).tolist():
+        first = int(np.argmax(runs[k]))
+        last = first + _TURNS - 1
+        far, middle = (pairs.span[k, [first, last]] / 2).tolist()
+        yield k, far, middle, float(gap[k, last])
+
+
 def _excused(
     losses: Losses, calibration: Calibration, entries: Judgement, which: Index
 ) -> list[Rough]:
@@ -91,7 +167,7 @@ def _excused(
         if _is_rough(losses, part.index[k], float(part.off[k]), far, middle, near):
             entries.kind[which[k]] = UNDECIDED
             height = float(part.off[k]) * middle
-            found.append(Rough(int(part.index[k]), middle, far, height))
+            found.append(Rough(int(part.index[k]), middle, far, height, True))
     return found
 
 
@@ -176,8 +252,17 @@ def _is_rough(
     losses: Losses, entry: int, gap: float, far: float, middle: float, small: float
 ) -> bool:
     """Whether small steps contradict larger ones at most places within a distance."""
+    wide, close = _beside(losses, entry, far, (middle, small))
+    apart = np.abs(wide - close) > AGREED * gap
+    return 2 * int(np.count_nonzero(apart)) >= len(apart)
+
+
+def _beside(
+    losses: Losses, entry: int, far: float, steps: tuple[float, float]
+) -> tuple[Array, Array]:
+    """Return the slopes over two steps at places within a distance."""
     places = losses.theta[entry] + far * _PLACES
-    moves = np.array([middle, -middle, small, -small])
+    moves = np.array([side * step for step in steps for side in (1.0, -1.0)])
     value = (places[:, None] + moves).ravel()
     index = np.full(value.size, entry)
     value = losses.representable(index, value)
@@ -188,5 +273,4 @@ def _is_rough(
             (rises[:, k] - rises[:, k + 1]) / (points[:, k] - points[:, k + 1])
             for k in (0, 2)
         )
-        apart = np.abs(wide - close) > AGREED * gap
-    return 2 * int(np.count_nonzero(apart)) >= len(apart)
+    return wide, close

@@ -49,7 +49,7 @@ from fastgrad.checking.judgement.evidence import (
 from fastgrad.checking.judgement.gradient import Gradient
 from fastgrad.checking.judgement.inner_rounding import InnerRounding
 from fastgrad.checking.judgement.own_terms import OwnTerms
-from fastgrad.checking.judgement.roughness import excuse_roughness
+from fastgrad.checking.judgement.roughness import doubt_roughness, excuse_roughness
 from fastgrad.checking.judgement.solvers import Solvers
 from fastgrad.checking.judgement.steep import look_closer
 from fastgrad.checking.judgement.suspects import try_again
@@ -102,6 +102,7 @@ def judge(
         kept.conditions.append(excuse_condition(losses, entries))
         kept.jumps.append(solvers.excuse(entries))
         kept.rough.append(excuse_roughness(losses, calibration, entries))
+        kept.rough.append(doubt_roughness(losses, calibration, entries))
         leave_open(entries, kept.effects)
         _doubt(entries, doubted)
         kept.add_examples(entries)
