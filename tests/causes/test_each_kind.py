@@ -264,3 +264,12 @@ def test_what_stands_for_a_choice_is_one_thing(slope, code):
         lambda p: np.sum(C * np.maximum(p["W"], 0.3) ** 2), {"W": W}, wrong
     )
     assert [cause.code for cause in report.causes] == [code]
+
+
+def test_a_factor_is_the_length_of_an_axis_of_a_parameter():
+    """Where no program says so."""
+    scope = {"np": np, "C": C}
+    exec("def unseen(p):\n    return float(np.sum(C * np.sin(p['W'])))", scope)
+    report = fg.check_gradient(scope["unseen"], {"W": W}, {"W": C * np.cos(W) / 5})
+    assert report.engine == "python"
+    assert "a factor of 1 / 5, axis 1 of W" in report.causes[0].message

@@ -106,6 +106,32 @@ def test_the_line_is_repaired_whatever_the_loss_says(
         assert f"line {number} of your gradient code" in cause.message
 
 
+BOTH = OTHER[:4] + OTHER[:4].T
+
+
+@pytest.mark.parametrize(
+    ("product", "given", "code", "said"),
+    [
+        (lambda v: v @ v.T, 2, "local_derivative", "by the matrix `V`"),
+        (lambda v: v.T @ v, 2, "local_derivative", "by `V`, from the left"),
+        (lambda v: v.T @ v, 1, "reparametrized", "by `V`, from the left, and by 2"),
+    ],
+)
+def test_a_matrix_that_is_missing(product, given, code, said):
+    """The derivative of what a parameter is a factor of, for that of the parameter."""
+
+    def grads(p):
+        slopes = BOTH * np.cos(product(p["V"]))
+        return {"V": given * slopes}
+
+    params = {"V": PARAMS["V"]}
+    report = fg.check_gradient(
+        lambda p: np.sum(BOTH * np.sin(product(p["V"]))), params, grads
+    )
+    assert report.causes[0].code == code
+    assert said in report.causes[0].message
+
+
 @pytest.mark.parametrize("factor", [-1.0, 7.0])
 def test_a_factor_that_is_missing(factor, monkeypatch):
     monkeypatch.setattr("fastgrad.causes.naming.guess", lambda *_: [])

@@ -118,7 +118,7 @@ class Readings:
                 continue
             shapes = [np.shape(one.of(self.point, k)) for k in range(turns)]
             axes = {len(shape) for shape in shapes}
-            if axes == {2}:
+            if axes == {2} and not _is_turned(one.node):  # else it is what that is of
                 yield one.turned(".T", np.transpose)
             if axes == {1}:
                 yield one.turned("[:, None]", lambda a: a[:, None])
@@ -298,6 +298,12 @@ def _late(of: Callable[[Point, int], Array], step: int, count: int) -> Any:
         return of(point, k - step) if there else np.zeros_like(of(point, k))
 
     return late
+
+
+def _is_turned(node: Node) -> bool:
+    """Whether it is another array, transposed."""
+    x = node.inputs[0] if node.op == "view" else node
+    return x is not node and np.array_equal(x.value.T, node.value)
 
 
 def _row(of: Callable[[Point, int], Array]) -> Callable[[Point, int], Array]:
