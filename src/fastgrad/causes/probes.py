@@ -116,34 +116,28 @@ class View:
         totals, sizes = self.weighed(arrays)
         turns, which = _turns(len(self.nodes))
         shape = (len(turns), *self.probes.seen.shape)
+
+        def summed(each: Array) -> Array:
+            return (turns @ each if len(turns) > 1 else each).reshape(shape)
+
         seen: Any = self.probes.seen
-        right: Any = self.right if free != "step" else 0.0
-        change = (turns @ (totals - right)).reshape(shape)
-        base = turns @ (sizes + (self.sizes if free != "step" else 0.0))
-        near = CLOSE * (base.reshape(shape) + np.abs(seen))
+        made = summed(totals)
+        change, base = made, summed(sizes)
+        if free != "step":
+            change, base = summed(totals - self.right), summed(sizes + self.sizes)
+        near = CLOSE * (base + np.abs(seen))
         fits: Any = (np.abs(change - seen) <= near).all(axis=2)
         if fits.any():
             fits &= (np.abs(change) > near).any(axis=2)
             for j in np.flatnonzero(fits.any(axis=1)):
                 yield which[j], np.flatnonzero(turns[j]), 1.0
         if free:
-            made = (turns @ totals).reshape(shape)
-            fits |= (np.abs(made) <= CLOSE * base.reshape(shape)).all(axis=2)
-            yield from self._scaled(made, change, near, fits)
-
-    def _scaled(
-        self, made: Array, change: Array, near: Array, others: Any
-    ) -> Iterator[tuple[str, Any, float]]:
-        """The same by a number that follows from the direction that tells most."""
-        turns, which = _turns(len(self.nodes))
-        target = made - change + self.probes.seen
-        k = np.argmax(np.abs(made), axis=2)[:, :, None]
-        factor = np.take_along_axis(target, k, 2) / np.take_along_axis(made, k, 2)
-        close = np.abs(factor * made - target) <= near * (1 + np.abs(factor))
-        fits = close.all(axis=2) & ~others & np.isfinite(factor[:, :, 0])
-        fits &= np.abs(factor[:, :, 0]) > CLOSE
-        for j, p in np.argwhere(fits):
-            yield which[j], np.flatnonzero(turns[j]), float(factor[j, p, 0])
+            close, factor = _multiples(made, made - change + seen, near)
+            if close.any():
+                close &= ~fits & np.isfinite(factor) & (np.abs(factor) > CLOSE)
+                close &= (np.abs(made) > CLOSE * base).any(axis=2)
+                for j, p in np.argwhere(close):
+                    yield which[j], np.flatnonzero(turns[j]), float(factor[j, p])
 
     def factors(self) -> Iterator[tuple[str, Any, float]]:
         """Yield by what numbers what is due may be multiplied to be the error."""
@@ -177,6 +171,20 @@ class View:
 def _stacked(arrays: Sequence[Array]) -> Array:
     """Arrays of one shape one after the other; a view of one alone."""
     return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+
+
+def _multiples(made: Array, target: Array, near: Array) -> tuple[Any, Array]:
+    """Where a number makes one the other along the last axis, and that number.
+
+    It follows from the direction that tells most.
+    """
+    most = np.abs(made).argmax(axis=2).ravel()
+    one = np.arange(most.size), most
+    rows = -1, made.shape[2]
+    factor = target.reshape(rows)[one] / made.reshape(rows)[one]
+    factor = factor.reshape(made.shape[:2])
+    off = np.abs(factor[:, :, None] * made - target)
+    return (off <= near * (1 + np.abs(factor))[:, :, None]).all(axis=2), factor
 
 
 def _lengths(rows: Array) -> Array:

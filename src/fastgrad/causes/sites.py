@@ -104,7 +104,8 @@ def sites(reverse: Reverse, group: list[Node]) -> Iterator[Site]:
 
 def _sent(reverse: Reverse, group: list[Node], i: int) -> Site:
     def due(n: Node, g: Array) -> Array:
-        return np.broadcast_to(reverse.send(n, g)[i], n.inputs[i].shape)
+        sent, shape = reverse.send(n, g)[i], n.inputs[i].shape
+        return sent if np.shape(sent) == shape else np.broadcast_to(sent, shape)
 
     return Site("sent", group, lambda n: n.inputs[i], due, i=i)
 
