@@ -86,6 +86,25 @@ def test_lines_beside_ties_are_repaired(mistake, side):
     assert "the mistake is in line" in report.causes[0].message
 
 
+@pytest.mark.parametrize("winner", [0, -1], ids=["first", "last"])
+def test_mistakes_beside_equal_maxima_are_named(winner):
+    """A window may have several largest elements, and code takes one of them."""
+    data, x = np.array([[1.0, 2, 2], [3, 0, 3], [1, 1, 1]]), np.ones(3)
+
+    def loss(x):
+        return np.sum(np.max(data * x, axis=1) ** 2)
+
+    def grads(x):
+        z = data * x
+        where = [np.flatnonzero(row == row.max())[winner] for row in z]
+        d = np.zeros((3, 3))
+        d[np.arange(3), where] = z.max(axis=1)  # 2 times that is due
+        return np.sum(d * data, axis=0)
+
+    assert fg.check_gradient(loss, x, lambda x: 2 * grads(x))
+    assert codes(loss, x, grads) == ["scale"]
+
+
 @pytest.mark.parametrize("as_function", [True, False], ids=["function", "arrays"])
 @pytest.mark.parametrize("ties", [0, 4])
 def test_slopes_that_change_at_ties_only_are_not_stale(ties, as_function):

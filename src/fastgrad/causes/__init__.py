@@ -4,7 +4,8 @@
   matches.
 - `blocks`: edits of whole blocks, which need no program: `numbers` and places;
   `counts` for what a factor may be.
-- `reverse`: the reverse pass over the program, and how it changes under an edit.
+- `reverse`: the reverse pass over the program, and how it changes under an edit; to a
+  side where values are `ties`.
 - `sites` and `edits`: the grammar. Where an array stands in the reverse pass, and what
   may stand there instead: another expression (`kinds` of edits of the `rules`, which
   are `expressions`; what is one rule for the user is known by its value), another way

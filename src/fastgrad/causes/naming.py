@@ -21,8 +21,9 @@ from fastgrad.causes.patterns import penalties
 from fastgrad.causes.points import Elsewhere, SecondPoint
 from fastgrad.causes.ranking import guess
 from fastgrad.causes.repairs import repairs
-from fastgrad.causes.reverse import Reverse, has_ties
+from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.telling import of_search, told, with_place
+from fastgrad.causes.ties import has_ties
 from fastgrad.params import Nest
 from fastgrad.program import Node, Part, Program
 from fastgrad.reports import Cause

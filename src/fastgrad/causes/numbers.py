@@ -217,7 +217,7 @@ def _precision(evidence: Evidence, block: Block) -> Iterator[Made]:
     given, right = block.given, block.right
     for name, (rounded, ulp) in _FORMATS.items():
         exact = np.array_equal(rounded(given), given)
-        if not exact or given.size < 3 or not np.any(given):
+        if not (exact and given.size > 2 and np.any(given) and block.known.any()):
             continue
         step = 2 * (np.abs(right) * ulp + 6e-8 * (name == "float16")) + block.bar
         close = np.abs(block.off) <= step if ulp else given == rounded(right)

@@ -81,11 +81,6 @@ def origins(
             yield next(iter(open_)), way
 
 
-def summed_axes(total: Node) -> tuple[int, ...]:
-    """The axes over which a sum goes."""
-    return tuple(d for d, reduced in enumerate(total.ints) if reduced)
-
-
 def _local(node: Node) -> list[Node]:
     """The node and what it comes from by elementwise operations and sums."""
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
+from fastgrad.causes.ties import seen, with_one_winner
 from fastgrad.program import (
     Node,
     Part,
@@ -35,17 +36,13 @@ _SMALL = 20_000  # elements, or multiplications, that take next to no time
 _STEP = 1e-4  # for tangents of operations that are linear, or nearly so
 _NEUTRAL = 1e-12  # of what comes down: a maximum whose gradient cancels
 _LEAST_SCORE = -1e3  # below which nothing counts beside others
-_COMPARED = ("greater", "greater_equal")
-#: What has two slopes where its inputs are equal, or its one input is zero.
-_TYING = ("maximum", "minimum", "abs", *_COMPARED)
 
 
 class Reverse:
     """A program with its right ``gradient`` at every value.
 
-    Its ``nodes`` depend on parameters, and the loss on them; inputs come first. Where
-    values tie, a maximum has two slopes: `side` is 1 for those just above the tie, -1
-    for those below, 0 for their mean.
+    Its ``nodes`` depend on parameters, and the loss on them; inputs come first. To
+    which `side` of ties derivatives are is told in `ties`.
     """
 
     def __init__(self, program: Program | Part, budget: Budget, side: int = 0) -> None:
@@ -71,12 +68,14 @@ class Reverse:
             ]
         if node.op == "contract":
             return _contraction(node, g)
+        if node.op == "max" and self.side:
+            node = with_one_winner(node, self.side)
         return list(derivative(node, g))
 
     def _slope(self, node: Node) -> list[tuple[Array, bool] | None]:
         """Derivatives of an elementwise operation, and whether all are finite."""
         if node not in self._slopes:
-            inputs = self.seen(node)
+            inputs = seen(node, self.side)
             rule = ops.PRIMITIVES[node.op].derivative
             with np.errstate(all="ignore"):
                 slopes = rule(np.ones(node.shape), node.value, inputs, node.ints)
@@ -87,20 +86,6 @@ class Reverse:
                 for x, slope in zip(node.inputs, slopes, strict=True)
             ]
         return self._slopes[node]
-
-    def seen(self, node: Node) -> list[Array]:
-        """What an elementwise operation is applied to: to a side of ties."""
-        inputs = [np.broadcast_to(self._told(x), node.shape) for x in node.inputs]
-        if self.side:
-            k, tied = _tied(node, inputs)
-            moved = np.nextafter(inputs[k], self.side * np.inf)
-            inputs[k] = np.where(tied, moved, inputs[k])
-        return inputs
-
-    def _told(self, x: Node) -> Array:
-        """A value; of truths about ties those to a side of them."""
-        truth = self.side and x.op in ops.ELEMENTWISE and ops.PRIMITIVES[x.op].truth
-        return ops.PRIMITIVES[x.op].evaluate(self.seen(x), x.ints) if truth else x.value
 
     def slope(self, node: Node, i: int) -> Array:
         """The derivative of an elementwise operation with respect to input `i`."""
@@ -326,20 +311,6 @@ def recomputed(
             value = value_of(node, [x.value for x in inputs])
             found[node] = node.replaced(inputs, value)
     return found
-
-
-def has_ties(nodes: Iterable[Node]) -> bool:
-    """Whether a maximum or comparison among these is of equal values."""
-    some = (n for n in nodes if n.active and n.op in _TYING)
-    return any(np.any(_tied(n, [x.value for x in n.inputs])[1]) for n in some)
-
-
-def _tied(node: Node, inputs: Sequence[Array]) -> tuple[int, Any]:
-    """Which input depends on parameters, and where it equals the other one."""
-    if node.op not in _TYING:
-        return 0, False
-    k = [x.active for x in node.inputs].index(True)
-    return k, inputs[k] == (inputs[1 - k] if len(inputs) > 1 else 0.0)
 
 
 def _are_alike(nodes: Sequence[Node]) -> bool:

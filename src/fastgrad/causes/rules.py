@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.expressions import Expression, call, symbol
-from fastgrad.causes.patterns import miscounted, origins, summed_axes
+from fastgrad.causes.patterns import miscounted, origins
 from fastgrad.causes.reverse import Reverse, elementwise, is_mask
+from fastgrad.causes.ties import reduced_axes, seen
 from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
@@ -59,7 +60,7 @@ def _own(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
         return
     values = [x.value for x in node.inputs]
     if elementwise(node):
-        values = reverse.seen(node)
+        values = seen(node, reverse.side)
     inputs = [symbol(name, x) for name, x in zip(names, values, strict=False)]
     rule: Any = _RULES.get(node.op, primitive.derivative)
     try:
@@ -117,7 +118,7 @@ def _maximum(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
     """A maximum, whose gradient goes to its winners."""
     if node.op != "max":
         return
-    x, axes = node.inputs[0].value, summed_axes(node)
+    x, axes = node.inputs[0].value, reduced_axes(node)
     top = x.max(axis=axes, keepdims=True)
     won = (x == top) * 1.0
     first = np.zeros_like(x)
@@ -140,7 +141,7 @@ def _branches(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
     if node.op not in ("where", "maximum", "minimum"):
         return
     one, two = node.inputs[-2:]
-    first, a, b = (reverse.seen(node)[k] for k in (0, -2, -1))
+    first, a, b = (seen(node, reverse.side)[k] for k in (0, -2, -1))
     on = first != 0
     if node.op != "where":
         on = a > b if node.op == "maximum" else a < b
@@ -178,7 +179,7 @@ def _closed(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
             continue
         sums = [n for n in way if n.op == "sum" and n.inputs[0].shape == x.shape]
         if sums:
-            axes = summed_axes(sums[0])
+            axes = reduced_axes(sums[0])
             of = (*_of_weights(node, x, axes, g), *_normal(node, x, axes, g))
         elif len(way) > 1 and x.shape == node.shape and all(map(elementwise, way)):
             of = tuple(_of_chain(reverse, node, x, way, g))
