@@ -113,7 +113,14 @@ INSIDE = np.zeros_like(T)
 INSIDE[:, 1:, 1:] = (2 * CT * np.tanh(T))[:, 1:, 1:]
 SWAPPED = {"W": 3 * W[::-1] ** 2, "U": 2 * C * W}
 
+ROWS, GIVEN = np.array([0, 2, 2, 1, 3, 0]), CX[:, :3] * np.cos(B[[0, 2, 2, 1, 3, 0]])
+AVERAGED = np.array([GIVEN[row == ROWS].mean(0) for row in range(4)])
+
 PLACES = {
+    "rows taken twice are averaged": (
+        lambda p: np.sum(CX[:, :3] * np.sin(p["B"][ROWS])), {"B": B}, {"B": AVERAGED},
+        "duplicate_index", "takes twice are averaged, not added",
+    ),
     "a stride": (
         lambda p: np.sum(C[:, 0] * p["w"][::2] ** 2), {"w": W1}, {"w": STRIDED},
         "geometry", "the stride of [...]",
@@ -172,7 +179,13 @@ LATE = U2 - 0.01 * H.T @ DOUT
 
 CLIPPED = 3 * C * np.cos(W) / np.linalg.norm(C * np.cos(W))
 
+SMALL = 2e-6 * C * np.cos(W)
+
 SEVERAL = {
+    "digits of small numbers": (
+        lambda p: 2e-6 * np.sum(C * np.sin(p["W"])), {"W": W},
+        {"W": SMALL.astype(np.float16).astype(float)}, "precision", "representable in float16,",
+    ),
     "the norm of all is a round number": (
         lambda p: 4 * np.sum(C * np.sin(p["W"])), {"W": W}, {"W": CLIPPED},
         "clipped", "the gradient is scaled to the norm 3",
@@ -273,3 +286,17 @@ def test_a_factor_is_the_length_of_an_axis_of_a_parameter():
     report = fg.check_gradient(scope["unseen"], {"W": W}, {"W": C * np.cos(W) / 5})
     assert report.engine == "python"
     assert "a factor of 1 / 5, axis 1 of W" in report.causes[0].message
+
+
+def test_what_is_left_is_that_of_the_worst_entry():
+    """Once the factor is that of least squares."""
+    right, off = 1e-3 * C * np.cos(W), np.ones((4, 5))
+    off[np.unravel_index(np.abs(right).argmax(), right.shape)] += 5e-10
+    given = 2 * off * right
+    fitted = np.vdot(given, right) / np.vdot(right, right) * right
+    report = fg.check_gradient(
+        lambda p: 1e-3 * np.sum(C * np.sin(p["W"])), {"W": W}, {"W": given}
+    )
+    assert report.causes[0].code == "scale"
+    left = np.abs(given - fitted).max() / np.abs(fitted).max()
+    assert report.causes[0].residual == pytest.approx(left, rel=1e-3)
