@@ -113,8 +113,9 @@ INSIDE = np.zeros_like(T)
 INSIDE[:, 1:, 1:] = (2 * CT * np.tanh(T))[:, 1:, 1:]
 SWAPPED = {"W": 3 * W[::-1] ** 2, "U": 2 * C * W}
 
-ROWS, GIVEN = np.array([0, 2, 2, 1, 3, 0]), CX[:, :3] * np.cos(B[[0, 2, 2, 1, 3, 0]])
-AVERAGED = np.array([GIVEN[row == ROWS].mean(0) for row in range(4)])
+ROWS = np.array([0, 2, 2, 1, 0, 0])  # none of them the last
+GIVEN, AVERAGED = CX[:, :3] * np.cos(B[ROWS]), np.zeros((4, 3))
+AVERAGED[:3] = [GIVEN[row == ROWS].mean(0) for row in range(3)]
 
 PLACES = {
     "rows taken twice are averaged": (
