@@ -301,3 +301,13 @@ def test_what_is_left_is_that_of_the_worst_entry():
     assert report.causes[0].code == "scale"
     left = np.abs(given - fitted).max() / np.abs(fitted).max()
     assert report.causes[0].residual == pytest.approx(left, rel=1e-3)
+
+
+def test_entries_that_were_not_measured_are_wrong_with_their_row():
+    w, c = RNG.normal(size=(2, 20, 30))
+    wrong = c * np.cos(w) * (np.arange(20) != 3)[:, None]
+    report = fg.check_gradient(
+        lambda p: np.sum(c * np.sin(p["W"])), {"W": w}, {"W": wrong}, coverage=300
+    )
+    assert report.causes[0].code == "partial"
+    assert "zero at index 3 of axis 0" in report.causes[0].message
