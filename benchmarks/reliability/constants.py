@@ -38,7 +38,7 @@ COUNT = 64  # what is no larger counts something
 
 
 def constants(path: Path) -> list[str]:
-    """The names of the constants that a module defines, except of what is derived."""
+    """The names of the constants that a module defines."""
     found = []
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign):
@@ -89,13 +89,14 @@ def sweep(rooms: list[str], patience: float, items: list[pytest.Item]) -> None:
         for name in constants(path):
             value = getattr(module, name)
             where = owners(value, name)
-            tests = {
-                test
+            tests = [
+                lines.get(str(owner.__file__), {}).get(line, [])
                 for owner in where
                 for line in uses(owner, name)
-                for test in lines.get(str(owner.__file__), {}).get(line, ())
-            } or {n for n in seconds if mirrors(n, path.stem)}
-            known = [n for n in tests if n in seconds and n in by_name]
+            ]
+            if not any(tests):
+                tests = [[n for n in seconds if mirrors(n, path.stem)]]
+            known = [[n for n in of if n in seconds and n in by_name] for of in tests]
             order = in_turns(known, path.stem, seconds)
             for what, new in others(value):
                 run, total = [], 0.0

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 import fastgrad as fg
 from fastgrad.checking.differences.fits import fit_slopes
 from fastgrad.checking.differences.ladders import ladder
 from fastgrad.checking.differences.pairs import RUNGS, Pairs
+from fastgrad.checking.directions import UNLUCKY
+from fastgrad.checking.hessian import _Differenced
+from fastgrad.checking.jacobians import strays
 from fastgrad.checking.judgement.evidence import (
     CORRECT,
     UNDECIDED,
@@ -111,6 +115,19 @@ def test_fits_know_of_kinks(distance, jump):
     )
     value, error = fit_slopes(kinked, np.full(50, 1e-6))
     assert (np.abs(value - 3) <= error)[np.isfinite(error)].all()
+
+
+def test_one_of_a_hundred_errors_hides_along_gaussian_directions():
+    """Along one, or along both of two."""
+    assert np.isclose(2 * norm.cdf(strays.UNLUCKY) - 1, 0.01, rtol=0.01)
+    assert 0.005 <= (2 * norm.cdf(UNLUCKY) - 1) ** 2 <= 0.01
+
+
+def test_the_step_of_gradients_by_differences_balances_noise_and_curvature():
+    """Four times as large or as small, it loses half a digit and more."""
+    x = np.linspace(0.5, 1.5, 40)
+    gradient = _Differenced(lambda p: float(np.sum(np.sin(p))), x, None)
+    assert np.abs(gradient(x) - np.cos(x)).max() < 8e-12
 
 
 def test_directions_see_errors_at_the_stated_limit():
