@@ -132,8 +132,7 @@ class Reverse:
                 default=0,
             )
             kind = node.op, node.label, len(node.inputs)
-            key = (node.source.site, *kind, depth[node])
-            groups[key].append(node)
+            groups[(node.source.site, *kind, depth[node])].append(node)
         return list(groups.values())
 
     @cached_property
