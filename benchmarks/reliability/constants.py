@@ -34,7 +34,7 @@ from mutation import (
 )
 
 NAME = re.compile(r"_?[A-Z][A-Z0-9_]*")
-COUNT = 64  # what is no larger counts something
+COUNT = 8  # what is no larger counts something
 
 
 def constants(path: Path) -> list[str]:
