@@ -104,6 +104,13 @@ def test_fits_average_the_noise():
     assert np.median(error[known]) < 32 * 1e-3 / FAR[0]
 
 
+def test_fits_believe_no_rest_that_is_far_more_than_noise():
+    """Six times as much is something else that the polynomials do not have."""
+    pairs = noisy_pairs(FAR, 6e-3, 1_000, np.random.default_rng(3))
+    _, error = fit_slopes(pairs, np.full(1_000, 1e-3))
+    assert np.isinf(error).mean() > 0.9
+
+
 @given(st.floats(1e-4, 1.5), st.floats(0.01, 3.0))
 def test_fits_know_of_kinks(distance, jump):
     """Nearer than all steps, or between them: the bar covers what it may do."""
