@@ -337,7 +337,7 @@ STAIRS = {
 
 @pytest.mark.parametrize("name", STAIRS)
 @pytest.mark.parametrize("digits", [4, 6, 7])
-@pytest.mark.parametrize("size", [6, 100])
+@pytest.mark.parametrize("size", [6, 150])
 def test_compiled_losses_that_are_rounded_have_slopes_from_afar(name, digits, size):
     """Their exact differences are those of a step of a staircase: zero."""
     v = np.random.default_rng(digits).normal(size=size)
@@ -348,10 +348,33 @@ def test_compiled_losses_that_are_rounded_have_slopes_from_afar(name, digits, si
     assert np.mean(np.abs(found + np.sin(v)) <= error) >= 0.97
 
 
-def test_dead_entries_beside_stairs_stay_zero():
-    v = np.random.default_rng(0).normal(size=8)
-    found = fg.numerical_gradient(lambda v: np.sum(np.maximum(v - 50.0, 0.0)) + v[0], v)
-    np.testing.assert_array_equal(found, np.eye(8)[0])
+@pytest.mark.parametrize("far", [2.0**-12, 50.0])
+def test_dead_entries_are_on_no_stairs(far):
+    """Nor where they respond close by, to one side alone: they are exactly zero."""
+    v, calls = np.random.default_rng(0).normal(size=80), []
+    begin = v + far
+
+    def loss(w):
+        calls.append(1)
+        return np.sum(np.maximum(w - begin, 0.0)) + w[0]
+
+    found, error = fg.numerical_gradient(loss, v, return_error=True)
+    np.testing.assert_array_equal(found, np.eye(80)[0])
+    assert (error[1:] < 1e-200).all()
+    assert len(calls) < 80
+
+
+@pytest.mark.parametrize("outside", [np.inf, -np.inf, np.nan])
+def test_losses_that_are_infinite_outside_their_domain(outside):
+    """Steps that leave it say nothing, and no warning either."""
+    x = np.array([0.02, 1.0, 1.2, 0.8, 1.1, 0.9])
+
+    def loss(x):
+        return float(np.sum(x * np.log(x))) if (x > 0).all() else outside
+
+    found, error = fg.numerical_gradient(loss, x, engine="python", return_error=True)
+    assert (np.abs(found - np.log(x) - 1) <= error).all()
+    assert (error < 1e-8).all()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -74,6 +74,15 @@ def test_scale_is_the_block_and_each_entry_where_it_spans_decades():
     assert (scale[65:] > 0).all()
 
 
+def test_the_scale_of_a_block_does_not_depend_on_where_it_stands():
+    block = np.random.default_rng(0).normal(size=100)
+    alone = Scale(block, np.array([0, 100]))[:]
+    for before in (1, 200_000):
+        theta = np.concatenate([np.full(before, 3.0), block])
+        scale = Scale(theta, np.array([0, before, before + 100]))
+        np.testing.assert_array_equal(scale[before:], alone)
+
+
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
 def test_steps_follow_the_units_of_the_parameters(unit):
     """Rescaled parameters get rescaled steps."""
@@ -100,6 +109,39 @@ def test_a_step_asked_for_is_taken():
             losses, np.random.default_rng(0), step=Given.of(losses.nest, 0.01)
         )
     np.testing.assert_array_equal(calibration.step[:], 0.01)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("sigma", [1e-13, 1e-9, 1e-5])
+@pytest.mark.parametrize("method", ["central", "forward", "backward"])
+def test_steps_balance_noise_and_curvature(method, sigma, unit):
+    """Nearly as the best step does, of which textbooks know; the bars hold."""
+    t, index = np.random.default_rng(0).uniform(0.5, 1.5, 40), np.arange(40)
+
+    def loss(p):
+        return float(sigma * np.rint(np.sum(np.exp(p / unit)) / sigma))
+
+    noise, bend = sigma / np.sqrt(12), np.exp(t)
+    if method == "central":
+        best = np.cbrt(3 * noise / bend)
+        least = best**2 * bend / 6 + noise / best
+    else:
+        best = 2 * np.sqrt(noise / bend)
+        least = best * bend / 2 + 2 * noise / best
+    with make_losses(loss, unit * t, engine="python") as losses:
+        for asked in (None, 0.05 * unit):
+            step = Given.of(losses.nest, asked)
+            rng = np.random.default_rng(0)
+            known = calibrate(losses, rng, method=method, step=step)
+            pairs = known.pairs(losses, index)
+            off = np.abs(pairs.slopes(method) * unit - np.exp(t))
+            error = known.error(pairs, index) * unit
+            assert (off <= error).all()
+            if asked is None:
+                assert np.median(error) < 60 * np.median(least)
+                assert 1 / 16 < np.median(known.step[:] / unit / best) < 16
+            else:
+                assert np.median(error) < 30 * np.median(off)
 
 
 @pytest.mark.parametrize("dead", ["between bumps", "between jumps"])

@@ -36,6 +36,18 @@ def test_each_entry_is_moved_by_its_own_step(step, engine):
         )
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_sequences_of_arrays_have_sequences_of_steps(kind):
+    """Of x³ the central difference is 3 x² + h²."""
+    x = kind([np.linspace(0.5, 2.0, 6).reshape(2, 3), np.array([10.0, 7.0])])
+    step = kind([0.125, [0.25, 0.5]])
+    found = fg.numerical_gradient(
+        lambda p: np.sum(p[0] ** 3) + np.sum(p[1] ** 3), x, step=step
+    )
+    for value, h, own in zip(found, step, x, strict=True):
+        np.testing.assert_allclose(value, 3 * own**2 + np.square(h), 1e-12)
+
+
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("method", ["central", "forward", "complex"])
 @pytest.mark.parametrize("step", STEPS)

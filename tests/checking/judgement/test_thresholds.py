@@ -71,37 +71,74 @@ def test_a_bar_of_a_tenth_is_enough(size, error, place):
     assert classify(entry(size, size * (1 + place * error), size * error))[0] == CORRECT
 
 
-def noisy_pairs(steps, sigma, entries, rng):
-    """Differences of 3 x with Gaussian noise of a loss."""
+def noisy_pairs(steps, sigma, entries, rng, loss=lambda x: 3 * x, sides=(1, 1)):
+    """Differences with Gaussian noise of a loss, of 3 x unless said otherwise."""
     base, up, down = sigma * rng.normal(size=(3, entries, len(steps)))
-    h = np.broadcast_to(steps, up.shape)
-    return Pairs(3 * h + up - base[:, :1], -3 * h + down - base[:, :1], h, h, None)
+    right, left = (np.broadcast_to(side * steps, up.shape) for side in sides)
+    plus, minus = loss(right) + up - base[:, :1], loss(-left) + down - base[:, :1]
+    return Pairs(plus, minus, right, left, None)
 
 
-def test_bars_hold_where_there_is_noise():
+@pytest.mark.parametrize("sides", [(1, 1), (1, 0.25), (0.25, 1)])
+def test_bars_hold_where_there_is_noise(sides):
     """Of a ladder: hardly one in ten thousand entries is beyond half its bar.
 
-    Among a million entries none may be beyond twice its bar.
+    Among a million entries none may be beyond twice its bar. None is at a kink, either,
+    though one of the two points may be stored nearer than the other.
     """
     rng = np.random.default_rng(0)
-    pairs = noisy_pairs(RUNGS, 1e-9, 20_000, rng)
+    pairs = noisy_pairs(RUNGS, 1e-9, 20_000, rng, sides=sides)
     slopes = ladder(pairs, np.full(20_000, 1e-9))
     z = np.abs(slopes.value - 3) / slopes.error
     assert np.mean(z > 0.5) < 1e-3
     assert np.mean(z > 1) == 0
-    assert np.median(slopes.error) < 60 * 1e-9 / RUNGS[0]
+    assert np.median(slopes.error) < 60 * 1e-9 / RUNGS[0] / min(sides)
+    assert not slopes.kink.any()
 
 
-def test_fits_average_the_noise():
+@pytest.mark.parametrize("sides", [(1, 1), (1, 0.25), (0.25, 1)])
+@pytest.mark.parametrize("jump", [1.0, -1.0])
+def test_slopes_beside_kinks_are_inside_theirs(jump, sides):
+    """No subgradient lies outside of what noise leaves of them."""
+    rng = np.random.default_rng(4)
+    left, right = 3.0, 3.0 + jump
+    pairs = noisy_pairs(
+        *(RUNGS, 1e-9, 5_000, rng),
+        *(lambda x: np.where(x > 0, right * x, left * x), sides),
+    )
+    slopes = ladder(pairs, np.full(5_000, 1e-9))
+    assert slopes.kink.all()
+    low, high = np.sort([slopes.left, slopes.right], axis=0)
+    assert (low <= min(left, right)).all()
+    assert (high >= max(left, right)).all()
+    assert np.median(slopes.slack) < 20 * 1e-9 / RUNGS[1] / min(sides)
+
+
+#: With a slope of 3 at zero, and how many times as wide as of a line bars may be.
+CURVES = {
+    "line": (lambda x: 3 * x, 1.0),
+    "parabola": (lambda x: 3 * x + 2 * x**2, 1.0),
+    "cubic": (lambda x: 3 * x - x**3 + x**2, 1.0),
+    "fifth power": (lambda x: 3 * x + x**5 - x**4, 2.0),
+    "exponential": (lambda x: 3 * np.expm1(x), 3.0),
+    "sine": (lambda x: 3 * np.sin(x), 3.0),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_fits_average_the_noise(name):
     """Bars of the fits hold with a margin, and not more than that."""
+    loss, wider = CURVES[name]
     rng = np.random.default_rng(1)
-    pairs = noisy_pairs(FAR, 1e-3, 5_000, rng)
-    value, error = fit_slopes(pairs, np.full(5_000, 1e-3))
+    pairs = noisy_pairs(FAR, 1e-3, 2_000, rng, loss)
+    value, error = fit_slopes(pairs, np.full(2_000, 1e-3))
     known = np.isfinite(error)
     z = np.abs(value - 3)[known] / error[known]
     assert known.mean() > 0.99
     assert z.max() < 1
-    assert np.median(error[known]) < 32 * 1e-3 / FAR[0]
+    terms = FAR[:, None] ** [1, 3]  # of least squares, the standard error
+    usual = 1e-3 / np.sqrt(2) * np.sqrt(np.linalg.inv(terms.T @ terms)[0, 0])
+    assert np.median(error[known]) < 24 * wider * usual
 
 
 def test_fits_believe_no_rest_that_is_far_more_than_noise():
