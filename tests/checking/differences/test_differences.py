@@ -36,6 +36,15 @@ def test_float32_steps_are_those_stored():
     assert pairs.central[0] == 1.0
 
 
+@pytest.mark.parametrize("at", [0.2, 0.9, 1.1, 3.0])
+def test_kinks_between_the_points_of_a_program_are_seen(at):
+    """To either side, and none beyond."""
+    x = np.ones(1)
+    with make_losses(lambda p: np.sum(np.abs(p - at)), x, engine="compiled") as losses:
+        pairs = entry_pairs(losses, np.array([0]), np.array([0.5]))
+    assert pairs.crossed.tolist() == [abs(at - 1) < 0.5]
+
+
 SMOOTH = {
     "exp": (np.exp, np.exp),
     "sin": (np.sin, np.cos),
@@ -51,6 +60,9 @@ SMOOTH = {
 }
 
 
+FAST = ("sharp", "fast")  # for these the largest steps are too wide
+
+
 @pytest.mark.parametrize("name", SMOOTH)
 @settings(max_examples=30)
 @given(x=st.floats(-2, 2))
@@ -60,7 +72,7 @@ def test_ladder_bars_hold(name, x):
     slopes = ladder(measured(f, [x]), np.array([2e-16]))
     true = derivative(x)
     assert abs(slopes.value[0] - true) <= slopes.error[0] + 1e-15
-    assert slopes.error[0] <= 1e-7 * max(1, abs(true))
+    assert slopes.error[0] <= (1e-7 if name in FAST else 1e-10) * max(1, abs(true))
     assert not slopes.kink[0]
 
 

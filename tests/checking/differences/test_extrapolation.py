@@ -364,6 +364,40 @@ def test_dead_entries_are_on_no_stairs(far):
     assert len(calls) < 80
 
 
+@pytest.mark.parametrize("base", [0.0, 3.0])
+@pytest.mark.parametrize("engine", ["auto", "python"])
+def test_a_loss_that_never_changes_has_no_slope(base, engine):
+    found, error = fg.numerical_gradient(
+        lambda w: base + 0.0 * float(w[0]), np.ones(3), engine=engine, return_error=True
+    )
+    assert (found == 0).all()
+    assert (error < 1e-12).all()
+
+
+#: Smooth, bent, noisy, and all of it.
+UNLIKE = {
+    "smooth": lambda x: np.sum(np.sin(3 * x)),
+    "kinks": lambda x: np.sum(np.abs(x - 0.3)) + np.sum(np.maximum(x, 0.7) ** 2),
+    "noise": lambda x: np.sum(np.exp(x)) + 1e-9 * np.sum(np.sin(1e11 * x)),
+    "poles": lambda x: np.sum(1 / (x - 0.301)),
+    "jumps": lambda x: np.sum(np.floor(50 * x) + x),
+}
+
+
+@pytest.mark.parametrize("method", ["central", "ridders", "forward"])
+@pytest.mark.parametrize("name", UNLIKE)
+def test_the_unit_of_a_loss_does_not_matter(name, method):
+    """Powers of two change no digit: neither of the slopes nor of their bars."""
+    x = np.random.default_rng(3).uniform(0.1, 1.2, 12)
+    options = {"engine": "python", "method": method, "return_error": True}
+    usual = fg.numerical_gradient(lambda x: float(UNLIKE[name](x)), x, **options)
+    for unit in (2.0**-40, 2.0**40):
+        found = fg.numerical_gradient(
+            lambda x, unit=unit: float(unit * UNLIKE[name](x)), x, **options
+        )
+        np.testing.assert_array_equal(found, unit * np.array(usual))
+
+
 @pytest.mark.parametrize("outside", [np.inf, -np.inf, np.nan])
 def test_losses_that_are_infinite_outside_their_domain(outside):
     """Steps that leave it say nothing, and no warning either."""

@@ -26,6 +26,17 @@ def test_ecnoise_finds_gaussian_noise(sigma):
     assert np.median(noise[found]) == pytest.approx(sigma, rel=0.25)
 
 
+def test_noise_of_a_function_does_not_depend_on_others():
+    """Noise alone, on slopes far steeper and more curved than it is, and none."""
+    t = np.arange(7.0)
+    noise = np.random.default_rng(0).normal(size=(4, 7))
+    rows = noise + np.outer([0, 1e3, 0, 1e9], t) + np.outer([0, 0, 10, 0], np.exp(t))
+    alone = [ecnoise(row[None]) for row in rows]
+    together = ecnoise(rows)
+    np.testing.assert_array_equal(together, np.concatenate(alone, axis=1))
+    assert together[1][:2].all()
+
+
 def test_ecnoise_has_no_answer_for_what_is_smooth_or_flat():
     """Of a constant nothing is known; stairs show what they are rounded to."""
     smooth = np.sin(np.linspace(0, 1, 7))

@@ -36,6 +36,34 @@ def test_each_entry_is_moved_by_its_own_step(step, engine):
         )
 
 
+#: Beside which a step is wrong, and right: curved, with a kink nearer than the step.
+BESIDE = {
+    "smooth": (lambda x: np.sum(x**3), lambda x: 3 * x**2),
+    "steep": (lambda x: np.sum(np.sin(40 * x)), lambda x: 40 * np.cos(40 * x)),
+    "kinks": (lambda x: np.sum(np.abs(x - 1.003)), lambda x: np.sign(x - 1.003)),
+}
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("method", ["central", "forward", "backward"])
+@pytest.mark.parametrize("name", BESIDE)
+def test_bars_tell_what_a_step_is_off_by(name, method, engine):
+    """The values are those of the formula at that step, whether or not it suits."""
+    loss, slope = BESIDE[name]
+    x, h = np.array([0.4, 1.0, 1.7]), 2.0**-7
+    ahead, behind = {"central": (h, h), "forward": (h, 0), "backward": (0, h)}[method]
+    points = x + np.diag(np.full(3, ahead)), x - np.diag(np.full(3, behind))
+    up, down = (np.array([loss(row) for row in side]) for side in points)
+    found, error = fg.numerical_gradient(
+        loss, x, step=h, method=method, engine=engine, return_error=True
+    )
+    np.testing.assert_allclose(found, (up - down) / (ahead + behind), 1e-11, 1e-12)
+    off = np.abs(found - slope(x))
+    assert (off <= error).all()
+    jump = 2.0 if name == "kinks" else 0.0  # of the slope
+    assert (error <= np.fmax(30 * off + 1e-9, 2 * jump)).all()
+
+
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_sequences_of_arrays_have_sequences_of_steps(kind):
     """Of x³ the central difference is 3 x² + h²."""
@@ -100,6 +128,7 @@ def test_columns_of_a_jacobian_have_steps_of_their_own(method):
     [
         ({"W": 1e-3, "b": 0.0}, r"`step` must be positive at b\[0\], got 0.0"),
         ({"W": 1e-3, "b": [1e-3, np.nan]}, r"positive at b\[1\], got nan"),
+        ({"W": 1e-3, "b": [np.inf, 1e-3]}, r"positive at b\[0\], got inf"),
         ({"W": 1e-3}, "must have the keys"),
         ({"W": np.ones(2), "b": 1e-3}, r'`step\["W"\]` must be numbers of shape'),
         ({"W": None, "b": 1e-3}, r'step\["W"\]` must be'),

@@ -77,10 +77,12 @@ def _sides(pairs: Pairs) -> tuple[Array, Array, Array]:
     central = _usable(pairs.central, pairs.crossed)
     right, left = np.isfinite(pairs.plus).sum(axis=1), np.isfinite(pairs.minus).sum(1)
     border = ~np.isfinite(central).any(axis=1) & (np.minimum(right, left) == 0)
-    up, down = (border & (right > 0))[:, None], (border & (right == 0))[:, None]
-    slopes = np.where(up, pairs.forward, np.where(down, pairs.backward, central))
-    distance = np.where(up, pairs.h_plus, np.where(down, pairs.h_minus, pairs.span))
-    return slopes, distance, np.where(border, RATIO, RATIO**2)[:, None]
+    ahead, border = (right > 0)[:, None], border[:, None]
+    beside = np.where(ahead, pairs.forward, pairs.backward)
+    apart = np.where(ahead, pairs.h_plus, pairs.h_minus)
+    slopes = np.where(border, beside, central)
+    distance = np.where(border, apart, pairs.span)
+    return slopes, distance, np.where(border, RATIO, RATIO**2)
 
 
 def _usable(slopes: Array, crossed: Flags | None) -> Array:
@@ -193,7 +195,7 @@ def _one_sided(pairs: Pairs, noise: Array) -> tuple[Flags, Array, Array, Array]:
     # A finer step that could have seen the kink, and did not, has passed it by.
     passed = (after > last) & np.isfinite(jump[rows, after])
     passed &= 4 * bars[rows, after] < size
-    kink = significant.any(axis=1) & (last > 0) & stays & ~passed
+    kink = (last > 0) & stays & ~passed
     # The slopes of whichever step knows them best, where the jump is the same.
     change = np.full_like(jump, np.inf)
     change[:, 1:] = np.abs(np.diff(pairs.forward)) + np.abs(np.diff(pairs.backward))
