@@ -9,18 +9,20 @@ from scipy.stats import norm
 import fastgrad as fg
 from fastgrad.checking.differences.fits import fit_slopes
 from fastgrad.checking.differences.ladders import ladder
-from fastgrad.checking.differences.pairs import RUNGS, Pairs
+from fastgrad.checking.differences.pairs import RUNGS, Pairs, Slopes
 from fastgrad.checking.directions import UNLUCKY
 from fastgrad.checking.hessian import _Differenced
 from fastgrad.checking.jacobians import strays
 from fastgrad.checking.judgement.evidence import (
     CORRECT,
+    KINK,
     UNDECIDED,
     UNOBSERVABLE,
     WRONG,
     Judgement,
     classify,
 )
+from fastgrad.checking.judgement.suspects import _with_kinks
 
 FAR = 2.0 ** -np.arange(-1.0, 7.0, 0.5)
 
@@ -52,6 +54,32 @@ def entry(analytic, numerical, error, tolerance=0.0, resolution=0.0):
 def test_low_precision_hides_what_agrees_and_nothing_else(off, kind):
     """An entry is as large as what may be lost, and its bar a fifth of it."""
     assert classify(entry(1 + off, 1.0, 0.2, resolution=2.0))[0] == kind
+
+
+@pytest.mark.parametrize(
+    ("off", "kind"), [(0.5, UNOBSERVABLE), (1.5, UNDECIDED), (2.5, WRONG)]
+)
+def test_zero_is_observed_only_inside_the_bar(off, kind):
+    """An analytic zero, so many bars from what was measured."""
+    assert classify(entry(0.0, off * 0.1, 0.1))[0] == kind
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("jump", [1.0, -1.0])
+@pytest.mark.parametrize(
+    ("off", "kind"), [(-2.0, KINK), (0.5, KINK), (1.5, UNDECIDED), (2.5, WRONG)]
+)
+def test_wrong_at_a_kink_is_outside_twice_the_bar(off, kind, jump, side):
+    """So many bars beyond one of the two slopes, of which the bars are known."""
+    bar, left, right = 0.01 * np.ones(1), np.full(1, 2.0), np.full(1, 2.0 + jump)
+    wide = np.sign(jump) * bar
+    slopes = Slopes(
+        *((left + right) / 2, np.abs(right - left) / 2, np.ones(1, dtype=bool)),
+        *(left - wide, right + wide, bar, 0 * bar),
+    )
+    edge = (np.fmax if side > 0 else np.fmin)(left, right)[0]
+    judged = entry(edge + side * off * 0.01, slopes.value[0], slopes.error[0])
+    assert _with_kinks(judged, slopes)[0] == kind
 
 
 @given(st.floats(0.5, 2), st.floats(0, 0.2), st.floats(-0.1, 0.1))

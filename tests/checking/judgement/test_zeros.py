@@ -127,3 +127,19 @@ def test_dead_blocks_and_empty_ones(engine):
         lambda p: loss(p) * 0 + 1e-300 * p["a"].sum(), params, grads, engine=engine
     )
     assert not alone.ok
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("x", [1.10, 1.13, 1.16])
+def test_a_wrong_slope_far_down_a_tail_is_wrong(x, engine):
+    """However steep the loss is elsewhere: rounding of that is less than the error."""
+
+    def loss(w):
+        return np.sum(np.exp(-30 * w))
+
+    w = np.array([x])
+    right = -30 * np.exp(-30 * w)
+    assert fg.check_gradient(loss, w, right, engine=engine).verdict == "correct"
+    for factor in (2.0, -1.0):
+        report = fg.check_gradient(loss, w, factor * right, engine=engine)
+        assert report.verdict == "wrong"

@@ -65,7 +65,7 @@ class Turns(defaultdict[Loop, Counter[int]]):
         self.events = 0
 
     def changed(self, there: "Turns") -> list[Loop]:
-        """Return loops that take turns at both, several at one, and not equally many.
+        """Return loops that take turns at both, and not equally many.
 
         Where a loop is only begun more or less often, a branch around it is what
         changed; and what runs through a list that has become longer, as of neighbours,
@@ -74,10 +74,9 @@ class Turns(defaultdict[Loop, Counter[int]]):
         changed = []
         for loop, turns in self.items():
             others = there[loop]
-            several = bool(turns) and bool(others) and max(*turns, *others) > 1
+            both = bool(turns) and bool(others) and loop.decides
             as_often = turns.total() == others.total()
-            several &= loop.decides
-            if several and (turns != others if as_often else set(turns) != set(others)):
+            if both and (turns != others if as_often else set(turns) != set(others)):
                 changed.append(loop)
         return changed
 
