@@ -8,6 +8,8 @@ from scipy.optimize import brentq
 
 import fastgrad as fg
 from fastgrad.checking.judgement import verdict
+from fastgrad.checking.judgement.solvers import _PLACES, _UNSEEN, _unevenness
+from fastgrad.losses import make_losses
 
 
 def fixed_point(p, tolerance):
@@ -393,3 +395,19 @@ def test_where_an_iteration_may_not_end_it_is_not_asked():
     x = np.array([0.7, 1.3])
     assert fg.check_gradient(loss, x, right).verdict == "correct"
     assert fg.check_gradient(loss, x, right * [1.02, 1.0]).verdict == "wrong"
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-4, 0.03])
+def test_unevenness_is_the_share_of_slopes_that_scatters(share):
+    """Beside a parabola: of a wave that is much faster than the places are close."""
+    found = []
+    for k in range(20):
+        fast = 5e4 + 2e3 * k
+
+        def loss(p, fast=fast, k=k):
+            x = float(p[0]) - 1
+            return 3 * x + x**2 + 3 * share * np.sin(fast * x + k) / fast
+
+        with make_losses(loss, np.ones(1), engine="python") as losses:
+            found.append(_unevenness(losses, np.ones(1), _PLACES / 8, 1e6) / _UNSEEN)
+    assert share / 1.6 <= np.mean(found) <= 1.6 * share + 1e-9
