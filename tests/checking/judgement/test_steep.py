@@ -132,3 +132,18 @@ def test_the_slope_on_a_step_of_a_staircase_is_not_that_of_the_loss():
     right = 3 * np.cos(3 * x) + 2 * x
     assert fg.check_gradient(loss, x, right, engine="python").verdict != "wrong"
     assert fg.check_gradient(loss, x, 2 * x, engine="python").verdict == "wrong"
+
+
+@pytest.mark.parametrize("unit", [2.0**-40, 1.0, 2.0**40])
+@pytest.mark.parametrize("speed", [1e14, 1e15])
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_waves_as_short_as_numbers_are_close_are_open_in_any_unit(factor, speed, unit):
+    """Neither the right gradient nor another one is refuted."""
+    x = np.array([0.7, 1.3])
+    slopes = unit * (2 * x + speed * np.cos(speed * x))
+    report = fg.check_gradient(
+        lambda w: float(unit * (np.sum(w**2) + np.sum(np.sin(speed * w)))),
+        *(x, factor * slopes),
+        engine="python",
+    )
+    assert report.verdict == "undecided"
