@@ -141,8 +141,9 @@ def _branches(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
     if node.op not in ("where", "maximum", "minimum"):
         return
     one, two = node.inputs[-2:]
-    first, a, b = (seen(node, reverse.side)[k] for k in (0, -2, -1))
-    on = first != 0
+    inputs = seen(node, reverse.side)
+    a, b = inputs[-2:]
+    on = inputs[0] != 0
     if node.op != "where":
         on = a > b if node.op == "maximum" else a < b
     table: Others = {
