@@ -117,6 +117,15 @@ def test_products():
     assert report.verdict == "wrong"
 
 
+@pytest.mark.parametrize("at", [2.0, np.float64(2.0), np.array(2.0)])
+def test_of_one_number(at):
+    """Its gradient is a number, too, and taken for one; a loss is told by a vector."""
+    assert fg.check_hessian(lambda x: 3 * x**2, at, 12.0).ok
+    assert fg.check_hessian(lambda x: 3 * x**2, at, 12.12).verdict == "wrong"
+    assert fg.check_hessian(lambda x: x[0] ** 3, [at], [[12.0]]).ok
+    assert fg.check_hessian(lambda x: x[0] ** 3, [at], [[12.12]]).verdict == "wrong"
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [

@@ -186,7 +186,7 @@ def check_hessian(
     grad : callable
         ``grad(x, *args, **kwargs)`` returns the gradient, built like `x`, or the loss,
         a number: then the gradient is measured too, with four evaluations for each of
-        its entries.
+        its entries. Where `x` is a number it is the gradient; of a loss give ``[x]``.
     x : array_like of floats, shape (n,), or nest of arrays
         Where.
     hess : array_like, sparse matrix, LinearOperator, nest or callable, optional
@@ -226,7 +226,8 @@ def check_hessian(
     further = options.get("args", ()), options.get("kwargs")
     show = options.get("progress")
     flat = FlatFunction(function("grad", grad), x, *further)
-    of_loss = flat(flat.point.copy()).ndim == 0
+    a_number = np.ndim(x) == 0 and not is_nest(x)  # and so is its gradient
+    of_loss = flat(flat.point.copy()).ndim == 0 and not a_number
     if flat.is_complex:
         raise TypeError(
             "`grad` and `x` must be real: give them as functions of both parts."

@@ -260,9 +260,11 @@ def checked(
     problem.outputs.lenient = (Exception,)  # the report says so
     random = random_outputs(problem.outputs)
     notes = problem.add_strays() if random is None else []
-    strays = len(problem.row) - len(analytic)
-    analytic = np.append(analytic, np.zeros(strays)) if strays else analytic
-    analytic = analytic[problem.sort()]
+    inside, number = len(analytic), len(problem.row)
+    if number > inside:
+        analytic = np.append(analytic, np.zeros(number - inside))
+    order = problem.sort()
+    analytic = analytic[order]
     gradient = Gradient.of([analytic], rtol)
     entries = problem.entries()
     if random is not None:
@@ -280,6 +282,9 @@ def checked(
     announce(problem, coverage)
     calibration = calibrate(entries, rng, method=problem.method, step=steps)
     index = covered(entries, coverage, gradient, rng)
+    if coverage != "full" and number > inside:  # what strays is not left to chance
+        strays = np.flatnonzero(np.arange(number)[order] >= inside)
+        index = np.union1d(index, strays)
     with np.errstate(all="ignore"):  # where numbers overflow they are not known
         found = judge(entries, calibration, gradient, index, rng)
     entries.let_go()
