@@ -39,6 +39,23 @@ def test_near_ties(loss, gap, engine):
 
 
 @ENGINES
+@pytest.mark.parametrize("gap", [1e-6, 1e-9, 1e-11])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda s: np.abs(s[0] - s[1]),
+        lambda s: np.sqrt((s[0] - s[1]) ** 2),
+        lambda s: 3 * np.max(s[:2]) - 3 * np.min(s[:2]),
+    ],
+)
+def test_near_ties_beside_what_is_not_read(loss, gap, engine):
+    """The kink is no noise, also where all entries are moved together to find that."""
+    point = np.array([1 + gap, 1.0, 0.3])
+    right = round(loss(point) / (point[0] - point[1])) * np.array([1.0, -1.0, 0.0])
+    assert verdicts(loss, point, right, -right, engine) == ("correct", "wrong")
+
+
+@ENGINES
 @pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-9])
 @pytest.mark.parametrize("side", [-1.0, 1.0])
 def test_beside_a_kink(side, distance, engine):

@@ -268,10 +268,12 @@ def noise_along(losses: Losses, scale: Scale, rng: np.random.Generator) -> float
     bound = np.inf
     for spacing in (*_SPACINGS, *_WIDE):
         with np.errstate(all="ignore"):
-            values = losses.along(direction, spacing * grid)
-            noise, found = ecnoise(values[None])
+            change = losses.along(direction, spacing * grid)[None]
+            noise, found = ecnoise(change)
+            bent, beside = _bent_once(change, abs(losses.base))
+            noise = np.where(bent & np.isfinite(noise), beside, noise)
         bound = float(np.fmin(bound, noise[0]))
-        if found[0]:
+        if found[0] and not bent[0]:
             break
     return bound if np.isfinite(bound) else _coarseness(losses, direction)
 
