@@ -122,6 +122,28 @@ def test_an_oscillation_as_small_as_noise_has_a_slope(x, width, engine):
     assert report.verdict == "wrong"
 
 
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize(
+    ("height", "speed"),
+    [(1e-3, 1e9), (1e-5, 1e10), (1e-4, 1e11), (1e-6, 1e12), (1e-3, 1e13)],
+)
+def test_waves_on_what_is_smooth_excuse_the_gradient_they_have(height, speed, engine):
+    """Wherever on a wave an entry is; none with half as much again is correct."""
+    refuted = []
+    for seed in range(4):
+        x = np.random.default_rng(seed).normal(size=3)
+
+        def loss(x):
+            return np.sum(x**2) + height * np.sum(np.sin(speed * x))
+
+        right = 2 * x + height * speed * np.cos(speed * x)
+        assert fg.check_gradient(loss, x, right, engine=engine).verdict != "wrong"
+        report = fg.check_gradient(loss, x, 1.5 * right, engine=engine)
+        assert report.verdict != "correct"
+        refuted.append(report.verdict == "wrong")
+    assert sum(refuted) >= 2
+
+
 def test_the_slope_on_a_step_of_a_staircase_is_not_that_of_the_loss():
     """Though it is all that tiny steps see: a term that is missing is."""
     x, quantum = np.array([0.7, 1.3]), 1e-9

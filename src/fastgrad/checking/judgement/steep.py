@@ -45,7 +45,7 @@ _ENDS = np.array([15, 13, 11, 9]) / 16 * RUNGS[[0, -3, -2, -1]]
 # Of the distance at which the slope makes as much of a change as there is.
 _STEPS = 0.5 * RATIO ** -np.arange(6.0)
 _ROUNDINGS = 4.0  # of an entry, that its way to the loss may make
-_FEW = 16  # entries looked at before the rest: a ladder each
+_FEW = 8  # entries looked at before the rest: a ladder each
 _LOUD = 16.0  # roundings of the loss: more noise than that may be something else
 _PLACES = np.array([-8.0, -5.6, -3.6, -2.0, 2.0, 3.6, 5.6, 8.0])  # of the reach
 
@@ -115,27 +115,40 @@ def _judge_within_noise(
     part = take(entries, which)
     noise, off = calibration.noise[part.block], part.off
     steep = np.fmax(np.abs(part.analytic), off)
-    pairs = entry_pairs(losses, part.index, steps_for(noise, off))
+    steps = steps_for(noise, off)
     x = np.abs(losses.theta[part.index])
     rounding = EPS * abs(losses.base) + _ROUNDINGS * steep * np.spacing(x)
-    slopes = ladder(pairs, np.fmax(rounding, losses.rounding))
+    noise_of_slopes = np.fmax(rounding, losses.rounding)
+    value, error = _best(losses, part.index, steps, noise_of_slopes)
     with np.errstate(all="ignore"):
-        apart = np.abs(slopes.value - part.analytic)
-        agreed = np.fmax(apart, slopes.error) <= AGREED * off
-    for k in np.flatnonzero(agreed).tolist():
+        nearer = np.abs(value - part.analytic) + error < np.abs(value - part.numerical)
+    for k in np.flatnonzero(nearer).tolist():
         reach = float(noise[k] / off[k])
-        if _is_another_beside(
-            losses, part, k, reach * _PLACES, float(pairs.h_plus[k, 2])
-        ):
-            entries.numerical[which[k]] = slopes.value[k]
-            entries.error[which[k]] = slopes.error[k]
+        if _is_another_beside(losses, part, k, reach * _PLACES, float(steps[k, 2])):
+            entries.numerical[which[k]] = value[k]
+            entries.error[which[k]] = error[k]
             entries.kind[which[k]] = classify(take(entries, which[k : k + 1]))[0]
+
+
+def _best(
+    losses: Losses, index: Index, steps: Array, noise: Array
+) -> tuple[Array, Array]:
+    """Return slopes and their bars, each from the better of two ladders.
+
+    Between the length of a wave and that of a rounding there is room for few steps.
+    """
+    found = [
+        ladder(entry_pairs(losses, index, steps * wider), noise) for wider in (1, 4)
+    ]
+    value, error = np.array([(s.value, s.error) for s in found]).transpose(1, 0, 2)
+    best = error.argmin(axis=0), np.arange(index.size)
+    return value[best], error[best]
 
 
 def _is_another_beside(
     losses: Losses, part: Judgement, k: int, places: Array, step: float
 ) -> bool:
-    """Whether slopes over a step are others at most places around an entry."""
+    """Whether slopes over a step are others at a quarter of places around an entry."""
     x = losses.theta[part.index[k]] + np.concatenate([places + step, places - step])
     index = np.full(len(x), part.index[k])
     x = losses.representable(index, x)
@@ -143,4 +156,4 @@ def _is_another_beside(
         ahead, behind = losses.at_entries(index, x)[0].reshape(2, -1)
         span = np.subtract(*x.reshape(2, -1))
         apart = np.abs((ahead - behind) / span - part.analytic[k])
-        return bool(np.median(apart) > 2 * AGREED * part.off[k])
+        return bool(np.quantile(apart, 0.75) > AGREED * part.off[k])
