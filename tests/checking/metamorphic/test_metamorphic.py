@@ -214,6 +214,55 @@ def test_a_weight_before_a_normalisation_is_perpendicular_to_its_gradient(rng):
     assert names(found, holds=False) == {multiplied}
 
 
+@pytest.mark.parametrize("away", [0.0, 1e3])
+def test_invariances_are_seen_through_what_the_losses_round(away):
+    """However the roundings fall; of a normalisation of large numbers, too."""
+    seen = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x, t = rng.standard_normal((5, 2)), rng.standard_normal((5, 8))
+        W = away + rng.standard_normal((2, 8))
+        found = identities(
+            *(lambda W, x, t: np.mean(t * np.tanh(layer_norm(W, x))), W),
+            *(lambda W, x, t: 0 * W, (x, t)),
+            seed=seed,
+        )
+        seen += "the same when a constant is added to params along axis 1" in names(
+            found, holds=True
+        )
+    assert seen >= 39
+
+
+def test_an_error_of_a_hundred_roundings_breaks_an_identity():
+    """Along most lines, where no relative difference is allowed for; right ones do not."""
+    broken = np.zeros(2)
+    for seed in range(30):
+        params, data = classifier(np.random.default_rng(seed), np.float64)
+        for k, error in enumerate([0.0, 1e-14]):
+
+            def grads(p, x, y, error=error):
+                g = softmax_grads(p, x, y)
+                return g | {"W": g["W"] + error}
+
+            nest = Nest(params)
+            samples = Samples(nest, data, 0)
+            with Function(softmax_loss, grads, samples, rtol=0.0) as function:
+                found = find_identities(function, np.random.default_rng(seed))
+            broken[k] += bool(names(found, holds=False))
+    assert broken[0] == 0
+    assert broken[1] > 18
+
+
+def test_a_loss_of_few_digits_obeys_nothing():
+    """It is as noisy wherever it is asked, which is no reason to call it the same."""
+    w = np.array([0.3, -0.7, 1.9])
+
+    def loss(w):
+        return float(np.sum(np.cos(w)) + 1e-4 * np.sin(1e17 * np.sum(w)))
+
+    assert identities(loss, w, lambda w: -np.sin(w)) == ()
+
+
 def test_each_output_row_before_a_batch_normalisation(rng):
     x, t = rng.standard_normal((8, 3)), rng.standard_normal((8, 4))
     params = {"W": rng.standard_normal((3, 4)), "b": rng.standard_normal(4)}
