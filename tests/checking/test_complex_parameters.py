@@ -316,6 +316,19 @@ def test_a_function_that_is_not_holomorphic_has_no_derivative():
     assert fg.check_jacobian(np.conj, Z, by_parts).verdict == "correct"
 
 
+@pytest.mark.parametrize("share", [2e-3, 0.1])
+def test_nor_has_one_that_is_hardly_conjugated(share):
+    with pytest.raises(ValueError, match="`fun` must be holomorphic"):
+        fg.numerical_jacobian(lambda z: z**2 + share * 2 * Z * np.conj(z), Z)
+
+
+def test_what_a_step_is_off_by_is_no_conjugate():
+    """A quotient at h is off by h f'' / 2, and that of the other part in another way."""
+    options = {"method": "forward", "step": 1e-3}
+    found = fg.numerical_jacobian(np.exp, Z, **options)
+    np.testing.assert_allclose(found, np.diag(np.exp(Z)), rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("fun", "x", "options", "message"),
     [

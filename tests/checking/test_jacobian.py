@@ -64,6 +64,21 @@ def test_bounds_are_respected():
     assert check_jacobian(guarded, x, expected, bounds=(lower, upper)).ok
 
 
+@pytest.mark.parametrize("room", [0.0, 1e-3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounded_outputs_do_not_lead_outside(room, dtype):
+    """Though they respond to large steps alone."""
+    x = np.linspace(0.5, 1.5, 150).astype(dtype)
+    low, high = x - dtype(room), x + dtype(0.3)
+
+    def guarded(x):
+        assert (x >= low).all()
+        assert (x <= high).all()
+        return np.round(np.log(x), 3)
+
+    assert numerical_jacobian(guarded, x, bounds=(low, high)).shape == (150, 150)
+
+
 def tridiagonal(x):
     y = x**3
     y[1:] += x[:-1] * x[1:]
@@ -223,12 +238,63 @@ def test_as_few_evaluations_as_scipy(n, method, other):
     assert np.abs(found - exact).max() <= 3 * np.abs(theirs - exact).max()
 
 
-def test_a_column_that_bends_gets_a_smaller_step():
-    """One input oscillates a thousand times faster than the others."""
-    x = np.linspace(0.1, 1.0, 80)
-    rate = np.where(np.arange(80) == 17, 1e3, 1.0)
-    found = numerical_jacobian(lambda x: np.sin(rate * x), x)
-    np.testing.assert_allclose(found, np.diag(rate * np.cos(rate * x)), rtol=1e-7)
+@pytest.mark.parametrize("fast", [30.0, 300.0, 1e3, 1e4, 1e5])
+def test_a_column_that_bends_gets_a_smaller_step(fast):
+    """One input oscillates faster than the others; others take no more evaluations."""
+    x, calls = np.linspace(0.1, 1.0, 200), []
+    rate = np.where(np.arange(200) == 17, fast, 1.0)
+
+    def fun(x):
+        calls.append(1)
+        return np.exp(1j * rate * x).imag
+
+    found = numerical_jacobian(fun, x)
+    np.testing.assert_allclose(found, np.diag(rate * np.cos(rate * x)), rtol=1e-5)
+    assert len(calls) <= 2 * 200 + 6
+
+
+@pytest.mark.parametrize("rate", [1.0, 15.0, 30.0, 40.0])
+def test_waves_are_no_noise_and_mostly_need_no_smaller_steps(rate):
+    """Two evaluations each, but where the slope is next to nothing."""
+    x, calls = np.linspace(0.1, 1.0, 400), []
+
+    def fun(x):
+        calls.append(1)
+        return np.sin(rate * x)
+
+    found = numerical_jacobian(fun, x)
+    exact = np.diag(rate * np.cos(rate * x))
+    np.testing.assert_allclose(found, exact, rtol=0, atol=2e-6 * rate)
+    assert len(calls) <= (2.4 if rate < 20 else 3) * 400
+
+
+def test_noise_of_a_thousand_roundings_is_measured():
+    """Two evaluations each would leave ten times as much of it."""
+    x = np.linspace(0.5, 1.5, 150)
+    noise = 2000 * np.finfo(float).eps
+
+    def fun(x):
+        return np.sin(x) + noise * np.sin(1e15 * x)
+
+    found = numerical_jacobian(fun, x)
+    np.testing.assert_allclose(found, np.diag(np.cos(x)), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [150, 300])
+def test_what_is_not_analytic_is_found_out_before_any_input_is_moved(size):
+    """Though hardly off: a few evaluations more than differences alone take."""
+    matrix = np.random.default_rng(3).normal(size=(40, size)) / np.sqrt(size)
+    x, calls = np.random.default_rng(4).normal(size=size), []
+
+    def counted(x):
+        calls.append(1)
+        return np.sin(matrix @ x) + 1e-3 * np.abs(x).sum()
+
+    numerical_jacobian(counted, x, return_error=True, method="forward")
+    usual, calls[:] = len(calls), []
+    _, error = numerical_jacobian(counted, x, return_error=True)
+    assert np.isfinite(error).all()
+    assert len(calls) < usual
 
 
 def test_noisy_outputs_are_measured():
@@ -376,6 +442,35 @@ def test_products_of_different_jacobians():
     assert any("not of the same Jacobian" in note for note in report.notes)
 
 
+@pytest.mark.parametrize(
+    ("condition", "dtype"),
+    [(1.0, "f4"), (1e2, "f4"), (1.0, "f8"), (1e2, "f8"), (1e6, "f8")],
+)
+def test_products_that_solve_systems_are_of_the_same_jacobian(condition, dtype):
+    """To the digits that the condition leaves; one entry of a hundred off is seen."""
+    rng = np.random.default_rng(5)
+    (left, _), (right, _) = (np.linalg.qr(rng.normal(size=(10, 10))) for _ in "lr")
+    matrix = (left * np.logspace(0, -np.log10(condition), 10)) @ right
+    matrix, x = matrix.astype(dtype), rng.normal(size=10).astype(dtype)
+
+    def solve(x):
+        return np.linalg.solve(matrix, x)
+
+    def vjp(_, v):
+        return np.linalg.solve(matrix.T, v)
+
+    report = check_jacobian(solve, x, vjp=vjp, jvp=lambda _, u: solve(u))
+    assert not any("not of the same" in note for note in report.notes)
+
+    def other(_, u):
+        out = solve(u)
+        out[3] += 1e-2 * out[3]
+        return out
+
+    report = check_jacobian(solve, x, vjp=vjp, jvp=other)
+    assert any("not of the same" in note for note in report.notes)
+
+
 @pytest.mark.parametrize("given", [lambda m: m, lambda m: lambda x: m])
 def test_linear_operators(given):
     """As `jac`, or returned by it; dense and with a pattern."""
@@ -400,6 +495,20 @@ def its_outputs(x, scale=1.0):
 
 def its_jacobian(x, scale=1.0):
     return scale * (1 - np.tanh(MIXED @ x) ** 2)[:, None] * MIXED
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.usefixtures("time_for_causes")
+def test_a_transposed_jacobian_is_called_so_to_its_digits(dtype):
+    """One of which an entry is off besides is none."""
+    x = np.array([0.3, -0.8, 0.5, 0.1, -0.2])
+    jacobian = its_jacobian(x).T.astype(dtype)
+    report = check_jacobian(its_outputs, x, jacobian)
+    assert [cause.code for cause in report.causes] == ["layout"]
+    jacobian[np.unravel_index(np.argmax(np.abs(jacobian)), (5, 5))] *= 1 + 1e-5
+    report = check_jacobian(its_outputs, x, jacobian)
+    assert report.verdict == "wrong"
+    assert "layout" not in {cause.code for cause in report.causes}
 
 
 @pytest.mark.parametrize("args", [(), (3.0,)])

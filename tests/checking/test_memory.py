@@ -260,8 +260,9 @@ def test_pieces_of_a_gradient_do_not_matter(method, engine, step, rng, monkeypat
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("batch", [1, 2**16])
 @pytest.mark.parametrize("factor", [1.0, 1.01])
-def test_pieces_of_a_jacobian_move_no_column_twice(factor, rng, monkeypatch):
+def test_pieces_of_a_jacobian_move_no_column_twice(factor, batch, rng, monkeypatch):
     """Each is measured with the others of its column, or its group of columns."""
     A, x = rng.standard_normal((30, 30)) / 5, rng.standard_normal(30)
 
@@ -283,6 +284,7 @@ def test_pieces_of_a_jacobian_move_no_column_twice(factor, rng, monkeypatch):
         "differences.slopes.PIECE",
     ):
         monkeypatch.setattr(f"fastgrad.checking.{module}", 35)
+    monkeypatch.setattr("fastgrad.checking.jacobians.entries.BATCH", batch)
     parts = fg.check_jacobian(fun, x, jacobian)
     assert parts.verdict == report.verdict == ("correct" if factor == 1 else "wrong")
     assert parts.evaluations <= report.evaluations + 100 < 500

@@ -13,7 +13,7 @@ from fastgrad._arguments import flag, function, number, public, public_with
 from fastgrad._arrays import Array
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import refuse_random
-from fastgrad.checking.differences import Curvatures, Scale, binary
+from fastgrad.checking.differences import RATIO, Curvatures, Scale, binary
 from fastgrad.checking.jacobian import checked
 from fastgrad.checking.jacobians import (
     FlatFunction,
@@ -36,9 +36,9 @@ from fastgrad.params import Nest, limits
 from fastgrad.reports import GradientReport
 
 _STEP = 2.0**-9  # of the gradient of a loss whose Hessian is checked
-# Times that: whether the loss ends nearby, and where it does.
-_CLOSER = 8.0 ** -np.arange(-2.0, 13.0)
-_SMALLER = 2  # steps more, so that it is small against how far that is
+_SMALLER = 2  # steps more than to where the loss ends: they are small against that
+# Times that: whether it ends so near, and where it does.
+_CLOSER = RATIO ** -np.arange(-_SMALLER, 13.0)
 # Of that gradient: where the loss is asked, in steps, and what by.
 _CENTRAL = np.array([[-2.0, -1.0, 1.0, 2.0], [1 / 12, -2 / 3, 2 / 3, -1 / 12]])
 _ONE_SIDED = np.array([[0.0, 1.0, 2.0, 3.0, 4.0], [-25 / 12, 4.0, -3.0, 4 / 3, -0.25]])

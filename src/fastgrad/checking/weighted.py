@@ -24,7 +24,6 @@ _COLUMNS = {
     r"wrong only at (\[[\d, ]+\])": r"wrong only in the column of x\1",
     r"wrong only at index": "wrong only in the columns of x at index",
 }
-_TRANSPOSED = 1e-6  # of the largest entry: how well the transposed one has to fit
 
 
 def with_causes(
@@ -86,11 +85,11 @@ def _transposed(report: GradientReport, matrix: Any, word: str) -> Cause | None:
     measured = report.numerical
     if matrix.shape != matrix.shape[::-1] or matrix.shape != np.shape(measured):
         return None
-    size = abs(matrix).max()
-    off = abs(matrix.T - measured).max()
-    if not off <= _TRANSPOSED * size:
+    size, apart = abs(matrix).max(), abs(matrix.T - measured)
+    rounding = 8 * np.finfo(np.float32).eps * size  # it may have been computed so
+    if not (apart - report.error).max() <= rounding:
         return None
-    block, residual = report.blocks[0].name, float(off / size)
+    block, residual = report.blocks[0].name, float(apart.max() / size)
     message = f"`{word}.T` matches in {block} (matches to {residual:.0e}): transpose it"
     return Cause("layout", (block,), message, None, residual)
 

@@ -113,6 +113,25 @@ def test_which_share_of_a_block_is_wrong(share, rng):
     assert abs(found / taken - share) < 0.25
 
 
+def test_what_is_above_the_limit_is_seen_99_times_of_100():
+    """Of Gaussian numbers of that size; a fifth of it shows four times of five."""
+    x, seen = np.linspace(0.5, 1.5, 50), np.zeros((100, 2))
+
+    def loss(x):
+        return np.sum(np.sin(x))
+
+    for seed in range(100):
+        options = {"coverage": "locate", "seed": seed}
+        [block] = fg.check_gradient(loss, x, np.cos(x), **options).blocks
+        for k, share in enumerate((1.0, 0.2)):
+            wrong = np.cos(x)
+            wrong[17] += share * block.detection_limit
+            seen[seed, k] = not fg.check_gradient(loss, x, wrong, **options).ok
+    above, below = seen.mean(axis=0)
+    assert above >= 0.95
+    assert 0.5 < below < 0.9
+
+
 def test_noise_that_hides_everything_is_said():
     """Neither correct nor wrong."""
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import fastgrad as fg
+from fastgrad.checking.jacobians import Problem
 from fastgrad.checking.jacobians.sparsity import groups, pattern
 
 N = 60
@@ -83,8 +84,47 @@ def test_a_complete_pattern_is_not_doubted(seed, bounds):
     assert any("a probability of 99 %" in note for note in report.notes)
 
 
+def test_dependencies_above_the_limit_are_seen_99_times_of_100():
+    """Of Gaussian numbers of that size; a tenth of it shows four times of five."""
+    x, seen = np.linspace(0.5, 1.5, 20), np.zeros((200, 2))
+
+    def found(size, seed):
+        def fun(x):
+            y = np.sin(x)
+            y[3] += size * x[11]
+            return y
+
+        problem = Problem(fun, x, sparsity=np.eye(20), seed=seed)
+        probe = problem._probe()
+        return probe.find(problem.row, problem.column, problem.quick()), probe
+
+    for seed in range(200):
+        none, probe = found(0.0, seed)
+        assert none is None
+        limit = probe.limit[3] / probe.scale[11]
+        for k, share in enumerate((1.0, 0.1)):
+            seen[seed, k] = found(share * limit, seed)[0] is not None
+    above, below = seen.mean(axis=0)
+    assert above >= 0.97
+    assert 0.6 < below < 0.92
+
+
+def test_a_spurious_doubt_hides_no_dependency():
+    """Waves too short for the steps of one formula, in more outputs than one."""
+    x, inside = np.linspace(0.5, 1.5, N), np.eye(N)
+    rate = np.where(np.arange(N) < 6, 3e5, 1.0)
+
+    def fun(x):
+        y = np.sin(rate * x)
+        y[40] += 1e-3 * x[50]
+        return y
+
+    with pytest.raises(ValueError, match=r"nonzero at \[40, 50\]"):
+        fg.numerical_jacobian(fun, x, sparsity=inside, method="forward")
+
+
 def test_several_dependencies_outside():
-    """All of a few are entries of the report."""
+    """All of a few are entries of the report, and that there may be more."""
     x = np.linspace(-1, 1, N)
 
     def two(x):
@@ -96,6 +136,10 @@ def test_several_dependencies_outside():
 
     report = fg.check_jacobian(two, x, jac(x), sparsity=banded(N, -1, 0, 1))
     assert {entry.index for entry in report.wrong} == {(3, 40), (3, 50), (20, 0)}
+    diagonal = np.diag(np.diag(jac(x)))
+    report = fg.check_jacobian(fun, x, diagonal, sparsity=np.eye(N))
+    assert 3 < len(report.wrong) < N
+    assert report.notes[-1] == "there may be more outside `sparsity`"
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))

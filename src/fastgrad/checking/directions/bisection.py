@@ -42,7 +42,8 @@ from fastgrad.losses import Losses
 _RUNGS = RATIO ** np.arange(2.0, -3.0, -1.0)
 _ENOUGH = 32  # wrong entries of a block: each takes as many evaluations as the first
 _BESIDE = 8  # others, at least, that say whether the block is wrong throughout
-UNLUCKY = 0.1  # |u| of an entry is larger in one of two directions, 99 times of 100
+# |u| of an entry is larger in one of the Gaussian directions, 99 times of 100.
+UNLUCKY = 0.01 ** (1 / DIRECTIONS) * (np.pi / 2) ** 0.5
 
 
 @dataclass(slots=True)

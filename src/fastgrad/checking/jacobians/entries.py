@@ -13,14 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arrays import Array, Flags, Index
-from fastgrad.checking.differences import Every, ecnoise
+from fastgrad.checking.differences import CLOSER, RUNGS, Every, ecnoise
 from fastgrad.checking.jacobians.outputs import BATCH, Outputs
 from fastgrad.losses import Losses, Progress
 from fastgrad.params import Nest, Vector
-
-# Of what is kept, not to be evaluated again: points for each column, of its first pass,
-# and points at most that a column is tried at, which a piece may cut.
-_KEPT, _OF_COLUMN = 2.1, 32
 
 
 class Entries(Losses):
@@ -189,7 +185,9 @@ class Entries(Losses):
         rows = [found[key] if key in found else kept.pop(key) for key in keys]
         kept.update(zip(keys, rows, strict=True))  # the last to go are those just asked
         size = max(1, len(outputs.at_x))
-        most = max(BATCH / size, min(_OF_COLUMN, _KEPT * len(self.row) / size))
+        # A pair of each column, of its first pass, or of each step one is tried at.
+        pairs = min(len(self.row) / size, len(RUNGS) + len(CLOSER))
+        most = max(BATCH / size, 2 * pairs)
         while len(kept) > most:
             del kept[next(iter(kept))]
         return np.stack(rows)

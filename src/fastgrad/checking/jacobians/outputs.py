@@ -12,13 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgrad._arguments import executor
 from fastgrad._arrays import Array, Index
-from fastgrad.checking.differences import Scale, binary
+from fastgrad.checking.differences import RUNGS, Scale, binary
 from fastgrad.losses import Crew, Progress, Watch
 from fastgrad.params import entry_name
 
 BATCH = 2**16  # numbers of points or outputs held at once: more take memory
 _LOUD = 2.0**10  # roundings of the outputs: more is noise, and has to be measured
-_AFAR = 2.0**20  # times a step that every smooth output responds to
 
 
 class Outputs:
@@ -175,7 +174,8 @@ class Outputs:
             relative = noise / np.fmax(np.abs(self.at_x), np.abs(one))
             still = (one == 0) & (two == 0)
             if still.any():
-                sides = self.along(step, [_AFAR, -_AFAR]) != self.at_x
+                afar = np.minimum(RUNGS[0] * self.scale, self.margin())
+                sides = self.along(afar, [1.0, -1.0]) != self.at_x
                 if (still & sides.all(axis=0)).any():  # on a step of a staircase
                     return float(self.eps**0.5)
         known = relative[~np.isnan(relative)]

@@ -26,12 +26,10 @@ from fastgrad.checking.jacobians.flattening import FlatFunction, is_nest
 from fastgrad.checking.jacobians.outputs import Outputs, of_one
 from fastgrad.checking.jacobians.products import entries_of_products
 from fastgrad.checking.jacobians.quick import quick_slopes
-from fastgrad.checking.jacobians.strays import Probe
+from fastgrad.checking.jacobians.strays import SEARCHES, Probe
 from fastgrad.losses import Progress
 from fastgrad.params import Nest, limits
 from fastgrad.reports import Blocks, GradientReport
-
-_STRAYS = 8  # that are looked for, one after the other: each measures again
 
 
 class Options(TypedDict, total=False):
@@ -203,7 +201,7 @@ class Problem:
         if self.sparsity is None:
             return []
         notes: list[str] = []
-        for _ in range(_STRAYS):
+        for _ in range(SEARCHES):
             value = self._measured()
             probe = self._probe()
             stray = probe.find(self.row, self.column, value)

@@ -4,12 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arrays import Array, Index
-from fastgrad.checking.differences import binary
+from fastgrad.checking.differences import RATIO, binary
 from fastgrad.checking.jacobians.outputs import BATCH, Outputs
 from fastgrad.checking.jacobians.sparsity import members
 
 _BENT = 1e-3  # of a difference: a change of slope that is worth a smaller step
-_FINER = 16.0
 
 
 def quick_slopes(
@@ -46,9 +45,9 @@ def quick_slopes(
     steps = binary(outputs.noise_level**order * outputs.scale)
     value, bent = _measured(outputs, steps, row, column, group, method)
     if bent.any():
-        steps = np.where(bent, steps / _FINER, 0.0)
+        steps = np.where(bent, steps / RATIO, 0.0)
         finer, _ = _measured(outputs, steps, row, column, group, method)
-        better = (_FINER**2 * finer - value) / (_FINER**2 - 1)
+        better = (RATIO**2 * finer - value) / (RATIO**2 - 1)
         value = np.where(bent[column], better, value)
     return value
 

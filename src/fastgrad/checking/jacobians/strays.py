@@ -15,9 +15,9 @@ from fastgrad.checking.differences import binary
 from fastgrad.checking.jacobians.outputs import Outputs
 from fastgrad.checking.jacobians.quick import slopes
 
+SEARCHES = 8  # one after the other, at most: each takes some 8 log n evaluations
 # |u| of an entry is smaller than this in one of 100 Gaussian directions.
-UNLUCKY = 0.0125
-_TRIED = 3  # outputs that are looked at: a search each
+_UNLUCKY = 0.01 * (np.pi / 2) ** 0.5
 _ROUNDINGS = 64.0
 
 
@@ -64,10 +64,10 @@ class Probe:
         m = len(found)
         expected = np.bincount(row, terms, m)
         bar += _ROUNDINGS * self.accuracy * np.bincount(row, np.abs(terms), m)
-        self.limit = bar / UNLUCKY
+        self.limit = bar / _UNLUCKY
         with np.errstate(all="ignore"):
             doubt = np.abs(found - expected) / bar
-        for i in np.argsort(-np.nan_to_num(doubt, nan=0.0))[:_TRIED].tolist():
+        for i in np.argsort(-np.nan_to_num(doubt, nan=0.0))[:SEARCHES].tolist():
             stray = self._named(i, column[row == i]) if doubt[i] > 1 else None
             if stray is not None:
                 return stray
