@@ -258,9 +258,9 @@ def test_a_loss_of_few_digits_obeys_nothing():
     w = np.array([0.3, -0.7, 1.9])
 
     def loss(w):
-        return float(np.sum(np.cos(w)) + 1e-4 * np.sin(1e17 * np.sum(w)))
+        return float(3 + 1e-5 * np.sin(1e17 * np.sum(w)))
 
-    assert identities(loss, w, lambda w: -np.sin(w)) == ()
+    assert identities(loss, w, np.zeros_like) == ()
 
 
 def test_each_output_row_before_a_batch_normalisation(rng):
