@@ -6,7 +6,7 @@ As in X.T @ (X @ w - y) at the minimum, or p - 1 of a saturated softmax.
 import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
-from fastgrad.checking.differences import EPS
+from fastgrad.checking.differences import EPS, RUNGS
 from fastgrad.checking.judgement.evidence import (
     CORRECT,
     DECISIVE,
@@ -21,8 +21,7 @@ from fastgrad.checking.judgement.evidence import (
 from fastgrad.checking.judgement.gradient import Gradient
 from fastgrad.losses import Losses
 
-_NEAR, _FAR = 2.0**-6, 0.95  # of each parameter
-_CLOSER = 2.0 ** -np.arange(0.0, 16.0, 4.0)  # times that
+_FAR = 0.95  # of each parameter
 
 
 def excuse_cancellation(
@@ -67,7 +66,7 @@ def _curvature(losses: Losses, entries: Judgement, rng: np.random.Generator) -> 
 
     Closer by where the loss ends to one side.
     """
-    for t in _NEAR * _CLOSER:
+    for t in RUNGS[: len(RUNGS) // 2]:  # smaller steps see the small entries alone
         sums = np.abs(_changes(losses, entries, t, rng).sum(axis=1))
         if np.isfinite(sums).any():
             largest = np.max(sums, initial=0.0, where=np.isfinite(sums))
@@ -77,12 +76,12 @@ def _curvature(losses: Losses, entries: Judgement, rng: np.random.Generator) -> 
 
 def _slopes_nearer_zero(losses: Losses, index: Index) -> Array:
     """Return how steep the loss is where these entries are nearly zero."""
-    there = losses.theta[index] * (1 - _FAR)
+    there, step = losses.theta[index] * (1 - _FAR), RUNGS[0]
     ahead, behind = (
-        losses.at_entries(index, there * (1 + side * _NEAR))[0] for side in (1, -1)
+        losses.at_entries(index, there * (1 + side * step))[0] for side in (1, -1)
     )
     with np.errstate(all="ignore"):
-        slopes = np.abs((ahead - behind) / (2 * _NEAR * there))
+        slopes = np.abs((ahead - behind) / (2 * step * there))
     return np.where(np.isfinite(slopes), slopes, 0.0)
 
 

@@ -10,12 +10,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from fastgrad.checking.differences import EPS, INVERTING
-from fastgrad.checking.judgement.evidence import UNDECIDED, WRONG, Judgement
+from fastgrad.checking.judgement.evidence import (
+    ROUNDINGS,
+    UNDECIDED,
+    WRONG,
+    Judgement,
+)
 from fastgrad.losses import Losses, as_program
 from fastgrad.program import Node
-
-_ROUNDINGS = 10.0  # times the condition
-_ALLOWED = 1e-9  # of the largest change: less than that is in every tolerance
 
 
 def excuse_condition(losses: Losses, entries: Judgement) -> float | None:
@@ -30,12 +32,11 @@ def excuse_condition(losses: Losses, entries: Judgement) -> float | None:
     if wrong.size == 0:
         return None
     condition = _worst_condition(losses)
-    share = _rounding(condition)
-    if share <= _ALLOWED:
-        return None
     effect = entries.size * entries.unit
     largest = np.max(effect, initial=0.0, where=np.isfinite(effect))
-    excused = wrong[(entries.off * entries.unit)[wrong] <= share * largest]
+    excused = wrong[
+        (entries.off * entries.unit)[wrong] <= _rounding(condition) * largest
+    ]
     entries.kind[excused] = UNDECIDED
     return condition if excused.size else None
 
@@ -46,7 +47,7 @@ def rounding_of_inverses(losses: Losses) -> float:
 
 
 def _rounding(condition: float) -> float:
-    return min(1.0, _ROUNDINGS * EPS * condition)
+    return min(1.0, ROUNDINGS * EPS * condition)
 
 
 def _worst_condition(losses: Losses) -> float:

@@ -45,10 +45,8 @@ from fastgrad.losses import Losses
 
 _RATIO = 4.0
 _STEPS = _RATIO ** -np.arange(-0.5, 25.5)  # of the scale, as far as signs allow
-_FARTHEST = 4.0  # in scales: the largest step and a place, rounded to powers of two
-_FIRST = _STEPS[1:8:2]  # one of these has to see what the gradient says
-_RANGE = 2  # extrapolated slopes in turn that have to agree with the gradient
-_TURNS = 3  # steps of one slope, each an eighth of the one before
+_FARTHEST = 2 * _STEPS[0]  # in scales: a place, and the largest step from there
+_RANGE = 2  # in turn: extrapolated slopes that agree, pairs of steps of one slope
 _PLACES = np.linspace(-1, 1, 8)  # of the range: none at which steps of tables begin
 
 
@@ -135,11 +133,11 @@ def _two_slopes(
         steady = np.abs(np.diff(pairs.central, axis=1)) <= AGREED * gap[:, 1:]
         other = sure & (kinked <= AGREED * gap)
     pair = other[:, :-1] & other[:, 1:] & steady
-    turns = np.lib.stride_tricks.sliding_window_view(pair, _TURNS - 1, axis=1)
+    turns = np.lib.stride_tricks.sliding_window_view(pair, _RANGE, axis=1)
     runs: Flags = np.logical_and.reduce(turns, axis=-1)
     for k in np.flatnonzero(runs.any(axis=1)).tolist():
         first = int(np.argmax(runs[k]))
-        last = first + _TURNS - 1
+        last = first + _RANGE
         far, middle = (pairs.span[k, [first, last]] / 2).tolist()
         yield k, far, middle, float(gap[k, last])
 
@@ -150,7 +148,7 @@ def _excused(
     """Leave some entries open; return over which steps each is another loss."""
     index = entries.index[which]
     scale = _widest(losses, calibration, index)
-    first = entry_pairs(losses, index, scale[:, None] * _FIRST)
+    first = entry_pairs(losses, index, scale[:, None] * _STEPS[1:8:2])  # one sees it
     with np.errstate(all="ignore"):
         off = np.abs(first.central - entries.analytic[which, None])
         near = (off <= entries.off[which, None] / 2).any(axis=1)

@@ -35,11 +35,11 @@ _FURTHER = np.array([1.0, 2.0, 4.0])
 # How far from a jump slopes are measured; how well it is known where it is, also of its
 # distance, and of the scale if it is at theta.
 _BESIDE, _CLOSE, _CLOSEST = 2.0**-12, 2.0**-6, 2.0**-38
-# Where else, over which distance, and what is smooth: a polynomial of this degree, or
-# of one that leaves so many places over.
+# Where else, over which distance, and what is smooth: a polynomial that leaves so many
+# places over.
 _PLACES = 0.5 * np.cos(np.pi * (np.arange(24) + 0.5) / 24)
 _FINE = 2.0**-18
-_DEGREE, _REST = 15, 6
+_REST = 8
 _UNSEEN = 4.0  # times the largest rest: of what happens between the places
 # Around theta, so far that there are jumps: further away there may be a pole.
 _AROUND, _LEAST = 8.0, 2.0**-4
@@ -233,7 +233,7 @@ def _unevenness(losses: Losses, direction: Array, places: Array, most: float) ->
     )
     known = np.isfinite(ahead) & np.isfinite(behind)
     slopes, places = (ahead - behind)[known], places[known]
-    degree = min(_DEGREE, len(places) - 1 - _REST)
+    degree = len(places) - 1 - _REST
     if degree < 1 or not slopes.any():
         return 0.0
     smooth = np.polynomial.Chebyshev.fit(places, slopes, degree)

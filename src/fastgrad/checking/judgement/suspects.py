@@ -41,8 +41,9 @@ from fastgrad.losses import Losses
 
 _GOOD = 2e-3  # of an entry: a wider bar is worth another try
 _FIRST_ROUND = 64  # suspects of each block tried again before the rest
-_WORTHWHILE = 0.1  # share of them that must clear up for the rest to be tried too
-_MANY = 0.1  # of a block: fewer suspects are all tried again
+_SHARE = (
+    0.1  # the rest is tried, too: of a block, if no more; of them, if so many clear
+)
 _SEVERAL = 4 * _FIRST_ROUND  # that only the bars of others acquit: all tried again
 _BY_CHANCE = 0.25  # of what is typical: a smaller entry is moved as the others are
 _SHARP = 0.1  # of the slope: a change this large over one step may be a kink
@@ -80,10 +81,8 @@ def try_again(
     for group, few, seen, out in zip(groups, first, before, outside, strict=True):
         rest = group[_FIRST_ROUND:]
         cleared = out & (entries.kind[few] != WRONG) & (entries.kind[few] != UNDECIDED)
-        many = rest.size > _MANY * np.count_nonzero(
-            entries.block == entries.block[few[0]]
-        )
-        if many and cleared.mean() < _WORTHWHILE:
+        size = np.count_nonzero(entries.block == entries.block[few[0]])
+        if rest.size > _SHARE * size and cleared.mean() < _SHARE:
             unclear = _explained_by_kink(entries, rest)
             doubted = _judge_by_example(entries, few, seen, rest[~unclear])
             if np.count_nonzero(doubted) <= _SEVERAL:

@@ -27,7 +27,6 @@ from fastgrad.losses import Losses
 
 _LARGEST = 0.1  # of a tolerance that is made tighter
 _TIGHTER = 2.0**-10
-_MANY = 6  # numbers tried: a run of the loss each
 _STEPS = 2.0 ** -np.array([18.0, 12.0, 7.0])  # of the scale
 
 
@@ -101,7 +100,7 @@ class Tighter:
         losses, still = self._losses, np.zeros(self._losses.nest.size)
         tight: Handed = {}
         changed: set[Loop] = set()
-        for smaller in _small_numbers(losses)[:_MANY]:
+        for smaller in _small_numbers(losses)[:FEW]:
             most = self.usual.events / _TIGHTER  # an error of one over the turns
             longer = turns_at(losses, still, 0.0, most, smaller)
             if longer.events > self.usual.events:

@@ -23,7 +23,7 @@ from fastgrad.program import is_internal
 _JUMPS = {*dis.hasjrel, *dis.hasjabs}
 _YIELD = dis.opmap["YIELD_VALUE"]
 _RETURNS = {"RETURN_VALUE", "RETURN_CONST"}
-_RECURSION, _CALLBACK = -1, -2
+_RECURSION = -1  # less than that is a call back: no function begins with a call
 
 
 class TooManyTurnsError(Exception):
@@ -211,7 +211,7 @@ class _Run:
 
     def _call_ended(self, frame: FrameType) -> None:
         if self._called_back > 1:
-            file, at = frame.f_code.co_filename, _CALLBACK - self._calling
+            file, at = frame.f_code.co_filename, _RECURSION - self._calling
             loop = Loop(file, _line_at(frame.f_code, self._calling), at)
             self._counting.ended(loop, self._called_back, frame)
         self._calling, self._called_back = -1, 0

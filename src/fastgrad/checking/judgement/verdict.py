@@ -30,6 +30,7 @@ from fastgrad.checking.judgement.cancellation import excuse_cancellation
 from fastgrad.checking.judgement.condition import excuse_condition
 from fastgrad.checking.judgement.evidence import (
     CORRECT,
+    FEW,
     KINK,
     UNDECIDED,
     UNOBSERVABLE,
@@ -58,7 +59,6 @@ from fastgrad.checking.judgement.tolerances import Tolerances
 from fastgrad.checking.judgement.zeros import find_zeros, leave_open
 from fastgrad.losses import Losses
 
-_FEW = 32  # zeros looked at before the rest, from everywhere: a ladder each
 _SHOWN = 2**10  # entries left open of a piece that may be named: more take memory
 
 
@@ -279,7 +279,7 @@ def _look_around(losses: Losses, entries: Judgement, scale: Scale) -> None:
     around = np.fmax(np.abs(pairs.forward), np.abs(pairs.backward))
     entries.response[flat] = np.fmax(entries.response[flat], around)
     still = flat[entries.numerical[flat] == 0]
-    few = from_everywhere(still.size, _FEW)
+    few = from_everywhere(still.size, FEW)
     if _doubt_stairs(losses, entries, still[few]):
         _doubt_stairs(losses, entries, np.delete(still, few))
 

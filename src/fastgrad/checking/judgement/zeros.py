@@ -14,15 +14,15 @@ from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import Calibration
 from fastgrad.checking.judgement.evidence import (
     DECISIVE,
+    FEW,
     UNDECIDED,
     UNOBSERVABLE,
     Effects,
     Judgement,
     Verdicts,
+    from_everywhere,
 )
 from fastgrad.checking.judgement.gradient import Gradient
-
-_LOOKED_AT = 64  # entries, which have to agree: more take time
 
 
 def leave_open(entries: Judgement, effects: Effects) -> None:
@@ -51,7 +51,8 @@ def _is_silent(some: Verdicts) -> bool:
 
 def _is_left_over(values: Array, eps: float) -> bool:
     """Whether numbers are what is left where larger ones cancel."""
-    some = values[values != 0][:_LOOKED_AT]
+    some = values[values != 0]
+    some = some[from_everywhere(len(some), FEW)]
     half = int(-np.log2(eps)) // 2
     counts = np.arange(1, 1 + max(1, 2 ** (half - 16)))
     digits, _ = np.frexp(np.outer(counts, some))
