@@ -97,7 +97,7 @@ def numerical_jacobian(
     evaluations along two random directions, whose slopes have to bear it out. Where
     these do not, or there are more inputs: two evaluations per column, or per group of
     columns, and three more; four more with `sparsity`. With error bars, of up to 64
-    inputs, or of outputs noisier than rounding makes them: eight per column, eight more
+    inputs, or of outputs noisier than rounding makes them: ten per column, eight more
     for each time that the step does not suit the column and becomes an eighth, and some
     30 to find the step. Twenty by Ridders.
 

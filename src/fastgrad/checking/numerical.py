@@ -79,8 +79,8 @@ def numerical_gradient(
     are exact (two of up to 64 entries), and some 30 for each of a few entries per
     block. Otherwise, of up to 1024 entries, a complex step, and 16 to 50 evaluations
     along two random directions, whose slopes have to bear it out. Where these do not,
-    eight: central differences at h, 2h, 3h and 4h, extrapolated to eighth order; and
-    eight more for each time that h does not suit the entry and becomes an eighth. Of
+    ten: central differences at h, 2h, 3h and 4h, extrapolated to eighth order, and at
+    h / 51; eight more for each time that h does not suit the entry and is an eighth. Of
     more entries four, of which two are a second step that tells whether the first suits
     the entry, and twenty where it does not. Two for `step`, one for a forward or
     complex step, twenty for Ridders, as many again where small steps change nothing.

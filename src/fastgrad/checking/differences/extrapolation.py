@@ -7,7 +7,8 @@ were removed, of differences and of second differences, tell by how much the res
 be off: more than what is left where the loss is smooth, and what a kink shifts it by
 wherever that is. Where it is more than the noise leaves, the steps are an eighth, until
 they suit the entry: curvature differs within a block, and kinks are close to some
-entries.
+entries. Four steps that all hold whole waves see none: a fifth that is much smaller
+has to agree.
 """
 
 from dataclasses import dataclass
@@ -46,8 +47,8 @@ def extrapolated_slopes(
 
     And which of them may be known better by other ways.
 
-    Eight evaluations for each entry that the steps of its block suit, and eight more
-    for each time that they are too wide. Noise takes some seven at two entries a block.
+    Ten evaluations for each entry that the steps of its block suit, and eight more for
+    each time that they are too wide. Noise takes some seven at two entries a block.
     """
     search = _Search(losses, index, rng)
     blocks = np.unique(search.block)
@@ -66,7 +67,10 @@ def extrapolated_slopes(
 
 
 class _Search:
-    """The best slope of each entry so far, its bar, and at which level it was found."""
+    """The best slope of each entry so far, its bar, and at which level it was found.
+
+    `plain` is the difference at h, as far as it is known.
+    """
 
     def __init__(self, losses: Losses, index: Index, rng: np.random.Generator) -> None:
         offsets = losses.nest.offsets
@@ -74,7 +78,7 @@ class _Search:
         self.losses, self.index = losses, index
         self.scale = binary(scale[index])
         self.block = Owner(offsets)[index]
-        self.value, self.error = np.full((2, len(index)), np.nan)
+        self.value, self.error, self.plain = np.full((3, len(index)), np.nan)
         self.error[:] = np.inf
         self.level = np.zeros(len(index), dtype=np.int64)
         self.settled = np.zeros(len(index), dtype=bool)
@@ -109,11 +113,21 @@ class _Search:
         return noise, binary(np.clip(step, _SMALLEST, _LARGEST))
 
     def run(self, which: Index, level: Index) -> None:
+        """Measure some entries, until a far smaller step has nothing against it."""
+        while which.size:
+            self._descend(which, level)
+            off = self._off_closely(which)
+            hidden = off > self.error[which]
+            which = which[hidden]
+            self.error[which], self.settled[which] = off[hidden], False
+            level = self.level[which] + 1
+
+    def _descend(self, which: Index, level: Index) -> None:
         """Measure some entries, at ever smaller steps until that is in vain."""
         for _ in (*RUNGS, *CLOSER):  # no further than ladders
             if which.size == 0:
                 return
-            step = self.scale[which] * self.step[which] * RATIO ** -level.astype(float)
+            step = self._step(which, level)
             pairs = entry_pairs(
                 self.losses, self.index[which], step[:, None] * MULTIPLES
             )
@@ -128,6 +142,7 @@ class _Search:
             self.value[mine] = np.where(same, self.value[which], found.value)[better]
             self.error[mine] = (found.error + np.where(same, apart, 0.0))[better]
             self.level[mine] = level[better]
+            self.plain[mine] = pairs.central[better, -1]
             self.settled[which] |= found.settled
             # At smaller steps noise alone would be more than what is known.
             vain = lost | found.settled | (RATIO * found.noise > self.error[which])
@@ -136,6 +151,30 @@ class _Search:
             off = np.fmax(np.abs(found.value - best), error)
             vain |= (found.error > error) & (off <= _GOOD * np.abs(best))
             which, level = which[~vain], level[~vain] + 1
+
+    def _off_closely(self, which: Index) -> Array:
+        """Return how far off slopes are, at least, by those over a much smaller step.
+
+        Four steps that all hold whole waves see none of them; one that is no simple
+        share of these holds others.
+        """
+        step = self._step(which, self.level[which]) * (5 / 256)
+        pairs, value = (
+            entry_pairs(self.losses, self.index[which], step),
+            self.value[which],
+        )
+        with np.errstate(all="ignore"):
+            noise = KAPPA * np.sqrt(2) * self.noise[which] / pairs.span
+            bend = np.abs(self.plain[which] - value) / RATIO**2
+            off = np.abs(pairs.central - value) - noise - pairs.rounding() - bend
+        # Nothing is seen on a step of a staircase, nor from one to the next.
+        return np.where((pairs.plus != 0) & (pairs.minus != 0), off, 0.0)
+
+    def _step(self, which: Index, level: Index) -> Array:
+        step: Array = (
+            self.scale[which] * self.step[which] * RATIO ** -level.astype(float)
+        )
+        return step
 
 
 @dataclass(frozen=True, slots=True)
