@@ -72,6 +72,29 @@ def test_beside_a_kink(side, distance, engine):
 
 
 @ENGINES
+@pytest.mark.parametrize("distance", [1e-3, 2.2e-7, 1e-7, 4.6e-8, 2.2e-8])
+@pytest.mark.parametrize(
+    ("loss", "slope"),
+    [
+        (lambda x: 1 / (x[0] - x[1]), lambda d: -1 / d**2),
+        (lambda x: np.log(np.abs(x[0] - x[1])), lambda d: 1 / d),
+        (lambda x: np.sqrt(np.abs(x[0] - x[1])), lambda d: 0.5 / np.sqrt(d)),
+        (lambda x: np.tan(x[0] - x[1] - np.pi / 2), lambda d: 1 / np.sin(d) ** 2),
+        (
+            lambda x: np.linalg.inv(np.array([[x[0], 1.0], [x[1], 1.0]]))[0, 0],
+            lambda d: -1 / d**2,
+        ),
+    ],
+)
+def test_beside_a_pole(loss, slope, distance, engine):
+    """Steps that bend by a little are not small enough: smaller ones see 1 %."""
+    x = np.array([1.3 + distance, 1.3])
+    right = slope(x[0] - x[1]) * np.array([1.0, -1.0])
+    wrong = right * np.array([1.0, 1.01])
+    assert verdicts(loss, x, right, wrong, engine) == ("correct", "wrong")
+
+
+@ENGINES
 @pytest.mark.parametrize("radius", [0.5, 1e-2, 1e-5, 1e-8])
 @pytest.mark.parametrize(
     "error", [ValueError, np.linalg.LinAlgError, OverflowError, KeyError, Strange]

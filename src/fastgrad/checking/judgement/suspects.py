@@ -208,7 +208,7 @@ def _hidden_nearby(
         beside = np.fmax(np.abs(slopes.left), np.abs(slopes.right))
         steepest = np.fmax(np.fmax(part.size, part.response), beside)
         vague = (part.error > _GOOD * part.size) | (slopes.noise > UNLIKE * noise)
-        vague &= part.kind != CORRECT
+        vague &= (part.kind != CORRECT) | (bar < _GOOD * part.size)
         near: Flags = (slopes.kink | vague) & (bar < DECISIVE * steepest)
     return near
 
