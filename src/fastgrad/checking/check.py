@@ -49,7 +49,7 @@ from fastgrad.reports import GradientReport
 
 # Bytes for each entry: what is found about it, and its share of the gradient and of the
 # report.
-_KEPT, _KEPT_ALWAYS = 52, 44
+_KEPT, _KEPT_ALWAYS = 52, 40
 
 _BOTH = (
     "each evaluation computed the gradient too, as `loss` returns both: one that "

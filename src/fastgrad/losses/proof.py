@@ -253,8 +253,9 @@ def _move_next(python: Losses, size: float) -> None:
     for leaf in python.nest.leaves:
         step = max(size, 8 * float(np.finfo(leaf.dtype).eps))
         move = rng.uniform(0.5 * step, 1.5 * step, leaf.shape)
-        zero = _typical(leaf) if size == _NEXT[0] else 0.0
-        move *= np.where(leaf == 0, zero, leaf)
+        at_zero = leaf == 0
+        move[at_zero] *= _typical(leaf) if size == _NEXT[0] else 0.0
+        np.multiply(move, leaf, out=move, where=~at_zero)
         np.add(leaf, move, out=leaf, casting="same_kind")
     python.confine()
 

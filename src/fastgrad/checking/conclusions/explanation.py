@@ -204,7 +204,7 @@ def _everything(
 def _wrong(losses: Losses, entries: Verdicts) -> Flags:
     """Return for each entry of all parameters whether it is known to be wrong."""
     wrong = np.zeros(losses.nest.size, dtype=bool)
-    wrong[entries.index[entries.kind == WRONG]] = True
+    wrong[entries.index] = entries.kind == WRONG
     return wrong
 
 

@@ -126,20 +126,20 @@ def _blocks(
 def wrong_entries(losses: Losses, entries: Verdicts) -> Entries:
     """Return all wrong entries, the worst first."""
     # There may be as many as parameters: none of these is kept longer than needed.
-    small: Any = np.int32 if len(entries.kind) < 2**31 else np.int64
-    wrong = np.flatnonzero(entries.kind == WRONG).astype(small)
+    wrong = entries.kind == WRONG
     off = entries.numerical[wrong]
     with np.errstate(all="ignore"):
         off -= entries.analytic[wrong]
     np.abs(off, out=off)
     off[~np.isfinite(off)] = np.inf
-    order = np.argsort(np.negative(off, out=off), kind="stable")
+    small: Any = np.int32 if len(entries.kind) < 2**31 else np.int64
+    order = np.argsort(np.negative(off, out=off), kind="stable").astype(small)
     del off
     return Entries(
         tuple(losses.nest.names),
         tuple(losses.nest.shapes),
         entries.index,
-        wrong[order],
+        np.flatnonzero(wrong).astype(small)[order],
         (entries.analytic, entries.numerical, entries.error),
     )
 
