@@ -148,8 +148,10 @@ def test_the_function_has_the_last_word(monkeypatch):
         fg.check_gradient(loss, PARAMS, truth, engine="compiled")
 
 
-@pytest.mark.parametrize("error", [1e-1, 1e-4])
-@pytest.mark.parametrize("f", [np.tanh, relu])
+@pytest.mark.parametrize(
+    ("f", "error"),
+    [(np.tanh, 1e-1), (relu, 1e-1), (np.tanh, 1e-4), (relu, 1e-4), (np.tanh, 1e-5)],
+)
 @pytest.mark.parametrize("block", PARAMS)
 def test_the_last_word_is_on_every_block(monkeypatch, block, f, error):
     """A program whose slopes in one block alone are off is not used."""

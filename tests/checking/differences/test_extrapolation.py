@@ -322,6 +322,34 @@ def test_analytic_functions_are_called_once_an_input(size, vectorized, bounds):
     assert calls <= (30 if vectorized else size + 60)
 
 
+@pytest.mark.parametrize("room", [1e-3, 0.1])
+def test_what_is_analytic_is_not_asked_outside_its_bounds(room):
+    """Along directions, too; and the bars are of what is measured there."""
+    x = np.linspace(0.5, 1.5, 20)
+
+    def fun(z):
+        assert (np.abs(np.real(z) - x) <= room).all()
+        return np.sqrt(z) * z[::-1]
+
+    found, error = fg.numerical_jacobian(
+        fun, x, bounds=(x - room, x + room), return_error=True
+    )
+    exact = np.diag(x[::-1] / (2 * np.sqrt(x))) + np.diag(np.sqrt(x))[:, ::-1]
+    np.testing.assert_allclose(found, exact, rtol=1e-13, atol=1e-15)
+    assert np.all(error <= 1e-8)
+
+
+@pytest.mark.parametrize("rate", [1.0, 20.0, 200.0])
+def test_waves_are_analytic_too(rate):
+    """However short, the steps along a direction become small against them."""
+    x = np.linspace(0.5, 1.5, 20)
+    found, error = fg.numerical_jacobian(
+        lambda x: np.sin(rate * x), x, return_error=True
+    )
+    np.testing.assert_allclose(found, np.diag(rate * np.cos(rate * x)), rtol=1e-12)
+    assert np.all(error <= 1e-7 * rate)
+
+
 ROUNDED = {
     "float32 inside": (lambda x: np.exp(x.astype(np.float32)).astype(float), 2e-4),
     "float32 outside": (lambda x: np.exp(x).astype(np.float32), 1e-3),

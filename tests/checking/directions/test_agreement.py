@@ -88,6 +88,24 @@ def test_within_bounds_the_function_has_the_last_word_too(monkeypatch, bounds, w
             assert (at <= high[name]).all()
 
 
+def test_no_parameter_changes_its_sign_for_the_last_word():
+    """However small it is beside the others: beyond zero a loss may never return."""
+    x, seen = np.linspace(0.5, 1.5, 40), []
+    x[[3, 8]] = 1e-4, -3e-5
+
+    def watched(x):
+        if x.dtype == float:
+            seen.append(np.array(x))
+        return 1e6 + np.sum(np.sin(3 * x))  # rounded, so that it takes large steps
+
+    for seed in range(5):
+        report = fg.check_gradient(watched, x, 3 * np.cos(3 * x), seed=seed)
+        assert (report.verdict, report.engine) == ("correct", "compiled")
+    moved = [row for row in seen if (row != x).sum() > 1]
+    assert len(moved) >= 10
+    assert (np.sign(moved) == np.sign(x)).all()
+
+
 @pytest.mark.usefixtures("time_for_causes")
 def test_within_bounds_causes_are_named_by_the_program():
     wrong = {**grads(PARAMS), "W": X.T @ (2 * np.tanh(X @ PARAMS["W"])) / 60}

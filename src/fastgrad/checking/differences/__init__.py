@@ -47,6 +47,7 @@ from fastgrad.checking.differences.pairs import (
 )
 from fastgrad.checking.differences.scales import (
     PIECE,
+    WITHIN,
     Every,
     Given,
     Owner,
@@ -90,6 +91,7 @@ __all__ = [
     "STEP",
     "SURE",
     "UNLIKE",
+    "WITHIN",
     "Calibration",
     "Curvatures",
     "Every",

@@ -9,13 +9,14 @@ believed on which neighbours in that table agree best, with the noise of its ste
 import numpy as np
 
 from fastgrad._arrays import Array, Index
+from fastgrad.checking.differences.extrapolation import LARGEST
+from fastgrad.checking.differences.imaginary import random_directions
 from fastgrad.checking.differences.noise import noise_along
 from fastgrad.checking.differences.pairs import CLOSE, EPS, KAPPA, SURE
 from fastgrad.checking.differences.scales import Scale, binary
 from fastgrad.checking.differences.slopes import FEW
 from fastgrad.losses import Losses
 
-_FINEST, _COARSEST = -9, -3  # powers of two: steps relative to the parameters
 _LADDER = np.exp2(-np.arange(41.0))
 _RUNGS = 5  # that are taken at first: two evaluations each
 _FURTHER = 2  # at a time, for pairs whose series has not ended
@@ -66,9 +67,7 @@ class Curvatures:
         pair = np.minimum(row, column) * size + np.maximum(row, column)
         _, first = np.unique(pair, return_index=True)
         i, j, value, error = row[first], column[first], value[first], error[first]
-        rng = np.random.default_rng(0)
-        share = rng.uniform(0.5, 1.0, size) * rng.choice([-1.0, 1.0], size)
-        direction = share * self.unit
+        [direction] = random_directions(self.unit, np.random.default_rng(0), 1)
         bend = self._bend_along(_LADDER[_ALONG], direction)[None]
         noise = 2 * KAPPA * self.noise / _LADDER[_ALONG] ** 2
         found, rest, bar = (float(x[0]) for x in _limit(bend, noise[None]))
@@ -85,7 +84,7 @@ class Curvatures:
     def _usual_times(self) -> Array:
         base = abs(self.losses.base)
         level = self.noise / max(base, self.noise, 1e-300)
-        power = np.clip(np.rint(np.log2(level) / 6), _FINEST, _COARSEST)
+        power = np.rint(np.log2(min(level ** (1 / 6), LARGEST)))
         return np.exp2([power + 1, power])
 
     def _refined(self, i: Index, j: Index) -> tuple[Array, Array]:

@@ -12,16 +12,22 @@ import dataclasses
 import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
-from fastgrad.checking.differences.pairs import CLOSE, EPS, RATIO, Slopes, entry_pairs
+from fastgrad.checking.differences.pairs import (
+    CLOSE,
+    EPS,
+    RATIO,
+    SURE,
+    Slopes,
+    entry_pairs,
+)
 from fastgrad.checking.differences.scales import Scale, binary
 from fastgrad.losses import Losses
 
-# Of the entry: half the digits of theta less a few, so that theta + h is exact.
-FINE = 2.0**-46
+# Of the entry: its last digits but a few, so that theta + h is exact.
+FINE = EPS * RATIO**2
 _MULTIPLES = FINE * np.array([7.0, 5.0, 3.0])
 INVERTING = frozenset({"solve", "det", "logabsdet", "cholesky"})
 _LEAST = 8 * float(np.nextafter(0, 1))  # of a difference: smaller numbers have no more
-_MARGIN = 8.0  # what the worst of a few entries may be exceeded by
 
 
 def exact_bars(
@@ -67,7 +73,7 @@ def exact_bars(
     np.maximum.at(bars, owner[smooth], spread[smooth])
     unseen = np.setdiff1d(np.arange(blocks), owner[smooth])
     bars[unseen] = bars.max()
-    return _MARGIN * bars
+    return SURE * bars  # what the worst of a few entries may be exceeded by
 
 
 def exact_slopes(
@@ -101,7 +107,7 @@ def sharpened(losses: Losses, index: Index, known: Slopes, scale: Scale) -> Slop
     slopes = np.concatenate([pairs.forward, pairs.backward], axis=1)
     with np.errstate(all="ignore"):
         value = slopes.mean(axis=1)
-        error = _MARGIN * np.ptp(slopes, axis=1) + 64 * EPS * np.abs(value)
+        error = SURE * np.ptp(slopes, axis=1) + 64 * EPS * np.abs(value)
         better = ~known.kink & (error < known.error) & (value != 0)
         better &= np.abs(value - known.value) <= known.error
     if pairs.crossed is not None:

@@ -31,8 +31,9 @@ from fastgrad.checking.differences.tables import rounding_of
 from fastgrad.losses import Losses
 
 MULTIPLES = np.array([4.0, 3.0, 2.0, 1.0])
-_GAIN = 1.65  # of the noise of D(h) in the result
-_LARGEST, _SMALLEST = 2.0**-3, 2.0**-10  # of the scale, of the first h
+_WEIGHTS = np.array([-1.0, 8.0, -28.0, 56.0]) / 35  # of D at these times h
+_GAIN = float(np.linalg.norm(_WEIGHTS / MULTIPLES))  # of the noise of D(h) in the limit
+LARGEST = 2.0**-3  # of the scale: the first h, at most
 WIDTHS = RUNGS[[0, 4, 9]]  # at which stairs are looked for
 # Of a block, at which noise is measured and the first step found: 15 evaluations each.
 _SAMPLES = 2
@@ -109,8 +110,8 @@ class _Search:
         size = np.zeros(blocks)
         np.fmax.at(size, owner, np.where(np.isfinite(change), change, 0.0))
         with np.errstate(all="ignore"):
-            step = np.where(size > 0, noise / size, 1.0) ** (1 / 9)
-        return noise, binary(np.clip(step, _SMALLEST, _LARGEST))
+            step = (noise / size) ** (1 / 9)
+        return noise, binary(np.where((step > 0) & (step < LARGEST), step, LARGEST))
 
     def run(self, which: Index, level: Index) -> None:
         """Measure some entries, until a far smaller step has nothing against it."""
@@ -209,7 +210,7 @@ def _limit(values: Array) -> tuple[Array, Array]:
 
     Of the sixth power.
     """
-    four, three, two, one = values.T
+    _, three, two, one = values.T
     best = (15 * one - 6 * two + three) / 10
-    limit = (56 * one - 28 * two + 8 * three - four) / 35
+    limit = (values * _WEIGHTS).sum(axis=1)  # to the same bits, of however many rows
     return limit, np.abs(limit - best)

@@ -17,6 +17,7 @@ from fastgrad.params import Nest, spread
 
 PIECE = 2**15  # entries that are looked at at once: more take memory
 _TYPICAL = 2**14  # entries of a block that stand for all: more take time
+WITHIN = 0.95  # of an entry: how far it is moved at most, where it is to keep its sign
 _LEAST = float(np.finfo(float).tiny)  # of an entry that is moved by a part of itself
 
 
@@ -210,7 +211,7 @@ def keeping_sign(scale: Array, theta: Array, times: float) -> Array:
     numbers alone. An entry that is zero has no sign to keep.
     """
     own = np.abs(theta)
-    return np.where(own > 0, np.minimum(scale, 0.95 / times * own), scale)
+    return np.where(own > 0, np.minimum(scale, WITHIN / times * own), scale)
 
 
 def binary(size: Array, relative: Array | float = 1.0) -> Array:

@@ -17,6 +17,7 @@ from fastgrad._arrays import Array, Index
 from fastgrad.checking.differences import (
     PIECE,
     RUNGS,
+    WITHIN,
     Calibration,
     direction_pairs,
     ladder,
@@ -27,7 +28,6 @@ from fastgrad.checking.judgement import KINK, Verdicts, steps_for, too_wide
 from fastgrad.losses import Losses, keep_signs
 
 _STEPS = RUNGS[1:8]
-_WITHIN = 0.75  # of a parameter that is not zero: how far it is moved
 _FIRST = RUNGS[[5, 7, 8]]  # where noise and curvature are least; and closer, for kinks
 _ALIKE = 10  # powers of two: blocks whose slopes differ by more are not moved together
 _PARTS = 8  # of those that disagree, each with a direction of its own: more calls
@@ -55,7 +55,7 @@ def first_disagreement(
             moves = moved * again.uniform(-(3**0.5), 3**0.5, len(moved))
             u[np.asarray(piece.index)] = moves
         calibration.scale.stretch(u)
-        keep_signs(u, losses.theta, _WITHIN / float(_STEPS[0]))
+        keep_signs(u, losses.theta, WITHIN / float(_STEPS[0]))
         return function.inward(u, float(_STEPS[0]))
 
     directions = _Directions.of(found, draw, offsets, alone=function.bounded)
