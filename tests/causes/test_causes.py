@@ -255,7 +255,6 @@ UNKNOWN = {
     "scatter_about_sample_mean",
     "step_of_em_for_gradient",
     "variance_scales_noise_too",
-    "wrong_index_not_regularized",
 }
 
 

@@ -16,8 +16,8 @@
 - `probes`: an edit projected on the error, a dot product; `search`: all edits at all
   sites, and what becomes of those that pass; `words` for them.
 - `ranking`: what is shown of what was found; `telling`: in which words. `location`:
-  where nothing was found. `points`: a second point, which refutes coincidences.
-  `budget`: when to stop.
+  where nothing was found; `sections` of a vector, as blocks of their own. `points`: a
+  second point, which refutes coincidences. `budget`: when to stop.
 - `lines`: where in the user's gradient code the mistake is, by what is `known` there;
   `repairs`: which edit of it makes the gradient right. `rewrites` are those that need
   no other array, `substitutes` read something else, or other `data` are given; all draw

@@ -375,4 +375,6 @@ def merge(guesses: Iterable[Guess]) -> list[Guess]:
         if same is not guess:
             same.blocks.update(guess.blocks)
             same.bits = max(same.bits, guess.bits)
+            if guess.advice != same.advice:  # a number that not all blocks have
+                same.advice = same.advice.split(", or ")[0]
     return list(merged.values())

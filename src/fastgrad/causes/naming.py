@@ -1,6 +1,8 @@
 """The story of naming: where it is wrong, what repairs it, which mistake gives it."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from fastgrad.causes.points import Elsewhere, SecondPoint
 from fastgrad.causes.ranking import guess
 from fastgrad.causes.repairs import repairs
 from fastgrad.causes.reverse import Reverse
+from fastgrad.causes.sections import in_sections
 from fastgrad.causes.telling import of_search, told, with_place
 from fastgrad.causes.ties import has_ties
 from fastgrad.params import Nest
@@ -151,7 +154,33 @@ def _by(
             g for g in guesses if g.code != "zero" or not _computes(one, g, located)
         ]
     causes = told(evidence, guesses + repaired, reverse, budget)
+    if reverse is not None:
+        apart = (_by_sections(cause, evidence, reverse, budget) for cause in causes)
+        causes = list(chain.from_iterable(apart))
     return [with_place(cause, evidence, located.places) for cause in causes]
+
+
+def _by_sections(
+    cause: Cause, evidence: Evidence, reverse: Reverse, budget: Budget
+) -> list[Cause]:
+    """The causes of the sections of a block that is unknown, if all have one."""
+    if cause.code != "unknown" or len(cause.blocks) > 1:
+        return [cause]
+    b = [block.name for block in evidence.blocks].index(cause.blocks[0])
+    program = reverse.program
+    of = evidence.blocks[b], program.parameters[b], program.nodes
+    sections = in_sections(evidence, *of)
+    if sections is None:
+        return [cause]
+
+    def found() -> list[Cause]:
+        guesses = guess(sections, None, budget, [])
+        return told(sections, guesses, None, budget)
+
+    causes = budget.attempt(found)
+    if not causes or _left_open(causes)[0]:
+        return [cause]
+    return [replace(one, blocks=cause.blocks) for one in causes]
 
 
 def _computes(one: Guess, zero: Guess, located: Located) -> bool:

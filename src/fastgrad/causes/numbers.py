@@ -118,9 +118,9 @@ def _times(evidence: Evidence, block: Block, factor: float, name: str | None) ->
         and count > 1
         and (count in counts or _only_biases(evidence, factor))
     ):
-        text = f"the gradient is averaged over the {count} uses of each entry, not "
+        text = "the gradient is averaged over the uses of each entry, not summed"
         undo = f"sum, or `grads * {count}`"
-        return made, Guess("reduction", {}, text + "summed", undo, -2, "averaged")
+        return made, Guess("reduction", {}, text, undo, -2, "averaged")
     what = f", a factor of {name}" if name else ""
     undo = f"grads / {_number(factor)}"
     words = f"divide by {_number(factor)}"
