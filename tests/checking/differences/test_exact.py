@@ -88,6 +88,20 @@ def test_large_problems_cost_one_evaluation_an_entry():
     assert report.evaluations <= 1.05 * x.size
 
 
+@pytest.mark.parametrize("seed", [0, 1, 3, 4])  # at which none is in the sample
+def test_bars_of_what_is_hardly_a_number(seed):
+    """Differences of the smallest numbers are rounded to whole ones of these."""
+    rng = np.random.default_rng(seed)
+    x, slope = rng.uniform(0.5, 1.5, 300), 2.0 ** rng.integers(0, 5, 300)
+    tiny = rng.permutation(300)[:6]
+    slope[tiny] = 10.0 ** rng.uniform(-305, -295, 6)
+    found, error = fg.numerical_gradient(
+        lambda x: np.sum(slope * x), x, return_error=True
+    )
+    assert (np.abs(found - slope) <= error).all()
+    assert (error[tiny] < 1e-307).all()
+
+
 def test_kinks_at_the_point_are_seen():
     """A step to one side alone would take the slope of that side."""
     x = np.array([0.0, 1.0, -2.0])

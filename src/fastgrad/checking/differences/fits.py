@@ -13,7 +13,6 @@ from fastgrad._arrays import Array, Flags
 from fastgrad.checking.differences.pairs import FAR, KAPPA, Pairs
 
 _POWERS = ([1, 3], [1, 3, 5])
-_LEAST = 3  # more steps than coefficients, so that there is a rest
 _NOISY = 3.0  # the rest may exceed the noise, which grows with the loss
 _DOUBT = (
     2.0  # kinks too small to show in the rest shift slopes by as much as noise does
@@ -24,7 +23,7 @@ def fit_slopes(pairs: Pairs, noise: Array) -> tuple[Array, Array]:
     """Return slopes and their error bars, infinite where no fit leaves noise alone.
 
     Fits to more and larger steps have to agree with those to fewer, as far as these
-    know: kinks would show.
+    know: kinks would show. The fewest are twice as many as coefficients.
 
     Parameters
     ----------
@@ -44,7 +43,7 @@ def fit_slopes(pairs: Pairs, noise: Array) -> tuple[Array, Array]:
         fits = [
             _slope(odd[:, first:], even[:, first:], spread, FAR[first:], powers)
             for powers in _POWERS
-            for first in range(len(FAR) - len(powers) - _LEAST, -1, -1)
+            for first in range(len(FAR) - 2 * len(powers), -1, -1)
         ]
     value, error = np.full(len(odd), np.nan), np.full(len(odd), np.inf)
     lower, upper = np.full(len(odd), -np.inf), np.full(len(odd), np.inf)

@@ -13,11 +13,12 @@ from fastgrad.checking.differences.pairs import (
     KAPPA,
     RATIO,
     SHRUNK,
+    SURE,
     Pairs,
     Slopes,
 )
 
-UNLIKE = 100.0  # times the noise: a change as large is none
+UNLIKE = KAPPA * SURE  # times the noise: a change as large is none
 
 
 def ladder(pairs: Pairs, noise: Array) -> Slopes:

@@ -19,7 +19,7 @@ EPS = float(np.finfo(np.float64).eps)
 # that pass at once some are 5 deviations out; they are tried again.
 KAPPA = 4.0
 
-CLOSE = 1e-9  # of a slope: this is known to the last digits, or nearly
+CLOSE = EPS ** (2 / 3)  # of a slope: what the usual central differences leave
 SURE = 8.0  # error bars: by more than that slopes differ, though some are too narrow
 DIRECTIONS = 2  # an error that one hides by chance shows along the other
 
