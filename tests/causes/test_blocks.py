@@ -140,3 +140,16 @@ def test_at_a_usual_point_the_plainest_mistake_comes_first(
     causes = fg.check_gradient(function, theta, wrong(theta)).causes
     assert plainest in causes[0].message
     assert "clipped" in {cause.code for cause in causes[1:]}  # which fits as well
+
+
+@pytest.mark.parametrize("factor", [1.05, 2.0, -1.0])
+def test_an_entry_is_not_alone_where_the_others_are_too_small_to_tell(factor):
+    """They may be as wrong."""
+    x = np.array([0.3, 1e-9, -2e-9])
+    y = np.pi * x
+    right = np.where(abs(y) < 1e-5, -np.pi * y / 3, (np.cos(y) - np.sinc(x)) / x)
+    report = fg.check_gradient(
+        lambda x: np.sum(np.sinc(x)), x, factor * right, engine="python"
+    )
+    assert report.verdict == "wrong"
+    assert "partial" not in {cause.code for cause in report.causes}

@@ -77,3 +77,47 @@ def test_a_factor_of_few_digits_is_a_factor(factor):
     """Nobody's rounding is that large."""
     first = fg.check_gradient(loss, W, factor * RIGHT).causes[0]
     assert first.code == "scale"
+
+
+def newton(p, tolerance):
+    """The root of z**3 + p[0] z - p[1], times p[2]."""
+    z = 1.0
+    while abs(step := (z**3 + p[0] * z - p[1]) / (3 * z * z + p[0])) > tolerance:
+        z -= step
+    return z * p[2]
+
+
+def picard(p, tolerance):
+    """A fixed point of p[1] / 2 cos(p[0] z), times p[2]."""
+    z, last = 1.0, 0.0
+    while abs(z - last) > tolerance:
+        z, last = np.cos(p[0] * z) * p[1] / 2, z
+    return z * p[2]
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("solve", [newton, picard])
+@pytest.mark.parametrize(
+    ("factor", "code"), [(2.0, "scale"), (-1.0, "sign"), (1.3, "scale"), (0.1, "scale")]
+)
+def test_a_factor_is_told_though_a_tolerance_blurs_slopes(solve, factor, code, engine):
+    """Divided by it the gradient is right, to what the tolerance leaves."""
+    p = np.array([0.7, 1.3, 2.1])
+    right = fg.numerical_gradient(lambda p: solve(p, 1e-14), p)
+    report = fg.check_gradient(
+        lambda p: solve(p, 1e-4), p, factor * right, engine=engine
+    )
+    [cause] = report.causes
+    assert cause.code == code
+    told = re.search(r"`grads / (\S+)`", cause.message)[1]
+    assert float(told) == pytest.approx(factor, 1e-2)
+
+
+def test_what_is_off_by_several_factors_has_none():
+    """However nearly most of it is off by one."""
+    p = np.array([0.7, 1.3, 2.1])
+    right = fg.numerical_gradient(lambda p: picard(p, 1e-14), p)
+    [cause] = fg.check_gradient(
+        lambda p: picard(p, 1e-4), p, right * [2.0, 2.0, 2.1]
+    ).causes
+    assert cause.code == "unknown"

@@ -102,13 +102,16 @@ def _partial(evidence: Evidence, block: Block) -> Iterator[Made]:
     wrong, where = block.wrong, whereabouts(block)
     if block.given.size < 3 or where is None:
         return
+    some = np.flatnonzero(wrong & block.known)[:_MANY]
+    c = fit(block.given.ravel()[some], block.right.ravel()[some])
+    k = float(c[0]) if c is not None else 0.0
+    told = np.abs((k - 1) * block.right) > block.bar
+    if not (told & ~wrong).any():  # elsewhere it may be as wrong
+        return
     undo = "look at what sets it"
     if int(wrong.sum()) == 1:
         yield None, Guess("partial", {}, f"one entry is wrong, {where}", undo, 3)
         return
-    some = np.flatnonzero(wrong & block.known)[:_MANY]
-    c = fit(block.given.ravel()[some], block.right.ravel()[some])
-    k = float(c[0]) if c is not None else 0.0
     zero = not np.any(block.given[wrong])
     how = "zero" if zero else f"{k:.6g} times what it should be"
     text = f"the gradient is {how} {where}, and right elsewhere"

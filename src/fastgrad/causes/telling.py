@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.evidence import Block, Evidence, Guess, join
+from fastgrad.causes.evidence import Block, Evidence, Guess, fit, join
 from fastgrad.causes.lines import Place
 from fastgrad.causes.location import name, proved
 from fastgrad.causes.ranking import choose, merged
@@ -15,6 +15,7 @@ from fastgrad.reports import Cause
 
 _TOLD = "the mistake is"
 _FEW_DIGITS = 1e-6  # of the gradient: more than differences and float32 are off by
+_BLURRED, _SEVERAL = 1e-2, 3  # of a multiple of the gradient; entries that show it
 _COMMON = 0.25  # of the entries: so many are off where it is by rounding
 
 
@@ -27,7 +28,12 @@ def told(
     rounded = {b for b in left if _is_rounded(evidence.blocks[b])}
     if rounded:
         causes.append((rounded, _rounded(evidence, rounded)))
-    if left := left - rounded:
+    left = left - rounded
+    for some in (left, *({b} for b in left)):
+        if some and some <= left and (nearly := _nearly_scaled(evidence, some)):
+            causes.append((some, nearly))
+            left = left - some
+    if left:
         names = tuple(evidence.blocks[b].name for b in sorted(left))
         said, node = proved(evidence, reverse, sorted(left))
         message = f"no known mistake gives the gradient of {join(names)}{said}"
@@ -102,6 +108,37 @@ def _rounded(evidence: Evidence, some: set[int]) -> Cause:
     if enough <= 10 * _FEW_DIGITS:
         message += f", or pass `rtol={enough:.0e}` if that is enough"
     return Cause("precision", names, message)
+
+
+def _nearly_scaled(evidence: Evidence, some: set[int]) -> Cause | None:
+    """Return the factor that nearly all is off by, where a loss blurs its slopes.
+
+    As one does that iterates until something is small: its slope at a point is not the
+    one meant, to which the gradient may be proportional.
+    """
+    blocks = [evidence.blocks[b] for b in sorted(some)]
+    given, right = (
+        np.concatenate([getattr(block, what)[block.known] for block in blocks])
+        for what in ("given", "right")
+    )
+    found = fit(given, right)
+    if found is None or np.count_nonzero(right) < _SEVERAL:
+        return None
+    factor = float(found[0])
+    left = np.abs(given - factor * right)
+    rest = float(np.linalg.norm(left) / np.linalg.norm(given))
+    each = bool((left <= _BLURRED * np.abs(given)).all())
+    if not each or rest > _BLURRED * min(1.0, abs(factor - 1)):
+        return None
+    digits = max(2, int(-np.log10(rest)) if rest else 15)
+    near = f"{factor:.{digits}g}"
+    code = "sign" if float(near) == -1 else "scale"
+    message = (
+        f"`grads / {near}` is nearly the gradient in {join([b.name for b in blocks])} "
+        f"(to {rest:.0e}): divide by {near}; what is left may be the tolerance of an "
+        "iteration in the loss, or another mistake"
+    )
+    return Cause(code, tuple(block.name for block in blocks), message, residual=rest)
 
 
 def of_search(budget: Budget) -> str:
