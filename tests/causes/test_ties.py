@@ -121,3 +121,48 @@ def test_slopes_that_change_at_ties_only_are_not_stale(ties, as_function):
     found = codes(loss, q, grads if as_function else grads(q))
     assert found[0] == "sign"
     assert "stale" not in found
+
+
+def rows(x, pick):
+    return np.sum(np.array([1.0, -2, 3]) * pick(x, axis=1) ** 2)
+
+
+def rows_grads(x, pick):
+    top = pick(x, axis=1, keepdims=True)
+    return 2 * (x == top) * top * np.array([[1.0], [-2], [3]])
+
+
+def pooled(x, pick):
+    return np.sum(np.sin(pick(x.reshape(2, 2, 3, 2), axis=(1, 3))))
+
+
+def pooled_grads(x, pick):
+    windows = x.reshape(2, 2, 3, 2)
+    top = pick(windows, axis=(1, 3), keepdims=True)
+    return ((windows == top) * np.cos(top)).reshape(x.shape)
+
+
+@pytest.mark.parametrize("pick", [np.max, np.min])
+@pytest.mark.parametrize(
+    ("loss", "grads", "shape"),
+    [(rows, rows_grads, (3, 5)), (pooled, pooled_grads, (4, 6))],
+)
+def test_a_mask_that_counts_equal_winners_in_full_is_named(loss, grads, shape, pick):
+    """As ``x == x.max()`` does; right where there is one winner."""
+    ties = np.random.default_rng(2).integers(1, 4, shape).astype(float)
+    report = fg.check_gradient(lambda x: loss(x, pick), ties, lambda x: grads(x, pick))
+    assert report.verdict == "wrong"
+    [cause] = report.causes
+    assert cause.code == "mask"
+    assert "each of several equal winners" in cause.message
+    x = ties + np.random.default_rng(3).uniform(0, 0.1, shape)
+    assert fg.check_gradient(lambda x: loss(x, pick), x, grads(x, pick))
+
+
+@pytest.mark.parametrize("given", [[1.0, 1.0, 0.0], [2.0, 0.0, 0.0], [3.0, 4.0, 0.0]])
+def test_whole_numbers_at_ties_are_not_rounded_ones(given):
+    """Where no wrong entry has one slope nothing is known to be a rounding."""
+    x = np.array([3.0, 3.0, 1.0])
+    report = fg.check_gradient(np.max, x, np.array(given))
+    assert report.verdict == "wrong"
+    assert "precision" not in {cause.code for cause in report.causes}

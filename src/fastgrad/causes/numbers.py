@@ -215,9 +215,11 @@ _FORMATS: dict[str, tuple[Callable[[Array], Array], float]] = {
 
 def _precision(evidence: Evidence, block: Block) -> Iterator[Made]:
     given, right = block.given, block.right
+    if not (block.known & block.wrong).any():
+        return
     for name, (rounded, ulp) in _FORMATS.items():
         exact = np.array_equal(rounded(given), given)
-        if not (exact and given.size > 2 and np.any(given) and block.known.any()):
+        if not (exact and given.size > 2 and np.any(given)):
             continue
         step = 2 * (np.abs(right) * ulp + 6e-8 * (name == "float16")) + block.bar
         close = np.abs(block.off) <= step if ulp else given == rounded(right)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastgrad.causes.expressions import Expression, call, symbol
 from fastgrad.causes.patterns import miscounted, origins
 from fastgrad.causes.reverse import Reverse, elementwise, is_mask
-from fastgrad.causes.ties import reduced_axes, seen
+from fastgrad.causes.ties import reduced_axes, seen, winners, with_one_winner
 from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
@@ -118,9 +118,8 @@ def _maximum(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
     """A maximum, whose gradient goes to its winners."""
     if node.op != "max":
         return
-    x, axes = node.inputs[0].value, reduced_axes(node)
-    top = x.max(axis=axes, keepdims=True)
-    won = (x == top) * 1.0
+    axes, won = reduced_axes(node), winners(node)
+    x, top = node.inputs[0].value, np.expand_dims(node.value, axes)
     first = np.zeros_like(x)
     first[tuple(0 if d in axes else slice(None) for d in range(x.ndim))] = 1
     others = {
@@ -128,11 +127,16 @@ def _maximum(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
         "all entries, as of an average": np.full(x.shape, top.size / x.size),
         "the first entry": first,
     }
-    share = symbol("share", won / won.sum(axis=axes, keepdims=True))
+    one = with_one_winner(node, reverse.side) if reverse.side else node
+    own = winners(one)
+    share = symbol("share", own / own.sum(axis=axes, keepdims=True))
     whole: Any = g  # an expression, which NumPy's functions take
     made: Any = np.broadcast_to(np.expand_dims(whole, axes), x.shape) * share
     words = "{op} sends its gradient to %s, not to the largest"
     table = {words % how: ("share", "mask", v) for how, v in others.items()}
+    if np.count_nonzero(won) > node.size:
+        told = "{op} sends its gradient in full to each of several equal winners"
+        table[told] = ("share", "mask", won * 1.0)
     yield Rule("maximum", node, node.inputs[0], 0, g, made, table)
 
 

@@ -128,7 +128,7 @@ def _nearly_scaled(evidence: Evidence, some: set[int]) -> Cause | None:
     left = np.abs(given - factor * right)
     rest = float(np.linalg.norm(left) / np.linalg.norm(given))
     each = bool((left <= _BLURRED * np.abs(given)).all())
-    if not each or rest > _BLURRED * min(1.0, abs(factor - 1)):
+    if not each or rest >= _BLURRED * min(1.0, abs(factor - 1)):
         return None
     digits = max(2, int(-np.log10(rest)) if rest else 15)
     near = f"{factor:.{digits}g}"

@@ -23,7 +23,7 @@ def has_ties(nodes: Iterable[Node]) -> bool:
     """Whether a maximum or comparison among these is of equal values."""
     for node in (n for n in nodes if n.active):
         if node.op == "max":
-            if np.count_nonzero(_won(node)) > node.size:
+            if np.count_nonzero(winners(node)) > node.size:
                 return True
         elif np.any(_tied(node, [x.value for x in node.inputs])[1]):
             return True
@@ -56,14 +56,14 @@ def _tied(node: Node, inputs: Sequence[Array]) -> tuple[int, Any]:
 
 def with_one_winner(node: Node, side: int) -> Node:
     """A maximum of which, of equal elements, the first has won, or the last."""
-    x, won = node.inputs[0], _won(node)
+    x, won = node.inputs[0], winners(node)
     order = np.where(won, side * np.arange(x.size).reshape(x.shape), np.inf)
     lost = won & (order > order.min(axis=reduced_axes(node), keepdims=True))
     value = np.where(lost, np.nextafter(x.value, -np.inf), x.value)
     return node.replaced((x.replaced((), value),), node.value)
 
 
-def _won(node: Node) -> Array:
+def winners(node: Node) -> Array:
     """Where the largest elements are."""
     top = np.expand_dims(node.value, reduced_axes(node))
     return np.asarray(node.inputs[0].value == top)
