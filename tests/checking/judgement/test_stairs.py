@@ -39,3 +39,19 @@ def test_stairs_among_entries_that_do_nothing(first, engine):
         return np.sum(dead) + np.sum(np.round(64 * w[on_stairs]) / 64)
 
     assert not fg.check_gradient(loss, w, np.zeros(1500), engine=engine).ok
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("f", [np.sin, lambda x: x**2 - 1], ids=["sin", "square"])
+def test_a_jump_far_from_dead_entries_is_no_staircase(f, rank, engine):
+    """Of five entries one is picked; others are when they are moved by their size."""
+    slope = {np.sin: np.cos}.get(f, lambda x: 2 * x)
+    for seed in range(12):
+        x = np.random.default_rng(seed).standard_normal(5)
+        grads = 3 * slope(x) * (np.argsort(np.argsort(f(x))) == rank)
+        for times, verdict in ((1.0, "correct"), (1.01, "wrong")):
+            report = fg.check_gradient(
+                lambda x: 3 * np.sort(f(x))[rank], x, times * grads, engine=engine
+            )
+            assert report.verdict == verdict, (seed, str(report))

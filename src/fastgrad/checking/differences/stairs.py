@@ -6,7 +6,7 @@ is a staircase, on which small differences are zero or a whole step.
 
 import numpy as np
 
-from fastgrad._arrays import Array, Index
+from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences.pairs import Pairs, entry_pairs
 from fastgrad.checking.differences.scales import keeping_sign
 from fastgrad.checking.differences.tables import ROUNDED
@@ -34,23 +34,25 @@ def noise_of_stairs(losses: Losses, index: Index, scale: Array, pairs: Pairs) ->
         Of each, along rows in which the steps shrink.
     """
     noise = np.zeros(len(index))
-    seen = ((pairs.plus != 0) & (pairs.minus != 0)).any(axis=1)
+    seen = np.count_nonzero((pairs.plus != 0) & (pairs.minus != 0), axis=1)
     lost = (pairs.plus[:, -1] == 0) & (pairs.minus[:, -1] == 0)
-    near = lost & seen
-    noise[near] = _height(losses, index[near], pairs[near])
-    far = np.flatnonzero(lost & ~seen)
+    near = lost & (seen > 1)
+    noise[near] = _height(losses, index[near], pairs[near], scale[near])
+    far = np.flatnonzero(lost & (seen <= 1))
     reach = keeping_sign(scale[far], losses.theta[index[far]], _WIDE[0])
     wide = entry_pairs(losses, index[far], reach[:, None] * _WIDE)
-    noise[far] = _height(losses, index[far], wide)
+    noise[far] = _height(losses, index[far], wide.joined(pairs[far]), scale[far])
     return ROUNDED * noise
 
 
-def _height(losses: Losses, index: Index, pairs: Pairs) -> Array:
+def _height(losses: Losses, index: Index, pairs: Pairs, scale: Array) -> Array:
     """Return the height of the stairs at the smallest step that is seen, or zero."""
     height = np.zeros(len(index))
     seen = (pairs.plus != 0) & (pairs.minus != 0)
     which = np.flatnonzero(seen.any(axis=1))
     last = seen.shape[1] - 1 - np.argmax(seen[which, ::-1], axis=1)
+    climbs = _climbs(pairs[which], last, scale[which])
+    which, last = which[climbs], last[climbs]
     at = np.repeat(index[which], len(_PROBES))
     value = losses.theta[at] + np.outer(pairs.h_plus[which, last], _PROBES).ravel()
     with np.errstate(all="ignore"):
@@ -61,6 +63,25 @@ def _height(losses: Losses, index: Index, pairs: Pairs) -> Array:
         few = np.isfinite(own) & ((steps > 0).sum(axis=1) <= _FEW)
     height[which[few]] = own[few]
     return height
+
+
+def _climbs(pairs: Pairs, last: Index, scale: Array) -> Flags:
+    """Whether changes get larger with larger steps: those of one jump do not.
+
+    A step that is seen to both sides is half as wide as those of the staircase or more:
+    four times as far it is two. An entry too small to be moved so far says nothing.
+    """
+    rows = np.arange(len(last))
+    far = pairs.h_plus >= 3.7 * pairs.h_plus[rows, last][:, None]
+    wider = far.shape[1] - 1 - np.argmax(far[:, ::-1], axis=1)
+    with np.errstate(all="ignore"):
+        more = [
+            np.abs(change[rows, wider]) > np.abs(change[rows, last])
+            for change in (pairs.plus, pairs.minus)
+        ]
+    small = pairs.h_plus.max(axis=1) < scale / 4
+    climbs: Flags = np.where(far.any(axis=1), more[0] | more[1], small)
+    return climbs
 
 
 def shared_stairs(noise: Array, owner: Index, blocks: int) -> Array:
