@@ -339,15 +339,33 @@ def test_what_is_analytic_is_not_asked_outside_its_bounds(room):
     assert np.all(error <= 1e-8)
 
 
-@pytest.mark.parametrize("rate", [1.0, 20.0, 200.0])
+@pytest.mark.parametrize("rate", [1.0, 20.0, 40.0, 200.0])
 def test_waves_are_analytic_too(rate):
-    """However short, the steps along a direction become small against them."""
-    x = np.linspace(0.5, 1.5, 20)
-    found, error = fg.numerical_jacobian(
-        lambda x: np.sin(rate * x), x, return_error=True
-    )
+    """Unless they are very short, the steps along a direction become small enough."""
+    x, calls = np.linspace(0.5, 1.5, 100), []
+
+    def fun(x):
+        calls.append(1)
+        return np.sin(rate * x)
+
+    found, error = fg.numerical_jacobian(fun, x, return_error=True)
     np.testing.assert_allclose(found, np.diag(rate * np.cos(rate * x)), rtol=1e-12)
     assert np.all(error <= 1e-7 * rate)
+    assert len(calls) <= 100 + 60 or rate > 100
+
+
+@pytest.mark.parametrize("digits", [2, 4, 7])
+def test_rounded_losses_of_positive_parameters_are_asked_at_no_others(digits):
+    """Though noise asks for large steps."""
+    x, least = np.linspace(0.7, 1.4, 12), []
+
+    def loss(x):
+        least.append(x.min())
+        return round(float(np.sum(np.log(x))), digits)
+
+    found, error = fg.numerical_gradient(loss, x, engine="python", return_error=True)
+    assert np.mean(np.abs(found - 1 / x) <= error) >= 0.9
+    assert min(least) > 0
 
 
 ROUNDED = {
