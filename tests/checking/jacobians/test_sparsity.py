@@ -109,6 +109,30 @@ def test_dependencies_above_the_limit_are_seen_99_times_of_100():
     assert 0.6 < below < 0.92
 
 
+def test_what_a_formula_is_off_by_is_searched_for_rarely_and_hides_little():
+    """Six evaluations of what bends as most do; half a slope is nearly always seen."""
+    x, seen, calls = np.linspace(0.5, 1.5, 20), [], []
+
+    def search(size, seed, rate):
+        def fun(x):
+            calls.append(1)
+            y = np.sin(rate * x) / rate
+            y[3] += size * x[11]
+            return y
+
+        options = {"sparsity": np.eye(20), "seed": seed}
+        problem = Problem(fun, x, method="forward", step=1e-3, **options)
+        value = problem.quick()
+        calls.clear()
+        return problem._probe().find(problem.row, problem.column, value)
+
+    for seed in range(60):
+        assert search(0.0, seed, 3.0) is None
+        assert len(calls) <= 6
+        seen.append(search(0.5, seed, 1.0) is not None)
+    assert np.mean(seen) >= 0.9
+
+
 def test_a_spurious_doubt_hides_no_dependency():
     """Waves too short for the steps of one formula, in more outputs than one."""
     x, inside = np.linspace(0.5, 1.5, N), np.eye(N)
