@@ -132,6 +132,7 @@ def test_of_one_number(at):
         ((rosen_der, X), {}, "one of `hess` and `hvp` .* got neither"),
         ((rosen_der, X, np.eye(6)), {"hvp": len}, "got both"),
         ((rosen, X, np.eye(5)), {}, "`hess` must have shape"),
+        ((lambda x: x[:2], X, np.eye(6)), {}, "`grad` must return 6 .* got 2"),
         ((rosen, X, np.eye(6) * 1j), {}, "`hess` must be real"),
         ((3, X, np.eye(6)), {}, "`grad` must be callable"),
     ],

@@ -163,7 +163,13 @@ def test_hessian():
         ((fun, X, jac), {"rtol": -1.0}, ValueError, "`rtol` must be"),
         ((fun, X, jac), {"seed": -1}, ValueError, "`seed` must be"),
         ((lambda x: x[x == X], X, np.eye(6)), {}, ValueError, "as many outputs"),
-        ((lambda x: x * np.nan, X, jac), {}, ValueError, "`fun` must be finite"),
+        (
+            (lambda x: np.where(x == X[2], np.nan, x), X, jac),
+            {},
+            ValueError,
+            "finite .* output 2",
+        ),
+        ((lambda x: [[1, 2], [3]], X, jac), {}, ValueError, "`fun` must return"),
         ((fun, X[:0], jac), {}, ValueError, "`x` must have at least one"),
         ((lambda x: x[:0], X, jac), {}, ValueError, "outputs of `fun` must have"),
         (

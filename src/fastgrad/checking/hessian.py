@@ -236,6 +236,11 @@ def check_hessian(
         at = x if is_nest(x) else flat.point
         grad = _Differenced(grad, at, options.get("bounds"))
     problem = Problem(grad, x, ("hess", "hessian"), **options)
+    m, n = problem.shape
+    if m != n:
+        raise ValueError(
+            f"`grad` must return {n} numbers, one for each entry, got {m}."
+        )
     analytic = problem.analytic(hess, None, hvp)
     matrix = problem.matrix(analytic)
     with problem.outputs.progress:

@@ -110,7 +110,11 @@ class FlatFunction:
         """Return the outputs at a point as an array."""
         result = self.call(self.fun, point)
         if not self.outputs:
-            pairs = [leaf.dtype.kind == "c" for leaf in _leaves(result)]
+            try:
+                pairs = [leaf.dtype.kind == "c" for leaf in _leaves(result)]
+            except ValueError:  # rows of different lengths
+                must = "return arrays of numbers"
+                raise refusal(ValueError, "fun", must, result) from None
             self._template = result if is_nest(result) else None
             names = ["fun"]
             if self._template is not None:

@@ -62,8 +62,10 @@ class Outputs:
         outputs = _outputs(fun, self.x.copy())
         self._watch = Watch(progress, perf_counter() - began)
         self.at_x = outputs.astype(np.float64)
-        if not np.isfinite(self.at_x).all():
-            raise ValueError("`fun` must be finite at `x`.")
+        bad = np.flatnonzero(~np.isfinite(self.at_x))
+        if bad.size:
+            got = f"{self.at_x[bad[0]]} in output {bad[0]}"
+            raise ValueError(f"`fun` must be finite at `x`, got {got}.")
         kinds = [d for d in (self.x.dtype, outputs.dtype) if d.kind == "f"]
         self.eps = max(float(np.finfo(dtype).eps) for dtype in kinds)
 
