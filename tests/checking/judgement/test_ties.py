@@ -28,7 +28,10 @@ def test_a_share_for_each_winner_is_right(extreme, share, engine):
 def test_shares_that_do_not_add_up_are_wrong(extreme, grads, engine):
     """Each between its slopes, but not all together."""
     sign = 1 if extreme is np.max else -1
-    assert verdict(extreme, sign * TIED, np.array(grads, float), engine) == "wrong"
+    point, grads = sign * TIED, np.array(grads, float)
+    report = fg.check_gradient(extreme, point, grads, engine=engine)
+    assert report.verdict == "wrong"
+    assert any("wrong together: params[0], params[1]. " in n for n in report.notes)
 
 
 WEIGHTS = np.array([1.0, 2.0, 4.0])

@@ -8,8 +8,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastgrad._arrays import Flags
-from fastgrad.checking.differences import RUNGS, Calibration, binary, entry_pairs
+from fastgrad._arrays import Flags, Index
+from fastgrad.checking.differences import (
+    RUNGS,
+    Calibration,
+    binary,
+    entry_pairs,
+    places,
+)
 from fastgrad.checking.judgement import (
     COARSE,
     CORRECT,
@@ -40,9 +46,24 @@ def notes(
     yield from _power(blocks, caught)
     yield from _unseen(losses, blocks, entries.open, calibration)
     yield from _open(losses, entries, calibration)
+    yield from _together(losses, entries)
     yield from _nearly_right(entries)
     if isinstance(losses.raised, Endless):
         yield f"the loss {_what_it_does(losses.raised)}: it counts as undefined there"
+
+
+def _together(losses: Losses, entries: Verdicts) -> Iterator[str]:
+    """Yield which entries at kinks are wrong though each is between its slopes."""
+    at = np.sort(places(entries.index, entries.bent))
+    within = np.abs(entries.analytic[at] - entries.numerical[at]) <= entries.error[at]
+    tied = at[within]
+    if tied.size:
+        yield (
+            f"wrong together: {_named(losses, entries, tied)}. Each "
+            "is at a kink and between its two slopes, the error bar; but moved "
+            "together the loss has another slope than they add up to, as of equal "
+            "maxima that share one gradient"
+        )
 
 
 def _nearly_right(entries: Verdicts) -> Iterator[str]:
@@ -289,7 +310,7 @@ def _noisy(
     )
 
 
-def _named(losses: Losses, entries: Judgement, which: Flags) -> str:
+def _named(losses: Losses, entries: Judgement | Verdicts, which: Flags | Index) -> str:
     """Return the first of these entries by name, and how many more there are."""
     index = entries.index[which]
     names = [losses.nest.label(int(i)) for i in index[:_NAMED]]
