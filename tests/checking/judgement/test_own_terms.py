@@ -176,11 +176,37 @@ def test_errors_of_a_few_per_cent_are_not_hidden_by_rounding_of_others(size):
 def test_entries_that_are_off_do_not_show_how_well_others_are_known():
     """By half a per cent, or far larger than these."""
     size = 1.4e-13
-    factors = np.append(np.ones(6), [1.005, 1.05])
+    factors = np.append(np.ones(6), [1.002, 1.05])
     assert beside_a_large_one(np.full(8, size), factors)[0] == [7, 8]
     sizes = np.append(np.full(8, size), 50 * size)
     factors = np.append(np.ones(7), [1.05, 1.0004])
     assert 8 in beside_a_large_one(sizes, factors)[0]
+
+
+def test_entries_a_few_times_as_large_show_how_well_one_is_known():
+    """Where there are no smaller ones: an error of five per cent is seen."""
+    sizes = np.append(np.full(6, 7e-13), 1.4e-13)
+    factors = np.append(np.ones(6), 1.05)
+    assert beside_a_large_one(sizes, factors)[0] == [7]
+
+
+def test_entries_that_are_known_to_three_digits_show_that_others_are():
+    """What rounding leaves of large terms is in all of them, and no error."""
+    sizes = np.append(1e6, np.full(8, 1.4e-7))
+    x = np.linspace(0.0, 1.4, 9)
+    grads = sizes * np.cos(x) * np.append(1.0, 1 + 6e-4 * (-1.0) ** np.arange(8))
+
+    def loss(x):
+        return np.sum(sizes * np.sin(x))
+
+    assert fg.check_gradient(loss, x, grads, engine="compiled").ok
+
+
+def test_entries_that_all_see_are_not_measured_again():
+    """Of which what the others round is half a per cent."""
+    _, report = beside_a_large_one(np.full(500, 1.4e-12), np.ones(500))
+    assert report.ok
+    assert report.evaluations < 3 * 500
 
 
 def test_so_many_small_entries_are_measured_again_and_no_more():

@@ -115,6 +115,29 @@ def test_a_gradient_without_what_is_finely_rounded_is_not_correct(name, engine):
         assert not any("finite" in note for note in report.notes)
 
 
+COARSE = {
+    "rounded": (lambda x, q: np.round(np.sin(3 * x) / q) * q, lambda x: 3 * np.cos(3 * x)),
+    "floor": (lambda x, q: np.floor(np.exp(x) / q) * q, np.exp),
+    "table": (lambda x, q: np.cos(2 * np.trunc(x / q) * q), lambda x: -2 * np.sin(2 * x)),
+    "power": (lambda x, q: np.round(x**5 / q) * q, lambda x: 5 * x**4),
+}
+
+
+@pytest.mark.parametrize("name", COARSE)
+def test_of_coarse_steps_a_few_slopes_around_are_enough(name):
+    """Of up to a thirtieth: larger ones see the curvature, smaller ones the steps."""
+    function, slope = COARSE[name]
+    for seed in range(6):
+        x = np.random.default_rng(seed).uniform(0.3, 1.2, 6)
+        for q in (2.0**-5, 2.0**-6):
+            report = fg.check_gradient(
+                lambda p, q=q: np.sum(function(p, q) + p**2),
+                *(x, slope(x) + 2 * x),
+                engine="python",
+            )
+            assert report.verdict != "wrong"
+
+
 STEPS = {
     "floor": np.floor,
     "round": lambda p: np.round(10 * p),

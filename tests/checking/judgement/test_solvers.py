@@ -1,5 +1,7 @@
 """Iterative solvers and adaptive integrators inside the loss."""
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
@@ -383,6 +385,26 @@ def test_another_number_of_turns_without_a_jump_excuses_nothing(name):
     for factor in (1.01, 0.97):
         report = fg.check_gradient(loss, x, right * [factor, 1.0])
         assert [entry.index for entry in report.wrong] == [(0,)]
+
+
+def careless(p):
+    """A fixed point that nobody can ask to be known better."""
+    z = 1.0
+    while True:
+        z, before = math.cos(p * z), z
+        if abs(z - before) < 0.02:
+            return z
+
+
+def test_what_is_off_by_a_fifth_may_be_a_tolerance_and_twice_as_much_is_not():
+    """The slopes of the loss are off by 2 to 19 per cent here."""
+    for p in np.linspace(0.3, 0.9, 13):
+        right, x = np.array([meant(fixed_point, p)]), np.array([p])
+        for factor, verdict in [(1.0, "undecided"), (2.0, "wrong")]:
+            report = fg.check_gradient(
+                lambda x: careless(x[0]), x, factor * right, engine="python"
+            )
+            assert report.verdict == verdict
 
 
 def test_where_an_iteration_may_not_end_it_is_not_asked():

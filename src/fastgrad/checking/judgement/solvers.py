@@ -21,28 +21,24 @@ from functools import partial
 import numpy as np
 
 from fastgrad._arrays import Array, Index
-from fastgrad.checking.differences import Scale
+from fastgrad.checking.differences import RUNGS, Scale
 from fastgrad.checking.judgement.evidence import UNDECIDED, WRONG, Judgement, Jump
 from fastgrad.checking.judgement.runs import rises, turns_at
 from fastgrad.checking.judgement.tighter import Tighter
 from fastgrad.checking.judgement.turns import Loop, Turns
 from fastgrad.losses import Losses
 
-# Of the scale: how far from theta another number of iterations is looked for; further
-# where that leads away from zero.
-_REACH = 2.0 ** -np.array([8.0, 5.0, 3.0, 2.0, 1.0])
-_FURTHER = np.array([1.0, 2.0, 4.0])
-# How far from a jump slopes are measured; how well it is known where it is, also of its
-# distance, and of the scale if it is at theta.
-_BESIDE, _CLOSE, _CLOSEST = 2.0**-12, 2.0**-6, 2.0**-38
-# Where else, over which distance, and what is smooth: a polynomial that leaves so many
-# places over.
+# Of the scale: how far from theta another number of iterations is looked for; less than
+# a scale, unless that leads away from zero.
+_REACH = 2.0 ** np.array([-8.0, -5.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0])
+# How far from a jump slopes are measured; it is known better than that where it is, also
+# of its distance.
+_BESIDE = RUNGS[2]
+# Where else, and over which distance.
 _PLACES = 0.5 * np.cos(np.pi * (np.arange(24) + 0.5) / 24)
-_FINE = 2.0**-18
-_REST = 8
+_FINE = RUNGS[4]
 _UNSEEN = 4.0  # times the largest rest: of what happens between the places
-# Around theta, so far that there are jumps: further away there may be a pole.
-_AROUND, _LEAST = 8.0, 2.0**-4
+_AROUND = 8.0  # times the way to a jump: further away there may be a pole
 _PLAUSIBLE = 0.2  # of the largest change: what is off by more is no tolerance
 _TRIED = 3  # entries along which a jump is looked for: some forty runs each
 _SECONDS = 0.2  # a loss that takes longer is not watched line by line
@@ -140,9 +136,9 @@ def find_jumps(
     np.sign(away, out=away)
     outward = 1.0 if away.sum() >= 0 else -1.0
     nearer = away.min() < 0 if outward > 0 else away.max() > 0  # of some entries
-    further = _FURTHER[:0] if nearer else _FURTHER
     del away  # as large as all parameters
-    reaches = outward * np.concatenate([_REACH, further]), -outward * _REACH
+    near = _REACH[_REACH < 1]
+    reaches = outward * (near if nearer else _REACH), -outward * near
     jumps = []
     for reach in reaches:
         for jump in _next_jump(losses, direction, here, reach, known):
@@ -150,7 +146,7 @@ def find_jumps(
             yield jump
     if jumps:
         nearest = min(jump.distance for jump in jumps)
-        places = _PLACES * np.clip(_AROUND * nearest, _LEAST, 1.0)
+        places = _PLACES * min(_AROUND * nearest, 1.0)
         uneven = _unevenness(losses, direction, places, _LONGER * here.events)
         yield from (replace(jump, share=max(jump.share, uneven)) for jump in jumps)
 
@@ -187,7 +183,7 @@ def _bisect(
 ) -> Iterator[Jump]:
     """Yield the jump to where `loop` takes more or fewer turns than at theta."""
     (near, far), most = between, _LONGER * here.events
-    while abs(far - near) > max(min(_BESIDE, abs(far) * _CLOSE), _CLOSEST):
+    while abs(far - near) > max(_BESIDE * min(abs(far), 1.0), RUNGS[-1]):
         middle = (near + far) / 2
         if turns_at(losses, direction, middle, most)[loop] == here[loop]:
             near = middle
@@ -233,7 +229,7 @@ def _unevenness(losses: Losses, direction: Array, places: Array, most: float) ->
     )
     known = np.isfinite(ahead) & np.isfinite(behind)
     slopes, places = (ahead - behind)[known], places[known]
-    degree = len(places) - 1 - _REST
+    degree = len(places) // 2  # of what is smooth: the other half is left over
     if degree < 1 or not slopes.any():
         return 0.0
     smooth = np.polynomial.Chebyshev.fit(places, slopes, degree)

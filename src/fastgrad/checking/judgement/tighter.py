@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
+from fastgrad.checking.differences import RUNGS
 from fastgrad.checking.judgement.evidence import (
     AGREED,
     FEW,
@@ -25,9 +26,8 @@ from fastgrad.checking.judgement.runs import rises, turns_at
 from fastgrad.checking.judgement.turns import Loop, Turns
 from fastgrad.losses import Losses
 
-_LARGEST = 0.1  # of a tolerance that is made tighter
 _TIGHTER = 2.0**-10
-_STEPS = 2.0 ** -np.array([18.0, 12.0, 7.0])  # of the scale
+_STEPS = RUNGS[[4, 2, 0]]  # of the scale
 
 
 class Tighter:
@@ -111,7 +111,7 @@ class Tighter:
 
 
 def _small_numbers(losses: Losses) -> list[Handed]:
-    """Return small numbers, made smaller, that do not depend on the parameters.
+    """Return numbers, made smaller, that do not depend on the parameters: small ones first.
 
     Together where they are the same number, that one function hands to another.
     """
@@ -123,7 +123,7 @@ def _small_numbers(losses: Losses) -> list[Handed]:
     for code, numbers in here.items():
         for name, number in numbers.items():
             same_there = there.get(code, {}).get(name) == number
-            if same_there and number <= _LARGEST and _TIGHTER * number >= TINY:
+            if same_there and _TIGHTER * number >= TINY:
                 of = same.setdefault(number, {}).setdefault(code, {})
                 of[name] = _TIGHTER * number
-    return list(same.values())
+    return [same[number] for number in sorted(same)]
