@@ -62,6 +62,9 @@ def others(value: Any) -> Iterator[tuple[str, Any]]:
         isinstance(value, np.ndarray) and value.dtype.kind == "f"
     ):
         yield from (("x4", 4 * value), ("/4", value / 4))
+    elif isinstance(value, tuple) and any(isinstance(each, float) for each in value):
+        yield ("x4", tuple(4 * each for each in value))
+        yield ("/4", tuple(each / 4 for each in value))
 
 
 def owners(value: Any, name: str) -> list[Any]:
@@ -94,8 +97,8 @@ def sweep(rooms: list[str], patience: float, items: list[pytest.Item]) -> None:
                 for owner in where
                 for line in uses(owner, name)
             ]
-            if not any(tests):
-                tests = [[n for n in seconds if mirrors(n, path.stem)]]
+            # Not all lines are seen of what traces by itself.
+            tests.append([n for n in seconds if mirrors(n, path.stem)])
             known = [[n for n in of if n in seconds and n in by_name] for of in tests]
             order = in_turns(known, path.stem, seconds)
             for what, new in others(value):

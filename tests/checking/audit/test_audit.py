@@ -1,5 +1,8 @@
 """What is found out before any difference is taken."""
 
+import math
+import random
+
 import numpy as np
 import pytest
 from tanh_layer import X, grads, loss
@@ -151,9 +154,17 @@ def test_a_model_whose_copies_are_given():
     assert audited(lambda _: loss(model), model) == []
 
 
-def test_a_flat_neighbourhood_is_not_ignorance():
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda w: max(0.0, w - 2.0),
+        lambda w: max(0.0, 0.9 - w),
+        lambda w: max(0.0, w - 1.3) if w < 3 else math.inf,
+    ],
+)
+def test_a_flat_neighbourhood_is_not_ignorance(loss):
     """A dead unit that wakes up far away depends on its parameters."""
-    assert audited(lambda w: max(0.0, float(w[0]) - 2.0), np.ones(1)) == []
+    assert audited(lambda w: loss(float(w[0])), np.ones(1)) == []
 
 
 @pytest.mark.parametrize("bounds", [None, (0.5, 2.5)])
@@ -235,6 +246,48 @@ def test_gradients_that_accumulate():
     _, [finding] = audited_gradients(accumulating)
     assert finding.verdict == "wrong"
     assert (finding.cause.code, finding.cause.blocks) == ("accumulation", ("W",))
+
+
+@pytest.mark.parametrize("fading", [0.01, 0.5, 0.9, 0.99])
+def test_gradients_that_forget_slowly(fading):
+    """An average over calls is left from those before, however slowly that fades."""
+    kept = 0.0
+
+    def averaged(p):
+        nonlocal kept
+        kept = fading * kept + (1 - fading) * grads(p)["W"]
+        return {"W": kept, "b": grads(p)["b"]}
+
+    _, [finding] = audited_gradients(averaged)
+    assert finding.verdict == "wrong"
+    assert (finding.cause.code, finding.cause.blocks) == ("stale", ("W",))
+
+
+def test_random_gradients_do_not_fade():
+    """Nobody sees where their numbers come from, and it takes some calls to tell."""
+    stale = 0
+    for seed in range(200):
+        draw = random.Random(seed).random
+        _, [finding] = audited_gradients(
+            lambda w, draw=draw: 2 * w + draw(), lambda w: np.sum(w**2), np.ones(1)
+        )
+        stale += finding.cause.code == "stale"
+    assert stale == 0
+
+
+@pytest.mark.parametrize(
+    ("roundings", "random"), [(0, False), (24, False), (100, True)]
+)
+def test_what_sums_in_another_order_differ_by_is_no_other_loss(roundings, random):
+    """A hundred roundings are more than these."""
+    calls = 0
+
+    def loss(p):
+        nonlocal calls
+        calls += 1
+        return np.sum(p**2) * (1 + calls % 2 * roundings * np.finfo(float).eps)
+
+    assert bool(audited(loss, np.ones(2))) == random
 
 
 def test_random_gradients():

@@ -116,9 +116,15 @@ def test_a_gradient_without_what_is_finely_rounded_is_not_correct(name, engine):
 
 
 COARSE = {
-    "rounded": (lambda x, q: np.round(np.sin(3 * x) / q) * q, lambda x: 3 * np.cos(3 * x)),
+    "rounded": (
+        lambda x, q: np.round(np.sin(3 * x) / q) * q,
+        lambda x: 3 * np.cos(3 * x),
+    ),
     "floor": (lambda x, q: np.floor(np.exp(x) / q) * q, np.exp),
-    "table": (lambda x, q: np.cos(2 * np.trunc(x / q) * q), lambda x: -2 * np.sin(2 * x)),
+    "table": (
+        lambda x, q: np.cos(2 * np.trunc(x / q) * q),
+        lambda x: -2 * np.sin(2 * x),
+    ),
     "power": (lambda x, q: np.round(x**5 / q) * q, lambda x: 5 * x**4),
 }
 

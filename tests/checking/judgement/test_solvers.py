@@ -400,11 +400,11 @@ def test_what_is_off_by_a_fifth_may_be_a_tolerance_and_twice_as_much_is_not():
     """The slopes of the loss are off by 2 to 19 per cent here."""
     for p in np.linspace(0.3, 0.9, 13):
         right, x = np.array([meant(fixed_point, p)]), np.array([p])
-        for factor, verdict in [(1.0, "undecided"), (2.0, "wrong")]:
+        for factor, expected in [(1.0, "undecided"), (2.0, "wrong")]:
             report = fg.check_gradient(
                 lambda x: careless(x[0]), x, factor * right, engine="python"
             )
-            assert report.verdict == verdict
+            assert report.verdict == expected
 
 
 def test_where_an_iteration_may_not_end_it_is_not_asked():

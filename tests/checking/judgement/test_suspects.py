@@ -375,6 +375,13 @@ def test_a_bar_of_more_than_a_fifth_of_a_per_cent_is_sharpened():
 
     wrong = 1.01 * np.cos(x)
     assert len(fg.check_gradient(single, x, wrong, engine="python").wrong) == x.size
+    for offset in (20, 40, 80):  # of which noise makes other bars
+
+        def louder(x, offset=offset):
+            return float(np.float32(np.sum(np.sin(x)) + offset))
+
+        few = fg.check_gradient(louder, x, wrong, engine="python")
+        assert len(few.wrong) == x.size
     report = fg.check_gradient(rounded, x, np.cos(x), engine="python")
     assert report.verdict == "correct"
     assert report.evaluations < 6 * x.size

@@ -202,6 +202,16 @@ def test_the_step_of_gradients_by_differences_balances_noise_and_curvature():
     assert np.abs(gradient(x) - np.cos(x)).max() < 8e-12
 
 
+@pytest.mark.parametrize(
+    ("off", "verdict"), [(3e-10, "correct"), (6e-10, "wrong"), (-6e-10, "wrong")]
+)
+def test_exact_differences_accept_what_libraries_round(off, verdict):
+    """To the nine digits and a half that are documented, and no error beyond these."""
+    x = np.linspace(0.5, 1.5, 7)
+    report = fg.check_gradient(lambda x: np.sum(np.sin(x)), x, (1 + off) * np.cos(x))
+    assert report.verdict == verdict
+
+
 def test_directions_see_errors_at_the_stated_limit():
     """With a probability of 99 %: of 40, hardly one is missed, not every tenth."""
     x = np.linspace(0.5, 1.5, 40)

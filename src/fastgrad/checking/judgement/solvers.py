@@ -31,8 +31,8 @@ from fastgrad.losses import Losses
 # Of the scale: how far from theta another number of iterations is looked for; less than
 # a scale, unless that leads away from zero.
 _REACH = 2.0 ** np.array([-8.0, -5.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0])
-# How far from a jump slopes are measured; it is known better than that where it is, also
-# of its distance.
+# How far from a jump slopes are measured. It is found better than that, also of its own
+# distance.
 _BESIDE = RUNGS[2]
 # Where else, and over which distance.
 _PLACES = 0.5 * np.cos(np.pi * (np.arange(24) + 0.5) / 24)

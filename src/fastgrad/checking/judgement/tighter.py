@@ -111,7 +111,7 @@ class Tighter:
 
 
 def _small_numbers(losses: Losses) -> list[Handed]:
-    """Return numbers, made smaller, that do not depend on the parameters: small ones first.
+    """Return numbers, made smaller, that depend on no parameter: small ones first.
 
     Together where they are the same number, that one function hands to another.
     """
