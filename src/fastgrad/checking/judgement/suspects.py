@@ -45,7 +45,6 @@ _SHARE = (
     0.1  # the rest is tried, too: of a block, if no more; of them, if so many clear
 )
 _SEVERAL = 4 * _FIRST_ROUND  # that only the bars of others acquit: all tried again
-_BY_CHANCE = 0.25  # of what is typical: a smaller entry is moved as the others are
 _SHARP = 0.1  # of the slope: a change this large over one step may be a kink
 
 
@@ -230,8 +229,8 @@ def _look_far(
     """Try large steps where noise hides the slope at small ones."""
     index, scale = entries.index[which], scale[:, 0]
     x = losses.theta[index]
-    reach = keeping_sign(scale, x, FAR[0])
-    reach = np.where(np.abs(x) < _BY_CHANCE * scale, scale / FAR[0], reach)
+    usual = scale / FAR[0]  # what is smaller by chance is moved as others are
+    reach = np.where(np.abs(x) < usual, usual, keeping_sign(scale, x, FAR[0]))
     pairs = entry_pairs(losses, index, reach[:, None] * FAR)
     value, error = fit_slopes(pairs, noise)
     with np.errstate(all="ignore"):
