@@ -220,3 +220,24 @@ def test_a_gradient_by_differences_is_told_to_be_one(step, seed):
     grads[2, 1] *= 1.01
     report = fg.check_gradient(loss, w, grads)
     assert not any(text.startswith("every entry is right") for text in report.notes)
+
+
+@pytest.mark.parametrize(("off", "told"), [(5e-6, True), (3e-5, False)])
+def test_no_difference_is_off_by_more_than_five_digits(off, told):
+    """A gradient that is may have another mistake: there `rtol` is no advice."""
+    x = np.linspace(0.1, 0.6, 6)
+    report = fg.check_gradient(lambda p: np.sum(np.sin(p)), x, (1 + off) * np.cos(x))
+    assert report.verdict == "wrong"
+    assert told == any(n.startswith("every entry is right") for n in report.notes)
+
+
+def test_three_entries_are_named_and_others_counted():
+    """However many are left open."""
+    x = np.linspace(0.1, 0.6, 6)
+
+    def loss(p):
+        return np.float16(np.mean(np.sin(X @ p)) + 4)
+
+    report = fg.check_gradient(loss, x, X.T @ np.cos(X @ x) / 50, engine="python")
+    text = note(report, "undecided")
+    assert "params[0], params[1], params[2] and 3 more" in text

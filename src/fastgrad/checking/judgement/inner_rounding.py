@@ -10,11 +10,10 @@ from functools import cached_property
 import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
+from fastgrad.checking.differences import KAPPA
 from fastgrad.checking.judgement.evidence import WRONG, Judgement, classify, take
 from fastgrad.losses import Losses, as_program
 from fastgrad.program import Source, part_of, spread_of_gradient
-
-_SPREADS = 4.0  # that the slope may be off by
 
 
 class InnerRounding:
@@ -76,7 +75,7 @@ class InnerRounding:
 
 
 def _bars(slopes: Array, error: Array, slope: Array, spread: Array) -> Array:
-    bar = _SPREADS * spread
+    bar = KAPPA * spread
     with np.errstate(all="ignore"):
         rounded = np.abs(slopes - slope) <= error + bar
     return np.where(rounded, bar, 0.0)

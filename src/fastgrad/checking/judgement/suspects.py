@@ -230,7 +230,8 @@ def _look_far(
     index, scale = entries.index[which], scale[:, 0]
     x = losses.theta[index]
     usual = scale / FAR[0]  # what is smaller by chance is moved as others are
-    reach = np.where(np.abs(x) < usual, usual, keeping_sign(scale, x, FAR[0]))
+    small = np.abs(x) < usual / FAR[0]
+    reach = np.where(small, usual, keeping_sign(scale, x, FAR[0]))
     pairs = entry_pairs(losses, index, reach[:, None] * FAR)
     value, error = fit_slopes(pairs, noise)
     with np.errstate(all="ignore"):
