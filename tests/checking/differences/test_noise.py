@@ -204,3 +204,30 @@ def test_a_loss_of_float32_rounds_as_float32_does(value, dtype, eps):
         rounding = rounding_of(losses)
     assert 0.001 * eps < rounding / abs(given) <= eps * 12**-0.5
     assert (rounding > 2.0**-40 * abs(given)) == (dtype is np.float32)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize(
+    ("loss", "slope"),
+    [
+        (lambda x: np.sum(x**3), lambda x: 3 * x**2),
+        (lambda x: np.sum(np.tanh(x)), lambda x: 1 / np.cosh(x) ** 2),
+        (lambda x: np.log(np.sum(np.exp(x))), lambda x: np.exp(x) / np.exp(x).sum()),
+    ],
+    ids=["cubes", "tanh", "logsumexp"],
+)
+def test_how_parameters_are_stored_is_no_noise(loss, slope, dtype, seed):
+    """A loss in float64 of parameters in fewer digits is smooth where it is asked."""
+    x = np.random.default_rng(seed).uniform(0.3, 2.5, size=4).astype(dtype)
+    right = slope(x.astype(float))
+
+    def wide(x):
+        return float(loss(x.astype(float)))
+
+    found, bar = fg.numerical_gradient(wide, x, return_error=True, engine="python")
+    assert (np.abs(found - right) <= bar).all()
+    assert bar.max() < 0.03 * right.max()
+    assert fg.check_gradient(wide, x, right, engine="python").ok
+    wrong = np.where(right == right.max(), 1.2, 1.0) * right
+    assert fg.check_gradient(wide, x, wrong, engine="python").verdict == "wrong"

@@ -262,11 +262,19 @@ def noise_along(losses: Losses, scale: Scale, rng: np.random.Generator) -> float
     if not losses.joint:
         return EPS * abs(losses.base)
     direction = rng.standard_normal(losses.nest.size)
+    spacings, coarse = np.concatenate([_SPACINGS, _WIDE]), EPS
+    if losses.engine != "compiled":
+        coarse = max(float(np.finfo(dtype).eps) for dtype in losses.nest.dtypes)
+    if coarse > EPS:  # points that are stored as they are: their rounding is no noise
+        direction = np.sign(direction)
+        spacings = spacings[spacings >= 4 * coarse]
     scale.stretch(direction)
+    if coarse > EPS:
+        direction = np.copysign(binary(np.abs(direction)), direction)
     grid = np.arange(_POINTS) - _POINTS // 2
     direction = losses.inward(direction, float(_WIDE.max() * grid.max()))
     bound = np.inf
-    for spacing in (*_SPACINGS, *_WIDE):
+    for spacing in spacings:
         with np.errstate(all="ignore"):
             change = losses.along(direction, spacing * grid)[None]
             noise, found = ecnoise(change)

@@ -35,7 +35,10 @@ def noise_of_stairs(losses: Losses, index: Index, scale: Array, pairs: Pairs) ->
     """
     noise = np.zeros(len(index))
     seen = np.count_nonzero((pairs.plus != 0) & (pairs.minus != 0), axis=1)
-    lost = (pairs.plus[:, -1] == 0) & (pairs.minus[:, -1] == 0)
+    stored = (pairs.h_plus > 0) & (pairs.h_minus > 0)  # where the entry itself moves
+    rows = np.arange(len(index))
+    least = stored.shape[1] - 1 - np.argmax(stored[:, ::-1], axis=1)
+    lost = (pairs.plus[rows, least] == 0) & (pairs.minus[rows, least] == 0)
     near = lost & (seen > 1)
     noise[near] = _height(losses, index[near], pairs[near], scale[near])
     far = np.flatnonzero(lost & (seen <= 1))
