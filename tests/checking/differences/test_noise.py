@@ -5,13 +5,12 @@ import pytest
 
 import fastgrad as fg
 from fastgrad.checking.differences.noise import (
-    _bent_once,
     calibrate,
     ecnoise,
     measure_noise,
 )
 from fastgrad.checking.differences.scales import Given, Scale
-from fastgrad.checking.differences.tables import rounding_of
+from fastgrad.checking.differences.tables import bent_once, rounding_of
 from fastgrad.losses import make_losses
 
 
@@ -185,10 +184,10 @@ def test_entries_that_are_dead_here_make_no_noise(dead):
 def test_one_kink_is_no_noise_whatever_the_unit(unit):
     x = np.arange(-3.0, 4.0)
     rows = np.array([np.abs(x - 0.3) / 3, x / 3, np.cos(1e9 * x)])
-    bent, beside = _bent_once(rows, 1.0)
+    bent, beside = bent_once(rows, 1.0)
     assert bent.tolist() == [True, False, False]
     assert beside[0] < 1e-15
-    again, there = _bent_once(unit * rows, unit)
+    again, there = bent_once(unit * rows, unit)
     assert again.tolist() == bent.tolist()
     assert there.tolist() == (unit * beside).tolist()
 

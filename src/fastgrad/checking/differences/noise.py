@@ -33,6 +33,7 @@ from fastgrad.checking.differences.scales import (
 from fastgrad.checking.differences.stairs import noise_of_stairs, shared_stairs
 from fastgrad.checking.differences.tables import (
     ROUNDED,
+    bent_once,
     ecnoise,
     quantum_of,
     rounding_of,
@@ -226,7 +227,7 @@ def _noise_at(
     with np.errstate(all="ignore"):
         change = losses.at_entries(at, stored)[0].reshape(grid.shape)
         bound, found = ecnoise(change)
-        bent, beside = _bent_once(change, abs(losses.base))
+        bent, beside = bent_once(change, abs(losses.base))
         bound = np.where(bent & np.isfinite(bound), beside, bound)
         if far:
             steps = np.diff(change, axis=1)
@@ -238,20 +239,6 @@ def _noise_at(
     even = np.all(off < 0.01 * gap[:, None], axis=1)
     bound = np.where(even & np.isfinite(bound), bound, np.inf)
     return bound, found & even & ~bent, even
-
-
-def _bent_once(change: Array, base: float) -> tuple[Flags, Array]:
-    """Return whether rows are two straight lines, and the noise of these.
-
-    A kink between them is not noise, where it is more than rounding.
-    """
-    bends = np.diff(change, 2, axis=1)
-    size = np.sort(np.abs(bends), axis=1)
-    straight = size[:, -3]  # the kink is in two of them, and turns one way
-    bent = np.abs(bends.sum(axis=1)) > 0.9 * size.sum(axis=1)
-    bent &= size[:, -1] > 1000 * EPS * base
-    rounding = EPS * np.abs(change).max(axis=1)
-    return bent & (straight <= 1e-6 * size[:, -1]), np.fmax(straight, rounding)
 
 
 def noise_along(losses: Losses, scale: Scale, rng: np.random.Generator) -> float:
@@ -278,7 +265,7 @@ def noise_along(losses: Losses, scale: Scale, rng: np.random.Generator) -> float
         with np.errstate(all="ignore"):
             change = losses.along(direction, spacing * grid)[None]
             noise, found = ecnoise(change)
-            bent, beside = _bent_once(change, abs(losses.base))
+            bent, beside = bent_once(change, abs(losses.base))
             bent &= np.isnan(quantum_of(np.diff(change)))  # stairs turn like that, too
             noise = np.where(bent & np.isfinite(noise), beside, noise)
         bound = float(np.fmin(bound, noise[0]))

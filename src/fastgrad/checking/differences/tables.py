@@ -66,6 +66,20 @@ def ecnoise(values: Array) -> tuple[Array, Flags]:
     return np.where(flat, np.inf, bound), found & ~flat
 
 
+def bent_once(change: Array, base: float) -> tuple[Flags, Array]:
+    """Return whether rows are two straight lines, and the noise of these.
+
+    A kink between them is not noise, where it is more than rounding.
+    """
+    bends = np.diff(change, 2, axis=1)
+    size = np.sort(np.abs(bends), axis=1)
+    straight = size[:, -3]  # the kink is in two of them, and turns one way
+    bent = np.abs(bends.sum(axis=1)) > 0.9 * size.sum(axis=1)
+    bent &= size[:, -1] > 1000 * EPS * base
+    rounding = EPS * np.abs(change).max(axis=1)
+    return bent & (straight <= 1e-6 * size[:, -1]), np.fmax(straight, rounding)
+
+
 def quantum_of(change: Array) -> Array:
     """Return what rows of changes are small multiples of; nan where nothing."""
     size = np.abs(change)
