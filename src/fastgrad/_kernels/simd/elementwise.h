@@ -107,7 +107,9 @@ INLINE vd vec_where_moved(vd d, vd result)
 /* Zero where both are. */
 INLINE vd vec_either(vd x, vd y) { return (vd)(((vi)x | (vi)y) & INT64_MAX); }
 
-KERNEL_1(lanes_sqrt, vec_where_moved(dx, dx / (vec_libm_sqrt(x) + f0)))
+/* At zero it is a vertex, as of the distance from there: neither side is that of theta. */
+KERNEL_1(lanes_sqrt, (side = (f0 == 0.0) & (dx != 0.0),
+                      vec_where_moved(dx, dx / (vec_libm_sqrt(x) + f0))))
 KERNEL_1(lanes_square, vec_where_moved(dx, dx * (2.0 * x0 + dx)))
 KERNEL_1(lanes_reciprocal, vec_where_moved(dx, -(dx / x) * f0))
 KERNEL_1(lanes_negative, -dx)
