@@ -49,7 +49,7 @@ def test_dropout_is_named_with_its_generator():
     assert "random numbers from `rng`" in finding.cause.message
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(40))
 def test_masks_of_few_outcomes(seed):
     """One unit that is dropped or not returns the same as often as not."""
     rng, w = np.random.default_rng(seed), np.ones(1)
