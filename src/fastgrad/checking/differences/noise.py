@@ -23,6 +23,7 @@ from fastgrad.checking.differences.pairs import (
     entry_pairs,
 )
 from fastgrad.checking.differences.scales import (
+    PIECE,
     Given,
     Owner,
     Scale,
@@ -253,11 +254,12 @@ def noise_along(losses: Losses, scale: Scale, rng: np.random.Generator) -> float
     if losses.engine != "compiled":
         coarse = max(float(np.finfo(dtype).eps) for dtype in losses.nest.dtypes)
     if coarse > EPS:  # points that are stored as they are: their rounding is no noise
-        direction = np.sign(direction)
+        np.sign(direction, out=direction)
         spacings = spacings[spacings >= 4 * coarse]
     scale.stretch(direction)
-    if coarse > EPS:
-        direction = np.copysign(binary(np.abs(direction)), direction)
+    for start in range(0, len(direction) if coarse > EPS else 0, PIECE):
+        part = direction[start : start + PIECE]
+        np.copysign(binary(np.abs(part)), part, out=part)
     grid = np.arange(_POINTS) - _POINTS // 2
     direction = losses.inward(direction, float(_WIDE.max() * grid.max()))
     bound = np.inf
