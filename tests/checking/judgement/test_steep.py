@@ -169,3 +169,20 @@ def test_waves_as_short_as_numbers_are_close_are_open_in_any_unit(factor, speed,
         engine="python",
     )
     assert report.verdict == "undecided"
+
+
+@pytest.mark.parametrize("factor", [-0.9, -0.4, 0.6, 1.5])
+def test_between_the_steps_of_a_staircase_no_slope_is_measured(factor):
+    """What a wrong gradient is compared with is that of the larger steps."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        m, x = rng.normal(size=(4, 3)), rng.normal(size=3)
+        right = m.T @ (1 - np.tanh(m @ x) ** 2)
+
+        def loss(x, m=m):
+            return np.sum(np.round(np.tanh(m @ x), 8))
+
+        report = fg.check_gradient(loss, x, factor * right, engine="python")
+        assert report.wrong
+        for entry in report.wrong:
+            assert entry.numerical == pytest.approx(right[entry.index], rel=1e-2)

@@ -58,3 +58,30 @@ def test_a_vertex_may_be_smoothed_by_what_follows(engine):
     assert fg.check_gradient(loss, u, np.ones(3), engine=engine).ok
     report = fg.check_gradient(loss, u, np.array([1, 1.01, 1]), engine=engine)
     assert [entry.index for entry in report.wrong] == [(1,)]
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize(
+    "length",
+    [
+        lambda w: np.sum(w**2, axis=1) ** 0.5,
+        lambda w: np.hypot(w[:, 0], w[:, 1]),
+        lambda w: np.abs(w[:, 0] + 1j * w[:, 1]),
+    ],
+)
+def test_several_rows_of_zeros(length, engine):
+    """Where the loss happens to be exact, closer steps round it all the same."""
+    w = np.random.default_rng(0).normal(size=(5, 2))
+    w[[1, 3]] = 0
+    size = length(w)[:, None]
+    right = np.divide(w, size, out=np.zeros((5, 2)), where=size > 0)
+
+    def check(row, values):
+        given = right.copy()
+        given[row] = values
+        return fg.check_gradient(
+            lambda w: np.sum(length(w)), w, given, engine=engine
+        ).verdict
+
+    assert check(1, [0, 0]) == "correct"
+    assert check(2, 1.01 * right[2]) == check(1, [2, 0]) == "wrong"

@@ -123,8 +123,8 @@ def _judge_within_noise(
     with np.errstate(all="ignore"):
         nearer = np.abs(value - part.analytic) + error < np.abs(value - part.numerical)
     for k in np.flatnonzero(nearer).tolist():
-        reach = float(noise[k] / off[k])
-        if _is_another_beside(losses, part, k, reach * _PLACES, float(steps[k, 2])):
+        places, step = _PLACES * float(noise[k] / off[k]), float(steps[k, 3])
+        if _is_another_beside(losses, part, k, float(value[k]), places, step):
             entries.numerical[which[k]] = value[k]
             entries.error[which[k]] = error[k]
             entries.kind[which[k]] = classify(take(entries, which[k : k + 1]))[0]
@@ -146,14 +146,18 @@ def _best(
 
 
 def _is_another_beside(
-    losses: Losses, part: Judgement, k: int, places: Array, step: float
+    losses: Losses, part: Judgement, k: int, value: float, places: Array, step: float
 ) -> bool:
-    """Whether slopes over a step are others at a quarter of places around an entry."""
+    """Whether slopes over a step are others at two fifths of places around an entry.
+
+    Steps of a staircase have one slope, but where the places are beside a jump.
+    """
     x = losses.theta[part.index[k]] + np.concatenate([places + step, places - step])
     index = np.full(len(x), part.index[k])
     x = losses.representable(index, x)
     with np.errstate(all="ignore"):
         ahead, behind = losses.at_entries(index, x)[0].reshape(2, -1)
         span = np.subtract(*x.reshape(2, -1))
-        apart = np.abs((ahead - behind) / span - part.analytic[k])
-        return bool(np.quantile(apart, 0.75) > AGREED * part.off[k])
+        apart = np.abs((ahead - behind) / span - value)
+        # Where numbers are too far apart for such a step, nothing is known.
+        return not np.quantile(apart, 0.6) <= AGREED * part.off[k]

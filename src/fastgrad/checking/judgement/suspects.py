@@ -11,6 +11,7 @@ from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences import (
     CHUNK,
     CLOSER,
+    EPS,
     FAR,
     KAPPA,
     RUNGS,
@@ -163,7 +164,9 @@ def _ladder_verdict(
     if near.any():
         some, size = index[near], np.abs(losses.theta[index[near]])
         closer = entry_pairs(losses, some, scale[near] * CLOSER)
-        slopes = ladder(pairs[near].joined(closer), noise[near])
+        # Of few units in the last place, however exact the loss was elsewhere.
+        least = 0.0 if exact else EPS * abs(losses.base)
+        slopes = ladder(pairs[near].joined(closer), np.fmax(noise[near], least))
         if exact:
             slopes = sharpened(losses, some, slopes, calibration.scale)
         _judge_by(slopes, entries, which[near], noise[near])
