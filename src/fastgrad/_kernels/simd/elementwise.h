@@ -40,8 +40,10 @@
 #define KERNEL_1(name, result) KERNEL(name, 0, result)
 #define KERNEL_2(name, result) KERNEL(name, 1, result)
 
-/* Lane by lane, by a rule of differences.h: rarely hot. What is infinite stays. */
-#define KERNEL_LANES(name, rule)                                                       \
+/* Lane by lane, by a rule of differences.h: rarely hot. What is infinite stays. Where the
+ * slope at theta is infinite is a vertex, as at the end of an angle: neither side is that
+ * of theta. */
+#define KERNEL_LANES(name, rule, vertex)                                               \
     static void name(int64_t n, const operand *in, const at_theta *at, double *out,    \
                      int64_t *crossed)                                                 \
     {                                                                                  \
@@ -52,9 +54,10 @@
                 const double x = in[0].base[i * in[0].base_step];                      \
                 out[i * LANES + l] =                                                   \
                     d == 0.0 || isinf(x) ? 0.0 : rule(x, d, f.value[i * f.step]);      \
+                crossed[l] |= d != 0.0 && (vertex);                                    \
             }                                                                          \
     }
-#define KERNEL_LANES_2(name, rule)                                                     \
+#define KERNEL_LANES_2(name, rule, vertex)                                             \
     static void name(int64_t n, const operand *in, const at_theta *at, double *out,    \
                      int64_t *crossed)                                                 \
     {                                                                                  \
@@ -63,28 +66,27 @@
         for (int64_t i = 0; i < n; i++)                                                \
             for (int l = 0; l < LANES; l++) {                                          \
                 const double d = a.d[i * a.step + l], e = b.d[i * b.step + l];         \
-                out[i * LANES + l] =                                                   \
-                    d == 0.0 && e == 0.0                                               \
-                        ? 0.0                                                          \
-                        : rule(a.base[i * a.base_step], b.base[i * b.base_step], d, e, \
-                               f.value[i * f.step]);                                   \
+                const double x = a.base[i * a.base_step], y = b.base[i * b.base_step]; \
+                const int moved = d != 0.0 || e != 0.0;                                \
+                out[i * LANES + l] = moved ? rule(x, y, d, e, f.value[i * f.step]) : 0.0; \
+                crossed[l] |= moved && (vertex);                                       \
             }                                                                          \
     }
-KERNEL_LANES(lanes_exp2, exp2_difference)
-KERNEL_LANES(lanes_cbrt, cbrt_difference)
-KERNEL_LANES(lanes_tan, tan_difference)
-KERNEL_LANES(lanes_arcsin, arcsin_difference)
-KERNEL_LANES(lanes_arccos, arccos_difference)
-KERNEL_LANES(lanes_arctan, arctan_difference)
-KERNEL_LANES(lanes_sinh, sinh_difference)
-KERNEL_LANES(lanes_cosh, cosh_difference)
-KERNEL_LANES(lanes_arcsinh, arcsinh_difference)
-KERNEL_LANES(lanes_arccosh, arccosh_difference)
-KERNEL_LANES(lanes_arctanh, arctanh_difference)
-KERNEL_LANES(lanes_lgamma, lgamma_difference)
-KERNEL_LANES(lanes_ndtr, ndtr_difference)
-KERNEL_LANES_2(lanes_arctan2, arctan2_difference)
-KERNEL_LANES_2(lanes_hypot, hypot_difference)
+KERNEL_LANES(lanes_exp2, exp2_difference, 0)
+KERNEL_LANES(lanes_cbrt, cbrt_difference, x == 0.0)
+KERNEL_LANES(lanes_tan, tan_difference, 0)
+KERNEL_LANES(lanes_arcsin, arcsin_difference, fabs(x) == 1.0)
+KERNEL_LANES(lanes_arccos, arccos_difference, fabs(x) == 1.0)
+KERNEL_LANES(lanes_arctan, arctan_difference, 0)
+KERNEL_LANES(lanes_sinh, sinh_difference, 0)
+KERNEL_LANES(lanes_cosh, cosh_difference, 0)
+KERNEL_LANES(lanes_arcsinh, arcsinh_difference, 0)
+KERNEL_LANES(lanes_arccosh, arccosh_difference, x == 1.0)
+KERNEL_LANES(lanes_arctanh, arctanh_difference, 0)
+KERNEL_LANES(lanes_lgamma, lgamma_difference, 0)
+KERNEL_LANES(lanes_ndtr, ndtr_difference, 0)
+KERNEL_LANES_2(lanes_arctan2, arctan2_difference, 0)
+KERNEL_LANES_2(lanes_hypot, hypot_difference, x == 0.0 && y == 0.0)
 
 /* Rounding, one element at a time. */
 #define LIBM_1(f)                                                                      \
@@ -107,7 +109,6 @@ INLINE vd vec_where_moved(vd d, vd result)
 /* Zero where both are. */
 INLINE vd vec_either(vd x, vd y) { return (vd)(((vi)x | (vi)y) & INT64_MAX); }
 
-/* At zero it is a vertex, as of the distance from there: neither side is that of theta. */
 KERNEL_1(lanes_sqrt, (side = (f0 == 0.0) & (dx != 0.0),
                       vec_where_moved(dx, dx / (vec_libm_sqrt(x) + f0))))
 KERNEL_1(lanes_square, vec_where_moved(dx, dx * (2.0 * x0 + dx)))
