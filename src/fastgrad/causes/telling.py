@@ -125,8 +125,9 @@ def _nearly_scaled(evidence: Evidence, some: set[int]) -> Cause | None:
     if found is None or np.count_nonzero(right) < _SEVERAL:
         return None
     factor = float(found[0])
+    unit = np.max(np.abs(given))  # squares must neither vanish nor overflow
     left = np.abs(given - factor * right)
-    rest = float(np.linalg.norm(left) / np.linalg.norm(given))
+    rest = float(np.linalg.norm(left / unit) / np.linalg.norm(given / unit))
     each = bool((left <= _BLURRED * np.abs(given)).all())
     if not each or rest >= _BLURRED * min(1.0, abs(factor - 1)):
         return None
