@@ -556,3 +556,27 @@ def test_causes_of_scalars_products_and_sparse_matrices(stored):
     found = check_jacobian(np.sin, x, vjp=lambda x, v: -v * np.cos(x))
     assert found.causes[0].code == "sign"
     assert "`-vjp`" in found.causes[0].message
+
+
+@pytest.mark.parametrize("exponent", [-300, -24, -12, 0, 24])
+@pytest.mark.parametrize("other", [-12, 0, 12])
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_each_output_is_judged_by_its_own_size(exponent, other, offset):
+    """However small it is beside others: each is a loss of its own."""
+    unit = np.array([10.0**exponent, 10.0**other])
+    x = np.array([0.7, 1.3])
+
+    def fun(x):
+        return unit * np.array([offset + x[0] ** 2, np.sin(x[1]) * x[0]])
+
+    right = unit[:, None] * np.array(
+        [[2 * x[0], 0], [np.sin(x[1]), np.cos(x[1]) * x[0]]]
+    )
+    report = check_jacobian(fun, x, right)
+    assert report.verdict == "correct"
+    assert not any("not verified" in note for note in report.notes)
+    for place in ((0, 0), (1, 1)):
+        wrong = right.copy()
+        wrong[place] *= 1.01
+        report = check_jacobian(fun, x, wrong)
+        assert [entry.index for entry in report.wrong] == [place]

@@ -214,10 +214,11 @@ class Entries(Losses):
             noise = np.fmin(noise, bound)
             if found.all() or (spacing > 1e-6 and np.isfinite(noise).all()):
                 break
-        size = np.abs(outputs.at_x)
-        size = np.maximum(size, 1e-8 * size.max(initial=0.0))
+        size, seen = np.abs(outputs.at_x), np.isfinite(noise) & (noise > 0)
+        # What looks exact may be left of terms that cancel, as large as other outputs.
+        size = np.where(seen, size, np.maximum(size, 1e-8 * size.max(initial=0.0)))
         usual = outputs.eps * size
-        floor = np.where(usual > 0, usual, outputs.eps)
+        floor = np.where((usual > 0) | seen, usual, outputs.eps)
         known = np.isfinite(noise) & (size > 0)
         if known.any():  # rounded as most others, an output may look exact by chance
             typical = np.quantile(noise[known] / size[known], 0.25)
