@@ -548,3 +548,28 @@ def test_workers_give_the_same_bits(name, size):
     here = fg.numerical_gradient(loss, x, engine="python")
     np.testing.assert_array_equal(there, here)
     np.testing.assert_array_equal(matrix, fg.numerical_jacobian(f, x))
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+@pytest.mark.parametrize("distance", [1e-2, 1e-4, 1e-6, 1e-7, 1e-8])
+@pytest.mark.parametrize(
+    ("pole", "slope"),
+    [
+        (lambda u: np.log(np.abs(u)), lambda u: 1 / u),
+        (lambda u: 1 / u, lambda u: -1 / u**2),
+        (lambda u: np.tan(u + np.pi / 2), lambda u: np.sin(u) ** -2.0),
+    ],
+)
+def test_next_to_a_pole_bars_hold(pole, slope, distance, engine):
+    """Both sides of a step may be beyond it, where slopes are others."""
+    x = np.array([1 + distance, 0.7])
+    value, error = fg.numerical_gradient(
+        lambda x: pole(x[0] - 1) + np.sin(x[1]),
+        *(x,),
+        return_error=True,
+        engine=engine,
+    )
+    right = slope(x[0] - 1)
+    rounding = 4 * np.finfo(float).eps / distance * abs(right)  # of u + pi / 2
+    assert abs(value[0] - right) <= error[0] + rounding
+    assert error[0] <= 1e-2 * abs(right)

@@ -19,9 +19,11 @@ from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences.noise import measure_noise, noise_along, pooled
 from fastgrad.checking.differences.pairs import (
     CLOSER,
+    EPS,
     KAPPA,
     RATIO,
     RUNGS,
+    SURE,
     Pairs,
     entry_pairs,
 )
@@ -197,12 +199,24 @@ def extrapolated(pairs: Pairs, noise: Array) -> Extrapolated:
         around = (pairs.plus + pairs.minus) / (MULTIPLES**2 * pairs.span[:, 3:])
         _, even = _limit(around)
         truncation = _OF_KINK * (odd + 2 * even)
+        truncation[_is_spike(pairs, noise)] = np.inf
         if pairs.crossed is not None:
             truncation[pairs.crossed.any(axis=1)] = np.inf
         error = bar + truncation
         error = np.where(np.isfinite(value) & np.isfinite(error), error, np.inf)
         settled = np.isfinite(error) & (truncation <= RATIO * bar)
     return Extrapolated(value, error, bar, settled)
+
+
+def _is_spike(pairs: Pairs, noise: Array) -> Flags:
+    """Whether half the sum of both sides hardly shrinks with the step.
+
+    Of a kink it does as the step; next to a pole, closer than all steps, it does not.
+    """
+    even = np.abs(pairs.plus + pairs.minus)
+    rounding = EPS * (np.abs(pairs.plus) + np.abs(pairs.minus))
+    sure = even[:, -1] > SURE * (noise + rounding[:, -1])
+    return sure & (even[:, 0] < 2 * even[:, -1])
 
 
 def _limit(values: Array) -> tuple[Array, Array]:
