@@ -127,8 +127,7 @@ def _maximum(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
         "all entries, as of an average": np.full(x.shape, top.size / x.size),
         "the first entry": first,
     }
-    one = with_one_winner(node, reverse.side) if reverse.side else node
-    own = winners(one)
+    own = winners(with_one_winner(node, reverse.side)) if reverse.side else won
     share = symbol("share", own / own.sum(axis=axes, keepdims=True))
     whole: Any = g  # an expression, which NumPy's functions take
     made: Any = np.broadcast_to(np.expand_dims(whole, axes), x.shape) * share

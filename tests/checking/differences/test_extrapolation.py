@@ -565,7 +565,7 @@ def test_next_to_a_pole_bars_hold(pole, slope, distance, engine):
     x = np.array([1 + distance, 0.7])
     value, error = fg.numerical_gradient(
         lambda x: pole(x[0] - 1) + np.sin(x[1]),
-        *(x,),
+        x,
         return_error=True,
         engine=engine,
     )

@@ -4,7 +4,8 @@
  * identity in the changes, e.g. for x * y dx * (y0 + dy) + x0 * dy, in which nothing
  * cancels; no derivative of any function is used.
  * A kernel that selects (maximum, abs, where, comparisons) ORs into `crossed` the lanes
- * that are on another side than theta, a tie counting as a side of its own.
+ * that are on another side than theta, a tie counting as a side of its own. So does one
+ * whose slope at theta is infinite (sqrt of 0, arccos of 1): that is a vertex.
  */
 #ifndef FASTGRAD_ELEMENTWISE_H
 #define FASTGRAD_ELEMENTWISE_H
@@ -40,9 +41,7 @@
 #define KERNEL_1(name, result) KERNEL(name, 0, result)
 #define KERNEL_2(name, result) KERNEL(name, 1, result)
 
-/* Lane by lane, by a rule of differences.h: rarely hot. What is infinite stays. Where the
- * slope at theta is infinite is a vertex, as at the end of an angle: neither side is that
- * of theta. */
+/* Lane by lane, by a rule of differences.h: rarely hot. What is infinite stays. */
 #define KERNEL_LANES(name, rule, vertex)                                               \
     static void name(int64_t n, const operand *in, const at_theta *at, double *out,    \
                      int64_t *crossed)                                                 \
@@ -68,7 +67,8 @@
                 const double d = a.d[i * a.step + l], e = b.d[i * b.step + l];         \
                 const double x = a.base[i * a.base_step], y = b.base[i * b.base_step]; \
                 const int moved = d != 0.0 || e != 0.0;                                \
-                out[i * LANES + l] = moved ? rule(x, y, d, e, f.value[i * f.step]) : 0.0; \
+                out[i * LANES + l] =                                                   \
+                    moved ? rule(x, y, d, e, f.value[i * f.step]) : 0.0;               \
                 crossed[l] |= moved && (vertex);                                       \
             }                                                                          \
     }

@@ -59,10 +59,10 @@ def _together(losses: Losses, entries: Verdicts) -> Iterator[str]:
     tied = at[within]
     if tied.size:
         yield (
-            f"wrong together: {_named(losses, entries, tied)}. Each "
-            "is at a kink and between its two slopes, the error bar; but moved "
-            "together the loss has another slope than they add up to, as of equal "
-            "maxima that share one gradient"
+            f"wrong together: {_named(losses, entries, tied)}. Each is at a kink and "
+            "between its two slopes, the error bar; but moved together the loss has "
+            "another slope than they add up to, as of equal maxima that share one "
+            "gradient"
         )
 
 

@@ -162,10 +162,8 @@ class _Search:
         share of these holds others.
         """
         step = self._step(which, self.level[which]) * (5 / 256)
-        pairs, value = (
-            entry_pairs(self.losses, self.index[which], step),
-            self.value[which],
-        )
+        pairs = entry_pairs(self.losses, self.index[which], step)
+        value = self.value[which]
         with np.errstate(all="ignore"):
             noise = KAPPA * np.sqrt(2) * self.noise[which] / pairs.span
             bend = np.abs(self.plain[which] - value) / RATIO**2
@@ -209,7 +207,7 @@ def extrapolated(pairs: Pairs, noise: Array) -> Extrapolated:
 
 
 def _is_spike(pairs: Pairs, noise: Array) -> Flags:
-    """Whether half the sum of both sides hardly shrinks with the step.
+    """Whether the sum of both sides hardly shrinks with the step.
 
     Of a kink it does as the step; next to a pole, closer than all steps, it does not.
     """

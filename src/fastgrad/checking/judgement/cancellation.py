@@ -6,7 +6,7 @@ As in X.T @ (X @ w - y) at the minimum, or p - 1 of a saturated softmax.
 import numpy as np
 
 from fastgrad._arrays import Array, Flags, Index
-from fastgrad.checking.differences import EPS, RUNGS
+from fastgrad.checking.differences import EPS, RUNGS, WITHIN
 from fastgrad.checking.judgement.evidence import (
     CORRECT,
     DECISIVE,
@@ -20,8 +20,6 @@ from fastgrad.checking.judgement.evidence import (
 )
 from fastgrad.checking.judgement.gradient import Gradient
 from fastgrad.losses import Losses
-
-_FAR = 0.95  # of each parameter
 
 
 def excuse_cancellation(
@@ -44,7 +42,7 @@ def excuse_cancellation(
     size = _curvature(losses, entries, rng)
     tiny = entries.off[wrong] * entries.unit[wrong] <= TINY * max(1, abs(losses.base))
     if tiny.any():
-        changes = np.abs(_changes(losses, entries, _FAR, rng))
+        changes = np.abs(_changes(losses, entries, WITHIN, rng))
         size = max(size, EPS * np.max(changes, initial=0.0, where=np.isfinite(changes)))
     largest = size / entries.unit[wrong]
     largest[tiny] = np.fmax(
@@ -76,7 +74,7 @@ def _curvature(losses: Losses, entries: Judgement, rng: np.random.Generator) -> 
 
 def _slopes_nearer_zero(losses: Losses, index: Index) -> Array:
     """Return how steep the loss is where these entries are nearly zero."""
-    there, step = losses.theta[index] * (1 - _FAR), RUNGS[0]
+    there, step = losses.theta[index] * (1 - WITHIN), RUNGS[0]
     ahead, behind = (
         losses.at_entries(index, there * (1 + side * step))[0] for side in (1, -1)
     )

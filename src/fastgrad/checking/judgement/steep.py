@@ -45,7 +45,7 @@ _ENDS = np.array([15, 13, 11, 9]) / 16 * RUNGS[[0, -3, -2, -1]]
 # Of the distance at which the slope makes as much of a change as there is.
 _STEPS = 0.5 * RATIO ** -np.arange(6.0)
 _ROUNDINGS = 4.0  # of an entry, that its way to the loss may make
-_FEW = 8  # entries looked at before the rest: a ladder each
+_FEW = 8  # entries looked at before the rest: up to three ladders each
 _LOUD = 16.0  # roundings of the loss: more noise than that may be something else
 _PLACES = np.array([-8.0, -5.6, -3.6, -2.0, 2.0, 3.6, 5.6, 8.0])  # of the reach
 
@@ -53,7 +53,8 @@ _PLACES = np.array([-8.0, -5.6, -3.6, -2.0, 2.0, 3.6, 5.6, 8.0])  # of the reach
 def look_closer(losses: Losses, calibration: Calibration, entries: Judgement) -> None:
     """Judge entries by steps that suit the gradient, where the usual ones are too wide.
 
-    Twenty evaluations each; if none of a few is excused, the rest is not looked at.
+    Twenty evaluations each, and up to forty within noise; if none of a few is excused,
+    the rest is not looked at.
     """
     for judge in (_judge, _judge_within_noise):
         wrong = np.flatnonzero((entries.kind == WRONG) & np.isfinite(entries.off))
@@ -118,8 +119,7 @@ def _judge_within_noise(
     steps = steps_for(noise, off)
     x = np.abs(losses.theta[part.index])
     rounding = EPS * abs(losses.base) + _ROUNDINGS * steep * np.spacing(x)
-    noise_of_slopes = np.fmax(rounding, losses.rounding)
-    value, error = _best(losses, part.index, steps, noise_of_slopes)
+    value, error = _best(losses, part.index, steps, np.fmax(rounding, losses.rounding))
     with np.errstate(all="ignore"):
         nearer = np.abs(value - part.analytic) + error < np.abs(value - part.numerical)
     for k in np.flatnonzero(nearer).tolist():

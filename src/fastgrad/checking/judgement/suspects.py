@@ -42,9 +42,8 @@ from fastgrad.losses import Losses
 
 _GOOD = 2e-3  # of an entry: a wider bar is worth another try
 _FIRST_ROUND = 64  # suspects of each block tried again before the rest
-_SHARE = (
-    0.1  # the rest is tried, too: of a block, if no more; of them, if so many clear
-)
+# The rest is tried, too, if it is no more of its block, or so many of the few clear up.
+_SHARE = 0.1
 _SEVERAL = 4 * _FIRST_ROUND  # that only the bars of others acquit: all tried again
 _SHARP = 0.1  # of the slope: a change this large over one step may be a kink
 
