@@ -129,6 +129,8 @@ def test_part_of_the_entries():
     """With partial coverage the text says how many entries were looked at."""
     text = str(make_report(blocks=(Block("W", (100, 10), "correct", 0.0, 30),)))
     assert "30 of 1,000 entries checked" in text
+    text = str(make_report(blocks=(Block("scale", (), "correct", 0.0, 1),)))
+    assert "WRONG: 1 entry checked, " in text
 
 
 def test_scalars_and_empty_blocks():

@@ -204,7 +204,7 @@ def headline(report: GradientReport) -> str:
     total = sum(block.size for block in report.blocks)
     checked = f"{report.checked:,} of {total:,} entries checked"
     if report.checked == total:
-        checked = f"all {total:,} entries checked"
+        checked = "1 entry checked" if total == 1 else f"all {total:,} entries checked"
     counts = [f"{len(report.wrong):,} wrong"] + [
         f"{sum(count):,} {word}" for word, count in _rare_counts(report.blocks).items()
     ]
@@ -330,8 +330,8 @@ def _how(report: GradientReport) -> Iterator[str]:
         )
     if report.guarded:
         yield (
-            f"{report.guarded:,} evaluations by the function itself: a branch, a mask "
-            "or an index had another outcome there"
+            f"{report.guarded:,} evaluation{'s' * (report.guarded != 1)} by the "
+            "function itself: a branch, a mask or an index had another outcome there"
         )
     if report.python_operations:
         calls = ", ".join(report.python_operations)
