@@ -54,12 +54,14 @@ def _no_time_for_causes(monkeypatch):
     """Whether a gradient is wrong is what most tests ask; why takes longer to find."""
     monkeypatch.setattr("fastgrad.checking.check._SECONDS", 0.0)
     monkeypatch.setattr("fastgrad.checking.check._SHARE", 0.0)
+    monkeypatch.setattr("fastgrad.checking.weighted._SECONDS", 0.0)
 
 
 @pytest.fixture
 def time_for_causes(_no_time_for_causes, monkeypatch):
     """What is named does not depend on how busy a machine is."""
     monkeypatch.setattr("fastgrad.checking.check._SECONDS", 60.0)
+    monkeypatch.setattr("fastgrad.checking.weighted._SECONDS", 60.0)
 
 
 @pytest.fixture(autouse=True)

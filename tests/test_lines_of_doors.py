@@ -79,8 +79,8 @@ def hessian(x):
 @pytest.mark.parametrize(
     ("at", "words"),
     [
-        ([2], "the column of x[2] is wrong"),
-        ([0, 3], "wrong only in the columns of x at index 0, 3 of axis 0"),
+        ([2], "wrong only at index 2 of axis 1"),
+        ([0, 3], "wrong only at index 0, 3 of axis 1"),
     ],
 )
 def test_columns_of_a_jacobian_are_no_entries(at, words):

@@ -92,6 +92,70 @@ def test_a_formula_in_a_message_undoes_the_mistake(change, traceable):
         np.testing.assert_allclose(result, RIGHT, rtol=1e-6)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(
+    "order",
+    [[1, 0, 2, 3], [2, 0, 1, 3], [3, 1, 0, 2], [0, 3, 1, 2]],
+    ids=str,
+)
+@pytest.mark.parametrize("traceable", [True, False])
+def test_rows_and_columns_in_another_order(axis, order, traceable):
+    function = loss if traceable else without_source(loss)
+    wrong = RIGHT.take(order, axis)
+    (cause,) = fg.check_gradient(function, THETA, wrong).causes
+    assert cause.code == "layout"
+    [result] = followed(cause.message, wrong, THETA)
+    np.testing.assert_allclose(result, RIGHT, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [2, 5, 40, 30_000])
+@pytest.mark.parametrize("moved", [2, 7, "all", "rolled"])
+def test_entries_in_another_order(n, moved):
+    x, order = RNG.normal(size=n), np.arange(n)
+    if moved == "rolled":
+        order = np.roll(order, min(7, n - 1))
+    else:
+        some = np.sort(RNG.permutation(n)[: n if moved == "all" else moved])
+        order[some] = np.roll(some, 1)
+    right = 3 * x**2
+    (cause,) = fg.check_gradient(lambda p: np.sum(p**3), x, right[order]).causes
+    assert cause.code in {"layout", "geometry"}
+    assert ("grads" in cause.message) == (n < 16 or moved in ("all", "rolled"))
+    for formula in re.findall(r"`([^`]*grads[^`]*)`", cause.message):
+        undone = eval(formula, {"np": np, "grads": right[order]})
+        np.testing.assert_allclose(undone, right, rtol=1e-6)
+
+
+def test_equal_numbers_have_no_order():
+    """As many of either sign, at random places: nothing says that they were moved."""
+    x = RNG.permutation(np.r_[np.ones(20), -np.ones(20)])
+    report = fg.check_gradient(lambda p: np.sum(np.abs(p)), x, RNG.permutation(x))
+    assert "another order" not in str(report)
+
+
+@pytest.mark.parametrize("factor", [0, -1, 2.5])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_row_or_column_with_zeros(factor, axis):
+    """Zeros in it are right all the same; and a part of it is not all of it."""
+    weights = WEIGHTS.copy()
+    weights[[0, 1], [2, 1]] = 0
+
+    def some(p):
+        return np.sum(np.sin(p) * weights)
+
+    right = np.cos(THETA) * weights
+    wrong = right.copy()
+    np.moveaxis(wrong, axis, 0)[1] *= factor
+    (cause,) = fg.check_gradient(some, THETA, wrong).causes
+    assert cause.code in {"partial", "zero"}
+    how = f"{factor} times what it should be" if factor else "zero"
+    assert f"{how} at index 1 of axis {axis}" in cause.message
+    np.moveaxis(wrong, axis, 0)[1, 3] = np.moveaxis(right, axis, 0)[1, 3]
+    (cause,) = fg.check_gradient(some, THETA, wrong).causes
+    assert "times" not in cause.message
+    assert f"wrong only at index 1 of axis {axis}" in cause.message
+
+
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (4, 4), (2, 3, 2), (2, 3, 3)])
 def test_the_formula_of_an_arrangement_undoes_it(shape):
     x = RNG.normal(size=shape)

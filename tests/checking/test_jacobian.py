@@ -1,6 +1,7 @@
 """Jacobians and Hessians against closed forms and scipy's differences."""
 
 import itertools
+import re
 import types
 from concurrent.futures import ThreadPoolExecutor
 
@@ -523,7 +524,7 @@ def test_a_transposed_jacobian_is_called_so_to_its_digits(dtype):
     [
         (lambda x, *a: 2 * its_jacobian(x, *a), "scale", "`jac / 2` matches"),
         (lambda x, *a: -its_jacobian(x, *a), "sign", "in jacobian"),
-        (lambda x, *a: its_jacobian(x, *a).T, "layout", "`jac.T` matches"),
+        (lambda x, *a: its_jacobian(x, *a).T, "layout", "`jac.T`"),
         (lambda x, a=1.0: a * MIXED, "local_derivative", "the derivative of np.tanh"),
     ],
     ids=["twice", "minus", "transposed", "without a derivative"],
@@ -539,6 +540,53 @@ def test_causes_are_named(wrong, code, part, args):
     assert part in cause.message
     assert "grads" not in cause.message
     assert "params" not in cause.message
+
+
+@pytest.mark.parametrize(
+    ("axis", "rows"),
+    [(0, [2]), (0, [0, 4]), (0, [1, 2, 3]), (0, [0, 1, 2, 4]), (1, [3]), (1, [0, 3])],
+)
+@pytest.mark.parametrize(
+    ("change", "codes"),
+    [
+        (lambda some: 3 * some, {"scale", "partial"}),
+        (lambda some: -some, {"sign", "partial"}),
+        (lambda some: 0 * some, {"zero", "partial"}),
+        (lambda some: some[::-1], {"layout"}),
+    ],
+    ids=["thrice", "minus", "zero", "reversed"],
+)
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.usefixtures("time_for_causes")
+def test_some_rows_or_columns(rows, axis, change, codes, stored):
+    """Are told as such, and by a formula that makes the matrix right where it can."""
+    x = np.array([0.3, -0.8, 0.5, 0.1, -0.2])
+    right = its_jacobian(x)
+    wrong = right.copy()
+    some = np.moveaxis(wrong, axis, 0)
+    some[rows] = change(some[rows])
+    if np.array_equal(wrong, right):
+        return  # one row the other way round
+    given = sparse.csr_array(wrong) if stored else wrong
+    (cause,) = check_jacobian(its_outputs, x, given).causes
+    assert cause.code in codes
+    assert re.search(r"in jacobian\b", cause.message)
+    shown = f"[{rows[0]}" if len(rows) == 1 else f"{rows[0]}"
+    assert shown in cause.message or f"index {rows[0]}" in cause.message
+    for formula in re.findall(r"`([^`]*jac[^`]*)`", cause.message):
+        due = eval(formula, {"np": np, "jac": wrong})
+        where = re.search(r"in jacobian(\[.*?\])? ", cause.message)[1] or "[:]"
+        np.testing.assert_allclose(due, eval(f"right{where}"), rtol=1e-6)
+
+
+@pytest.mark.usefixtures("time_for_causes")
+def test_an_entry_of_a_jacobian():
+    x = np.array([0.3, -0.8, 0.5, 0.1, -0.2])
+    wrong = its_jacobian(x)
+    wrong[3, 1] += 0.1
+    (cause,) = check_jacobian(its_outputs, x, wrong).causes
+    assert (cause.code, cause.blocks) == ("partial", ("jacobian",))
+    assert "one entry is wrong, at [3, 1]" in cause.message
 
 
 @pytest.mark.parametrize("stored", [False, True])

@@ -2,8 +2,8 @@
 
 - `naming`: the story. `evidence`: what is given, block by block, and when a guess
   matches.
-- `blocks`: edits of whole blocks, which need no program: `numbers` and places;
-  `counts` for what a factor may be.
+- `blocks`: edits of whole blocks, which need no program: `numbers`, places and
+  `permutations` of entries, rows or columns; `counts` for what a factor may be.
 - `reverse`: the reverse pass over the program, and how it changes under an edit; to a
   side where values are `ties`.
 - `sites` and `edits`: the grammar. Where an array stands in the reverse pass, and what

@@ -156,7 +156,8 @@ def _of_square(a: int, b: int, ndim: int) -> Iterator[Arrangement]:
             matrices = turn(np.moveaxis(x, (a, b), (-2, -1)))
             return np.moveaxis(matrices, (-2, -1), (a, b))
 
-        undo = f"np.swapaxes(grads, {a}, {b})" if turn is _t else ""
+        swapped = "grads.T" if ndim == 2 else f"np.swapaxes(grads, {a}, {b})"
+        undo = swapped if turn is _t else ""
         where = "" if ndim == 2 else f" in axes {a} and {b}"
         yield Arrangement(code, how.rstrip(",") + where, turned, undo, True)
 

@@ -8,11 +8,23 @@ import numpy as np
 from fastgrad.causes import numbers
 from fastgrad.causes.arrangements import arrangements
 from fastgrad.causes.budget import Budget
-from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit, join, merge
+from fastgrad.causes.evidence import (
+    Array,
+    Block,
+    Evidence,
+    Flags,
+    Guess,
+    fit,
+    join,
+    merge,
+)
 from fastgrad.causes.numbers import Kind, Made
+from fastgrad.causes.permutations import permuted
 
 _SOME = 64  # entries that are compared before all are
 _MANY = 2**15  # entries that say by what factor they are off
+_SHARE = 0.55  # of a block that is wrong, if it is a part of it
+_ORDER = 6.0  # bits of any order of its slices: what explains it is plainer
 
 
 def block_edits(evidence: Evidence, budget: Budget) -> list[Guess]:
@@ -48,13 +60,12 @@ def _first(evidence: Evidence, b: int, block: Block, kind: Kind) -> Iterator[Gue
 
 
 def _misarranged(evidence: Evidence, block: Block) -> Iterator[Made]:
-    """The gradient as a whole transposed, moved, cut, summed."""
-    if block.given.size < 3:
-        return
+    """The gradient as a whole transposed, moved, cut, summed; or in another order."""
     at = np.random.default_rng(0).integers(block.given.size, size=_SOME)
-    step = max(1, round((block.given.size / _MANY) ** (1 / block.given.ndim)))
+    step = max(1, round((block.given.size / _MANY) ** (1 / max(1, block.given.ndim))))
     rows = (slice(None, None, step),) * block.given.ndim
-    for one in arrangements(block.given.shape, parts=False):
+    some = block.given.size > 2
+    for one in arrangements(block.given.shape, parts=False) if some else ():
         if one.commutes and not _is_near(block, one.turn(block.right[rows]), rows):
             continue
         made = one.turn(block.right)
@@ -63,6 +74,8 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Made]:
             text = f"the gradient is {one.how}".rstrip(",")
             yield made, Guess(one.code, {}, text, undo, -1.5)
         del made  # as large as the block
+    for made, how, undo in permuted(block):
+        yield made, Guess("layout", {}, f"the gradient is {how}", undo, _ORDER)
 
 
 def _is_near(block: Block, made: Array, at: Any) -> bool:
@@ -99,44 +112,48 @@ def _conjugate(evidence: Evidence, block: Block) -> Iterator[Made]:
 
 def _partial(evidence: Evidence, block: Block) -> Iterator[Made]:
     """One entry wrong; or some rows (columns, ...) zero or scaled; right elsewhere."""
-    wrong, where = block.wrong, whereabouts(block)
-    if block.given.size < 3 or where is None:
+    found = whereabouts(block)
+    if block.given.size < 3 or found is None:
         return
-    some = np.flatnonzero(wrong & block.known)[:_MANY]
+    where, there = found
+    some = np.flatnonzero(there & block.known)[:_MANY]
     c = fit(block.given.ravel()[some], block.right.ravel()[some])
     k = float(c[0]) if c is not None else 0.0
     told = np.abs((k - 1) * block.right) > block.bar
-    if not (told & ~wrong).any():  # elsewhere it may be as wrong
+    if not (told & ~there).any():  # elsewhere it may be as wrong
         return
     undo = "look at what sets it"
-    if int(wrong.sum()) == 1:
+    if int(there.sum()) == 1:
         yield None, Guess("partial", {}, f"one entry is wrong, {where}", undo, 3)
         return
-    zero = not np.any(block.given[wrong])
+    zero = not np.any(block.given[there])
     how = "zero" if zero else f"{k:.6g} times what it should be"
     text = f"the gradient is {how} {where}, and right elsewhere"
-    made = np.where(wrong, k * block.right, block.right)
+    made = np.where(there, k * block.right, block.right)
     yield made, Guess("partial", {}, text, undo, 8 if zero else 10)
 
 
-def whereabouts(block: Block) -> str | None:
-    """Where in a block it is wrong, if that is one entry or a few rows or columns."""
+def whereabouts(block: Block) -> tuple[str, Flags] | None:
+    """Where in a block it is wrong, if that is one entry or a few rows or columns.
+
+    Most of these are wrong, and no other entry is.
+    """
     wrong = block.wrong
-    count = int(wrong.sum())
-    if count == 0 or count > 0.55 * wrong.size:
+    count, most = int(wrong.sum()), _SHARE * wrong.size
+    if not 0 < count <= most:
         return None
+    if count == 1:
+        return f"at {[int(k[0]) for k in np.nonzero(wrong)]}", wrong
     axes = range(wrong.ndim)
     others = [tuple(k for k in axes if k != d) for d in axes]
-    region = [np.flatnonzero(wrong.any(axis=rest)) for rest in others]
-    if count == 1:
-        return f"at {[int(r[0]) for r in region]}"
-    full = [len(r) == n for r, n in zip(region, wrong.shape, strict=True)]
-    whole = int(np.prod([len(r) for r in region])) == count
-    if whole and sum(full) == len(full) - 1:
-        axis = full.index(False)
-        shown = ", ".join(map(str, region[axis][:6].tolist()))
-        return f"at index {shown}{', ...' * (len(region[axis]) > 6)} of axis {axis}"
-    return None
+    along = [wrong.any(axis=rest, keepdims=True) for rest in others]
+    axis = int(np.argmin([some.mean() for some in along]))
+    there = np.broadcast_to(along[axis], wrong.shape)
+    if not there.sum() <= min(most, 2 * count):
+        return None
+    index = np.flatnonzero(along[axis])
+    shown = ", ".join(map(str, index[:6].tolist()))
+    return f"at index {shown}{', ...' * (len(index) > 6)} of axis {axis}", there
 
 
 def _shared(evidence: Evidence) -> Iterator[Guess]:

@@ -14,8 +14,8 @@ def proved(
     """Return what can be said for certain about wrong blocks, and the operation."""
     said = ""
     for block in (evidence.blocks[b] for b in wrong):
-        where = whereabouts(block.everywhere)
-        said += f"; {block.name} is wrong only {where}" if where else ""
+        found = whereabouts(block.everywhere)
+        said += f"; {block.name} is wrong only {found[0]}" if found else ""
     if reverse is None:
         return said, None
     node = entered(evidence, reverse, wrong)

@@ -1,7 +1,9 @@
-"""Why a Jacobian is wrong: causes of a weighted sum of its rows.
+"""Why a Jacobian is wrong: by its entries, or by a weighted sum of its rows.
 
-The sum of all outputs, each with a weight of its own, is a loss, and the sum of the
-rows with these weights its gradient: what is wrong with the rows is wrong with that.
+Its entries, beside those measured, tell of rows, columns and places. For the rest
+there is the program: the sum of outputs, each with a weight of its own, is a loss, and
+the sum of their rows with these weights its gradient. What is wrong with the rows is
+wrong with that.
 """
 
 import dataclasses
@@ -14,16 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.checking.check import check_gradient
+from fastgrad.checking.jacobians.sparsity import is_sparse
+from fastgrad.params import Nest
 from fastgrad.program import around
 from fastgrad.reports import Cause, GradientReport
 
 _MOST = 10_000  # inputs: the sum may have to be called for each of them
-#: An entry of the sum of all rows is a column of the matrix.
-_COLUMNS = {
-    r"one entry is wrong, at (\[[\d, ]+\])": r"the column of x\1 is wrong",
-    r"wrong only at (\[[\d, ]+\])": r"wrong only in the column of x\1",
-    r"wrong only at index": "wrong only in the columns of x at index",
-}
+_DENSE = 1_000_000  # entries that are looked at as a matrix
+_SECONDS = 1.0  # for that
+_EXPLAINED = 1e-6  # of each entry: a mistake explains so many digits
+_SHOWN = 6  # rows in words
+#: What is told for want of a better word; of entries a factor, too, that the program
+#: may have a name for.
+_VAGUE = {"unknown", "partial"}
 
 
 def with_causes(
@@ -56,49 +61,80 @@ def with_causes(
     """
     if report.verdict != "wrong" or len(report.blocks) != 1 or report.causes:
         return report
-    if np.size(x) > _MOST:
-        return report
-    transposed = _transposed(report, matrix, word)
-    if transposed is not None:
-        return dataclasses.replace(report, causes=(transposed,))
-    weights = np.random.default_rng(matrix.shape[0]).uniform(0.5, 1.5, matrix.shape[0])
-    args, kwargs = further
-    loss = functools.partial(_weighted, fun, weights, args, kwargs or {})
-    at = np.asarray(x, dtype=float)
-    try:
-        sums = np.reshape(weights @ matrix, at.shape)
-        found = check_gradient(loss, at, sums, progress=progress)
-    except (TypeError, ValueError, ArithmeticError):
-        return report
-    if found.verdict != "wrong":
-        return report
-    block = report.blocks[0].name
-    causes = tuple(_renamed(cause, block, word) for cause in found.causes)
+    rows = np.unique([entry.index[0] for entry in report.wrong])
+    causes = _of_entries(report, matrix, word)
+    told = bool(causes) and not _are({*_VAGUE, "scale"}, causes)
+    if np.size(x) <= _MOST and not told:
+        args, kwargs = further
+        whole = functools.partial(_weighted, fun, args, kwargs or {})
+        of_sum = _of_sum(report, whole, x, matrix, rows, word, progress)
+        causes = causes if causes and _are(_VAGUE, of_sum) else of_sum or causes
     return dataclasses.replace(report, causes=causes)
 
 
-def _transposed(report: GradientReport, matrix: Any, word: str) -> Cause | None:
-    """The cause that the columns of a Jacobian are given as its rows, if that fits.
+def _are(codes: set[str], causes: tuple[Cause, ...]) -> bool:
+    """Whether one of the causes has such a code."""
+    return any(cause.code in codes for cause in causes)
 
-    The sum of rows knows nothing of it.
-    """
-    measured = report.numerical
-    if matrix.shape != matrix.shape[::-1] or matrix.shape != np.shape(measured):
-        return None
-    size, apart = abs(matrix).max(), abs(matrix.T - measured)
-    rounding = 8 * np.finfo(np.float32).eps * size  # it may have been computed so
-    if not (apart - report.error).max() <= rounding:
-        return None
-    block, residual = report.blocks[0].name, float(apart.max() / size)
-    message = f"`{word}.T` matches in {block} (matches to {residual:.0e}): transpose it"
-    return Cause("layout", (block,), message, None, residual)
+
+def _of_entries(report: GradientReport, matrix: Any, word: str) -> tuple[Cause, ...]:
+    """The causes that the entries show, beside those measured."""
+    from fastgrad.causes import Measured, name_causes  # only where something is wrong
+
+    if np.prod(matrix.shape) > _DENSE:
+        return ()
+    given, numerical, error = (
+        np.asarray(one.toarray() if is_sparse(one) else one, float)
+        for one in (matrix, report.numerical, report.error)
+    )
+    wrong = np.zeros(given.shape, dtype=bool)
+    wrong[tuple(np.transpose([entry.index for entry in report.wrong]))] = True
+    # It is no function of what its entries would be the derivatives with respect to.
+    theta = np.random.default_rng(0).standard_normal(given.shape)
+    block = report.blocks[0].name
+    measured = Measured(
+        given.ravel(),
+        np.ravel(numerical),
+        np.ravel(error) + _EXPLAINED * np.abs(np.ravel(numerical)),
+        wrong.ravel(),
+        np.ones(given.size, dtype=bool),
+        np.array([np.finfo(matrix.dtype).eps]),
+    )
+    causes = name_causes(
+        Nest({block: theta}), theta.ravel(), measured, seconds=_SECONDS
+    )
+    return tuple(_renamed(cause, block, "", word) for cause in causes)
+
+
+def _of_sum(
+    report: GradientReport,
+    whole: Callable[..., Any],
+    x: Any,
+    matrix: Any,
+    rows: NDArray[np.int64],
+    word: str,
+    progress: bool | None,
+) -> tuple[Cause, ...]:
+    """The causes of a sum of the rows that are wrong; none if that is not."""
+    weights = np.zeros(matrix.shape[0])
+    weights[rows] = np.random.default_rng(0).uniform(0.5, 1.5, rows.size)
+    at = np.asarray(x, dtype=float)
+    try:
+        sums = np.reshape(weights @ matrix, at.shape)
+        loss = functools.partial(whole, weights)
+        found = check_gradient(loss, at, sums, progress=progress)
+    except (TypeError, ValueError, ArithmeticError):
+        return ()
+    where = "" if rows.size == weights.size else f"[{_index(rows)}]"
+    block = report.blocks[0].name
+    return tuple(_renamed(cause, block, where, word) for cause in found.causes)
 
 
 def _weighted(
     fun: Callable[..., Any],
-    weights: NDArray[np.float64],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    weights: NDArray[np.float64],
     x: NDArray[np.float64],
 ) -> Any:
     result = fun(x, *args, **kwargs)
@@ -106,11 +142,23 @@ def _weighted(
         return np.dot(weights, np.ravel(result))
 
 
-def _renamed(cause: Cause, block: str, word: str) -> Cause:
-    """A cause of the gradient of the sum as one of the matrix."""
-    message = cause.message.replace(" in params", f" in {block}")
-    message = message.replace(" of params", f" of {block}")
-    message = message.replace("`grads", f"`{word}").replace("`-grads", f"`-{word}")
-    for entries, columns in _COLUMNS.items():
-        message = re.sub(entries, columns, message)
-    return dataclasses.replace(cause, blocks=(block,), message=message)
+def _index(rows: NDArray[np.int64]) -> str:
+    """Rows as an index."""
+    first, last = int(rows[0]), int(rows[-1])
+    if first == last:
+        return f"{first}"
+    if last - first == rows.size - 1:
+        return f"{first}:{last + 1}"
+    listed = ", ".join(map(str, rows[:_SHOWN].tolist()))
+    return f"[{listed}{', ...' * (rows.size > _SHOWN)}]"
+
+
+def _renamed(cause: Cause, title: str, where: str, word: str) -> Cause:
+    """A cause of a gradient as one of the matrix, or of some of its rows."""
+    message = cause.message
+    for block in cause.blocks:
+        for preposition in ("in", "of"):
+            old, new = (f" {preposition} {name}" for name in (block, title + where))
+            message = message.replace(old, new)
+    message = re.sub(r"\bgrads\b", word + where, message)
+    return dataclasses.replace(cause, blocks=(title,), message=message)
