@@ -579,6 +579,39 @@ def test_some_rows_or_columns(rows, axis, change, codes, stored):
         np.testing.assert_allclose(due, eval(f"right{where}"), rtol=1e-6)
 
 
+T = np.linspace(0.0, 3.0, 20)
+
+
+def decay(p):
+    return p[0] * np.exp(-p[1] * T) + p[2]
+
+
+@pytest.mark.parametrize(
+    ("column", "mistake", "code", "part"),
+    [
+        (1, lambda a, e: a * T * e, "sign", "np.negative"),
+        (1, lambda a, e: -a * e, "local_derivative", "np.multiply"),
+        (1, lambda a, e: -a * T, "local_derivative", "np.exp"),
+        (1, lambda a, e: -T * e, "local_derivative", "np.multiply"),
+        (0, lambda a, e: e**2, "local_derivative", "np.multiply"),
+        (0, lambda a, e: e / a, "partial", "0.4 times what it should be at index 0"),
+        (2, lambda a, e: 0 * T, "accumulation", "np.add"),
+    ],
+)
+@pytest.mark.usefixtures("time_for_causes")
+def test_a_column_is_named_by_the_line_of_the_function(column, mistake, code, part):
+    """Of a model with few parameters each column is one number in a sum of rows."""
+    x = np.array([2.5, 0.7, 0.3])
+    e = np.exp(-x[1] * T)
+    wrong = np.stack([e, -x[0] * T * e, np.ones_like(T)], axis=1)
+    assert check_jacobian(decay, x, wrong).ok
+    wrong[:, column] = mistake(x[0], e)
+    causes = check_jacobian(decay, x, wrong).causes
+    [cause] = [cause for cause in causes if cause.code == code]
+    assert part in cause.message
+    assert cause.source_line is None or "return p[0] * np.exp" in cause.source_line
+
+
 @pytest.mark.usefixtures("time_for_causes")
 def test_an_entry_of_a_jacobian():
     x = np.array([0.3, -0.8, 0.5, 0.1, -0.2])

@@ -202,9 +202,9 @@ def check_jacobian(
         Its only block is ``jacobian``; entries have the index (output, input). If `x`
         or the outputs are a nest there is a block ``y/x`` for each pair of arrays. Real
         and imaginary parts of complex numbers alternate, in nests along an axis behind
-        those of their array. The causes are those that its entries show, or a sum of
+        those of their array. The causes are those that its entries show, or sums of
         the rows that are wrong, each with a weight of its own: of real outputs of one
-        array, which `fun` is called for.
+        array, where `fun` is traced.
 
     Raises
     ------

@@ -1,9 +1,10 @@
-"""Why a Jacobian is wrong: by its entries, or by a weighted sum of its rows.
+"""Why a Jacobian is wrong: by its entries, or by weighted sums of its rows.
 
 Its entries, beside those measured, tell of rows, columns and places. For the rest
-there is the program: the sum of outputs, each with a weight of its own, is a loss, and
+there is the program: a sum of outputs, each with a weight of its own, is a loss, and
 the sum of their rows with these weights its gradient. What is wrong with the rows is
-wrong with that.
+wrong with that. As one sum has but one number for each column there are several, each
+at a copy of x.
 """
 
 import dataclasses
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 from fastgrad.checking.check import check_gradient
 from fastgrad.checking.jacobians.sparsity import is_sparse
 from fastgrad.params import Nest
-from fastgrad.program import around
+from fastgrad.program import TraceError, around
 from fastgrad.reports import Cause, GradientReport
 
-_MOST = 10_000  # inputs: the sum may have to be called for each of them
+_SUMS = 4
+_MOST = 10_000  # inputs
+_CHECKED = 500  # entries of the sums
 _DENSE = 1_000_000  # entries that are looked at as a matrix
 _SECONDS = 1.0  # for that
 _EXPLAINED = 1e-6  # of each entry: a mistake explains so many digits
@@ -66,9 +69,9 @@ def with_causes(
     told = bool(causes) and not _are({*_VAGUE, "scale"}, causes)
     if np.size(x) <= _MOST and not told:
         args, kwargs = further
-        whole = functools.partial(_weighted, fun, args, kwargs or {})
-        of_sum = _of_sum(report, whole, x, matrix, rows, word, progress)
-        causes = causes if causes and _are(_VAGUE, of_sum) else of_sum or causes
+        loss = functools.partial(_sums, fun, args, kwargs or {})
+        of_sums = _of_sums(report, loss, x, matrix, rows, word, progress)
+        causes = causes if causes and _are(_VAGUE, of_sums) else of_sums or causes
     return dataclasses.replace(report, causes=causes)
 
 
@@ -106,40 +109,50 @@ def _of_entries(report: GradientReport, matrix: Any, word: str) -> tuple[Cause, 
     return tuple(_renamed(cause, block, "", word) for cause in causes)
 
 
-def _of_sum(
+def _of_sums(
     report: GradientReport,
-    whole: Callable[..., Any],
+    loss: Callable[..., Any],
     x: Any,
     matrix: Any,
     rows: NDArray[np.int64],
     word: str,
     progress: bool | None,
 ) -> tuple[Cause, ...]:
-    """The causes of a sum of the rows that are wrong; none if that is not."""
-    weights = np.zeros(matrix.shape[0])
-    weights[rows] = np.random.default_rng(0).uniform(0.5, 1.5, rows.size)
-    at = np.asarray(x, dtype=float)
+    """The causes of sums of the rows that are wrong; none if these are not traced."""
+    weights = np.zeros((_SUMS, matrix.shape[0]))
+    some = np.random.default_rng(0).uniform(0.5, 1.5, (_SUMS, rows.size))
+    weights[:, rows] = some
+    copies = np.stack([np.asarray(x, dtype=float)] * _SUMS)
     try:
-        sums = np.reshape(weights @ matrix, at.shape)
-        loss = functools.partial(whole, weights)
-        found = check_gradient(loss, at, sums, progress=progress)
-    except (TypeError, ValueError, ArithmeticError):
+        sums = np.reshape(weights @ matrix, copies.shape)
+        found = check_gradient(
+            functools.partial(loss, weights),
+            copies,
+            sums,
+            engine="compiled",
+            coverage=_CHECKED,
+            progress=progress,
+        )
+    except (TraceError, TypeError, ValueError, ArithmeticError):
         return ()
-    where = "" if rows.size == weights.size else f"[{_index(rows)}]"
+    where = "" if rows.size == matrix.shape[0] else f"[{_index(rows)}]"
     block = report.blocks[0].name
     return tuple(_renamed(cause, block, where, word) for cause in found.causes)
 
 
-def _weighted(
+def _sums(
     fun: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     weights: NDArray[np.float64],
-    x: NDArray[np.float64],
+    copies: NDArray[np.float64],
 ) -> Any:
-    result = fun(x, *args, **kwargs)
     with around(fun):
-        return np.dot(weights, np.ravel(result))
+        xs = list(copies)
+    results = [fun(x, *args, **kwargs) for x in xs]
+    with around(fun):
+        sums = [np.dot(w, np.ravel(y)) for w, y in zip(weights, results, strict=True)]
+        return sum(sums)
 
 
 def _index(rows: NDArray[np.int64]) -> str:
@@ -161,4 +174,5 @@ def _renamed(cause: Cause, title: str, where: str, word: str) -> Cause:
             old, new = (f" {preposition} {name}" for name in (block, title + where))
             message = message.replace(old, new)
     message = re.sub(r"\bgrads\b", word + where, message)
+    message = re.sub(r"\btheta\b", "x", message)
     return dataclasses.replace(cause, blocks=(title,), message=message)
