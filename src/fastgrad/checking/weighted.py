@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.checking.check import check_gradient
-from fastgrad.checking.jacobians.sparsity import is_sparse
+from fastgrad.checking.jacobians import is_sparse
 from fastgrad.params import Nest
 from fastgrad.program import TraceError, around
 from fastgrad.reports import Cause, GradientReport
