@@ -50,6 +50,35 @@ def test_the_derivative_of_another_function(forward, other):
 
 
 @pytest.mark.parametrize(
+    ("slope", "said"),
+    [
+        (lambda y: 1, "the derivative of np.divide"),
+        (lambda y: y, "the value of"),
+        (lambda y: 1 - y, "np.divide"),
+        (lambda y: 1 - y**2, "sends -g * (1 - y**2), where -g * y * (1 - y) is due"),
+        (
+            lambda y: y * (1 + y),
+            "sends -g * y * (1 + y), where -g * y * (1 - y) is due",
+        ),
+        (lambda y: y**2, "the derivative of np.exp"),
+    ],
+)
+def test_the_sigmoid_of_a_product_with_minus_the_data(slope, said):
+    """``-X @ w`` is (-X) @ w: no operation holds the minus of the sigmoid."""
+    w = PARAMS["W"][:, 0]
+
+    def loss(w):
+        return np.mean((1 / (1 + np.exp(-X @ w)) - Y[:, 0]) ** 2)
+
+    y = 1 / (1 + np.exp(-X @ w))
+    d = 2 / len(X) * (y - Y[:, 0])
+    assert fg.check_gradient(loss, w, X.T @ (d * y * (1 - y))).ok
+    (cause,) = fg.check_gradient(loss, w, X.T @ (d * slope(y))).causes
+    assert cause.code == "local_derivative"
+    assert said in cause.message
+
+
+@pytest.mark.parametrize(
     ("number", "said"),
     [
         (lambda e: e / 7.0, "7 stands where 24 is due"),

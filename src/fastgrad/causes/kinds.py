@@ -137,8 +137,9 @@ _OF_PARTS: tuple[Callable[[Expression, Rule], Variants], ...] = (
 def _of_whole(rule: Rule) -> Variants:
     """Edits that have no one place in the expression."""
     g, sent = rule.g, rule.sent
+    down = sent.args[0] if rule.name == "sigmoid" else g  # minus g, of exp(x)
     if g.shape == sent.shape:
-        yield "passed", g
+        yield "passed", down
         yield "twice", sent.replace("g", sent)
     for other in _symbols(rule).values():
         if other.shape == sent.shape:
@@ -153,7 +154,9 @@ def _of_whole(rule: Rule) -> Variants:
         yield "softmax", sent * (p * (1 - p))
     elif rule.name in ("", "sigmoid") and sent.function is np.multiply:
         single = sum(x.active for x in rule.node.inputs) == 1
-        yield from _of_functions(rule, g) if single and rule.to.shape == g.shape else ()
+        yield from (
+            _of_functions(rule, down) if single and rule.to.shape == g.shape else ()
+        )
 
 
 def _all_over_others(rule: Rule) -> Variants:
@@ -167,7 +170,7 @@ def _all_over_others(rule: Rule) -> Variants:
             yield kinds[0][0], sent
 
 
-def _of_functions(rule: Rule, g: Expression) -> Variants:
+def _of_functions(rule: Rule, g: Any) -> Variants:
     """The derivative of another function, or of this one at another value."""
     x, y = symbol("x", rule.to.value), symbol("y", rule.node.value)
     for name in FUNCTIONS:

@@ -209,8 +209,9 @@ def _of_chain(
         inputs = [(i, y) for i, y in enumerate(n.inputs) if y in slopes]
         slopes[n] = sum(reverse.slope(n, i) * slopes[y] for i, y in inputs)
     y, slope = symbol("y", node.value), slopes[node]
-    if _is(node, 1 / (1 + np.exp(-x.value))):
-        yield Rule("sigmoid", node, x, None, g, g * (y * (1 - y)))
+    for z, down in ((x.value, g), (-x.value, -g)):  # as of exp(-x @ w)
+        if _is(node, 1 / (1 + np.exp(-z))):
+            yield Rule("sigmoid", node, x, None, g, down * (y * (1 - y)))
     if not np.isfinite(slope).all() or all(map(_is_linear, way)):
         return
     sent = g * symbol("slope", slope)
