@@ -240,6 +240,37 @@ def test_causes_are_named_from_the_lines_of_the_gradient(wrong, code, line):
     assert line is None or line in cause.source_line
 
 
+@pytest.mark.parametrize(
+    ("wrong", "code", "part"),
+    [
+        (lambda right: 2 * right, "scale", "`hess / 2`"),
+        (lambda right: -right, "sign", "`-hess`"),
+        (np.tril, "mask", "cut to the lower triangle"),
+        (lambda right: right[:, [1, 0, 2, 3]], "layout", "another order along axis 1"),
+        (lambda right: right * [1, 1, 3, 1], "partial", "3 times what it should be"),
+    ],
+    ids=["twice", "minus", "lower", "swapped", "column"],
+)
+@pytest.mark.parametrize("of_loss", [False, True])
+@pytest.mark.usefixtures("time_for_causes")
+def test_causes_that_the_entries_show(wrong, code, part, of_loss):
+    """Whether it is checked against a gradient, or against a loss."""
+    c, x = np.arange(1.0, 5.0), np.array([0.3, -0.8, 0.5, 0.1])
+
+    def loss(x):
+        return np.sin(c @ x) + np.sum(x**3) / 3
+
+    def gradient(x):
+        return np.cos(c @ x) * c + x**2
+
+    right = -np.sin(c @ x) * np.outer(c, c) + 2 * np.diag(x)
+    fun = loss if of_loss else gradient
+    assert fg.check_hessian(fun, x, right).ok
+    (cause,) = fg.check_hessian(fun, x, wrong(right)).causes
+    assert cause.code == code
+    assert part in cause.message
+
+
 @pytest.mark.parametrize("fun", [_nested_loss, _nested_gradient])
 def test_coverage(fun):
     """So many entries of each block; there is no search."""

@@ -69,7 +69,9 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Made]:
         if one.commutes and not _is_near(block, one.turn(block.right[rows]), rows):
             continue
         made = one.turn(block.right)
-        if _is_near(block, made.flat[at], np.unravel_index(at, block.given.shape)):
+        near = _is_near(block, made.flat[at], np.unravel_index(at, block.given.shape))
+        # A symmetric matrix, added to its transpose, is twice what it was.
+        if near and not (np.abs(made - 2 * block.right) <= 2 * block.bar).all():
             undo = f"`{one.undo}`" if one.undo else "give each entry its own"
             text = f"the gradient is {one.how}".rstrip(",")
             yield made, Guess(one.code, {}, text, undo, -1.5)

@@ -245,8 +245,9 @@ def check_hessian(
     matrix = problem.matrix(analytic)
     with problem.outputs.progress:
         report = checked(problem, analytic, rtol, coverage)
-    if not of_loss and not is_nest(x):
-        report = with_causes(report, grad, x, matrix, further, "hess", show)
+    if not is_nest(x):
+        fun = None if of_loss else grad
+        report = with_causes(report, fun, x, matrix, further, "hess", show)
     notes = report.notes
     size = float(abs(matrix).max()) if matrix.size else 0.0
     skew = float(abs(matrix - matrix.T).max()) if matrix.size else 0.0

@@ -36,7 +36,7 @@ _VAGUE = {"unknown", "partial"}
 
 def with_causes(
     report: GradientReport,
-    fun: Callable[..., Any],
+    fun: Callable[..., Any] | None,
     x: Any,
     matrix: Any,
     further: tuple[tuple[Any, ...], dict[str, Any] | None],
@@ -49,7 +49,7 @@ def with_causes(
     ----------
     report : GradientReport
         Of one block.
-    fun : callable
+    fun : callable, optional
         ``fun(x, *args, **kwargs)`` returns an array.
     x : array_like of floats
         Where; there are no causes for nests.
@@ -67,7 +67,7 @@ def with_causes(
     rows = np.unique([entry.index[0] for entry in report.wrong])
     causes = _of_entries(report, matrix, word)
     told = bool(causes) and not _are({*_VAGUE, "scale"}, causes)
-    if np.size(x) <= _MOST and not told:
+    if fun is not None and np.size(x) <= _MOST and not told:
         args, kwargs = further
         loss = functools.partial(_sums, fun, args, kwargs or {})
         of_sums = _of_sums(report, loss, x, matrix, rows, word, progress)
