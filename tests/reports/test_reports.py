@@ -312,6 +312,22 @@ def test_slopes_of_the_worst_entries_by_step():
     assert report.to_html().count("how far central differences are") == 4  # and labels
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_steps_that_no_number_of_the_dtype_can_hold_are_not_shown(dtype):
+    w = np.array([0.5, -1.5, 2.0], dtype)
+    grads = (4 * w**3 * [1, 1.1, 3]).astype(dtype)
+    report = fg.check_gradient(
+        lambda w: float(np.sum(w.astype(float) ** 4)), w, grads, engine="python"
+    )
+    assert report.ladders
+    for ladder in report.ladders:
+        assert len(ladder.step) == len(ladder.slope)
+        assert np.all(ladder.step > 0)
+        assert np.all(np.isfinite(ladder.slope))
+    assert report.to_html().count("how far central differences are") > 0
+
+
 def test_the_blamed_line_is_marked_among_its_neighbours(tmp_path):
     """As long as the file says what it said."""
     file = tmp_path / "net.py"

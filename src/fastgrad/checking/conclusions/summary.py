@@ -148,7 +148,10 @@ _PICTURED = 4  # entries whose slopes are shown by step
 
 
 def _ladders(losses: Losses, entries: Verdicts) -> tuple[Ladder, ...]:
-    """Return the slopes by step of the worst entries of which there are some."""
+    """Return the slopes by step of the worst entries of which there are some.
+
+    Without steps that the dtype of the entry cannot hold.
+    """
     tried = entries.ladders
     place = np.searchsorted(entries.index, tried.entry)
     place = np.minimum(place, len(entries.index) - 1)
@@ -157,15 +160,16 @@ def _ladders(losses: Losses, entries: Verdicts) -> tuple[Ladder, ...]:
     with np.errstate(all="ignore"):
         off = np.abs(entries.analytic[place] - entries.numerical[place])
     order = np.argsort(np.where(wrong, -off, np.inf), kind="stable")
+    worst = order[: min(_PICTURED, int(wrong.sum()))]
     return tuple(
         Ladder(
             losses.nest.label(tried.entry[k]),
             float(entries.analytic[place[k]]),
             float(entries.numerical[place[k]]),
-            tried.step[k],
-            tried.slope[k],
+            tried.step[k, moved],
+            tried.slope[k, moved],
         )
-        for k in order[: min(_PICTURED, int(wrong.sum()))]
+        for k, moved in zip(worst, tried.step[worst] > 0, strict=True)
     )
 
 
