@@ -10,7 +10,11 @@ import pytest
 from scipy import LowLevelCallable
 
 import fastgrad as fg
+from fastgrad import initializers
+from fastgrad._kernels import _batchnorm, _householder, _moments
 from fastgrad._threads import interruptibly
+from fastgrad.initializers import streams
+from fastgrad.statistics import affine
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +83,66 @@ def test_a_program(method, monkeypatch):
         calls[method]()
     assert stuck.let_go()
     assert (w == 0.1).all()
+
+
+X = np.random.default_rng(0).normal(size=(4000, 6))
+CACHE = fg.batch_norm(X, np.ones(6), np.zeros(6))[1]
+PASSES = {
+    "moments": (_moments, "accumulate", lambda: fg.moments(X)),
+    "fit": (_moments, "accumulate", lambda: fg.StandardScaler().fit(X)),
+    "BatchNorm": (_moments, "accumulate", lambda: fg.BatchNorm(6)(X)),
+    "sums": (_batchnorm, "backward_sums", lambda: fg.batch_norm_backward(X, CACHE)),
+    "backward": (_batchnorm, "backward", lambda: fg.batch_norm_backward(X, CACHE)),
+    "orthogonal": (
+        _householder,
+        "orthonormal_columns",
+        lambda: initializers.orthogonal((8, 8)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_a_pass_over_an_array(name, monkeypatch):
+    """However large the array."""
+    module, kernel, call = PASSES[name]
+    stuck = Stuck()
+    monkeypatch.setattr("fastgrad._threads._SECONDS_PER_ELEMENT", 1.0)
+    call()
+    monkeypatch.setattr(module, kernel, stuck)
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    assert stuck.let_go()
+
+
+PIECES = {
+    "rows": lambda out: fg.StandardScaler(copy=False).fit(X).transform(out),
+    "columns": lambda out: fg.StandardScaler(copy=False).fit(X).transform(out.T),
+    "drawn": lambda out: initializers.he_normal(out.shape, out=out),
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_what_writes_to_arrays_of_others_leaves_nothing_behind(name, monkeypatch):
+    """It works piece by piece, stops between two, and gives the same bits."""
+    call, whole, pieces = PIECES[name], X[:, :6].copy(), X.copy()
+    if name == "columns":
+        whole, pieces = (np.asfortranarray(a).T for a in (whole, pieces))
+    call(whole)
+    monkeypatch.setattr(affine, "_PIECE", 3000)
+    monkeypatch.setattr(streams, "_STEP", 1 << 14)
+    call(pieces)
+    assert pieces.tobytes() == whole.tobytes()
+    calls = []
+
+    def interrupted(*_, **__):
+        calls.append(1)
+        _thread.interrupt_main()
+
+    module = streams._philox if name == "drawn" else affine.kernel
+    monkeypatch.setattr(module, "fill" if name == "drawn" else "affine", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        call(X.copy() if name != "columns" else np.asfortranarray(X).T)
+    assert calls == [1]
 
 
 def test_a_callback():

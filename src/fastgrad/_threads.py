@@ -51,8 +51,8 @@ def useful_threads(num_threads: int, elements: int) -> int:
     return min(num_threads, 1 + elements // _ELEMENTS_PER_THREAD)
 
 
-# Ctrl-C may have to wait so long.
-_PATIENCE = 0.02
+# Ctrl-C may have to wait so long; what a kernel takes for an element it passes over.
+_PATIENCE, _SECONDS_PER_ELEMENT = 0.02, 2e-9
 
 
 def interruptibly(work: Callable[[], _Result], seconds: float) -> _Result:
@@ -90,6 +90,14 @@ def interruptibly(work: Callable[[], _Result], seconds: float) -> _Result:
     if errors:
         raise errors[0]
     return results[0]
+
+
+def pass_over(elements: int, work: Callable[[], _Result]) -> _Result:
+    """Return ``work()``, a pass of kernels over arrays; let Ctrl-C through meanwhile.
+
+    It must write to arrays of its own only: it may be left behind, see `interruptibly`.
+    """
+    return interruptibly(work, elements * _SECONDS_PER_ELEMENT)
 
 
 def _available_cpus() -> int:

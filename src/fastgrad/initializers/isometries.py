@@ -1,6 +1,7 @@
 """Weights that keep lengths: random orthogonal matrices and the identity."""
 
 import math
+from functools import partial
 from typing import Unpack
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from fastgrad._arguments import number
 from fastgrad._arrays import AnyArray, Array
 from fastgrad._kernels import _householder, _philox
+from fastgrad._threads import pass_over
 from fastgrad.initializers.draw import Draw, Options, scheme
 from fastgrad.initializers.streams import Shape, draw, write
 
@@ -148,9 +150,8 @@ def _haar(
     v = np.empty((blocks, long, n))
     draw(v, key, _philox.NORMAL, 1.0, start=start, num_threads=threads)
     q = np.zeros((blocks, long, n))
-    _householder.orthonormal_columns(
-        v, np.empty((blocks, n, n)), np.empty((blocks, n)), q, short, threads
-    )
+    given = (v, np.empty((blocks, n, n)), np.empty((blocks, n)), q, short, threads)
+    pass_over(q.size * short // n, partial(_householder.orthonormal_columns, *given))
     tall = q.transpose(1, 0, 2).reshape(long, blocks * n)[:, :short]
     return (tall if rows == long else tall.T), start + v.size
 

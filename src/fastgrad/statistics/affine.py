@@ -15,8 +15,9 @@ from fastgrad.statistics import tables
 _NOTHING = np.empty(0)
 # Columns below this many are taken several rows at a time, so that vectors are full.
 _WIDE = 512
-# Elements converted at a time.
-_SLAB = 1 << 18
+# Elements converted at a time, and those passed over at a time, between which Ctrl-C is
+# seen: a thread that is left behind would write to the arrays of others.
+_SLAB, _PIECE = 1 << 18, 1 << 23
 
 
 def affine(
@@ -36,15 +37,29 @@ def affine(
     together = _WIDE // max(columns, 1)
     whole = inner // max(together, 1)
     if together < 2 or len(x) != 1 or not _both_contiguous(x, out) or not whole:
-        kernel.affine(x, a, b, c, out, num_threads=num_threads)
+        _by_pieces(x, (a, b, c), out, num_threads)
         return
     cut, wide = whole * together, (1, whole, together * columns)
-    wide_a, wide_b, wide_c = (np.tile(term, together) for term in (a, b, c))
+    tiled = np.tile(a, together), np.tile(b, together), np.tile(c, together)
     view = out[:, :cut].reshape(wide)
-    kernel.affine(
-        x[:, :cut].reshape(wide), wide_a, wide_b, wide_c, view, num_threads=num_threads
-    )
+    _by_pieces(x[:, :cut].reshape(wide), tiled, view, num_threads)
     kernel.affine(x[:, cut:], a, b, c, out[:, cut:], num_threads=num_threads)
+
+
+def _by_pieces(
+    x: NDArray[Any],
+    terms: tuple[Array, Array, Array],
+    out: NDArray[Any],
+    num_threads: int,
+) -> None:
+    a, b, c = terms
+    outer, inner, columns = x.shape
+    rows = max(1, _PIECE // max(columns, 1))
+    blocks = max(1, rows // max(inner, 1))
+    for i in range(0, outer, blocks):
+        for j in range(0, inner, rows):
+            piece = np.s_[i : i + blocks, j : j + rows]
+            kernel.affine(x[piece], a, b, c, out[piece], num_threads=num_threads)
 
 
 def _both_contiguous(x: NDArray[Any], out: NDArray[Any]) -> bool:

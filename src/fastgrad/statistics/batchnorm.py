@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from fastgrad._arguments import axis as as_axis
 from fastgrad._arguments import number, refusal
 from fastgrad._arrays import Array
 from fastgrad._kernels import _batchnorm as kernel
-from fastgrad._threads import resolve_num_threads, useful_threads
+from fastgrad._threads import pass_over, resolve_num_threads, useful_threads
 from fastgrad.statistics import tables
 from fastgrad.statistics.affine import affine
 from fastgrad.statistics.moments import NO_WEIGHTS, Moments, accumulate, empty_state
@@ -189,7 +190,9 @@ def batch_norm_backward(
     dx = np.empty_like(x)
     a, b, c = total / cache.samples, product / cache.samples * r * r, cache.gamma * r
     out = _as_rows(dx, cache.axis)
-    kernel.backward(rows, dy_rows, mean, a, b, c, out, num_threads=threads)
+    terms = (mean, a, b, c)
+    write = partial(kernel.backward, rows, dy_rows, *terms, out, num_threads=threads)
+    pass_over(2 * x.size, write)
     return dx.astype(cache.dtype, copy=False), product * r, total
 
 
@@ -262,5 +265,8 @@ def _backward_sums(
     wave = np.empty((chunks, 2, channels))
     workspace = np.empty((num_threads, kernel.WORKSPACE_SIZE))
     sums = np.zeros((2, 2, channels))
-    kernel.backward_sums(x, dy, mean, workspace, wave, sums, num_threads=num_threads)
+    given = (x, dy, mean, workspace, wave, sums)
+    pass_over(
+        2 * x.size, partial(kernel.backward_sums, *given, num_threads=num_threads)
+    )
     return sums[0].sum(axis=0), sums[1].sum(axis=0)

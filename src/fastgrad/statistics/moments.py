@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from fastgrad._arguments import axis as as_axis
 from fastgrad._arguments import number, refusal
 from fastgrad._arrays import Array
 from fastgrad._kernels import _moments as kernel
-from fastgrad._threads import resolve_num_threads, useful_threads
+from fastgrad._threads import pass_over, resolve_num_threads, useful_threads
 from fastgrad.statistics import tables
 
 if TYPE_CHECKING:
@@ -65,9 +66,8 @@ def accumulate(
     wave = np.empty((chunks, *state.shape))
     wave[:, :, rows.shape[2] :] = 0.0
     workspace = np.empty((num_threads, kernel.WORKSPACE_SIZE))
-    kernel.accumulate(
-        rows, weights, workspace, wave, state, infinite, num_threads=num_threads
-    )
+    given = (rows, weights, workspace, wave, state, infinite)
+    pass_over(rows.size, partial(kernel.accumulate, *given, num_threads=num_threads))
     return state, infinite.view(np.bool_)
 
 
