@@ -1,6 +1,7 @@
 """Every reason why a loss is not traced comes with what to write instead."""
 
 import ast
+import re
 from pathlib import Path
 
 import numpy as np
@@ -72,12 +73,39 @@ def called(p):
     return squares()
 
 
+def in_float32(p):
+    return float(np.float32(100) + np.sum(p.astype(np.float32) ** 2))
+
+
+def in_a_float32_buffer(p):
+    terms = np.full(3, 10, np.float32)
+    terms[:2] = p
+    return float(np.sum(terms**2))
+
+
+def summed_in_float32(p):
+    return float(np.sum(np.append(p**2, 100.0), dtype=np.float32))
+
+
+def in_float16(p):
+    return float(np.dot(p.astype(np.float16), p))
+
+
+def of_many_axes(p):
+    return np.sum(p.reshape((1,) * 9 + p.shape) ** 2)
+
+
 @pytest.mark.parametrize(
     ("refused", "rewritten", "advice"),
     [
         (in_place, in_a_copy, "write into a copy"),
         (of_memory, of_the_array, "not its memory"),
         (awaited, called, "without `await`"),
+        (in_float32, of_the_array, "rounds to float32.*compute in float64"),
+        (in_a_float32_buffer, of_the_array, "rounds to float32.*compute in float64"),
+        (summed_in_float32, of_the_array, "rounds to float32.*compute in float64"),
+        (in_float16, of_the_array, "rounds to float16.*compute in float64"),
+        (of_many_axes, of_the_array, "axes; at most 8.*join axes"),
     ],
 )
 def test_following_the_advice_makes_it_compile(refused, rewritten, advice):
@@ -86,7 +114,7 @@ def test_following_the_advice_makes_it_compile(refused, rewritten, advice):
     report = fg.check_gradient(refused, p, 2 * p)
     assert report.engine == "python"
     assert "test_remedies.py, line" in report.fallback
-    assert advice in report.fallback
+    assert re.search(advice, report.fallback)
     text = " ".join(str(report).split())
     assert "slower, and causes are named from the numbers alone" in text
     assert fg.check_gradient(rewritten, p, 2 * p).engine == "compiled"

@@ -7,9 +7,7 @@ from fastgrad._arrays import Flags, Index
 from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.interface import Losses, Replay, Substitute
 from fastgrad.params import Vector
-from fastgrad.program import (
-    Program,
-)
+from fastgrad.program import Program, Source
 
 #: Elements of an array that are moved at once in the kernels: lanes of all of them take
 #: eight times their memory.
@@ -38,6 +36,8 @@ class CompiledLosses(Substitute):
         Workers that replay it; 0 where this process does.
     seconds_of_function : float
         That the function took for one of them, when it was compared with the program.
+    rounds : (str, Source), optional
+        Why the program may give other digits than the function, and where.
     moves_all : bool
         Whether the kernels may move all parameters at once.
     """
@@ -48,6 +48,7 @@ class CompiledLosses(Substitute):
     guarded = 0
     elsewhere = 0
     seconds_of_function = 0.0
+    rounds: tuple[str, Source] | None = None
     _gone = False
 
     def __init__(

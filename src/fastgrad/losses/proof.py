@@ -132,6 +132,7 @@ def _proved(
         gc.collect()  # what a trace recorded refers to itself, and is as large
     program = program_of(python.loss, python.nest, recorded)
     compiled = CompiledLosses(python, program, num_threads)
+    compiled.rounds = recorded.rounds
     _compare("at the parameters", program.value, python.base, compiled)
     # Far away outcomes are others, and what iterates until it is near may not end.
     sizes = _SIZES[1:] if program.guards else _SIZES
@@ -387,8 +388,7 @@ def _compare(
             off = abs(_difference(compiled.program, point()) - expected)
         if off <= tolerance:
             return
-        raise TraceError(
-            f"the traced program gives {got:.17g} {where}, the function "
-            f"{expected:.17g}",
-            defining_line(compiled.loss),
+        text = (
+            f"the traced program gives {got:.17g} {where}, the function {expected:.17g}"
         )
+        raise TraceError(*compiled.rounds or (text, defining_line(compiled.loss)))

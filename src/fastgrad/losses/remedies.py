@@ -11,6 +11,7 @@ _REMEDIES = (
     ("complex", "compute with real and imaginary parts apart"),
     ("out=", "leave `out=` away and assign the result"),
     ("with dtype=", "leave `dtype=` away, or convert with `astype`"),
+    ("rounds to", "compute in float64"),
     ("dtype", "keep it in arrays of float64 or float32"),
     ("where a number", "keep to NumPy's functions of the array"),
     ("needs a number", "keep to NumPy's functions of the array, not its memory"),
@@ -31,7 +32,11 @@ _REMEDIES = (
         "returns an array of shape",
         "return its `.mean()`, or say `reduction`",
     ),
-    ("does not come from", "return what is computed from the argument"),
+    (
+        "does not come from",
+        "return what NumPy computes from the argument, in the loss's own thread; it is "
+        "lost in text, bytes and files",
+    ),
     ("does not depend on", "compute it from the argument"),
     ("next to the parameters", "have it defined around the parameters, too"),
     ("parameters next to these", "compute the same at all parameters, without a cache"),

@@ -420,3 +420,18 @@ def test_what_a_call_writes_into_a_complex_array_is_seen():
     d = np.random.default_rng(4).normal(size=8) * 1e-2
     moved = written_in_place(x + d) - written_in_place(x)
     assert program.along(d, np.array([1.0]))[0] == pytest.approx(moved, rel=1e-9)
+
+
+def test_methods_of_arrays_that_nobody_knows_are_called_by_their_names():
+    """Here one that reads exponents, which a power of two between two and four has."""
+
+    def loss(x):
+        exponents = x.view(np.int64) >> 52
+        return np.sum(x**2) * exponents[0]
+
+    x = np.array([3.0, 2.5])
+    program = fg.trace(loss, x)
+    assert [node.label for node in program.opaque] == ["ndarray.view()"]
+    assert program.value == loss(x)
+    assert fg.check_gradient(loss, x, 2 * x * 1024).ok
+    assert fg.check_gradient(loss, x, 2 * x).verdict == "wrong"

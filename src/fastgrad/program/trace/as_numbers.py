@@ -43,6 +43,7 @@ class AsNumbers(Axes):
             return self._of(self.node, _FLOAT)
         if dtype.kind in "iu" and self.dtype.kind != "i":
             return trunc(self.node).astype(dtype)
+        sources.current_trace.get().rounds_to(dtype)
         return self._of(self.node, dtype)
 
     def is_true(self) -> Any:

@@ -112,6 +112,8 @@ def install() -> None:
     """Give the arrays their methods."""
     Traced.call, Traced.call_ufunc = staticmethod(call), staticmethod(call_ufunc)
     for name, method in _METHODS.items():
+        # By the one that of a plain array is found, by the other it is told.
+        method.__name__, method.__qualname__ = name, f"ndarray.{name}"
         for owner in (Traced, Complex):
             setattr(owner, name, method)
     for name in (

@@ -165,9 +165,13 @@ def _are_doubles(inputs: Any) -> bool:
 
 
 def _drop_dtype(kwargs: dict[str, Any], label: str) -> None:
-    dtype = kwargs.pop("dtype", None)
-    if dtype is not None and np.dtype(dtype).kind != "f":
-        raise TraceError(f"{label} with dtype={np.dtype(dtype).name}")
+    given = kwargs.pop("dtype", None)
+    if given is None:
+        return
+    dtype = np.dtype(given)
+    if dtype.kind != "f":
+        raise TraceError(f"{label} with dtype={dtype.name}")
+    sources.current_trace.get().rounds_to(dtype)
 
 
 def _given_out(kwargs: dict[str, Any]) -> Any:
@@ -328,4 +332,6 @@ def _fresh(
     full = graph.broadcast_to(node, np.empty(shape).shape, label_of(function))
     if not node.active:
         full = graph.constant(full.value)
-    return Traced(full, np.dtype(kwargs.get("dtype") or like.dtype))
+    dtype = np.dtype(kwargs.get("dtype") or like.dtype)
+    sources.current_trace.get().rounds_to(dtype)
+    return Traced(full, dtype)

@@ -65,6 +65,8 @@ class Recording:
         What is done with their functions.
     seconds : float
         Of the processor, that it may take.
+    rounds : (str, Source), optional
+        Why the program may give other digits than the loss.
     """
 
     rewrite: Callable[[FunctionType], FunctionType | None]
@@ -78,6 +80,7 @@ class Recording:
     sharing: bool = False
     packages: Packages = field(default_factory=Packages)
     seconds: float = math.inf
+    rounds: tuple[str, Source] | None = None
 
     def __post_init__(self) -> None:
         self._began, self._steps = time.thread_time(), 0
@@ -107,6 +110,12 @@ class Recording:
             source = Source(site.file, site.line, path, site.number, site.span)
             self._sources[key] = source
         self.source = source
+
+    def rounds_to(self, dtype: np.dtype[Any]) -> None:
+        """Remember where numbers lose digits first: programs compute in float64."""
+        if self.rounds is None and dtype in (np.float16, np.float32):
+            reason = f"rounds to {dtype}, which the traced program does not"
+            self.rounds = reason, self.source or sources.calling_line()
 
     def _look(self) -> None:
         """Leave a trace that takes too long, or too much memory."""
@@ -274,6 +283,7 @@ class Recording:
             dtype = _element(root.dtype)
             if dtype is None or not root.flags.forc:
                 raise TraceError(f"writes into an array of dtype {root.dtype}")
+            self.rounds_to(dtype)
             plain = flat(root).view(dtype)
             memory = Memory(graph.constant(plain, own=True), plain=plain)
             self._memories[id(root)] = root, memory, dtype

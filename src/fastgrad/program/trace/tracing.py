@@ -44,6 +44,8 @@ class Graph:
         Calls of functions that nobody knows.
     seconds : float
         Of the processor, that recording took.
+    rounds : (str, Source), optional
+        Why a program of it may give other digits, and where.
     """
 
     parameters: list[Node]
@@ -51,6 +53,7 @@ class Graph:
     guards: list[Node] = field(default_factory=list)
     opaque: list[Node] = field(default_factory=list)
     seconds: float = 0.0
+    rounds: tuple[str, Source] | None = None
 
     @cached_property
     def nodes(self) -> list[Node]:
@@ -97,7 +100,8 @@ def trace_graph(
     if not node.active:
         raise TraceError("does not depend on the argument it was traced with", source)
     guards = [n for n in dict.fromkeys(recording.guards) if n.active]
-    return Graph(parameters, node, guards, recording.opaque, recording.taken)
+    met = recording.opaque, recording.taken, recording.rounds
+    return Graph(parameters, node, guards, *met)
 
 
 def trace_blocks(
