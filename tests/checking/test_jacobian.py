@@ -612,6 +612,32 @@ def test_a_column_is_named_by_the_line_of_the_function(column, mistake, code, pa
     assert cause.source_line is None or "return p[0] * np.exp" in cause.source_line
 
 
+@pytest.mark.parametrize(
+    ("change", "codes"),
+    [
+        (lambda j: {"W": 2 * j["W"], "b": j["b"]}, {("h/W", "scale")}),
+        (
+            lambda j: {"W": 2 * j["W"], "b": -j["b"]},
+            {("h/W", "scale"), ("h/b", "sign")},
+        ),
+        (lambda j: {"W": j["W"], "b": j["b"][::-1]}, {("h/b", "geometry")}),
+    ],
+)
+@pytest.mark.usefixtures("time_for_causes")
+def test_causes_of_nests(change, codes):
+    """Those that the entries of each block show."""
+    a, x = np.array([0.3, -0.8, 0.5]), {"W": MIXED[:3, :3], "b": np.array([0.1, -2, 1])}
+
+    def fun(p):
+        return {"h": np.tanh(p["W"] @ a + p["b"])}
+
+    slope = np.diag(1 - fun(x)["h"] ** 2)
+    right = {"W": slope[:, :, None] * a, "b": slope}
+    assert check_jacobian(fun, x, {"h": right}).ok
+    report = check_jacobian(fun, x, {"h": change(right)})
+    assert {(cause.blocks[0], cause.code) for cause in report.causes} == codes
+
+
 @pytest.mark.usefixtures("time_for_causes")
 def test_an_entry_of_a_jacobian():
     x = np.array([0.3, -0.8, 0.5, 0.1, -0.2])

@@ -9,7 +9,14 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, function, number, public, public_with
+from fastgrad._arguments import (
+    flag,
+    function,
+    number,
+    public,
+    public_with,
+    with_arguments,
+)
 from fastgrad._arrays import Array
 from fastgrad._memory import refuse_too_large
 from fastgrad.checking.audit import refuse_random
@@ -204,7 +211,8 @@ def check_hessian(
     GradientReport
         Its only block is ``hessian``; if `x` is a nest there is a block ``y/x`` for
         each pair of arrays. A note says if the Hessian is not symmetric. The causes
-        of a wrong one are named from the lines of `grad`, if that is the gradient.
+        are as for `check_jacobian`: those that its entries show, or named from the
+        lines of `grad`, if that is the gradient.
 
     Raises
     ------
@@ -224,7 +232,6 @@ def check_hessian(
         got = "both" if hess is not None else "neither"
         raise TypeError(f"one of `hess` and `hvp` must be given, got {got}.")
     further = options.get("args", ()), options.get("kwargs")
-    show = options.get("progress")
     flat = FlatFunction(function("grad", grad), x, *further)
     a_number = np.ndim(x) == 0 and not is_nest(x)  # and so is its gradient
     of_loss = flat(flat.point.copy()).ndim == 0 and not a_number
@@ -245,9 +252,9 @@ def check_hessian(
     matrix = problem.matrix(analytic)
     with problem.outputs.progress:
         report = checked(problem, analytic, rtol, coverage)
-    if not is_nest(x):
-        fun = None if of_loss else grad
-        report = with_causes(report, fun, x, matrix, further, "hess", show)
+    if coverage == "full":
+        of_array = None if of_loss or is_nest(x) else with_arguments(grad, *further)
+        report = with_causes(report, "hess", of_array, x, options.get("progress"))
     notes = report.notes
     size = float(abs(matrix).max()) if matrix.size else 0.0
     skew = float(abs(matrix - matrix.T).max()) if matrix.size else 0.0

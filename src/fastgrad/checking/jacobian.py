@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, public_with, refusal
+from fastgrad._arguments import flag, public_with, refusal, with_arguments
 from fastgrad._arrays import Array
 from fastgrad.checking.audit import random_outputs, unchecked
 from fastgrad.checking.conclusions import summarize
@@ -19,7 +19,6 @@ from fastgrad.checking.jacobians import (
     Problem,
     announce,
     disagreement,
-    is_sparse,
 )
 from fastgrad.checking.judgement import Gradient, Judgement, Verdicts, check_rtol, judge
 from fastgrad.checking.weighted import with_causes
@@ -235,13 +234,11 @@ def check_jacobian(
         if apart is not None:
             notes = (*report.notes, apart)
             report = dataclasses.replace(report, verdict="wrong", notes=notes)
-    elif coverage == "full" and problem.plain:
-        further = options.get("args", ()), options.get("kwargs")
-        show = options.get("progress")
+    elif coverage == "full":
         word = "jac" if jac is not None else "vjp" if vjp is not None else "jvp"
-        matrix = report.analytic
-        matrix = matrix if is_sparse(matrix) else np.reshape(matrix, problem.shape)
-        report = with_causes(report, fun, x, matrix, further, word, show)
+        of = with_arguments(fun, options.get("args", ()), options.get("kwargs"))
+        of_array = of if problem.plain else None
+        report = with_causes(report, word, of_array, x, options.get("progress"))
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 

@@ -9,6 +9,7 @@ at a copy of x.
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from fastgrad.checking.check import check_gradient
 from fastgrad.checking.jacobians import is_sparse
-from fastgrad.params import Nest
+from fastgrad.params import Nest, named_leaves
 from fastgrad.program import TraceError, around
 from fastgrad.reports import Cause, GradientReport
 
@@ -36,41 +37,32 @@ _VAGUE = {"unknown", "partial"}
 
 def with_causes(
     report: GradientReport,
-    fun: Callable[..., Any] | None,
-    x: Any,
-    matrix: Any,
-    further: tuple[tuple[Any, ...], dict[str, Any] | None],
     word: str,
-    progress: bool | None,
+    fun: Callable[[Any], Any] | None = None,
+    x: Any = None,
+    progress: bool | None = None,
 ) -> GradientReport:
     """Return the report on a Jacobian, with causes if it is wrong.
 
     Parameters
     ----------
     report : GradientReport
-        Of one block.
-    fun : callable, optional
-        ``fun(x, *args, **kwargs)`` returns an array.
-    x : array_like of floats
-        Where; there are no causes for nests.
-    matrix : array or sparse array, shape (m, n)
-        The Jacobian that was given.
-    further : (tuple, dict or None)
-        `args`, `kwargs`.
+        All entries are checked.
     word : str
         What the user calls the matrix.
+    fun : callable, optional
+        If the function is one of a real array that returns one, ``fun(x)``.
+    x : array_like of floats, optional
+        Where.
     progress : bool, optional
         As for `check_gradient`.
     """
-    if report.verdict != "wrong" or len(report.blocks) != 1 or report.causes:
+    if report.verdict != "wrong" or not report.wrong or report.causes:
         return report
-    rows = np.unique([entry.index[0] for entry in report.wrong])
-    causes = _of_entries(report, matrix, word)
+    causes = _of_entries(report, word)
     told = bool(causes) and not _are({*_VAGUE, "scale"}, causes)
     if fun is not None and np.size(x) <= _MOST and not told:
-        args, kwargs = further
-        loss = functools.partial(_sums, fun, args, kwargs or {})
-        of_sums = _of_sums(report, loss, x, matrix, rows, word, progress)
+        of_sums = _of_sums(report, word, fun, x, progress)
         causes = causes if causes and _are(_VAGUE, of_sums) else of_sums or causes
     return dataclasses.replace(report, causes=causes)
 
@@ -80,76 +72,75 @@ def _are(codes: set[str], causes: tuple[Cause, ...]) -> bool:
     return any(cause.code in codes for cause in causes)
 
 
-def _of_entries(report: GradientReport, matrix: Any, word: str) -> tuple[Cause, ...]:
+def _of_entries(report: GradientReport, word: str) -> tuple[Cause, ...]:
     """The causes that the entries show, beside those measured."""
     from fastgrad.causes import Measured, name_causes  # only where something is wrong
 
-    if np.prod(matrix.shape) > _DENSE:
+    shapes = {block.name: block.shape for block in report.blocks}
+    if sum(map(math.prod, shapes.values())) > _DENSE:
         return ()
-    given, numerical, error = (
-        np.asarray(one.toarray() if is_sparse(one) else one, float)
-        for one in (matrix, report.numerical, report.error)
-    )
-    wrong = np.zeros(given.shape, dtype=bool)
-    wrong[tuple(np.transpose([entry.index for entry in report.wrong]))] = True
-    # It is no function of what its entries would be the derivatives with respect to.
-    theta = np.random.default_rng(0).standard_normal(given.shape)
-    block = report.blocks[0].name
+    # They are no function of what they would be the derivatives with respect to.
+    rng = np.random.default_rng(0)
+    nest = Nest({name: rng.standard_normal(shape) for name, shape in shapes.items()})
+    wrong = {name: np.zeros(shape, dtype=bool) for name, shape in shapes.items()}
+    for entry in report.wrong:
+        wrong[entry.block][entry.index] = True
+    leaves = [
+        [_dense(leaf) for _, leaf in named_leaves(one)]
+        for one in (report.analytic, report.numerical, report.error)
+    ]
+    given, numerical, error = (nest.join(one) for one in leaves)
     measured = Measured(
-        given.ravel(),
-        np.ravel(numerical),
-        np.ravel(error) + _EXPLAINED * np.abs(np.ravel(numerical)),
-        wrong.ravel(),
-        np.ones(given.size, dtype=bool),
-        np.array([np.finfo(matrix.dtype).eps]),
+        given,
+        numerical,
+        error + _EXPLAINED * np.abs(numerical),
+        nest.join(list(wrong.values())).astype(bool),
+        np.ones(nest.size, dtype=bool),
+        np.array([np.finfo(leaf.dtype).eps for leaf in leaves[0]]),
     )
-    causes = name_causes(
-        Nest({block: theta}), theta.ravel(), measured, seconds=_SECONDS
-    )
-    return tuple(_renamed(cause, block, "", word) for cause in causes)
+    theta = nest.join(nest.leaves)
+    causes = name_causes(nest, theta, measured, seconds=_SECONDS)
+    return tuple(_renamed(cause, word) for cause in causes)
+
+
+def _dense(matrix: Any) -> NDArray[Any]:
+    return np.asarray(matrix.toarray() if is_sparse(matrix) else matrix)
 
 
 def _of_sums(
     report: GradientReport,
-    loss: Callable[..., Any],
-    x: Any,
-    matrix: Any,
-    rows: NDArray[np.int64],
     word: str,
+    fun: Callable[[Any], Any],
+    x: Any,
     progress: bool | None,
 ) -> tuple[Cause, ...]:
     """The causes of sums of the rows that are wrong; none if these are not traced."""
+    [(_, leaf)] = named_leaves(report.analytic)
+    matrix = leaf if is_sparse(leaf) else np.reshape(leaf, report.blocks[0].shape)
+    rows = np.unique([entry.index[0] for entry in report.wrong])
     weights = np.zeros((_SUMS, matrix.shape[0]))
-    some = np.random.default_rng(0).uniform(0.5, 1.5, (_SUMS, rows.size))
-    weights[:, rows] = some
+    weights[:, rows] = np.random.default_rng(0).uniform(0.5, 1.5, (_SUMS, rows.size))
     copies = np.stack([np.asarray(x, dtype=float)] * _SUMS)
+    loss = functools.partial(_sums, fun, weights)
+    sums = np.reshape(weights @ matrix, copies.shape)
+    check = functools.partial(check_gradient, engine="compiled", coverage=_CHECKED)
     try:
-        sums = np.reshape(weights @ matrix, copies.shape)
-        found = check_gradient(
-            functools.partial(loss, weights),
-            copies,
-            sums,
-            engine="compiled",
-            coverage=_CHECKED,
-            progress=progress,
-        )
+        found = check(loss, copies, sums, progress=progress)
     except (TraceError, TypeError, ValueError, ArithmeticError):
         return ()
     where = "" if rows.size == matrix.shape[0] else f"[{_index(rows)}]"
-    block = report.blocks[0].name
-    return tuple(_renamed(cause, block, where, word) for cause in found.causes)
+    title = report.blocks[0].name
+    return tuple(_renamed(cause, word, title, where) for cause in found.causes)
 
 
 def _sums(
-    fun: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    fun: Callable[[Any], Any],
     weights: NDArray[np.float64],
     copies: NDArray[np.float64],
 ) -> Any:
     with around(fun):
         xs = list(copies)
-    results = [fun(x, *args, **kwargs) for x in xs]
+    results = [fun(x) for x in xs]
     with around(fun):
         sums = [np.dot(w, np.ravel(y)) for w, y in zip(weights, results, strict=True)]
         return sum(sums)
@@ -166,13 +157,11 @@ def _index(rows: NDArray[np.int64]) -> str:
     return f"[{listed}{', ...' * (rows.size > _SHOWN)}]"
 
 
-def _renamed(cause: Cause, title: str, where: str, word: str) -> Cause:
-    """A cause of a gradient as one of the matrix, or of some of its rows."""
-    message = cause.message
-    for block in cause.blocks:
-        for preposition in ("in", "of"):
-            old, new = (f" {preposition} {name}" for name in (block, title + where))
-            message = message.replace(old, new)
-    message = re.sub(r"\bgrads\b", word + where, message)
+def _renamed(cause: Cause, word: str, title: str = "", where: str = "") -> Cause:
+    """A cause of a gradient as one of a matrix, or of some of its rows."""
+    message = re.sub(r"\bgrads\b", word + where, cause.message)
     message = re.sub(r"\btheta\b", "x", message)
+    if not title:
+        return dataclasses.replace(cause, message=message)
+    message = re.sub(r"\b(in|of) params\b", rf"\1 {title}{where}", message)
     return dataclasses.replace(cause, blocks=(title,), message=message)
