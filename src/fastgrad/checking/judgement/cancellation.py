@@ -103,10 +103,9 @@ def _changes(
 
     As large as one entry typically makes them.
     """
-    changes = np.zeros((4, 2))
+    changes, direction = np.zeros((4, 2)), np.zeros(losses.nest.size)
     for row in changes:
-        direction = np.zeros(losses.nest.size)
-        direction[entries.index] = rng.choice([-1.0, 1.0], len(entries.index))
-        direction[entries.index] *= entries.unit
+        sign = rng.choice([-1.0, 1.0], len(entries.index))
+        direction[entries.index] = sign * entries.unit
         row[:] = losses.along(direction, [-t, t])
     return changes / float(np.sqrt(len(entries.index)))
