@@ -1,5 +1,6 @@
 """Each kind of argument by itself: what passes, where it ends, and what is said then."""
 
+import functools
 import math
 import pickle
 import re
@@ -104,7 +105,9 @@ def test_numbers_out_of_range(value, options, said):
 
 
 @pytest.mark.parametrize(
-    "value", [True, np.True_, np.array(True), 1j, "1", None, [1.0], np.ones(1)]
+    "value",
+    [True, np.True_, np.array(True), 1j, "1", None, [1.0], np.ones(1)]
+    + [np.timedelta64(3, "s"), np.datetime64("2020")],
 )
 def test_what_is_no_number(value):
     with refused(TypeError, "`x` must be a number, got "):
@@ -210,6 +213,15 @@ def test_further_arguments_have_a_place_or_a_name(args, kwargs, said):
         with_arguments(_sum, args, kwargs)
 
 
+def nested(depth):
+    return functools.reduce(lambda inner, _: [inner], range(depth), [])
+
+
+class Unspeakable:
+    def __repr__(self):
+        raise RuntimeError("not to be told")
+
+
 class Own:
     def __repr__(self):
         raise RuntimeError("not to be called")
@@ -228,6 +240,11 @@ class Own:
         (Own(), "Own"),
         ("x" * 58, f"str '{'x' * 58}'"),
         ("x" * 59, f"str '{'x' * 55} ..."),
+        ("x" * 10**7, f"str '{'x' * 55} ..."),
+        ([0.5] * 10**6, f"list [{'0.5, ' * 11} ..."),
+        pytest.param(10**5000, "int", id="of many digits"),
+        (nested(3000), "list"),
+        ((Unspeakable(),), "tuple"),
     ],
 )
 def test_what_was_got_is_told(value, said):

@@ -21,7 +21,8 @@ import numpy as np
 _Exception = TypeVar("_Exception", bound=Exception)
 
 _LENGTH = 60  # of what is quoted
-_WRITTEN = (bool, str, bytes, numbers.Number, tuple, list, dict, set)
+_SEQUENCES = (str, bytes, tuple, list)
+_WRITTEN = (*_SEQUENCES, bool, numbers.Number, dict, set)
 
 
 def refusal(
@@ -43,7 +44,11 @@ def described(value: Any) -> str:
         return f"{what} of shape {value.shape} and dtype {value.dtype}"
     if value is not None and not isinstance(value, _WRITTEN):
         return type(value).__name__
-    return shortened(repr(value), _LENGTH)
+    try:
+        value = value[:_LENGTH] if isinstance(value, _SEQUENCES) else value
+        return shortened(repr(value), _LENGTH)
+    except Exception:  # too deep, too many digits, or that of a member
+        return type(value).__name__
 
 
 def shortened(text: str, length: int) -> str:
@@ -86,7 +91,7 @@ def number(
     """Return a finite number, at least `least` or above `above`, at most `most`."""
     if isinstance(value, np.ndarray):
         value = value[()]  # of a 0-d one, its number
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, numbers.Real):
         raise refusal(TypeError, name, "be a number", value)
     try:
         found = float(value)
@@ -119,12 +124,9 @@ def flag(name: str, value: Any) -> bool:
 def choice(name: str, value: Any, options: Iterable[str | None]) -> Any:
     """Return one of some strings (or None)."""
     known = list(options)
-    if value is None or isinstance(value, str):
-        if value in known:
-            return value
-        kind: type[Exception] = ValueError
-    else:
-        kind = TypeError
+    kind = ValueError if value is None or isinstance(value, str) else TypeError
+    if kind is ValueError and value in known:
+        return value
     raise refusal(kind, name, f"be {alternatives(known)}", value)
 
 
@@ -284,9 +286,10 @@ def generator(name: str, value: Any) -> np.random.Generator:
 _ELSEWHERE = {
     "atol": "left out: error bars are measured (`rtol` is a difference that is too "
     "small to matter)",
-    "tol": "`rtol`, a difference that is too small to matter",
-    "tolerance": "`rtol`, a difference that is too small to matter",
-    "threshold": "`rtol`, a difference that is too small to matter",
+    **dict.fromkeys(
+        ("tol", "tolerance", "threshold"),
+        "`rtol`, a difference that is too small to matter",
+    ),
     "order": "left out: `check_hessian(grads, params, hess)` checks second derivatives",
     "raise_exception": "left out: `report.raise_if_wrong()` raises",
     "verbose": "`progress`, or left out: print the report",
@@ -294,10 +297,8 @@ _ELSEWHERE = {
     "fast_mode": "left out, or `coverage`, a number of entries of each block",
     "grads": "`jac` of a Jacobian, `hess` of a Hessian",
     "jac": "`grads`; `check_jacobian` checks Jacobians",
-    "n_jobs": "`num_threads`",
-    "threads": "`num_threads`",
-    "rng": "`seed`",
-    "random_state": "`seed`",
+    **dict.fromkeys(("n_jobs", "threads"), "`num_threads`"),
+    **dict.fromkeys(("rng", "random_state"), "`seed`"),
     "rel_step": "`step`, absolute, for each entry: `step=1e-6 * np.abs(x)`",
     "nondet_tol": "`nondet_rtol`, relative to the loss",
 }

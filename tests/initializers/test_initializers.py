@@ -740,3 +740,17 @@ def test_shapes_in_nested_tuples():
     shapes = [made["a"][0].shape, *(w.shape for w in made["a"][1])]
     assert isinstance(made["a"], tuple)
     assert shapes == [(3, 4), (2, 3), (5,)]
+
+
+def test_groups_are_what_counts_as_an_integer():
+    """Of whatever size: products of two may not fit."""
+
+    class Two:
+        def __index__(self):
+            return 2
+
+    for two in (Two(), np.int8(2), np.uint64(2)):
+        given = init.he_normal((400, 3, 3, 3), layout="OIHW", groups=two)
+        assert (given == init.he_normal((400, 3, 3, 3), layout="OIHW", groups=2)).all()
+    many = init.he_normal((200, 3, 3, 3), groups=np.int8(100), layout="OIHW")
+    assert (many == init.he_normal((200, 3, 3, 3), groups=100, layout="OIHW")).all()

@@ -293,6 +293,35 @@ def test_moments_survive_pickle_and_json_to_the_bit(rng):
         fg.Moments.from_json(json.dumps({**m.to_dict(), "version": 7}))
 
 
+@pytest.mark.parametrize("text", ["", "nothing", b"\xff", None, 3])
+def test_text_that_is_not_of_moments_is_refused(text):
+    with pytest.raises(ValueError, match="`text` must be what `to_json` returned, got"):
+        fg.Moments.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"shape": None},
+        {"shape": [2]},
+        {"shape": ["x"]},
+        {"state": "x"},
+        {"state": [["0x1p0"]]},
+        {"state": [[1.0, 2.0, 3.0]] * 9},
+        {"ddof": "x"},
+    ],
+)
+def test_what_is_not_of_moments_is_refused(part, rng):
+    whole = fg.moments(rng.standard_normal((5, 3))).to_dict()
+    with pytest.raises(ValueError, match="`data` must be what `to_dict` returned, got"):
+        fg.Moments.from_dict({**whole, **part})
+    for key in part:
+        with pytest.raises(ValueError, match="must be what `to_dict` returned, got"):
+            fg.Moments.from_dict({k: v for k, v in whole.items() if k != key})
+    with pytest.raises(TypeError, match="`data` must be what `to_dict` returned, got"):
+        fg.Moments.from_dict([whole])
+
+
 def test_moments_of_other_features_do_not_add():
     with pytest.raises(
         ValueError, match=r"same features and ddof, got shapes \(2,\) and"

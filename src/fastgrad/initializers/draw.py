@@ -66,7 +66,8 @@ class Draw:
         seed("seed", self.seed)
         text("name", self.name)
         text("layout", self.layout)
-        integer("groups", self.groups, least=1)
+        groups = integer("groups", self.groups, least=1)
+        object.__setattr__(self, "groups", groups)
         flag("transposed", self.transposed)
         resolve_num_threads(self.num_threads)
 

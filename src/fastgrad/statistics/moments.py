@@ -9,6 +9,7 @@ of threads.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -248,26 +249,33 @@ class Moments:
         ValueError
             If `data` is of another version.
         """
+        must = "be what `to_dict` returned"
+        if not isinstance(data, dict):
+            raise refusal(TypeError, "data", must, data)
         if data.get("version") != 1:
             raise ValueError(f"`data` must be of version 1, got {data.get('version')}.")
-        shape = tuple(data["shape"])
-        columns = math.prod(shape)
-        state = empty_state(columns)
-        state[:, :columns] = [[float.fromhex(v) for v in row] for row in data["state"]]
-        return cls._of(state, shape, data["ddof"])
+        try:
+            shape, columns = tuple(data["shape"]), math.prod(data["shape"])
+            state = empty_state(columns)
+            rows = [list(map(float.fromhex, row)) for row in data["state"]]
+            state[:, :columns] = np.reshape(rows, (len(state), columns))
+            return cls._of(state, shape, number("ddof", data["ddof"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise refusal(ValueError, "data", must, data) from error
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON."""
-        import json
-
         return json.dumps(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str) -> Moments:
         """Return the moments that `to_json` wrote."""
-        import json
-
-        return cls.from_dict(json.loads(text))
+        try:
+            data = json.loads(text)
+        except (TypeError, ValueError):
+            must = "be what `to_json` returned"
+            raise refusal(ValueError, "text", must, text) from None
+        return cls.from_dict(data)
 
 
 def moments(
