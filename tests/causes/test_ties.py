@@ -166,3 +166,74 @@ def test_whole_numbers_at_ties_are_not_rounded_ones(given):
     report = fg.check_gradient(np.max, x, np.array(given))
     assert report.verdict == "wrong"
     assert "precision" not in {cause.code for cause in report.causes}
+
+
+WEIGHTS = np.random.default_rng(4).normal(size=(4, 3))
+A, B = {}, {}
+A["some"], B["some"] = WEIGHTS + 0.0, WEIGHTS + [[0.3], [-0.2], [0.0], [0.0]]
+A["all"], B["all"] = np.ones((4, 3)), np.ones((4, 3))
+#: The loss's choice of one of several, and whether one of them is it.
+CHOICES = {
+    "maximum": (np.maximum, np.greater_equal),
+    "minimum": (np.minimum, np.less_equal),
+    "max": (lambda a, b: np.max(np.stack([a, b]), axis=0), np.equal),
+    "clipped maximum": (lambda a, b: np.maximum(np.maximum(a, b), -9), np.equal),
+}
+
+
+@pytest.mark.parametrize("as_function", [True, False], ids=["function", "arrays"])
+@pytest.mark.parametrize("ties", A)
+@pytest.mark.parametrize("choice", CHOICES)
+def test_equal_values_that_both_receive_all_are_named(choice, ties, as_function):
+    """As ``a >= b`` and ``b >= a`` do; right where one is larger."""
+    pick, won = CHOICES[choice]
+
+    def loss(p):
+        return np.sum(WEIGHTS * pick(p["a"], p["b"]) ** 2)
+
+    def grads(p):
+        top = pick(p["a"], p["b"])
+        return {name: 2 * WEIGHTS * top * won(p[name], top) for name in p}
+
+    p = {"a": A[ties], "b": B[ties]}
+    report = fg.check_gradient(loss, p, grads if as_function else grads(p))
+    assert report.verdict == "wrong"
+    first = report.causes[0]
+    assert (first.code, first.blocks) == ("mask", ("a", "b"))
+    assert "each of several equal winners" in first.message
+    apart = {"a": A[ties], "b": B[ties] + 0.1}
+    assert fg.check_gradient(loss, apart, grads)
+
+
+@pytest.mark.parametrize("pick", [np.maximum, np.minimum])
+def test_each_of_three_equal_values_may_receive_all(pick):
+    p = {
+        name: WEIGHTS + shift
+        for name, shift in zip("abc", (0, 0, [[0], [1], [0], [-1]]), strict=True)
+    }
+
+    def loss(p):
+        return np.sum(WEIGHTS * pick(pick(p["a"], p["b"]), p["c"]))
+
+    def grads(p):
+        top = pick(pick(p["a"], p["b"]), p["c"])
+        return {name: WEIGHTS * (p[name] == top) for name in p}
+
+    [cause] = fg.check_gradient(loss, p, grads).causes
+    assert (cause.code, cause.blocks) == ("mask", ("a", "b", "c"))
+
+
+def test_what_is_right_at_another_point_is_no_factor():
+    """Two towers of equal weights: both slopes are twice their mean."""
+    p = {"W": PARAMS["W1"], "V": PARAMS["W1"].copy()}
+
+    def loss(p):
+        return np.mean(np.maximum(X @ p["W"], X @ p["V"]) ** 2)
+
+    def grads(p):
+        a, b = X @ p["W"], X @ p["V"]
+        d = 2 * np.maximum(a, b) / a.size
+        return {"W": X.T @ (d * (a >= b)), "V": X.T @ (d * (b >= a))}
+
+    [cause] = fg.check_gradient(loss, p, grads).causes
+    assert (cause.code, cause.blocks) == ("mask", ("W", "V"))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.patterns import is_statistic, miscounted, plain
 from fastgrad.causes.reverse import Extra, Reverse, elementwise, recomputed
+from fastgrad.causes.ties import equal_winners, reduced_axes
 from fastgrad.program import Node, ops
 
 Array = NDArray[np.float64]
@@ -50,6 +51,38 @@ def compounds(reverse: Reverse, group: list[Node]) -> Iterator[Compound]:
     if len(group) == 1:
         yield from _conjugates(reverse, group[0])
         yield from _elsewhere(reverse, group[0])
+
+
+# ---- equal winners -------------------------------------------------------------------
+
+
+def in_full(reverse: Reverse, group: list[Node]) -> Iterator[Compound]:
+    """Yield that each of equal winners receives all that comes down.
+
+    Of more than two values that are compared in pairs each may be a winner.
+    """
+    if not any(map(equal_winners, group)):
+        return
+    pairs, chained = {*group}, [*group]
+    while chained:
+        node = chained.pop()
+        beside = (*node.inputs, *(user for user, _ in reverse.users.get(node, ())))
+        others = [n for n in beside if n.op == node.op and n not in pairs]
+        pairs.update(others)
+        chained += others
+    text = "{op} sends its gradient in full to each of several equal winners"
+    for some in (group, pairs)[: 1 + (len(pairs) > len(group))]:
+        yield "mask", text, dict.fromkeys(some, partial(_all_of_it, reverse))
+
+
+def _all_of_it(reverse: Reverse, node: Node, g: Array) -> Iterator[tuple[Node, Any]]:
+    """What equal winners receive more."""
+    for i, won in equal_winners(node).items():
+        if node.op == "max":
+            more = np.expand_dims(g, reduced_axes(node)) - reverse.send(node, g)[i]
+        else:
+            more = g - g * reverse.slope(node, i)
+        yield node.inputs[i], np.where(won, more, 0.0)
 
 
 def _conjugates(reverse: Reverse, node: Node) -> Iterator[Compound]:

@@ -254,8 +254,13 @@ def gather(
     measured: Measured,
     reverse: Reverse | None,
     everything: Whole | None = None,
+    at_ties: bool = False,
 ) -> Evidence:
-    """Return the evidence, with the program's own gradient if it agrees."""
+    """Return the evidence, with the program's own gradient if it agrees.
+
+    At ties that is one of several that are right, and nothing is known there; unless it
+    is taken for the right one.
+    """
     known = np.isfinite(measured.numerical + measured.error) & measured.smooth
     right, bar = measured.numerical, 3 * measured.error
     exact = False
@@ -263,7 +268,7 @@ def gather(
         own = _program_gradient(nest, reverse)
         exact = _agrees(own[known], measured.numerical[known], bar[known])
         if exact:
-            right, known = own, measured.smooth | bool(reverse.side)
+            right, known = own, measured.smooth | at_ties
             bar = np.broadcast_to(0.0, own.shape)  # which takes no memory
     vectors = (theta, measured.given, right, bar, known, measured.wrong)
     blocks = []
@@ -277,6 +282,8 @@ def gather(
         block.bar = (
             np.broadcast_to(rounding, bars.shape) if exact else block.bar + rounding
         )
+        if exact and at_ties:
+            block.wrong = wrong & (np.abs(block.off) > block.bar)
         blocks.append(block)
     counts, penalties = counts_of(reverse, nest), penalties_of(reverse)
     evidence = Evidence(blocks, counts, penalties, exact)

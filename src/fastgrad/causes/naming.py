@@ -26,7 +26,7 @@ from fastgrad.causes.repairs import repairs
 from fastgrad.causes.reverse import Reverse
 from fastgrad.causes.sections import in_sections
 from fastgrad.causes.telling import of_search, told, with_place
-from fastgrad.causes.ties import has_ties
+from fastgrad.causes.ties import equal_winners, has_ties
 from fastgrad.params import Nest
 from fastgrad.program import Node, Part, Program
 from fastgrad.reports import Cause
@@ -97,17 +97,22 @@ def _found(
     everything: Whole | None,
     budget: Budget,
 ) -> list[Cause]:
-    """What is found; by derivatives to either side of ties, if some is unknown."""
-    sides = (0, -1, 1) if program is not None and has_ties(program.nodes) else (0,)
+    """What is found; by derivatives between or beside ties, if some is unknown."""
+    views = [(0, False)]
+    if program is not None and has_ties(program.nodes):
+        views = [(0, True)] * any(map(equal_winners, program.nodes)) + views
+        views += [(-1, True), (1, True)]
     found: list[list[Cause]] = []
-    for k, side in enumerate(sides):
-        part = budget.share(1 / (len(sides) - k)) if len(sides) > 1 else budget
+    for k, (side, at_ties) in enumerate(views):
+        part = budget.share(1 / (len(views) - k)) if len(views) > 1 else budget
         reverse = _reversed(program, part, side)
-        if side and reverse is None:
+        if at_ties and reverse is None:
             break
-        evidence = gather(nest, theta, measured, reverse, everything)
+        evidence = gather(nest, theta, measured, reverse, everything, at_ties)
+        if not evidence.wrong:
+            continue
         found.append(_by(reverse, evidence, nest, theta, elsewhere, traced, part))
-        if not _left_open(found[0])[0]:
+        if not side and not _left_open(found[-1])[0]:
             break
     return min(found, key=_left_open)
 

@@ -18,6 +18,7 @@ from fastgrad.causes.budget import Budget
 from fastgrad.causes.evidence import Array, Block, Evidence, Guess, join
 from fastgrad.causes.reverse import Reverse, recomputed
 from fastgrad.causes.search import Search
+from fastgrad.causes.ties import equal_winners
 from fastgrad.params import Nest
 from fastgrad.program import leaves
 
@@ -111,7 +112,16 @@ class SecondPoint:
         return self.evidence.wrong == self.first.wrong
 
     def confirmed(self, guesses: list[Guess], budget: Budget) -> list[Guess]:
-        """The guesses that hold here, too; all, if it cannot be told."""
+        """The guesses that hold here, too; all, if it cannot be told.
+
+        If nothing is wrong here, those about ties, of which there are none, and digits.
+        """
+        if not self.evidence.wrong:
+            return [
+                g
+                for g in guesses
+                if g.code == "precision" or any(map(equal_winners, g.edited))
+            ]
         if not self.is_valid or not guesses:
             return guesses
         only: dict[int, set[str]] = defaultdict(set)

@@ -133,9 +133,6 @@ def _maximum(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
     made: Any = np.broadcast_to(np.expand_dims(whole, axes), x.shape) * share
     words = "{op} sends its gradient to %s, not to the largest"
     table = {words % how: ("share", "mask", v) for how, v in others.items()}
-    if np.count_nonzero(won) > node.size:
-        told = "{op} sends its gradient in full to each of several equal winners"
-        table[told] = ("share", "mask", won * 1.0)
     yield Rule("maximum", node, node.inputs[0], 0, g, made, table)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgrad.causes.arrangements import cut
 from fastgrad.causes.combinations import Combinations, both
-from fastgrad.causes.compounds import compounds
+from fastgrad.causes.compounds import compounds, in_full
 from fastgrad.causes.edits import LEVELS
 from fastgrad.causes.evidence import Array, Evidence, Guess, explained
 from fastgrad.causes.probes import NOBODYS, Probes, View
@@ -28,7 +28,9 @@ from fastgrad.program import Node, Part, ops
 
 _NAMED, _UNNAMED = 2.0, 9.0  # bits of a factor
 _KEPT = (0.0, -1.0, 2.0, 0.5)  # times what is due, in all turns of a loop
-_PARTS, _COMPOUND = 2, 2  # levels
+_PARTS = 2  # level
+#: By level: edits of several operations, and their bits.
+_SEVERAL: dict[int, tuple[Any, float]] = {0: (in_full, -4.0), 2: (compounds, 4.0)}
 _PAIR = 8.0  # bits of two edits at once
 _LOOSE = 8  # edits of a site in a loop that are propagated
 _NUMBER = 3  # entries that a number which follows from the error explains anyway
@@ -91,8 +93,8 @@ class Search:
                 if reach & self.wrong and reach & wrong == wrong:
                     for site in sites(self.reverse, group):
                         self._at(site, level)
-                if level == _COMPOUND and reach & self.wrong:
-                    self._compounds(group)
+                if level in _SEVERAL and reach & self.wrong:
+                    self._compounds(group, level)
             if self._explained() and self.only is None:
                 return
 
@@ -231,16 +233,17 @@ class Search:
 
     # ---- edits of several operations -----------------------------------------------
 
-    def _compounds(self, group: list[Node]) -> None:
-        for k, (code, text, edited) in enumerate(compounds(self.reverse, group)):
+    def _compounds(self, group: list[Node], level: int) -> None:
+        kind, bits = _SEVERAL[level]
+        for k, (code, text, edited) in enumerate(kind(self.reverse, group)):
             self.reverse.budget.check()
             try:
                 loose = k < _LOOSE and self._is_fed(edited)
                 if self._wants(text) and (
                     loose or self.probes.agree(*self._projected(edited))
                 ):
-                    bits = 2.0 * _COMPOUND + float(np.log2(2 + k))
-                    self._compare(code, text, bits, group[0], edited)
+                    odd = bits + float(np.log2(2 + k))
+                    self._compare(code, text, odd, group[0], edited)
             except NOBODYS:
                 continue
 

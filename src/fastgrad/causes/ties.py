@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 
 #: What has two slopes where its inputs are equal, or its one input is zero.
 _TYING = ("maximum", "minimum", "abs", "greater", "greater_equal")
+#: What takes one of two.
+_CHOOSING = ("maximum", "minimum", "where")
 
 
 def has_ties(nodes: Iterable[Node]) -> bool:
@@ -61,6 +63,18 @@ def with_one_winner(node: Node, side: int) -> Node:
     lost = won & (order > order.min(axis=reduced_axes(node), keepdims=True))
     value = np.where(lost, np.nextafter(x.value, -np.inf), x.value)
     return node.replaced((x.replaced((), value),), node.value)
+
+
+def equal_winners(node: Node) -> dict[int, Array]:
+    """For each input of a choice of the largest, where others are as large."""
+    if node.op == "max":
+        won = winners(node)
+        return {0: won} if np.count_nonzero(won) > node.size else {}
+    if node.op not in _CHOOSING or not all(x.active for x in node.inputs[-2:]):
+        return {}
+    one, two = (np.broadcast_to(x.value, node.shape) for x in node.inputs[-2:])
+    last = len(node.inputs) - 1
+    return dict.fromkeys((last - 1, last), one == two) if np.any(one == two) else {}
 
 
 def winners(node: Node) -> Array:
