@@ -26,7 +26,7 @@ from fastgrad.causes import naming, points, ranking, repairs, search
 from fastgrad.causes.substitutes import Substitutes
 
 bugs = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("__main__.py"))))
-OTHERS = ("numbers", "operands", "elements", "written", "variables")
+OTHERS = ("operands", "elements", "written", "variables")
 OTHERS += ("factors", "matrices", "terms")
 
 

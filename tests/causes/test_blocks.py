@@ -79,6 +79,10 @@ def test_the_gradient_by_another_variable(phi, width, traceable):
         lambda g: g + 0.3,
         lambda g: g.T,
         lambda g: np.roll(g, 2, 0),
+        lambda g: np.roll(g, 5),
+        lambda g: np.roll(g, (1, -1), (0, 1)),
+        lambda g: 0.5 * (g - 0.2 * THETA) + 0.2 * THETA,
+        lambda g: -(g - 0.2 * THETA) + 0.2 * THETA,
         lambda g: g[:, ::-1],
         lambda g: g.ravel("F").reshape(4, 4),
     ],
@@ -154,6 +158,23 @@ def test_a_row_or_column_with_zeros(factor, axis):
     (cause,) = fg.check_gradient(some, THETA, wrong).causes
     assert "times" not in cause.message
     assert f"wrong only at index 1 of axis {axis}" in cause.message
+
+
+@pytest.mark.parametrize("size", [40, 20_000])
+@pytest.mark.parametrize("step", [7, -3])
+@pytest.mark.parametrize("rolled", [True, False])
+def test_a_gradient_that_is_moved_far(size, step, rolled):
+    """By the step that fits best of all, in one pass over large vectors, too."""
+    c, w = RNG.normal(size=(2, size))
+    right = c * (1 - np.tanh(w) ** 2)
+    wrong = np.roll(right, step)
+    if not rolled:
+        wrong[slice(step) if step > 0 else slice(step, None)] = 0
+    [cause] = fg.check_gradient(lambda w: np.sum(c * np.tanh(w)), w, wrong).causes
+    assert cause.code == ("layout" if rolled else "geometry")
+    assert f"by {step} along axis 0" in cause.message
+    for result in followed(cause.message, wrong, w) if rolled else ():
+        np.testing.assert_allclose(result, right)
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (4, 4), (2, 3, 2), (2, 3, 3)])

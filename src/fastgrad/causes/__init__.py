@@ -20,9 +20,9 @@
   second point, which refutes coincidences. `budget`: when to stop.
 - `lines`: where in the user's gradient code the mistake is, by what is `known` there;
   `repairs`: which edit of it makes the gradient right. `rewrites` are those that need
-  no other array, `substitutes` read something else, or other `data` are given; all draw
-  on the same arrangements and readings. `codes` say what that is called; `views` run
-  the code with an edit, and say what weighs in it.
+  no other array, `constants` are other numbers, `substitutes` read something else, or
+  other `data` are given; all draw on the same arrangements and readings. `codes` say
+  what that is called; `views` run the code with an edit, and say what weighs in it.
 
 A cause is named when doing the mistake to the right gradient gives the gradient under
 test, within the error bars, in whole blocks. Nothing that merely looks alike is named.

@@ -3,10 +3,10 @@
 Each keeps the shape, so that whoever uses the array does not notice.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import combinations, permutations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,14 +95,39 @@ def _total(x: Array, axes: tuple[int, ...], mean: bool) -> Array:
 
 
 def _along(axis: int, n: int) -> Iterator[Arrangement]:
-    where = f"along axis {axis}"
     for step in (s for s in _STEPS if abs(s) < n):
-        moved = partial(_shifted, step=step, axis=axis)
-        yield Arrangement("geometry", f"moved by {step} {where}", moved)
-        rolled = partial(np.roll, shift=step, axis=axis)
-        undo = f"np.roll(grads, {-step}, {axis})"
-        # Nothing but the order is lost.
-        yield Arrangement("layout", f"rolled by {step} {where}", rolled, undo)
+        yield from _by(step, axis)
+
+
+def _by(step: int, axis: int) -> Iterator[Arrangement]:
+    where = f"by {step} along axis {axis}"
+    moved = partial(_shifted, step=step, axis=axis)
+    yield Arrangement("geometry", f"moved {where}", moved)
+    rolled = partial(np.roll, shift=step, axis=axis)
+    undo = f"np.roll(grads, {-step}, {axis})"
+    # Nothing but the order is lost.
+    yield Arrangement("layout", f"rolled {where}", rolled, undo)
+
+
+def moves(shape: tuple[int, ...], steps: Sequence[Any]) -> Iterator[Arrangement]:
+    """Yield an array of this shape moved so far, along its axes or as it is flat."""
+    axes = shape if len(steps) == len(shape) else (int(np.prod(shape)),)
+    # The shorter way round.
+    by = [int((k + n // 2) % n) - n // 2 for k, n in zip(steps, axes, strict=True)]
+    moved = [d for d, step in enumerate(by) if step]
+    if not moved:
+        return
+    if len(axes) < len(shape):
+        rolled, undo = partial(np.roll, shift=by[0]), f"np.roll(grads, {-by[0]})"
+        yield Arrangement("layout", f"rolled by {by[0]} as it is flat", rolled, undo)
+    elif len(moved) == 1:
+        yield from _by(by[moved[0]], moved[0])
+    else:
+        every = tuple(range(len(by)))
+        rolled = partial(np.roll, shift=by, axis=every)
+        undo = f"np.roll(grads, {tuple(-step for step in by)}, {every})"
+        where = f"by {tuple(by)} along all axes"
+        yield Arrangement("layout", f"rolled {where}", rolled, undo)
 
 
 def _shifted(x: Array, step: int, axis: int) -> Array:

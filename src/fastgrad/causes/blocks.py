@@ -1,12 +1,13 @@
 """Edits of a block's whole gradient, tried one by one: no program is needed."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from fastgrad.causes import numbers
-from fastgrad.causes.arrangements import arrangements
+from fastgrad.causes.arrangements import Arrangement, arrangements, moves
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.evidence import (
     Array,
@@ -64,8 +65,9 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Made]:
     at = np.random.default_rng(0).integers(block.given.size, size=_SOME)
     step = max(1, round((block.given.size / _MANY) ** (1 / max(1, block.given.ndim))))
     rows = (slice(None, None, step),) * block.given.ndim
-    some = block.given.size > 2
-    for one in arrangements(block.given.shape, parts=False) if some else ():
+    shape, several = block.given.shape, block.given.size > 2
+    some = ((one, 0.0) for one in arrangements(shape, parts=False))
+    for one, odd in chain(some, _moved(block)) if several else ():
         if one.commutes and not _is_near(block, one.turn(block.right[rows]), rows):
             continue
         made = one.turn(block.right)
@@ -74,10 +76,27 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Made]:
         if near and not (np.abs(made - 2 * block.right) <= 2 * block.bar).all():
             undo = f"`{one.undo}`" if one.undo else "give each entry its own"
             text = f"the gradient is {one.how}".rstrip(",")
-            yield made, Guess(one.code, {}, text, undo, -1.5)
+            yield made, Guess(one.code, {}, text, undo, odd - 1.5)
         del made  # as large as the block
     for made, how, undo in permuted(block):
         yield made, Guess("layout", {}, f"the gradient is {how}", undo, _ORDER)
+
+
+def _moved(block: Block) -> Iterator[tuple[Arrangement, float]]:
+    """By the steps at which it is most like the right one; and what says which."""
+    shape, bits = block.given.shape, float(np.log2(block.given.size))
+    for axes in (shape, (block.given.size,)):
+        given, right = (
+            np.where(block.known, x, 0.0).reshape(axes)
+            for x in (block.given, block.right)
+        )
+        unit = np.abs(right).max() or 1.0
+        waves = np.fft.rfftn(given / unit) * np.conj(np.fft.rfftn(right / unit))
+        like = np.fft.irfftn(waves, axes, range(len(axes)))
+        for one in moves(shape, np.unravel_index(int(like.argmax()), axes)):
+            yield one, bits
+        if len(shape) == 1:
+            return
 
 
 def _is_near(block: Block, made: Array, at: Any) -> bool:

@@ -60,6 +60,8 @@ def _of_term(x: Node, others: Sequence[Node]) -> str:
         return "mask"
     if x.op == "parameter":
         return "stale"
+    if x.size > 1 and any(y.op == "constant" and y.size == 1 for y in others):
+        return "local_derivative"  # as in the formula of one
     return "regularization" if any(map(is_penalty, others)) else "accumulation"
 
 

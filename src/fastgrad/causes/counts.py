@@ -20,13 +20,27 @@ class Counts(dict[float, str]):
 
     def name(self, factor: float) -> str | None:
         """Return what a factor equals, None if nothing known."""
-        if not np.isfinite(factor) or factor == 0:
+        found = self._nearest(abs(factor))
+        return found and (found[1] if factor > 0 else f"-{found[1]}")
+
+    def written(self, number: float) -> float | None:
+        """Return the number of few digits, or known, that is so near; or None."""
+        if not np.isfinite(number) or number == 0:
             return None
-        size = abs(factor)
-        for value, name in (*_USUAL, *self._derived()):
-            if abs(size - value) <= 1e-6 * value:
-                return name if factor > 0 else f"-{name}"
-        return None
+        short = float(f"{number:.3g}")
+        if abs(short - number) <= 1e-6 * abs(number):
+            return short
+        found = self._nearest(abs(number))
+        return float(np.copysign(found[0], number)) if found else None
+
+    def _nearest(self, size: float) -> tuple[float, str] | None:
+        known = (*_USUAL, *self._derived()) if 0 < size < np.inf else ()
+        near = (one for one in known if abs(size - one[0]) <= 1e-6 * one[0])
+        return next(near, None)
+
+    def is_usual(self, number: float) -> bool:
+        """Whether a number is one for which no loss need have a reason."""
+        return any(abs(abs(number) - n) <= 1e-6 * n for n, _ in _USUAL)
 
     def is_plain(self, factor: float) -> bool:
         """Whether a factor is 1/2, 2 or one of the counts or its inverse."""

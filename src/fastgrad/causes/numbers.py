@@ -66,8 +66,9 @@ def _linear(evidence: Evidence, block: Block) -> Iterator[Made]:
             yield made, Guess("zero", {}, text, undo, bits, "nothing")
         elif abs(k - 1) > 1e-7 and np.any(np.abs(c * block.theta) > block.bar.max()):
             made, one = _times(evidence, block, k, evidence.counts.name(k))
-            one.text = one.text.replace("grads", f"(grads - {c:.6g} * theta)")
-            one.text += f" for the data's part, beside a penalty of {c / (1 - k):.6g}"
+            undo, _ = undone(k, of=f"(grads - {c:.12g} * theta)")
+            text = f"the data's part is multiplied by {k:.6g}, beside a penalty of "
+            one.text, one.advice = f"{text}{c / (1 - k):.6g}", f"`{undo}`"
             one.bits, one.factor = one.bits + 1, None
             yield made + c * block.theta, one
 
@@ -103,10 +104,9 @@ def _scaled(evidence: Evidence, block: Block, k: float) -> Iterator[Made]:
 
 
 def _times(evidence: Evidence, block: Block, factor: float, name: str | None) -> Made:
-    made = factor * block.right
+    made, (undo, words) = factor * block.right, undone(factor)
     if abs(factor + 1) < 1e-6:
-        text = "the sign is wrong: minus the gradient matches"
-        return made, Guess("sign", {}, text, "`-grads`", -2, factor=-1.0)
+        return made, Guess("sign", {}, f"`{undo}` matches", words, -2, factor=-1.0)
     counts = {
         int(np.prod(some))
         for n in range(1, len(block.spread) + 1)
@@ -119,14 +119,8 @@ def _times(evidence: Evidence, block: Block, factor: float, name: str | None) ->
         and (count in counts or _only_biases(evidence, factor))
     ):
         text = "the gradient is averaged over the uses of each entry, not summed"
-        undo = f"sum, or `grads * {count}`"
-        return made, Guess("reduction", {}, text, undo, -2, "averaged")
+        return made, Guess("reduction", {}, text, f"sum, or `{undo}`", -2, "averaged")
     what = f", a factor of {name}" if name else ""
-    undo = f"grads / {_number(factor)}"
-    words = f"divide by {_number(factor)}"
-    if 0 < factor < 1:
-        undo = f"grads * {_number(1 / factor)}"
-        words = f"multiply by {_number(1 / factor)}"
     several = int((block.right[block.known] != 0).sum()) > 1
     bits = 0.5 if name and (several or evidence.counts.is_plain(factor)) else 10.5
     text, key = f"`{undo}` matches{what}", round(factor, 9)
@@ -143,8 +137,19 @@ def _only_biases(evidence: Evidence, factor: float) -> bool:
     return whole and any(matrix) and not any(wrong)
 
 
-def _number(x: float) -> str:
-    return f"{x:.0f}" if abs(x - round(x)) < 1e-7 * abs(x) else f"{x:.12g}"
+def undone(factor: float, digits: int = 12, of: str = "grads") -> tuple[str, str]:
+    """The formula that undoes a factor, of the gradient, and what it is in words."""
+    if abs(factor + 1) < max(1e-6, 0.5 * 10.0 ** (1 - digits)):
+        return f"-{of}", "the sign is wrong"
+    if abs(factor) < 1:
+        number = _number(1 / factor, digits)
+        return f"{of} * {number}", f"multiply by {number}"
+    number = _number(factor, digits)
+    return f"{of} / {number}", f"divide by {number}"
+
+
+def _number(x: float, digits: int = 12) -> str:
+    return f"{x:.0f}" if abs(x - round(x)) < 1e-7 * abs(x) else f"{x:.{digits}g}"
 
 
 # ---- penalties -----------------------------------------------------------------------

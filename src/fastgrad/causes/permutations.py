@@ -62,11 +62,6 @@ def _words(order: Order) -> str:
 def _undone(order: Order, axis: int) -> str:
     """Return the formula that puts the slices back, if it is a short one."""
     n = len(order)
-    shifts = np.unique((np.arange(n) - order) % n)
-    if len(shifts) == 1:
-        shift = int(shifts[0])
-        back = -shift if shift <= n // 2 else n - shift
-        return f"`np.roll(grads, {back}, {axis})`"
     if n > _WRITTEN:
         return "write each to its own place"
     where = ":, " * axis + str(np.argsort(order).tolist())

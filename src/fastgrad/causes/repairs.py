@@ -7,14 +7,16 @@ gradient there: a repair is shown, not supposed.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.causes.budget import Budget
 from fastgrad.causes.codes import OF_VALUES, at_statistic, is_complex, is_entry
+from fastgrad.causes.constants import numbers
 from fastgrad.causes.data import other_data
-from fastgrad.causes.evidence import Evidence, Guess, explained
+from fastgrad.causes.evidence import Evidence, Guess, explained, join
 from fastgrad.causes.known import same
 from fastgrad.causes.lines import PIECES, Backward, Located, Place, Repair, alike
 from fastgrad.causes.points import SecondPoint
@@ -28,6 +30,7 @@ from fastgrad.program import Node, Source, topological, value_of
 Array = NDArray[np.float64]
 
 _BENT = 2.0  # bits of a sign within a function
+_LIKEWISE = 6.0  # bits of an edit of several operations of a line
 _ELSEWHERE = 4.0  # bits of an edit that is not where the mistake is bounded
 
 
@@ -51,7 +54,8 @@ class Search:
         self.found: list[Guess] = []
         self._due: set[Node] = set()
         self._other = other = Substitutes(evidence, self.known, self.readings)
-        self._kinds: list[Kind] = [self._plain, other.numbers, other.operands]
+        of_numbers = partial(numbers, evidence, self.readings.name)
+        self._kinds: list[Kind] = [self._plain, of_numbers, other.operands]
         self._kinds += [other.elements, other.written, other.variables]
         self._odder: list[Kind] = [other.factors, other.matrices]
         self._odder += [other.terms]
@@ -159,10 +163,21 @@ class Search:
         if blocks:
             edit = self._called(edit, turns)
             place, odd = self._placed(edit, turns[0].source, frozenset(blocks))
-            guess = Guess(edit.code, blocks, edit.text, bits=edit.bits + odd)
+            if beside := self._beside(edit, turns):
+                odd += _LIKEWISE
+            guess = Guess(edit.code, blocks, edit.text + beside, bits=edit.bits + odd)
             # Of several mistakes those of the loss's program tell each other apart.
             guess.against, guess.place = 2 * self.code.spoilt(turns, blocks), place
             self.found.append(guess)
+
+    def _beside(self, edit: Rewrite, turns: Sequence[Node]) -> str:
+        """Of which other operations of a line an edit is, too."""
+        apart = {n.source.spot: n for n in turns[::-1] if n is not turns[0]}
+        names = dict.fromkeys(map(self.readings.name, apart.values()))
+        names.pop(self.readings.name(turns[0]), None)
+        if edit.turns or not names or turns[0].source.spot in apart:
+            return ""
+        return f", and likewise in {join([*names])},"
 
     def _placed(
         self, edit: Rewrite, line: Source, blocks: frozenset[int]

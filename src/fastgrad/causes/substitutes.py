@@ -1,4 +1,4 @@
-"""Edits of the user's gradient code that read another array, or a number.
+"""Edits of the user's gradient code that read another array.
 
 What is due says which: of all arrays that may stand in a place, those whose dot product
 with what the place weighs is right.
@@ -12,15 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.codes import of_factor, of_other
-from fastgrad.causes.counts import told
+from fastgrad.causes.codes import of_other
 from fastgrad.causes.evidence import Evidence
 from fastgrad.causes.known import Known, same
 from fastgrad.causes.patterns import led_from
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.readings import BITS, Point, Reading, Readings
 from fastgrad.causes.reverse import elementwise, is_mask
-from fastgrad.causes.rewrites import New, Rewrite, goes, own, times
+from fastgrad.causes.rewrites import New, Rewrite, goes, own
 from fastgrad.causes.views import Projection
 from fastgrad.program import Node, ops, value_of
 
@@ -28,9 +27,7 @@ Array = NDArray[np.float64]
 
 _LINEAR = {"add", "subtract", "multiply", "negative", "contract", "sum", "view"}
 _LINEAR |= {"reshape", "place", "take", "cumsum"}
-_LEAST = 1e-9  # of a factor that is not zero
-_SURE = -2.0  # bits of a number of the loss that is missing
-_NAMED = 12.0  # bits of one that is no number of the loss
+_LEAST = 1e-9  # of the largest element
 _MOVING = ("take", "view", "reshape")
 _WRITING = (*_MOVING, "place", "sum", "add")
 
@@ -87,49 +84,6 @@ class Substitutes:
     def _of(self, view: Projection, turns: Sequence[Node]) -> Any:
         """What may be read in these turns."""
         return (self.local if view.is_local else self.readings).of(len(turns))
-
-    def numbers(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
-        """Yield the number that is multiplied by, or added, which follows."""
-        node, old = turns[0], view.before(turns)
-        if not node.inputs:
-            return
-        factor = 1 + view.due / old if old else 0.0
-        if abs(factor) > _LEAST:
-            yield self._factor(node, factor)
-        ones = sum(float(np.sum(view.weight[n])) for n in turns)
-        term = view.due / ones if ones else 0.0
-        if term and node.active:
-            yield from self._term(node, term)
-
-    def _factor(self, node: Node, factor: float) -> Rewrite:
-        known = self.evidence.counts.name(factor)
-        text = f"{self.name(node)} is to be multiplied by {told(factor, known)}"
-        bits = 4.0 if known else _NAMED
-        for i, x in enumerate(node.inputs):
-            if node.op in ("multiply", "divide") and not (x.active or x.value.ndim):
-                c = float(x.value)
-                due = c / factor if node.op == "divide" and i else c * factor
-                if due == 1 or self.evidence.counts.name(due):
-                    text, bits = f"{c:.6g} stands where {due:.6g} is due", 3.0
-        code = of_factor(node, factor)
-        if code == "reduction":
-            bits -= 0.5
-        if code == "scale" and bits == _NAMED:  # a constant of some formula
-            code = "local_derivative"
-        if code == "regularization":
-            code, bits = (code, 0.0) if bits < _NAMED else ("scale", bits)
-        return Rewrite(code, text, bits, times(factor), inserted=bits > 3)
-
-    def _term(self, node: Node, term: float) -> Iterator[Rewrite]:
-        for x in node.inputs:
-            if node.op == "add" and not (x.active or x.value.ndim):
-                c = float(x.value)
-                if self.evidence.counts.name(c + term):
-                    text = f"{c:.6g} stands where {c + term:.6g} is due"
-                    yield Rewrite("scale", text, _SURE, _more(term))
-        if known := self.evidence.counts.name(term):
-            text = f"{self.name(node)} is to be increased by {told(term, known)}"
-            yield Rewrite("accumulation", text, _SURE, _more(term), inserted=True)
 
     # ---- other arrays
 

@@ -8,6 +8,7 @@ from fastgrad.causes.budget import Budget
 from fastgrad.causes.evidence import Block, Evidence, Guess, fit, join
 from fastgrad.causes.lines import Place
 from fastgrad.causes.location import name, proved
+from fastgrad.causes.numbers import undone
 from fastgrad.causes.ranking import choose, merged
 from fastgrad.causes.reverse import Reverse
 from fastgrad.program import Node
@@ -132,13 +133,13 @@ def _nearly_scaled(evidence: Evidence, some: set[int]) -> Cause | None:
     if not each or rest >= _BLURRED * min(1.0, abs(factor - 1)):
         return None
     digits = max(2, int(-np.log10(rest)) if rest else 15)
-    near = f"{factor:.{digits}g}"
-    code = "sign" if float(near) == -1 else "scale"
+    undo, words = undone(factor, digits)
     message = (
-        f"`grads / {near}` is nearly the gradient in {join([b.name for b in blocks])} "
-        f"(to {rest:.0e}): divide by {near}; what is left may be the tolerance of an "
-        "iteration in the loss, or another mistake"
+        f"`{undo}` nearly matches in {join([b.name for b in blocks])} (to {rest:.0e}): "
+        f"{words}; what is left may be the tolerance of an iteration in the loss, or "
+        "another mistake"
     )
+    code = "sign" if undo == "-grads" else "scale"
     return Cause(code, tuple(block.name for block in blocks), message, residual=rest)
 
 
