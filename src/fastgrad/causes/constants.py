@@ -87,7 +87,7 @@ def _another(
         counted = due in evidence.counts and not evidence.counts.is_usual(due)
         code, bits = "scale" if counted else "local_derivative", _WRITTEN
         if node.op in ("multiply", "divide"):
-            code, bits = of_factor(node, due / c), 3.0
+            code, bits = of_factor(node, due / (c or 1.0)), 3.0
         text = f"{c:.6g} stands where {due:.6g} is due"
         if f"{c:.6g}" == f"{due:.6g}":
             text = f"{c:.12g} stands where {due:.12g} is due"
