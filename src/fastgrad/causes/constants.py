@@ -88,6 +88,8 @@ def _another(
         code, bits = "scale" if counted else "local_derivative", _WRITTEN
         if node.op in ("multiply", "divide"):
             code, bits = of_factor(node, due / (c or 1.0)), 3.0
+        if due == -c:
+            code = "sign"
         text = f"{c:.6g} stands where {due:.6g} is due"
         if f"{c:.6g}" == f"{due:.6g}":
             text = f"{c:.12g} stands where {due:.12g} is due"
