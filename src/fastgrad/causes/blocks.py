@@ -25,7 +25,8 @@ from fastgrad.causes.permutations import permuted
 _SOME = 64  # entries that are compared before all are
 _MANY = 2**15  # entries that say by what factor they are off
 _SHARE = 0.55  # of a block that is wrong, if it is a part of it
-_ORDER = 6.0  # bits of any order of its slices: what explains it is plainer
+#: Bits of how it is arranged, by any step, in any order: what explains that is plainer.
+_PLAIN, _MOVED, _ORDER = -1.5, 4.0, 6.0
 
 
 def block_edits(evidence: Evidence, budget: Budget) -> list[Guess]:
@@ -66,8 +67,9 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Made]:
     step = max(1, round((block.given.size / _MANY) ** (1 / max(1, block.given.ndim))))
     rows = (slice(None, None, step),) * block.given.ndim
     shape, several = block.given.shape, block.given.size > 2
-    some = ((one, 0.0) for one in arrangements(shape, parts=False))
-    for one, odd in chain(some, _moved(block)) if several else ():
+    plain = ((one, _PLAIN) for one in arrangements(shape, parts=False))
+    moved = ((one, _MOVED) for one in _moved(block))
+    for one, bits in chain(plain, moved) if several else ():
         if one.commutes and not _is_near(block, one.turn(block.right[rows]), rows):
             continue
         made = one.turn(block.right)
@@ -76,15 +78,15 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Made]:
         if near and not (np.abs(made - 2 * block.right) <= 2 * block.bar).all():
             undo = f"`{one.undo}`" if one.undo else "give each entry its own"
             text = f"the gradient is {one.how}".rstrip(",")
-            yield made, Guess(one.code, {}, text, undo, odd - 1.5)
+            yield made, Guess(one.code, {}, text, undo, bits)
         del made  # as large as the block
     for made, how, undo in permuted(block):
         yield made, Guess("layout", {}, f"the gradient is {how}", undo, _ORDER)
 
 
-def _moved(block: Block) -> Iterator[tuple[Arrangement, float]]:
-    """By the steps at which it is most like the right one; and what says which."""
-    shape, bits = block.given.shape, float(np.log2(block.given.size))
+def _moved(block: Block) -> Iterator[Arrangement]:
+    """By the steps at which it is most like the right one."""
+    shape = block.given.shape
     for axes in (shape, (block.given.size,)):
         given, right = (
             np.where(block.known, x, 0.0).reshape(axes)
@@ -93,8 +95,7 @@ def _moved(block: Block) -> Iterator[tuple[Arrangement, float]]:
         unit = np.abs(right).max() or 1.0
         waves = np.fft.rfftn(given / unit) * np.conj(np.fft.rfftn(right / unit))
         like = np.fft.irfftn(waves, axes, range(len(axes)))
-        for one in moves(shape, np.unravel_index(int(like.argmax()), axes)):
-            yield one, bits
+        yield from moves(shape, np.unravel_index(int(like.argmax()), axes))
         if len(shape) == 1:
             return
 
