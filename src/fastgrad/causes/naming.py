@@ -148,8 +148,13 @@ def _by(
     if reverse is not None:
         reverse.budget = budget
         _call_penalties(guesses, reverse)
-    if second is not None:
+    if second is not None and reverse is not None:
         guesses = second.confirmed(guesses, budget)
+        covered = set[int]().union(*(one.blocks for one in guesses + repaired))
+        if second.is_valid and not covered.issuperset(evidence.wrong):
+            # Where many give the same numbers, not all of them are looked for.
+            there = guess(second.evidence, second.reverse, budget, repaired)
+            guesses += second.from_here(reverse).confirmed(there, budget)
         if not explained(repaired, evidence.wrong):
             guesses = second.stale() + guesses
     if any(one.code == "conjugate" for one in guesses):  # which says more than a sign

@@ -7,6 +7,7 @@ the first point only is none.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -105,6 +106,13 @@ class SecondPoint:
         block, here = self.first.blocks[b], self.evidence.blocks[b].right
         known = block.known
         return not np.allclose(here[known], block.right[known], 1e-6, 0)
+
+    def from_here(self, reverse: Reverse) -> "SecondPoint":
+        """The first point, whose reverse pass is given, as a second one of this."""
+        other = copy(self)
+        other.first, other.evidence = self.evidence, self.first
+        other.reverse, other.number = reverse, self.reverse.number
+        return other
 
     @property
     def is_valid(self) -> bool:

@@ -57,7 +57,7 @@ class Search:
         of_numbers = partial(numbers, evidence, self.readings.name)
         self._kinds: list[Kind] = [self._plain, of_numbers, other.operands]
         self._kinds += [other.elements, other.written, other.variables]
-        self._odder: list[Kind] = [other.factors, other.matrices]
+        self._odder: list[Kind] = [other.values, other.factors, other.matrices]
         self._odder += [other.terms]
 
     def run(self, views: Sequence[Projection]) -> None:

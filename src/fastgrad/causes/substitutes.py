@@ -146,6 +146,18 @@ class Substitutes:
         bits = BITS[reading.role] + (name == due)
         return Rewrite(code, text, bits, _with(i, reading), reading.nodes, not x.active)
 
+    def values(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
+        """Yield what is due for a value, wherever it is read."""
+        old = view.before(turns)
+        read = sum(not set(turns).isdisjoint(n.inputs) for n in view.between)
+        some, stack = self._of(view, turns).get(tuple(n.shape for n in turns), ([], 0))
+        if read <= len(turns) or not some:  # those that one operation reads are others'
+            return
+        row = np.concatenate([view.weight[n].ravel() for n in turns])
+        for k in np.flatnonzero(view.fits(stack @ row, old)).tolist():
+            edit = self._reads(0, turns, some[k])
+            yield edit._replace(new=_put(some[k]))
+
     def variables(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield what a line may read for a variable that it reads several times."""
         line = [n for n in view.between if n.source == turns[0].source]
@@ -284,7 +296,7 @@ def _more(term: float) -> New:
 
 
 def _put(reading: Reading) -> New:
-    return lambda node, inputs, point, k: reading.of(point, 0)
+    return lambda node, inputs, point, k: reading.of(point, k)
 
 
 def _with(i: int, reading: Reading) -> New:
