@@ -23,6 +23,7 @@ from fastgrad.causes.numbers import Kind, Made
 from fastgrad.causes.permutations import permuted
 
 _SOME = 64  # entries that are compared before all are
+_ENTRY = 9.5  # bits of one entry that is wrong: why, that does not say
 _MANY = 2**15  # entries that say by what factor they are off
 _SHARE = 0.55  # of a block that is wrong, if it is a part of it
 #: Bits of how it is arranged, by any step, in any order: what explains that is plainer.
@@ -146,7 +147,7 @@ def _partial(evidence: Evidence, block: Block) -> Iterator[Made]:
         return
     undo = "look at what sets it"
     if int(there.sum()) == 1:
-        yield None, Guess("partial", {}, f"one entry is wrong, {where}", undo, 3)
+        yield None, Guess("partial", {}, f"one entry is wrong, {where}", undo, _ENTRY)
         return
     zero = not np.any(block.given[there])
     how = "zero" if zero else f"{k:.6g} times what it should be"

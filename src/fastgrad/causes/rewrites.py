@@ -14,7 +14,7 @@ from fastgrad.causes.codes import is_complex, of_excess, of_factor, total_of
 from fastgrad.causes.names import Names, given
 from fastgrad.causes.readings import Point
 from fastgrad.causes.reverse import elementwise
-from fastgrad.program import Node, ops, value_of
+from fastgrad.program import Node, ops, topological, value_of
 
 Array = NDArray[np.float64]
 New = Callable[[Node, list[Array], Point, int], Any]
@@ -67,7 +67,9 @@ def exchanged(groups: Sequence[Sequence[Node]], name: Names) -> Iterator[Rewrite
         if one.source != two.source or len(some) != len(others) or one is two:
             continue
         for (i, x), (j, y) in product(enumerate(one.inputs), enumerate(two.inputs)):
-            if x is not y and x.shape == y.shape and x.size > 1:
+            alike = x is not y and x.shape == y.shape and x.size > 1
+            # What is made of an operation cannot go into it.
+            if alike and one not in topological(y) and two not in topological(x):
                 text = f"{name(x)} and {name(y)} are exchanged"
                 new = partial(_reads_of_the_other, some, others, (i, j))
                 yield Rewrite("layout", text, 5.0, new, turns=[*some, *others])

@@ -15,6 +15,7 @@ from fastgrad.program import Node, Source
 _SIGNED = ("subtract", "negative", "cos", "arccos", "reciprocal", "divide")
 _NOTHING = 1e-12  # of a gradient: the derivative of a variance by its mean
 _BRANCHES = ("np.where", "np.maximum", "np.minimum")
+_CHOICES = ("where", "maximum", "minimum")
 _LISTED = 4  # lines
 
 WHAT = {
@@ -136,7 +137,10 @@ def _of_constant(
         what = "the average" if how == "left out" else "the division by the count"
         return "scale", f"{what} of {{op}} ({1 / c:.6g}) is {how}", 0.8
     users = [user for user, _ in reverse.users.get(node, ())]
-    inner = any(len(user.inputs) == 1 and elementwise(user) for user in users)
+    inner = any(
+        elementwise(user) and (len(user.inputs) == 1 or user.op in _CHOICES)
+        for user in users
+    )
     code = "local_derivative" if inner else "scale"
     return code, f"the constant {c:.6g} of {{op}} is {how}", 1.0
 
