@@ -83,8 +83,10 @@ def _begun(evidence: Evidence, block: Block) -> Iterator[Made]:
         text = (
             f"every entry is off by {start:.6g}, as if it were added to that, not to 0"
         )
-        made, undo = block.right + start, f"`grads - {start:.6g}`: begin with zeros"
-        bits = -3.0 if evidence.counts.name(start) else 5.0
+        sign = "-" if start > 0 else "+"
+        undo = f"`grads {sign} {abs(start):.12g}`: begin with zeros"
+        made, bits = block.right + start, 2.0 if evidence.counts.name(start) else 5.0
+        bits = -3.0 if start == 1 else bits
         yield (
             made,
             Guess("accumulation", {}, text, undo, bits, ("begun", round(start, 9))),
@@ -265,8 +267,11 @@ def _clipped_along(block: Block, axes: Sequence[tuple[int, ...]]) -> Iterator[Ma
         # What is clipped has lost its differences.
         lost = np.ptp(had[there]) > 1e-9 * limit
         made = block.right * np.where(had > limit, limit / had, 1.0)
+        # Where nothing is below it, it is one that people choose.
+        some = not there.all() or limit == float(f"{limit:.1g}")
         text, key = f"{what} are clipped to {limit:.6g}", (over, round(limit, 12))
-        yield made, Guess("clipped", {}, text, _UNCLIPPED, -4.5 if lost else 8, key)
+        bits = -4.5 if lost and some else 8
+        yield made, Guess("clipped", {}, text, _UNCLIPPED, bits, key)
 
 
 def clipped_by_norm(evidence: Evidence) -> Iterator[Guess]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.causes.reverse import Reverse, elementwise, hides, stretched
+from fastgrad.causes.reverse import Reverse, elementwise, hides, is_mask, stretched
 from fastgrad.program import Node, topological
 
 Array = NDArray[np.float64]
@@ -36,7 +36,7 @@ def plain(node: Node) -> Node:
 
 
 def miscounted(node: Node) -> Iterator[tuple[str, str, Array]]:
-    """Values of a sum of which a term is left out, or has the wrong sign; a code."""
+    """Values that lack a mask, or of a sum a term, or its right sign; and a code."""
     terms = _terms(node)
     parts = [sign * np.broadcast_to(term.value, node.shape) for term, sign in terms]
     for k, (term, _) in enumerate(terms):
@@ -45,6 +45,10 @@ def miscounted(node: Node) -> Iterator[tuple[str, str, Array]]:
         others = np.asarray(sum(parts[:k] + parts[k + 1 :]))
         yield f"without {name}", code, others
         yield f"with the wrong sign for {name}", code, others - parts[k]
+    for k, x in enumerate(node.inputs if node.op == "multiply" else ()):
+        if not x.active and is_mask(x.value):
+            other = np.broadcast_to(node.inputs[1 - k].value, node.shape)
+            yield "without its mask", "mask", other
 
 
 def _terms(node: Node, depth: int = 3) -> list[tuple[Node, int]]:

@@ -120,6 +120,8 @@ class Readings:
             axes = {len(shape) for shape in shapes}
             if axes == {2} and not _is_turned(one.node):  # else it is what that is of
                 yield one.turned(".T", np.transpose)
+            if len(axes) == 1 and min(axes) > 2:
+                yield one.turned(".swapaxes(-1, -2)", lambda a: a.swapaxes(-1, -2))
             if axes == {1}:
                 yield one.turned("[:, None]", lambda a: a[:, None])
             if turns > 1 and {shape[:1] for shape in shapes} == {(turns,)}:

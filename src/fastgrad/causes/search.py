@@ -54,6 +54,8 @@ class Search:
         self.evidence, self.reverse = evidence, reverse
         self.levels, self.only, self._wanted = levels, only, set[str]()
         self.wrong = sum(1 << b for b in evidence.wrong)
+        # Where many mistakes give the same numbers, rules are looked at, too.
+        self.least = int(evidence.better_point(evidence.wrong) is not None)
         self.found: list[Guess] = []
 
     def run(self) -> None:
@@ -95,7 +97,7 @@ class Search:
                         self._at(site, level)
                 if level in _SEVERAL and reach & self.wrong:
                     self._compounds(group, level)
-            if self._explained() and self.only is None:
+            if level >= self.least and self._explained() and self.only is None:
                 return
 
     def _groups(self, level: int) -> Iterator[list[Node]]:
