@@ -197,7 +197,8 @@ def _of_gradients(x: Node, due: Node) -> str:
         return "accumulation"
     # Computed from the other one, step by step.
     step = led_from(due, lambda n: [y for y in n.inputs if y.size == x.size])
-    return "local_derivative" if x in step[1:] else "layout"
+    computed = any(_is_same(x, y) for y in step[1:])
+    return "local_derivative" if computed else "layout"
 
 
 def _is_same(one: Node, other: Node) -> bool:
@@ -226,6 +227,8 @@ def _is_norm(node: Node | None) -> bool:
 def _moved(turns: Sequence[Node], reading: Reading, point: Point) -> str | None:
     """The code where most elements are the same, elsewhere."""
     pairs = [(x.value, reading.of(point, k)) for k, x in enumerate(turns)]
+    if all(a.size == 1 for a, _ in pairs):
+        return None
     late = [any(np.array_equal(x.value, b) for x in turns) for _, b in pairs]
     made_there = any(
         plain(x).op not in ("constant", "parameter", "take") for x in turns

@@ -3,8 +3,9 @@
 Each has a name, and a value at every point and in every turn of a loop.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from fastgrad.causes.names import Names
 from fastgrad.causes.patterns import plain
+from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.reverse import Reverse, elementwise
 from fastgrad.program import Node
 
@@ -68,16 +70,20 @@ class Reading(NamedTuple):
 
 
 class Readings:
-    """All that may be read, by shape; `groups` are turns of the user's code."""
+    """All that may be read, by shape; `groups` are turns of the user's code.
+
+    Which are different ones is seen at `other` points, too.
+    """
 
     def __init__(
         self,
         point: Point,
         groups: Sequence[Sequence[Node]],
-        *,
+        *others: Point,
         gradients: bool = False,
     ) -> None:
         self.point, self.groups, self.gradients = point, groups, gradients
+        self.others = others
         self.name = Names([*point.values])
         self._of_loss = Names(point.reverse.nodes, " of the loss")
         self._stacks: dict[int, dict[_Shapes, tuple[list[Reading], Array]]] = {}
@@ -102,11 +108,34 @@ class Readings:
                     some.append(one)
                     rows.append(row)
             self._stacks[turns] = {
-                shapes: _distinct(some, np.array(rows))
+                shapes: self._distinct(some, np.array(rows), turns)
                 for shapes, (some, rows) in by_shapes.items()
                 if rows
             }
         return self._stacks[turns]
+
+    def _distinct(
+        self, some: list[Reading], rows: Array, turns: int
+    ) -> tuple[list[Reading], Array]:
+        """Each array once, as the likeliest of those that are equal."""
+        likely = sorted(range(len(some)), key=lambda k: (BITS[some[k].role], k))
+        signs = _signs(rows)
+        count = Counter(signs)
+        first: dict[Any, int] = {}
+        for k in likely:
+            sign: Any = signs[k]
+            if count[sign] > 1:
+                sign = sign, *self._elsewhere(some[k], turns)
+            first.setdefault(sign, k)
+        kept = sorted(first.values())
+        return [some[k] for k in kept], rows[kept]
+
+    def _elsewhere(self, one: Reading, turns: int) -> Iterator[Any]:
+        """What tells an array from others at other points."""
+        for point in self.others:
+            with suppress(*NOBODYS):
+                row = [one.of(point, k).ravel() for k in range(turns)]
+                yield from _signs(np.concatenate(row)[None])
 
     def _all(self, turns: int) -> Iterator[Reading]:
         some = [*self._singles()]
@@ -320,13 +349,10 @@ def made(node: Node) -> Any:
     return node.source, node.op, node.label, frozenset(given)
 
 
-def _distinct(some: list[Reading], rows: Array) -> tuple[list[Reading], Array]:
-    """Each array once, as the likeliest of those that are equal."""
-    scaled = rows / np.abs(rows).max(axis=1, keepdims=True)
+def _signs(rows: Array) -> list[tuple[float, float]]:
+    """What is the same of equal rows."""
+    size = np.abs(rows).max(axis=1, keepdims=True)
     weight = np.random.default_rng(0).standard_normal(rows.shape[1])
-    sums = np.stack([scaled @ weight, np.log(np.abs(rows).max(axis=1))], axis=1)
-    first: dict[Any, int] = {}
-    for k in sorted(range(len(some)), key=lambda k: (BITS[some[k].role], k)):
-        first.setdefault(tuple(np.round(sums[k], 9)), k)
-    kept = sorted(first.values())
-    return [some[k] for k in kept], rows[kept]
+    scaled = rows / np.where(size, size, 1.0)
+    signs = np.stack([scaled @ weight, np.log(size[:, 0])], axis=1)
+    return [(a, b) for a, b in np.round(signs, 9).tolist()]

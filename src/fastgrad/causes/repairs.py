@@ -50,15 +50,15 @@ class Search:
         odder = (lambda n: n.source), (lambda n: (n.source.site, leads[n]))
         self.groups = alike(nodes, *PIECES, *odder)
         self._complex = {n.source for n in code.nodes if is_complex(n)}
-        self.readings = Readings(code.points[0], self.groups)
+        self.readings = Readings(code.points[0], self.groups, *code.points[1:])
         self.found: list[Guess] = []
         self._due: set[Node] = set()
         self._other = other = Substitutes(evidence, self.known, self.readings)
         of_numbers = partial(numbers, evidence, self.readings.name)
         self._kinds: list[Kind] = [self._plain, of_numbers, other.operands]
         self._kinds += [other.elements, other.written, other.variables]
-        self._odder: list[Kind] = [other.values, other.factors, other.matrices]
-        self._odder += [other.terms]
+        self._odder: list[Kind] = [other.factors, other.matrices]
+        self._odder += [other.terms, other.values]
 
     def run(self, views: Sequence[Projection]) -> None:
         """Look at the plainer kinds of edits everywhere before the odder ones.
@@ -68,7 +68,9 @@ class Search:
         """
         local = views[0]
         if local.is_local and len(local.targets) > 1:  # turns, which are to be right
-            self._other.local = Readings(local.point, self.groups)
+            self._other.local = Readings(
+                local.point, self.groups, *self.code.points[1:]
+            )
         self._due = {*local.targets} if local.is_local else set()
         wrong = [g for g in self.groups if self._may_be_wrong(g)]
         first = [g for g in wrong if any(map(self._is_first, g))]

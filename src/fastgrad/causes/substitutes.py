@@ -28,6 +28,7 @@ Array = NDArray[np.float64]
 _LINEAR = {"add", "subtract", "multiply", "negative", "contract", "sum", "view"}
 _LINEAR |= {"reshape", "place", "take", "cumsum"}
 _LEAST = 1e-9  # of the largest element
+_WHOLE = 6.0  # bits of a value that is another one, whatever it is computed of
 _MOVING = ("take", "view", "reshape")
 _WRITING = (*_MOVING, "place", "sum", "add")
 
@@ -132,9 +133,11 @@ class Substitutes:
             yield Rewrite(code, text, BITS[one.role], _put(one), one.nodes, True)
 
     def _reads(self, i: int, some: Sequence[Node], reading: Reading) -> Rewrite:
-        x, name = some[0], self.name(some[0])
+        x, middle = some[0], len(some) // 2
         code = of_other(some, reading, self.readings.point, self.known)
-        due = self.called(reading)
+        name, due = self.name(some[middle]), self.called(reading)
+        if len(reading.nodes) == len(some):  # in the same turn
+            due = self.called(reading._replace(node=reading.nodes[middle]))
         one_array = not x.active and _variable(name) == _variable(due) is not None
         if one_array and code in ("stale", "local_derivative"):
             code = "geometry"  # other elements of it
@@ -156,7 +159,7 @@ class Substitutes:
         row = np.concatenate([view.weight[n].ravel() for n in turns])
         for k in np.flatnonzero(view.fits(stack @ row, old)).tolist():
             edit = self._reads(0, turns, some[k])
-            yield edit._replace(new=_put(some[k]))
+            yield edit._replace(bits=edit.bits + _WHOLE, new=_put(some[k]))
 
     def variables(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield what a line may read for a variable that it reads several times."""
