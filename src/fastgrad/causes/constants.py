@@ -49,8 +49,8 @@ def numbers(
     known = evidence.counts.name(term) if node.active else None
     if known:
         text = f"{name(node)} is to be increased by {told(term, known)}"
-        usual = evidence.counts.is_usual(term)
-        code = "local_derivative" if usual else "accumulation"
+        of_formula = node.size > 1 and evidence.counts.is_usual(term)
+        code = "local_derivative" if of_formula else "accumulation"
         yield Rewrite(code, text, _SURE, _more(term), inserted=True)
 
 

@@ -157,9 +157,12 @@ class Substitutes:
         if read <= len(turns) or not some:  # those that one operation reads are others'
             return
         row = np.concatenate([view.weight[n].ravel() for n in turns])
-        for k in np.flatnonzero(view.fits(stack @ row, old)).tolist():
-            edit = self._reads(0, turns, some[k])
-            yield edit._replace(bits=edit.bits + _WHOLE, new=_put(some[k]))
+        fits, strange = view.fits(stack @ row, old), turns[0] not in self.known
+        for one, fit in zip(some, fits, strict=True):
+            # What follows need not be linear in a value that may be wrong.
+            if fit or (strange and view.gives(turns, _put(one), old, True)):
+                edit = self._reads(0, turns, one)
+                yield edit._replace(bits=edit.bits + _WHOLE, new=_put(one))
 
     def variables(self, view: Projection, turns: Sequence[Node]) -> Iterator[Rewrite]:
         """Yield what a line may read for a variable that it reads several times."""
