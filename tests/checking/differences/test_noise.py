@@ -72,6 +72,16 @@ def test_noise_is_not_confused_with_roughness():
     assert noise.max() < 1e-6
 
 
+@pytest.mark.parametrize("distance", [3e-7, -1e-7, 3e-8, -1e-8, 6e-9])
+@pytest.mark.parametrize("pole", [lambda u: np.log(np.abs(u)), lambda u: 1 / u])
+def test_a_pole_among_the_points_is_no_noise(pole, distance):
+    """Points closer together leave the rounding of the loss alone."""
+    x = np.array([1 + distance])
+    with make_losses(lambda x: pole(x[0] - 1), x, engine="python") as losses:
+        [noise] = measure_noise(losses, np.array([0]), x)
+    assert noise < np.spacing(np.abs(pole(distance)))
+
+
 def test_scale_is_the_block_and_each_entry_where_it_spans_decades():
     """Small entries move as the block does, unless the block has no typical size."""
     usual = np.array([1e-9, 0.5, 1.0, -2.0, 1.5])

@@ -1,6 +1,7 @@
 """Kinds of losses at which one choice of steps after another fails."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -92,6 +93,32 @@ def test_beside_a_pole(loss, slope, distance, engine):
     right = slope(x[0] - x[1]) * np.array([1.0, -1.0])
     wrong = right * np.array([1.0, 1.01])
     assert verdicts(loss, x, right, wrong, engine) == ("correct", "wrong")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@ENGINES
+@pytest.mark.parametrize("exponent", [15, 17, 18])
+@pytest.mark.parametrize("row", [(1, 2), (3, 5), (2, 7)])
+@pytest.mark.parametrize(
+    ("loss", "root"),
+    [
+        (lambda p: np.log(np.abs(np.linalg.det(p))), 1),
+        (lambda p: np.linalg.slogdet(p)[1], 1),
+        (lambda p: 2 * np.sum(np.log(np.diag(np.linalg.cholesky(p @ p.T)))), 2),
+    ],
+)
+def test_log_of_what_is_nearly_singular(loss, root, row, exponent, engine, monkeypatch):
+    """A matrix closer to one without an inverse than steps are: dips look like kinks."""
+    # Nor can the search for a cause move such a matrix; it says so, and goes on.
+    monkeypatch.setattr("fastgrad.causes.budget.STRICT", False)
+    p = np.array([row, [2 * row[0], 2 * row[1] + 2.0 ** -(2 * exponent / root)]])
+    (a, b), (c, d) = ([Fraction(float(x)) for x in line] for line in p)
+    slopes = np.array([[d, -c], [-b, a]]) / (a * d - b * c)
+    right = root * slopes.astype(float)
+    report = fg.check_gradient(loss, p.copy(), right, engine=engine)
+    assert report.verdict != "wrong", str(report)
+    report = fg.check_gradient(loss, p.copy(), 1.5 * right, engine=engine)
+    assert report.verdict != "correct", str(report)
 
 
 @ENGINES

@@ -192,16 +192,17 @@ def _one_sided(pairs: Pairs, noise: Array) -> tuple[Flags, Array, Array, Array]:
     last = significant.shape[1] - 1 - np.argmax(significant[:, ::-1], axis=1)
     before, after = np.maximum(last - 1, 0), np.minimum(last + 1, jump.shape[1] - 1)
     size = jump[rows, last]
-    stays = (size > 0.5 * jump[rows, before]) & (size < 2 * jump[rows, before])
+    # Where steps pass a pole, the slope turns the other way.
+    turned = pairs.jump * np.sign(pairs.jump[rows, last])[:, None]
+    stays = (size > 0.5 * turned[rows, before]) & (size < 2 * turned[rows, before])
     # A finer step that could have seen the kink, and did not, has passed it by.
-    passed = (after > last) & np.isfinite(jump[rows, after])
-    passed &= 4 * bars[rows, after] < size
+    passed = (after > last) & (size - turned[rows, after] > 2 * bars[rows, after])
     kink = (last > 0) & stays & ~passed
     # The slopes of whichever step knows them best, where the jump is the same.
     change = np.full_like(jump, np.inf)
     change[:, 1:] = np.abs(np.diff(pairs.forward)) + np.abs(np.diff(pairs.backward))
     error = bars + change / (RATIO - 1)
-    alike = significant & (jump > 0.5 * size[:, None]) & (jump < 2 * size[:, None])
+    alike = significant & (turned > 0.5 * size[:, None]) & (turned < 2 * size[:, None])
     best = np.argmin(np.where(alike, error, np.inf), axis=1)
     kink &= alike[rows, best] & np.isfinite(error[rows, best])
     slack = np.where(kink, error[rows, best], 0.0)

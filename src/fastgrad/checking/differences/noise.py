@@ -199,6 +199,8 @@ def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
         if todo.size == 0:
             return noise
         bound, found, even = _noise_at(losses, index[todo], scale[todo], spacing)
+        if spacing > _SPACINGS[0]:  # more than closer points leave is none
+            found &= bound <= 4 * noise[todo]
         noise[todo] = np.minimum(noise[todo], bound)
         uneven[todo[even]] = False
         todo = todo[~found]
