@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from program_functions import trace
 
+import fastgrad as fg
+
 
 @pytest.mark.parametrize(
     "key",
@@ -67,3 +69,33 @@ def test_evenly_spaced_positions_are_those(shape, start, rng):
             np.testing.assert_array_equal(program.gradient(), right.reshape(shape))
             found, _ = program.at_entries(np.arange(x.size), np.full(x.size, 2.0))
             np.testing.assert_array_equal(found, 2.0 * right)
+
+
+NOTHING = {
+    "max": lambda p: np.max(p[:0], initial=2.0),
+    "min": lambda p: p[:0].min(initial=2.0),
+    "sum": lambda p: np.sum(p[:0], initial=2.0),
+    "prod": lambda p: np.prod(p[:0], initial=2.0),
+    "of rows": lambda p: np.max(np.ones((3, 0)) * p[:, None], 1, initial=2.0) @ p,
+    "kept": lambda p: np.min(np.ones((0, 3)) * p, 0, initial=2.0, keepdims=True) @ p,
+    "no rows": lambda p: np.sum(np.max(np.ones((0, 3)) * p, 1, initial=2.0)),
+    "reduce": lambda p: np.maximum.reduce(p[:0], initial=2.0),
+    "all": lambda p: np.prod(p) if np.all(p[:0] > 0) else np.sum(p),
+    "any": lambda p: np.prod(p) if (p[:0] > 0).any() else np.sum(p),
+    "all of rows": lambda p: np.all(np.ones((3, 0)) > p[:, None], axis=1) @ p,
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_reductions_of_nothing(name):
+    """They are where they start, as NumPy's are, with the slope of what is left."""
+    p = np.array([0.5, -1.2, 2.0])
+
+    def loss(p):
+        return np.sum(p**2) + NOTHING[name](p)
+
+    program = fg.trace(loss, p)
+    assert program.value == loss(p)
+    slope = fg.numerical_gradient(loss, p, engine="python")
+    np.testing.assert_allclose(program.gradient(), slope, rtol=1e-6)
+    np.testing.assert_allclose(fg.numerical_gradient(loss, p), slope, rtol=1e-6)

@@ -43,7 +43,10 @@ def _reduction(
             x = elementwise("negative", x, label=label)
         if where is not None:
             x = elementwise("where", where, x, number(neutral), label=label)
-        if axes:
+        if initial is not None and not x.value.size:  # NumPy's starts from there
+            nothing = np.max(x.value, axes, initial=neutral, keepdims=keepdims)
+            x = graph.constant(nothing)
+        elif axes:
             ints = [int(d in axes) for d in range(x.value.ndim)]
             x = graph.apply(op, [x], ints, label=label)
             x = graph.expand(x, axes, label) if keepdims else x

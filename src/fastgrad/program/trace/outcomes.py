@@ -23,12 +23,19 @@ def _truth(x: Any) -> Traced:
 
 
 def _any(a: Any, axis: Any = None, *, keepdims: bool = False) -> Traced:
-    node = reductions.max_(_truth(a).node, axis, keepdims=keepdims, label="np.any")
-    return Traced(node, np.dtype(bool))
+    return _of_truths(reductions.max_, 0.0, a, axis, keepdims, "np.any")
 
 
 def _all(a: Any, axis: Any = None, *, keepdims: bool = False) -> Traced:
-    node = reductions.min_(_truth(a).node, axis, keepdims=keepdims, label="np.all")
+    return _of_truths(reductions.min_, 1.0, a, axis, keepdims, "np.all")
+
+
+def _of_truths(
+    reduce: Any, of_none: float, a: Any, axis: Any, keepdims: bool, label: str
+) -> Traced:
+    node = _truth(a).node
+    initial = None if node.size else of_none
+    node = reduce(node, axis, keepdims=keepdims, initial=initial, label=label)
     return Traced(node, np.dtype(bool))
 
 
