@@ -218,6 +218,32 @@ def test_a_slow_check_says_so(monkeypatch, capsys):
     assert any("returns both" in note for note in report.notes)
 
 
+@pytest.mark.parametrize(
+    ("blocks", "factor", "said"),
+    [(1, 1.0, None), (1, 3.0, "`coverage=10`"), (30, 1.0, "`blocks=`")],
+)
+def test_a_slow_search_says_so(blocks, factor, said, monkeypatch, capsys):
+    """Along directions if there are many blocks, else at what these end at."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+
+    def loss(p):
+        now[0] += 0.1
+        return float(sum(x @ x for x in p))
+
+    params = [np.ones(200) for _ in range(blocks)]
+    fg.check_gradient(
+        loss,
+        params,
+        [2 * factor * x for x in params],
+        coverage="locate",
+        engine="python",
+    )
+    err = capsys.readouterr().err
+    assert err.count("left, for") == (said is not None)
+    assert said is None or said in err
+
+
 def test_the_worst_entries_come_first():
     w, off = np.arange(1.0, 5.0), np.array([0.1, 3.0, np.nan, -1.0])
     report = fg.check_gradient(lambda w: np.sum(w**2), w, 2 * w + off)

@@ -395,6 +395,18 @@ def test_blocks_whose_names_are_written_alike(outputs, inputs):
         (lambda **o: check_hessian(linear, np.ones(60), MATRIX, **o), "coverage=10"),
         (lambda **o: check_jacobian(linear, np.ones(60), 2 * MATRIX, **o), "coverage=10"),
         (lambda **o: numerical_jacobian(linear, np.ones(60), **o), "sparsity="),
+        (
+            lambda **o: check_jacobian(
+                linear, np.ones(60), vjp=lambda x, v: v @ MATRIX, **o
+            ),
+            "`jac` instead of `vjp`",
+        ),
+        (
+            lambda **o: check_jacobian(
+                linear, np.ones(60), jvp=lambda x, u: MATRIX @ u, **o
+            ),
+            "`jac` instead of `jvp`",
+        ),
         (lambda **o: numerical_hessian(quadratic, np.ones(60), **o), "sparsity="),
         (
             lambda **o: check_jacobian(

@@ -77,6 +77,17 @@ def test_a_quick_end_is_not_announced(clock, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_what_takes_long_after_what_was_short_is_said(clock, capsys):
+    """But nothing twice."""
+    with Progress() as progress:
+        for total, said in ((100, 0), (10_000, 1), (10_000, 0)):
+            progress.plan(total, "")
+            for _ in range(3):
+                clock[0] += 0.4
+                progress.advance(16)
+            assert capsys.readouterr().err.count("left, for") == said
+
+
 def test_what_is_short_is_not_said(clock, capsys):
     """Nor is anything that nobody wants to hear."""
     with Progress(show=False) as silent:

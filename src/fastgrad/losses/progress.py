@@ -42,12 +42,13 @@ class Progress:
         self.done = 0
         self._bar: Any = None
         self._patient = self._next = time.monotonic() + _PATIENCE
-        self._silent = show is False or sys.stderr is None
+        #: Whether nothing more is to be said ever, and about what was planned last.
+        self._said = show is False or sys.stderr is None
         self._planned = 0
         self._cheaper = ""
         self._began = (0.0, 0)
         self._each = float("inf")
-        self._told = self._silent
+        self._told = self._said
 
     def __enter__(self) -> Self:
         return self
@@ -59,10 +60,11 @@ class Progress:
         """Announce that about `count` evaluations follow, before the first of them.
 
         How long they take is seen soon after; if that is long it is said, together with
-        what is cheaper.
+        what is cheaper; once, whatever is planned after it.
         """
         self._planned, self._cheaper = self.done + count, cheaper
         self._began, self._each = (time.monotonic(), self.done), float("inf")
+        self._told = self._said
         if not self._told:
             self._next = min(self._next, time.monotonic() + _ENOUGH)
 
@@ -103,6 +105,7 @@ class Progress:
         count = self._planned - self.done
         left = count * each
         if left > _LONG:
+            self._said = True
             sys.stderr.write(
                 f"fastgrad: about {_duration(left)} left, for {count:,} "
                 f"evaluations of {_duration(each)}. {self._cheaper}\n"

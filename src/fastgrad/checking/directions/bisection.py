@@ -42,6 +42,8 @@ from fastgrad.losses import Losses
 _RUNGS = RATIO ** np.arange(2.0, -3.0, -1.0)
 _ENOUGH = 32  # wrong entries of a block: each takes as many evaluations as the first
 _BESIDE = 8  # others, at least, that say whether the block is wrong throughout
+# Evaluations, about, of the directions of a right block, and of each entry looked at.
+_OF_BLOCK, _OF_ENTRY = 15, 20
 # |u| of an entry is larger in one of the Gaussian directions, 99 times of 100.
 UNLUCKY = 0.01 ** (1 / DIRECTIONS) * (np.pi / 2) ** 0.5
 
@@ -143,6 +145,7 @@ def locate(
     scale = Scale(losses.theta, offsets)
     noise = noise_along(losses, scale, rng)
     searches, steps = [], np.empty(len(offsets) - 1)
+    _say_how_long(losses, _OF_BLOCK * len(steps))
     for b, (start, stop) in enumerate(itertools.pairwise(offsets)):
         probe = _Probe(losses, gradient, scale, noise, int(start), int(stop), rng)
         searches.append(_search(probe))
@@ -154,7 +157,20 @@ def locate(
     )
     parts = zip(searches, itertools.pairwise(offsets.tolist()), strict=True)
     index = np.concatenate([_looked_at(search, *part, rng) for search, part in parts])
+    _say_how_long(losses, _OF_ENTRY * len(index))
     return searches, judge(losses, calibration, gradient, index, rng), calibration
+
+
+def _say_how_long(losses: Losses, evaluations: int) -> None:
+    """Have it said, before long, how long these will take and what is cheaper."""
+    cheaper = "`coverage=10` checks 10 entries"
+    if len(losses.nest.names) > 1:
+        cheaper = "`blocks=` checks some of the blocks"
+    if losses.engine == "python":
+        cheaper += "; `workers=` takes an executor"
+    losses.progress.plan(
+        evaluations, f"Cheaper: {cheaper}. `progress=False` says nothing."
+    )
 
 
 def _looked_at(

@@ -1,6 +1,6 @@
 """Jacobians that are given by their products with vectors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from fastgrad.checking.jacobians.outputs import Outputs
 from fastgrad.checking.jacobians.sparsity import members
 
 Product = Callable[..., Any]
+_Call = tuple[int, Index]
 
 
 def entries_of_products(
@@ -31,7 +32,7 @@ def entries_of_products(
     entries = np.zeros(len(row))
     n = outputs.x.size
     if vjp is not None:
-        for i, own in members(row):
+        for i, own in _slowly(list(members(row)), outputs, "vjp"):
             unit = (np.arange(outputs.at_x.size) == i).astype(outputs.x.dtype)
             product = _backward(flat, outputs, vjp, unit)
             entries[own] = _taken(product, column[own])
@@ -39,11 +40,23 @@ def entries_of_products(
     assert jvp is not None
     label = np.arange(n) if group is None else group
     of_columns = dict(members(label))
-    for g, own in members(label[column]):
+    for g, own in _slowly(list(members(label[column])), outputs, "jvp"):
         unit = np.zeros(n, dtype=outputs.x.dtype)
         unit[of_columns[g]] = 1
         entries[own] = _taken(_forward(flat, outputs, jvp, unit), row[own])
     return entries
+
+
+def _slowly(calls: list[_Call], outputs: Outputs, what: str) -> Iterator[_Call]:
+    """Yield what calls of a product are for; say how long they all take."""
+    outputs.progress.plan(
+        len(calls),
+        f"Cheaper: `jac` instead of `{what}`, where all of it takes no longer. "
+        "`progress=False` says nothing.",
+    )
+    for call in calls:
+        yield call
+        outputs.progress.advance()
 
 
 def disagreement(
