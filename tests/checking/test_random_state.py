@@ -1,4 +1,6 @@
-"""NumPy's global generator is where it was, whatever a function draws from it."""
+"""Global generators are where they were, whatever a function draws from them."""
+
+import random
 
 import numpy as np
 import pytest
@@ -66,6 +68,7 @@ def test_what_functions_draw_is_put_back(door, monkeypatch):
     def drawing(function):
         def drawn(*args):
             np.random.rand(3)  # noqa: NPY002
+            random.random()
             return function(*args)
 
         return drawn
@@ -73,14 +76,17 @@ def test_what_functions_draw_is_put_back(door, monkeypatch):
     def raising(_):
         def raised(*_):
             np.random.rand(3)  # noqa: NPY002
+            random.random()
             raise ZeroDivisionError
 
         return raised
 
     before = np.random.get_state()[1:3]  # noqa: NPY002
+    of_python = random.getstate()
     DOORS[door](drawing)
     with pytest.raises((ZeroDivisionError, fg.TraceError)):
         DOORS[door](raising)
     after = np.random.get_state()[1:3]  # noqa: NPY002
     assert after[1] == before[1]
     assert (after[0] == before[0]).all()
+    assert random.getstate() == of_python

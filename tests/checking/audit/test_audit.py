@@ -105,6 +105,18 @@ def test_the_global_generator_is_named():
     assert "NumPy's global generator" in finding.cause.message
 
 
+def test_the_generator_of_python_is_named():
+    [finding] = audited(lambda p: loss(p) * random.random())
+    assert "the generator of `random`" in finding.cause.message
+
+
+def test_what_python_draws_rarely_matters():
+    """Because it draws the loss is asked more often."""
+    random.seed(2)
+    [finding] = audited(lambda p: loss(p) * (1 + (random.random() < 0.2)))
+    assert finding.cause.code == "nondeterministic"
+
+
 def test_a_loss_that_drifts():
     """A running average that the loss keeps is a state, not a random number."""
     state = [0.0]

@@ -1,5 +1,6 @@
 """The random generators that a loss may draw from, and which of them it has."""
 
+import random
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -26,7 +27,8 @@ class Generators:
     def _states(self) -> list[tuple[str, Any]]:
         states = [(f"`{name}`", _frozen(g.state)) for name, g in self._reachable]
         own = _frozen(np.random.get_state())  # noqa: NPY002
-        return [*states, ("NumPy's global generator", own)]
+        of_python = ("the generator of `random`", random.getstate())
+        return [*states, ("NumPy's global generator", own), of_python]
 
 
 def _frozen(state: Any) -> Any:
