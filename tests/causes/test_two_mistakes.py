@@ -101,6 +101,27 @@ def test_mistakes_in_two_sections_of_a_vector(one, other):
         assert MISTAKES[mistake][1] in message
 
 
+@pytest.mark.parametrize("mean", [True, False])
+def test_a_mistake_of_an_operation_and_one_in_another_section(mean):
+    """Each is named with the sections that it spoils, by the loss's own operations."""
+
+    def grads(p):
+        W, b, v = (p[i:j].reshape(shape) for i, j, shape in SECTIONS.values())
+        a = np.tanh(X @ W + b)
+        d = 2 * (a @ v * p[19] - p[15]) / 6
+        da = np.outer(d, v) * p[19]  # times 1 - a**2
+        own = X.T @ da, da.sum(axis=0), [-d.sum() / 6 if mean else d.sum()]
+        return np.concatenate(
+            [np.ravel(x) for x in (*own, a.T @ d * p[19], [d @ a @ v])]
+        )
+
+    causes = fg.check_gradient(of_flat, FLAT, grads).causes
+    [slope] = [c for c in causes if "params[0:12] and params[12:15]" in c.message]
+    assert slope.code == "local_derivative"
+    other = next(c for c in causes if "in params[15:16]" in c.message)
+    assert other.code in (("scale", "reduction") if mean else ("sign",))
+
+
 @pytest.mark.parametrize("of_first", [3.0, -1.0, 0.2])
 def test_mistakes_in_two_gates_of_a_matrix(of_first):
     """Its rows; which are right in the third."""

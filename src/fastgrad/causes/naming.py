@@ -177,15 +177,13 @@ def _by_sections(
     if cause.code != "unknown" or len(cause.blocks) > 1:
         return [cause]
     b = [block.name for block in evidence.blocks].index(cause.blocks[0])
-    program = reverse.program
-    of = evidence.blocks[b], program.parameters[b], program.nodes
-    sections = in_sections(evidence, *of)
-    if sections is None:
-        return [cause]
 
-    def found() -> list[Cause]:
-        guesses = guess(sections, None, budget, [])
-        return told(sections, guesses, None, budget)
+    def found() -> list[Cause] | None:
+        sections = in_sections(evidence, b, reverse)
+        if sections is None:
+            return None
+        apart, there = sections
+        return told(apart, guess(apart, there, budget, []), there, budget)
 
     causes = budget.attempt(found)
     if not causes or _left_open(causes)[0]:
