@@ -225,11 +225,12 @@ class Evidence:
         """Return where mistakes in these blocks differ that here need not.
 
         Of equal parameters any function is a factor, and so it is of equal derivatives.
+        Zeros do not count, as those of an identity matrix.
         """
         some = [self.blocks[b] for b in blocks]
-        if all(_are_equal(block.theta[block.known]) for block in some):
+        if all(are_equal(_nonzero(block.theta[block.known])) for block in some):
             return "parameters drawn at random"
-        if all(_are_equal(block.right[block.known]) for block in some):
+        if all(are_equal(block.right[block.known]) for block in some):
             return "data or parameters at which the derivatives differ from each other"
         return None
 
@@ -241,7 +242,12 @@ class Evidence:
         return float(sum(sizes[b] for b in blocks)) / whole if whole else 0.0
 
 
-def _are_equal(values: Array) -> bool:
+def _nonzero(values: Array) -> Array:
+    """Those that are not zero, unless all are."""
+    return values[values != 0] if np.any(values) else values
+
+
+def are_equal(values: Array) -> bool:
     """Whether these numbers are one number, to rounding."""
     if not values.size:
         return False

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.causes.evidence import Array, Block, Evidence, Guess, fit
+from fastgrad.causes.evidence import Array, Block, Evidence, Guess, are_equal, fit
 
 #: What a mistake makes of a block's gradient, None where that has been compared; and
 #: the mistake. Those of one code and key in several blocks are one.
@@ -64,7 +64,11 @@ def _linear(evidence: Evidence, block: Block) -> Iterator[Made]:
             plain = any(abs(c / known - 1) < 1e-6 for known in evidence.penalties)
             made, bits = c * block.theta, -4.5 if plain else 5.5
             yield made, Guess("zero", {}, text, undo, bits, "nothing")
-        elif abs(k - 1) > 1e-7 and np.any(np.abs(c * block.theta) > block.bar.max()):
+        elif (
+            abs(k - 1) > 1e-7
+            and np.any(np.abs(c * block.theta) > block.bar.max())
+            and (evidence.penalties or not evidence.exact)
+        ):
             made, one = _times(evidence, block, k, evidence.counts.name(k))
             undo, _ = undone(k, of=f"(grads - {c:.12g} * theta)")
             text = f"the data's part is multiplied by {k:.6g}, beside a penalty of "
@@ -85,8 +89,7 @@ def _begun(evidence: Evidence, block: Block) -> Iterator[Made]:
         )
         sign = "-" if start > 0 else "+"
         undo = f"`grads {sign} {abs(start):.12g}`: begin with zeros"
-        made, bits = block.right + start, 2.0 if evidence.counts.name(start) else 5.0
-        bits = -3.0 if start == 1 else bits
+        made, bits = block.right + start, -3.0 if start == 1 else 5.0
         yield (
             made,
             Guess("accumulation", {}, text, undo, bits, ("begun", round(start, 9))),
@@ -156,6 +159,7 @@ def _number(x: float, digits: int = 12) -> str:
 
 # ---- penalties -----------------------------------------------------------------------
 
+_STRANGE = 5.0  # bits of one where the loss has none
 _UNWRITTEN = 11.0  # bits of a coefficient that nobody would choose
 _COMPARE = "compare the penalty in the loss with the one in the gradient"
 
@@ -183,6 +187,9 @@ def _penalty(evidence: Evidence, block: Block) -> Iterator[Made]:
         bits = -1 + 5 * (len(names) - 1) + 2.5 * trivial
         error = 1e-9 if evidence.exact else 1e-5
         bits += 0 if evidence.counts.is_written(c[0], error) else _UNWRITTEN
+        # Of an identity matrix, say, any function may be such a multiple.
+        none = evidence.exact and not evidence.penalties
+        bits += _STRANGE * (none and are_equal(block.theta[block.theta != 0]))
         made, undo = block.right + sum(parts), f"`grads {sum_}`; {_COMPARE}"
         yield made, Guess("regularization", {}, text, undo, bits, (names, sign))
 
