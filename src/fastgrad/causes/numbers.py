@@ -64,15 +64,13 @@ def _linear(evidence: Evidence, block: Block) -> Iterator[Made]:
             plain = any(abs(c / known - 1) < 1e-6 for known in evidence.penalties)
             made, bits = c * block.theta, -4.5 if plain else 5.5
             yield made, Guess("zero", {}, text, undo, bits, "nothing")
-        elif (
-            abs(k - 1) > 1e-7
-            and np.any(np.abs(c * block.theta) > block.bar.max())
-            and (evidence.penalties or not evidence.exact)
-        ):
+        elif abs(k - 1) > 1e-7 and np.any(np.abs(c * block.theta) > block.bar.max()):
             made, one = _times(evidence, block, k, evidence.counts.name(k))
             undo, _ = undone(k, of=f"(grads - {c:.12g} * theta)")
-            text = f"the data's part is multiplied by {k:.6g}, beside a penalty of "
-            one.text, one.advice = f"{text}{c / (1 - k):.6g}", f"`{undo}`"
+            text = (
+                f"all but {c / (1 - k):.6g} * theta, as of a penalty, is multiplied by "
+            )
+            one.text, one.advice = f"{text}{k:.6g}", f"`{undo}`"
             one.bits, one.factor = one.bits + 1, None
             yield made + c * block.theta, one
 
