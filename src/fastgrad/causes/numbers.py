@@ -87,7 +87,8 @@ def _begun(evidence: Evidence, block: Block) -> Iterator[Made]:
         )
         sign = "-" if start > 0 else "+"
         undo = f"`grads {sign} {abs(start):.12g}`: begin with zeros"
-        made, bits = block.right + start, -3.0 if start == 1 else 5.0
+        bits = -3.0 if start == 1 else 2.0 if (2 * start).is_integer() else 5.0
+        made = block.right + start
         yield (
             made,
             Guess("accumulation", {}, text, undo, bits, ("begun", round(start, 9))),
