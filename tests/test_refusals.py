@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+import fastgrad as fg
 from fastgrad import _arguments as arguments
 from fastgrad._arguments import (
     alternatives,
@@ -20,6 +21,7 @@ from fastgrad._arguments import (
     seed,
     with_arguments,
 )
+from fastgrad.interop.scipy import check_grad
 
 
 def refused(kind, said):
@@ -225,6 +227,36 @@ class Unspeakable:
 class Own:
     def __repr__(self):
         raise RuntimeError("not to be called")
+
+
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        (ValueError, lambda: fg.initializers.he_normal((2, 3), layout="O" * 10**6)),
+        (TypeError, lambda: fg.initializers.he_normal((2, 3), dtype=Own())),
+        (
+            ValueError,
+            lambda: fg.initializers.initialize(
+                {"x" * 10**6: (2, 3)},
+                scheme={f"{k}*": "he_normal" for k in range(1000)},
+            ),
+        ),
+        (
+            ValueError,
+            lambda: fg.check_gradient(
+                np.sum, np.ones(9), np.ones(9), step=np.ones(9), coverage="locate"
+            ),
+        ),
+        (
+            ValueError,
+            lambda: check_grad(np.sum, np.ones_like, np.ones(2), direction="x" * 10**6),
+        ),
+    ],
+)
+def test_what_is_long_is_told_in_short(kind, call):
+    with pytest.raises(kind, match=r"`\w+` must .*, got") as caught:
+        call()
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(

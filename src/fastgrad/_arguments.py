@@ -256,7 +256,7 @@ def dtype(name: str, value: Any, known: Sequence[str]) -> np.dtype[Any]:
 
             value = ml_dtypes.bfloat16
         found: np.dtype[Any] = np.dtype(value)
-    except (TypeError, ValueError):
+    except Exception:  # NumPy's words may need those of the value
         raise refusal(TypeError, name, must, value) from None
     if found.name not in known or not found.isnative:
         raise refusal(ValueError, name, must, found)

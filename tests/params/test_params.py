@@ -269,6 +269,17 @@ def test_the_keys_of_courses_are_told_what_to_write(before):
     assert nest.vector(eval(told, {"params": params, "grads": grads})).size == 8
 
 
+def test_of_many_keys_those_that_differ_are_told():
+    params = {f"layer {k} of an encoder": np.ones(1) for k in range(1000)}
+    grads = {**params, "b": np.ones(1)}
+    del grads["layer 789 of an encoder"]
+    with pytest.raises(ValueError, match="must have the keys of `params`") as caught:
+        Nest(params).flatten(grads, "grads")
+    message = str(caught.value)
+    assert len(message) < 600
+    assert message.index("'layer 789 of an encoder'") < message.index("got ['b',")
+
+
 def test_all_wrong_shapes_are_named():
     """One error names every block whose shape is wrong."""
     nest = Nest([np.ones(2), np.ones(3), np.ones(4)])

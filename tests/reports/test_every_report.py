@@ -91,6 +91,9 @@ def test_blocks_are_found_by_name():
     assert [block.name for block in report.blocks[:1]] == ["a"]
     with pytest.raises(KeyError, match="there is no block 'c'; there are a, b"):
         report.blocks["c"]
+    with pytest.raises(KeyError) as caught:
+        of({f"block {k}": np.ones(1) for k in range(200)}).blocks["x" * 10**6]
+    assert len(str(caught.value)) < 600
 
 
 def test_jacobians_and_hessians_are_called_so():

@@ -94,10 +94,8 @@ def weight_axes(shape: tuple[int, ...], layout: str, groups: int) -> Axes:
     named = letters.replace(".", "")
     known = {"O", "I"} <= set(named) <= {"O", "I", *_SPATIAL}
     if not known or len(set(named)) < len(named) or len(letters) != len(shape):
-        raise ValueError(
-            "`layout` must have one O, one I and, for each other axis of "
-            f"{shape}, one of the letters {_SPATIAL}, got {layout!r}."
-        )
+        others = f"for each other axis of {shape}, one of the letters {_SPATIAL}"
+        raise refusal(ValueError, "layout", f"have one O, one I and, {others}", layout)
     axes = Axes(
         letters.index("O"),
         letters.index("I"),

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastgrad._arguments import Seed, number, public, refusal
+from fastgrad._arguments import Seed, described, number, public, refusal
 from fastgrad._arrays import AnyArray
 from fastgrad._kernels import _philox
 from fastgrad._threads import resolve_num_threads
@@ -166,7 +166,8 @@ def _pick(what: str, choice: Any, path: str) -> Any:
             raise refusal(TypeError, what, "map patterns of names", choice)
         if fnmatchcase(path, pattern):
             return value
-    raise ValueError(f"`{what}` must have a pattern that fits {path!r}, got {choice}.")
+    must = f"have a pattern that fits {described(path)}"
+    raise refusal(ValueError, what, must, choice)
 
 
 def _as_scheme(scheme: Any) -> Callable[..., AnyArray]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgrad._arguments import function, public, public_with, refusal
+from fastgrad._arguments import choice, function, public, public_with, refusal
 from fastgrad._arrays import AnyArray
 from fastgrad.checking import (
     check_gradient,
@@ -100,8 +100,8 @@ def check_grad(
     value, slope = _of_args(func, grad, args)
     if direction == "random":
         value, slope, x = _along(value, slope, x, seed if rng is None else rng)
-    elif direction != "all":
-        raise ValueError(f'`direction` must be "all" or "random", got {direction!r}.')
+    else:
+        choice("direction", direction, ["all", "random"])
     scalar = np.ndim(value(x.copy())) == 0 and bounds is None
     limits = _limits(bounds)
     if report and scalar:

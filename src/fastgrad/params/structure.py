@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fastgrad._arguments import refusal
+from fastgrad._arguments import refusal, shortened
+
+_MANY, _LONG = 12, 200  # keys, and letters, that are told
 
 
 def named_leaves(structure: Any) -> list[tuple[str, Any]]:
@@ -146,11 +148,20 @@ def _by_keys(
     if not isinstance(value, Mapping):
         _refuse_kind("dict", value, what, original)
     if set(value) != set(template):
+        found = {key: key in template for key in value}
+        left_out = {key: key in value for key in template}
         raise ValueError(
-            f"`{what}` must have the keys of `{original}`, {list(template)}, got "
-            f"{list(value)}{_renamed(template, value, what, original)}."
+            f"`{what}` must have the keys of `{original}`, {_listed(left_out)}, got "
+            f"{_listed(found)}{_renamed(template, value, what, original)}."
         )
     return [value[key] for key in template]
+
+
+def _listed(keys: Mapping[Any, bool]) -> str:
+    """Return keys as a list; of many, those that the other has not, first."""
+    many = len(keys) > _MANY
+    ordered = sorted(keys, key=keys.__getitem__) if many else list(keys)
+    return shortened(str(ordered), _LONG) if many else str(ordered)
 
 
 def _renamed(

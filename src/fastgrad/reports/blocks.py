@@ -4,6 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsIndex, overload
 
+from fastgrad._arguments import described, shortened
+
+_LONG = 400  # letters of names that are told
+
 Verdict = Literal["correct", "wrong", "undecided"]
 
 
@@ -69,8 +73,8 @@ class Blocks(tuple[Block, ...]):
         for block in self:
             if block.name == which:
                 return block
-        names = ", ".join(block.name for block in self)
-        raise KeyError(f"there is no block {which!r}; there are {names}")
+        names = shortened(", ".join(block.name for block in self), _LONG)
+        raise KeyError(f"there is no block {described(which)}; there are {names}")
 
 
 @dataclass(frozen=True)

@@ -196,10 +196,8 @@ def refuse_formula(method: str, step: float | None, bounds: Any = None) -> None:
             f'must be "auto" or "central", got {method!r}.'
         )
     if step is not None:
-        raise ValueError(
-            '`coverage="locate"` chooses its own steps along directions: `step` must '
-            f"be None, got {step}."
-        )
+        must = 'be None with `coverage="locate"`, which chooses its own steps'
+        raise refusal(ValueError, "step", must, step)
     if bounds is not None:
         must = 'be None with `coverage="locate"`, which moves all entries both ways'
         raise refusal(ValueError, "bounds", must, bounds)
