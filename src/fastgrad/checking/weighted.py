@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fastgrad.checking.check import check_gradient
 from fastgrad.checking.jacobians import is_sparse
+from fastgrad.losses import as_program, make_losses
 from fastgrad.params import Nest, named_leaves
 from fastgrad.program import around
 from fastgrad.reports import Cause, GradientReport
@@ -127,6 +128,9 @@ def _of_sums(
     sums = np.reshape(weights @ matrix, copies.shape)
     check = functools.partial(check_gradient, engine="compiled", coverage=_CHECKED)
     try:
+        with make_losses(loss, copies, engine="python") as losses:
+            if as_program(losses) is None:
+                return ()
         found = check(loss, copies, sums, progress=progress)
     except Exception:  # whatever it is, the verdict stands
         return ()
