@@ -387,6 +387,19 @@ def test_blocks_whose_names_are_written_alike(outputs, inputs):
         assert (entry.block, entry.index) == (name, (0, 1))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("entry", [np.nan, np.inf, 1e308, -1e308, 1e-320])
+@pytest.mark.parametrize("unit", [1e-300, 1.0])
+def test_entries_that_no_number_is_like(entry, unit):
+    """They are wrong, and nothing else is said."""
+    x, wrong = np.array([1.0, 2.0]), np.diag([2.0, entry])
+    with np.errstate(all="raise", under="ignore"):
+        report = check_jacobian(lambda x: unit * x**2, x, wrong * unit)
+        assert report.verdict == "wrong"
+        assert "[1, 1]" in [name[-6:] for name in (e.name for e in report.wrong)]
+        assert check_hessian(lambda x: x**2, x, wrong).verdict == "wrong"
+
+
 @pytest.mark.parametrize("show", [None, False])
 @pytest.mark.parametrize(
     ("call", "cheaper"),

@@ -257,7 +257,8 @@ def check_hessian(
         report = with_causes(report, "hess", of_array, x, options.get("progress"))
     notes = report.notes
     size = float(abs(matrix).max()) if matrix.size else 0.0
-    skew = float(abs(matrix - matrix.T).max()) if matrix.size else 0.0
+    with np.errstate(all="ignore"):
+        skew = float(abs(matrix - matrix.T).max()) if matrix.size else 0.0
     if skew > 1e-8 * size:
         notes = (*notes, f"`hess` is not symmetric: it differs from hess.T by {skew:g}")
     seconds = time.perf_counter() - started

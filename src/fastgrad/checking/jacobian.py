@@ -242,6 +242,7 @@ def check_jacobian(
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
+@np.errstate(all="ignore")  # where numbers overflow they are not known
 def checked(
     problem: Problem,
     analytic: NDArray[Any],
@@ -283,8 +284,7 @@ def checked(
     if coverage != "full" and number > inside:  # what strays is not left to chance
         strays = np.flatnonzero(np.arange(number)[order] >= inside)
         index = np.union1d(index, strays)
-    with np.errstate(all="ignore"):  # where numbers overflow they are not known
-        found = judge(entries, calibration, gradient, index, rng)
+    found = judge(entries, calibration, gradient, index, rng)
     entries.let_go()
     units = entries.units if coverage == "full" else entries.units_of(index)
     _scale(found, units)

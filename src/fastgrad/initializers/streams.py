@@ -25,7 +25,7 @@ _DTYPES = {
     "float64": _philox.FLOAT64,
 }
 # So that Ctrl-C is heard while a tensor of many gigabytes is filled.
-_STEP = 1 << 23
+_STEP = 1 << 21
 
 
 def fixed_seed(seed: Seed) -> int | np.random.SeedSequence:

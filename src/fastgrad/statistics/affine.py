@@ -17,7 +17,7 @@ _NOTHING = np.empty(0)
 _WIDE = 512
 # Elements converted at a time, and those passed over at a time, between which Ctrl-C is
 # seen: a thread that is left behind would write to the arrays of others.
-_SLAB, _PIECE = 1 << 18, 1 << 23
+_SLAB, _PIECE = 1 << 18, 1 << 21
 
 
 def affine(
