@@ -91,6 +91,7 @@ def test_the_line_is_repaired(kind, tmp_path):
         ("dz", "dh * (1 - 3 * h**2)", "local_derivative", "`h ** 2` is due where"),
         ("dz", "dh * -(h**2)", "local_derivative", "is to be increased by"),
         ("dz", "dh * (2 - h**2)", "local_derivative", "2 stands where 1 is due"),
+        ("dz", "dh * (0 - h**2)", "accumulation", "0 stands where 1 is due"),
         ("dz", "dh * (0.9 - h**2)", "local_derivative", "0.9 stands where 1 is due"),
         (
             "dz",

@@ -88,6 +88,8 @@ def _another(
         code, bits = "scale" if counted else "local_derivative", _WRITTEN
         if node.op in ("multiply", "divide"):
             code, bits = of_factor(node, due / (c or 1.0)), 3.0
+        elif not c and node.op in ("add", "subtract"):
+            code = "accumulation"  # a term is left out
         if due == -c:
             code = "sign"
         text = f"{c:.6g} stands where {due:.6g} is due"
