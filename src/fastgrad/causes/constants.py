@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from fastgrad.causes.codes import of_factor
 from fastgrad.causes.counts import told
 from fastgrad.causes.evidence import Evidence
+from fastgrad.causes.known import Known
 from fastgrad.causes.names import Names
 from fastgrad.causes.probes import NOBODYS
 from fastgrad.causes.rewrites import New, Rewrite, own, times
 from fastgrad.causes.views import Projection
-from fastgrad.program import Node, value_of
+from fastgrad.program import Node, topological, value_of
 
 Array = NDArray[np.float64]
 
@@ -32,7 +33,11 @@ _LINEAR = ("add", "subtract", "multiply")
 
 
 def numbers(
-    evidence: Evidence, name: Names, view: Projection, turns: Sequence[Node]
+    evidence: Evidence,
+    known: Known,
+    name: Names,
+    view: Projection,
+    turns: Sequence[Node],
 ) -> Iterator[Rewrite]:
     """Yield the numbers that an operation is to read, or that are missing there."""
     node, old = turns[0], view.before(turns)
@@ -46,10 +51,11 @@ def numbers(
         yield _factor(evidence, name, node, factor)
     ones = sum(float(np.sum(view.weight[n])) for n in turns)
     term = view.due / ones if ones else 0.0
-    known = evidence.counts.name(term) if node.active else None
-    if known:
-        text = f"{name(node)} is to be increased by {told(term, known)}"
+    called = evidence.counts.name(term) if node.active else None
+    if called:
+        text = f"{name(node)} is to be increased by {told(term, called)}"
         of_formula = node.size > 1 and evidence.counts.is_usual(term)
+        of_formula &= not any(map(known.is_gradient, topological(node)))
         code = "local_derivative" if of_formula else "accumulation"
         yield Rewrite(code, text, _SURE, _more(term), inserted=True)
 
@@ -84,12 +90,14 @@ def _another(
         due = evidence.counts.written(_due(view, turns, i, c))
         if due is None or due in (0.0, c):
             return
-        counted = due in evidence.counts and not evidence.counts.is_usual(due)
-        code, bits = "scale" if counted else "local_derivative", _WRITTEN
+        code, bits = "local_derivative", _WRITTEN
         if node.op in ("multiply", "divide"):
             code, bits = of_factor(node, due / (c or 1.0)), 3.0
-        elif not c and node.op in ("add", "subtract"):
-            code = "accumulation"  # a term is left out
+        elif node.op in ("add", "subtract"):
+            if not c:
+                code = "accumulation"  # a term is left out
+            elif due in evidence.counts and not evidence.counts.is_usual(due):
+                code = "scale"
         if due == -c:
             code = "sign"
         text = f"{c:.6g} stands where {due:.6g} is due"

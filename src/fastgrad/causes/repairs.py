@@ -54,7 +54,7 @@ class Search:
         self.found: list[Guess] = []
         self._due: set[Node] = set()
         self._other = other = Substitutes(evidence, self.known, self.readings)
-        of_numbers = partial(numbers, evidence, self.readings.name)
+        of_numbers = partial(numbers, evidence, self.known, self.readings.name)
         self._kinds: list[Kind] = [self._plain, of_numbers, other.operands]
         self._kinds += [other.elements, other.written, other.variables]
         self._odder: list[Kind] = [other.factors, other.matrices]
