@@ -117,6 +117,7 @@ def assigned(w):
     return z.sum(axis=0) @ h[:, 0] + part.sum() * h.shape[1]
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
 def test_an_assigned_shape_is_that_of_views_and_writes_to_come():
     def truth(w):
         z = np.array([w[0], 2 * w[0], w[2]])

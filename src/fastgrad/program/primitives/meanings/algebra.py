@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -63,12 +64,22 @@ def cholesky(a, lower=False, overwrite_a=False, check_finite=True):
 
 @means("scipy.linalg.cho_factor")
 def cho_factor(a, lower=False, overwrite_a=False, check_finite=True):
-    """Beside the factor, what was in the other triangle stays there."""
     a = asarray(a)
     if a.ndim != 2:
         return NotImplemented
-    rest = np.triu(a, 1) if lower else np.tril(a, -1)
-    return cholesky(a, lower) + rest, lower
+    factor = cholesky(a, lower)
+    if _leaves_the_other_triangle():
+        factor = factor + (np.triu(a, 1) if lower else np.tril(a, -1))
+    return factor, lower
+
+
+@functools.cache
+def _leaves_the_other_triangle() -> bool:
+    """Whether what was there stays beside the factor, as before SciPy 1.18."""
+    import scipy.linalg
+
+    factor, _ = scipy.linalg.cho_factor(np.array([[1.0, 0.0], [0.5, 1.0]]))
+    return bool(factor[1, 0])
 
 
 @means("scipy.linalg.cho_solve")
