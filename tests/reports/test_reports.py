@@ -21,6 +21,7 @@ from fastgrad.reports import (
     Entry,
     GradientError,
     GradientReport,
+    Ladder,
 )
 
 
@@ -326,6 +327,15 @@ def test_steps_that_no_number_of_the_dtype_can_hold_are_not_shown(dtype):
         assert np.all(ladder.step > 0)
         assert np.all(np.isfinite(ladder.slope))
     assert report.to_html().count("how far central differences are") > 0
+
+
+def test_slopes_far_from_the_gradient_are_drawn_without_a_warning():
+    """Whatever NumPy is told to do where numbers are not known."""
+    step = np.array([1e-3, 1e-5])
+    ladder = Ladder("params[0]", 1e308, 2.0, step, np.array([2.001, 2.0]))
+    with np.errstate(all="raise"):
+        page = make_report(verdict="wrong", ladders=(ladder,)).to_html()
+    assert "how far central differences are" in page
 
 
 def test_the_blamed_line_is_marked_among_its_neighbours(tmp_path):

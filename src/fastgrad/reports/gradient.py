@@ -342,6 +342,7 @@ def _how(report: GradientReport) -> Iterator[str]:
 _LEAST = 1e-17  # relative distance that is drawn
 
 
+@np.errstate(all="ignore")  # what is too far or too near is not drawn
 def _approach(ladder: Ladder) -> Approach:
     """Return how the slopes of a wrong entry approach what is right."""
     size = max(abs(ladder.analytic), abs(ladder.numerical)) or 1.0
