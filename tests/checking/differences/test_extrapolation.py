@@ -573,3 +573,29 @@ def test_next_to_a_pole_bars_hold(pole, slope, distance, engine):
     rounding = 4 * np.finfo(float).eps / distance * abs(right)  # of u + pi / 2
     assert abs(value[0] - right) <= error[0] + rounding
     assert error[0] <= 1e-2 * abs(right)
+
+
+@pytest.mark.parametrize("distance", [3e-9, -1e-9, 1e-10, -3e-11, 1e-11])
+@pytest.mark.parametrize(
+    ("pole", "slope"),
+    [
+        (lambda u: np.log(np.abs(u)), lambda u: 1 / u),
+        (lambda u: 1 / u, lambda u: -1 / u**2),
+        (lambda u: u**-2.0, lambda u: -2 * u**-3.0),
+        (lambda u: np.sqrt(np.abs(u)), lambda u: 0.5 * np.sign(u) / np.sqrt(np.abs(u))),
+    ],
+)
+def test_closer_to_a_pole_than_most_steps_bars_hold(pole, slope, distance):
+    """What the loss does on the other side is no noise, nor its mean a slope of zero."""
+    x = np.array([1 + distance])
+
+    def loss(x):
+        return float(pole(x[0] - 1))
+
+    right = slope(x[0] - 1)
+    value, error = fg.numerical_gradient(loss, x, return_error=True, engine="python")
+    assert abs(value[0] - right) <= error[0] <= 1e-2 * abs(right)
+    for grads, verdict in ((right, "correct"), (2 * right, "wrong")):
+        found = fg.check_gradient(loss, x, np.array([grads]), engine="python")
+        assert found.verdict == verdict
+    assert not fg.check_gradient(loss, x, np.zeros(1), engine="python").ok

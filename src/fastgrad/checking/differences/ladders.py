@@ -42,11 +42,12 @@ def ladder(pairs: Pairs, noise: Array) -> Slopes:
     """
     with np.errstate(all="ignore"):
         slopes, distance, gain = _sides(pairs)
+        stands = _stands_out(pairs, noise)
         noise = np.fmax(noise, _scatter(slopes, distance))
         rounding = np.fmax(pairs.rounding(), 8 * EPS * np.abs(slopes))
         bars = KAPPA * np.sqrt(2) * noise[:, None] / distance + rounding
         value, error = _best(slopes, bars, _kinked(pairs, bars), gain)
-        error = np.where(_jumps(pairs, noise), np.inf, error)
+        error = np.where(stands | _jumps(pairs, noise), np.inf, error)
         kink, left, right, slack = _one_sided(pairs, noise)
         if pairs.crossed is not None:
             kink &= pairs.crossed[:, -1]
@@ -68,6 +69,21 @@ def _jumps(pairs: Pairs, noise: Array) -> Flags:
     most = change.max(axis=1)
     jumps: Flags = (least >= SHRUNK * most) & (least > UNLIKE * noise) & (most > 0)
     return jumps
+
+
+def _stands_out(pairs: Pairs, noise: Array) -> Flags:
+    """Return whether the loss is far above or below what it is at all steps.
+
+    By much the same everywhere, as closer to a pole than these are.
+    """
+    even = pairs.plus + pairs.minus
+    size = np.abs(even)
+    one_way = (np.sign(even) == np.sign(even[:, :1])).all(axis=1)
+    one_way &= np.isfinite(even).all(axis=1)
+    least = size.min(axis=1)
+    alike = (least >= SHRUNK * size.max(axis=1)) & (least > UNLIKE * noise)
+    stands: Flags = one_way & alike
+    return stands
 
 
 def _sides(pairs: Pairs) -> tuple[Array, Array, Array]:

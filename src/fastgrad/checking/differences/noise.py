@@ -33,18 +33,21 @@ from fastgrad.checking.differences.scales import (
 )
 from fastgrad.checking.differences.stairs import noise_of_stairs, shared_stairs
 from fastgrad.checking.differences.tables import (
+    POINTS,
     ROUNDED,
     bent_once,
     ecnoise,
+    is_steep,
     quantum_of,
     rounding_of,
+    row_of,
 )
 from fastgrad.losses import Losses
 
-_POINTS = 7
 # Of the scale. Close first: from afar, anything rough looks like noise.
 _SPACINGS = 2.0 ** -np.array([30.0, 22.0, 36.0, 44.0, 50.0])
 _WIDE = 2.0 ** -np.array([14.0, 6.0])  # for losses that do not respond to these
+_LOUD = 1e-3  # of the loss: more noise than that may be a pole
 _SAMPLES = 6  # per block, at most: some thirty evaluations each
 
 
@@ -190,8 +193,8 @@ def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
     """Return the noise of a loss difference near each of some entries.
 
     Where seven points show no noise, or more than noise, other spacings are tried: at
-    most 49 evaluations per entry. Then the smallest upper bound has to do; it is
-    infinite where the loss never responds.
+    most 49 evaluations per entry, and 21 each time that it is much of the loss. Then
+    the smallest upper bound has to do; it is infinite where the loss never responds.
     """
     noise = np.full(len(index), np.inf)
     todo, uneven = np.arange(len(index)), np.ones(len(index), dtype=bool)
@@ -199,9 +202,14 @@ def measure_noise(losses: Losses, index: Index, scale: Array) -> Array:
         if todo.size == 0:
             return noise
         bound, found, even = _noise_at(losses, index[todo], scale[todo], spacing)
+        least = np.minimum(noise[todo], bound)
         if spacing > _SPACINGS[0]:  # more than closer points leave is none
             found &= bound <= 4 * noise[todo]
-        noise[todo] = np.minimum(noise[todo], bound)
+        else:  # less than they show, by chance, is
+            least[found] = bound[found]
+        loud = found & (bound > _LOUD * abs(losses.base))
+        found[loud] = ~is_steep(losses, index[todo[loud]], scale[todo[loud]], spacing)
+        noise[todo] = least
         uneven[todo[even]] = False
         todo = todo[~found]
     if np.isfinite(noise).any():  # entries that do not respond say nothing
@@ -222,13 +230,8 @@ def _noise_at(
 
     What responds from afar only says nothing unless it is noise or stairs all over.
     """
-    at = np.repeat(index, _POINTS)
-    gap = binary(scale, np.full(len(index), spacing))
-    grid = gap[:, None] * (np.arange(_POINTS) - _POINTS // 2)
-    value = losses.theta[at] + grid.ravel()
-    stored = losses.representable(at, value)
+    change, even = row_of(losses, index, scale, spacing)
     with np.errstate(all="ignore"):
-        change = losses.at_entries(at, stored)[0].reshape(grid.shape)
         bound, found = ecnoise(change)
         bent, beside = bent_once(change, abs(losses.base))
         bound = np.where(bent & np.isfinite(bound), beside, bound)
@@ -238,8 +241,6 @@ def _noise_at(
             seen = several & np.isfinite(quantum_of(steps))
             found &= np.count_nonzero(steps == 0, axis=1) < 2  # dead on one side alone
             bound = np.where(found | seen, bound, np.inf)
-    off = np.abs(stored - value).reshape(grid.shape)
-    even = np.all(off < 0.01 * gap[:, None], axis=1)
     bound = np.where(even & np.isfinite(bound), bound, np.inf)
     return bound, found & even & ~bent, even
 
@@ -262,7 +263,7 @@ def noise_along(losses: Losses, scale: Scale, rng: np.random.Generator) -> float
     for start in range(0, len(direction) if coarse > EPS else 0, PIECE):
         part = direction[start : start + PIECE]
         np.copysign(binary(np.abs(part)), part, out=part)
-    grid = np.arange(_POINTS) - _POINTS // 2
+    grid = np.arange(POINTS) - POINTS // 2
     direction = losses.inward(direction, float(_WIDE.max() * grid.max()))
     bound = np.inf
     for spacing in spacings:
@@ -287,9 +288,9 @@ def _coarseness(losses: Losses, direction: Array) -> float:
         with np.errstate(all="ignore"):
             sized = keeping_sign(np.abs(direction), losses.theta, 1.0)
             direction = np.copysign(sized, direction)
-            change = np.diff(losses.along(direction, np.linspace(-1, 1, _POINTS)))
+            change = np.diff(losses.along(direction, np.linspace(-1, 1, POINTS)))
     except Exception:  # the loss cannot be computed that far away
-        change = np.zeros(_POINTS - 1)
+        change = np.zeros(POINTS - 1)
     with np.errstate(all="ignore"):
         quantum = float(quantum_of(change[None])[0])
     usual = EPS * abs(losses.base)

@@ -2,13 +2,16 @@
 
 import numpy as np
 
-from fastgrad._arrays import Array, Flags
+from fastgrad._arrays import Array, Flags, Index
 from fastgrad.checking.differences.pairs import EPS
+from fastgrad.checking.differences.scales import binary
 from fastgrad.losses import Losses
 
 _SINGLE = 2.0**-23
 _LEAST = 0.01  # of the rounding of a sum, if its samples are subtracted one by one
 ROUNDED = 12**-0.5  # standard deviation of rounding, in units of the last place
+POINTS = 7  # in a row
+_CLOSER = 2.0 ** -np.array([36.0, 44.0])  # where what is steep is told from noise
 
 
 def ecnoise(values: Array) -> tuple[Array, Flags]:
@@ -78,6 +81,49 @@ def bent_once(change: Array, base: float) -> tuple[Flags, Array]:
     bent &= size[:, -1] > 1000 * EPS * base
     rounding = EPS * np.abs(change).max(axis=1)
     return bent & (straight <= 1e-6 * size[:, -1]), np.fmax(straight, rounding)
+
+
+def is_steep(losses: Losses, index: Index, scale: Array, spacing: float) -> Flags:
+    """Whether seven points are too far apart to tell noise from a steep slope.
+
+    As next to a pole: closer ones are on a line, which rises as much from one of the
+    seven to the next as they are apart.
+    """
+    steep = np.zeros(len(index), dtype=bool)
+    if steep.size == 0:
+        return steep
+    change, _ = row_of(losses, index, scale, spacing)
+    for closer in _CLOSER[spacing > _CLOSER]:
+        near, even = row_of(losses, index, scale, closer)
+        with np.errstate(all="ignore"):
+            apart = np.median(np.abs(change), axis=1)
+            rise = np.abs(near[:, -1] - near[:, 0]) / (POINTS - 1)
+            more = 4 * rise * (spacing / closer) > apart
+        steep |= even & more & _is_line(near) & ~_is_line(change)
+    return steep
+
+
+def _is_line(change: Array) -> Flags:
+    """Whether rows rise from point to point by about the same."""
+    with np.errstate(all="ignore"):
+        rises = np.diff(change, axis=1)
+        line: Flags = 2 * np.ptp(rises, axis=1) < np.abs(rises.mean(axis=1))
+    return line
+
+
+def row_of(
+    losses: Losses, index: Index, scale: Array, spacing: float
+) -> tuple[Array, Flags]:
+    """Return the loss at seven points around each entry, and if these are even."""
+    at = np.repeat(index, POINTS)
+    gap = binary(scale, np.full(len(index), spacing))
+    grid = gap[:, None] * (np.arange(POINTS) - POINTS // 2)
+    value = losses.theta[at] + grid.ravel()
+    stored = losses.representable(at, value)
+    with np.errstate(all="ignore"):
+        change = losses.at_entries(at, stored)[0].reshape(grid.shape)
+    off = np.abs(stored - value).reshape(grid.shape)
+    return change, np.all(off < 0.01 * gap[:, None], axis=1)
 
 
 def quantum_of(change: Array) -> Array:
