@@ -83,6 +83,21 @@ def test_a_verdict_where_larger_steps_do_not_end(iterated, start, end):
     assert np.array_equal(x, kept)
 
 
+@pytest.mark.parametrize("iterated", [tidy, callback])
+def test_traces_end(iterated):
+    """Where the function is traced, too, as a whole or called as it is."""
+    x = np.array([2.5, 1.0, 2.0])
+
+    def loss(p):
+        return iterated(p) ** 2 + np.sum(p[1:] ** 2)
+
+    with pytest.raises(fg.TraceError, match="does not end|next to the parameters"):
+        fg.trace(loss, x)
+    with pytest.raises(ValueError, match="a number of steps|around the parameters"):
+        fg.check_gradient(loss, x, x, engine="compiled")
+    assert np.array_equal(x, [2.5, 1.0, 2.0])
+
+
 def test_columns_of_a_jacobian():
     """The outputs have no value there; and differences are those next to x."""
     x = np.array([2.5, 1.0])

@@ -65,12 +65,14 @@ class Watch:
         self._looking = False
         self._ended: int | None = None
 
-    def call(self, function: Callable[..., _Result], *args: Any) -> _Result:
+    def call(
+        self, function: Callable[..., _Result], *args: Any, **kwargs: Any
+    ) -> _Result:
         """Return what a function returns; raise Endless where that takes too long."""
         try:
             try:
                 self._enter()
-                return function(*args)
+                return function(*args, **kwargs)
             finally:
                 self._leave()
         except _End:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arrays import Index
+from fastgrad.losses.endless import Endless, Watch
 from fastgrad.losses.interface import Losses, keep_signs
 from fastgrad.losses.program import MANY, CompiledLosses
 from fastgrad.losses.worth import leave_dear_calls, promises
@@ -85,10 +86,13 @@ def compile_losses(
         raise TraceError(f"parameters share memory ({one} and {other})", source)
     packages = Packages()
     given = python.loss, python.nest, python.reduction.kind
-    trace = partial(trace_graph, *given, packages=packages)
+    watch = Watch(python.progress, python.seconds)
+    trace = partial(watch.call, trace_graph, *given, packages=packages)
     proved = partial(_proved, trace, python, num_threads, sharing, seconds, saved)
     try:
         return proved()
+    except Endless:
+        raise TraceError("does not end when it is traced", source) from None
     except TraceError:
         if not packages.followed:
             raise
@@ -144,9 +148,10 @@ def _proved(
             raise
         except Exception as error:  # of the loss: nearer, it may have a value
             if size == sizes[-1]:
+                endless = isinstance(error, Endless)
+                does = "does not end" if endless else f"raises {type(error).__name__}"
                 raise TraceError(
-                    f"raises {type(error).__name__} next to the parameters",
-                    defining_line(python.loss),
+                    f"{does} next to the parameters", defining_line(python.loss)
                 ) from error
     if once and shown < _SHOWN * abs(python.base):
         _traced_again(trace, python, True, outline(recorded.nodes))

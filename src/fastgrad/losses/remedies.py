@@ -38,6 +38,7 @@ _REMEDIES = (
         "lost in text, bytes and files",
     ),
     ("does not depend on", "compute it from the argument"),
+    ("does not end", "let iterations end after a number of steps"),
     ("next to the parameters", "have it defined around the parameters, too"),
     ("parameters next to these", "compute the same at all parameters, without a cache"),
     ("more than its arguments", "pass what it reads as arguments, and keep no state"),
