@@ -91,9 +91,9 @@ def test_traces_end(iterated):
     def loss(p):
         return iterated(p) ** 2 + np.sum(p[1:] ** 2)
 
-    with pytest.raises(fg.TraceError, match="does not end|next to the parameters"):
+    with pytest.raises(fg.TraceError, match=r"does not end|next to the parameters"):
         fg.trace(loss, x)
-    with pytest.raises(ValueError, match="a number of steps|around the parameters"):
+    with pytest.raises(ValueError, match=r"a number of steps|around the parameters"):
         fg.check_gradient(loss, x, x, engine="compiled")
     assert np.array_equal(x, [2.5, 1.0, 2.0])
 
