@@ -71,7 +71,7 @@ def _linear(evidence: Evidence, block: Block) -> Iterator[Made]:
                 f"all but {c / (1 - k):.6g} * theta, as of a penalty, is multiplied by "
             )
             one.text, one.advice = f"{text}{k:.6g}", f"`{undo}`"
-            one.bits, one.factor = one.bits + 1, None
+            one.bits, one.factor, one.key = one.bits + 1, None, one.text
             yield made + c * block.theta, one
 
 
