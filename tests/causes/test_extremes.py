@@ -33,3 +33,51 @@ def test_what_does_not_give_the_right_gradient_when_undone_is_no_cause(loss, sma
     report = fg.check_gradient(lambda w: np.sum(loss(w)), w, wrong)
     assert report.verdict == "wrong"
     assert "reparametrized" not in {cause.code for cause in report.causes}
+
+
+Y = np.array([0.3, -0.4, 1.1])
+
+
+def nothing(p):
+    return np.zeros((0, 0)) + p["y"][:0]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda p: np.sum(np.linalg.solve(np.zeros((0, 0)), p["y"][:0])),
+        lambda p: np.sum(np.linalg.inv(nothing(p))),
+        lambda p: np.linalg.det(nothing(p)),
+        lambda p: np.linalg.slogdet(nothing(p))[1],
+        lambda p: np.sum(np.linalg.cholesky(nothing(p))),
+        lambda p: np.sum(np.tensordot(p["s"], p["y"], 0)),
+        lambda p: np.sum(np.einsum(",i->i", p["s"], p["y"])),
+        lambda p: np.sum(np.einsum(",->", p["s"], p["s"])),
+        lambda p: np.sum(np.multiply.outer(p["s"], p["s"])),
+        lambda p: np.sum(np.sort(np.kron(p["t"], p["t"]))[1:3] ** 2),
+        lambda p: np.sum(np.quantile(np.kron(p["t"], p["t"]), 0.3) ** 2),
+        lambda p: np.median(np.kron(p["t"], p["t"]) * p["s"]),
+        lambda p: np.mean((2.0 ** (np.abs(p["y"]) * 5e-324)) ** 2),
+        lambda p: np.mean(p["y"] * 1e-308) + np.mean(p["y"] * 1e308) * 1e-308,
+        lambda p: np.sum(np.hypot(np.sum(p["y"][:0]), p["y"])),
+        lambda p: np.sum(np.arctan2(np.sum(p["y"][:0]), p["y"])),
+        lambda p: np.sum(np.hypot(np.sum(p["y"][:0]), p["y"][:0])),
+    ],
+)
+@pytest.mark.parametrize("factor", [0.0, 2.0, 5.0, "ones"])
+def test_the_search_survives_what_is_rare(loss, factor):
+    """Nothing inverted, arrays without axes, orders next to ties, tiny constants."""
+    params = {"s": np.array(0.7), "y": Y, "t": np.array([1.0, 1, 0, 0])}
+
+    def whole(p):
+        return loss(p) + np.sum(p["y"] ** 2) + p["s"] ** 2 + np.sum(p["t"] ** 2)
+
+    numerical = fg.numerical_gradient(whole, params)
+    wrong = {
+        name: np.ones_like(slope) if factor == "ones" else factor * slope
+        for name, slope in numerical.items()
+    }
+    report = fg.check_gradient(whole, params, wrong)
+    assert report.verdict == "wrong"
+    assert report.causes
+    assert "e-324" not in "".join(cause.message for cause in report.causes)

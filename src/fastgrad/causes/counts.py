@@ -10,6 +10,7 @@ from fastgrad.params import Nest
 from fastgrad.program import Node, Part
 
 _MOST_COUNTED = 1e12  # of things that are counted
+_LARGEST = 1e150  # number whose square and inverse are numbers
 #: Factors for which no loss need have a reason.
 _USUAL = [(2.0, "2"), (0.5, "1/2"), (1.0, "1"), (3.0, "3"), (1 / 3, "1/3")]
 _USUAL += [(1.5, "3/2"), (2 / 3, "2/3")]
@@ -80,7 +81,7 @@ def counts_of(reverse: Reverse | None, nest: Nest) -> Counts:
     found = _of_parameters(nest) if reverse is None else _of_program(reverse, nest)
     counts = Counts()
     for n, name in found:
-        if np.isfinite(n) and n not in (0.0, 1.0, 2.0):
+        if 1 / _LARGEST < n < _LARGEST and n not in (1.0, 2.0):
             counts.setdefault(float(n), name)
     return counts
 

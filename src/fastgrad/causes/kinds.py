@@ -326,8 +326,10 @@ def _edits(rule: Rule) -> Iterator[tuple[Any, Named]]:
     for words, (name, code, other) in rule.others.items():
         sent = rule.sent.replace(name, symbol("", other))
         yield words, Named(code, words, sent)
-    for k, (kind, sent) in enumerate(_of_whole(rule)):
-        yield (kind, k), _named(rule, kind, sent)
+    for k, (kind, new) in enumerate(_of_whole(rule)):
+        whole = _put(lambda sent: sent, new, rule)
+        if whole is not None:
+            yield (kind, k), _named(rule, kind, whole)
     parts = list(rule.sent.parts())
     count = Counter(id(part) for _, part in parts)
     once = {id(part): part for _, part in parts if count[id(part)] > 1}

@@ -259,9 +259,10 @@ class Reverse:
         """How fast each value moves with parameters that move in this direction."""
         tangents = dict(direction)
         for node in self.nodes:
-            if node in self.neutral or not node.inputs:
+            if not node.inputs or node in self.neutral:
                 continue
-            if any(x in tangents for x in node.inputs):
+            moved = any(x in tangents for x in node.inputs)
+            if moved and not ops.PRIMITIVES[node.op].steps:
                 moves = [tangents.get(x) for x in node.inputs]
                 with np.errstate(all="ignore"):
                     tangents[node] = self.pushed(node, moves)
@@ -393,7 +394,7 @@ def _contraction(node: Node, g: Array) -> list[Any]:
 def einsum(a: Array, la: list[int], b: Array, lb: list[int], out: list[int]) -> Array:
     """Einstein summation, planned only where that pays."""
     if 0 in a.strides + b.strides:  # BLAS takes no repeated rows
-        a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+        a, b = np.asarray(a, order="C"), np.asarray(b, order="C")
     sizes = dict(zip(la + lb, a.shape + b.shape, strict=True))
     optimize = math.prod(sizes.values()) > _SMALL
     operands: list[Any] = [a, la, b, lb, out]

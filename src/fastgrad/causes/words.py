@@ -67,9 +67,10 @@ def factor_words(
             return "conjugate", text, 3.0
         return "sign", text, 1.0 if node.op in _SIGNED else 6.0
     constant = _constant(node, i)
-    for power, how in ((-1, "left out"), (1, "applied twice")):
-        if constant and abs(kept * constant**-power - 1) < 1e-7:
-            return _of_constant(reverse, node, constant, how)
+    if constant and abs(kept * constant - 1) < 1e-7:
+        return _of_constant(reverse, node, constant, "left out")
+    if constant and abs(kept / constant - 1) < 1e-7:
+        return _of_constant(reverse, node, constant, "applied twice")
     if abs(kept - 2) < 1e-6 or abs(kept - 0.5) < 1e-6:
         if node.op == "square":
             how, odd = ("doubled", 0.8) if kept > 1 else ("left out", 2.0)

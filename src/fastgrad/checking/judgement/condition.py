@@ -56,7 +56,7 @@ def _worst_condition(losses: Losses) -> float:
         conditions = [
             float(np.max(np.linalg.cond(node.inputs[0].value), initial=0.0))
             for node in _nodes(losses)
-            if node.op in INVERTING
+            if node.op in INVERTING and node.inputs[0].size
         ]
     return max((c for c in conditions if not np.isnan(c)), default=0.0)
 
