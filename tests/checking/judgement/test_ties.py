@@ -115,3 +115,39 @@ def test_only_the_wrong_ties_of_many_are_accused():
     accused = [entry.index[1] for entry in report.wrong]
     assert set(range(2)) <= set(accused)
     assert sum(unit > 1 for unit in accused) <= 2  # what shares a direction with one
+
+
+CHOICES = {
+    "maximum": lambda a, b: np.maximum(a, b),
+    "where >=": lambda a, b: np.where(a >= b, a, b),
+    "where >": lambda a, b: np.where(a > b, a, b),
+    "where <": lambda a, b: np.where(a < b, b, a),
+    "masks": lambda a, b: a * (a >= b) + b * ~(a >= b),
+    "heaviside": lambda a, b: b + (a - b) * ((a - b) >= 0),
+    "python": lambda a, b: np.stack(
+        [x if x >= y else y for x, y in zip(a, b, strict=True)]
+    ),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
+@pytest.mark.parametrize("engine", ["auto", "python"])
+def test_a_choice_of_equal_numbers_has_kinks_in_both(choice, engine):
+    """Its outcome is another one to one side only: the side that is taken or not."""
+    params = {"a": np.array([1.0, 2, 3, -1]), "b": np.array([1.0, 1, 3, 2])}
+    above, equal = params["a"] > params["b"], params["a"] == params["b"]
+
+    def verdict(a, b):
+        """Of gradients that are so, where both are equal."""
+        slopes = {"a": above + a * equal, "b": ~above & ~equal}
+        slopes["b"] = slopes["b"] + b * equal
+        report = fg.check_gradient(loss, params, slopes, engine=engine)
+        return report.verdict, len(report.wrong)
+
+    def loss(p):
+        return np.sum(choice(p["a"], p["b"]))
+
+    for a, b in [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (0.25, 0.75)]:
+        assert verdict(a, b) == ("correct", 0)
+    for a, b in [(1.0, 1.0), (0.0, 0.0), (1.0, 0.5), (0.5, 0.25)]:
+        assert verdict(a, b) == ("wrong", 4)

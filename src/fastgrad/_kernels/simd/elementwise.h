@@ -134,6 +134,13 @@ INLINE vd vec_outcome(vi outcome, vd dx, vd dy, vd f0, vi *side)
     const vd unknown = dx - dx + (dy - dy);
     return vec_step_difference(vec_one_where(outcome), f0, side) + unknown;
 }
+/* Where two were equal either has a kink, be the outcome another to one side only. */
+INLINE vd vec_order(vi outcome, vd dx, vd dy, vi equal, vd f0, vi *side)
+{
+    const vd step = vec_outcome(outcome, dx, dy, f0, side);
+    *side |= equal & (dx != dy);
+    return step;
+}
 KERNEL_1(lanes_abs, vec_abs_difference(dx, x0, f0, &side))
 KERNEL_1(lanes_sign, vec_step_difference(vec_sign(x), f0, &side))
 KERNEL_1(lanes_floor, vec_step_difference(vec_libm_floor(x), f0, &side))
@@ -252,8 +259,8 @@ KERNEL_WINNER(lanes_minimum, vec_smaller)
     }
 KERNEL_WINNER_1(lanes_maximum_1, vec_larger, +)
 KERNEL_WINNER_1(lanes_minimum_1, vec_smaller, -)
-KERNEL_2(lanes_greater, vec_outcome(x > y, dx, dy, f0, &side))
-KERNEL_2(lanes_greater_equal, vec_outcome(x >= y, dx, dy, f0, &side))
+KERNEL_2(lanes_greater, vec_order(x > y, dx, dy, x0 == y0, f0, &side))
+KERNEL_2(lanes_greater_equal, vec_order(x >= y, dx, dy, x0 == y0, f0, &side))
 KERNEL_2(lanes_equal, vec_outcome(x == y, dx, dy, f0, &side))
 KERNEL_2(lanes_not_equal, vec_outcome(x != y, dx, dy, f0, &side))
 KERNEL_2(lanes_and, vec_outcome((x != 0.0) & (y != 0.0), dx, dy, f0, &side))
