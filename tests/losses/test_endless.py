@@ -83,6 +83,8 @@ def test_a_verdict_where_larger_steps_do_not_end(iterated, start, end):
     assert np.array_equal(x, kept)
 
 
+# What is raised while an object is freed is lost, and raised again.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("iterated", [tidy, callback])
 def test_traces_end(iterated):
     """Where the function is traced, too, as a whole or called as it is."""

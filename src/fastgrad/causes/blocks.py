@@ -86,19 +86,13 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Made]:
 
 
 def _moved(block: Block) -> Iterator[Arrangement]:
-    """By the steps at which it is most like the right one."""
-    shape = block.given.shape
-    for axes in (shape, (block.given.size,)):
-        given, right = (
-            np.where(block.known, x, 0.0).reshape(axes)
-            for x in (block.given, block.right)
-        )
-        unit = np.abs(right).max() or 1.0
-        waves = np.fft.rfftn(given / unit) * np.conj(np.fft.rfftn(right / unit))
-        like = np.fft.irfftn(waves, axes, range(len(axes)))
-        yield from moves(shape, np.unravel_index(int(like.argmax()), axes))
-        if len(shape) == 1:
-            return
+    """By the steps between the largest entries, along the axes or as it is flat."""
+    shape, known = block.given.shape, block.known.ravel()
+    sizes = (np.where(known, np.abs(x).ravel(), 0.0) for x in (block.given, block.right))
+    to, start = (int(size.argmax()) for size in sizes)
+    for axes in (shape, (known.size,)) if len(shape) > 1 else (shape,):
+        places = (np.array(np.unravel_index(k, axes)) for k in (to, start))
+        yield from moves(shape, next(places) - next(places))
 
 
 def _is_near(block: Block, made: Array, at: Any) -> bool:

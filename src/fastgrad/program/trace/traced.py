@@ -69,7 +69,11 @@ class Traced(AsNumbers, NDArrayOperatorsMixin):
 
     def __del__(self) -> None:
         """Free what the loss itself would have freed."""
-        if self._memory is None:
+        try:
+            alone = self._memory is None
+        except AttributeError:  # it was interrupted while it was made
+            return
+        if alone:
             self._node.let_go()
 
     @property
