@@ -250,7 +250,7 @@ def check_hessian(
         )
     analytic = problem.analytic(hess, None, hvp)
     matrix = problem.matrix(analytic)
-    with problem.outputs.progress:
+    with problem.outputs.progress, np.errstate(all="ignore"):
         report = checked(problem, analytic, rtol, coverage)
     if coverage == "full":
         of_array = None if of_loss or is_nest(x) else with_arguments(grad, *further)

@@ -227,7 +227,8 @@ def check_jacobian(
     """
     started = time.perf_counter()
     problem = Problem(fun, x, **options)
-    with problem.outputs.progress:
+    # Where numbers overflow they are not known.
+    with problem.outputs.progress, np.errstate(all="ignore"):
         report = checked(problem, problem.analytic(jac, vjp, jvp), rtol, coverage)
     if vjp is not None and jvp is not None:
         apart = disagreement(problem.flat, problem.outputs, vjp, jvp, problem.rng())
@@ -242,7 +243,6 @@ def check_jacobian(
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
-@np.errstate(all="ignore")  # where numbers overflow they are not known
 def checked(
     problem: Problem,
     analytic: NDArray[Any],
