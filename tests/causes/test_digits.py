@@ -97,9 +97,7 @@ def picard(p, tolerance):
 
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("solve", [newton, picard])
-@pytest.mark.parametrize(
-    ("factor", "code"), [(2.0, "scale"), (-1.0, "sign"), (1.3, "scale"), (0.1, "scale")]
-)
+@pytest.mark.parametrize(("factor", "code"), [(-1.0, "sign"), (1.3, "scale")])
 def test_a_factor_is_told_though_a_tolerance_blurs_slopes(solve, factor, code, engine):
     """Divided by it the gradient is right, to what the tolerance leaves."""
     p = np.array([0.7, 1.3, 2.1])

@@ -64,7 +64,7 @@ def nothing(p):
         lambda p: np.sum(np.hypot(np.sum(p["y"][:0]), p["y"][:0])),
     ],
 )
-@pytest.mark.parametrize("factor", [0.0, 2.0, 5.0, "ones"])
+@pytest.mark.parametrize("factor", [5.0, "ones"])
 def test_the_search_survives_what_is_rare(loss, factor):
     """Nothing inverted, arrays without axes, orders next to ties, tiny constants."""
     params = {"s": np.array(0.7), "y": Y, "t": np.array([1.0, 1, 0, 0])}

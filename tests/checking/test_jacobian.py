@@ -581,9 +581,8 @@ def test_causes_are_named(wrong, code, part, args):
     ],
     ids=["thrice", "minus", "zero", "reversed"],
 )
-@pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.usefixtures("time_for_causes")
-def test_some_rows_or_columns(rows, axis, change, codes, stored):
+def test_some_rows_or_columns(rows, axis, change, codes):
     """Are told as such, and by a formula that makes the matrix right where it can."""
     x = np.array([0.3, -0.8, 0.5, 0.1, -0.2])
     right = its_jacobian(x)
@@ -592,7 +591,7 @@ def test_some_rows_or_columns(rows, axis, change, codes, stored):
     some[rows] = change(some[rows])
     if np.array_equal(wrong, right):
         return  # one row the other way round
-    given = sparse.csr_array(wrong) if stored else wrong
+    given = sparse.csr_array(wrong) if axis else wrong
     (cause,) = check_jacobian(its_outputs, x, given).causes
     assert cause.code in codes
     assert re.search(r"in jacobian\b", cause.message)
@@ -690,7 +689,7 @@ def test_causes_of_scalars_products_and_sparse_matrices(stored):
     assert "`-vjp`" in found.causes[0].message
 
 
-@pytest.mark.parametrize("exponent", [-300, -24, -12, 0, 24])
+@pytest.mark.parametrize("exponent", [-300, -12, 24])
 @pytest.mark.parametrize("other", [-12, 0, 12])
 @pytest.mark.parametrize("offset", [0.0, 1.0])
 def test_each_output_is_judged_by_its_own_size(exponent, other, offset):

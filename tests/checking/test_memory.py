@@ -335,8 +335,15 @@ def peak(check, *arguments, **options):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("coverage", ["full", 100, "locate"])
-@pytest.mark.parametrize("make", LOSSES.LOSSES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    ("make", "coverage"),
+    [
+        (make, coverage)
+        for k, make in enumerate(LOSSES.LOSSES)
+        for coverage in ("full", (100, "locate")[k % 2])
+    ],
+    ids=lambda one: getattr(one, "__name__", str(one)),
+)
 @pytest.mark.usefixtures("as_if_larger")
 def test_bounds_of_memory(make, coverage):
     """Whatever the loss does with its parameters; the plan is not far from it."""

