@@ -275,7 +275,7 @@ def test_what_is_long_is_told_in_short(kind, call):
         ("x" * 10**7, f"str '{'x' * 55} ..."),
         ([0.5] * 10**6, f"list [{'0.5, ' * 11} ..."),
         pytest.param(10**5000, "int", id="of many digits"),
-        (nested(3000), "list"),
+        (nested(100_000), "list"),
         ((Unspeakable(),), "tuple"),
     ],
 )

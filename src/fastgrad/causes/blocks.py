@@ -88,7 +88,9 @@ def _misarranged(evidence: Evidence, block: Block) -> Iterator[Made]:
 def _moved(block: Block) -> Iterator[Arrangement]:
     """By the steps between the largest entries, along the axes or as it is flat."""
     shape, known = block.given.shape, block.known.ravel()
-    sizes = (np.where(known, np.abs(x).ravel(), 0.0) for x in (block.given, block.right))
+    sizes = (
+        np.where(known, np.abs(x).ravel(), 0.0) for x in (block.given, block.right)
+    )
     to, start = (int(size.argmax()) for size in sizes)
     for axes in (shape, (known.size,)) if len(shape) > 1 else (shape,):
         places = (np.array(np.unravel_index(k, axes)) for k in (to, start))

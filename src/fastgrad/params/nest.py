@@ -6,6 +6,7 @@ gives every entry a number (its place in one long vector) and a name (``W1[3, 17
 """
 
 import operator
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -268,7 +269,9 @@ class Nest:
                 put_back(container, members)
         for leaf, saved in zip(self.leaves, snapshot, strict=True):
             if leaf.shape != saved.shape:
-                leaf.shape = saved.shape
+                with warnings.catch_warnings():  # of NumPy 2.5: no other way in place
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    leaf.shape = saved.shape
             leaf[...] = saved
 
     def change_since(self, snapshot: Iterable[AnyArray]) -> str | None:
