@@ -94,7 +94,7 @@ def _moved(block: Block) -> Iterator[Arrangement]:
     to, start = (int(size.argmax()) for size in sizes)
     for axes in (shape, (known.size,)) if len(shape) > 1 else (shape,):
         places = (np.array(np.unravel_index(k, axes)) for k in (to, start))
-        yield from moves(shape, next(places) - next(places))
+        yield from moves(shape, list(next(places) - next(places)))
 
 
 def _is_near(block: Block, made: Array, at: Any) -> bool:
