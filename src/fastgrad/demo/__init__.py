@@ -1,5 +1,6 @@
 """The demonstration: ``examples/digits.py``, installed beside its data."""
 
+import lzma
 from importlib import import_module, resources
 
 import numpy as np
@@ -22,10 +23,10 @@ def load_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     >>> pixels.shape, labels[:4]
     ((64, 600), array([0, 1, 2, 3]))
     """
-    source = resources.files("fastgrad") / "data" / "digits.csv.bz2"
-    with resources.as_file(source) as path:
-        rows = np.loadtxt(path, delimiter=",", dtype=np.int64)
-    return rows[:, :64].T.astype(np.float64), rows[:, 64]
+    source = resources.files("fastgrad") / "data" / "digits.xz"
+    rows = np.frombuffer(lzma.decompress(source.read_bytes()), np.uint8)
+    rows = rows.reshape(65, 600)
+    return rows[:64].astype(np.float64, order="F"), rows[64].astype(np.int64)
 
 
 def run(bug: bool = False) -> bool:
