@@ -60,11 +60,12 @@ def with_causes(
     """
     if report.verdict != "wrong" or not report.wrong or report.causes:
         return report
-    causes = _of_entries(report, word)
-    told = bool(causes) and not _are({*_VAGUE, "scale"}, causes)
-    if fun is not None and np.size(x) <= _MOST and not told:
-        of_sums = _of_sums(report, word, fun, x, progress)
-        causes = causes if causes and _are(_VAGUE, of_sums) else of_sums or causes
+    with np.errstate(all="ignore"):
+        causes = _of_entries(report, word)
+        told = bool(causes) and not _are({*_VAGUE, "scale"}, causes)
+        if fun is not None and np.size(x) <= _MOST and not told:
+            of_sums = _of_sums(report, word, fun, x, progress)
+            causes = causes if causes and _are(_VAGUE, of_sums) else of_sums or causes
     return dataclasses.replace(report, causes=causes)
 
 

@@ -8,6 +8,7 @@ a ladder of steps of ordinary size, which knows nothing of it.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from fastgrad.losses import Losses
 FINE = EPS * RATIO**2
 _MULTIPLES = FINE * np.array([7.0, 5.0, 3.0])
 INVERTING = frozenset({"solve", "det", "logabsdet", "cholesky"})
-_LEAST = float(np.nextafter(0, 1))  # of a difference: what it is rounded to
+_LEAST = math.ulp(0.0)  # of a difference: what it is rounded to
 
 
 def exact_bars(
