@@ -38,7 +38,7 @@ def with_others(name, x, others):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
     ("others", "engine"),
-    [("none", "auto"), ("several", "auto"), ("several", "python")],
+    [("none", "auto"), ("several", "python")],
 )
 @pytest.mark.parametrize(("name", "x"), CASES)
 def test_beside_a_border(name, x, others, engine):
