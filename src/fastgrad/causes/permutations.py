@@ -37,7 +37,7 @@ def _has_the_same(block: Block) -> bool:
     """Whether there may be the same numbers: their sums and their squares are."""
     given, right = block.given.ravel(), block.right.ravel()
     squares = right @ right
-    largest = float(np.sqrt(squares * right.size))  # sum
+    largest = float(np.sqrt(squares * right.size))  # that a sum of such squares can be
     alike = abs(given @ given - squares) <= _APART * squares
     return bool(alike and abs(given.sum() - right.sum()) <= _APART * largest)
 

@@ -31,9 +31,10 @@ _DENSE = 1_000_000  # entries that are looked at as a matrix
 _SECONDS = 1.0  # for that
 _EXPLAINED = 1e-6  # of each entry: a mistake explains so many digits
 _SHOWN = 6  # rows in words
-#: What is told for want of a better word; of entries a factor, too, that the program
-#: may have a name for.
+#: What is told for want of a better word; and what the program may have a better one
+#: for than entries have.
 _VAGUE = {"unknown", "partial"}
+_OPEN = {*_VAGUE, "scale"}
 
 
 def with_causes(
@@ -62,7 +63,7 @@ def with_causes(
         return report
     with np.errstate(all="ignore"):
         causes = _of_entries(report, word)
-        told = bool(causes) and not _are({*_VAGUE, "scale"}, causes)
+        told = bool(causes) and not _are(_OPEN, causes)
         if fun is not None and np.size(x) <= _MOST and not told:
             of_sums = _of_sums(report, word, fun, x, progress)
             causes = causes if causes and _are(_VAGUE, of_sums) else of_sums or causes
