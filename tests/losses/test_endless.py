@@ -2,7 +2,9 @@
 
 import _thread
 import ctypes
+import gc
 import os
+import sys
 import threading
 
 import numpy as np
@@ -83,8 +85,6 @@ def test_a_verdict_where_larger_steps_do_not_end(iterated, start, end):
     assert np.array_equal(x, kept)
 
 
-# What is raised while an object is freed is lost, and raised again.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("iterated", [tidy, callback])
 def test_traces_end(iterated):
     """Where the function is traced, too, as a whole or called as it is."""
@@ -154,6 +154,47 @@ def test_what_is_raised_when_the_call_has_just_ended():
     thread.start()
     thread.join()
     assert seen == [(1, 499500)] * 100
+
+
+def busy():
+    for _ in range(2000):
+        pass
+
+
+class Freed:
+    def __del__(self):
+        busy()
+
+
+def frees():
+    while True:
+        Freed()
+        busy()
+
+
+def collects():
+    while True:
+        gc.collect(0)
+        busy()
+
+
+def called_by_the_collector(phase, info):
+    busy()
+
+
+@pytest.mark.parametrize("loss", [frees, collects])
+def test_no_exception_is_lost_where_objects_are_freed(loss, monkeypatch):
+    """It would be printed as ignored there, and the call would go on."""
+    lost = []
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+    gc.callbacks.append(called_by_the_collector)
+    try:
+        for _ in range(20):
+            with pytest.raises(Endless):
+                Watch(Progress(show=False), 1e-6).call(loss)
+    finally:
+        gc.callbacks.remove(called_by_the_collector)
+    assert not lost
 
 
 def test_threads_that_a_loss_has_just_begun_are_left_alone():

@@ -7,6 +7,8 @@ exception that Python raises in it: where it runs in C it cannot be, until it is
 
 import _thread
 import ctypes
+import gc
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -43,6 +45,21 @@ def _begins_a_thread() -> bool:
     exception for that one would end it in its place.
     """
     return any(thread.ident is None for thread in threading.enumerate())
+
+
+def _would_be_lost(thread: int) -> bool:
+    """Return whether what is raised in a thread would be printed, and go no further.
+
+    It would where objects are freed: in ``__del__``, and in what the collector calls,
+    where a thread waits for the interpreter after each long collection.
+    """
+    collector = [getattr(function, "__code__", None) for function in gc.callbacks]
+    frame = sys._current_frames().get(thread)
+    while frame is not None and frame.f_code is not Watch.call.__code__:
+        if frame.f_code.co_name == "__del__" or frame.f_code in collector:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Watch:
@@ -111,7 +128,7 @@ class Watch:
                 if state != seen:
                     seen, since = state, now
                 elif now - since >= max(self._patience, self._longest) and not (
-                    _begins_a_thread()
+                    _begins_a_thread() or _would_be_lost(self._caller)
                 ):
                     self._ended, self._patience = self._progress.done, _AGAIN
                     since = now

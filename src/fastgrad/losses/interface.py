@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgrad._arrays import Flags, Index
+from fastgrad.losses.endless import Watch
 from fastgrad.losses.progress import Progress
 from fastgrad.losses.reduction import Reduction
 from fastgrad.params import Nest, Vector
@@ -51,6 +52,8 @@ class Losses(abc.ABC):
         How many losses have been evaluated so far.
     seconds : float
         That the user's function took for one of them, the first.
+    watch : Watch
+        Ends its calls that do not end by themselves, where it is Python's.
     lenient : tuple of type
         A loss that raises one of these at a perturbed point, as outside of its domain,
         is nan there. What else it raises, and at theta, comes through.
@@ -79,6 +82,7 @@ class Losses(abc.ABC):
     engine: str
     base: float
     seconds: float = 0.0
+    watch: Watch
     rounding: float = 0.0
     nondet_rtol: float = 0.0
     noise: float = float("nan")

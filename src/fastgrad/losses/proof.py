@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad._arrays import Index
-from fastgrad.losses.endless import Endless, Watch
+from fastgrad.losses.endless import Endless
 from fastgrad.losses.interface import Losses, keep_signs
 from fastgrad.losses.program import MANY, CompiledLosses
 from fastgrad.losses.worth import leave_dear_calls, promises
@@ -86,8 +86,7 @@ def compile_losses(
         raise TraceError(f"parameters share memory ({one} and {other})", source)
     packages = Packages()
     given = python.loss, python.nest, python.reduction.kind
-    watch = Watch(python.progress, python.seconds)
-    trace = partial(watch.call, trace_graph, *given, packages=packages)
+    trace = partial(python.watch.call, trace_graph, *given, packages=packages)
     proved = partial(_proved, trace, python, num_threads, sharing, seconds, saved)
     try:
         return proved()

@@ -44,7 +44,7 @@ class PythonLosses(Losses):
             refuse_other_arguments("loss", self.loss, self.nest.structure)
             raise
         self.seconds = perf_counter() - began
-        self._watch = Watch(self.progress, self.seconds)
+        self.watch = Watch(self.progress, self.seconds)
         self.returns_grads = grads_of(result) is not None
         self._base = self.reduction.at_theta(result)
         self.base = self.reduction.combine(self._base)
@@ -91,7 +91,7 @@ class PythonLosses(Losses):
                 try:
                     # Not held: gradients that come with it are as large as theta.
                     out[k] = self.reduction.difference(
-                        self._watch.call(self.loss, self.nest.structure), self._base
+                        self.watch.call(self.loss, self.nest.structure), self._base
                     )
                 except Exception as error:
                     if not self._forgives(error):
@@ -134,7 +134,7 @@ class PythonLosses(Losses):
             while len(out) < len(entries):
                 ahead = len(out) - self.progress.done
                 try:
-                    self._watch.call(self._call_each, block, points, out)
+                    self.watch.call(self._call_each, block, points, out)
                 except Endless as error:
                     self.restore()
                     if len(out) == error.done + ahead:  # it has not ended after all
