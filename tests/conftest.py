@@ -13,11 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-# However busy the machine is.
-settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("patient")
+# The same examples wherever the tests run, however busy the machine is; others with
+# --hypothesis-profile=others.
+for profile, same in [("same", True), ("others", False)]:
+    settings.register_profile(
+        profile,
+        deadline=None,
+        derandomize=same,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile("same")
 
 
 def pytest_collection_finish():

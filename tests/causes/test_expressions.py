@@ -21,11 +21,11 @@ PAIRS = (
 def test_a_formula_is_what_it_computes(outer, inner, first, negated):
     """Python reads it as it was meant: brackets are where they are needed."""
     a, b, c = (symbol(*one) for one in SYMBOLS.items())
-    part = call(inner, b, c)
-    if negated and outer is not np.power and inner not in PAIRS[-3:]:
-        part = -part
-    whole = call(outer, *((part, a) if first else (a, part)))
     with np.errstate(all="ignore"):  # roots of negative numbers, divisions by False
+        part = call(inner, b, c)
+        if negated and outer is not np.power and inner not in PAIRS[-3:]:
+            part = -part
+        whole = call(outer, *((part, a) if first else (a, part)))
         found = eval(str(whole), {"np": np, **SYMBOLS})
     np.testing.assert_allclose(found, whole.value, rtol=1e-12)
     assert "((" not in str(whole)

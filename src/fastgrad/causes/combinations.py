@@ -102,7 +102,7 @@ class Combinations:
             change = (totals - view.right).sum(axis=0)
             size = (sizes + view.sizes).sum(axis=0)
             if np.isfinite(change).all() and (np.abs(change) > CLOSE * size).any():
-                yield Term(edit.code, edit.text, site, k, change, size)
+                yield Term(edit.code, str(edit.text), site, k, change, size)
 
 
 def both(one: Mapping[Node, Extra], two: Mapping[Node, Extra]) -> dict[Node, Extra]:

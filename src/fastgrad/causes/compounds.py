@@ -137,13 +137,12 @@ def _others(node: Node) -> Iterator[tuple[str, str, Array]]:
         return
     x = node.inputs[0]
     evaluate = ops.PRIMITIVES[node.op].evaluate
-    with np.errstate(all="ignore"):
-        for how, code, value in miscounted(x):
-            yield f"of its input {how}", code, evaluate([value], ())
-        local = "local_derivative"
-        yield "of itself", local, evaluate([node.value], ())
-        yield "for its input", local, x.value
-        yield "of its inverse", local, evaluate([1 / node.value], ())
+    for how, code, value in miscounted(x):
+        yield f"of its input {how}", code, evaluate([value], ())
+    local = "local_derivative"
+    yield "of itself", local, evaluate([node.value], ())
+    yield "for its input", local, x.value
+    yield "of its inverse", local, evaluate([1 / node.value], ())
 
 
 def _elsewhere(reverse: Reverse, node: Node) -> Iterator[Compound]:
@@ -176,9 +175,8 @@ def _with(
         inputs = [np.broadcast_to(x, node.shape) for x in inputs]
     if node not in put and elementwise(node):
         out = ops.PRIMITIVES[node.op].evaluate(inputs, node.ints)
-    with np.errstate(all="ignore"):
-        right = rule(g, node.value, own, node.ints)
-        parts = rule(g, out, inputs, node.ints)
+    right = rule(g, node.value, own, node.ints)
+    parts = rule(g, out, inputs, node.ints)
     for x, one, other in zip(node.inputs, right, parts, strict=True):
         if x.active:
             yield x, np.asarray(other) - np.asarray(one)

@@ -120,8 +120,7 @@ class Expression(np.lib.mixins.NDArrayOperatorsMixin):
         if not given.keys() & self.symbols:
             return self.value
         args = [a.compute(given) if isinstance(a, Expression) else a for a in self.args]
-        with np.errstate(all="ignore"):
-            return np.asarray(self.function(*args, **self.kwargs))
+        return np.asarray(self.function(*args, **self.kwargs))
 
     @property
     def symbols(self) -> set[str]:
@@ -147,9 +146,7 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     if same is not None:
         return same
     plain = [a.value if isinstance(a, Expression) else a for a in args]
-    with np.errstate(all="ignore"):
-        value = function(*plain, **kwargs)
-    return Expression(value, "", function, args, kwargs)
+    return Expression(function(*plain, **kwargs), "", function, args, kwargs)
 
 
 def _plainer(function: Any, args: Sequence[Any]) -> Any:

@@ -8,6 +8,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -196,11 +197,22 @@ COUPLED = ("softmax", "log-softmax", "normalisation")
 _INSTEAD = "{which} sends {sent}, where {due} is due"
 
 
+@dataclass(frozen=True)
+class _Text:
+    """A text that is put together where it is told: of few edits it is."""
+
+    words: str
+    said: dict[str, object]
+
+    def __str__(self) -> str:
+        return self.words.format(op="{op}", **self.said)
+
+
 class Named(NamedTuple):
     """What is sent instead; whether a number may be wrong besides."""
 
     code: str
-    text: str
+    text: object
     sent: Expression
     scaled: bool = False
 
@@ -254,8 +266,7 @@ def _named(
     code, words = next((code, words) for holds, code, words in table if holds)
     which = f"the {rule.name} at {{op}}" if rule.name else "{op}"
     said = {"which": which, "sent": sent, "due": rule.sent, "to": rule.to.label}
-    text = words.format(op="{op}", **said)
-    return Named(code, text, sent, kind.startswith("of ") and not alone)
+    return Named(code, _Text(words, said), sent, kind.startswith("of ") and not alone)
 
 
 def _is_crossed(rule: Rule, kind: str, part: Expression | None) -> bool:

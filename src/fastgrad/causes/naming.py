@@ -77,7 +77,7 @@ def name_causes(
         return ()
     budget = Budget(seconds)
     given = nest, theta, measured, program, elsewhere, traced, everything
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # whatever an edit makes
         found = budget.attempt(lambda: _found(*given, budget))
     if found:
         return tuple(found)

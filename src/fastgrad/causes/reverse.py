@@ -48,10 +48,9 @@ class Reverse:
     def __init__(self, program: Program | Part, budget: Budget, side: int = 0) -> None:
         self.program, self.budget, self.side = program, budget, side
         self._slopes: dict[Node, list[tuple[Array, bool] | None]] = {}
-        with np.errstate(all="ignore"):
-            self.gradient = backpropagate(
-                program.nodes, program.result, dict.fromkeys(program.nodes, self.send)
-            )
+        self.gradient = backpropagate(
+            program.nodes, program.result, dict.fromkeys(program.nodes, self.send)
+        )
         self.nodes = [n for n in program.nodes if n in self.gradient]
         self.number = {node: i for i, node in enumerate(self.nodes)}
         self._parts: dict[Node, list[Any]] = {}
@@ -77,8 +76,7 @@ class Reverse:
         if node not in self._slopes:
             inputs = seen(node, self.side)
             rule = ops.PRIMITIVES[node.op].derivative
-            with np.errstate(all="ignore"):
-                slopes = rule(np.ones(node.shape), node.value, inputs, node.ints)
+            slopes = rule(np.ones(node.shape), node.value, inputs, node.ints)
             self._slopes[node] = [
                 (np.asarray(slope), bool(np.isfinite(slope).all()))
                 if x.active
@@ -96,8 +94,7 @@ class Reverse:
     def parts(self, node: Node) -> list[Any]:
         """What the node rightly sends to its inputs."""
         if node not in self._parts:
-            with np.errstate(all="ignore"):
-                self._parts[node] = self.send(node, self.gradient[node])
+            self._parts[node] = self.send(node, self.gradient[node])
         return self._parts[node]
 
     def part(self, node: Node, i: int) -> Array:
@@ -264,8 +261,7 @@ class Reverse:
             moved = any(x in tangents for x in node.inputs)
             if moved and not ops.PRIMITIVES[node.op].steps:
                 moves = [tangents.get(x) for x in node.inputs]
-                with np.errstate(all="ignore"):
-                    tangents[node] = self.pushed(node, moves)
+                tangents[node] = self.pushed(node, moves)
         return tangents
 
     @cached_property
@@ -357,8 +353,7 @@ def _times(g: Array, slope: Array, finite: bool) -> Any:
     """Product in which nothing comes from nothing, even at a pole."""
     if finite:
         return g * slope
-    with np.errstate(all="ignore"):
-        return np.where(g == 0, 0.0, g * slope)
+    return np.where(g == 0, 0.0, g * slope)
 
 
 def _reduced(part: Any, shape: tuple[int, ...]) -> Any:

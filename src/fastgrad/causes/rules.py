@@ -64,8 +64,7 @@ def _own(reverse: Reverse, node: Node, g: Expression) -> Iterator[Rule]:
     inputs = [symbol(name, x) for name, x in zip(names, values, strict=False)]
     rule: Any = _RULES.get(node.op, primitive.derivative)
     try:
-        with np.errstate(all="ignore"):
-            parts = rule(g, symbol("y", node.value), inputs, node.ints)
+        parts = rule(g, symbol("y", node.value), inputs, node.ints)
     except (TypeError, AttributeError, ValueError):
         return  # works on its arrays in place
     for i, (x, part) in enumerate(zip(node.inputs, parts, strict=True)):

@@ -61,16 +61,15 @@ class Search:
     def run(self) -> None:
         """Look for what explains all that is wrong; else for what explains a block."""
         blocks, wrong = range(len(self.evidence.blocks)), self.evidence.wrong
-        with np.errstate(all="ignore"):
-            self._over([blocks], self.wrong)
-            if not self._explained() and len(wrong) == 1 < len(blocks):
-                self._over([wrong], 0, _PARTS)  # plainly, as they spoil other blocks
-            if not self._explained() and self.levels == len(LEVELS):
-                self._fed()
-            if not self._explained() and self.levels > _PARTS and self._pairs():
-                self._several()
-            if not self._explained() and len(wrong) > 1:
-                self._over([[b] for b in wrong], 0)
+        self._over([blocks], self.wrong)
+        if not self._explained() and len(wrong) == 1 < len(blocks):
+            self._over([wrong], 0, _PARTS)  # plainly, as they spoil other blocks
+        if not self._explained() and self.levels == len(LEVELS):
+            self._fed()
+        if not self._explained() and self.levels > _PARTS and self._pairs():
+            self._several()
+        if not self._explained() and len(wrong) > 1:
+            self._over([[b] for b in wrong], 0)
 
     def _explained(self) -> bool:
         return explained(self.found, self.evidence.wrong)
@@ -80,9 +79,11 @@ class Search:
         wanted = () if self.only is None else set().union(*self.only.values())
         return self.only is None or any("; and " in text for text in wanted)
 
-    def _wants(self, text: str) -> bool:
+    def _wants(self, text: object) -> bool:
         """Whether an edit is looked for."""
-        return self.only is None or any(one.startswith(text) for one in self._wanted)
+        if self.only is None:
+            return True
+        return any(one.startswith(str(text)) for one in self._wanted)
 
     def _over(
         self, sets: Sequence[Sequence[int]], wrong: int, levels: int = len(LEVELS)
@@ -209,7 +210,7 @@ class Search:
         """Propagate an edit, in some turns of a loop, and compare it."""
         bits = edit.odd + float(np.log2(1 + len(site.nodes))) * bool(which)
         edited = dict.fromkeys(nodes, site.sends(edit.new))
-        self._compare(edit.code, edit.text + which, bits, nodes[0], edited, fitted)
+        self._compare(edit.code, f"{edit.text}{which}", bits, nodes[0], edited, fitted)
 
     def _compare(
         self,

@@ -28,13 +28,14 @@ class Edit(NamedTuple):
     """What may stand at a site.
 
     ``new`` is, of a node and what comes down to it, what stands there; ``{op}`` in the
-    text stands for the operation. ``free`` is "factor" if a number may be wrong too,
-    "named" if one that is known, "step" if any multiple of the change is the same
-    mistake; ``odd`` are bits by which it is further fetched than its place tells.
+    text, which is a string where it is told, stands for the operation. ``free`` is
+    "factor" if a number may be wrong too, "named" if one that is known, "step" if any
+    multiple of the change is the same mistake; ``odd`` are bits by which it is further
+    fetched than its place tells.
     """
 
     code: str
-    text: str
+    text: object
     new: New
     free: str = ""
     odd: float = 0.0

@@ -36,7 +36,8 @@ def beside(scale, name, joined):
     return loss, grads
 
 
-scales = st.integers(6, 300).map(lambda k: 10.0**-k)
+# At 1e-300 differences are next to numbers that have fewer digits.
+scales = st.integers(6, 290).map(lambda k: 10.0**-k)
 
 
 @pytest.mark.parametrize("engine", ["compiled", "python"])
