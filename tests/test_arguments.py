@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from functools import partial
 
 import numpy as np
 import pandas
@@ -330,6 +331,44 @@ def test_functions_that_do_not_take_the_parameters(further):
         TypeError, match=r"`grads` must take the parameters, got <lambda>"
     ):
         fg.check_gradient(lambda p: p @ p, p, lambda: p)
+
+
+def _endless():
+    """Containers that contain themselves, and some that are only deep."""
+    inside, named, deep = [1.0], {}, np.ones(3)
+    inside.append(inside)
+    named["a"] = (named, 1.0)
+    for _ in range(3000):
+        deep = [deep]
+    return [inside, named, deep]
+
+
+@pytest.mark.parametrize("endless", _endless(), ids=["list", "dict", "deep"])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        (name, partial(function, *args))
+        for function, *args, names in [
+            (fg.check_gradient, np.sum, "params grads step bounds blocks"),
+            (fg.numerical_gradient, np.sum, "params step"),
+            (fg.trace, np.sum, "params"),
+            (fg.diagnose_signal, np.sum, "params"),
+            (fg.check_jacobian, np.sin, "x jac step bounds sparsity"),
+            (fg.numerical_jacobian, np.sin, "x sparsity"),
+            (fg.check_hessian, np.sum, "x hess"),
+            (fg.check_variations, np.sum, "params data"),
+        ]
+        for name in names.split()
+    ],
+)
+def test_containers_without_end(name, call, endless):
+    """They are refused by their name, wherever they are walked."""
+    known = inspect.signature(call).parameters
+    given = {k: np.ones(3) for k in ("params", "x", "jac", "hess")}
+    given |= {"grads": np.ones_like, "data": (np.ones(3),)}
+    given = {k: v for k, v in given.items() if k in known} | {name: endless}
+    with pytest.raises((ValueError, TypeError), match=f"`{name}` must"):
+        call(**given)
 
 
 def test_long_and_strange_values_are_quoted_shortly():

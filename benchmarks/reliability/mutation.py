@@ -48,6 +48,7 @@ ROOMS = (
     "program/primitives",
     "program/gradient.py",
     "_arguments.py",
+    "_public.py",
     "params",
     "causes",
     "checking",

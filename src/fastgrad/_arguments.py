@@ -5,15 +5,11 @@ a TypeError, a wrong value of the right type a ValueError. What passes is return
 the code behind it wants it: an ``int``, a ``float``, a ``bool``, a dtype.
 """
 
-import difflib
-import functools
 import inspect
 import math
 import numbers
 import operator
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import FunctionType, MethodType
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -280,120 +276,3 @@ def seed(name: str, value: Any) -> Seed:
 def generator(name: str, value: Any) -> np.random.Generator:
     """Return the random generator of a seed."""
     return np.random.default_rng(seed(name, value))
-
-
-# What other checkers call what is called otherwise here, and what is not needed.
-_ELSEWHERE = {
-    "atol": "left out: error bars are measured (`rtol` is a difference that is too "
-    "small to matter)",
-    **dict.fromkeys(
-        ("tol", "tolerance", "threshold"),
-        "`rtol`, a difference that is too small to matter",
-    ),
-    "order": "left out: `check_hessian(grads, params, hess)` checks second derivatives",
-    "raise_exception": "left out: `report.raise_if_wrong()` raises",
-    "verbose": "`progress`, or left out: print the report",
-    "gradients": "`grads`, or `jac` of a Jacobian",
-    "fast_mode": "left out, or `coverage`, a number of entries of each block",
-    "grads": "`jac` of a Jacobian, `hess` of a Hessian",
-    "jac": "`grads`; `check_jacobian` checks Jacobians",
-    **dict.fromkeys(("n_jobs", "threads"), "`num_threads`"),
-    **dict.fromkeys(("rng", "random_state"), "`seed`"),
-    "rel_step": "`step`, absolute, for each entry: `step=1e-6 * np.abs(x)`",
-    "nondet_tol": "`nondet_rtol`, relative to the loss",
-}
-
-_STEP = "the absolute step, or left out: it is chosen by measured noise"
-
-
-def _advice(known: Iterable[str]) -> dict[str, str]:
-    """What to write for names that are not among the arguments of a function."""
-    step = "epsilon" if "epsilon" in known else "step"
-    further = "`data`" if "data" in known else "given after `x0`, one by one"
-    steps = dict.fromkeys(("eps", "epsilon", "h", "delta", "dx"), f"`{step}`, {_STEP}")
-    words = {**_ELSEWHERE, **steps, "args": further}
-    return {name: word for name, word in words.items() if name not in known}
-
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def public(function: _Function) -> _Function:
-    """Make a function fit for people: a short signature, advice on others' names.
-
-    `help` shows names and defaults; types are in the docstring and in the annotations.
-    What other libraries call otherwise is told its name here.
-    """
-    return with_advice(function, short_signature(function))
-
-
-def public_with(options: Callable[..., Any]) -> Callable[[_Function], _Function]:
-    """Make a function fit for people that hands its ``**options`` on to another.
-
-    Its signature shows the keyword arguments of that one in their place.
-    """
-    shared = [
-        parameter
-        for parameter in short_signature(options).parameters.values()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
-
-    def make(function: _Function) -> _Function:
-        signature = short_signature(function)
-        *own, last = signature.parameters.values()
-        assert last.kind is inspect.Parameter.VAR_KEYWORD
-        theirs = [p for p in shared if p.name not in signature.parameters]
-        return with_advice(function, signature.replace(parameters=[*own, *theirs]))
-
-    return make
-
-
-def with_advice(function: _Function, signature: inspect.Signature) -> _Function:
-    """Return the function, which refuses what is not in its signature."""
-    kinds: dict[Any, list[str]] = defaultdict(list)
-    for parameter in signature.parameters.values():
-        kinds[parameter.kind].append(parameter.name)
-    by_place = kinds[inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    by_name = kinds[inspect.Parameter.KEYWORD_ONLY]
-    known = {*by_place, *by_name}
-    most = math.inf if kinds[inspect.Parameter.VAR_POSITIONAL] else len(by_place)
-    points = [i for i, argument in enumerate(by_place) if argument in _POINTS]
-    advice, name = _advice(known), function.__name__
-
-    @functools.wraps(function)
-    def told(*args: Any, **options: Any) -> Any:
-        for i in points:
-            if i < len(args) and isinstance(args[i], FunctionType | MethodType):
-                order = f": the order is {name}({', '.join(by_place)})"
-                raise refusal(TypeError, by_place[i], "be an array", args[i], order)
-        if len(args) > most:
-            others = ", ".join(f"{k}=" for k in by_name)
-            raise TypeError(
-                f"{name}() takes {', '.join(by_place)} by place, got {len(args)} "
-                f"values: the others go by name, of {others}."
-            )
-        for option in options.keys() - known:
-            if option in advice:
-                raise refusal(
-                    TypeError, option, f"be {advice[option]}", options[option]
-                )
-            meant = "".join(difflib.get_close_matches(option, known, 1))
-            raise TypeError(
-                f"{name}() got an unexpected keyword argument {option!r}"
-                + f": `{meant}`?" * bool(meant)
-            )
-        return function(*args, **options)
-
-    told.__signature__ = signature  # type: ignore[attr-defined]
-    return told  # type: ignore[return-value]
-
-
-_POINTS = ("params", "x", "x0")  # what they are called in public functions
-
-
-def short_signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Return the signature of a function without its types."""
-    whole = inspect.signature(function)
-    nothing = inspect.Parameter.empty
-    bare = [p.replace(annotation=nothing) for p in whole.parameters.values()]
-    return whole.replace(parameters=bare, return_annotation=inspect.Signature.empty)

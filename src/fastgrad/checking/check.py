@@ -6,9 +6,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from fastgrad._arguments import generator, public_with, with_arguments
+from fastgrad._arguments import generator, with_arguments
 from fastgrad._arrays import Index
 from fastgrad._memory import refuse_too_large
+from fastgrad._public import public_with
 from fastgrad.checking.audit import audit_gradients, audit_loss, concluded, unchecked
 from fastgrad.checking.complexes import (
     are_complex,

@@ -9,16 +9,10 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import (
-    flag,
-    function,
-    number,
-    public,
-    public_with,
-    with_arguments,
-)
+from fastgrad._arguments import flag, function, number, with_arguments
 from fastgrad._arrays import Array
 from fastgrad._memory import refuse_too_large
+from fastgrad._public import public, public_with
 from fastgrad.checking.audit import refuse_random
 from fastgrad.checking.differences import RATIO, Curvatures, Scale, binary
 from fastgrad.checking.jacobian import checked

@@ -8,8 +8,9 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad._arguments import flag, public_with, refusal, with_arguments
+from fastgrad._arguments import flag, refusal, with_arguments
 from fastgrad._arrays import Array
+from fastgrad._public import public_with
 from fastgrad.checking.audit import random_outputs, unchecked
 from fastgrad.checking.conclusions import summarize
 from fastgrad.checking.coverage import check_coverage, covered

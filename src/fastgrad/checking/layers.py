@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad._arguments import function, generator, public
+from fastgrad._arguments import function, generator
+from fastgrad._public import public
 from fastgrad.params import Vector
 from fastgrad.program import around
 

@@ -4,7 +4,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from fastgrad._arguments import flag, generator, public_with
+from fastgrad._arguments import flag, generator
+from fastgrad._public import public_with
 from fastgrad.checking.audit import refuse_random
 from fastgrad.checking.differences import (
     SEVERAL,

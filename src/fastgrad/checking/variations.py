@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad._arguments import function, generator, public, refusal
+from fastgrad._arguments import function, generator, refusal
 from fastgrad._arrays import AnyArray
+from fastgrad._public import public
 from fastgrad.checking.audit import ConstantLossError
 from fastgrad.checking.check import check_gradient
 from fastgrad.checking.coverage import check_coverage

@@ -10,17 +10,9 @@ from typing import Any, Self, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastgrad._arguments import (
-    Seed,
-    flag,
-    integer,
-    refusal,
-    seed,
-    short_signature,
-    text,
-    with_advice,
-)
+from fastgrad._arguments import Seed, flag, integer, refusal, seed, text
 from fastgrad._arrays import AnyArray
+from fastgrad._public import short_signature, with_advice
 from fastgrad._threads import resolve_num_threads
 from fastgrad.initializers.fans import Axes, Fans, fans, weight_axes
 from fastgrad.initializers.streams import as_shape, destination, draw, stream_key, write

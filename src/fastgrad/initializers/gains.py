@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgrad._arguments import choice, integer, number, public
+from fastgrad._arguments import choice, integer, number
+from fastgrad._public import public
 from fastgrad.initializers.activations import Activation, as_activation, slopes_at_zero
 from fastgrad.initializers.gaussian import AnyActivation, find_root, moments
 

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastgrad._arguments import Seed, described, number, public, refusal
+from fastgrad._arguments import Seed, described, number, refusal
 from fastgrad._arrays import AnyArray
 from fastgrad._kernels import _philox
+from fastgrad._public import public
 from fastgrad._threads import resolve_num_threads
 from fastgrad.initializers.draw import SCHEMES
 from fastgrad.initializers.streams import as_dtype, as_shape, destination, fixed_seed

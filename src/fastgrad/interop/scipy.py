@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgrad._arguments import choice, function, public, public_with, refusal
+from fastgrad._arguments import choice, function, refusal
 from fastgrad._arrays import AnyArray
+from fastgrad._public import public, public_with
 from fastgrad.checking import (
     check_gradient,
     check_hessian,

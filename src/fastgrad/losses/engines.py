@@ -15,6 +15,7 @@ from fastgrad._arguments import (
     refusal,
     with_arguments,
 )
+from fastgrad._public import public
 from fastgrad._threads import resolve_num_threads
 from fastgrad.losses.batched import batched_losses
 from fastgrad.losses.blas import blas_threads
@@ -151,6 +152,7 @@ def make_losses(
             yield losses
 
 
+@public
 def trace(
     loss: Callable[[Any], Any], params: Any, *, reduction: str | None = None
 ) -> Program:

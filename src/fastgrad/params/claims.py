@@ -7,7 +7,7 @@ with the same memory. The second waits.
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -101,14 +101,12 @@ def claimed(params: Any) -> Iterator[None]:
 
 
 def _spans(params: Any) -> Spans:
-    bounds: list[tuple[int, int]] = []
-    with suppress(RecursionError):  # what contains itself is refused elsewhere
-        bounds += (
-            np.lib.array_utils.byte_bounds(value)
-            for *_, value in walk(params)
-            if isinstance(value, np.ndarray)
-        )
-    return np.array(sorted(bounds), dtype=np.int64).reshape(-1, 2)
+    bounds = sorted(
+        np.lib.array_utils.byte_bounds(value)
+        for *_, value in walk(params)
+        if isinstance(value, np.ndarray)
+    )
+    return np.array(bounds, dtype=np.int64).reshape(-1, 2)
 
 
 def _overlap(one: Spans, other: Spans) -> bool:

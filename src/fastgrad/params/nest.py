@@ -87,10 +87,7 @@ class Nest:
         self, params: Any, what: str = "params", blocks: Sequence[str] | None = None
     ) -> None:
         self._what, self._patterns = what, blocks
-        try:
-            entries = list(walk(params))
-        except RecursionError:
-            raise ValueError(f"`{what}` must not contain itself.") from None
+        entries = list(walk(params))
         names = told_apart([e[0] for e in entries], [e[1] for e in entries])
         self._chosen = _chosen(names, blocks)
         self._values = [value for _, _, value in entries]

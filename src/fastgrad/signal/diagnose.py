@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgrad._arguments import choice, flag, function, number
+from fastgrad._public import public
 from fastgrad.losses import global_generator_kept
 from fastgrad.params import Nest, claimed, rebuild, walk
 from fastgrad.program import Node, topological, trace_graph
@@ -45,6 +46,7 @@ _DTYPES = ("float16", "bfloat16", "float32", "float64")
 _NOTHING = Size(math.nan, math.nan, math.nan, math.nan, None, None)
 
 
+@public
 def diagnose_signal(
     loss: Callable[[Any], Any],
     params: Any,

@@ -112,7 +112,7 @@ class FlatFunction:
         if not self.outputs:
             try:
                 pairs = [leaf.dtype.kind == "c" for leaf in _leaves(result)]
-            except ValueError:  # rows of different lengths
+            except (ValueError, RecursionError):  # ragged; without end
                 must = "return arrays of numbers"
                 raise refusal(ValueError, "fun", must, result) from None
             self._template = result if is_nest(result) else None

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad._arguments import refusal
 from fastgrad._arrays import Index
 from fastgrad._kernels._coloring import group_columns
 
@@ -25,14 +26,16 @@ def pattern(sparsity: Any, m: int, n: int) -> tuple[Index, Index]:
     if sparsity is None:
         rows, columns = (np.arange(k, dtype=np.int32) for k in (m, n))
         return np.repeat(rows, n), np.tile(columns, m)
-    if np.shape(sparsity) != (m, n):
-        raise ValueError(
-            f"`sparsity` must have shape {(m, n)}, got {np.shape(sparsity)}."
-        )
-    if not hasattr(sparsity, "tocoo"):
-        row, column = np.nonzero(sparsity)
+    try:
+        matrix: Any = sparsity if is_sparse(sparsity) else np.asarray(sparsity)
+    except ValueError:  # rows of different lengths
+        raise refusal(ValueError, "sparsity", "be a matrix", sparsity) from None
+    if matrix.shape != (m, n):
+        raise ValueError(f"`sparsity` must have shape {(m, n)}, got {matrix.shape}.")
+    if not is_sparse(matrix):
+        row, column = np.nonzero(matrix)
         return row, column
-    coo = sparsity.tocoo()
+    coo = matrix.tocoo()
     used = coo.data != 0
     place = np.sort(coo.row[used].astype(np.int64) * n + coo.col[used])
     row, column = np.divmod(place[np.diff(place, prepend=-1) > 0], n)
