@@ -409,6 +409,10 @@ def test_entries_that_no_number_is_like(entry, unit):
         (lambda **o: check_jacobian(linear, np.ones(60), 2 * MATRIX, **o), "coverage=10"),
         (lambda **o: numerical_jacobian(linear, np.ones(60), **o), "sparsity="),
         (
+            lambda **o: check_hessian(quadratic, np.ones(30), 2 * MATRIX[:30, :30], **o),
+            "the gradient in place of the loss",
+        ),
+        (
             lambda **o: check_jacobian(
                 linear, np.ones(60), vjp=lambda x, v: v @ MATRIX, **o
             ),
@@ -450,7 +454,7 @@ def linear(x):
 
 
 def quadratic(x):
-    return x @ MATRIX @ x
+    return x @ MATRIX[: x.size, : x.size] @ x
 
 
 def test_further_arguments():

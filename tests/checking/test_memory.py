@@ -295,6 +295,26 @@ def test_pieces_of_a_jacobian_move_no_column_twice(factor, batch, rng, monkeypat
     np.testing.assert_array_equal(found[0], whole[0])
 
 
+def test_a_ladder_of_a_jacobian_moves_no_column_twice(rng, monkeypatch):
+    """The entries of a column are measured together, whatever is kept of others."""
+    A, x = rng.standard_normal((60, 60)) / 8, rng.standard_normal(60)
+    calls = []
+
+    def fun(x):
+        calls.append(1)
+        return np.tanh(A @ x)
+
+    whole = fg.numerical_jacobian(fun, x, method="ridders")
+    assert len(calls) < 25 * 60
+    calls.clear()
+    monkeypatch.setattr("fastgrad.checking.differences.slopes.CHUNK", 60)
+    monkeypatch.setattr("fastgrad.checking.jacobians.entries.BATCH", 1)
+    parts = fg.numerical_jacobian(fun, x, method="ridders")
+    assert len(calls) < 25 * 60
+    np.testing.assert_array_equal(parts, whole)
+
+
+
 def benchmark():
     """The losses whose memory is measured."""
     path = Path(__file__).parents[2] / "benchmarks" / "memory.py"

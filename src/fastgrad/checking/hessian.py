@@ -14,12 +14,18 @@ from fastgrad._arrays import Array
 from fastgrad._memory import refuse_too_large
 from fastgrad._public import public, public_with
 from fastgrad.checking.audit import refuse_random
-from fastgrad.checking.differences import RATIO, Curvatures, Scale, binary
+from fastgrad.checking.differences import (
+    RATIO,
+    Curvatures,
+    Scale,
+    binary,
+)
 from fastgrad.checking.jacobian import checked
 from fastgrad.checking.jacobians import (
     FlatFunction,
     Options,
     Problem,
+    evaluations,
     is_nest,
     is_sparse,
     pattern,
@@ -27,6 +33,7 @@ from fastgrad.checking.jacobians import (
 from fastgrad.checking.weighted import with_causes
 from fastgrad.losses import (
     OUTSIDE,
+    Progress,
     Reduction,
     add_note,
     blas_threads,
@@ -43,6 +50,11 @@ _CLOSER = RATIO ** -np.arange(-_SMALLER, 13.0)
 # Of that gradient: where the loss is asked, in steps, and what by.
 _CENTRAL = np.array([[-2.0, -1.0, 1.0, 2.0], [1 / 12, -2 / 3, 2 / 3, -1 / 12]])
 _ONE_SIDED = np.array([[0.0, 1.0, 2.0, 3.0, 4.0], [-25 / 12, 4.0, -3.0, 4 / 3, -0.25]])
+
+_CHEAPER = (
+    "Cheaper: the gradient in place of the loss; `coverage=10` checks 10 entries of "
+    "each block; `sparsity=`. `progress=False` says nothing."
+)
 
 
 @public
@@ -235,8 +247,12 @@ def check_hessian(
         )
     if of_loss:
         at = x if is_nest(x) else flat.point
-        grad = _Differenced(grad, at, options.get("bounds"))
+        progress = Progress(options.get("progress"))
+        grad = _Differenced(grad, at, options.get("bounds"), progress)
+        if hvp is None and options.get("sparsity") is None:
+            grad.announce(coverage, options.get("method", "auto"))
     problem = Problem(grad, x, ("hess", "hessian"), **options)
+    problem.outputs.progress.said |= of_loss and progress.said
     m, n = problem.shape
     if m != n:
         raise ValueError(
@@ -266,13 +282,23 @@ class _Differenced:
     suits the point that it is first asked for is kept.
     """
 
-    def __init__(self, loss: Callable[..., Any], x: Any, bounds: Any) -> None:
-        self.loss, self.nest = loss, Nest(x, "x")
+    def __init__(
+        self, loss: Callable[..., Any], x: Any, bounds: Any, progress: Progress
+    ) -> None:
+        self.loss, self.nest, self.progress = loss, Nest(x, "x"), progress
         self.dtype = np.result_type(*self.nest.dtypes)
         self.lower, self.upper = limits(self.nest, bounds, "x")
         theta = self.nest.join(self.nest.leaves)
         self.step = binary(Scale(theta, self.nest.offsets)[:], _STEP)
         self._ways: dict[int, tuple[float, Array]] = {}
+
+    def announce(self, coverage: str | int, method: str) -> None:
+        """Have it said while the first gradient is measured how long all will take."""
+        columns = self.nest.size
+        if isinstance(coverage, int):
+            columns = min(columns, coverage * len(self.nest.leaves) ** 2)
+        gradients = evaluations(method, columns)
+        self.progress.plan(gradients * self.nest.size * _CENTRAL.shape[1], _CHEAPER)
 
     def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         point, value_of = self.nest.vector(x, "x"), Reduction(None).value
@@ -292,9 +318,10 @@ class _Differenced:
             with np.errstate(all="ignore"):
                 return float(weights @ losses) / h
 
-        for j in range(self.nest.size):
-            if j not in self._ways:
-                self._ways[j] = self._way(float(point[j]), j, slope)
+        if not self._ways:
+            with self.progress:
+                for j in range(self.nest.size):
+                    self._ways[j] = self._way(float(point[j]), j, slope)
         found = np.array([slope(j, way) for j, way in self._ways.items()])
         return self.nest.unvector(found)
 
@@ -304,6 +331,7 @@ class _Differenced:
         for way in self._possible(x, j):
             try:
                 ends = not np.isfinite(slope(j, way))
+                self.progress.advance(way[1].shape[1])
             except OUTSIDE as error:
                 raised, ends = raised or error, True
             if not ends and left <= 0 and way[0] <= self.step[j]:

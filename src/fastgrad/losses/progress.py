@@ -42,13 +42,13 @@ class Progress:
         self.done = 0
         self._bar: Any = None
         self._patient = self._next = time.monotonic() + _PATIENCE
-        #: Whether nothing more is to be said ever, and about what was planned last.
-        self._said = show is False or sys.stderr is None
+        #: Whether nothing more is to be said, ever.
+        self.said = show is False or sys.stderr is None
         self._planned = 0
         self._cheaper = ""
         self._began = (0.0, 0)
         self._each = float("inf")
-        self._told = self._said
+        self._told = self.said  # about what was planned last
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +64,7 @@ class Progress:
         """
         self._planned, self._cheaper = self.done + count, cheaper
         self._began, self._each = (time.monotonic(), self.done), float("inf")
-        self._told = self._said
+        self._told = self.said
         if not self._told:
             self._next = min(self._next, time.monotonic() + _ENOUGH)
 
@@ -105,7 +105,7 @@ class Progress:
         count = self._planned - self.done
         left = count * each
         if left > _LONG:
-            self._said = True
+            self.said = True
             sys.stderr.write(
                 f"fastgrad: about {_duration(left)} left, for {count:,} "
                 f"evaluations of {_duration(each)}. {self._cheaper}\n"

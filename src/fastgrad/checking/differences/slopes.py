@@ -76,17 +76,19 @@ def ridders_slopes(losses: Losses, index: Index, calibration: Calibration) -> Sl
 
     As many again where the smaller of the steps change nothing.
     """
-    parts = []
-    for start in range(0, len(index), CHUNK):
-        chunk = index[start : start + CHUNK]
+    parts, places, all_of = [], [], np.arange(len(index))
+    for here in losses.pieces(index, CHUNK):
+        chunk = index[here]
+        places.append(all_of[here])
         scale = calibration.scale[chunk]
         pairs = entry_pairs(losses, chunk, binary(scale)[:, None] * RUNGS)
         stairs = 2 * noise_of_stairs(losses, chunk, scale, pairs)
         noise = np.fmax(calibration.noise[calibration.block[chunk]], stairs)
         parts.append(ladder(pairs, noise))
+    back = np.argsort(np.concatenate(places))
     return Slopes(
         *(
-            np.concatenate([getattr(part, name) for part in parts])
+            np.concatenate([getattr(part, name) for part in parts])[back]
             for name in Slopes.__dataclass_fields__
         )
     )

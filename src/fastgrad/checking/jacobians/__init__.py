@@ -11,7 +11,7 @@
 """
 
 from fastgrad.checking.jacobians.flattening import FlatFunction, is_nest
-from fastgrad.checking.jacobians.forecast import announce
+from fastgrad.checking.jacobians.forecast import announce, evaluations
 from fastgrad.checking.jacobians.outputs import Outputs
 from fastgrad.checking.jacobians.problem import Options, Problem
 from fastgrad.checking.jacobians.products import disagreement
@@ -24,6 +24,7 @@ __all__ = [
     "Problem",
     "announce",
     "disagreement",
+    "evaluations",
     "is_nest",
     "is_sparse",
     "pattern",

@@ -6,6 +6,15 @@ from fastgrad.checking.differences import evaluations_of
 from fastgrad.checking.jacobians.problem import Problem
 
 _FEW = 10  # entries of a block that are worth an offer
+_CALIBRATION = 100  # evaluations, as measured for functions of 3 to 300 numbers
+
+
+def evaluations(method: str, columns: int, check: bool = True) -> int:
+    """Return about how many so many columns take, or a check of them.
+
+    That asks for as many again of what is not clear, and how noisy the outputs are.
+    """
+    return (evaluations_of(method) + check) * columns + check * _CALIBRATION
 
 
 def announce(problem: Problem, coverage: str | int | None = None) -> None:
@@ -24,8 +33,7 @@ def announce(problem: Problem, coverage: str | int | None = None) -> None:
         cheaper.append("`workers=` takes an executor")
     if isinstance(coverage, int):
         columns = min(columns, coverage * len(list(problem.flat.blocks())))
-    again = coverage is not None  # how noisy the outputs are, and what is not clear
     problem.outputs.progress.plan(
-        (evaluations_of(problem.method) + again) * columns,
+        evaluations(problem.method, columns, check=coverage is not None),
         f"Cheaper: {'; '.join(cheaper)}. `progress=False` says nothing.",
     )

@@ -89,8 +89,8 @@ def try_again(
             rest = rest[unclear]
         second.append(rest)
     again = _affordable(entries, np.concatenate(second))
-    for start in range(0, len(again), CHUNK):
-        _ladder_verdict(losses, calibration, entries, again[start : start + CHUNK])
+    for here in losses.pieces(entries.index[again], CHUNK) if again.size else ():
+        _ladder_verdict(losses, calibration, entries, again[here])
     return ladders
 
 
