@@ -314,7 +314,6 @@ def test_a_ladder_of_a_jacobian_moves_no_column_twice(rng, monkeypatch):
     np.testing.assert_array_equal(parts, whole)
 
 
-
 def benchmark():
     """The losses whose memory is measured."""
     path = Path(__file__).parents[2] / "benchmarks" / "memory.py"
