@@ -127,6 +127,14 @@ CHOICES = {
     "python": lambda a, b: np.stack(
         [x if x >= y else y for x, y in zip(a, b, strict=True)]
     ),
+    "a place": lambda a, b: np.where(np.argmax([a, b], axis=0), b, a),
+    "an index": lambda a, b: np.stack([a, b])[np.argmax([a, b], axis=0), range(4)],
+    "an order": lambda a, b: np.stack(
+        [sorted(both)[-1] for both in zip(a, b, strict=True)]
+    ),
+    "a lesser, negated": lambda a, b: np.stack(
+        [-[-x, -y][np.argmin([-x, -y])] for x, y in zip(a, b, strict=True)]
+    ),
 }
 
 

@@ -17,6 +17,7 @@ from fastgrad.checking.differences import (
     RUNGS,
     UNLIKE,
     Calibration,
+    Pairs,
     Slopes,
     binary,
     entry_pairs,
@@ -155,6 +156,10 @@ def _ladder_verdict(
     scale = binary(own)[:, None]
     pairs = entry_pairs(losses, index, scale * RUNGS)
     noise = np.fmax(noise, 2 * noise_of_stairs(losses, index, own, pairs))
+    least = np.full(len(index), EPS * abs(losses.base))
+    if exact:
+        least *= _are_left(losses, pairs)
+        noise = np.fmax(noise, least)
     slopes = ladder(pairs, noise)
     if exact:
         slopes = sharpened(losses, index, slopes, calibration.scale)
@@ -164,8 +169,8 @@ def _ladder_verdict(
         some, size = index[near], np.abs(losses.theta[index[near]])
         closer = entry_pairs(losses, some, scale[near] * CLOSER)
         # Of few units in the last place, however exact the loss was elsewhere.
-        least = 0.0 if exact else EPS * abs(losses.base)
-        slopes = ladder(pairs[near].joined(closer), np.fmax(noise[near], least))
+        noisy = np.fmax(noise[near], least[near])
+        slopes = ladder(pairs[near].joined(closer), noisy)
         if exact:
             slopes = sharpened(losses, some, slopes, calibration.scale)
         _judge_by(slopes, entries, which[near], noise[near])
@@ -181,6 +186,14 @@ def _ladder_verdict(
     if noisy.any():
         _look_far(losses, entries, which[noisy], scale[noisy], noise[noisy])
     return Ladders(index, pairs.span / 2, pairs.central)
+
+
+def _are_left(losses: Losses, pairs: Pairs) -> Flags:
+    """Which entries the program leaves to the function, whose differences round."""
+    left = np.zeros(len(pairs.plus), dtype=bool)
+    if losses.program is not None and losses.program.guards:
+        left |= False if pairs.crossed is None else pairs.crossed.any(axis=1)
+    return left
 
 
 def _judge_by(slopes: Slopes, entries: Judgement, which: Index, noise: Array) -> None:

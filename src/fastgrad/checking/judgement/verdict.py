@@ -259,6 +259,8 @@ def _first_pass(
     if method == "exact":
         _look_around(losses, entries, calibration.scale)
     entries.kind = classify(entries)
+    if method == "exact":
+        _look_behind(losses, entries, calibration)
     return entries
 
 
@@ -282,6 +284,25 @@ def _look_around(losses: Losses, entries: Judgement, scale: Scale) -> None:
     few = from_everywhere(still.size, FEW)
     if _doubt_stairs(losses, entries, still[few]):
         _doubt_stairs(losses, entries, np.delete(still, few))
+
+
+def _look_behind(losses: Losses, entries: Judgement, calibration: Calibration) -> None:
+    """Find out which entries have a kink that only a step to the other side shows.
+
+    Of equal numbers, what the loss acts on may change to one side of each alone. Where
+    nothing is at a kink or off, nobody asks what shares it.
+    """
+    program = losses.program
+    if program is None or not program.guards:
+        return
+    passed = (entries.kind == CORRECT) & ~entries.crossed
+    if (passed | (entries.kind == UNOBSERVABLE)).all():
+        return
+    which = np.flatnonzero(passed)
+    bars = calibration.truncation[entries.block[which]]
+    given = losses, entries.index[which], calibration.scale, bars
+    behind = which[exact_slopes(*given, side=-1.0)[2]]
+    entries.crossed[behind], entries.jump[behind] = True, np.inf
 
 
 def _doubt_stairs(losses: Losses, entries: Judgement, flat: Index) -> bool:
