@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 from user_lines import lines_of, shown
 
 import fastgrad as fg
@@ -45,6 +46,7 @@ MISTAKES = {
 }
 
 
+@every_second
 @pytest.mark.parametrize(
     "check",
     [

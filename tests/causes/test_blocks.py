@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 from fastgrad.causes.arrangements import arrangements
@@ -50,6 +51,7 @@ def followed(message, grads, theta):
     return [eval(formula, scope) for formula in formulas]
 
 
+@every_second
 @pytest.mark.parametrize("phi", DERIVATIVES)
 @pytest.mark.parametrize("width", [1.0, 3.7])
 @pytest.mark.parametrize("traceable", [True, False])
@@ -66,6 +68,7 @@ def test_the_gradient_by_another_variable(phi, width, traceable):
             np.testing.assert_allclose(result, RIGHT, rtol=1e-6)
 
 
+@every_second
 @pytest.mark.parametrize(
     "change",
     [
@@ -96,6 +99,7 @@ def test_a_formula_in_a_message_undoes_the_mistake(change, traceable):
         np.testing.assert_allclose(result, RIGHT, rtol=1e-6)
 
 
+@every_second
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize(
     "order",
@@ -112,6 +116,7 @@ def test_rows_and_columns_in_another_order(axis, order, traceable):
     np.testing.assert_allclose(result, RIGHT, rtol=1e-6)
 
 
+@every_second
 @pytest.mark.parametrize("n", [2, 5, 40, 30_000])
 @pytest.mark.parametrize("moved", [2, 7, "all", "rolled"])
 def test_entries_in_another_order(n, moved):
@@ -160,6 +165,7 @@ def test_a_row_or_column_with_zeros(factor, axis):
     assert f"wrong only at index 1 of axis {axis}" in cause.message
 
 
+@every_second
 @pytest.mark.parametrize("size", [40, 20_000])
 @pytest.mark.parametrize("step", [7, -3])
 @pytest.mark.parametrize("rolled", [True, False])

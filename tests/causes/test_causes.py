@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from families import every_second
 from tanh_network import DECAY, PARAMS, X, Y, loss, right
 
 import fastgrad as fg
@@ -31,6 +32,7 @@ def test_the_right_gradient_has_no_cause():
     assert check(lambda g: g).causes == ()
 
 
+@every_second
 @pytest.mark.parametrize(
     ("change", "code", "blocks"),
     [
@@ -309,6 +311,7 @@ HELPERS = {"tanh": (np.tanh, lambda a: 1 - a**2), "sigmoid": SIGMOID}
 WRONG_SLOPES = {"left out": lambda a: 1.0, "no square": lambda a: 1 - a}
 
 
+@every_second
 @pytest.mark.parametrize("depth", [2, 3])
 @pytest.mark.parametrize("wrong", WRONG_SLOPES)
 @pytest.mark.parametrize("helper", HELPERS)

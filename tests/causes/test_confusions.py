@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -16,6 +17,7 @@ def top(loss, params, grads):
     return report.causes[0]
 
 
+@every_second
 @pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("times", [0.0, 0.5, 2.0, -1.0])
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -95,6 +96,7 @@ def picard(p, tolerance):
     return z * p[2]
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("solve", [newton, picard])
 @pytest.mark.parametrize(("factor", "code"), [(-1.0, "sign"), (1.3, "scale")])

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
 
+@every_second
 @pytest.mark.parametrize("power", [-200, -150, -30, 0, 30, 150, 200])
 @pytest.mark.parametrize("factor", [1.001, -1.0, 2.0])
 def test_a_factor_is_a_factor_at_every_scale(power, factor):
@@ -42,6 +44,7 @@ def nothing(p):
     return np.zeros((0, 0)) + p["y"][:0]
 
 
+@every_second
 @pytest.mark.parametrize(
     "loss",
     [

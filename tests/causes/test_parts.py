@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 from fastgrad.program import part
@@ -59,6 +60,7 @@ EVERYTHING = tuple(PARAMS)
 ROWS = np.sqrt(np.sum(right(PARAMS)["W1"] ** 2, axis=1, keepdims=True))
 
 
+@every_second
 @pytest.mark.parametrize(
     ("change", "code", "blocks", "words"),
     [
@@ -100,6 +102,7 @@ def test_the_cause_is_that_of_the_whole(change, code, blocks, words, coverage):
     assert any(words in cause.message for cause in report.causes)
 
 
+@every_second
 @pytest.mark.parametrize(
     ("change", "code", "blocks"),
     [

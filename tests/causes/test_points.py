@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -45,6 +46,7 @@ def said(loss, theta, wrong):
     return report, [cause.code for cause in report.causes]
 
 
+@every_second
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("point", POINTS)

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -181,6 +182,7 @@ CHOICES = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("as_function", [True, False], ids=["function", "arrays"])
 @pytest.mark.parametrize("ties", A)
 @pytest.mark.parametrize("choice", CHOICES)

@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from families import every_second
 from tanh_network import DECAY, PARAMS, loss, right
 
 import fastgrad as fg
@@ -27,6 +28,7 @@ BEHIND = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("slope", SLOPES.values(), ids=SLOPES)
 @pytest.mark.parametrize("code", BEHIND)
 def test_a_mistake_behind_another_one_is_named_besides(code, slope):

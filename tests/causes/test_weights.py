@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -66,6 +67,7 @@ def classifier(weights):
     return {"W": X.T @ d, "b": d.sum(axis=0)}
 
 
+@every_second
 @pytest.mark.parametrize("loss", [straight, shifted, with_maximum])
 @pytest.mark.parametrize(
     ("weights", "code", "words"),
@@ -160,6 +162,7 @@ DROPOUTS = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("drop", DROPOUTS.values(), ids=DROPOUTS)
 @pytest.mark.parametrize(
     ("passes", "said"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -66,6 +67,7 @@ def _conjugate(nest):
     return [np.conj(g) for g in nest] if isinstance(nest, list) else np.conj(nest)
 
 
+@every_second
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.usefixtures("time_for_causes")

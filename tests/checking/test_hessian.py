@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 from scipy import sparse
 from scipy.optimize import rosen, rosen_der, rosen_hess
 from scipy.sparse.linalg import aslinearoperator
@@ -335,6 +336,7 @@ ENDING = {
 }
 
 
+@every_second
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ENDING)
 @pytest.mark.parametrize("of", ["loss", "a loss that raises"])

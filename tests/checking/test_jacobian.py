@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from families import every_second
 from scipy import sparse
 from scipy.optimize import rosen_der, rosen_hess
 from scipy.optimize._numdiff import approx_derivative
@@ -359,6 +360,7 @@ def test_nests():
 ALIKE = [("a.b", "a"), (1, "1"), ("x", "y")]  # the last are told apart as they are
 
 
+@every_second
 @pytest.mark.parametrize("outputs", [*ALIKE, ("a", "a/b")])
 @pytest.mark.parametrize("inputs", [*ALIKE, ("b/c", "c")])
 def test_blocks_whose_names_are_written_alike(outputs, inputs):
@@ -571,6 +573,7 @@ def test_causes_are_named(wrong, code, part, args):
     assert "params" not in cause.message
 
 
+@every_second
 @pytest.mark.parametrize(
     ("axis", "rows"),
     [(0, [2]), (0, [0, 4]), (0, [1, 2, 3]), (0, [0, 1, 2, 4]), (1, [3]), (1, [0, 3])],
@@ -693,6 +696,7 @@ def test_causes_of_scalars_products_and_sparse_matrices(stored):
     assert "`-vjp`" in found.causes[0].message
 
 
+@every_second
 @pytest.mark.parametrize("exponent", [-300, -12, 24])
 @pytest.mark.parametrize("other", [-12, 0, 12])
 @pytest.mark.parametrize("offset", [0.0, 1.0])

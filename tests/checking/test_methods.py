@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 from scipy import sparse
 
 import fastgrad as fg
@@ -36,6 +37,7 @@ NESTED = {"x": X, "s": np.array(1.5)}
 PATTERN = sparse.csr_array(np.eye(7) + np.eye(7, k=-1))
 
 
+@every_second
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("sparsity", [None, PATTERN])
 @pytest.mark.parametrize("many", [False, True])
@@ -51,6 +53,7 @@ def test_jacobians(method, sparsity, many):
     assert (np.abs(value - jac(x)) <= error + 1e-13).all()
 
 
+@every_second
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("sparsity", [None, PATTERN])
 @pytest.mark.parametrize("coverage", ["full", 5, 1])
@@ -134,6 +137,7 @@ def stacked(points, shift=0.0):
     return y
 
 
+@every_second
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("sparsity", [None, PATTERN])
 @pytest.mark.parametrize("options", [{}, {"args": (1.0,)}, {"kwargs": {"shift": 3}}])

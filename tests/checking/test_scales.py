@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -35,6 +36,7 @@ ENGINES = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", SAMPLES)
 @pytest.mark.parametrize("unit", UNITS)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -42,6 +43,7 @@ def reported(loss, error, unit=1.0, of_params=1.0, dtype=float, **options):
     return fg.check_gradient(in_units, params, grads, engine="python", **options)
 
 
+@every_second
 @pytest.mark.parametrize("error", [0.0, 1e-2])
 @pytest.mark.parametrize("loss", [smooth, noisy, kinked])
 @pytest.mark.parametrize("coverage", ["full", 4, "locate"])

@@ -362,8 +362,8 @@ def fem_assembly_1d():
 
 def rk4_lotka_volterra():
     R = np.random.default_rng(7)
-    t = np.linspace(0, 2, 21)
-    obs = np.abs(R.normal(size=(21, 2))) + 0.5
+    t = np.linspace(0, 1, 6)
+    obs = np.abs(R.normal(size=(6, 2))) + 0.5
 
     def rhs(s, th):
         a, b, c, d = th
@@ -1056,11 +1056,11 @@ def solve_ivp_loss():
     def loss(th):
         s = solve_ivp(
             lambda t, y: [-th[0] * y[0], th[0] * y[0] - th[1] * y[1]],
-            (0, 2),
+            (0, 0.4),
             [1.0, 0.0],
-            t_eval=[0.5, 1, 2],
-            rtol=1e-10,
-            atol=1e-12,
+            t_eval=[0.1, 0.2, 0.4],
+            rtol=1e-9,
+            atol=1e-11,
         )
         return np.sum((s.y - 0.3) ** 2)
 

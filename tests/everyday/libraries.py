@@ -104,13 +104,13 @@ def sklearn_ridge_fitted_inside():
     from sklearn.linear_model import Ridge
 
     R = np.random.default_rng(24)
-    X, y = R.normal(size=(12, 3)), R.normal(size=12)
+    X, y = R.normal(size=(6, 2)), R.normal(size=6)
 
     def loss(p):
         model = Ridge(alpha=1.0).fit(X * np.exp(p), y)
         return np.mean((model.predict(X * np.exp(p)) - y) ** 2) + np.sum(model.coef_**2)
 
-    return loss, np.array([0.1, -0.2, 0.3])
+    return loss, np.array([0.1, -0.2])
 
 
 def sklearn_kernels_and_metrics():
@@ -119,14 +119,14 @@ def sklearn_kernels_and_metrics():
     from sklearn.metrics.pairwise import rbf_kernel
 
     R = np.random.default_rng(25)
-    X, y, t = R.normal(size=(8, 2)), R.integers(0, 2, 8), R.normal(size=8)
+    X, y, t = R.normal(size=(4, 2)), np.array([0, 1, 1, 0]), R.normal(size=4)
 
     def loss(p):
         K = rbf_kernel(X * p["s"], gamma=0.5)
         f = K @ p["a"]
         return log_loss(y, 1 / (1 + np.exp(-f))) + mean_squared_error(t, f)
 
-    return loss, {"s": np.array([0.7, 1.1]), "a": R.normal(size=8) * 0.3}
+    return loss, {"s": np.array([0.7, 1.1]), "a": R.normal(size=4) * 0.3}
 
 
 def mpmath_and_fractions_around():

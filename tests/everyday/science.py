@@ -627,12 +627,12 @@ def eigenvalue_design():
 
 
 def ode_solve_ivp():
-    t = np.linspace(0, 1, 5)
+    t = np.linspace(0, 0.4, 3)
 
     def loss(p):
         sol = integrate.solve_ivp(
             lambda s, y: [-p[0] * y[0] + p[1]],
-            (0, 1),
+            (0, 0.4),
             [1.0],
             t_eval=t,
             rtol=1e-10,

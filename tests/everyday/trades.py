@@ -120,7 +120,7 @@ def viterbi_max_margin():
 
 
 def soft_edit_distance():
-    a, b = "kitten", "sitting"
+    a, b = "sent", "bets"
 
     def loss(p):
         ins, dele, sub = np.exp(p)
@@ -142,7 +142,7 @@ def soft_edit_distance():
 
 
 def particle_filter_fixed_seed():
-    ys = rng(5).normal(size=6)
+    ys = rng(5).normal(size=4)
 
     def loss(p):
         g = np.random.default_rng(11)

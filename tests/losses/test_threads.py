@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 from fastgrad.losses import make_losses
@@ -121,6 +122,7 @@ def test_a_forked_process_does_not_wait():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+@every_second
 @pytest.mark.parametrize("pause", [0.0, 2e-4])
 @pytest.mark.parametrize("draws", [False, True])
 @pytest.mark.parametrize("raises", [False, True])

@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 from fastgrad.program.program import Program
@@ -162,6 +163,7 @@ def test_the_function_has_the_last_word(monkeypatch):
         fg.check_gradient(loss, PARAMS, truth, engine="compiled")
 
 
+@every_second
 @pytest.mark.parametrize(
     ("f", "error"),
     [(np.tanh, 1e-1), (relu, 1e-1), (np.tanh, 1e-4), (relu, 1e-4), (np.tanh, 1e-5)],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from families import every_second
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize._numdiff import approx_derivative
@@ -155,6 +156,7 @@ def test_bars_cover_kinks_that_curvature_hides(name, method, size):
             assert np.median(bar) < 2 * jump + 1e-5
 
 
+@every_second
 @pytest.mark.parametrize("periods", [1, 2, 7])
 @pytest.mark.parametrize("off", [0.0, 1e-6, 0.005, 0.02, 0.04])
 def test_steps_that_hold_whole_waves_do_not_hide_them(periods, off):
@@ -265,6 +267,7 @@ def _in_a_buffer(w):
     return out.sum()
 
 
+@every_second
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", NOT_ANALYTIC)
 @pytest.mark.parametrize("seed", range(3))
@@ -379,6 +382,7 @@ ROUNDED = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("name", ROUNDED)
 @pytest.mark.parametrize("size", [5, 70, 150])
 def test_rounded_outputs_of_any_number_of_inputs(name, size):
@@ -400,6 +404,7 @@ STAIRS = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("name", STAIRS)
 @pytest.mark.parametrize("digits", [4, 6, 7])
 @pytest.mark.parametrize("size", [6, 150])
@@ -449,6 +454,7 @@ UNLIKE = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("method", ["central", "ridders", "forward"])
 @pytest.mark.parametrize("name", UNLIKE)
 def test_the_unit_of_a_loss_does_not_matter(name, method):
@@ -550,6 +556,7 @@ def test_workers_give_the_same_bits(name, size):
     np.testing.assert_array_equal(matrix, fg.numerical_jacobian(f, x))
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("distance", [1e-2, 1e-4, 1e-6, 1e-7, 1e-8])
 @pytest.mark.parametrize(
@@ -575,6 +582,7 @@ def test_next_to_a_pole_bars_hold(pole, slope, distance, engine):
     assert error[0] <= 1e-2 * abs(right)
 
 
+@every_second
 @pytest.mark.parametrize("distance", [3e-9, -1e-9, 1e-10, -3e-11, 1e-11])
 @pytest.mark.parametrize(
     ("pole", "slope"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 from fastgrad.checking.differences.noise import (
@@ -215,6 +216,7 @@ def test_a_loss_of_float32_rounds_as_float32_does(value, dtype, eps):
     assert (rounding > 2.0**-40 * abs(given)) == (dtype is np.float32)
 
 
+@every_second
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 @pytest.mark.parametrize(

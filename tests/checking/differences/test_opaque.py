@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 from scipy.integrate import quad, solve_ivp
 
 import fastgrad as fg
@@ -57,6 +58,7 @@ OPAQUE = {  # each with its gradient at X
 }
 
 
+@every_second
 @pytest.mark.parametrize("exact", [0, 40])
 @pytest.mark.parametrize("unused", [0, 97])
 @pytest.mark.parametrize("name", OPAQUE)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -15,6 +16,7 @@ LOSSES = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("size", 10.0 ** -np.arange(3, 12))
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_right_gradient_of_a_staircase_is_not_wrong(name, size):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -76,6 +77,7 @@ def test_sequences_of_arrays_have_sequences_of_steps(kind):
         np.testing.assert_allclose(value, 3 * own**2 + np.square(h), 1e-12)
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("method", ["central", "forward", "complex"])
 @pytest.mark.parametrize("step", STEPS)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 from fastgrad.losses import proof
@@ -42,6 +43,7 @@ def test_a_program_with_other_slopes_is_not_believed(monkeypatch, coverage, off)
     assert "other slopes" in report.fallback
 
 
+@every_second
 @pytest.mark.parametrize(
     "bounds",
     [

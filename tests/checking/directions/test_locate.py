@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -210,6 +211,7 @@ MISTAKES = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.usefixtures("time_for_causes")

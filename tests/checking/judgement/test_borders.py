@@ -5,6 +5,7 @@ A right gradient is never wrong there, and one whose entry was dropped never cor
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -35,6 +36,7 @@ def with_others(name, x, others):
     return lambda w: np.sum(f(w)), w, slope(w)
 
 
+@every_second
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
     ("others", "engine"),

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -29,6 +30,7 @@ LOSSES = {
 POINTS = [[2.0, 3.0], [40.0, -30.0, 50.0, 44.0]]
 
 
+@every_second
 @pytest.mark.parametrize("point", POINTS, ids=len)
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("engine", ["auto", "python"])
@@ -49,6 +51,7 @@ def test_no_parameter_changes_its_sign(loss, factor, point, engine):
     assert (np.sign(seen) == np.sign(theta)).all()
 
 
+@every_second
 @pytest.mark.parametrize("error", [1.01, 1.3, -1.0])
 @pytest.mark.parametrize("point", [[2.0, 3.0], [0.01, 0.02], [5.0, 7.0]])
 @pytest.mark.parametrize("engine", ["auto", "python"])

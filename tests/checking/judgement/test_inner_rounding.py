@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
+from families import every_second
 from scipy.special import erf, expit, ndtr, softmax
 
 import fastgrad as fg
@@ -62,6 +63,7 @@ CASES = {
 POINTS = [(name, point) for name, (_, _, points) in CASES.items() for point in points]
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize(("name", "point"), POINTS)
 def test_a_right_gradient_is_never_wrong(name, point, engine):
@@ -145,6 +147,7 @@ RIGHT = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("name", TINY)
 @pytest.mark.parametrize("below", [700.0, 737.3, 740.6, 742.9])
 def test_slopes_of_numbers_that_underflow_are_no_wrong_gradients(name, below):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 from fastgrad.program import terms_of_gradient
@@ -17,6 +18,7 @@ LOSSES = {
 ERRORS = [0.0, 1.05, -1.0]
 
 
+@every_second
 @pytest.mark.parametrize("tiny", [1e-6, 1e-12, 1e-60])
 @pytest.mark.parametrize("name", LOSSES)
 def test_entries_of_very_different_sizes(name, tiny):
@@ -33,6 +35,7 @@ def test_entries_of_very_different_sizes(name, tiny):
             assert [e.index for e in report.wrong] == [(entry,)]
 
 
+@every_second
 @pytest.mark.parametrize("tiny", [1e-12, 1e-20, 1e-60])
 @pytest.mark.parametrize("name", ["1/w", "log", "sqrt", "power"])
 def test_a_tiny_entry_where_losses_are_subtracted(name, tiny):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -77,6 +78,7 @@ ROUGH = {
 POINTS = [[0.7, 1.3], [1.9, 0.4], [0.83, 2.9]]
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("loss", ROUGH, ids=lambda loss: loss.__name__)
 def test_the_slope_that_larger_steps_see_is_not_wrong(loss, engine):
@@ -230,6 +232,7 @@ STAIRS = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("seed", [0, 1, 51, 52])
 @pytest.mark.parametrize("digits", [6, 9, 14])
 @pytest.mark.parametrize("name", STAIRS)

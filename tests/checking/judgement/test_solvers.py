@@ -5,6 +5,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from families import every_second
 from scipy.integrate import quad, solve_ivp
 from scipy.optimize import brentq
 
@@ -164,6 +165,7 @@ def neighbours(p):
     return total
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize(
     "loss", [cutoff, cutoff_in_a_function, skipped, two_prices, neighbours]
@@ -258,6 +260,7 @@ def compiled_integral(p, tolerance):
     )[0]
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("p", [0.7, 2.0])
 @pytest.mark.parametrize("solver", [compiled_root, compiled_integral])

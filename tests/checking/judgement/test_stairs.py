@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -9,6 +10,7 @@ W = np.array([-1.2, 0.3, 0.9, 0.5])
 STEPS = {"round": np.round, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc}
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("digits", [2, 4, 8])
 @pytest.mark.parametrize("name", STEPS)
@@ -41,6 +43,7 @@ def test_stairs_among_entries_that_do_nothing(first, engine):
     assert not fg.check_gradient(loss, w, np.zeros(1500), engine=engine).ok
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("rank", [1, 3])
 @pytest.mark.parametrize("f", [np.sin, lambda x: x**2 - 1], ids=["sin", "square"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,6 +107,7 @@ def test_steps_that_are_whole_waves_refute_nothing(decades, name, amplitude, see
     assert report.verdict != "wrong", str(report)
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("width", [1e-9, 1e-11])
 @pytest.mark.parametrize("x", [0.7, 2.3])
@@ -122,6 +124,7 @@ def test_an_oscillation_as_small_as_noise_has_a_slope(x, width, engine):
     assert report.verdict == "wrong"
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize(
     ("height", "speed"),

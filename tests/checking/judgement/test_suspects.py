@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -27,6 +28,7 @@ def verdicts(loss, params, right, wrong, engine="auto", **options):
     )
 
 
+@every_second
 @ENGINES
 @pytest.mark.parametrize("gap", [1e-2, 1e-4, 1e-6, 1e-8, 1e-10])
 @pytest.mark.parametrize(
@@ -39,6 +41,7 @@ def test_near_ties(loss, gap, engine):
     assert verdicts(loss, point, winner, loser, engine) == ("correct", "wrong")
 
 
+@every_second
 @ENGINES
 @pytest.mark.parametrize("gap", [1e-6, 1e-9, 1e-11])
 @pytest.mark.parametrize(
@@ -56,6 +59,7 @@ def test_near_ties_beside_what_is_not_read(loss, gap, engine):
     assert verdicts(loss, point, right, -right, engine) == ("correct", "wrong")
 
 
+@every_second
 @ENGINES
 @pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-9])
 @pytest.mark.parametrize("side", [-1.0, 1.0])
@@ -72,6 +76,7 @@ def test_beside_a_kink(side, distance, engine):
         assert seen == ("correct", "wrong")
 
 
+@every_second
 @ENGINES
 @pytest.mark.parametrize("distance", [1e-3, 2.2e-7, 1e-7, 4.6e-8, 2.2e-8])
 @pytest.mark.parametrize(
@@ -95,6 +100,7 @@ def test_beside_a_pole(loss, slope, distance, engine):
     assert verdicts(loss, x, right, wrong, engine) == ("correct", "wrong")
 
 
+@every_second
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @ENGINES
 @pytest.mark.parametrize("exponent", [15, 18])
@@ -121,6 +127,7 @@ def test_log_of_what_is_nearly_singular(loss, root, row, exponent, engine, monke
     assert report.verdict != "correct", str(report)
 
 
+@every_second
 @ENGINES
 @pytest.mark.parametrize("radius", [0.5, 1e-2, 1e-5, 1e-8])
 @pytest.mark.parametrize(
@@ -213,6 +220,7 @@ BORDERS = {
 }
 
 
+@every_second
 @ENGINES
 @pytest.mark.parametrize(
     ("name", "distance"),
@@ -233,6 +241,7 @@ def test_beside_the_border_of_the_domain(name, distance, engine):
         assert seen == ("correct", "wrong")
 
 
+@every_second
 @ENGINES
 @pytest.mark.parametrize("beyond", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("side", [-1, 1])
@@ -270,6 +279,7 @@ def float32_losses(seed):
     yield "relu", relu, W, X.T @ (2 * (np.maximum(z, 0) - y) * (z > 0) / z.size)
 
 
+@every_second
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("double", [False, True])
 def test_float32_losses_are_decided(seed, double):

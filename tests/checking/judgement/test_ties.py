@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -138,6 +139,7 @@ CHOICES = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
 @pytest.mark.parametrize("engine", ["auto", "python"])
 def test_a_choice_of_equal_numbers_has_kinks_in_both(choice, engine):

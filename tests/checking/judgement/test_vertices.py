@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -17,6 +18,7 @@ CONES = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("name", CONES)
 @pytest.mark.parametrize("share", [0.0, 0.9, 1.1, 3.0])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -92,6 +93,7 @@ rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(17, 3)), rng.normal(size=(17, 4))
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["compiled", "python"])
 @pytest.mark.parametrize("mean", [False, True])
 @pytest.mark.parametrize("seed", range(5))
