@@ -14,7 +14,7 @@ SHOWN = [
     "fg.check_gradient(cost, params, lambda p: {k: 2 * g for k, g in backward(p).items()})",
     "fg.trace(cost, params)",
     "fg.diagnose_signal(cost, params)",
-    "fg.check_variations(cost_of, params, backward_of, (X, Y), axis=-1)",
+    "report",  # the last of the tutorial, of variations
     "fg.check_jacobian(np.tanh, np.ones(3), np.eye(3))",
     "fg.check_hessian(lambda x: (x**3).sum(), np.ones(2), 6 * np.eye(2))",
 ]

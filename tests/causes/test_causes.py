@@ -232,10 +232,13 @@ LONG = {
     "filtered_for_smoothed",
     "flattened_with_channels_last",
     "gamma_missing_in_row_sums",
+    "inputs_in_another_order",
+    "last_cell_state_dropped",
     "last_observation_dropped",
     "layer_norm_keepdims_forgotten",
     "mean_of_means",
     "output_gate_reads_previous_cell",
+    "responsibilities_over_samples",
     "update_gate_convention_exchanged",
 }
 SEEN = [

@@ -1,5 +1,7 @@
 """The line of the user's gradient code on which a mistake is."""
 
+import copy
+import functools
 import inspect
 import re
 
@@ -16,12 +18,13 @@ MLP = {
     "W2": RNG.normal(size=(5, 3)),
     "b2": RNG.normal(size=3),
 }
-XS = RNG.normal(size=(4, 3, 2))
+XS = RNG.normal(size=(3, 3, 2))
 RNN = {
     "U": RNG.normal(size=(2, 3)),
     "W": RNG.normal(size=(3, 3)) * 0.7,
     "v": RNG.normal(size=3),
 }
+BEFORE = copy.deepcopy(RNN)
 
 
 def line_of(mark):
@@ -132,6 +135,7 @@ MODELS = {
 BUGS = [(code, bug) for code, (_, _, bugs) in MODELS.items() for bug in bugs]
 
 
+@functools.cache
 def report_on(code, *bugs):
     loss, params, _ = MODELS[code]
     return fg.check_gradient(loss, params, lambda p: code(p, bugs))
@@ -223,9 +227,8 @@ def test_what_a_model_keeps_is_its_own_again():
 
 
 def test_parameters_are_untouched():
-    before = {k: v.copy() for k, v in RNN.items()}
     report_on(in_a_loop, "carry")
-    assert all(np.array_equal(RNN[k], v) for k, v in before.items())
+    assert all(np.array_equal(RNN[k], v) for k, v in BEFORE.items())
 
 
 def passed_on(function):

@@ -57,7 +57,7 @@ ERRORS = {
 }
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     steps=st.lists(st.sampled_from([*UNARY, *BINARY]), min_size=1, max_size=4),
     rows=st.integers(1, 3),

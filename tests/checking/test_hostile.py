@@ -80,7 +80,7 @@ def made_up(name, kind, unit, scale, offset, seed):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("engine", ["auto", "python"])
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     st.sampled_from(sorted(FUNCTIONS)),
     st.sampled_from(KINDS),

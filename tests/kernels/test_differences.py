@@ -235,7 +235,7 @@ def worst(function, x, d, results):
         for i in range(len(x[0])):
             at = [mpmath.mpf(float(a[i])) for a in x]
             base = exact(function, *at)
-            for lane in range(i % 2, BUNDLE, 2):
+            for lane in range(i % 4, BUNDLE, 4):
                 by = [mpmath.mpf(float(e[i, lane])) for e in d]
                 found = differences(function, at, by, base)
                 if found is None:
@@ -287,7 +287,7 @@ def test_differences_are_right_to_a_few_ulp_of_themselves(name, at_every_level):
     function, x, d = CASES[name]
     results = [level[name] for level in at_every_level]
     (error, *where), compared = worst(function, x, d, results)
-    assert compared > len(x[0])
+    assert compared > len(x[0]) / 2
     assert error <= ULP, (error, where)
 
 

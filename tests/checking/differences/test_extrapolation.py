@@ -149,7 +149,7 @@ def test_bars_cover_kinks_at_any_distance(jump, distance):
     ],
 )
 def test_bars_cover_kinks_that_curvature_hides(name, method, size):
-    for jump in (1e-6, 1e-5, 1e-3):
+    for jump in (1e-6, 1e-5, 1e-3) if size < 1000 else (1e-5,):
         for distance in (-8.0, -4.0, -2.5):
             error, bar, _ = bars.trial(name, jump, distance, 0, size, method)
             assert (error <= 1.1 * bar).all()
