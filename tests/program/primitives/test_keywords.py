@@ -4,6 +4,7 @@ For every function of the tables, every keyword that its signature has, with val
 make a difference: the traced result is the plain one.
 """
 
+import functools
 import importlib
 import inspect
 import itertools
@@ -111,6 +112,7 @@ def load(name):
         return getattr(load(module), last)
 
 
+@functools.cache
 def functions():
     named = {name: load(name) for name in MEANINGS if name.startswith("numpy.")}
     named = {
