@@ -40,6 +40,10 @@ DERIVATIVES = {
     "sigmoid(theta)": 1 / (2 + np.exp(THETA) + np.exp(-THETA)),
     "softplus(theta)": 1 / (1 + np.exp(-THETA)),
     "tanh(theta)": 1 / np.cosh(THETA) ** 2,
+    "1 / theta": -1 / THETA**2,
+    "logit(theta)": 1 / (THETA * (1 - THETA)),
+    "arctanh(theta)": 1 / (1 - THETA**2),
+    "log(exp(theta) - 1)": np.exp(THETA) / np.expm1(THETA),
 }
 
 
@@ -197,24 +201,50 @@ def test_the_formula_of_an_arrangement_undoes_it(shape):
     assert undone >= 5
 
 
-def test_one_array_under_two_names_wants_the_sum():
+#: What another name of an array may be a view as, and what makes that of the array.
+VIEWS = {
+    "itself": (lambda w: w, lambda w: w),
+    "transposed": (lambda w: w.T, lambda w: w.T),
+    "flat": (lambda w: w.reshape(-1), lambda w: w.reshape(4, 4)),
+    "in another shape": (lambda w: w.reshape(2, 8), lambda w: w.reshape(4, 4)),
+}
+
+
+@pytest.mark.parametrize(("view", "back"), VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("engine", ["auto", "python"])
+def test_one_array_under_two_names_wants_the_sum(view, back, engine):
     shared, x = RNG.normal(size=(4, 4)), RNG.normal(size=(3, 4))
 
     def tied(p):
-        return np.sum(np.tanh(x @ p["enc"]) @ p["dec"].T)
+        return np.sum(np.tanh(x @ p["enc"]) @ back(p["dec"]).T)
 
     hidden = np.tanh(x @ shared)
-    grads = {
-        "enc": x.T @ ((1 - hidden**2) * (np.ones((3, 4)) @ shared)),
-        "dec": np.ones((4, 3)) @ hidden,
-    }
-    report = fg.check_gradient(tied, {"enc": shared, "dec": shared}, grads)
+    enc = x.T @ ((1 - hidden**2) * (np.ones((3, 4)) @ shared))
+    dec = np.ones((4, 3)) @ hidden
+    same = {"enc": shared, "dec": view(shared)}
+    parts = {"enc": enc, "dec": view(dec)}
+    report = fg.check_gradient(tied, same, parts, engine=engine)
     (cause,) = report.causes
     assert (cause.code, cause.blocks) == ("accumulation", ("enc", "dec"))
     assert "one array" in cause.message
-    both = grads["enc"] + grads["dec"]
-    same = {"enc": shared, "dec": shared}
-    assert fg.check_gradient(tied, same, {"enc": both, "dec": both}).ok
+    both = {"enc": enc + dec, "dec": view(enc + dec)}
+    assert fg.check_gradient(tied, same, both, engine=engine).ok
+
+
+def test_no_entry_is_said_to_be_right_that_is_not_known():
+    """In float32 noise hides how far most entries are off."""
+
+    def loss(w):
+        return np.float32(np.sum(np.float32(w) ** 2) + np.float32(1e5))
+
+    w = np.array([0.7, -0.5, 0.9, 2.1, -0.3, 0.6])
+    report = fg.check_gradient(loss, w, 2.1 * w, engine="python")
+    assert [entry.index for entry in report.wrong] == [(3,)]
+    assert not any("only" in cause.message for cause in report.causes)
+    right = 2 * w
+    right[3] *= 1.05
+    exact = fg.check_gradient(lambda w: np.sum(w**2), w, right)
+    assert any("[3]" in cause.message for cause in exact.causes)
 
 
 @pytest.mark.parametrize(

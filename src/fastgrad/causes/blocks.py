@@ -26,6 +26,7 @@ _SOME = 64  # entries that are compared before all are
 _ENTRY = 9.5  # bits of one entry that is wrong: why, that does not say
 _MANY = 2**15  # entries that say by what factor they are off
 _SHARE = 0.55  # of a block that is wrong, if it is a part of it
+_HIDDEN = 0.1  # of the largest error: a bar that may hide another
 #: Bits of how it is arranged, by any step, in any order: what explains that is plainer.
 _PLAIN, _MOVED, _ORDER = -1.5, 4.0, 6.0
 
@@ -155,12 +156,15 @@ def _partial(evidence: Evidence, block: Block) -> Iterator[Made]:
 def whereabouts(block: Block) -> tuple[str, Flags] | None:
     """Where in a block it is wrong, if that is one entry or a few rows or columns.
 
-    Most of these are wrong, and no other entry is.
+    Most of these are wrong, and no other entry is: not one that may be off as much.
     """
     wrong = block.wrong
     count, most = int(wrong.sum()), _SHARE * wrong.size
     if not 0 < count <= most:
         return None
+    with np.errstate(all="ignore"):
+        if (block.bar[~wrong] > _HIDDEN * np.abs(block.off[wrong]).max()).any():
+            return None
     if count == 1:
         return f"at {[int(k[0]) for k in np.nonzero(wrong)]}", wrong
     axes = range(wrong.ndim)
@@ -176,17 +180,23 @@ def whereabouts(block: Block) -> tuple[str, Flags] | None:
 
 
 def _shared(evidence: Evidence) -> Iterator[Guess]:
-    """Arrays under several names, each with the gradient of some of its uses."""
-    alike: dict[Any, list[int]] = {}
+    """Arrays under several names, each with the gradient of some of its uses.
+
+    Or views of one, transposed or of another shape: its elements in either order.
+    """
+    alike: dict[bytes, list[tuple[int, Any]]] = {}
     for b, block in enumerate(evidence.blocks):
-        alike.setdefault((block.theta.shape, block.theta.tobytes()), []).append(b)
+        order: Any = "F" if block.theta.tobytes("F") in alike else "C"
+        alike.setdefault(block.theta.tobytes(order), []).append((b, order))
     for names in alike.values():
-        some = [evidence.blocks[b] for b in names]
-        total = np.sum([block.given for block in some], axis=0)
-        if len(some) > 1 and some[0].is_wrong and all(x.agrees(total) for x in some):
-            text = f"{join([block.name for block in some])} are one array, and each "
+        some = [(evidence.blocks[b], order) for b, order in names]
+        total = np.sum([block.given.ravel(order) for block, order in some], axis=0)
+        right = (x.agrees(total.reshape(x.given.shape, order=by)) for x, by in some)
+        if len(some) > 1 and some[0][0].is_wrong and all(right):
+            text = f"{join([x.name for x, _ in some])} are one array, and each "
             text += "has the gradient of some of its uses: their sum is right"
-            known, undo = dict.fromkeys(names, 0.0), "give the sum under each name"
+            known = dict.fromkeys((b for b, _ in names), 0.0)
+            undo = "give the sum under each name"
             yield Guess("accumulation", known, text, undo, -7.0)
 
 

@@ -319,6 +319,10 @@ _CHAINS: dict[str, tuple[str, Callable[[Array], Array]]] = {
     ),
     "softplus(theta)": ("/ (1 + np.exp(-theta))", lambda t: 1 + np.exp(-t)),
     "tanh(theta)": ("/ np.cosh(theta)**2", lambda t: np.cosh(t) ** 2),
+    "1 / theta": ("/ -(theta**2)", lambda t: -(t**2)),
+    "logit(theta)": ("/ (theta * (1 - theta))", lambda t: t * (1 - t)),
+    "arctanh(theta)": ("/ (1 - theta**2)", lambda t: 1 - t**2),
+    "log(exp(theta) - 1)": ("/ (1 - np.exp(-theta))", lambda t: -np.expm1(-t)),
 }
 
 
