@@ -146,6 +146,7 @@ def test_equal_numbers_have_no_order():
     assert "another order" not in str(report)
 
 
+@every_second
 @pytest.mark.parametrize("factor", [0, -1, 2.5])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_a_row_or_column_with_zeros(factor, axis):

@@ -13,7 +13,7 @@ RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(7, 4)), RNG.normal(size=(7, 4))
 OTHER = RNG.normal(size=(7, 4))
 PARAMS = {"W": RNG.normal(size=(4, 4)), "V": RNG.normal(size=(4, 4))}
-XS = RNG.normal(size=(5, 3, 4))
+XS = RNG.normal(size=(4, 3, 4))
 CELL = {"U": RNG.normal(size=(4, 4)) * 0.5, "R": RNG.normal(size=(4, 4)) * 0.5}
 
 

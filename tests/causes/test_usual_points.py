@@ -82,9 +82,12 @@ def test_plainer_accounts_of_equal_numbers_come_first(
     assert report.causes[0].code in codes
 
 
+SEEN = Y[:4]
+
+
 def flow(p):
     x, total = p["x"], 0.0
-    for y in Y:
+    for y in SEEN:
         x = x + 0.1 * (p["a"] * x - p["b"] * x**2)
         total = total + (x - y) ** 2
     return total
@@ -98,11 +101,11 @@ def test_what_equals_a_value_here_only_is_not_told_for_it(read, code):
 
     def grads(p):
         xs = [p["x"]]
-        for _ in Y:
+        for _ in SEEN:
             xs.append(xs[-1] + 0.1 * (p["a"] * xs[-1] - p["b"] * xs[-1] ** 2))
         lam, da, db = 0.0, 0.0, 0.0
-        for n in reversed(range(len(Y))):
-            lam = lam + 2 * (xs[n + 1] - Y[n])
+        for n in reversed(range(len(SEEN))):
+            lam = lam + 2 * (xs[n + 1] - SEEN[n])
             da += lam * 0.1 * read(xs, n)
             db -= lam * 0.1 * xs[n] ** 2
             lam = lam * (1 + 0.1 * (p["a"] - 2 * p["b"] * xs[n]))

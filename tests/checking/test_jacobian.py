@@ -402,6 +402,7 @@ def test_entries_that_no_number_is_like(entry, unit):
         assert check_hessian(lambda x: x**2, x, wrong).verdict == "wrong"
 
 
+@every_second
 @pytest.mark.parametrize("show", [None, False])
 @pytest.mark.parametrize(
     ("call", "cheaper"),

@@ -102,6 +102,7 @@ FINE = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("name", FINE)
 def test_a_gradient_without_what_is_finely_rounded_is_not_correct(name, engine):
@@ -155,6 +156,7 @@ STEPS = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("name", STEPS)
 def test_steps_that_are_meant_have_no_slope(name, engine):

@@ -23,6 +23,7 @@ from fastgrad.checking.judgement.evidence import (
     classify,
 )
 from fastgrad.checking.judgement.suspects import _with_kinks
+from fastgrad.losses import Progress
 
 FAR = 2.0 ** -np.arange(-1.0, 7.0, 0.5)
 
@@ -198,7 +199,9 @@ def test_one_of_a_hundred_errors_hides_along_gaussian_directions():
 def test_the_step_of_gradients_by_differences_balances_noise_and_curvature():
     """Four times as large or as small, it loses half a digit and more."""
     x = np.linspace(0.5, 1.5, 40)
-    gradient = _Differenced(lambda p: float(np.sum(np.sin(p))), x, None)
+    gradient = _Differenced(
+        lambda p: float(np.sum(np.sin(p))), x, None, Progress(False)
+    )
     assert np.abs(gradient(x) - np.cos(x)).max() < 8e-12
 
 

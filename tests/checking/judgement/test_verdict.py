@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -52,6 +53,7 @@ SMALL = [
 ]
 
 
+@every_second
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("name", SMALL)
