@@ -241,3 +241,23 @@ def test_three_entries_are_named_and_others_counted():
     report = fg.check_gradient(loss, x, X.T @ np.cos(X @ x) / 50, engine="python")
     text = note(report, "undecided")
     assert "params[0], params[1], params[2] and 3 more" in text
+
+
+@pytest.mark.parametrize(
+    ("rounded", "remedy"),
+    [
+        (lambda y: np.float32(y).astype(float), "float64 throughout"),
+        (lambda y: y + 1e13, "what does not depend on the inputs"),
+    ],
+)
+def test_noisy_outputs_have_remedies_of_outputs(rounded, remedy):
+    """Each has its own noise, and `check_jacobian` has no `reduction`."""
+    x = np.array([0.7, -0.5, 0.9])
+    report = fg.check_jacobian(lambda x: rounded(x**2 + 1e5), x, np.diag(2 * x))
+    assert report.verdict == "undecided"
+    text = note(report, "undecided")
+    assert "jacobian[" in text
+    assert remedy in text
+    assert "reduction" not in text
+    assert "inf " not in text
+    assert fg.check_jacobian(lambda x: x**2, x, np.diag(2 * x)).ok

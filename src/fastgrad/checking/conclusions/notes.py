@@ -289,9 +289,19 @@ def _hidden(
 def _noisy(
     losses: Losses, entries: Judgement, calibration: Calibration, which: Flags
 ) -> str:
+    bar = float(np.max(entries.error[which], initial=0.0))
+    known = f"derivatives are known to {bar:.1e} there"
+    if np.isinf(bar):
+        known = "no steps agree in a derivative there"
+    if not losses.joint:  # each output has a noise of its own
+        return (
+            f"undecided: {_named(losses, entries, which)}. These outputs carry noise, "
+            f"or have kinks close by: {known}. Leave "
+            "out of them what does not depend on the inputs, compute them in float64 "
+            "throughout, and tighten what they iterate to"
+        )
     noise = float(calibration.noise[entries.block[which]].max())
     share = noise / abs(losses.base) if losses.base else np.inf
-    bar = float(np.max(entries.error[which], initial=0.0))
     help_ = "Smooth it: tighten what it iterates to, fix what it draws"
     if share > COARSE:
         help_ = (
@@ -305,8 +315,7 @@ def _noisy(
         )
     return (
         f"undecided: {_named(losses, entries, which)}. The loss carries noise of "
-        f"{noise:.1e}, {share:.0e} of it, or has kinks close by: derivatives "
-        f"are known to {bar:.1e} there. {help_}"
+        f"{noise:.1e}, {share:.0e} of it, or has kinks close by: {known}. {help_}"
     )
 
 
