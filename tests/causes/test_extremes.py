@@ -84,3 +84,22 @@ def test_the_search_survives_what_is_rare(loss, factor):
     assert report.verdict == "wrong"
     assert report.causes
     assert "e-324" not in "".join(cause.message for cause in report.causes)
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-200, 1e-290])
+def test_digits_that_are_missing_far_below_the_others(size):
+    """Beside other outputs, squares of what these are off by vanish."""
+    sizes = np.array([1.0, size])
+
+    def outputs(x):
+        return sizes * np.array([np.sin(x[0]) * x[1], np.sin(x[1]) * x[0]])
+
+    a, b = x = np.array([0.3, 0.7])
+    right = np.array([[np.cos(a) * b, np.sin(a)], [np.sin(b), np.cos(b) * a]])
+    right *= sizes[:, None]
+    assert fg.check_jacobian(outputs, x, right).ok
+    right[1] *= [1 + 3e-6, 1 + 1e-6]
+    report = fg.check_jacobian(outputs, x, right)
+    assert report.verdict == "wrong"
+    assert "precision" in {cause.code for cause in report.causes}
+    assert not any("bug of fastgrad" in cause.message for cause in report.causes)

@@ -26,7 +26,7 @@ _SOME = 64  # entries that are compared before all are
 _ENTRY = 9.5  # bits of one entry that is wrong: why, that does not say
 _MANY = 2**15  # entries that say by what factor they are off
 _SHARE = 0.55  # of a block that is wrong, if it is a part of it
-_HIDDEN = 0.1  # of the largest error: a bar that may hide another
+_HIDDEN = 0.1  # of the largest error, and of the entry: a bar that may hide another
 #: Bits of how it is arranged, by any step, in any order: what explains that is plainer.
 _PLAIN, _MOVED, _ORDER = -1.5, 4.0, 6.0
 
@@ -162,9 +162,14 @@ def whereabouts(block: Block) -> tuple[str, Flags] | None:
     count, most = int(wrong.sum()), _SHARE * wrong.size
     if not 0 < count <= most:
         return None
-    with np.errstate(all="ignore"):
-        if (block.bar[~wrong] > _HIDDEN * np.abs(block.off[wrong]).max()).any():
-            return None
+    given, bar, largest = (
+        block.given[~wrong],
+        block.bar[~wrong],
+        np.abs(block.off[wrong]),
+    )
+    limit = _HIDDEN * np.fmax(np.abs(given), largest.max())
+    if ((bar > limit) & (given != 0)).any():
+        return None
     if count == 1:
         return f"at {[int(k[0]) for k in np.nonzero(wrong)]}", wrong
     axes = range(wrong.ndim)

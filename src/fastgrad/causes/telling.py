@@ -98,8 +98,10 @@ def _rounded(evidence: Evidence, some: set[int]) -> Cause:
     right = np.concatenate([block.right[block.wrong] for block in blocks])
     whole = np.concatenate([block.right[block.known] for block in blocks])
     unit = np.max(np.abs(whole))  # squares must neither vanish nor overflow
-    digits = int(-np.log10(np.linalg.norm(off / unit) / np.linalg.norm(whole / unit)))
-    enough = 10.0 ** np.ceil(np.log10(np.max(np.abs(off / right))))
+    worst = float(np.max(np.abs(off / right)))
+    share = np.linalg.norm(off / unit) / np.linalg.norm(whole / unit)
+    digits = int(-np.log10(share or worst))  # far below the others its own count
+    enough = 10.0 ** np.ceil(np.log10(worst))
     names = tuple(block.name for block in blocks)
     message = (
         f"agrees to about {digits} digits in {join(names)}: what differs looks like "
