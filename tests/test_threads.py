@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 from fastgrad import _kernels
@@ -88,6 +89,7 @@ TAKERS = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("name", TAKERS)
 @pytest.mark.parametrize("count", [100_000, 2**31, 10**30])
 def test_no_count_is_too_large(name, count):

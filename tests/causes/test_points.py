@@ -84,6 +84,7 @@ def test_the_point_offered_tells_mistakes_apart(name):
     assert codes == ["clipped"]
 
 
+@every_second
 @pytest.mark.parametrize("value", [1.0, -1.0, 0.5, 10.0])
 @pytest.mark.parametrize("at", [0, 3])
 def test_one_entry_that_is_a_round_number_is_no_clip(value, at):

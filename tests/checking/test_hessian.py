@@ -241,6 +241,7 @@ def test_causes_are_named_from_the_lines_of_the_gradient(wrong, code, line):
     assert line is None or line in cause.source_line
 
 
+@every_second
 @pytest.mark.parametrize(
     ("wrong", "code", "part"),
     [

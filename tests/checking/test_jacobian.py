@@ -550,6 +550,7 @@ def test_a_transposed_jacobian_is_called_so_to_its_digits(dtype):
     assert "layout" not in {cause.code for cause in report.causes}
 
 
+@every_second
 @pytest.mark.parametrize("args", [(), (3.0,)])
 @pytest.mark.parametrize(
     ("wrong", "code", "part"),

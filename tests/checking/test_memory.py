@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 from fastgrad import _memory
@@ -236,6 +237,7 @@ def test_what_cannot_fit_is_said_before(call, instead, monkeypatch):
     assert _memory.available() > 1e3
 
 
+@every_second
 @pytest.mark.parametrize(
     ("method", "step"),
     [("central", None), ("central", 1e-4), ("forward", None), ("forward", 1e-4)]

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from families import every_second
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
@@ -157,6 +158,7 @@ def test_extreme_variances_are_extrapolated(q):
 # --- the correlation map ---
 
 
+@every_second
 @pytest.mark.parametrize("c", [-1.0, -0.7, 0.0, 0.3, 0.9, 0.9999, 1 - 1e-9, 1.0])
 @pytest.mark.parametrize("q", [0.1, 1.0, 20.0])
 def test_correlation_is_that_of_closed_forms(c, q):

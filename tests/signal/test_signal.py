@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from families import every_second
 from scipy import stats
 from signal_networks import FAULTS, HEALTHY, batch_norm, linear, mlp, relu, residual
 
@@ -55,6 +56,7 @@ def test_thousands_of_layers_report_the_exact_rate(factor, depth, dtype, slope, 
     assert first.backward_log2 == pytest.approx((2 * depth - 1) * slope, rel=1e-14)
 
 
+@every_second
 @pytest.mark.parametrize("depth", [50, 100, 150])
 @pytest.mark.parametrize("factor", [0.5, 1.5])
 def test_powers(factor, depth):

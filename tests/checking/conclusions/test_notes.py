@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -177,6 +178,7 @@ def test_rounding_of_terms_that_cancel():
     assert [entry.block for entry in report.wrong] == ["b"]
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("n", [4, 9, 11, 13])
 def test_ill_conditioned_matrices(n, engine):
@@ -197,6 +199,7 @@ def test_ill_conditioned_matrices(n, engine):
         assert fg.check_gradient(loss, x, 2 * right, engine=engine).wrong
 
 
+@every_second
 @pytest.mark.parametrize("step", [1e-4, 6e-6, 1e-6])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_gradient_by_differences_is_told_to_be_one(step, seed):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from families import every_second
 
 import fastgrad as fg
 
@@ -18,6 +19,7 @@ FAMILY = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("name", FAMILY)
 def test_at_the_kink_of_an_operation(name, engine):

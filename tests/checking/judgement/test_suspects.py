@@ -160,6 +160,7 @@ def test_a_loss_that_raises_everywhere_else():
     assert caught.value.__notes__[0].startswith("fastgrad: while evaluating `loss`")
 
 
+@every_second
 @ENGINES
 @pytest.mark.parametrize("error", [RuntimeError, KeyError, ArithmeticError, TypeError])
 def test_an_entry_along_which_the_loss_raises(error, engine):
@@ -318,6 +319,7 @@ FLAT = {
 ANSWER = np.arange(12.0).reshape(4, 3) @ np.array([0.1, 0.7, -0.3])
 
 
+@every_second
 @ENGINES
 @pytest.mark.parametrize("name", FLAT)
 def test_minima_flatter_than_a_square(name, engine):

@@ -23,6 +23,7 @@ def test_a_share_for_each_winner_is_right(extreme, share, engine):
     assert verdict(extreme, sign * TIED, grads, engine) == "correct"
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("grads", [(1, 1, 0), (0, 0, 0), (1, 0.2, 0), (0.3, 0.3, 0)])
 @pytest.mark.parametrize("extreme", [np.max, np.min])
@@ -70,6 +71,7 @@ FAMILIES = {
 }
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_subgradients_of_other_losses(name, engine):

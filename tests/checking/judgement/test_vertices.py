@@ -62,6 +62,7 @@ def test_a_vertex_may_be_smoothed_by_what_follows(engine):
     assert [entry.index for entry in report.wrong] == [(1,)]
 
 
+@every_second
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize(
     "length",
