@@ -8,6 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from program_functions import FUNCTIONS, trace
 from scipy import special
 
+import fastgrad as fg
 from fastgrad.program import TraceError
 
 RNG = np.random.default_rng(7)
@@ -736,3 +737,49 @@ def test_outcomes_of_what_is_not_finite_are_never_another_number(loss):
             got = program.along(d, np.array([1.0]))[0]
             if np.isfinite(got):
                 assert got == pytest.approx(loss(p + d) - loss(p), rel=1e-9, abs=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("index", "delta", "said"),
+    [
+        ([5], [0.1], r"`index` must be from 0 to 4, got 5"),
+        ([0, -1], [0.1, 0.1], r"`index` must be from 0 to 4, got -1"),
+        ([2**63 - 1], [0.1], r"`index` must be from 0 to 4"),
+        ([0, 1], [0.1, 0.2, 0.3], r"`delta` must be .* shape \(2,\) as `index`, got"),
+        ([0, 1, 2], [0.1], r"`delta` must be .* shape \(3,\)"),
+        ([0], [1j], "`delta` must be real"),
+        ([0.5], [0.1], "`index` must be integers"),
+        ([[0]], [[0.1]], "`index` must be integers, shape"),
+        ("a", [0.1], "`index` must be integers"),
+        (None, None, "`index` must be integers"),
+    ],
+)
+def test_entries_that_are_not_there(index, delta, said):
+    """The kernels look at no bounds."""
+    program = fg.trace(lambda p: np.sum(np.tanh(p)), np.ones(5))
+    with pytest.raises((TypeError, ValueError), match=said):
+        program.at_entries(index, delta)
+    assert program.at_entries([], [])[0].size == 0
+    assert program.at_entries(4, 0.5)[0] == pytest.approx(np.tanh(1.5) - np.tanh(1.0))
+
+
+@pytest.mark.parametrize(
+    ("direction", "t", "said"),
+    [
+        (np.ones(4), [1.0], r"`direction` must be real numbers, shape \(5,\)"),
+        (np.ones((5, 1)), [1.0], "`direction` must be"),
+        (np.ones(5) * 1j, [1.0], "`direction` must be real"),
+        ("x", [1.0], "`direction` must be"),
+        (np.ones(5), 1.0, r"`t` must be real numbers, shape \(n,\) or \(2, n\)"),
+        (np.ones(5), np.ones((3, 2)), "`t` must be"),
+        (np.ones(5), np.ones((1, 2, 2)), "`t` must be"),
+        (np.ones(5), None, "`t` must be"),
+    ],
+)
+def test_directions_that_are_none(direction, t, said):
+    program = fg.trace(
+        lambda p: np.sum(p["a"] ** 2) + p["b"][0], {"a": np.ones(4), "b": np.ones(1)}
+    )
+    with pytest.raises(ValueError, match=said):
+        program.along(direction, t)
+    assert program.along(np.ones(5), [[0.0], [2.0]]) == pytest.approx([2.0])

@@ -47,12 +47,22 @@ def _begins_a_thread() -> bool:
     return any(thread.ident is None for thread in threading.enumerate())
 
 
+_collecting = [False]
+
+
+def _collects(phase: str, info: dict[str, int]) -> None:
+    """Called by the collector when it begins and ends."""
+    _collecting[0] = phase == "start"
+
+
 def _would_be_lost(thread: int) -> bool:
     """Return whether what is raised in a thread would be printed, and go no further.
 
-    It would where objects are freed: in ``__del__``, and in what the collector calls,
-    where a thread waits for the interpreter after each long collection.
+    It would where objects are freed: in ``__del__``, while the collector runs, after
+    which threads wait for the interpreter, and in what else that calls.
     """
+    if _collecting[0]:
+        return True
     collector = [getattr(function, "__code__", None) for function in gc.callbacks]
     frame = sys._current_frames().get(thread)
     while frame is not None and frame.f_code is not Watch.call.__code__:
@@ -60,6 +70,10 @@ def _would_be_lost(thread: int) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _raise_in(thread: int, exception: "ctypes.py_object[Any]") -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), exception)
 
 
 class Watch:
@@ -105,6 +119,8 @@ class Watch:
         with self._lock:
             if not self._looking:
                 self._looking = True
+                if _collects not in gc.callbacks:  # for good: it may be gone through
+                    gc.callbacks.append(_collects)
                 _thread.start_new_thread(self._look, ())
 
     def _leave(self) -> None:
@@ -115,7 +131,6 @@ class Watch:
 
     def _look(self) -> None:
         """Look until nothing is called: soon at first, then ever more seldom."""
-        raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
         seen, since, pause = (0, 0), time.process_time(), _SOON
         while True:
             time.sleep(min(pause, self._patience / _LOOKS))
@@ -132,5 +147,6 @@ class Watch:
                 ):
                     self._ended, self._patience = self._progress.done, _AGAIN
                     since = now
-                    caller = ctypes.c_ulong(self._caller)
-                    raise_in(caller, ctypes.py_object(_End))
+                    _raise_in(self._caller, ctypes.py_object(_End))
+                    if _would_be_lost(self._caller):  # by now: it had its turn between
+                        _raise_in(self._caller, ctypes.py_object())  # nothing

@@ -11,7 +11,8 @@
 - `guards`: where a program does not apply; `read_set`: what it reads at all.
 - `gradient`: reverse mode, for names of causes; `terms`: what it adds up; `rounding`:
   what that moves it by; `part`: the same for some entries of many.
-- `program`: `Program`, which replays and differentiates; `listing` prints it.
+- `program`: `Program`, which replays and differentiates what is `asked` of it;
+  `listing` prints it.
 """
 
 from fastgrad.program.gradient import (

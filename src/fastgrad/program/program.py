@@ -17,6 +17,7 @@ from fastgrad._kernels._replay import BUNDLE, Replayer
 from fastgrad._threads import interruptibly, resolve_num_threads
 from fastgrad.params import Nest
 from fastgrad.program import plan
+from fastgrad.program.asked import moved_entries, moves_along
 from fastgrad.program.gradient import computes, gradients, rounding_of
 from fastgrad.program.graph import Node, in_order, topological
 from fastgrad.program.guards import departure
@@ -162,9 +163,13 @@ class Program:
             than numbers: there the loss itself has to be asked.
         crossed : bool array of shape (n,)
             Whether a maximum, abs, where, ... was on another side than at theta.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no such entry, or as many changes are not given.
         """
-        index = np.ascontiguousarray(index, dtype=np.int64)
-        delta = np.asarray(delta, dtype=np.float64)
+        index, delta = moved_entries(index, delta, self.nest)
         here = self.read[index]
         if not here.all():  # what is not read changes nothing
             difference, crossed = np.zeros(len(index)), np.zeros(len(index), dtype=bool)
@@ -285,14 +290,11 @@ class Program:
         Where t has shape (number of blocks, n), each block is moved t[block, k] times
         its part of the direction.
         """
-        direction = np.ascontiguousarray(direction, dtype=np.float64)
-        t = np.asarray(t, dtype=np.float64)
-        times = np.broadcast_to(t, (len(self.parameters), t.shape[-1]))
+        direction, times = moves_along(direction, t, self.nest)
+        split = zip(self.parameters, self.nest.split(direction), strict=True)
         moved = [
             (b, (self.number[p], part.reshape(-1)))
-            for b, (p, part) in enumerate(
-                zip(self.parameters, self.nest.split(direction), strict=True)
-            )
+            for b, (p, part) in enumerate(split)
             if np.any(times[b]) and np.any(part)  # the others need not be replayed
         ]
         blocks, directions = [b for b, _ in moved], [one for _, one in moved]
@@ -302,14 +304,14 @@ class Program:
         with self._turn:
             whole = self._windows.everything()
             replayer.show([(self.number[x], v.ravel()) for x, v in whole.items()], 0)
-            for i in range(0, t.shape[-1], BUNDLE):
+            for i in range(0, times.shape[1], BUNDLE):
                 lanes = np.ascontiguousarray(times[blocks, i : i + BUNDLE])
                 run = partial(replayer.run_along, directions, lanes)
                 parts.append(self._run(run, seconds))
             replayer.show([(self.number[x], None) for x in whole], 0)
         difference = np.concatenate(parts) if parts else np.empty(0)
         if self._departure is not None:
-            difference += self._departure.along(direction, t)
+            difference += self._departure.along(direction, times)
         return difference
 
     @cached_property

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import weakref
+from functools import partial
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -34,8 +35,7 @@ def rewritten(function: FunctionType) -> FunctionType | None:
     if known is None:
         new = _rewrite(function)
         number = id(code)
-        table = _rewritten  # also when the module is gone
-        forget = weakref.ref(code, lambda _: table.pop(number, None))
+        forget = weakref.ref(code, partial(_rewritten.pop, number))
         known = _rewritten[number] = forget, new
     new = known[1]
     if new is None:
