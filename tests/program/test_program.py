@@ -380,13 +380,6 @@ def test_bits_do_not_depend_on_threads_or_on_order(name):
     np.testing.assert_array_equal(first[1::2], again[len(order) // 2 :])
 
 
-@pytest.mark.parametrize("level", ["base", "v3"])
-def test_every_simd_level_passes(level, passes_at):
-    """The portable builds are tested on whatever CPU runs this."""
-    name = "test_a_program_gives_the_differences_of_its_function"
-    passes_at(level, f"{__file__}::{name}")
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_the_gradient_by_reverse_mode_agrees_with_differences(name):
     loss, params = make(name)

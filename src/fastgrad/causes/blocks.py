@@ -18,6 +18,7 @@ from fastgrad.causes.evidence import (
     fit,
     join,
     merge,
+    pieces,
 )
 from fastgrad.causes.numbers import Kind, Made
 from fastgrad.causes.permutations import permuted
@@ -162,14 +163,11 @@ def whereabouts(block: Block) -> tuple[str, Flags] | None:
     count, most = int(wrong.sum()), _SHARE * wrong.size
     if not 0 < count <= most:
         return None
-    given, bar, largest = (
-        block.given[~wrong],
-        block.bar[~wrong],
-        np.abs(block.off[wrong]),
-    )
-    limit = _HIDDEN * np.fmax(np.abs(given), largest.max())
-    if ((bar > limit) & (given != 0)).any():
-        return None
+    largest = np.abs(block.off[wrong]).max()
+    for given, bar, seen in pieces(block.given, block.bar, wrong):
+        hides = bar > _HIDDEN * np.fmax(np.abs(given), largest)
+        if (hides & (given != 0) & ~seen).any():
+            return None
     if count == 1:
         return f"at {[int(k[0]) for k in np.nonzero(wrong)]}", wrong
     axes = range(wrong.ndim)
