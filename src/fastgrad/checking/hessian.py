@@ -14,12 +14,7 @@ from fastgrad._arrays import Array
 from fastgrad._memory import refuse_too_large
 from fastgrad._public import public, public_with
 from fastgrad.checking.audit import refuse_random
-from fastgrad.checking.differences import (
-    RATIO,
-    Curvatures,
-    Scale,
-    binary,
-)
+from fastgrad.checking.differences import RATIO, Curvatures, Scale, binary
 from fastgrad.checking.jacobian import checked
 from fastgrad.checking.jacobians import (
     FlatFunction,
@@ -318,7 +313,7 @@ class _Differenced:
             with np.errstate(all="ignore"):
                 return float(weights @ losses) / h
 
-        if not self._ways:
+        if len(self._ways) < self.nest.size:
             with self.progress:
                 for j in range(self.nest.size):
                     self._ways[j] = self._way(float(point[j]), j, slope)

@@ -21,7 +21,8 @@ def moved_entries(index: Any, delta: Any, nest: Nest) -> tuple[Index, Array]:
     if delta.shape != index.shape or delta.dtype.kind not in "fiub":
         must = f"be real numbers, shape {index.shape} as `index`"
         raise refusal(ValueError, "delta", must, delta)
-    return np.ascontiguousarray(index, dtype=np.int64), delta.astype(np.float64)
+    index = np.ascontiguousarray(index, dtype=np.int64)
+    return index, np.asarray(delta, dtype=np.float64)
 
 
 def moves_along(direction: Any, t: Any, nest: Nest) -> tuple[Array, Array]:
@@ -34,5 +35,6 @@ def moves_along(direction: Any, t: Any, nest: Nest) -> tuple[Array, Array]:
     if t.shape[:-1] not in ((), (blocks,)) or not t.ndim or t.dtype.kind not in "fiub":
         must = f"be real numbers, shape (n,) or ({blocks}, n)"
         raise refusal(ValueError, "t", must, t)
-    times = np.broadcast_to(t.astype(np.float64), (blocks, t.shape[-1]))
+    t = np.asarray(t, dtype=np.float64)
+    times = np.broadcast_to(t, (blocks, t.shape[-1]))
     return np.ascontiguousarray(direction, dtype=np.float64), times

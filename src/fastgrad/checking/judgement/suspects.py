@@ -190,9 +190,10 @@ def _ladder_verdict(
 
 def _are_left(losses: Losses, pairs: Pairs) -> Flags:
     """Which entries the program leaves to the function, whose differences round."""
-    left = np.zeros(len(pairs.plus), dtype=bool)
-    if losses.program is not None and losses.program.guards:
-        left |= False if pairs.crossed is None else pairs.crossed.any(axis=1)
+    program = losses.program
+    if program is None or not program.guards or pairs.crossed is None:
+        return np.zeros(len(pairs.plus), dtype=bool)
+    left: Flags = np.any(pairs.crossed, axis=1)
     return left
 
 
